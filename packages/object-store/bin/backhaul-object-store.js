@@ -1,0 +1,10 @@
+#!/usr/bin/env node
+// Committed, not built: npm links a bin only if its file exists at install time.
+if (Number(process.versions.node.split('.')[0]) < 24) {
+  console.error(
+    `Backhaul needs Node.js 24 or later; this is ${process.versions.node}. From a checkout, start it with npx, which uses the pinned runtime.`,
+  );
+  process.exit(2);
+}
+const { main } = await import('#main');
+await main();
