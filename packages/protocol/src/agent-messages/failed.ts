@@ -1,0 +1,16 @@
+import { z } from 'zod';
+import { attemptOrFirstSchema, uploadIdSchema } from '../identifiers.ts';
+
+/** The agent gave this attempt up. `error` is a code of the error table. */
+export const failedSchema = z.object({
+  status: z.literal('failed'),
+  upload_id: uploadIdSchema,
+  attempt: attemptOrFirstSchema,
+  error: z
+    .string()
+    .min(1)
+    .max(64)
+    .meta({ description: 'An error code. A server that does not know it records `agent_fault`.' }),
+  message: z.string().max(2000),
+});
+export type Failed = z.infer<typeof failedSchema>;

@@ -1,0 +1,45 @@
+import { z } from 'zod';
+import { attemptSchema, filePathSchema, uploadIdSchema } from '../identifiers.ts';
+
+export const labelsSchema = z
+  .record(
+    z
+      .string()
+      .min(1)
+      .max(64)
+      .regex(/^[A-Za-z0-9._/-]+$/),
+    z.string().max(256),
+  )
+  .refine((labels) => Object.keys(labels).length <= 32, 'an agent has at most 32 labels')
+  .meta({ description: 'Set by the agent’s owner, to find it by.', example: { site: 'berlin' } });
+
+/** The agent's first message on a new socket. Who it is comes from its token, never from here. */
+export const helloSchema = z.object({
+  status: z.literal('hello'),
+  agent_version: z.string().min(1).max(64),
+  platform: z.object({
+    os: z.string().min(1).max(32),
+    arch: z.string().min(1).max(32),
+    hostname: z.string().max(255).optional(),
+  }),
+  capabilities: z
+    .array(z.string().min(1).max(64))
+    .max(64)
+    .default([])
+    .meta({ description: 'What this agent can do beyond uploads, e.g. `list_directory`.' }),
+  limits: z.object({
+    max_uploads: z.int().min(1).max(64),
+    parallel_parts: z.int().min(1).max(64),
+  }),
+  labels: labelsSchema.default({}),
+  default_file_path: filePathSchema
+    .nullable()
+    .default(null)
+    .meta({ description: "The agent's `--file`: what a trigger without `file_path` asks for." }),
+  running: z
+    .array(z.object({ upload_id: uploadIdSchema, attempt: attemptSchema }))
+    .max(64)
+    .default([])
+    .meta({ description: 'Uploads that survived the loss of the last socket.' }),
+});
+export type Hello = z.infer<typeof helloSchema>;

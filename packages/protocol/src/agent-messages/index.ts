@@ -1,0 +1,35 @@
+import { z } from 'zod';
+import { agentErrorSchema } from './agent-error.ts';
+import { completedSchema } from './completed.ts';
+import { failedSchema } from './failed.ts';
+import { helloSchema } from './hello.ts';
+import { partUploadedSchema } from './part-uploaded.ts';
+import { partsReadySchema } from './parts-ready.ts';
+import { preparedSchema } from './prepared.ts';
+import { resultSchema } from './result.ts';
+
+/** Everything an agent says to its server, told apart by `status`. */
+export const agentMessageSchema = z.discriminatedUnion('status', [
+  helloSchema,
+  preparedSchema,
+  partsReadySchema,
+  partUploadedSchema,
+  completedSchema,
+  failedSchema,
+  resultSchema,
+  agentErrorSchema,
+]);
+export type AgentMessage = z.infer<typeof agentMessageSchema>;
+/** As written by a sender: fields with defaults may be left out. */
+export type AgentMessageInput = z.input<typeof agentMessageSchema>;
+
+export * from './agent-error.ts';
+export * from './completed.ts';
+export * from './failed.ts';
+export * from './hello.ts';
+export * from './part-announcement.ts';
+export * from './part-uploaded.ts';
+export * from './parts-ready.ts';
+export * from './prepared.ts';
+export * from './result.ts';
+export * from './uploaded-part.ts';

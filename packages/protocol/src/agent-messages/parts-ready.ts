@@ -1,0 +1,12 @@
+import { z } from 'zod';
+import { attemptSchema, uploadIdSchema } from '../identifiers.ts';
+import { partAnnouncementSchema } from './part-announcement.ts';
+
+/** Asks for URLs: of a next window, or once more for parts whose URLs expired. */
+export const partsReadySchema = z.object({
+  status: z.literal('parts_ready'),
+  upload_id: uploadIdSchema,
+  attempt: attemptSchema,
+  parts: z.array(partAnnouncementSchema).min(1).max(64),
+});
+export type PartsReady = z.infer<typeof partsReadySchema>;

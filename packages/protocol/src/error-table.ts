@@ -1,0 +1,122 @@
+/**
+ * Every error code of Backhaul, for the wire, the REST API and the command line alike. A code is never reused
+ * for something else. `docs/errors.md` is generated from this table.
+ *
+ * - `httpStatus`: what the REST API answers when a request fails for this reason.
+ * - `retryable`: whether the same request can succeed later with nothing changed.
+ * - `kind`: what a program does about it; the command line's exit code follows from it.
+ * - `sentence`: for a person who has not read the source.
+ */
+export type ErrorKind =
+  | 'fault'
+  | 'usage'
+  | 'not_authorised'
+  | 'not_found'
+  | 'temporary'
+  | 'refused_by_agent'
+  | 'pull_failed';
+
+interface ErrorTableRow {
+  readonly httpStatus: number;
+  readonly retryable: boolean;
+  readonly kind: ErrorKind;
+  readonly sentence: string;
+}
+
+export const errorTable = {
+  // Requests
+  invalid_request: row(400, false, 'usage', 'The request is malformed; the message names the field.'),
+  unauthorized: row(401, false, 'not_authorised', 'No token was given, or it is not valid here.'),
+  forbidden: row(403, false, 'not_authorised', 'The token is valid but lacks the scope for this.'),
+  not_found: row(404, false, 'not_found', 'There is no such path.'),
+  client_not_found: row(404, false, 'not_found', 'No agent of this client_id has ever connected.'),
+  upload_not_found: row(404, false, 'not_found', 'There is no upload of this id.'),
+  unknown_command: row(404, false, 'usage', 'There is no command of this name.'),
+  object_not_found: row(404, false, 'not_found', 'The object is no longer in the bucket.'),
+  method_not_allowed: row(405, false, 'usage', 'This path does not answer this method.'),
+  client_offline: row(409, true, 'temporary', 'The agent is not connected.'),
+  client_busy: row(409, true, 'temporary', 'The client still has unfinished uploads.'),
+  idempotency_conflict: row(
+    409,
+    false,
+    'usage',
+    'This Idempotency-Key was already used for a different request.',
+  ),
+  upload_not_completed: row(409, true, 'temporary', 'The upload has no finished object yet.'),
+  upload_finished: row(409, false, 'usage', 'The upload has already ended and cannot be cancelled.'),
+  upload_not_finished: row(409, true, 'usage', 'The upload is still running; cancel it first.'),
+  upload_not_retryable: row(
+    409,
+    false,
+    'usage',
+    'Only failed, cancelled and expired uploads can be retried.',
+  ),
+  payload_too_large: row(413, false, 'usage', 'The request body is too large.'),
+  unsupported_media_type: row(415, false, 'usage', 'The request body must be application/json.'),
+  too_many_requests: row(429, true, 'temporary', 'Too many requests at once; try again shortly.'),
+  internal_error: row(500, true, 'fault', 'An unexpected fault; the log has the details.'),
+  database_unavailable: row(503, true, 'temporary', 'The database does not accept writes right now.'),
+  shutting_down: row(503, true, 'temporary', 'The server is shutting down.'),
+  command_timeout: row(504, true, 'temporary', 'The agent did not answer the command in time.'),
+
+  // What the agent finds at the file
+  file_not_found: row(404, false, 'not_found', 'There is no such file on the agent’s machine.'),
+  path_not_allowed: row(
+    403,
+    false,
+    'refused_by_agent',
+    'The agent’s own allow-list does not include this path.',
+  ),
+  permission_denied: row(
+    403,
+    false,
+    'refused_by_agent',
+    'The operating system does not let the agent read this file.',
+  ),
+  not_a_file: row(422, false, 'refused_by_agent', 'The path is not a regular file.'),
+  not_a_directory: row(422, false, 'refused_by_agent', 'The path is not a directory.'),
+  invalid_path: row(422, false, 'usage', 'The agent’s machine cannot have a file of this name.'),
+  file_locked: row(409, true, 'pull_failed', 'Another program holds the file locked.'),
+  file_too_large: row(422, false, 'refused_by_agent', 'The file is larger than the limit set for it.'),
+  file_changed: row(409, true, 'pull_failed', 'The file changed while it was being read.'),
+  read_failed: row(502, true, 'pull_failed', 'The agent could not read the file to its end.'),
+  agent_busy: row(409, true, 'temporary', 'The agent is at its limit of simultaneous uploads.'),
+
+  // The transfer
+  checksum_mismatch: row(502, true, 'pull_failed', 'The stored bytes do not match the file’s checksum.'),
+  storage_unavailable: row(503, true, 'temporary', 'The object store cannot be reached or is failing.'),
+  storage_refused: row(
+    502,
+    false,
+    'pull_failed',
+    'The object store refused the request; its settings or policy must change.',
+  ),
+  storage_not_allowed: row(
+    403,
+    false,
+    'refused_by_agent',
+    'The agent’s own policy does not allow uploads to this address.',
+  ),
+  upload_gone: row(409, true, 'pull_failed', 'The multipart upload no longer exists in the object store.'),
+  upload_expired: row(410, true, 'pull_failed', 'The upload was not finished before its deadline.'),
+  cancelled: row(409, false, 'pull_failed', 'The upload was cancelled.'),
+  plan_mismatch: row(
+    502,
+    false,
+    'fault',
+    'Agent and server compute different plans for this file; their versions do not fit together.',
+  ),
+  protocol_error: row(502, false, 'fault', 'The other side sent a message that the protocol does not allow.'),
+  agent_fault: row(502, true, 'fault', 'An unexpected fault in the agent; its log has the details.'),
+} as const satisfies Record<string, ErrorTableRow>;
+
+function row(httpStatus: number, retryable: boolean, kind: ErrorKind, sentence: string): ErrorTableRow {
+  return { httpStatus, retryable, kind, sentence };
+}
+
+export type ErrorCode = keyof typeof errorTable;
+export const errorCodes = Object.keys(errorTable) as [ErrorCode, ...ErrorCode[]];
+
+export function isErrorCode(value: string): value is ErrorCode {
+  return Object.hasOwn(errorTable, value);
+}

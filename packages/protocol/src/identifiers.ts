@@ -1,0 +1,53 @@
+import { z } from 'zod';
+
+/** Names one machine. Safe in URLs, S3 keys and log lines as it stands. */
+export const clientIdSchema = z
+  .string()
+  .regex(
+    /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/,
+    'a client_id is 1 to 64 letters, digits, dots, underscores and hyphens, and starts with a letter or digit',
+  )
+  .meta({ description: 'The machine an agent runs on.', example: 'restaurant-1' });
+
+/** UUIDv7 of one pull of one file. It is Backhaul's own; S3's upload id never leaves the server. */
+export const uploadIdSchema = z
+  .uuidv7('an upload_id is a UUIDv7')
+  .meta({ description: 'One pull of one file.', example: '019ab3c2-5f00-7000-8000-000000000001' });
+
+/** Pairs an answer with a command that is not an upload. */
+export const commandIdSchema = z.uuidv7().meta({ description: 'Pairs a `result` with its command.' });
+
+/**
+ * A path as the agent's machine spells it; opaque to the server. 4,096 is Linux's PATH_MAX, counted here in
+ * UTF-16 units, and above what Windows accepts. NUL is in no file system's names.
+ */
+export const filePathSchema = z
+  .string()
+  .min(1, 'a file path cannot be empty')
+  .max(4096, 'a file path has at most 4096 characters')
+  .refine((path) => !path.includes('\0'), 'a file path cannot contain a NUL character')
+  .meta({ description: "A path as the agent's machine spells it.", example: '/data/report.bin' });
+
+/** Counts deliveries of one upload to its agent, from 1. Messages of an older attempt change nothing. */
+export const attemptSchema = z
+  .int()
+  .min(1)
+  .max(1_000_000)
+  .meta({ description: 'Which try of this upload, from 1. Messages of an older try change nothing.' });
+
+/** In the messages of the original design, which did not carry one: left out means the first. */
+export const attemptOrFirstSchema = attemptSchema.default(1);
+
+/** S3 numbers parts from 1 to 10,000 (AWS, "Amazon S3 multipart upload limits"). */
+export const partNumberSchema = z.int().min(1).max(10_000).meta({ description: 'Part number, 1 to 10,000.' });
+
+/** Bytes. JSON numbers are exact up to 2^53, far above S3's 48.8 TiB for an object. */
+export const sizeBytesSchema = z
+  .int()
+  .min(0)
+  .max(Number.MAX_SAFE_INTEGER)
+  .meta({ description: 'Size in bytes.' });
+
+export const timestampSchema = z.iso
+  .datetime()
+  .meta({ description: 'UTC, ISO 8601.', example: '2025-11-01T10:30:00.000Z' });

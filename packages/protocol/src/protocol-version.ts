@@ -1,0 +1,24 @@
+/** WebSocket subprotocol; a breaking change of the wire gets a new name. */
+export const SUBPROTOCOL = 'backhaul.v1';
+
+/** Where agents connect. */
+export const CONNECT_PATH = '/ws/connect';
+
+/** Largest frame either side sends. A `completed` with 10,000 parts is about 670 KB. */
+export const MAX_FRAME_BYTES = 1024 * 1024;
+
+/** Both sides ping this often; load balancers drop sockets that idle for 60 s. */
+export const HEARTBEAT_INTERVAL_MS = 20_000;
+
+/** Nothing received for this long means that the peer is gone. */
+export const DEAD_AFTER_MS = 45_000;
+
+/** WebSocket close codes of this protocol (4000–4999 are for applications, RFC 6455, section 7.4.2). */
+export const closeCodes = {
+  replaced: 4000,
+  tokenExpired: 4001,
+  helloTimeout: 4002,
+  protocolViolation: 4003,
+  slowReader: 4004,
+  clientForgotten: 4005,
+} as const;

@@ -1,0 +1,65 @@
+import { z } from 'zod';
+import { checksumModeSchema, sha256HexSchema, verificationSchema } from '../checksums.ts';
+import { errorCodes } from '../error-table.ts';
+import {
+  attemptSchema,
+  clientIdSchema,
+  filePathSchema,
+  sizeBytesSchema,
+  timestampSchema,
+  uploadIdSchema,
+} from '../identifiers.ts';
+import { uploadStatusSchema } from '../upload-status.ts';
+
+/** The same everywhere: answers, lists, events. */
+export const uploadRecordSchema = z
+  .object({
+    upload_id: uploadIdSchema,
+    client_id: clientIdSchema,
+    file_path: filePathSchema,
+    file_name: z.string(),
+    status: uploadStatusSchema,
+    attempt: attemptSchema,
+    version: z.int().min(1).meta({ description: 'Grows with every change; the event id.' }),
+    size: sizeBytesSchema
+      .nullable()
+      .meta({ description: 'Bytes; null until the agent has opened the file.' }),
+    chunk_size: z.int().nullable(),
+    part_count: z.int().nullable(),
+    parts_completed: z.int(),
+    bytes_uploaded: sizeBytesSchema.meta({ description: 'Bytes that the object store has acknowledged.' }),
+    stalled_since: timestampSchema
+      .nullable()
+      .meta({ description: 'Since when the agent has been away from a running upload.' }),
+    bucket: z.string(),
+    key: z.string(),
+    etag: z.string().nullable(),
+    version_id: z.string().nullable(),
+    checksum: z
+      .object({
+        algorithm: z.enum(['crc32']),
+        type: z.enum(['full_object']),
+        value: z.string(),
+      })
+      .nullable()
+      .meta({ description: 'Checksum of the whole object, base64, combined from its parts.' }),
+    checksum_mode: checksumModeSchema.nullable(),
+    verification: verificationSchema.nullable(),
+    sha256: sha256HexSchema.nullable().meta({ description: 'Of the file, as its agent read it.' }),
+    server_side_encryption: z.string().nullable(),
+    storage_class: z.string().nullable(),
+    source_modified_at: timestampSchema.nullable(),
+    error: z.enum(errorCodes).nullable(),
+    message: z.string().nullable(),
+    requested_by: z.string(),
+    reason: z.string().nullable(),
+    created_at: timestampSchema,
+    started_at: timestampSchema.nullable(),
+    completed_at: timestampSchema
+      .nullable()
+      .meta({ description: 'When the upload ended, however it ended.' }),
+    expires_at: timestampSchema.meta({ description: 'An upload not finished by then ends as `expired`.' }),
+    upload_duration_ms: z.int().nullable(),
+  })
+  .meta({ id: 'UploadRecord' });
+export type UploadRecord = z.infer<typeof uploadRecordSchema>;

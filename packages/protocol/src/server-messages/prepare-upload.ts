@@ -1,0 +1,24 @@
+import { z } from 'zod';
+import { checksumModeSchema } from '../checksums.ts';
+import { attemptSchema, filePathSchema, sizeBytesSchema, uploadIdSchema } from '../identifiers.ts';
+import { MAX_WINDOW_PARTS, S3_MAX_PARTS, S3_MAX_PART_BYTES, S3_MIN_PART_BYTES } from '../part-plan.ts';
+
+/** Asks the agent to open and measure a file; the agent answers `prepared` or `failed`. */
+export const prepareUploadSchema = z.object({
+  action: z.literal('prepare_upload'),
+  upload_id: uploadIdSchema,
+  attempt: attemptSchema,
+  file_path: filePathSchema,
+  plan: z.object({
+    min_chunk_size: z.int().min(S3_MIN_PART_BYTES).max(S3_MAX_PART_BYTES),
+    max_parts: z.int().min(1).max(S3_MAX_PARTS),
+    window_size: z.int().min(1).max(MAX_WINDOW_PARTS),
+    max_file_size: sizeBytesSchema.optional(),
+  }),
+  checksum_mode: checksumModeSchema,
+  expires_in_ms: z
+    .int()
+    .min(1)
+    .meta({ description: 'A prepared upload that has seen no `download_file` by then is let go.' }),
+});
+export type PrepareUpload = z.infer<typeof prepareUploadSchema>;

@@ -1,0 +1,26 @@
+import { z } from 'zod';
+import { attemptSchema, uploadIdSchema } from '../identifiers.ts';
+
+/** Answers `hello`. From here on the session is open. */
+export const welcomeSchema = z.object({
+  action: z.literal('welcome'),
+  server_version: z.string().max(64),
+  session_id: z.uuidv7(),
+  epoch: z.int().min(1).meta({ description: "Grows with each of this client's sessions; the newest owns." }),
+  heartbeat_interval_ms: z.int().min(1000),
+  dead_after_ms: z.int().min(2000),
+  uploads: z
+    .array(
+      z.object({
+        upload_id: uploadIdSchema,
+        attempt: attemptSchema,
+        verdict: z.enum(['continue', 'drop']),
+      }),
+    )
+    .max(1000)
+    .meta({
+      description:
+        'What to do with each upload that `hello` named. After `continue` the agent sends `part_uploaded` for all its finished parts again.',
+    }),
+});
+export type Welcome = z.infer<typeof welcomeSchema>;
