@@ -6,11 +6,17 @@ export const checksumModeSchema = z
   .meta({ description: 'Checksum that each part carries: a signed header that the store enforces.' });
 export type ChecksumMode = z.infer<typeof checksumModeSchema>;
 
-const base64Of = (bytes: number) =>
-  z
-    .base64()
-    .length(Math.ceil(bytes / 3) * 4)
+/**
+ * Exactly this many bytes, in the one spelling that an encoder produces: unused bits of the last character are 0
+ * (RFC 4648, section 3.5), so that two spellings are never two checksums.
+ */
+function base64Of(bytes: 4 | 16 | 32) {
+  const ending = bytes % 3 === 1 ? '[AQgw]==' : '[AEIMQUYcgkosw048]=';
+  return z
+    .string()
+    .regex(new RegExp(`^[A-Za-z0-9+/]{${Math.floor((bytes * 8) / 6)}}${ending}$`), `base64 of ${bytes} bytes`)
     .meta({ description: `${bytes} bytes, base64.` });
+}
 
 /**
  * Checksums of one part, as S3's headers spell them: base64 of the big-endian bytes. `crc32` is always there,

@@ -28,6 +28,13 @@ export const filePathSchema = z
   .refine((path) => !path.includes('\0'), 'a file path cannot contain a NUL character')
   .meta({ description: "A path as the agent's machine spells it.", example: '/data/report.bin' });
 
+/** The last component of a path, for people. Keys are never made from it alone. */
+export const fileNameSchema = z
+  .string()
+  .min(1)
+  .max(1024)
+  .meta({ description: 'Last component of the path.' });
+
 /** Counts deliveries of one upload to its agent, from 1. Messages of an older attempt change nothing. */
 export const attemptSchema = z
   .int()

@@ -34,10 +34,17 @@ function decode<Message>(frame: string, schema: z.ZodType<Message>, discriminato
   return { ok: false, problem: `${name}: ${describeIssues(parsed.error)}` };
 }
 
-/** At most three problems, each with the path of its field; never the offending value, which may be a secret. */
+/** A peer may choose a field's name, so a problem has to be cut to fit into a message's `message`. */
+const MAX_PROBLEM_LENGTH = 500;
+
+/**
+ * At most three problems, each with the path of its field, in at most 500 characters; never the offending value,
+ * which may be a secret.
+ */
 export function describeIssues(error: z.ZodError): string {
   return error.issues
     .slice(0, 3)
     .map((issue) => `${issue.path.length > 0 ? `${issue.path.join('.')}: ` : ''}${issue.message}`)
-    .join('; ');
+    .join('; ')
+    .slice(0, MAX_PROBLEM_LENGTH);
 }

@@ -1,10 +1,13 @@
 import { z } from 'zod';
-import { errorCodes } from '../error-table.ts';
 
-/** A frame could not be handled. The socket stays open; the server logs it. */
+/** A frame could not be handled. The socket stays open; the server logs it and does not answer. */
 export const agentErrorSchema = z.object({
   status: z.literal('error'),
-  code: z.enum(errorCodes),
-  message: z.string().max(2000),
+  code: z
+    .string()
+    .min(1)
+    .max(64)
+    .meta({ description: 'An error code; for the log, so one that is not known is no mistake.' }),
+  message: z.string().max(2000).meta({ description: 'What was wrong with the frame.' }),
 });
 export type AgentError = z.infer<typeof agentErrorSchema>;

@@ -11,6 +11,6 @@ export const failedSchema = z.object({
     .min(1)
     .max(64)
     .meta({ description: 'An error code. A server that does not know it records `agent_fault`.' }),
-  message: z.string().max(2000),
+  message: z.string().max(2000).meta({ description: 'For a person: what happened and what to change.' }),
 });
 export type Failed = z.infer<typeof failedSchema>;

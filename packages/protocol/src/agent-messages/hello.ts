@@ -16,21 +16,33 @@ export const labelsSchema = z
 /** The agent's first message on a new socket. Who it is comes from its token, never from here. */
 export const helloSchema = z.object({
   status: z.literal('hello'),
-  agent_version: z.string().min(1).max(64),
-  platform: z.object({
-    os: z.string().min(1).max(32),
-    arch: z.string().min(1).max(32),
-    hostname: z.string().max(255).optional(),
-  }),
+  agent_version: z.string().min(1).max(64).meta({ description: "The agent program's version." }),
+  platform: z
+    .object({
+      os: z
+        .string()
+        .min(1)
+        .max(32)
+        .meta({ description: 'As `process.platform` spells it: `linux`, `darwin`, `win32`.' }),
+      arch: z.string().min(1).max(32).meta({ description: 'As `process.arch` spells it: `x64`, `arm64`.' }),
+      hostname: z.string().max(255).optional().meta({ description: 'For people only.' }),
+    })
+    .meta({ description: 'The machine, as the agent sees it.' }),
   capabilities: z
     .array(z.string().min(1).max(64))
     .max(64)
     .default([])
     .meta({ description: 'What this agent can do beyond uploads, e.g. `list_directory`.' }),
-  limits: z.object({
-    max_uploads: z.int().min(1).max(64),
-    parallel_parts: z.int().min(1).max(64),
-  }),
+  limits: z
+    .object({
+      max_uploads: z
+        .int()
+        .min(1)
+        .max(64)
+        .meta({ description: 'Uploads it runs at once. The server keeps further ones `queued`.' }),
+      parallel_parts: z.int().min(1).max(64).meta({ description: 'PUTs it runs at once, over all uploads.' }),
+    })
+    .meta({ description: 'What the agent takes on at once.' }),
   labels: labelsSchema.default({}),
   default_file_path: filePathSchema
     .nullable()

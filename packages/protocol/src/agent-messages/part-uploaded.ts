@@ -7,7 +7,11 @@ export const partUploadedSchema = z.object({
   status: z.literal('part_uploaded'),
   upload_id: uploadIdSchema,
   attempt: attemptSchema,
-  parts: z.array(uploadedPartSchema).min(1).max(10_000),
+  parts: z
+    .array(uploadedPartSchema)
+    .min(1)
+    .max(10_000)
+    .meta({ description: 'Acknowledged since the last such message.' }),
   retries: z.int().min(0).default(0).meta({ description: 'PUTs repeated so far in this attempt.' }),
 });
 export type PartUploaded = z.infer<typeof partUploadedSchema>;

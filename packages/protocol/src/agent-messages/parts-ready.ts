@@ -7,6 +7,6 @@ export const partsReadySchema = z.object({
   status: z.literal('parts_ready'),
   upload_id: uploadIdSchema,
   attempt: attemptSchema,
-  parts: z.array(partAnnouncementSchema).min(1).max(64),
+  parts: z.array(partAnnouncementSchema).min(1).max(64).meta({ description: 'Parts that need a URL.' }),
 });
 export type PartsReady = z.infer<typeof partsReadySchema>;

@@ -1,16 +1,22 @@
 import { z } from 'zod';
-import { attemptSchema, sizeBytesSchema, uploadIdSchema } from '../identifiers.ts';
+import {
+  attemptSchema,
+  fileNameSchema,
+  sizeBytesSchema,
+  timestampSchema,
+  uploadIdSchema,
+} from '../identifiers.ts';
 import { partAnnouncementSchema } from './part-announcement.ts';
 
 const decimal = z.string().regex(/^-?\d{1,20}$/);
 
 /** Which version of which file this is. Decimal strings, because inodes and nanoseconds exceed 2^53. */
 export const fingerprintSchema = z.object({
-  device: decimal,
-  inode: decimal,
-  size: decimal,
-  mtime_ns: decimal,
-  ctime_ns: decimal,
+  device: decimal.meta({ description: 'Device the file is on.' }),
+  inode: decimal.meta({ description: 'Inode, or file index on Windows.' }),
+  size: decimal.meta({ description: 'Bytes.' }),
+  mtime_ns: decimal.meta({ description: 'Modification time, nanoseconds since 1970.' }),
+  ctime_ns: decimal.meta({ description: 'Status change time, nanoseconds since 1970.' }),
 });
 export type Fingerprint = z.infer<typeof fingerprintSchema>;
 
@@ -19,12 +25,20 @@ export const preparedSchema = z.object({
   status: z.literal('prepared'),
   upload_id: uploadIdSchema,
   attempt: attemptSchema,
-  file_name: z.string().min(1).max(1024),
+  file_name: fileNameSchema,
   size: sizeBytesSchema,
-  chunk_size: z.int().min(1),
-  part_count: z.int().min(1).max(10_000),
-  fingerprint: fingerprintSchema,
-  source_modified_at: z.iso.datetime(),
-  parts: z.array(partAnnouncementSchema).min(1).max(64),
+  chunk_size: z.int().min(1).meta({ description: 'Bytes in each part but the last, by the plan rule.' }),
+  part_count: z.int().min(1).max(10_000).meta({ description: 'By the plan rule.' }),
+  fingerprint: fingerprintSchema.meta({
+    description: 'Which version of which file was opened. The agent compares it until the end.',
+  }),
+  source_modified_at: timestampSchema.meta({
+    description: "The file's modification time, by the agent's clock; UTC, ISO 8601.",
+  }),
+  parts: z
+    .array(partAnnouncementSchema)
+    .min(1)
+    .max(64)
+    .meta({ description: 'The first window, read and hashed.' }),
 });
 export type Prepared = z.infer<typeof preparedSchema>;

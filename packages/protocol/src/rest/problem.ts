@@ -1,18 +1,26 @@
 import { z } from 'zod';
-import { errorCodes } from '../error-table.ts';
+import type { BackhaulError } from '../backhaul-error.ts';
+import { errorCodes, errorTable } from '../error-table.ts';
 
 /** Every error of the API: `application/problem+json` (RFC 9457). */
 export const problemSchema = z
   .object({
-    type: z.string().meta({ description: 'Address of the code’s documentation.' }),
+    type: z.string().meta({ description: '`urn:backhaul:error:` and the code.' }),
     title: z.string(),
     status: z.int(),
     code: z.enum(errorCodes),
     detail: z.string().meta({ description: 'What happened here and what to change.' }),
-    upload: z
-      .unknown()
-      .optional()
-      .meta({ description: 'The upload record, where the error is about one that exists.' }),
   })
   .meta({ id: 'Problem' });
 export type Problem = z.infer<typeof problemSchema>;
+
+export function problemOf(error: BackhaulError): Problem {
+  const { httpStatus, sentence } = errorTable[error.code];
+  return {
+    type: `urn:backhaul:error:${error.code}`,
+    title: sentence,
+    status: httpStatus,
+    code: error.code,
+    detail: error.message,
+  };
+}

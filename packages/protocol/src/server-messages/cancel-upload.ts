@@ -6,6 +6,6 @@ export const cancelUploadSchema = z.object({
   action: z.literal('cancel_upload'),
   upload_id: uploadIdSchema,
   attempt: attemptSchema,
-  reason: z.string().max(500),
+  reason: z.string().max(500).meta({ description: 'For people, and the agent’s audit.' }),
 });
 export type CancelUpload = z.infer<typeof cancelUploadSchema>;

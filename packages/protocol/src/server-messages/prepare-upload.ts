@@ -9,12 +9,28 @@ export const prepareUploadSchema = z.object({
   upload_id: uploadIdSchema,
   attempt: attemptSchema,
   file_path: filePathSchema,
-  plan: z.object({
-    min_chunk_size: z.int().min(S3_MIN_PART_BYTES).max(S3_MAX_PART_BYTES),
-    max_parts: z.int().min(1).max(S3_MAX_PARTS),
-    window_size: z.int().min(1).max(MAX_WINDOW_PARTS),
-    max_file_size: sizeBytesSchema.optional(),
-  }),
+  plan: z
+    .object({
+      min_chunk_size: z
+        .int()
+        .min(S3_MIN_PART_BYTES)
+        .max(S3_MAX_PART_BYTES)
+        .meta({ description: 'Smallest chunk size, in bytes.' }),
+      max_parts: z
+        .int()
+        .min(1)
+        .max(S3_MAX_PARTS)
+        .meta({ description: 'Most parts the file may be cut into.' }),
+      window_size: z
+        .int()
+        .min(1)
+        .max(MAX_WINDOW_PARTS)
+        .meta({ description: 'Most parts to announce in one message.' }),
+      max_file_size: sizeBytesSchema
+        .optional()
+        .meta({ description: 'A larger file is refused as `file_too_large`. Bytes.' }),
+    })
+    .meta({ description: 'The plan rule’s inputs.' }),
   checksum_mode: checksumModeSchema,
   expires_in_ms: z
     .int()

@@ -4,17 +4,25 @@ import { attemptSchema, uploadIdSchema } from '../identifiers.ts';
 /** Answers `hello`. From here on the session is open. */
 export const welcomeSchema = z.object({
   action: z.literal('welcome'),
-  server_version: z.string().max(64),
-  session_id: z.uuidv7(),
+  server_version: z.string().max(64).meta({ description: "The server program's version." }),
+  session_id: z.uuidv7().meta({ description: 'This session; for logs on both sides.' }),
   epoch: z.int().min(1).meta({ description: "Grows with each of this client's sessions; the newest owns." }),
-  heartbeat_interval_ms: z.int().min(1000),
-  dead_after_ms: z.int().min(2000),
+  heartbeat_interval_ms: z
+    .int()
+    .min(1000)
+    .meta({ description: 'How often both sides ping, in milliseconds.' }),
+  dead_after_ms: z
+    .int()
+    .min(2000)
+    .meta({ description: 'After this long without a byte received, close the socket and connect anew.' }),
   uploads: z
     .array(
       z.object({
         upload_id: uploadIdSchema,
         attempt: attemptSchema,
-        verdict: z.enum(['continue', 'drop']),
+        verdict: z.enum(['continue', 'drop']).meta({
+          description: '`continue`: go on. `drop`: stop, close the file, say nothing more about it.',
+        }),
       }),
     )
     .max(1000)

@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import fc from 'fast-check';
+import {
+  type AgentMessageInput,
+  type ServerMessageInput,
+  decodeAgentMessage,
+  decodeServerMessage,
+} from './index.ts';
+import { MAX_FRAME_BYTES } from './protocol-version.ts';
+
+const uploadId = '019ab3c2-5f00-7000-8000-000000000001';
+
+describe('reading a frame', () => {
+  test('never throws, whatever the text', () => {
+    fc.assert(
+      fc.property(fc.oneof(fc.string(), fc.json()), (frame) => {
+        for (const decode of [decodeAgentMessage, decodeServerMessage]) {
+          const decoded = decode(frame);
+          if (!decoded.ok) assert.ok(decoded.problem.length > 0);
+        }
+      }),
+    );
+  });
+
+  test('never throws, whatever the fields of a known message', () => {
+    const fields = fc.dictionary(
+      fc.constantFrom('upload_id', 'attempt', 'parts', 'size', 'labels', 'platform', 'plan', '__proto__'),
+      fc.jsonValue(),
+    );
+    fc.assert(
+      fc.property(fc.constantFrom('hello', 'prepared', 'completed', 'result'), fields, (status, rest) => {
+        assert.equal(decodeAgentMessage(JSON.stringify({ ...rest, status })).ok, false);
+      }),
+    );
+  });
+
+  test('says which message and which field is wrong', () => {
+    const decoded = decodeAgentMessage(
+      JSON.stringify({ status: 'failed', upload_id: 'x', error: 'cancelled', message: '' }),
+    );
+    assert.deepEqual(decoded, {
+      ok: false,
+      problem: 'status "failed": upload_id: an upload_id is a UUIDv7',
+    });
+  });
+
+  test('does not repeat the value that is wrong', () => {
+    const decoded = decodeServerMessage(
+      JSON.stringify({
+        action: 'part_urls',
+        upload_id: uploadId,
+        attempt: 1,
+        presigned_urls: [{ part_number: 1, url: 'ftp://s3.example/?X-Amz-Signature=SECRET' }],
+        expires_at: '2025-11-01T10:30:00Z',
+        expires_in_ms: 1,
+      }),
+    );
+    assert.ok(!decoded.ok);
+    assert.match(decoded.problem, /presigned_urls\.0\.url/);
+    assert.doesNotMatch(decoded.problem, /SECRET/);
+  });
+
+  test('describes a problem in few words, however long the names that a peer makes up', () => {
+    const hello = {
+      status: 'hello',
+      agent_version: '1',
+      platform: { os: 'linux', arch: 'x64' },
+      limits: { max_uploads: 1, parallel_parts: 1 },
+    };
+    const long = decodeAgentMessage(JSON.stringify({ ...hello, labels: { [' '.repeat(100_000)]: 'x' } }));
+    assert.ok(!long.ok && long.problem.length < 1000);
+    const unknown = decodeAgentMessage(JSON.stringify({ status: 'x'.repeat(100_000) }));
+    assert.ok(!unknown.ok && unknown.problem.length < 1000);
+  });
+});
+
+describe('the largest messages fit into a frame', () => {
+  // Messages are bounded by their schema; a frame above the limit would close the socket.
+  const etag = `"${'a'.repeat(34)}"`;
+
+  test('completed with 10,000 parts', () => {
+    const message: AgentMessageInput = {
+      status: 'completed',
+      upload_id: uploadId,
+      attempt: 1_000_000,
+      file_name: 'n'.repeat(255),
+      size: Number.MAX_SAFE_INTEGER,
+      parts: Array.from({ length: 10_000 }, (_, index) => ({ part_number: index + 1, etag })),
+      upload_duration_ms: Number.MAX_SAFE_INTEGER,
+      sha256: 'f'.repeat(64),
+    };
+    const frame = JSON.stringify(message);
+    assert.ok(Buffer.byteLength(frame) < MAX_FRAME_BYTES);
+    assert.ok(decodeAgentMessage(frame).ok);
+  });
+
+  test('part_urls with 64 URLs of temporary credentials', () => {
+    const message: ServerMessageInput = {
+      action: 'part_urls',
+      upload_id: uploadId,
+      attempt: 1,
+      presigned_urls: Array.from({ length: 64 }, (_, index) => ({
+        part_number: index + 1,
+        url: `https://s3.example/${'k'.repeat(1024)}?X-Amz-Security-Token=${'t'.repeat(2600)}`,
+        headers: { 'x-amz-checksum-sha256': 'c'.repeat(44), 'content-length': '5242880' },
+      })),
+      expires_at: '2025-11-01T10:30:00Z',
+      expires_in_ms: 900_000,
+    };
+    const frame = JSON.stringify(message);
+    assert.ok(Buffer.byteLength(frame) < MAX_FRAME_BYTES);
+    assert.ok(decodeServerMessage(frame).ok);
+  });
+});

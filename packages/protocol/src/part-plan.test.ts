@@ -1,0 +1,137 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import fc from 'fast-check';
+import { BackhaulError } from './backhaul-error.ts';
+import {
+  DEFAULT_CHUNK_BYTES,
+  type PlanRule,
+  S3_MAX_PARTS,
+  S3_MAX_PART_BYTES,
+  S3_MIN_PART_BYTES,
+  partRange,
+  planParts,
+} from './part-plan.ts';
+
+const MiB = 1024 * 1024;
+const TiB = 1024 ** 4;
+const defaultRule: PlanRule = { minChunkSize: DEFAULT_CHUNK_BYTES, maxParts: S3_MAX_PARTS };
+
+const rules = fc.record({
+  minChunkSize: fc.integer({ min: S3_MIN_PART_BYTES, max: 64 * MiB }),
+  maxParts: fc.integer({ min: 1, max: S3_MAX_PARTS }),
+});
+
+/** Sizes that a rule can plan, boundaries between chunk sizes included. */
+const planned = rules.chain((rule) =>
+  fc
+    .oneof(
+      fc.integer({ min: 0, max: 64 * MiB }),
+      fc.integer({ min: 0, max: rule.maxParts * S3_MAX_PART_BYTES }),
+      fc
+        .tuple(fc.integer({ min: 1, max: 5 * 1024 }), fc.integer({ min: -1, max: 1 }))
+        .map(([chunkMiB, around]) => chunkMiB * MiB * rule.maxParts + around)
+        .filter((size) => size <= rule.maxParts * S3_MAX_PART_BYTES),
+    )
+    .map((sizeBytes) => ({ rule, sizeBytes, plan: planParts(sizeBytes, rule) })),
+);
+
+describe('the plan rule', () => {
+  test('cuts 100 MiB into 20 parts of 5 MiB', () => {
+    assert.deepEqual(planParts(100 * MiB, defaultRule), {
+      sizeBytes: 104_857_600,
+      chunkSize: 5_242_880,
+      partCount: 20,
+    });
+  });
+
+  test('makes an empty file one empty part', () => {
+    const plan = planParts(0, defaultRule);
+    assert.equal(plan.partCount, 1);
+    assert.deepEqual(partRange(plan, 1), { offset: 0, length: 0 });
+  });
+
+  test('leaves the last part smaller', () => {
+    const plan = planParts(5 * MiB + 1, defaultRule);
+    assert.equal(plan.partCount, 2);
+    assert.deepEqual(partRange(plan, 2), { offset: 5 * MiB, length: 1 });
+  });
+
+  test('keeps 5 MiB parts up to 10,000 of them, and takes 6 MiB for one byte more', () => {
+    assert.deepEqual(planParts(10_000 * 5 * MiB, defaultRule), {
+      sizeBytes: 52_428_800_000,
+      chunkSize: 5 * MiB,
+      partCount: 10_000,
+    });
+    assert.deepEqual(planParts(10_000 * 5 * MiB + 1, defaultRule), {
+      sizeBytes: 52_428_800_001,
+      chunkSize: 6 * MiB,
+      partCount: 8334,
+    });
+  });
+
+  test('does not round a minimum of the user that is no multiple of 1 MiB', () => {
+    assert.equal(planParts(100 * MiB, { minChunkSize: 5_500_000, maxParts: 10_000 }).chunkSize, 5_500_000);
+  });
+
+  test('plans the largest object whose parts S3 allows, and refuses one byte more', () => {
+    const largest = S3_MAX_PARTS * S3_MAX_PART_BYTES;
+    assert.equal(planParts(largest, defaultRule).chunkSize, S3_MAX_PART_BYTES);
+    assert.throws(
+      () => planParts(largest + 1, defaultRule),
+      (error) =>
+        error instanceof BackhaulError && error.code === 'file_too_large' && /5368709120/.test(error.message),
+    );
+    assert.throws(() => planParts(60 * TiB, defaultRule), BackhaulError);
+  });
+
+  test('covers every byte exactly once, in order', () => {
+    fc.assert(
+      fc.property(planned, fc.nat(), ({ sizeBytes, plan }, at) => {
+        assert.equal(partRange(plan, 1).offset, 0);
+        const last = partRange(plan, plan.partCount);
+        assert.equal(last.offset + last.length, sizeBytes);
+        // Any two neighbours touch, so together they cover the file; to walk all of 10,000 parts proves no more.
+        const left = 1 + (at % plan.partCount);
+        if (left === plan.partCount) return;
+        const range = partRange(plan, left);
+        assert.equal(range.length, plan.chunkSize);
+        assert.equal(partRange(plan, left + 1).offset, range.offset + range.length);
+      }),
+    );
+  });
+
+  test('gives no empty part but that of an empty file', () => {
+    fc.assert(
+      fc.property(planned, ({ sizeBytes, plan }) => {
+        assert.equal(partRange(plan, plan.partCount).length === 0, sizeBytes === 0);
+      }),
+    );
+  });
+
+  test('stays within max_parts and the limits of S3', () => {
+    fc.assert(
+      fc.property(planned, ({ rule, plan }) => {
+        assert.ok(plan.partCount >= 1 && plan.partCount <= rule.maxParts);
+        assert.ok(plan.chunkSize >= S3_MIN_PART_BYTES && plan.chunkSize <= S3_MAX_PART_BYTES);
+      }),
+    );
+  });
+
+  test('chooses the minimum, or else the smallest multiple of 1 MiB that fits', () => {
+    fc.assert(
+      fc.property(planned, ({ rule, sizeBytes, plan }) => {
+        if (plan.chunkSize === rule.minChunkSize) return;
+        assert.equal(plan.chunkSize % MiB, 0);
+        const smaller = Math.max(rule.minChunkSize, plan.chunkSize - MiB);
+        assert.ok(smaller * rule.maxParts < sizeBytes);
+      }),
+    );
+  });
+
+  test('has no part outside of 1 to its count', () => {
+    const plan = planParts(12 * MiB, defaultRule);
+    for (const partNumber of [0, 4, -1, 1.5, Number.NaN]) {
+      assert.throws(() => partRange(plan, partNumber), RangeError);
+    }
+  });
+});
