@@ -1,0 +1,87 @@
+import {
+  type ErrorCode,
+  errorCodes,
+  isErrorCode,
+  problemSchema,
+  uploadRecordSchema,
+} from '@backhaul/protocol';
+import { ApiError } from './api-error.ts';
+import { ConnectionError } from './connection-error.ts';
+import { UnexpectedAnswerError } from './unexpected-answer-error.ts';
+
+/** A gateway says these when the server behind it is away (RFC 9110, 15.6). */
+const gatewayStatuses: ReadonlySet<number> = new Set([502, 503, 504]);
+
+/** A newer server may send a code that this version's table lacks. */
+const anyProblemSchema = problemSchema.extend({ code: problemSchema.shape.code.catch(errorCodes[0]) });
+
+/** What to throw for an answer whose status is not one that was asked for. Reads the body. */
+export async function readProblem(
+  response: Response,
+  { request, origin }: { readonly request: string; readonly origin: string },
+): Promise<Error> {
+  const body = await readJson(response);
+  const problem = anyProblemSchema.safeParse(body);
+  if (!problem.success) return withoutProblem(response.status, request, origin);
+  const code = sentCode(body);
+  const upload = uploadRecordSchema.safeParse(problem.data.upload);
+  return new ApiError({
+    code: isErrorCode(code) ? code : nearestCode(response.status),
+    status: response.status,
+    detail: isErrorCode(code) ? problem.data.detail : `${problem.data.detail} (${code.slice(0, 64)})`,
+    upload: upload.success ? upload.data : undefined,
+    retryAfterMs: parseRetryAfter(response.headers.get('retry-after')),
+  });
+}
+
+/** Milliseconds; the header is either seconds or a date (RFC 9110, 10.2.3). */
+export function parseRetryAfter(header: string | null, now = Date.now()): number | undefined {
+  if (header === null) return undefined;
+  if (/^\d{1,9}$/.test(header)) return Number(header) * 1000;
+  const date = Date.parse(header);
+  return Number.isNaN(date) ? undefined : Math.max(0, date - now);
+}
+
+function withoutProblem(status: number, request: string, origin: string): Error {
+  if (gatewayStatuses.has(status)) {
+    return new ConnectionError(origin, `answered ${status}: the server behind it is away`);
+  }
+  return new UnexpectedAnswerError(
+    `${request} at ${origin} was answered with ${status}, not in the way a Backhaul server does`,
+    status,
+  );
+}
+
+async function readJson(response: Response): Promise<unknown> {
+  const text = await response.text();
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function sentCode(body: unknown): string {
+  return typeof body === 'object' && body !== null && 'code' in body ? String(body.code) : '';
+}
+
+function nearestCode(status: number): ErrorCode {
+  switch (status) {
+    case 401:
+      return 'unauthorized';
+    case 403:
+      return 'forbidden';
+    case 404:
+      return 'not_found';
+    case 405:
+      return 'method_not_allowed';
+    case 413:
+      return 'payload_too_large';
+    case 415:
+      return 'unsupported_media_type';
+    case 429:
+      return 'too_many_requests';
+    default:
+      return status < 500 ? 'invalid_request' : 'internal_error';
+  }
+}

@@ -1,0 +1,145 @@
+import { describeIssues } from '@backhaul/protocol';
+import { toBaseUrl } from './base-url.ts';
+import { ConnectionError, networkCode } from './connection-error.ts';
+import { Deadline } from './deadline.ts';
+import { readProblem } from './problem-answer.ts';
+import { UnexpectedAnswerError } from './unexpected-answer-error.ts';
+
+export type Fetch = (url: URL, init: RequestInit) => Promise<Response>;
+
+export interface TransportOptions {
+  readonly url: string;
+  readonly token: string;
+  readonly fetch?: Fetch | undefined;
+  /** For a whole request and its answer, in milliseconds. */
+  readonly timeoutMs?: number | undefined;
+}
+
+export interface Request {
+  readonly method?: 'GET' | 'POST' | 'DELETE';
+  readonly query?: Readonly<Record<string, string | number | boolean | undefined>> | undefined;
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+  readonly body?: unknown;
+  readonly timeoutMs?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Statuses whose body `read` understands. Default: 200. */
+  readonly expect?: readonly number[];
+}
+
+/** What this client reads of a schema: enough for zod, and for tests. */
+interface Schema<T> {
+  safeParse(value: unknown): { success: true; data: T } | { success: false; error: unknown };
+}
+
+const DEFAULT_TIMEOUT_MS = 30_000;
+
+/** A kept-alive socket may be closed by the server just as it is reused (undici #3492). */
+const staleSocketCodes: ReadonlySet<string | undefined> = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET']);
+
+/** Carries requests: address, token, deadlines, and the turning of every failure into one of three errors. */
+export class Transport {
+  readonly #base: URL;
+  readonly #token: string;
+  readonly #fetch: Fetch;
+  readonly #timeoutMs: number;
+
+  /** @throws TypeError if the URL or the token cannot be used; never repeats the token. */
+  constructor({ url, token, fetch = globalThis.fetch, timeoutMs = DEFAULT_TIMEOUT_MS }: TransportOptions) {
+    this.#base = toBaseUrl(url);
+    // Checked here because fetch repeats a header it refuses in its error.
+    if (!/^[\u0021-\u007e]+$/.test(token)) {
+      throw new TypeError('the token is empty or holds spaces, line ends or characters outside ASCII');
+    }
+    this.#token = token;
+    this.#fetch = fetch;
+    this.#timeoutMs = timeoutMs;
+  }
+
+  get origin(): string {
+    return this.#base.origin;
+  }
+
+  /** Sends, checks the status and parses the body. Fields that the schema does not know are dropped. */
+  async json<T>(path: string, schema: Schema<T>, request: Request = {}): Promise<T> {
+    return await this.send(path, request, async (response) => {
+      const parsed = schema.safeParse(await readJson(response, path));
+      if (parsed.success) return parsed.data;
+      throw new UnexpectedAnswerError(
+        `the answer of ${path} does not have the expected shape (${describeShape(parsed.error)}); do the versions of client and server fit?`,
+        response.status,
+      );
+    });
+  }
+
+  /** Sends, checks the status, and lets `read` have the answer while the deadline still runs. */
+  async send<T>(path: string, request: Request, read: (response: Response) => Promise<T>): Promise<T> {
+    using deadline = new Deadline(request.timeoutMs ?? this.#timeoutMs, request.signal);
+    try {
+      return await read(await this.open(path, request, deadline.signal));
+    } catch (error) {
+      throw this.failure(error, deadline, request.signal);
+    }
+  }
+
+  /** Sends and checks the status; the caller reads the body and keeps the deadline. */
+  async open(path: string, request: Request, signal: AbortSignal): Promise<Response> {
+    const { method = 'GET', expect = [200] } = request;
+    const response = await this.#fetchOnce(path, request, signal).catch((error: unknown) => {
+      if (method === 'GET' && !signal.aborted && staleSocketCodes.has(networkCode(error))) {
+        return this.#fetchOnce(path, request, signal);
+      }
+      throw error;
+    });
+    if (expect.includes(response.status)) return response;
+    throw await readProblem(response, { request: `${method} ${path}`, origin: this.origin });
+  }
+
+  /** Turns what fetch or reading threw into what callers are promised; the caller's own abort stays itself. */
+  failure(error: unknown, deadline: Deadline, signal: AbortSignal | undefined): unknown {
+    if (signal?.aborted) return signal.reason;
+    if (deadline.expired) {
+      const seconds = Math.round(deadline.timeoutMs / 100) / 10;
+      return new ConnectionError(this.origin, `did not answer within ${seconds} s`, { cause: error });
+    }
+    // fetch gives every failure of the network as a TypeError with a cause; one without is a mistake in code.
+    if (error instanceof TypeError && error.cause instanceof Error) {
+      const reason = networkCode(error) ?? error.cause.message;
+      return new ConnectionError(this.origin, `cannot be reached (${reason})`, { cause: error });
+    }
+    return error;
+  }
+
+  async #fetchOnce(path: string, request: Request, signal: AbortSignal): Promise<Response> {
+    const url = new URL(path.slice(1), this.#base);
+    for (const [name, value] of Object.entries(request.query ?? {})) {
+      if (value !== undefined) url.searchParams.set(name, String(value));
+    }
+    const headers: Record<string, string> = {
+      accept: 'application/json, application/problem+json',
+      authorization: `Bearer ${this.#token}`,
+      ...request.headers,
+    };
+    const init: RequestInit = { method: request.method ?? 'GET', headers, signal, redirect: 'manual' };
+    if (request.body !== undefined) {
+      headers['content-type'] = 'application/json';
+      init.body = JSON.stringify(request.body);
+    }
+    return await this.#fetch(url, init);
+  }
+}
+
+async function readJson(response: Response, path: string): Promise<unknown> {
+  const text = await response.text();
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new UnexpectedAnswerError(
+      `the answer of ${path} is not JSON; is this the address of a Backhaul server?`,
+      response.status,
+    );
+  }
+}
+
+function describeShape(error: unknown): string {
+  return describeIssues(error as Parameters<typeof describeIssues>[0]);
+}
