@@ -1,0 +1,19 @@
+import { type Failed, isErrorCode } from '@backhaul/protocol';
+import type { AgentSession } from '../sessions/agent-session.ts';
+import type { TransferContext } from '../transfer-context.ts';
+import { withOwnedUpload } from './owned-upload.ts';
+
+/** The agent gave the attempt up. One that was merely busy gets the upload again later. */
+export function failed(context: TransferContext, session: AgentSession, message: Failed): Promise<void> {
+  return withOwnedUpload(context, session, message, async (upload) => {
+    if (message.error === 'agent_busy') {
+      await context.ledger.apply(upload, { type: 'requeue', message: message.message }, { clearParts: true });
+      return;
+    }
+    await context.ending.endHeld(upload, {
+      type: 'fail',
+      error: isErrorCode(message.error) ? message.error : 'agent_fault',
+      message: message.message,
+    });
+  });
+}

@@ -1,0 +1,111 @@
+import {
+  DEAD_AFTER_MS,
+  HEARTBEAT_INTERVAL_MS,
+  type Hello,
+  type Welcome,
+  closeCodes,
+} from '@backhaul/protocol';
+import type { ClientDescription } from '../clients/client.ts';
+import type { AgentSession } from '../sessions/agent-session.ts';
+import type { TransferContext } from '../transfer-context.ts';
+import type { Upload } from '../uploads/upload.ts';
+
+type Verdict = Welcome['uploads'][number];
+
+/**
+ * Opens a session: gives it its epoch, brings the transfers that the agent still runs together with their
+ * uploads, and starts over those it has lost. From here on only this session moves the client's uploads.
+ *
+ * @returns undefined if a newer session of this client was faster; then the connection is to be closed.
+ */
+export async function hello(
+  context: TransferContext,
+  connection: Pick<AgentSession, 'clientId' | 'sessionId' | 'send' | 'close'> & { serverVersion: string; nodeId: string },
+  message: Hello,
+): Promise<AgentSession | undefined> {
+  const { clientId, sessionId } = connection;
+  const { epoch } = await context.store.openSession({
+    clientId,
+    sessionId,
+    nodeId: connection.nodeId,
+    at: context.clock.now(),
+    description: describe(message),
+  });
+  const session: AgentSession = {
+    clientId,
+    sessionId,
+    epoch,
+    maxUploads: message.limits.max_uploads,
+    send: (frame) => connection.send(frame),
+    close: (code, reason) => connection.close(code, reason),
+  };
+  if (!context.sessions.add(session)) {
+    session.close(closeCodes.replaced, 'a newer connection of this client_id took over');
+    return undefined;
+  }
+  const verdicts = await reconcile(context, session, message.running);
+  session.send({
+    action: 'welcome',
+    server_version: connection.serverVersion,
+    session_id: sessionId,
+    epoch,
+    heartbeat_interval_ms: HEARTBEAT_INTERVAL_MS,
+    dead_after_ms: DEAD_AFTER_MS,
+    uploads: verdicts,
+  });
+  context.dispatcher.kick(clientId);
+  return session;
+}
+
+function describe(message: Hello): ClientDescription {
+  return {
+    agentVersion: message.agent_version,
+    platform: { ...message.platform, hostname: message.platform.hostname ?? null },
+    capabilities: message.capabilities,
+    labels: message.labels,
+    defaultFilePath: message.default_file_path,
+  };
+}
+
+async function reconcile(
+  context: TransferContext,
+  session: AgentSession,
+  running: Hello['running'],
+): Promise<Verdict[]> {
+  const active = await context.store.listActiveUploads(session.clientId);
+  const kept = new Set<string>();
+  for (const { uploadId } of active) {
+    const isKept = await context.ledger.exclusively(uploadId, async () => {
+      const upload = await context.ledger.get(uploadId);
+      if (upload.status !== 'preparing' && upload.status !== 'uploading') return false;
+      if (running.some((one) => one.upload_id === uploadId && one.attempt === upload.attempt)) {
+        return (await context.ledger.apply(upload, { type: 'adopt', epoch: session.epoch })) !== undefined;
+      }
+      await startOver(context, upload);
+      return false;
+    });
+    if (isKept) kept.add(uploadId);
+  }
+  return running.map(({ upload_id, attempt }) => ({
+    upload_id,
+    attempt,
+    verdict: kept.has(upload_id) ? ('continue' as const) : ('drop' as const),
+  }));
+}
+
+/** The agent was restarted and knows nothing of it any more. */
+async function startOver(context: TransferContext, upload: Upload): Promise<void> {
+  const { key, s3UploadId, uploadId } = upload;
+  const requeued = await context.ledger.apply(
+    upload,
+    { type: 'requeue', message: 'The agent was restarted; the file is sent again.' },
+    { clearParts: true },
+  );
+  if (requeued === undefined || s3UploadId === null) return;
+  try {
+    await context.bucket.abortMultipartUpload({ key, s3UploadId });
+  } catch (error) {
+    // Nothing refers to it any more; the bucket's lifecycle rule ends it.
+    context.log.warn({ uploadId, err: error }, 'abort of a lost attempt failed');
+  }
+}

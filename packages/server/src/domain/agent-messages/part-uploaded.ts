@@ -1,0 +1,25 @@
+import type { PartUploaded } from '@backhaul/protocol';
+import type { AgentSession } from '../sessions/agent-session.ts';
+import type { TransferContext } from '../transfer-context.ts';
+import { withOwnedUpload } from './owned-upload.ts';
+
+/** S3 has acknowledged parts: their ETags are kept, and the record shows the progress. */
+export function partUploaded(
+  context: TransferContext,
+  session: AgentSession,
+  message: PartUploaded,
+): Promise<void> {
+  return withOwnedUpload(context, session, message, async (upload) => {
+    if (upload.status !== 'uploading') return;
+    const totals = await context.store.recordUploadedParts(
+      upload.uploadId,
+      message.parts.map((part) => ({ partNumber: part.part_number, etag: part.etag })),
+    );
+    const unchanged =
+      totals.partsCompleted === upload.partsCompleted &&
+      upload.stalledSince === null &&
+      upload.partRetries === message.retries;
+    if (unchanged) return;
+    await context.ledger.apply(upload, { type: 'progress', totals, partRetries: message.retries });
+  });
+}

@@ -1,0 +1,43 @@
+import { BackhaulError, type PartsReady, planParts } from '@backhaul/protocol';
+import type { AgentSession } from '../sessions/agent-session.ts';
+import type { TransferContext } from '../transfer-context.ts';
+import { planRule } from '../upload-settings.ts';
+import type { Upload } from '../uploads/upload.ts';
+import { checkAnnouncement } from './announcement.ts';
+import { withOwnedUpload } from './owned-upload.ts';
+import { signWindow } from './sign-window.ts';
+
+/** The agent wants URLs: of its next window, or once more for parts whose URLs expired. */
+export function partsReady(
+  context: TransferContext,
+  session: AgentSession,
+  message: PartsReady,
+): Promise<void> {
+  return withOwnedUpload(context, session, message, async (upload) => {
+    if (upload.status !== 'uploading' || upload.sizeBytes === null || upload.checksumMode === null) return;
+    try {
+      const plan = planParts(upload.sizeBytes, planRule);
+      const announced = checkAnnouncement(plan, upload.checksumMode, message.parts);
+      await context.store.announceParts(upload.uploadId, announced);
+    } catch (error) {
+      if (!(error instanceof BackhaulError)) throw error;
+      await context.ending.endHeld(upload, { type: 'fail', error: error.code, message: error.message });
+      return;
+    }
+    await answer(context, session, upload, message);
+  });
+}
+
+async function answer(
+  context: TransferContext,
+  session: AgentSession,
+  upload: Upload,
+  message: PartsReady,
+): Promise<void> {
+  session.send({
+    action: 'part_urls',
+    upload_id: upload.uploadId,
+    attempt: upload.attempt,
+    ...(await signWindow(context, upload, message.parts)),
+  });
+}

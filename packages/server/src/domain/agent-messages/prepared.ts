@@ -1,0 +1,114 @@
+import { BackhaulError, type Prepared, planParts } from '@backhaul/protocol';
+import { BucketError } from '../ports/bucket.ts';
+import type { AgentSession } from '../sessions/agent-session.ts';
+import type { TransferContext } from '../transfer-context.ts';
+import { planRule } from '../upload-settings.ts';
+import type { Upload } from '../uploads/upload.ts';
+import { checkAnnouncement } from './announcement.ts';
+import { withOwnedUpload } from './owned-upload.ts';
+import { signWindow } from './sign-window.ts';
+
+/**
+ * The agent has opened and measured the file. Creates the multipart upload and answers with the URLs of the
+ * first window; a repeated message gets the same URLs signed anew.
+ */
+export function prepared(context: TransferContext, session: AgentSession, message: Prepared): Promise<void> {
+  return withOwnedUpload(context, session, message, async (upload) => {
+    try {
+      const begun = await begin(context, upload, message);
+      if (begun !== undefined) await sendWindow(context, session, begun, message);
+    } catch (error) {
+      const code =
+        error instanceof BackhaulError
+          ? error.code
+          : error instanceof BucketError
+            ? error.kind === 'unavailable'
+              ? 'storage_unavailable'
+              : 'storage_refused'
+            : undefined;
+      if (code === undefined) throw error;
+      const current = await context.ledger.get(upload.uploadId);
+      const text = error instanceof Error ? error.message : '';
+      await context.ending.endHeld(current, { type: 'fail', error: code, message: text });
+    }
+  });
+}
+
+/** @returns the upload in `uploading`; undefined when the message no longer fits its status. */
+async function begin(
+  context: TransferContext,
+  upload: Upload,
+  message: Prepared,
+): Promise<Upload | undefined> {
+  if (upload.status === 'uploading') return isSameFile(upload, message) ? upload : undefined;
+  if (upload.status !== 'preparing' || upload.objectToken === null || upload.checksumMode === null) {
+    return undefined;
+  }
+  const { maxFileSize } = context.settings;
+  if (maxFileSize !== null && message.size > maxFileSize) {
+    throw new BackhaulError(
+      'file_too_large',
+      `The file has ${message.size} bytes; this server takes ${maxFileSize} (MAX_FILE_SIZE).`,
+    );
+  }
+  const plan = planParts(message.size, planRule);
+  if (plan.chunkSize !== message.chunk_size || plan.partCount !== message.part_count) {
+    throw new BackhaulError(
+      'plan_mismatch',
+      `For ${message.size} bytes the server plans ${plan.partCount} parts of ${plan.chunkSize}, the agent ${message.part_count} of ${message.chunk_size}.`,
+    );
+  }
+  const announced = checkAnnouncement(plan, upload.checksumMode, message.parts);
+  const { s3UploadId } = await context.bucket.createMultipartUpload({
+    key: upload.key,
+    token: upload.objectToken,
+    checksumMode: upload.checksumMode,
+  });
+  const begun = await context.ledger.apply(
+    upload,
+    {
+      type: 'prepared',
+      sizeBytes: plan.sizeBytes,
+      chunkSize: plan.chunkSize,
+      partCount: plan.partCount,
+      fingerprint: message.fingerprint,
+      sourceModifiedAt: Date.parse(message.source_modified_at),
+      fileName: message.file_name,
+      s3UploadId,
+    },
+    { announced },
+  );
+  if (begun === undefined) await context.bucket.abortMultipartUpload({ key: upload.key, s3UploadId });
+  return begun;
+}
+
+function isSameFile(upload: Upload, message: Prepared): boolean {
+  return (
+    upload.sizeBytes === message.size &&
+    JSON.stringify(upload.fingerprint) === JSON.stringify(message.fingerprint)
+  );
+}
+
+async function sendWindow(
+  context: TransferContext,
+  session: AgentSession,
+  upload: Upload,
+  message: Prepared,
+): Promise<void> {
+  const window = await signWindow(context, upload, message.parts);
+  if (upload.chunkSize === null || upload.partCount === null) return;
+  session.send({
+    action: 'download_file',
+    file_path: upload.filePath,
+    upload_config: {
+      kind: 'multipart',
+      upload_id: upload.uploadId,
+      attempt: upload.attempt,
+      bucket: upload.bucket,
+      key: upload.key,
+      chunk_size: upload.chunkSize,
+      part_count: upload.partCount,
+      ...window,
+    },
+  });
+}

@@ -1,0 +1,99 @@
+import {
+  BackhaulError,
+  type CommandName,
+  type CommandParameters,
+  type CommandResult,
+  type Result,
+  commands,
+  isErrorCode,
+} from '@backhaul/protocol';
+import { v7 as uuidv7 } from 'uuid';
+import type { AgentSession } from '../sessions/agent-session.ts';
+import type { SessionRegistry } from '../sessions/session-registry.ts';
+
+interface Pending {
+  readonly session: AgentSession;
+  readonly settle: (result: Result) => void;
+  readonly fail: (error: Error) => void;
+}
+
+/** Runs commands that are not uploads on a connected agent and waits for their `result`. */
+export class CommandRunner {
+  readonly #sessions: SessionRegistry;
+  readonly #timeoutMs: number;
+  readonly #pending = new Map<string, Pending>();
+
+  /** @param options.timeoutMs How long an agent has for one command. */
+  constructor(sessions: SessionRegistry, options: { timeoutMs: number }) {
+    this.#sessions = sessions;
+    this.#timeoutMs = options.timeoutMs;
+  }
+
+  /**
+   * @throws BackhaulError `client_offline`, `command_timeout`, `protocol_error` for an answer of the wrong
+   *   shape, or the agent's own code.
+   */
+  async run<Name extends CommandName>(
+    clientId: string,
+    name: Name,
+    parameters: CommandParameters<Name>,
+  ): Promise<{ commandId: string; result: CommandResult<Name> }> {
+    const session = this.#sessions.get(clientId);
+    if (session === undefined) {
+      throw new BackhaulError('client_offline', `Agent ${clientId} is not connected.`);
+    }
+    const commandId = uuidv7();
+    const answer = await this.#ask(session, commandId, () =>
+      session.send(toMessage(name, commandId, parameters)),
+    );
+    if (!answer.ok) {
+      const known = isErrorCode(answer.error) ? answer.error : 'agent_fault';
+      throw new BackhaulError(known, answer.message);
+    }
+    const parsed = commands[name].result.safeParse(answer.data);
+    if (!parsed.success) {
+      throw new BackhaulError('protocol_error', `Agent ${clientId} answered ${name} in a shape it does not have.`);
+    }
+    return { commandId, result: parsed.data as CommandResult<Name> };
+  }
+
+  /** Takes a `result` that an agent sent; one that nobody waits for, or of another agent, changes nothing. */
+  settle(session: AgentSession, result: Result): void {
+    const pending = this.#pending.get(result.command_id);
+    if (pending?.session === session) pending.settle(result);
+  }
+
+  /** Fails what still waits for an agent that has gone. */
+  sessionEnded(session: AgentSession): void {
+    for (const pending of this.#pending.values()) {
+      if (pending.session === session) {
+        pending.fail(new BackhaulError('client_offline', `Agent ${session.clientId} disconnected.`));
+      }
+    }
+  }
+
+  async #ask(session: AgentSession, commandId: string, send: () => void): Promise<Result> {
+    const { promise, resolve, reject } = Promise.withResolvers<Result>();
+    const timer = setTimeout(() => {
+      const seconds = this.#timeoutMs / 1000;
+      reject(new BackhaulError('command_timeout', `Agent ${session.clientId} did not answer in ${seconds} s.`));
+    }, this.#timeoutMs);
+    this.#pending.set(commandId, { session, settle: resolve, fail: reject });
+    try {
+      send();
+      return await promise;
+    } finally {
+      clearTimeout(timer);
+      this.#pending.delete(commandId);
+    }
+  }
+}
+
+function toMessage<Name extends CommandName>(
+  name: Name,
+  commandId: string,
+  parameters: CommandParameters<Name>,
+): Parameters<AgentSession['send']>[0] {
+  // The union of commands and the union of messages name the same pairs; TypeScript does not correlate them.
+  return { action: name, command_id: commandId, ...parameters } as Parameters<AgentSession['send']>[0];
+}

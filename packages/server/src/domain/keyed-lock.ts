@@ -1,0 +1,17 @@
+/** Runs tasks of one key after each other, tasks of different keys at the same time. */
+export class KeyedLock {
+  readonly #tails = new Map<string, Promise<unknown>>();
+
+  async run<Result>(key: string, task: () => Promise<Result>): Promise<Result> {
+    const previous = this.#tails.get(key) ?? Promise.resolve();
+    // A failed task must not fail the next one in line.
+    const current = previous.then(task, task);
+    const tail = current.catch(() => undefined);
+    this.#tails.set(key, tail);
+    try {
+      return await current;
+    } finally {
+      if (this.#tails.get(key) === tail) this.#tails.delete(key);
+    }
+  }
+}

@@ -1,0 +1,115 @@
+import type { UploadStatus } from '@backhaul/protocol';
+import type { Client, ClientDescription } from '../clients/client.ts';
+import type { PartTotals, Upload, UploadPart } from '../uploads/upload.ts';
+
+/** Who did what, for whoever has to answer for it later. */
+export interface AuditEvent {
+  readonly at: number;
+  /** Subject of the token; `server` for what nobody asked for. */
+  readonly actor: string;
+  /** E.g. `upload.trigger`. */
+  readonly action: string;
+  readonly clientId: string | null;
+  readonly uploadId: string | null;
+  readonly detail: Readonly<Record<string, unknown>>;
+}
+
+/** Position in a list that is ordered by creation, newest first. */
+export interface UploadPosition {
+  readonly createdAt: number;
+  readonly uploadId: string;
+}
+
+export interface UploadFilter {
+  readonly clientId?: string | undefined;
+  readonly status?: UploadStatus | undefined;
+  /** Only uploads strictly after this position. */
+  readonly after?: UploadPosition | undefined;
+  readonly limit: number;
+}
+
+export interface ClientFilter {
+  readonly connected?: boolean | undefined;
+  readonly label?: { readonly name: string; readonly value: string } | undefined;
+  /** Only clients whose id sorts after this one. */
+  readonly after?: string | undefined;
+  readonly limit: number;
+}
+
+/** What is written together with a new version of an upload, or not at all. */
+export interface UploadSave {
+  /** The write happens only if the stored version is this one. */
+  readonly expectedVersion: number;
+  /** Announced parts, as in {@link Store.announceParts}. */
+  readonly announced?: readonly Omit<UploadPart, 'etag'>[];
+  /** Drops the parts table: the upload ended, or starts over. */
+  readonly clearParts?: boolean;
+  readonly audit?: AuditEvent;
+}
+
+/**
+ * Durable state. Every write is on disk when its promise resolves, and guarded writes say whether they won.
+ *
+ * @throws StoreError from any method when the database cannot do it now (locked, full, away).
+ */
+export interface Store {
+  /** Undefined when inserted; else the upload that already has this subject's idempotency key. */
+  insertUpload(upload: Upload, audit: AuditEvent): Promise<Upload | undefined>;
+  getUpload(uploadId: string): Promise<Upload | undefined>;
+  /** @returns whether the guard held; false changes nothing. */
+  saveUpload(upload: Upload, save: UploadSave): Promise<boolean>;
+  deleteUpload(uploadId: string, audit: AuditEvent): Promise<void>;
+  /** Newest first. */
+  listUploads(filter: UploadFilter): Promise<Upload[]>;
+  /** Queued, preparing, uploading and completing ones, oldest first; of one client, or of all. */
+  listActiveUploads(clientId?: string): Promise<Upload[]>;
+  lastUpload(clientId: string): Promise<Upload | undefined>;
+  /** Changed at or after `since`, in the order of change. */
+  listUploadsChangedSince(since: number, limit: number): Promise<Upload[]>;
+  /** Not terminal, not completing, and past their deadline. */
+  listOverdueUploads(now: number, limit: number): Promise<Upload[]>;
+  /** Terminal, but S3 may still hold their multipart upload. */
+  listUploadsWithOpenMultipart(limit: number): Promise<Upload[]>;
+  countUploadsByStatus(): Promise<Partial<Record<UploadStatus, number>>>;
+  /** Creation time of the oldest queued upload. */
+  oldestQueuedAt(): Promise<number | undefined>;
+
+  listParts(uploadId: string): Promise<UploadPart[]>;
+  /** Adds or replaces announced parts; a replaced part keeps its ETag only if its checksum is the same. */
+  announceParts(uploadId: string, parts: readonly Omit<UploadPart, 'etag'>[]): Promise<void>;
+  /** Sets the ETags of announced parts; unknown part numbers are ignored. */
+  recordUploadedParts(
+    uploadId: string,
+    parts: readonly { readonly partNumber: number; readonly etag: string }[],
+  ): Promise<PartTotals>;
+
+  /** Begins a session: makes the client known, and gives the session its epoch. */
+  openSession(session: {
+    readonly clientId: string;
+    readonly sessionId: string;
+    readonly nodeId: string;
+    readonly at: number;
+    readonly description: ClientDescription;
+  }): Promise<{ readonly epoch: number }>;
+  /** Ends it, unless a newer one has begun. */
+  closeSession(clientId: string, epoch: number, at: number): Promise<void>;
+  /** At start: sessions that this node's last run left open. */
+  closeSessionsOf(nodeId: string, at: number): Promise<void>;
+  /** Whether `epoch` is the client's newest. */
+  isNewestEpoch(clientId: string, epoch: number): Promise<boolean>;
+  getClient(clientId: string): Promise<Client | undefined>;
+  listClients(filter: ClientFilter): Promise<Client[]>;
+  /** Forgets the client; its uploads stay. */
+  deleteClient(clientId: string, audit: AuditEvent): Promise<void>;
+
+  appendAudit(event: AuditEvent): Promise<void>;
+  /** Removes ended uploads and audit events older than `before`. @returns how many uploads. */
+  removeOlderThan(before: number): Promise<number>;
+  ping(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** The database cannot do it now; nothing was written. */
+export class StoreError extends Error {
+  override readonly name = 'StoreError';
+}

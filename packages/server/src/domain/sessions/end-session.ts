@@ -1,0 +1,17 @@
+import type { TransferContext } from '../transfer-context.ts';
+import type { AgentSession } from './agent-session.ts';
+
+/** A connection is gone. Its uploads wait for the agent's return; transfers go on without a socket. */
+export async function endSession(context: TransferContext, session: AgentSession): Promise<void> {
+  context.commands.sessionEnded(session);
+  const wasNewest = context.sessions.remove(session);
+  await context.store.closeSession(session.clientId, session.epoch, context.clock.now());
+  if (!wasNewest) return;
+  for (const { uploadId, epoch } of await context.store.listActiveUploads(session.clientId)) {
+    if (epoch !== session.epoch) continue;
+    await context.ledger.exclusively(uploadId, async () => {
+      const upload = await context.ledger.get(uploadId);
+      if (upload.epoch === session.epoch) await context.ledger.apply(upload, { type: 'stall' });
+    });
+  }
+}

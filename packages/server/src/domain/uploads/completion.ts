@@ -1,0 +1,212 @@
+import { type ErrorCode, partRange, planParts } from '@backhaul/protocol';
+import { type Bucket, BucketError, type ObjectFacts } from '../ports/bucket.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Log } from '../ports/log.ts';
+import type { Store } from '../ports/store.ts';
+import { planRule } from '../upload-settings.ts';
+import { combineCrc32 } from './combine-crc32.ts';
+import type { UploadEnding } from './upload-ending.ts';
+import type { UploadLedger } from './upload-ledger.ts';
+import type { Upload, UploadPart } from './upload.ts';
+
+interface Finding {
+  readonly error: ErrorCode;
+  readonly message: string;
+}
+
+/**
+ * Turns `completing` into `completed` or a named failure. `completing` is durable before S3 is asked, and every
+ * doubt (a lost answer, a vanished multipart upload, something already at the key) is settled by a HEAD: the
+ * object is ours only if it carries this attempt's token. Hence it may run again after any crash.
+ */
+export class Completion {
+  readonly #store: Store;
+  readonly #ledger: UploadLedger;
+  readonly #bucket: Bucket;
+  readonly #ending: UploadEnding;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #maxBackoffMs: number;
+  readonly #sleep: (ms: number, signal: AbortSignal) => Promise<void>;
+  readonly #stop = new AbortController();
+  readonly #running = new Map<string, Promise<void>>();
+
+  constructor(parts: {
+    store: Store;
+    ledger: UploadLedger;
+    bucket: Bucket;
+    ending: UploadEnding;
+    clock: Clock;
+    log: Log;
+    maxBackoffMs: number;
+    /** Rejects when the signal aborts. */
+    sleep: (ms: number, signal: AbortSignal) => Promise<void>;
+  }) {
+    this.#store = parts.store;
+    this.#ledger = parts.ledger;
+    this.#bucket = parts.bucket;
+    this.#ending = parts.ending;
+    this.#clock = parts.clock;
+    this.#log = parts.log;
+    this.#maxBackoffMs = parts.maxBackoffMs;
+    this.#sleep = parts.sleep;
+  }
+
+  /** Starts it in the background, once per upload. */
+  start(uploadId: string): void {
+    if (this.#running.has(uploadId) || this.#stop.signal.aborted) return;
+    const run = this.#run(uploadId)
+      .catch((error: unknown) => {
+        if (this.#stop.signal.aborted) return;
+        // The row still says `completing`; the sweeper starts it again.
+        this.#log.error({ uploadId, err: error }, 'completion interrupted');
+      })
+      .finally(() => this.#running.delete(uploadId));
+    this.#running.set(uploadId, run);
+  }
+
+  /** Stops waiting and calling; what is `completing` goes on at the next start. */
+  async close(): Promise<void> {
+    this.#stop.abort();
+    await Promise.all(this.#running.values());
+  }
+
+  async #run(uploadId: string): Promise<void> {
+    for (let tries = 0; ; tries += 1) {
+      const upload = await this.#store.getUpload(uploadId);
+      if (upload?.status !== 'completing') return;
+      try {
+        await this.#settle(upload);
+        return;
+      } catch (error) {
+        if (!(error instanceof BucketError) || error.kind !== 'unavailable') throw error;
+        if (this.#clock.now() > upload.expiresAt) {
+          await this.#fail(upload, {
+            error: 'storage_unavailable',
+            message: `All parts were sent, but the object store could not be asked to complete them: ${error.message}`,
+          });
+          return;
+        }
+        this.#log.warn({ uploadId, tries, err: error }, 'object store unavailable while completing');
+        const ceiling = Math.min(this.#maxBackoffMs, 500 * 2 ** Math.min(tries, 16));
+        await this.#sleep(Math.random() * ceiling, this.#stop.signal);
+      }
+    }
+  }
+
+  /** @throws BucketError `unavailable` when it must be tried again. */
+  async #settle(upload: Upload): Promise<void> {
+    const { signal } = this.#stop;
+    const parts = await this.#store.listParts(upload.uploadId);
+    const order = checkParts(upload, parts);
+    if ('error' in order) return this.#fail(upload, order);
+    const { s3UploadId, checksumMode, sizeBytes } = order;
+    const crc32 = combineCrc32(parts);
+
+    let refusal: BucketError | undefined;
+    try {
+      await this.#bucket.completeMultipartUpload(
+        { key: upload.key, s3UploadId },
+        {
+          parts: parts.map((part) => ({
+            partNumber: part.partNumber,
+            etag: part.etag ?? '',
+            crc32: part.crc32,
+            sha256: part.sha256 ?? undefined,
+          })),
+          sizeBytes,
+          crc32,
+          checksumMode,
+        },
+        { signal },
+      );
+    } catch (error) {
+      if (!(error instanceof BucketError)) throw error;
+      refusal = error;
+    }
+
+    const object = await this.#bucket.head(upload.key, { signal });
+    if (object === undefined || object.token !== upload.objectToken) {
+      if (refusal?.kind === 'unavailable') throw refusal;
+      return this.#fail(upload, explainRefusal(refusal));
+    }
+    const mismatch = compare(object, sizeBytes, crc32);
+    if (mismatch !== undefined) {
+      await this.#fail(upload, mismatch);
+      await this.#bucket.deleteObject(upload.key, { versionId: object.versionId, signal });
+      return;
+    }
+    const verification =
+      object.crc32 === null ? this.#bucket.verificationFor(checksumMode) : ('full_object' as const);
+    const verified = await this.#ledger.exclusively(upload.uploadId, () =>
+      this.#ledger.apply(upload, { type: 'verified', object, crc32, verification }, { clearParts: true }),
+    );
+    if (verified === undefined) throw new Error('the upload changed while it was completing');
+    this.#log.info({ uploadId: upload.uploadId, verification, sizeBytes }, 'upload completed');
+  }
+
+  async #fail(upload: Upload, finding: Finding): Promise<void> {
+    await this.#ending.end(upload.uploadId, { type: 'fail', ...finding });
+  }
+}
+
+function checkParts(
+  upload: Upload,
+  parts: readonly UploadPart[],
+): Finding | { s3UploadId: string; checksumMode: NonNullable<Upload['checksumMode']>; sizeBytes: number } {
+  const { s3UploadId, checksumMode, sizeBytes, partCount } = upload;
+  if (s3UploadId === null || checksumMode === null || sizeBytes === null || partCount === null) {
+    return { error: 'protocol_error', message: 'The agent reported the end of an upload that never began.' };
+  }
+  const plan = planParts(sizeBytes, planRule);
+  const missing = Array.from({ length: partCount }, (_, index) => index + 1).find((partNumber) => {
+    const part = parts[partNumber - 1];
+    return (
+      part?.partNumber !== partNumber ||
+      part.etag === null ||
+      part.sizeBytes !== partRange(plan, partNumber).length
+    );
+  });
+  if (missing !== undefined || parts.length !== partCount) {
+    return {
+      error: 'protocol_error',
+      message: `The agent reported all parts as sent, but part ${missing ?? partCount + 1} was not.`,
+    };
+  }
+  return { s3UploadId, checksumMode, sizeBytes };
+}
+
+function compare(object: ObjectFacts, sizeBytes: number, crc32: string): Finding | undefined {
+  if (object.sizeBytes !== sizeBytes) {
+    return {
+      error: 'checksum_mismatch',
+      message: `The object has ${object.sizeBytes} bytes, the file ${sizeBytes}. The object was removed.`,
+    };
+  }
+  if (object.crc32 !== null && object.crc32 !== crc32) {
+    return {
+      error: 'checksum_mismatch',
+      message: `The object's CRC32 is ${object.crc32}, the file's ${crc32}. The object was removed.`,
+    };
+  }
+  return undefined;
+}
+
+function explainRefusal(refusal: BucketError | undefined): Finding {
+  switch (refusal?.kind) {
+    case undefined:
+    case 'unavailable':
+      return {
+        error: 'storage_refused',
+        message: 'The object store accepted the parts, but shows no object with this upload’s token.',
+      };
+    case 'upload_gone':
+      return { error: 'upload_gone', message: refusal.message };
+    case 'invalid_parts':
+    case 'checksum_mismatch':
+      return { error: 'checksum_mismatch', message: refusal.message };
+    case 'object_exists':
+    case 'refused':
+      return { error: 'storage_refused', message: refusal.message };
+  }
+}

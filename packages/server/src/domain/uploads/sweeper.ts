@@ -1,0 +1,110 @@
+import type { Clock } from '../ports/clock.ts';
+import type { Log } from '../ports/log.ts';
+import type { Store } from '../ports/store.ts';
+import type { SessionRegistry } from '../sessions/session-registry.ts';
+import type { UploadSettings } from '../upload-settings.ts';
+import type { Completion } from './completion.ts';
+import type { Dispatcher } from './dispatcher.ts';
+import type { UploadEnding } from './upload-ending.ts';
+
+const BATCH = 500;
+
+/**
+ * Makes every hint and every kick dispensable: on a timer it brings back what waits, ends what is overdue and
+ * repeats aborts that failed. Each step stands alone, so that one that fails does not hold up the others.
+ */
+export class Sweeper {
+  readonly #store: Store;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #settings: UploadSettings;
+  readonly #sessions: SessionRegistry;
+  readonly #dispatcher: Dispatcher;
+  readonly #completion: Completion;
+  readonly #ending: UploadEnding;
+  readonly #retentionMs: number;
+  #running: Promise<void> | undefined;
+
+  constructor(parts: {
+    store: Store;
+    clock: Clock;
+    log: Log;
+    settings: UploadSettings;
+    sessions: SessionRegistry;
+    dispatcher: Dispatcher;
+    completion: Completion;
+    ending: UploadEnding;
+    /** How long ended uploads and audit events are kept. */
+    retentionMs: number;
+  }) {
+    this.#store = parts.store;
+    this.#clock = parts.clock;
+    this.#log = parts.log;
+    this.#settings = parts.settings;
+    this.#sessions = parts.sessions;
+    this.#dispatcher = parts.dispatcher;
+    this.#completion = parts.completion;
+    this.#ending = parts.ending;
+    this.#retentionMs = parts.retentionMs;
+  }
+
+  /** One round; a round already under way is joined. Never rejects. */
+  sweep(): Promise<void> {
+    this.#running ??= this.#round().finally(() => {
+      this.#running = undefined;
+    });
+    return this.#running;
+  }
+
+  async #round(): Promise<void> {
+    await this.#step('resume', () => this.#resume());
+    await this.#step('expire', () => this.#expire());
+    await this.#step('abort', () => this.#abortLeftovers());
+    await this.#step('retain', async () => {
+      await this.#store.removeOlderThan(this.#clock.now() - this.#retentionMs);
+    });
+  }
+
+  async #resume(): Promise<void> {
+    const now = this.#clock.now();
+    const waiting = new Set<string>();
+    for (const upload of await this.#store.listActiveUploads()) {
+      if (upload.status === 'completing') this.#completion.start(upload.uploadId);
+      if (upload.status === 'queued') waiting.add(upload.clientId);
+      const isOverdue =
+        upload.status === 'preparing' &&
+        upload.stalledSince === null &&
+        now - (upload.startedAt ?? now) > this.#settings.prepareTimeoutMs;
+      if (isOverdue) {
+        await this.#ending.end(upload.uploadId, {
+          type: 'fail',
+          error: 'agent_fault',
+          message: `The agent did not answer prepare_upload within ${this.#settings.prepareTimeoutMs / 1000} s.`,
+        });
+      }
+    }
+    for (const clientId of waiting) {
+      if (this.#sessions.get(clientId) !== undefined) this.#dispatcher.kick(clientId);
+    }
+  }
+
+  async #expire(): Promise<void> {
+    for (const upload of await this.#store.listOverdueUploads(this.#clock.now(), BATCH)) {
+      await this.#ending.end(upload.uploadId, { type: 'expire' });
+    }
+  }
+
+  async #abortLeftovers(): Promise<void> {
+    for (const upload of await this.#store.listUploadsWithOpenMultipart(BATCH)) {
+      await this.#ending.closeMultipart(upload);
+    }
+  }
+
+  async #step(name: string, run: () => Promise<void>): Promise<void> {
+    try {
+      await run();
+    } catch (error) {
+      this.#log.error({ step: name, err: error }, 'sweep step failed; repeated in the next round');
+    }
+  }
+}

@@ -1,0 +1,90 @@
+import { isTerminal } from '@backhaul/protocol';
+import type { Bucket } from '../ports/bucket.ts';
+import type { Log } from '../ports/log.ts';
+import type { AuditEvent } from '../ports/store.ts';
+import type { SessionRegistry } from '../sessions/session-registry.ts';
+import type { Transition } from './transitions.ts';
+import type { UploadLedger } from './upload-ledger.ts';
+import type { Upload } from './upload.ts';
+
+type EndingTransition = Extract<Transition, { type: 'fail' | 'cancel' | 'expire' }>;
+
+/**
+ * Ends uploads without an object: first the guarded row, then, only if that was won, the agent is told and S3's
+ * multipart upload aborted. An abort that fails is repeated by the sweeper, because the row keeps
+ * `multipartOpen`.
+ */
+export class UploadEnding {
+  readonly #ledger: UploadLedger;
+  readonly #bucket: Bucket;
+  readonly #sessions: SessionRegistry;
+  readonly #log: Log;
+  /** Called when an agent has a free place again. */
+  readonly #onEnded: (clientId: string) => void;
+
+  constructor(parts: {
+    ledger: UploadLedger;
+    bucket: Bucket;
+    sessions: SessionRegistry;
+    log: Log;
+    onEnded: (clientId: string) => void;
+  }) {
+    this.#ledger = parts.ledger;
+    this.#bucket = parts.bucket;
+    this.#sessions = parts.sessions;
+    this.#log = parts.log;
+    this.#onEnded = parts.onEnded;
+  }
+
+  /** @returns the ended upload; undefined when it had ended already, or is completing and cannot be ended so. */
+  async end(
+    uploadId: string,
+    transition: EndingTransition,
+    audit?: AuditEvent,
+  ): Promise<Upload | undefined> {
+    const ended = await this.#ledger.exclusively(uploadId, async () => {
+      const upload = await this.#ledger.get(uploadId);
+      return this.endHeld(upload, transition, audit);
+    });
+    return ended;
+  }
+
+  /** The same, for a caller that already runs exclusively for this upload. */
+  async endHeld(
+    upload: Upload,
+    transition: EndingTransition,
+    audit?: AuditEvent,
+  ): Promise<Upload | undefined> {
+    const ended = await this.#ledger.apply(upload, transition, {
+      clearParts: true,
+      ...(audit === undefined ? {} : { audit }),
+    });
+    if (ended === undefined) return undefined;
+    this.#log.info(
+      { uploadId: ended.uploadId, clientId: ended.clientId, status: ended.status, error: ended.error },
+      'upload ended',
+    );
+    if (upload.status === 'preparing' || upload.status === 'uploading') {
+      this.#sessions.get(upload.clientId)?.send({
+        action: 'cancel_upload',
+        upload_id: upload.uploadId,
+        attempt: upload.attempt,
+        reason: (ended.message ?? ended.status).slice(0, 500),
+      });
+    }
+    await this.closeMultipart(ended);
+    this.#onEnded(upload.clientId);
+    return ended;
+  }
+
+  /** Aborts what S3 still holds for an upload that has ended. */
+  async closeMultipart(upload: Upload): Promise<void> {
+    if (!upload.multipartOpen || upload.s3UploadId === null || !isTerminal(upload.status)) return;
+    try {
+      await this.#bucket.abortMultipartUpload({ key: upload.key, s3UploadId: upload.s3UploadId });
+      await this.#ledger.apply(upload, { type: 'multipart_closed' });
+    } catch (error) {
+      this.#log.warn({ uploadId: upload.uploadId, err: error }, 'abort failed; the sweeper repeats it');
+    }
+  }
+}

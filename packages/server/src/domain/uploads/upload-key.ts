@@ -1,0 +1,32 @@
+/**
+ * `{prefix}/{client_id}/{upload_id}/{safe file name}`. Made from safe characters only: a key with `../` would be
+ * normalised by URL parsers after signing, and others need escaping that stores do not agree about.
+ */
+export function uploadKey(place: {
+  prefix: string;
+  clientId: string;
+  uploadId: string;
+  fileName: string;
+}): string {
+  return [place.prefix, place.clientId, place.uploadId, safeFileName(place.fileName)]
+    .filter((segment) => segment !== '')
+    .join('/');
+}
+
+/** Longest name kept; S3 allows keys of 1,024 bytes in all. */
+const MAX_NAME_LENGTH = 128;
+
+export function safeFileName(fileName: string): string {
+  const safe = fileName
+    .normalize('NFKD')
+    .replaceAll(/[^A-Za-z0-9._-]+/g, '_')
+    // A segment of dots alone would be a step up or nowhere.
+    .replace(/^\.+/, '_');
+  // From the end, so that the extension stays.
+  return safe.slice(-MAX_NAME_LENGTH) || 'file';
+}
+
+/** Last segment of a path, in POSIX or Windows spelling. */
+export function fileNameOf(filePath: string): string {
+  return filePath.split(/[/\\]/).findLast((segment) => segment !== '') ?? filePath;
+}

@@ -1,0 +1,272 @@
+import { BackhaulError, type UploadStatus, isTerminal } from '@backhaul/protocol';
+import { v7 as uuidv7 } from 'uuid';
+import type { Bucket } from '../ports/bucket.ts';
+import type { Bus } from '../ports/bus.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Store, UploadFilter } from '../ports/store.ts';
+import type { UploadSettings } from '../upload-settings.ts';
+import type { Dispatcher } from './dispatcher.ts';
+import type { UploadEnding } from './upload-ending.ts';
+import { fileNameOf, uploadKey } from './upload-key.ts';
+import type { UploadLedger } from './upload-ledger.ts';
+import type { Upload } from './upload.ts';
+
+/** What operators can do with uploads. Every verb names the operator, for the audit. */
+export class UploadService {
+  readonly #store: Store;
+  readonly #bucket: Bucket;
+  readonly #bus: Bus;
+  readonly #clock: Clock;
+  readonly #ledger: UploadLedger;
+  readonly #ending: UploadEnding;
+  readonly #dispatcher: Dispatcher;
+  readonly #settings: UploadSettings;
+
+  constructor(parts: {
+    store: Store;
+    bucket: Bucket;
+    bus: Bus;
+    clock: Clock;
+    ledger: UploadLedger;
+    ending: UploadEnding;
+    dispatcher: Dispatcher;
+    settings: UploadSettings;
+  }) {
+    this.#store = parts.store;
+    this.#bucket = parts.bucket;
+    this.#bus = parts.bus;
+    this.#clock = parts.clock;
+    this.#ledger = parts.ledger;
+    this.#ending = parts.ending;
+    this.#dispatcher = parts.dispatcher;
+    this.#settings = parts.settings;
+  }
+
+  /**
+   * Accepts a pull. It is durable when this returns, and ends in a terminal status whatever happens.
+   *
+   * @param request.filePath Default: the agent's `--file`.
+   * @param request.idempotencyKey Unique to the operator: the same request again gives the same upload.
+   * @throws BackhaulError `client_not_found`, `invalid_request`, `idempotency_conflict`
+   */
+  async trigger(request: {
+    clientId: string;
+    filePath?: string | undefined;
+    reason?: string | undefined;
+    requestedBy: string;
+    idempotencyKey?: string | undefined;
+  }): Promise<Upload> {
+    const client = await this.#store.getClient(request.clientId);
+    if (client === undefined) {
+      throw new BackhaulError(
+        'client_not_found',
+        `No agent has ever connected as ${request.clientId}. Check the client_id, or start its agent once.`,
+      );
+    }
+    const filePath = request.filePath ?? client.defaultFilePath;
+    if (filePath === null) {
+      throw new BackhaulError(
+        'invalid_request',
+        `file_path is missing, and agent ${request.clientId} was started without --file, so it has no default.`,
+      );
+    }
+    const upload = this.#newUpload({ ...request, filePath });
+    const existing = await this.#store.insertUpload(
+      upload,
+      this.#audit('upload.trigger', upload, request.requestedBy, { filePath, reason: upload.reason }),
+    );
+    if (existing !== undefined) {
+      const isSame =
+        existing.clientId === upload.clientId &&
+        existing.filePath === upload.filePath &&
+        existing.reason === upload.reason;
+      if (!isSame) throw new BackhaulError('idempotency_conflict');
+      return existing;
+    }
+    this.#bus.publish(upload);
+    this.#dispatcher.kick(upload.clientId);
+    return upload;
+  }
+
+  get(uploadId: string): Promise<Upload> {
+    return this.#ledger.get(uploadId);
+  }
+
+  list(filter: UploadFilter): Promise<Upload[]> {
+    return this.#store.listUploads(filter);
+  }
+
+  /**
+   * While the upload is `completing` its finding is awaited first: it may be a success.
+   *
+   * @throws BackhaulError `upload_not_found`; `upload_finished` when it has ended, or ended meanwhile.
+   */
+  async cancel(uploadId: string, by: string, options: { signal?: AbortSignal } = {}): Promise<Upload> {
+    let upload = await this.get(uploadId);
+    if (upload.status === 'completing') upload = await this.waitUntilEnded(uploadId, options);
+    const audit = this.#audit('upload.cancel', upload, by);
+    const cancelled = await this.#ending.end(uploadId, { type: 'cancel', by }, audit);
+    if (cancelled !== undefined) return cancelled;
+    const current = await this.get(uploadId);
+    if (!isTerminal(current.status)) return this.cancel(uploadId, by, options);
+    throw new BackhaulError('upload_finished', `Upload ${uploadId} has already ended as ${current.status}.`);
+  }
+
+  /**
+   * A new attempt of an upload that failed, was cancelled or expired.
+   *
+   * @throws BackhaulError `upload_not_found`, `upload_not_retryable`
+   */
+  async retry(uploadId: string, by: string): Promise<Upload> {
+    const queued = await this.#ledger.exclusively(uploadId, async () => {
+      const upload = await this.get(uploadId);
+      await this.#ending.closeMultipart(upload);
+      const expiresAt = this.#clock.now() + this.#settings.lifetimeMs;
+      return this.#ledger.apply(
+        await this.get(uploadId),
+        { type: 'retry', expiresAt },
+        { clearParts: true, audit: this.#audit('upload.retry', upload, by) },
+      );
+    });
+    if (queued === undefined) {
+      const { status } = await this.get(uploadId);
+      throw new BackhaulError(
+        'upload_not_retryable',
+        `Upload ${uploadId} is ${status}; only failed, cancelled and expired uploads can be retried.`,
+      );
+    }
+    this.#dispatcher.kick(queued.clientId);
+    return queued;
+  }
+
+  /** @throws BackhaulError `upload_not_found`, `upload_not_finished` */
+  async remove(uploadId: string, by: string, options: { withObject: boolean }): Promise<void> {
+    await this.#ledger.exclusively(uploadId, async () => {
+      const upload = await this.get(uploadId);
+      if (!isTerminal(upload.status)) {
+        throw new BackhaulError(
+          'upload_not_finished',
+          `Upload ${uploadId} is ${upload.status}; cancel it before removing it.`,
+        );
+      }
+      await this.#ending.closeMultipart(upload);
+      if (options.withObject && upload.status === 'completed') {
+        await this.#bucket.deleteObject(upload.key, { versionId: upload.versionId });
+      }
+      await this.#store.deleteUpload(uploadId, this.#audit('upload.delete', upload, by, { ...options }));
+    });
+  }
+
+  /**
+   * Where the finished object can be fetched: a presigned GET.
+   *
+   * @throws BackhaulError `upload_not_found`, `upload_not_completed`, `object_not_found`
+   */
+  async contentUrl(uploadId: string, by: string): Promise<string> {
+    const upload = await this.get(uploadId);
+    if (upload.status !== 'completed') {
+      throw new BackhaulError(
+        'upload_not_completed',
+        `Upload ${uploadId} is ${upload.status}; it has no finished object.`,
+      );
+    }
+    const object = await this.#bucket.head(upload.key);
+    if (object === undefined || object.token !== upload.objectToken) {
+      throw new BackhaulError('object_not_found', `The object of upload ${uploadId} is no longer at its key.`);
+    }
+    await this.#store.appendAudit(this.#audit('upload.content', upload, by));
+    return this.#bucket.signGet(upload);
+  }
+
+  /**
+   * Waits for a terminal status.
+   *
+   * @returns the upload as it is then, or as it is when the signal aborts.
+   */
+  async waitUntilEnded(uploadId: string, options: { signal?: AbortSignal } = {}): Promise<Upload> {
+    const { signal } = options;
+    let wake = Promise.withResolvers<void>();
+    const unsubscribe = this.#bus.subscribe((hint) => {
+      if (hint.uploadId === uploadId) wake.resolve();
+    });
+    const onAbort = (): void => wake.resolve();
+    signal?.addEventListener('abort', onAbort);
+    // Hints may get lost; the row does not.
+    const poll = setInterval(() => wake.resolve(), 2000);
+    try {
+      for (;;) {
+        const current = wake;
+        const upload = await this.get(uploadId);
+        if (isTerminal(upload.status) || signal?.aborted === true) return upload;
+        await current.promise;
+        wake = Promise.withResolvers<void>();
+      }
+    } finally {
+      clearInterval(poll);
+      signal?.removeEventListener('abort', onAbort);
+      unsubscribe();
+    }
+  }
+
+  #newUpload(request: {
+    clientId: string;
+    filePath: string;
+    reason?: string | undefined;
+    requestedBy: string;
+    idempotencyKey?: string | undefined;
+  }): Upload {
+    const now = this.#clock.now();
+    const uploadId = uuidv7();
+    const fileName = fileNameOf(request.filePath);
+    const { bucketName, keyPrefix, lifetimeMs } = this.#settings;
+    return {
+      uploadId,
+      clientId: request.clientId,
+      filePath: request.filePath,
+      fileName,
+      status: 'queued' satisfies UploadStatus,
+      attempt: 1,
+      version: 1,
+      epoch: null,
+      sizeBytes: null,
+      chunkSize: null,
+      partCount: null,
+      partsCompleted: 0,
+      bytesUploaded: 0,
+      partRetries: 0,
+      stalledSince: null,
+      bucket: bucketName,
+      key: uploadKey({ prefix: keyPrefix, clientId: request.clientId, uploadId, fileName }),
+      s3UploadId: null,
+      multipartOpen: false,
+      objectToken: null,
+      checksumMode: null,
+      fingerprint: null,
+      sourceModifiedAt: null,
+      etag: null,
+      versionId: null,
+      crc32: null,
+      verification: null,
+      sha256: null,
+      serverSideEncryption: null,
+      storageClass: null,
+      error: null,
+      message: null,
+      requestedBy: request.requestedBy,
+      reason: request.reason ?? null,
+      idempotencyKey: request.idempotencyKey ?? null,
+      batchId: null,
+      createdAt: now,
+      updatedAt: now,
+      startedAt: null,
+      completedAt: null,
+      expiresAt: now + lifetimeMs,
+      uploadDurationMs: null,
+    };
+  }
+
+  #audit(action: string, upload: Upload, actor: string, detail: Record<string, unknown> = {}) {
+    const { clientId, uploadId } = upload;
+    return { at: this.#clock.now(), actor, action, clientId, uploadId, detail };
+  }
+}

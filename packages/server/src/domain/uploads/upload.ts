@@ -1,0 +1,79 @@
+import type { ChecksumMode, ErrorCode, Fingerprint, UploadStatus, Verification } from '@backhaul/protocol';
+
+/**
+ * One pull of one file, as the store keeps it. Times are milliseconds since the epoch. An `Upload` is never
+ * changed in place: a transition makes the next one, with the next `version`.
+ */
+export interface Upload {
+  readonly uploadId: string;
+  readonly clientId: string;
+  readonly filePath: string;
+  readonly fileName: string;
+  readonly status: UploadStatus;
+  /** Which try, from 1. A message of an older one changes nothing. */
+  readonly attempt: number;
+  /** Guards writes and numbers events. */
+  readonly version: number;
+  /** The session epoch that owns it; null while no session does. */
+  readonly epoch: number | null;
+
+  readonly sizeBytes: number | null;
+  readonly chunkSize: number | null;
+  readonly partCount: number | null;
+  readonly partsCompleted: number;
+  readonly bytesUploaded: number;
+  readonly partRetries: number;
+  readonly stalledSince: number | null;
+
+  readonly bucket: string;
+  readonly key: string;
+  /** S3's own id of the multipart upload. Never leaves the server. */
+  readonly s3UploadId: string | null;
+  /** Whether S3 may still hold that multipart upload; the sweeper aborts it once the upload has ended. */
+  readonly multipartOpen: boolean;
+  /** Unique to an attempt, kept in the object's metadata: tells whose object is at the key. */
+  readonly objectToken: string | null;
+  readonly checksumMode: ChecksumMode | null;
+  readonly fingerprint: Fingerprint | null;
+  readonly sourceModifiedAt: number | null;
+
+  readonly etag: string | null;
+  readonly versionId: string | null;
+  /** Full-object CRC32, base64. */
+  readonly crc32: string | null;
+  readonly verification: Verification | null;
+  readonly sha256: string | null;
+  readonly serverSideEncryption: string | null;
+  readonly storageClass: string | null;
+
+  readonly error: ErrorCode | null;
+  readonly message: string | null;
+
+  readonly requestedBy: string;
+  readonly reason: string | null;
+  readonly idempotencyKey: string | null;
+  readonly batchId: string | null;
+
+  readonly createdAt: number;
+  readonly updatedAt: number;
+  readonly startedAt: number | null;
+  readonly completedAt: number | null;
+  readonly expiresAt: number;
+  readonly uploadDurationMs: number | null;
+}
+
+/** A part that was announced (and so may have been signed for), and its ETag once S3 has acknowledged it. */
+export interface UploadPart {
+  readonly partNumber: number;
+  readonly sizeBytes: number;
+  readonly crc32: string;
+  readonly sha256: string | null;
+  readonly md5: string | null;
+  readonly etag: string | null;
+}
+
+/** The parts table of a running upload, summed up. */
+export interface PartTotals {
+  readonly partsCompleted: number;
+  readonly bytesUploaded: number;
+}

@@ -1,0 +1,38 @@
+import { BackhaulError, type OperatorClaims, type Scope } from '@backhaul/protocol';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** What a token must allow; a route without it is open to anyone. */
+    scope?: Scope;
+  }
+  interface FastifyRequest {
+    /** Subject of the operator's token. */
+    operator: string;
+  }
+}
+
+/** Checks every request's token against its route's scope, before the body is read. */
+export function registerAuthentication(
+  app: FastifyInstance,
+  verifyOperator: (token: string) => Promise<OperatorClaims>,
+): void {
+  app.decorateRequest('operator', '');
+  app.addHook('onRequest', async (request) => {
+    const { scope } = request.routeOptions.config;
+    if (scope === undefined) return;
+    const claims = await verifyOperator(bearerToken(request));
+    if (!claims.scope.includes(scope)) {
+      throw new BackhaulError('forbidden', `This needs the scope "${scope}"; the token has "${claims.scope.join(' ')}".`);
+    }
+    request.operator = claims.sub;
+  });
+}
+
+function bearerToken(request: FastifyRequest): string {
+  const match = /^Bearer +([^\s]+)$/i.exec(request.headers.authorization ?? '');
+  if (match?.[1] === undefined) {
+    throw new BackhaulError('unauthorized', 'The request needs the header Authorization: Bearer TOKEN.');
+  }
+  return match[1];
+}

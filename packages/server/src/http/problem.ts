@@ -1,0 +1,69 @@
+import { BackhaulError, type ErrorCode, problemOf } from '@backhaul/protocol';
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import {
+  hasZodFastifySchemaValidationErrors,
+  isResponseSerializationError,
+} from 'fastify-type-provider-zod';
+import { BucketError } from '../domain/ports/bucket.ts';
+import { StoreError } from '../domain/ports/store.ts';
+
+/** Turns whatever a route throws into `application/problem+json`, in one place. */
+export function registerProblems(app: FastifyInstance): void {
+  app.setErrorHandler((error: FastifyError, request, reply) => {
+    const known = toBackhaulError(error);
+    if (known.code === 'internal_error') request.log.error({ err: error }, 'request failed');
+    else request.log.info({ code: known.code }, 'request refused');
+    return sendProblem(reply, known);
+  });
+  app.setNotFoundHandler((request, reply) =>
+    sendProblem(reply, new BackhaulError('not_found', `There is nothing at ${request.method} ${pathOf(request)}.`)),
+  );
+}
+
+export function sendProblem(reply: FastifyReply, error: BackhaulError): FastifyReply {
+  const problem = problemOf(error);
+  if (problem.status === 401) void reply.header('www-authenticate', 'Bearer');
+  if (problem.status === 429 || problem.status === 503) void reply.header('retry-after', '5');
+  return reply
+    .code(problem.status)
+    .type('application/problem+json')
+    .serializer(JSON.stringify)
+    .send(problem);
+}
+
+function pathOf(request: FastifyRequest): string {
+  return request.url.split('?', 1)[0] ?? '';
+}
+
+/** Fastify's own refusals, by their code (fastify, `lib/errors.js`). */
+const fastifyCodes: Record<string, ErrorCode> = {
+  FST_ERR_CTP_BODY_TOO_LARGE: 'payload_too_large',
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'unsupported_media_type',
+  FST_ERR_CTP_EMPTY_JSON_BODY: 'invalid_request',
+  FST_ERR_CTP_INVALID_JSON_BODY: 'invalid_request',
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: 'invalid_request',
+};
+
+function toBackhaulError(error: FastifyError): BackhaulError {
+  if (error instanceof BackhaulError) return error;
+  if (hasZodFastifySchemaValidationErrors(error)) {
+    const problems = error.validation.slice(0, 3).map((issue) => {
+      const field = issue.instancePath.replace(/^\//, '').replaceAll('/', '.');
+      return field === '' ? issue.message : `${field}: ${issue.message}`;
+    });
+    return new BackhaulError('invalid_request', `The request's ${error.validationContext ?? 'input'}: ${problems.join('; ')}`);
+  }
+  if (error instanceof StoreError) return new BackhaulError('database_unavailable', undefined, { cause: error });
+  if (error instanceof BucketError) {
+    const code = error.kind === 'unavailable' ? 'storage_unavailable' : 'storage_refused';
+    return new BackhaulError(code, error.message, { cause: error });
+  }
+  if (isResponseSerializationError(error)) return new BackhaulError('internal_error');
+  const code = fastifyCodes[error.code];
+  if (code !== undefined) return new BackhaulError(code, error.message);
+  const { statusCode } = error;
+  if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) {
+    return new BackhaulError('invalid_request', error.message);
+  }
+  return new BackhaulError('internal_error', undefined, { cause: error });
+}

@@ -1,0 +1,128 @@
+import { isTerminal } from '@backhaul/protocol';
+import type { FastifyRequest } from 'fastify';
+import { z } from 'zod';
+import type { Upload } from '../../domain/uploads/upload.ts';
+import { EventStream } from '../event-stream.ts';
+import { problems, uploadParams, withToken } from '../schemas.ts';
+import type { Routes, Services } from '../services.ts';
+import { toUploadRecord } from '../upload-record.ts';
+
+/** Hints can be lost; a stream looks at the store at least this often. */
+const POLL_MS = 5000;
+const PAGE = 500;
+
+const headers = z.object({
+  'last-event-id': z.string().max(200).optional().meta({ description: 'Where a broken stream was.' }),
+});
+
+/** `GET /uploads/{upload_id}/events` and `GET /events` */
+export const events: Routes = (services) => (app, _options, done) => {
+  const schema = { tags: ['events'], security: withToken, headers, produces: ['text/event-stream'] };
+  app.get(
+    '/uploads/:upload_id/events',
+    {
+      config: { scope: 'read' },
+      schema: {
+        ...schema,
+        summary: 'Follow one upload (server-sent events)',
+        description: 'Ends after the record with a terminal status.',
+        params: uploadParams,
+        response: problems,
+      },
+    },
+    async (request, reply) => {
+      const upload = await services.uploads.get(request.params.upload_id);
+      await followOne(services, new EventStream(request, reply), {
+        uploadId: upload.uploadId,
+        seenVersion: Number(request.headers['last-event-id'] ?? 0) || 0,
+      });
+    },
+  );
+  app.get(
+    '/events',
+    {
+      config: { scope: 'read' },
+      schema: {
+        ...schema,
+        summary: 'Follow all uploads (server-sent events)',
+        description: 'Begins with what changes from now on, or where `Last-Event-ID` was.',
+        response: problems,
+      },
+    },
+    async (request, reply) => {
+      await followAll(services, new EventStream(request, reply), startOf(request));
+    },
+  );
+  done();
+};
+
+async function followOne(
+  services: Services,
+  stream: EventStream,
+  { uploadId, seenVersion }: { uploadId: string; seenVersion: number },
+): Promise<void> {
+  let seen = seenVersion;
+  await onEveryHint(services, stream, uploadId, async () => {
+    const upload = await services.store.getUpload(uploadId);
+    // Removed meanwhile: there is nothing more to tell.
+    if (upload === undefined) return stream.close();
+    if (upload.version > seen) stream.send(String(upload.version), toUploadRecord(upload));
+    seen = upload.version;
+    if (isTerminal(upload.status)) stream.close();
+  });
+}
+
+async function followAll(services: Services, stream: EventStream, start: number): Promise<void> {
+  let since = start;
+  // Several changes can share a millisecond, so the last one is asked for again and what was sent is skipped.
+  let sent = new Set<string>();
+  await onEveryHint(services, stream, undefined, async () => {
+    for (;;) {
+      const changed = await services.store.listUploadsChangedSince(since, PAGE);
+      const fresh = changed.filter((upload) => !sent.has(eventId(upload)));
+      for (const upload of fresh) stream.send(eventId(upload), toUploadRecord(upload));
+      const newest = changed.at(-1)?.updatedAt ?? since;
+      const kept = newest === since ? [...sent] : [];
+      sent = new Set([...kept, ...changed.filter((one) => one.updatedAt === newest).map(eventId)]);
+      since = newest;
+      if (changed.length < PAGE || fresh.length === 0) return;
+    }
+  });
+}
+
+/** Runs `look` now, after each hint (hints that come meanwhile count once), and now and then without one. */
+async function onEveryHint(
+  services: Services,
+  stream: EventStream,
+  uploadId: string | undefined,
+  look: () => Promise<void>,
+): Promise<void> {
+  let wake = Promise.withResolvers<void>();
+  const unsubscribe = services.bus.subscribe((hint) => {
+    if (uploadId === undefined || hint.uploadId === uploadId) wake.resolve();
+  });
+  const poll = setInterval(() => wake.resolve(), POLL_MS);
+  stream.gone.addEventListener('abort', () => wake.resolve());
+  services.shutdown.addEventListener('abort', () => wake.resolve());
+  try {
+    while (!stream.gone.aborted && !services.shutdown.aborted) {
+      wake = Promise.withResolvers<void>();
+      const current = wake;
+      await look();
+      if (!stream.gone.aborted && !services.shutdown.aborted) await current.promise;
+    }
+  } finally {
+    clearInterval(poll);
+    unsubscribe();
+    stream.close();
+  }
+}
+
+function eventId(upload: Upload): string {
+  return `${upload.updatedAt}.${upload.uploadId}.${upload.version}`;
+}
+
+function startOf(request: FastifyRequest): number {
+  const last = /^(\d{1,15})\./.exec(String(request.headers['last-event-id'] ?? ''))?.[1];
+  return last === undefined ? Date.now() : Number(last);
+}

@@ -1,0 +1,27 @@
+import { z } from 'zod';
+import { problems, uploadParams, withToken } from '../schemas.ts';
+import type { Routes } from '../services.ts';
+
+/** `GET /uploads/{upload_id}/content` */
+export const uploadContent: Routes = (services) => (app, _options, done) => {
+  app.get(
+    '/uploads/:upload_id/content',
+    {
+      config: { scope: 'read' },
+      schema: {
+        summary: 'Redirect to the finished object',
+        description: 'A presigned GET, straight from the object store. Send no token there.',
+        tags: ['uploads'],
+        security: withToken,
+        params: uploadParams,
+        response: { 302: z.null(), ...problems },
+      },
+    },
+    async (request, reply) => {
+      const url = await services.uploads.contentUrl(request.params.upload_id, request.operator);
+      // The address is a secret for as long as it lives.
+      return reply.header('cache-control', 'no-store').redirect(url, 302);
+    },
+  );
+  done();
+};

@@ -1,0 +1,24 @@
+import type { Diagnosis, Readiness } from '@backhaul/protocol';
+import type { FastifyPluginCallbackZod } from 'fastify-type-provider-zod';
+import type { ClientService } from '../domain/clients/client-service.ts';
+import type { CommandRunner } from '../domain/commands/command-runner.ts';
+import type { Bus } from '../domain/ports/bus.ts';
+import type { Store } from '../domain/ports/store.ts';
+import type { UploadService } from '../domain/uploads/upload-service.ts';
+
+/** What the routes call. */
+export interface Services {
+  readonly uploads: UploadService;
+  readonly clients: ClientService;
+  readonly commands: CommandRunner;
+  readonly store: Pick<Store, 'listUploadsChangedSince' | 'getUpload' | 'appendAudit'>;
+  readonly bus: Bus;
+  readonly readiness: () => Promise<Readiness>;
+  readonly diagnosis: () => Promise<Diagnosis>;
+  readonly metrics: () => Promise<{ contentType: string; text: string }>;
+  /** Aborts when the server begins to shut down. */
+  readonly shutdown: AbortSignal;
+}
+
+/** A group of routes. */
+export type Routes = (services: Services) => FastifyPluginCallbackZod;

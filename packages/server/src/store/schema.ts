@@ -1,0 +1,62 @@
+import type { Generated } from 'kysely';
+import type { Upload, UploadPart } from '../domain/uploads/upload.ts';
+
+/**
+ * The tables, in camelCase: kysely's CamelCasePlugin is the one place where names cross to snake_case. Times are
+ * integer milliseconds; JSON is text; booleans are 0 and 1.
+ */
+export interface Schema {
+  clients: ClientsTable;
+  uploads: UploadsTable;
+  uploadParts: UploadPart & { readonly uploadId: string };
+  sessions: SessionsTable;
+  nodes: { readonly nodeId: string; readonly leaseUntil: number };
+  auditEvents: AuditEventsTable;
+  outbox: OutboxTable;
+}
+
+export interface ClientsTable {
+  readonly clientId: string;
+  readonly firstSeenAt: number;
+  readonly lastSeenAt: number;
+  readonly agentVersion: string;
+  readonly os: string;
+  readonly arch: string;
+  readonly hostname: string | null;
+  readonly capabilities: string;
+  readonly labels: string;
+  readonly defaultFilePath: string | null;
+}
+
+export type UploadsTable = Omit<Upload, 'multipartOpen' | 'fingerprint'> & {
+  readonly multipartOpen: number;
+  readonly fingerprint: string | null;
+};
+
+/** One row a client, kept when the client is forgotten: its epoch must never start over. */
+export interface SessionsTable {
+  readonly clientId: string;
+  readonly epoch: number;
+  readonly sessionId: string;
+  readonly nodeId: string;
+  readonly connectedSince: number | null;
+}
+
+export interface AuditEventsTable {
+  readonly id: Generated<number>;
+  readonly at: number;
+  readonly actor: string;
+  readonly action: string;
+  readonly clientId: string | null;
+  readonly uploadId: string | null;
+  readonly detail: string;
+}
+
+/** For webhooks: written with the transition that causes them, delivered later. */
+export interface OutboxTable {
+  readonly id: Generated<number>;
+  readonly topic: string;
+  readonly payload: string;
+  readonly createdAt: number;
+  readonly deliveredAt: number | null;
+}

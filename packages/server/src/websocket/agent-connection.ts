@@ -1,0 +1,175 @@
+import {
+  type AgentMessage,
+  BackhaulError,
+  DEAD_AFTER_MS,
+  type Decoded,
+  HEARTBEAT_INTERVAL_MS,
+  type ServerMessageInput,
+  closeCodes,
+  decodeAgentMessage,
+} from '@backhaul/protocol';
+import type { RawData, WebSocket } from 'ws';
+import { hello } from '../domain/agent-messages/hello.ts';
+import type { Log } from '../domain/ports/log.ts';
+import type { AgentSession } from '../domain/sessions/agent-session.ts';
+import { endSession } from '../domain/sessions/end-session.ts';
+import type { TransferContext } from '../domain/transfer-context.ts';
+import { handleAgentMessage } from './agent-message-handlers.ts';
+
+/** An agent that says nothing this long after connecting is disconnected. */
+const HELLO_TIMEOUT_MS = 10_000;
+/** A socket whose agent does not read this much is closed; it comes back and is told anew. */
+const MAX_BUFFERED_BYTES = 16 * 1024 * 1024;
+/** Above this many unhandled frames the socket is not read, so that an agent cannot fill the memory. */
+const MAX_UNHANDLED_FRAMES = 16;
+
+export interface ConnectionOptions {
+  readonly clientId: string;
+  readonly sessionId: string;
+  readonly nodeId: string;
+  readonly serverVersion: string;
+  /** Milliseconds since the epoch: the token's end, and so the socket's. */
+  readonly tokenExpiresAt: number;
+}
+
+/**
+ * One agent's socket. Frames are handled strictly one after another, so that what an agent says last is also
+ * looked at last.
+ */
+export class AgentConnection {
+  readonly #socket: WebSocket;
+  readonly #context: TransferContext;
+  readonly #options: ConnectionOptions;
+  readonly #log: Log;
+  readonly #timers: NodeJS.Timeout[] = [];
+  readonly #closed = Promise.withResolvers<void>();
+  #session: AgentSession | undefined;
+  #lastHeard = performance.now();
+  #unhandled = 0;
+  #tail: Promise<void> = Promise.resolve();
+
+  constructor(socket: WebSocket, context: TransferContext, options: ConnectionOptions & { log: Log }) {
+    this.#socket = socket;
+    this.#context = context;
+    this.#options = options;
+    this.#log = options.log;
+    socket.on('message', (data, isBinary) => this.#onFrame(data, isBinary));
+    socket.on('pong', () => this.#heard());
+    socket.on('ping', () => this.#heard());
+    // `ws` closes the socket by itself after an error: a frame too large, not UTF-8, a reset.
+    socket.on('error', (error) => this.#log.warn({ err: error }, 'agent socket failed'));
+    socket.on('close', (code) => this.#onClose(code));
+    this.#startTimers();
+  }
+
+  /** Resolves when the socket is closed and its session ended. */
+  get closed(): Promise<void> {
+    return this.#closed.promise;
+  }
+
+  /** Ends the connection. The peer has a few seconds to agree, then the socket is torn down. */
+  close(code: number, reason: string): void {
+    this.#socket.close(code, reason);
+    const timer = setTimeout(() => this.#socket.terminate(), 3000);
+    this.#timers.push(timer);
+  }
+
+  #startTimers(): void {
+    const { tokenExpiresAt } = this.#options;
+    const heartbeat = setInterval(() => {
+      if (performance.now() - this.#lastHeard > DEAD_AFTER_MS) {
+        this.#log.info({}, 'agent silent for too long');
+        this.#socket.terminate();
+      } else if (this.#socket.readyState === this.#socket.OPEN) {
+        this.#socket.ping();
+        // A timer cannot wait 25 days or more, and this one comes round anyway.
+        if (Date.now() >= tokenExpiresAt) this.close(closeCodes.tokenExpired, 'the token has expired');
+      }
+    }, HEARTBEAT_INTERVAL_MS);
+    const greeting = setTimeout(() => {
+      if (this.#session === undefined) this.close(closeCodes.helloTimeout, 'no hello');
+    }, HELLO_TIMEOUT_MS);
+    this.#timers.push(heartbeat, greeting);
+  }
+
+  #heard(): void {
+    this.#lastHeard = performance.now();
+  }
+
+  #onFrame(data: RawData, isBinary: boolean): void {
+    this.#heard();
+    this.#unhandled += 1;
+    if (this.#unhandled >= MAX_UNHANDLED_FRAMES) this.#socket.pause();
+    this.#tail = this.#tail.then(async () => {
+      try {
+        // `ws` hands text frames over as one Buffer.
+        const frame: Decoded<AgentMessage> = isBinary
+          ? { ok: false, problem: 'a binary frame; this protocol has text frames only' }
+          : decodeAgentMessage((data as Buffer).toString('utf8'));
+        await this.#handle(frame);
+      } catch (error) {
+        this.#log.error({ err: error }, 'agent message not handled');
+        this.#refuse(new BackhaulError('internal_error'));
+      } finally {
+        this.#unhandled -= 1;
+        if (this.#socket.isPaused) this.#socket.resume();
+      }
+    });
+  }
+
+  async #handle(frame: Decoded<AgentMessage>): Promise<void> {
+    if (!frame.ok) return this.#refuse(new BackhaulError('protocol_error', frame.problem));
+    const { message } = frame;
+    if (message.status === 'hello') return this.#greet(message);
+    if (this.#session === undefined) {
+      return this.#refuse(new BackhaulError('protocol_error', 'the first message must be hello'));
+    }
+    await handleAgentMessage(this.#context, this.#session, message);
+  }
+
+  async #greet(message: Extract<AgentMessage, { status: 'hello' }>): Promise<void> {
+    if (this.#session !== undefined) {
+      return this.#refuse(new BackhaulError('protocol_error', 'hello was already said'));
+    }
+    if (this.#socket.readyState !== this.#socket.OPEN) return;
+    this.#session = await hello(
+      this.#context,
+      {
+        ...this.#options,
+        send: (frame) => this.#send(frame),
+        close: (code, reason) => this.close(code, reason),
+      },
+      message,
+    );
+    this.#log.info({ epoch: this.#session?.epoch, agentVersion: message.agent_version }, 'agent connected');
+  }
+
+  #refuse(error: BackhaulError): void {
+    this.#log.warn({ code: error.code, problem: error.message }, 'agent message refused');
+    this.#send({ action: 'error', code: error.code, message: error.message.slice(0, 2000) });
+  }
+
+  #send(message: ServerMessageInput): void {
+    if (this.#socket.readyState !== this.#socket.OPEN) return;
+    if (this.#socket.bufferedAmount > MAX_BUFFERED_BYTES) {
+      this.close(closeCodes.slowReader, 'the agent does not read what it is sent');
+      return;
+    }
+    this.#socket.send(JSON.stringify(message));
+  }
+
+  #onClose(code: number): void {
+    for (const timer of this.#timers) clearTimeout(timer);
+    this.#tail = this.#tail.then(async () => {
+      try {
+        if (this.#session !== undefined) await endSession(this.#context, this.#session);
+        this.#log.info({ code }, 'agent disconnected');
+      } catch (error) {
+        // The next hello, or the next start, settles what this left.
+        this.#log.error({ err: error }, 'session not ended properly');
+      } finally {
+        this.#closed.resolve();
+      }
+    });
+  }
+}

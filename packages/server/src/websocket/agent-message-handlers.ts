@@ -1,0 +1,38 @@
+import type { AgentMessage } from '@backhaul/protocol';
+import { completed } from '../domain/agent-messages/completed.ts';
+import { failed } from '../domain/agent-messages/failed.ts';
+import { partUploaded } from '../domain/agent-messages/part-uploaded.ts';
+import { partsReady } from '../domain/agent-messages/parts-ready.ts';
+import { prepared } from '../domain/agent-messages/prepared.ts';
+import { result } from '../domain/agent-messages/result.ts';
+import type { AgentSession } from '../domain/sessions/agent-session.ts';
+import type { TransferContext } from '../domain/transfer-context.ts';
+
+/** Everything an agent says after `hello`, and where it is handled. */
+export async function handleAgentMessage(
+  context: TransferContext,
+  session: AgentSession,
+  message: Exclude<AgentMessage, { status: 'hello' }>,
+): Promise<void> {
+  switch (message.status) {
+    case 'prepared':
+      return prepared(context, session, message);
+    case 'parts_ready':
+      return partsReady(context, session, message);
+    case 'part_uploaded':
+      return partUploaded(context, session, message);
+    case 'completed':
+      return completed(context, session, message);
+    case 'failed':
+      return failed(context, session, message);
+    case 'result':
+      return result(context, session, message);
+    case 'error':
+      context.log.warn(
+        { clientId: session.clientId, code: message.code, problem: message.message },
+        'agent refused a message',
+      );
+      return;
+  }
+  message satisfies never;
+}
