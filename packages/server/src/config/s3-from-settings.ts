@@ -1,0 +1,52 @@
+import type { S3Settings } from '../s3/s3-settings.ts';
+import type { SettingProblem } from './config-error.ts';
+import type { S3Preferences } from './config-types.ts';
+import { missing } from './missing-setting.ts';
+import type { ReadSettings } from './read-settings.ts';
+
+export function s3Preferences({ values, isSet }: ReadSettings, forcePathStyle: boolean): S3Preferences {
+  return {
+    ...(values.S3_PUBLIC_ENDPOINT !== undefined && { publicEndpoint: values.S3_PUBLIC_ENDPOINT }),
+    forcePathStyle: values.S3_FORCE_PATH_STYLE ?? forcePathStyle,
+    storageClass: { wanted: values.S3_STORAGE_CLASS, required: isSet('S3_STORAGE_CLASS') },
+    sse: { wanted: values.S3_SSE, required: isSet('S3_SSE') },
+    checksum: values.S3_CHECKSUM,
+    presignExpirySeconds: values.PRESIGN_EXPIRY_SECONDS,
+    keyPrefix: values.S3_KEY_PREFIX,
+  };
+}
+
+/** @returns what holds if no problem was added. */
+export function s3Settings(settings: ReadSettings, problems: SettingProblem[]): S3Settings {
+  const { values, isSet } = settings;
+  const compatibleStore = isSet('S3_ENDPOINT');
+  if (!isSet('S3_BUCKET_NAME')) problems.push(missing('S3_BUCKET_NAME'));
+  if (!isSet('AWS_REGION') && !compatibleStore) problems.push(missing('AWS_REGION'));
+  checkCredentials(settings, compatibleStore, problems);
+  return {
+    ...s3Preferences(settings, compatibleStore),
+    ...(values.S3_ENDPOINT !== undefined && { endpoint: values.S3_ENDPOINT }),
+    ...(values.AWS_ACCESS_KEY_ID !== undefined && { accessKeyId: values.AWS_ACCESS_KEY_ID }),
+    ...(values.AWS_SECRET_ACCESS_KEY !== undefined && { secretAccessKey: values.AWS_SECRET_ACCESS_KEY }),
+    ...(values.AWS_SESSION_TOKEN !== undefined && { sessionToken: values.AWS_SESSION_TOKEN }),
+    region: values.AWS_REGION ?? 'us-east-1',
+    bucket: values.S3_BUCKET_NAME ?? '',
+  };
+}
+
+/** Both keys or none; none only for Amazon S3, where the SDK looks for a role. */
+function checkCredentials(
+  { isSet }: ReadSettings,
+  compatibleStore: boolean,
+  problems: SettingProblem[],
+): void {
+  const needed =
+    compatibleStore ||
+    isSet('AWS_ACCESS_KEY_ID') ||
+    isSet('AWS_SECRET_ACCESS_KEY') ||
+    isSet('AWS_SESSION_TOKEN');
+  if (!needed) return;
+  for (const name of ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY'] as const) {
+    if (!isSet(name)) problems.push(missing(name));
+  }
+}

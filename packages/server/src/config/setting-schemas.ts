@@ -1,0 +1,131 @@
+import { S3_MAX_PART_BYTES, S3_MAX_PARTS } from '@backhaul/protocol';
+import { z } from 'zod';
+
+/*
+ * Schemas from a setting's text to its value. Each has one sentence for whatever is wrong, which continues
+ * "NAME …" and never repeats the value: whether that may be shown is decided in one place, `read-settings.ts`.
+ */
+
+export type SettingSchema = z.ZodType<unknown, string>;
+
+/** A text that `read` understands; it returns undefined for one that it doesn't. */
+function textRead<T>(read: (text: string) => T | undefined, complaint: string) {
+  return z.string().transform((text, context): T => {
+    const value = read(text);
+    if (value !== undefined) return value;
+    context.addIssue({ code: 'custom', message: complaint });
+    return z.NEVER;
+  });
+}
+
+export const anyText = z.string();
+
+export function matching(pattern: RegExp, complaint: string) {
+  return z.string().regex(pattern, complaint);
+}
+
+export function wholeNumber(min: number, max: number) {
+  return textRead((text) => {
+    const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
+    return value >= min && value <= max ? value : undefined;
+  }, `must be a whole number from ${min} to ${max}`);
+}
+
+export function oneOf<const Word extends string>(words: readonly Word[]) {
+  return textRead(
+    (text) => words.find((word) => word === text),
+    `must be one of ${words.map((word) => `"${word}"`).join(', ')}`,
+  );
+}
+
+export const trueOrFalse = textRead(
+  (text) => (text === 'true' ? true : text === 'false' ? false : undefined),
+  'must be "true" or "false"',
+);
+
+const sizeUnits = {
+  '': 1,
+  KiB: 2 ** 10,
+  MiB: 2 ** 20,
+  GiB: 2 ** 30,
+  TiB: 2 ** 40,
+  KB: 1e3,
+  MB: 1e6,
+  GB: 1e9,
+  TB: 1e12,
+};
+
+/** Bytes, up to the largest object that S3 can take in parts: 10,000 × 5 GiB. */
+export const fileSize = textRead((text) => {
+  const [, digits, unit = ''] = /^(\d{1,15}) ?([KMGT]i?B)?$/.exec(text) ?? [];
+  const bytes = Number(digits) * sizeUnits[unit as keyof typeof sizeUnits];
+  return bytes >= 1 && bytes <= S3_MAX_PARTS * S3_MAX_PART_BYTES ? bytes : undefined;
+}, 'must be a number of bytes, or a whole number of KiB, MiB, GiB, TiB, KB, MB, GB or TB such as "10GiB", and at most S3’s limit of 50000GiB');
+
+/** @returns the address without a slash at its end. */
+export const serviceAddress = textRead((text) => {
+  const url = webAddress(text);
+  const bare = url?.search === '' && url.hash === '' && url.username === '' && url.password === '';
+  return url !== undefined && bare ? url.href.replace(/\/+$/, '') : undefined;
+}, 'must be an http:// or https:// address with neither a user name nor a query');
+
+/** Who can change the key set can sign tokens: over the network it takes TLS. */
+export const keySetAddress = textRead((text) => {
+  const url = webAddress(text);
+  const loopback = url !== undefined && /^(localhost|127(\.\d+){3}|\[::1\])$/.test(url.hostname);
+  return url?.protocol === 'https:' || loopback ? url : undefined;
+}, 'must be an https:// address (http:// only on this machine)').transform((url) => url.href);
+
+function webAddress(text: string): URL | undefined {
+  const url = URL.parse(text);
+  return url !== null && /^https?:$/.test(url.protocol) ? url : undefined;
+}
+
+/** @returns the path behind `sqlite:`, not yet resolved. */
+export const sqliteAddress = z
+  .string()
+  .refine(
+    (text) => !/^postgres(ql)?:/.test(text),
+    'asks for PostgreSQL, which this version does not support; use sqlite:PATH',
+  )
+  .pipe(
+    textRead(
+      (text) => /^sqlite:(?!\/\/|:memory:$)(.*[^/\\])$/s.exec(text)?.[1],
+      'must be sqlite:PATH, with the path of a file',
+    ),
+  );
+
+/** Names S3's rules allow; what looks like an address or an ARN is neither. */
+export const bucketName = matching(
+  /^(?!\d+\.\d+\.\d+\.\d+$)(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/,
+  'must be a bucket’s name: 3 to 63 lower-case letters, digits, dots and hyphens, with a letter or digit at both ends',
+);
+
+/** Segments of safe characters; a dot segment would be normalised away by URL parsers after signing. */
+export const keyPrefix = textRead(
+  (text) =>
+    /^(?!\.+(\/|$))[A-Za-z0-9._-]+(\/(?!\.+(\/|$))[A-Za-z0-9._-]+)*\/?$/.test(text) && text.length <= 512
+      ? text.replace(/\/$/, '')
+      : undefined,
+  'must be letters, digits, dots, underscores and hyphens, in segments separated by "/", with none at the start',
+);
+
+/** What to ask the store for; null asks for nothing. */
+export const encryption = oneOf(['AES256', 'aws:kms', 'aws:kms:dsse', 'none']).transform(nullForNone);
+
+/** Stores have classes of their own, so only the spelling is checked, and that the object stays readable. */
+export const storageClass = z
+  .string()
+  .regex(
+    /^([A-Z0-9_]{1,64}|none)$/,
+    'must be a storage class such as STANDARD or INTELLIGENT_TIERING, or "none"',
+  )
+  .refine(
+    (text) => text !== 'GLACIER' && text !== 'DEEP_ARCHIVE',
+    'must be a class whose objects can be read at once; move them to an archive by a lifecycle rule',
+  )
+  .transform(nullForNone);
+
+function nullForNone<Word extends string>(word: Word): Exclude<Word, 'none'> | null {
+  return word === 'none' ? null : (word as Exclude<Word, 'none'>);
+}
