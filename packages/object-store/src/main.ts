@@ -1,1 +1,57 @@
-export {};
+import { once } from 'node:events';
+import packageJson from '../package.json' with { type: 'json' };
+import { HELP, readCommand, UsageError, type Command } from './config.ts';
+import { startObjectStore } from './object-store.ts';
+import { DataDirectoryInUse } from './storage/data-directory-lock.ts';
+
+const EXIT_FAULT = 1;
+const EXIT_USAGE = 2;
+
+async function stopRequested(exitWithStdin: boolean): Promise<void> {
+  const reasons: Array<Promise<unknown>> = [once(process, 'SIGTERM'), once(process, 'SIGINT')];
+  if (exitWithStdin) {
+    // Read and thrown away: only its end matters, which comes even when the parent is killed.
+    process.stdin.resume();
+    reasons.push(
+      new Promise((resolve) =>
+        process.stdin.once('end', resolve).once('close', resolve).once('error', resolve),
+      ),
+    );
+  }
+  await Promise.race(reasons);
+}
+
+async function serve({ options, exitWithStdin }: Extract<Command, { kind: 'serve' }>): Promise<void> {
+  const stop = stopRequested(exitWithStdin);
+  await using store = await startObjectStore(options);
+  process.stdout.write(`${JSON.stringify({ event: 'listening', url: store.url })}\n`);
+  await stop;
+}
+
+/** Why the store couldn't start, for a person. */
+function explain(error: unknown): string {
+  if (error instanceof UsageError) return `${error.message}\nSee backhaul-object-store --help.`;
+  if (error instanceof DataDirectoryInUse) return error.message;
+  if (!(error instanceof Error)) return String(error);
+  const code = 'code' in error ? error.code : undefined;
+  if (code === 'EADDRINUSE') return `${error.message}. Another program listens there: choose another --port.`;
+  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') return `${error.message}. Change --host.`;
+  if (code === 'EACCES') return `${error.message}. Check --port, and the rights on --data and --access-log.`;
+  return error.stack ?? error.message;
+}
+
+export async function main(): Promise<void> {
+  try {
+    const command = readCommand(process.argv.slice(2));
+    if (command.kind === 'help') process.stdout.write(HELP);
+    else if (command.kind === 'version') process.stdout.write(`${packageJson.version}\n`);
+    else await serve(command);
+    process.exitCode = 0;
+  } catch (error) {
+    process.stderr.write(`${explain(error)}\n`);
+    process.exitCode =
+      error instanceof UsageError || error instanceof DataDirectoryInUse ? EXIT_USAGE : EXIT_FAULT;
+  }
+  // Standard input, if it is a terminal or an open pipe, would keep a stopped store alive.
+  process.stdin.destroy();
+}

@@ -1,0 +1,67 @@
+import { S3Error } from '../errors.ts';
+import type { RequestHeaders } from '../http/headers.ts';
+
+/** How a request's payload is framed and vouched for, from `x-amz-content-sha256`. */
+export interface PayloadForm {
+  /** Hex, when the whole payload is covered by the request's signature. */
+  readonly sha256: string | undefined;
+  readonly chunked: boolean;
+  readonly chunksSigned: boolean;
+  readonly trailers: boolean;
+}
+
+const FORMS: Readonly<Record<string, PayloadForm>> = {
+  'UNSIGNED-PAYLOAD': { sha256: undefined, chunked: false, chunksSigned: false, trailers: false },
+  'STREAMING-UNSIGNED-PAYLOAD-TRAILER': {
+    sha256: undefined,
+    chunked: true,
+    chunksSigned: false,
+    trailers: true,
+  },
+  'STREAMING-AWS4-HMAC-SHA256-PAYLOAD': {
+    sha256: undefined,
+    chunked: true,
+    chunksSigned: true,
+    trailers: false,
+  },
+  'STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER': {
+    sha256: undefined,
+    chunked: true,
+    chunksSigned: true,
+    trailers: true,
+  },
+};
+
+export function payloadForm(payloadHash: string): PayloadForm {
+  if (/^[0-9a-f]{64}$/.test(payloadHash)) {
+    return { sha256: payloadHash, chunked: false, chunksSigned: false, trailers: false };
+  }
+  const form = Object.hasOwn(FORMS, payloadHash) ? FORMS[payloadHash] : undefined;
+  if (form === undefined) {
+    throw new S3Error(
+      'InvalidArgument',
+      `x-amz-content-sha256 must be ${Object.keys(FORMS).join(', ')} or a hex-encoded SHA-256.`,
+    );
+  }
+  return form;
+}
+
+/** A header that holds a count of bytes. */
+function byteCount(headers: RequestHeaders, name: string): number | undefined {
+  const value = headers.get(name);
+  if (value === undefined) return undefined;
+  if (!/^\d{1,15}$/.test(value)) throw new S3Error('InvalidArgument', `${name} must be a count of bytes.`);
+  return Number(value);
+}
+
+/** The payload's announced size without framing, in bytes. @throws S3Error MissingContentLength */
+export function payloadSize(headers: RequestHeaders, { chunked }: PayloadForm): number {
+  const size = byteCount(headers, chunked ? 'x-amz-decoded-content-length' : 'content-length');
+  if (size !== undefined) return size;
+  // Without either length header HTTP says that there is no body.
+  if (!chunked && !headers.has('transfer-encoding')) return 0;
+  throw new S3Error(
+    'MissingContentLength',
+    chunked ? 'A streaming payload needs the x-amz-decoded-content-length header.' : undefined,
+  );
+}

@@ -1,0 +1,37 @@
+import { CHECKSUM_TRAITS, type Checksum, type ChecksumAlgorithm, type ChecksumType } from './algorithm.ts';
+import { combineCrcs } from './polynomial.ts';
+
+/** What a multipart upload promised at its creation. */
+export interface ChecksumPlan {
+  readonly algorithm: ChecksumAlgorithm;
+  readonly type: ChecksumType;
+}
+
+export interface ObjectChecksum extends Checksum {
+  readonly type: ChecksumType;
+}
+
+interface ChecksummedPart {
+  readonly sizeBytes: number;
+  /** Base64, of the plan's algorithm. */
+  readonly value: string;
+}
+
+/** The object's checksum, from those of its parts alone. */
+export function objectChecksum(plan: ChecksumPlan, parts: readonly ChecksummedPart[]): ObjectChecksum {
+  const { start, sizeBytes, polynomial } = CHECKSUM_TRAITS[plan.algorithm];
+  if (plan.type === 'COMPOSITE') {
+    const digest = start();
+    for (const part of parts) digest.update(Buffer.from(part.value, 'base64'));
+    return { ...plan, value: `${digest.digest().toString('base64')}-${parts.length}` };
+  }
+  if (polynomial === undefined) throw new TypeError(`${plan.algorithm} has no full-object form for parts`);
+  const pieces = parts.map((part) => ({
+    crc: BigInt(`0x${Buffer.from(part.value, 'base64').toString('hex')}`),
+    sizeBytes: part.sizeBytes,
+  }));
+  const hex = combineCrcs(pieces, polynomial)
+    .toString(16)
+    .padStart(sizeBytes * 2, '0');
+  return { ...plan, value: Buffer.from(hex, 'hex').toString('base64') };
+}

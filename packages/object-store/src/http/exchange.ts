@@ -1,0 +1,223 @@
+import { randomBytes } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { AccessLog } from '../access-log.ts';
+import { ClientGone, receive } from '../body/receive.ts';
+import { RequestBody } from '../body/request-body.ts';
+import { S3Error } from '../errors.ts';
+import type { Operation, OperationContext } from '../operation.ts';
+import { route, type OperationName } from '../routes.ts';
+import { authenticate } from '../signature/authenticate.ts';
+import type { Credentials } from '../signature/signing-key.ts';
+import { sendAnswer, sendError } from './answer.ts';
+import { collectHeaders, type RequestHeaders } from './headers.ts';
+import { parseRequestTarget, type RequestTarget } from './request-target.ts';
+
+export interface ExchangeSettings {
+  readonly credentials: Credentials;
+  readonly operations: Readonly<Record<OperationName, Operation>>;
+  readonly context: Omit<OperationContext, 'signal'>;
+  readonly accessLog: AccessLog | undefined;
+  /** Longest silence in the middle of a body, either way, in ms. */
+  readonly stallTimeoutMs: number;
+  /** Called with what is no S3Error: a fault of the store or its disk. */
+  readonly onFault: (error: unknown) => void;
+  readonly nowMs: () => number;
+}
+
+/** After a refusal this much of the body is still taken in, so that the client reads the answer and not a reset. */
+const DRAIN_LIMIT_BYTES = 8 * 1024 * 1024;
+const DRAIN_TIMEOUT_MS = 5000;
+
+/** One name, one value: a repeated parameter could mean different things to signer and store. */
+function singleQuery(target: RequestTarget): Map<string, string> {
+  const query = new Map<string, string>();
+  for (const [name, value] of target.query) {
+    if (query.has(name))
+      throw new S3Error('InvalidArgument', `The query parameter "${name}" occurs more than once.`);
+    query.set(name, value);
+  }
+  return query;
+}
+
+/** Presigning SDKs move `x-amz-*` headers into the signed query; they mean there what they mean as headers. */
+function hoistQuery(
+  headers: RequestHeaders,
+  query: ReadonlyMap<string, string>,
+): { headers: RequestHeaders; query: ReadonlyMap<string, string> } {
+  const merged = new Map(headers);
+  const kept = new Map<string, string>();
+  for (const [name, value] of query) {
+    const header = name.toLowerCase();
+    if (
+      !header.startsWith('x-amz-') ||
+      /^X-Amz-(?:Algorithm|Credential|Date|Expires|SignedHeaders|Signature)$/.test(name)
+    ) {
+      kept.set(name, value);
+    } else if (merged.has(header)) {
+      throw new S3Error('InvalidArgument', `${header} is given both as a header and in the query.`);
+    } else merged.set(header, Buffer.from(value, 'utf8').toString('latin1'));
+  }
+  return { headers: merged, query: kept };
+}
+
+/** One request and its answer, from the first header to the line in the access log. */
+export class Exchange {
+  readonly #incoming: IncomingMessage;
+  readonly #response: ServerResponse;
+  readonly #settings: ExchangeSettings;
+  readonly #requestId = randomBytes(8).toString('hex').toUpperCase();
+  readonly #startedAtMs: number;
+  /** The client waits for `100 Continue` before it sends its body. */
+  #awaitsContinue: boolean;
+  #target: RequestTarget | undefined;
+  #query: ReadonlyMap<string, string> = new Map();
+  #operation: OperationName | undefined;
+  #errorCode: string | undefined;
+  #bytesIn = 0;
+  #bytesOut = 0;
+
+  constructor(
+    incoming: IncomingMessage,
+    response: ServerResponse,
+    settings: ExchangeSettings & { readonly awaitsContinue: boolean },
+  ) {
+    this.#incoming = incoming;
+    this.#response = response;
+    this.#settings = settings;
+    this.#awaitsContinue = settings.awaitsContinue;
+    this.#startedAtMs = settings.nowMs();
+  }
+
+  /** Never rejects: whatever happens ends in an answer or a closed connection. */
+  async run(signal: AbortSignal): Promise<void> {
+    // A connection that breaks is seen where its bytes are read or written.
+    this.#response.on('error', () => undefined);
+    this.#response.setHeader('x-amz-request-id', this.#requestId);
+    this.#response.setHeader('server', 'backhaul-object-store');
+    try {
+      await this.#answer(signal);
+    } catch (error) {
+      this.#refuse(error);
+    }
+    await this.#finish();
+    this.#log();
+  }
+
+  async #answer(signal: AbortSignal): Promise<void> {
+    const { credentials, operations, context, nowMs, stallTimeoutMs } = this.#settings;
+    const received = collectHeaders(this.#incoming.rawHeaders);
+    const target = parseRequestTarget(this.#incoming.url ?? '');
+    const method = this.#incoming.method ?? '';
+    this.#target = target;
+    const authentication = authenticate({ method, target, headers: received }, credentials, nowMs());
+    this.#query = singleQuery(target);
+    const { headers, query } = authentication.presigned
+      ? hoistQuery(received, this.#query)
+      : { headers: received, query: this.#query };
+    const { bucket, key } = target;
+    this.#operation = route({ method, bucket, key, query, headers });
+    const body = new RequestBody({ headers, authentication, receive: () => this.#receive(signal) });
+    const request = { bucket, key, query, headers, body };
+    const answer = await operations[this.#operation](request, { ...context, signal });
+    await sendAnswer(this.#response, answer, {
+      stallTimeoutMs,
+      onBytes: (count) => (this.#bytesOut += count),
+    });
+  }
+
+  #receive(signal: AbortSignal): AsyncIterable<Buffer> {
+    if (this.#awaitsContinue) {
+      this.#awaitsContinue = false;
+      this.#response.writeContinue();
+    }
+    return receive(this.#incoming, {
+      stallTimeoutMs: this.#settings.stallTimeoutMs,
+      signal,
+      onBytes: (count) => (this.#bytesIn += count),
+    });
+  }
+
+  #refuse(error: unknown): void {
+    if (error instanceof ClientGone) {
+      this.#errorCode = 'ClientGone';
+      this.#response.destroy();
+      return;
+    }
+    if (!(error instanceof S3Error)) this.#settings.onFault(error);
+    const refusal = error instanceof S3Error ? error : describeFault(error);
+    this.#errorCode = refusal.code;
+    if (this.#response.headersSent) {
+      // In the middle of the bytes: a cut connection is the only honest answer left.
+      this.#response.destroy();
+      return;
+    }
+    for (const name of this.#response.getHeaderNames()) {
+      if (name !== 'x-amz-request-id' && name !== 'server') this.#response.removeHeader(name);
+    }
+    if (!this.#incoming.complete) this.#response.setHeader('connection', 'close');
+    sendError(this.#response, refusal, {
+      requestId: this.#requestId,
+      resource: this.#target?.path ?? '/',
+      head: this.#incoming.method === 'HEAD',
+      stallTimeoutMs: this.#settings.stallTimeoutMs,
+      onBytes: (count) => (this.#bytesOut += count),
+    });
+  }
+
+  /** Ends the answer, after taking in what the client is still sending; closing under it would lose the answer. */
+  async #finish(): Promise<void> {
+    const silent = this.#awaitsContinue || this.#errorCode === 'RequestTimeout';
+    if (!this.#incoming.complete && !silent && !this.#response.destroyed) await this.#drain();
+    if (this.#response.destroyed || this.#response.writableFinished) return;
+    await new Promise<void>((resolve) => {
+      this.#response.once('close', resolve);
+      this.#response.end(resolve);
+    });
+  }
+
+  async #drain(): Promise<void> {
+    const deadline = AbortSignal.timeout(DRAIN_TIMEOUT_MS);
+    let drained = 0;
+    const rest = receive(this.#incoming, {
+      stallTimeoutMs: DRAIN_TIMEOUT_MS,
+      signal: deadline,
+      onBytes: (count) => (this.#bytesIn += count),
+    });
+    try {
+      for await (const chunk of rest) if ((drained += chunk.length) > DRAIN_LIMIT_BYTES) return;
+    } catch {
+      // Too slow, or gone: the connection is closed either way.
+    }
+  }
+
+  #log(): void {
+    const endedAtMs = this.#settings.nowMs();
+    const partNumber = Number(this.#query.get('partNumber') ?? Number.NaN);
+    this.#settings.accessLog?.write({
+      request_id: this.#requestId,
+      started_at: new Date(this.#startedAtMs).toISOString(),
+      started_at_ms: this.#startedAtMs,
+      ended_at: new Date(endedAtMs).toISOString(),
+      ended_at_ms: endedAtMs,
+      method: this.#incoming.method ?? '',
+      operation: this.#operation ?? null,
+      bucket: this.#target?.bucket ?? null,
+      key: this.#target?.key ?? null,
+      upload_id: this.#query.get('uploadId') ?? null,
+      part_number: Number.isInteger(partNumber) ? partNumber : null,
+      status: this.#response.headersSent ? this.#response.statusCode : null,
+      error_code: this.#errorCode ?? null,
+      bytes_in: this.#bytesIn,
+      bytes_out: this.#bytesOut,
+    });
+  }
+}
+
+/** Faults are told without their details, which may hold paths; but a full disk is for the operator to know. */
+function describeFault(error: unknown): S3Error {
+  const full =
+    error instanceof Error && 'code' in error && (error.code === 'ENOSPC' || error.code === 'EDQUOT');
+  return full
+    ? new S3Error('InternalError', 'The disk that holds the data directory is full.')
+    : new S3Error('InternalError');
+}

@@ -1,0 +1,22 @@
+import { S3Error } from '../errors.ts';
+
+/** Names in lower case; values as received (one byte per character), repeated ones joined by a comma. */
+export type RequestHeaders = ReadonlyMap<string, string>;
+
+/** Repeating these would let two readers of one request see two different requests. */
+const SINGLE = new Set(['authorization', 'content-length', 'content-md5', 'content-type', 'host', 'range']);
+
+/** Reads the raw list, because Node's own object silently drops repetitions that the signature covers. */
+export function collectHeaders(rawHeaders: readonly string[]): RequestHeaders {
+  const headers = new Map<string, string>();
+  for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
+    const name = (rawHeaders[at] ?? '').toLowerCase();
+    const value = (rawHeaders[at + 1] ?? '').trim();
+    const earlier = headers.get(name);
+    if (earlier !== undefined && SINGLE.has(name)) {
+      throw new S3Error('InvalidRequest', `The header ${name} occurs more than once.`);
+    }
+    headers.set(name, earlier === undefined ? value : `${earlier},${value}`);
+  }
+  return headers;
+}

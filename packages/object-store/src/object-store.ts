@@ -1,0 +1,96 @@
+import { createHash } from 'node:crypto';
+import { StreamAccessLog, type AccessLog } from './access-log.ts';
+import { RequestServer, type RequestServerSettings } from './http/request-server.ts';
+import type { Operation } from './operation.ts';
+import { OPERATIONS } from './operations.ts';
+import type { OperationName } from './routes.ts';
+import { StaleUploadSweeper } from './storage/stale-uploads.ts';
+import { Storage } from './storage/storage.ts';
+
+export interface ObjectStoreOptions {
+  /** 0 takes a free one. */
+  readonly port: number;
+  /** By default 127.0.0.1. */
+  readonly host?: string;
+  readonly dataDir: string;
+  readonly accessKey: string;
+  readonly secretKey: string;
+  /** By default us-east-1. */
+  readonly region?: string;
+  /** Created unless they exist. */
+  readonly buckets?: readonly string[];
+  /** A file to append JSON lines to, or `-` for standard output. */
+  readonly accessLog?: string;
+  /** Age at which open multipart uploads are aborted; by default 168 (a week). */
+  readonly sweepAfterHours?: number;
+  /** Longest silence in the middle of a body, in ms; by default 60,000. */
+  readonly stallTimeoutMs?: number;
+  /** How long `close()` waits for requests under way, in ms; by default 10,000. */
+  readonly closeTimeoutMs?: number;
+  /** Operations to use instead of the store's own, as wrapped by a fault double. */
+  readonly operations?: Readonly<Record<OperationName, Operation>>;
+  /** Told of faults that are nobody's request: the disk's or the store's. By default written to standard error. */
+  readonly onFault?: (error: unknown) => void;
+  readonly nowMs?: () => number;
+}
+
+/** A running store. */
+export interface ObjectStore extends AsyncDisposable {
+  /** `http://host:port` */
+  readonly url: string;
+  readonly port: number;
+  /** Stops taking requests, lets those under way end, and gives the data directory free. Idempotent. */
+  close(): Promise<void>;
+}
+
+/**
+ * Opens the data directory and listens.
+ * @throws DataDirectoryInUse, or the system's error if the directory or the port can't be had
+ */
+export async function startObjectStore(options: ObjectStoreOptions): Promise<ObjectStore> {
+  await using opened = new AsyncDisposableStack();
+  const nowMs = options.nowMs ?? Date.now;
+  const storage = opened.use(await Storage.open(options.dataDir, { nowMs }));
+  for (const name of options.buckets ?? []) {
+    if (!storage.hasBucket(name)) await storage.createBucket(name);
+  }
+  const accessLog =
+    options.accessLog === undefined ? undefined : opened.use(await StreamAccessLog.open(options.accessLog));
+  opened.use(new StaleUploadSweeper(storage, (options.sweepAfterHours ?? 168) * 3_600_000));
+  const requests = opened.use(new RequestServer(requestSettings(options, { storage, accessLog, nowMs })));
+  const { port } = await requests.listen(options.port, options.host ?? '127.0.0.1');
+  const resources = opened.move();
+  const host = options.host ?? '127.0.0.1';
+  const close = (): Promise<void> => resources.disposeAsync();
+  return {
+    url: `http://${host.includes(':') ? `[${host}]` : host}:${port}`,
+    port,
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+function requestSettings(
+  options: ObjectStoreOptions,
+  parts: {
+    readonly storage: Storage;
+    readonly accessLog: AccessLog | undefined;
+    readonly nowMs: () => number;
+  },
+): RequestServerSettings {
+  const { accessKey, secretKey, region = 'us-east-1' } = options;
+  return {
+    credentials: { accessKey, secretKey, region },
+    operations: options.operations ?? OPERATIONS,
+    context: {
+      storage: parts.storage,
+      region,
+      ownerId: createHash('sha256').update(accessKey).digest('hex'),
+    },
+    accessLog: parts.accessLog,
+    stallTimeoutMs: options.stallTimeoutMs ?? 60_000,
+    closeTimeoutMs: options.closeTimeoutMs ?? 10_000,
+    onFault: options.onFault ?? ((error) => console.error(error)),
+    nowMs: parts.nowMs,
+  };
+}

@@ -1,0 +1,74 @@
+import type { RequestBody } from './body/request-body.ts';
+import { S3Error } from './errors.ts';
+import type { RequestHeaders } from './http/headers.ts';
+import type { Storage } from './storage/storage.ts';
+import type { XmlElements } from './xml.ts';
+
+/** One authenticated request, routed. */
+export interface S3Request {
+  /** Undefined for ListBuckets only. */
+  readonly bucket: string | undefined;
+  readonly key: string | undefined;
+  /** Without the signature's parameters. */
+  readonly query: ReadonlyMap<string, string>;
+  readonly headers: RequestHeaders;
+  readonly body: RequestBody;
+}
+
+export interface OperationContext {
+  readonly storage: Storage;
+  readonly region: string;
+  /** Canonical user id shown as the owner of everything. */
+  readonly ownerId: string;
+  /** Aborted when the client is gone or the store stops. */
+  readonly signal: AbortSignal;
+}
+
+export interface S3Answer {
+  readonly status: number;
+  readonly headers?: Readonly<Record<string, string | undefined>>;
+  readonly body?: AnswerXml | AnswerBytes;
+}
+
+export interface AnswerXml {
+  readonly root: string;
+  readonly content: XmlElements | string;
+}
+
+export interface AnswerBytes {
+  readonly sizeBytes: number;
+  /** Undefined for HEAD: the size is told, the bytes are not sent. */
+  readonly chunks: AsyncIterable<Buffer> | undefined;
+}
+
+/** Does one S3 operation. Refusals are thrown as S3Error. */
+export type Operation = (request: S3Request, context: OperationContext) => Promise<S3Answer>;
+
+export function requiredBucket(request: S3Request): string {
+  if (request.bucket === undefined) throw new S3Error('InvalidBucketName');
+  return request.bucket;
+}
+
+export function requiredKey(request: S3Request): string {
+  if (request.key === undefined) throw new S3Error('InvalidArgument', 'An object key is required.');
+  return request.key;
+}
+
+/** A query parameter that is a whole number. @throws S3Error InvalidArgument outside `min`…`max` */
+export function integerParameter(
+  query: ReadonlyMap<string, string>,
+  name: string,
+  range: { readonly min: number; readonly max: number },
+): number | undefined {
+  const text = query.get(name);
+  if (text === undefined || text === '') return undefined;
+  const value = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN;
+  if (!(value >= range.min && value <= range.max)) {
+    throw new S3Error(
+      'InvalidArgument',
+      `${name} must be an integer between ${range.min} and ${range.max}, inclusive`,
+      { ArgumentName: name, ArgumentValue: text },
+    );
+  }
+  return value;
+}

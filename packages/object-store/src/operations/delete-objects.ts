@@ -1,0 +1,44 @@
+import { CHECKSUM_HEADERS } from '../checksum/algorithm.ts';
+import { S3Error } from '../errors.ts';
+import { requiredBucket, type Operation } from '../operation.ts';
+import { parseXml, type XmlElements, type XmlNode } from '../xml.ts';
+
+const KEYS_LIMIT = 1000;
+
+function keyOf(object: XmlNode): string {
+  const unknown = object.names().find((name) => name !== 'Key');
+  if (unknown !== undefined) {
+    throw new S3Error('NotImplemented', `<${unknown}> in DeleteObjects is not implemented by this store.`);
+  }
+  const key = object.text('Key');
+  if (key === undefined || key === '') throw new S3Error('MalformedXML');
+  return key;
+}
+
+export const deleteObjects: Operation = async (request, { storage }) => {
+  const bucket = storage.bucket(requiredBucket(request));
+  const { headers } = request;
+  const guarded = headers.has('content-md5') || request.body.claims.algorithm !== undefined;
+  if (!guarded) {
+    throw new S3Error(
+      'InvalidRequest',
+      `Missing required header for this request: Content-MD5 OR one of ${CHECKSUM_HEADERS.join(', ')}`,
+    );
+  }
+  const document = parseXml(await request.body.text(), 'Delete');
+  const keys = document.children('Object').map(keyOf);
+  if (keys.length === 0 || keys.length > KEYS_LIMIT) throw new S3Error('MalformedXML');
+  const quiet = document.text('Quiet')?.trim() === 'true';
+  const deleted: XmlElements[] = [];
+  const errors: XmlElements[] = [];
+  for (const key of keys) {
+    try {
+      await bucket.delete(key);
+      if (!quiet) deleted.push({ Key: key });
+    } catch (error) {
+      const { code, message } = error instanceof S3Error ? error : new S3Error('InternalError');
+      errors.push({ Key: key, Code: code, Message: message });
+    }
+  }
+  return { status: 200, body: { root: 'DeleteResult', content: { Deleted: deleted, Error: errors } } };
+};

@@ -1,0 +1,82 @@
+import { S3Error } from '../errors.ts';
+import type { RequestHeaders } from '../http/headers.ts';
+import type { ObjectProperties } from '../storage/object-manifest.ts';
+
+/** Of general-purpose buckets. Here they are labels: stored, shown, and without effect. */
+export const STORAGE_CLASSES: readonly string[] = [
+  'STANDARD',
+  'REDUCED_REDUNDANCY',
+  'STANDARD_IA',
+  'ONEZONE_IA',
+  'INTELLIGENT_TIERING',
+  'GLACIER',
+  'DEEP_ARCHIVE',
+  'GLACIER_IR',
+];
+
+const CONTENT_HEADERS = [
+  'content-type',
+  'content-disposition',
+  'content-encoding',
+  'content-language',
+  'cache-control',
+  'expires',
+];
+const METADATA_PREFIX = 'x-amz-meta-';
+const METADATA_LIMIT_BYTES = 2048;
+
+export function requestedStorageClass(headers: RequestHeaders): string | undefined {
+  const storageClass = headers.get('x-amz-storage-class');
+  if (storageClass !== undefined && !STORAGE_CLASSES.includes(storageClass)) {
+    throw new S3Error('InvalidStorageClass', undefined, { StorageClassRequested: storageClass });
+  }
+  return storageClass;
+}
+
+/** Everything is private to the one account; saying so is allowed. */
+export function checkAcl(headers: RequestHeaders): void {
+  const acl = headers.get('x-amz-acl');
+  if (acl !== undefined && acl !== 'private') {
+    throw new S3Error('NotImplemented', `Access control lists are not implemented by this store ("${acl}").`);
+  }
+}
+
+function contentHeader(headers: RequestHeaders, name: string): string | undefined {
+  const value = headers.get(name);
+  if (name !== 'content-encoding' || value === undefined) return value;
+  // `aws-chunked` frames this request only; S3 stores what remains.
+  const kept = value
+    .split(',')
+    .map((coding) => coding.trim())
+    .filter((coding) => coding !== 'aws-chunked' && coding !== '');
+  return kept.length === 0 ? undefined : kept.join(',');
+}
+
+export function requestedProperties(headers: RequestHeaders): ObjectProperties {
+  checkAcl(headers);
+  const contentHeaders: Record<string, string> = { 'content-type': 'binary/octet-stream' };
+  for (const name of CONTENT_HEADERS) {
+    const value = contentHeader(headers, name);
+    if (value !== undefined && value !== '') contentHeaders[name] = value;
+  }
+  const metadata = [...headers]
+    .filter(([name]) => name.startsWith(METADATA_PREFIX))
+    .map(([name, value]) => [name.slice(METADATA_PREFIX.length), value] as const);
+  const metadataBytes = metadata.reduce((sum, [name, value]) => sum + name.length + value.length, 0);
+  if (metadataBytes > METADATA_LIMIT_BYTES) throw new S3Error('MetadataTooLarge');
+  return {
+    contentHeaders,
+    userMetadata: Object.fromEntries(metadata),
+    storageClass: requestedStorageClass(headers) ?? 'STANDARD',
+  };
+}
+
+/** The answer's headers that say them again. */
+export function propertyHeaders(properties: ObjectProperties): Record<string, string> {
+  const headers: Record<string, string> = { ...properties.contentHeaders };
+  for (const [name, value] of Object.entries(properties.userMetadata))
+    headers[METADATA_PREFIX + name] = value;
+  // S3 names the class only where it isn't the usual one.
+  if (properties.storageClass !== 'STANDARD') headers['x-amz-storage-class'] = properties.storageClass;
+  return headers;
+}

@@ -1,0 +1,106 @@
+import { checksumHeader } from '../checksum/algorithm.ts';
+import { S3Error } from '../errors.ts';
+import {
+  integerParameter,
+  requiredBucket,
+  requiredKey,
+  type OperationContext,
+  type S3Request,
+} from '../operation.ts';
+import type { OpenObject } from '../storage/bucket.ts';
+import type { ByteRange } from '../storage/object-bytes.ts';
+import { summarize, type ObjectManifest } from '../storage/object-manifest.ts';
+import { parseRange } from './byte-range.ts';
+import { checkReadConditions } from './conditions.ts';
+import { propertyHeaders } from './properties.ts';
+
+/** What GET and HEAD have in common: the object held in place, the bytes asked for, and the answer's head. */
+export interface ObjectReading {
+  readonly object: OpenObject;
+  readonly range: ByteRange;
+  readonly status: 200 | 206;
+  readonly headers: Readonly<Record<string, string | undefined>>;
+}
+
+/** Where part `number` lies; S3's numbers, so a completed subset keeps its gaps. */
+function partRange({ parts }: ObjectManifest, number: number): ByteRange {
+  let start = 0;
+  for (const part of parts) {
+    if (part.number === number) return { start, sizeBytes: part.sizeBytes };
+    start += part.sizeBytes;
+  }
+  throw new S3Error('InvalidPartNumber');
+}
+
+function requestedRange(request: S3Request, manifest: ObjectManifest): ByteRange | undefined {
+  const number = integerParameter(request.query, 'partNumber', { min: 1, max: 10_000 });
+  const header = request.headers.get('range');
+  if (number !== undefined) {
+    if (header !== undefined) {
+      throw new S3Error('InvalidRequest', 'Cannot specify both Range header and partNumber query parameter');
+    }
+    return partRange(manifest, number);
+  }
+  const ifRange = request.headers.get('if-range');
+  if (ifRange !== undefined && ifRange !== `"${manifest.etag}"`) return undefined;
+  return parseRange(header, manifest.sizeBytes);
+}
+
+/** Overrides are safe to honour because every request here is signed, its query included. */
+function overrides(query: ReadonlyMap<string, string>): Record<string, string> {
+  const headers: Record<string, string> = {};
+  for (const [name, value] of query) {
+    if (!name.startsWith('response-') || value === '') continue;
+    // oxlint-disable-next-line no-control-regex -- a line break would start another header
+    if (/[\u0000-\u001f\u007f]/.test(value))
+      throw new S3Error('InvalidArgument', `${name} holds a control character.`);
+    headers[name.slice('response-'.length)] = Buffer.from(value, 'utf8').toString('latin1');
+  }
+  return headers;
+}
+
+function checksumHeaders({ checksum }: ObjectManifest): Record<string, string> {
+  if (checksum === undefined) return {};
+  return { [checksumHeader(checksum.algorithm)]: checksum.value, 'x-amz-checksum-type': checksum.type };
+}
+
+/** @throws S3Error NoSuchKey, NotModified, PreconditionFailed, InvalidRange, … */
+export async function startReading(
+  request: S3Request,
+  { storage }: OperationContext,
+): Promise<ObjectReading> {
+  await request.body.expectEmpty();
+  const object = await storage.bucket(requiredBucket(request)).open(requiredKey(request));
+  try {
+    const { manifest } = object;
+    checkReadConditions(request.headers, summarize(manifest));
+    const part = requestedRange(request, manifest);
+    const range = part ?? { start: 0, sizeBytes: manifest.sizeBytes };
+    const last = range.start + range.sizeBytes - 1;
+    const wantsChecksum = request.headers.get('x-amz-checksum-mode')?.toUpperCase() === 'ENABLED';
+    return {
+      object,
+      range,
+      status: part === undefined ? 200 : 206,
+      headers: {
+        ...propertyHeaders(manifest),
+        ...overrides(request.query),
+        'accept-ranges': 'bytes',
+        'last-modified': new Date(manifest.lastModifiedMs).toUTCString(),
+        etag: `"${manifest.etag}"`,
+        // A part may be empty, and then has no last byte to name.
+        'content-range':
+          part === undefined || part.sizeBytes === 0
+            ? undefined
+            : `bytes ${range.start}-${last}/${manifest.sizeBytes}`,
+        'x-amz-mp-parts-count':
+          request.query.has('partNumber') && manifest.multipart ? String(manifest.parts.length) : undefined,
+        // The checksum is the whole object's, so it accompanies only the whole object.
+        ...(wantsChecksum && part === undefined ? checksumHeaders(manifest) : {}),
+      },
+    };
+  } catch (error) {
+    object[Symbol.dispose]();
+    throw error;
+  }
+}

@@ -1,0 +1,194 @@
+import { CHECKSUM_HEADERS } from './checksum/algorithm.ts';
+import { S3Error } from './errors.ts';
+import type { RequestHeaders } from './http/headers.ts';
+
+type Resource = 'service' | 'bucket' | 'object';
+
+/** How a request is recognised as an operation, and all it may carry; anything else is refused, never ignored. */
+interface Route {
+  readonly method: 'GET' | 'HEAD' | 'PUT' | 'POST' | 'DELETE';
+  readonly resource: Resource;
+  /** Query parameters that must be there. */
+  readonly selectors?: readonly string[];
+  /** A header that must be there. */
+  readonly header?: string;
+  readonly query?: readonly string[];
+  /** `x-amz-*` and conditional headers; a trailing `*` stands for any ending. */
+  readonly headers?: readonly string[];
+}
+
+const PAYLOAD = [
+  'x-amz-decoded-content-length',
+  'x-amz-trailer',
+  'x-amz-sdk-checksum-algorithm',
+  ...CHECKSUM_HEADERS,
+];
+const STORED = ['x-amz-meta-*', 'x-amz-storage-class', 'x-amz-acl'];
+const READ_CONDITIONS = ['if-match', 'if-none-match', 'if-modified-since', 'if-unmodified-since'];
+const WRITE_CONDITIONS = ['if-match', 'if-none-match'];
+const COPY_SOURCE = ['x-amz-copy-source', 'x-amz-copy-source-if-*'];
+const READ_OVERRIDES = [
+  'response-cache-control',
+  'response-content-disposition',
+  'response-content-encoding',
+  'response-content-language',
+  'response-content-type',
+  'response-expires',
+];
+const LIST = ['prefix', 'delimiter', 'encoding-type'];
+
+/** The more specific of two that match stands first. */
+export const ROUTES = {
+  ListBuckets: { method: 'GET', resource: 'service' },
+
+  GetBucketLocation: { method: 'GET', resource: 'bucket', selectors: ['location'] },
+  GetBucketVersioning: { method: 'GET', resource: 'bucket', selectors: ['versioning'] },
+  ListMultipartUploads: {
+    method: 'GET',
+    resource: 'bucket',
+    selectors: ['uploads'],
+    query: [...LIST, 'max-uploads', 'key-marker', 'upload-id-marker'],
+  },
+  ListObjectsV2: {
+    method: 'GET',
+    resource: 'bucket',
+    selectors: ['list-type'],
+    query: [...LIST, 'max-keys', 'continuation-token', 'start-after', 'fetch-owner'],
+  },
+  ListObjects: { method: 'GET', resource: 'bucket', query: [...LIST, 'max-keys', 'marker'] },
+  HeadBucket: { method: 'HEAD', resource: 'bucket' },
+  CreateBucket: { method: 'PUT', resource: 'bucket', headers: [...PAYLOAD, 'x-amz-acl'] },
+  DeleteBucket: { method: 'DELETE', resource: 'bucket' },
+  DeleteObjects: { method: 'POST', resource: 'bucket', selectors: ['delete'], headers: PAYLOAD },
+
+  ListParts: {
+    method: 'GET',
+    resource: 'object',
+    selectors: ['uploadId'],
+    query: ['max-parts', 'part-number-marker', 'encoding-type'],
+  },
+  GetObject: {
+    method: 'GET',
+    resource: 'object',
+    query: ['partNumber', ...READ_OVERRIDES],
+    headers: ['x-amz-checksum-mode', ...READ_CONDITIONS],
+  },
+  HeadObject: {
+    method: 'HEAD',
+    resource: 'object',
+    query: ['partNumber', ...READ_OVERRIDES],
+    headers: ['x-amz-checksum-mode', ...READ_CONDITIONS],
+  },
+  UploadPartCopy: {
+    method: 'PUT',
+    resource: 'object',
+    selectors: ['partNumber', 'uploadId'],
+    header: 'x-amz-copy-source',
+    headers: [...COPY_SOURCE, 'x-amz-copy-source-range'],
+  },
+  UploadPart: { method: 'PUT', resource: 'object', selectors: ['partNumber', 'uploadId'], headers: PAYLOAD },
+  CopyObject: {
+    method: 'PUT',
+    resource: 'object',
+    header: 'x-amz-copy-source',
+    headers: [
+      ...STORED,
+      ...COPY_SOURCE,
+      'x-amz-metadata-directive',
+      'x-amz-checksum-algorithm',
+      ...WRITE_CONDITIONS,
+    ],
+  },
+  PutObject: { method: 'PUT', resource: 'object', headers: [...PAYLOAD, ...STORED, ...WRITE_CONDITIONS] },
+  CreateMultipartUpload: {
+    method: 'POST',
+    resource: 'object',
+    selectors: ['uploads'],
+    headers: [...STORED, 'x-amz-checksum-algorithm', 'x-amz-checksum-type'],
+  },
+  CompleteMultipartUpload: {
+    method: 'POST',
+    resource: 'object',
+    selectors: ['uploadId'],
+    headers: [...PAYLOAD, 'x-amz-checksum-type', 'x-amz-mp-object-size', ...WRITE_CONDITIONS],
+  },
+  AbortMultipartUpload: { method: 'DELETE', resource: 'object', selectors: ['uploadId'] },
+  DeleteObject: { method: 'DELETE', resource: 'object', headers: ['if-match'] },
+} as const satisfies Record<string, Route>;
+
+export type OperationName = keyof typeof ROUTES;
+
+/** Carry the signature, or say nothing about what is asked. */
+const ANY_QUERY = /^(?:X-Amz-(?:Algorithm|Credential|Date|Expires|SignedHeaders|Signature)|x-id)$/;
+const ANY_HEADER = new Set(['x-amz-date', 'x-amz-content-sha256', 'x-amz-user-agent']);
+
+export interface RoutableRequest {
+  readonly method: string;
+  readonly bucket: string | undefined;
+  readonly key: string | undefined;
+  readonly query: ReadonlyMap<string, string>;
+  readonly headers: RequestHeaders;
+}
+
+function resourceOf({ bucket, key }: RoutableRequest): Resource {
+  if (bucket === undefined) return 'service';
+  return key === undefined ? 'bucket' : 'object';
+}
+
+/** @throws S3Error NotImplemented for anything this store doesn't do, naming it */
+export function route(request: RoutableRequest): OperationName {
+  const resource = resourceOf(request);
+  const { method, query, headers } = request;
+  const candidates = Object.entries(ROUTES) as Array<[OperationName, Route]>;
+  const found = candidates.find(
+    ([, candidate]) =>
+      candidate.method === method &&
+      candidate.resource === resource &&
+      (candidate.selectors ?? []).every((name) => query.has(name)) &&
+      (candidate.header === undefined || headers.has(candidate.header)),
+  );
+  if (found === undefined) {
+    const [subresource] = query.keys();
+    if (!['GET', 'HEAD', 'PUT', 'POST', 'DELETE'].includes(method)) throw new S3Error('MethodNotAllowed');
+    throw new S3Error(
+      'NotImplemented',
+      `${method} on a ${resource}${subresource === undefined ? '' : ` with "${subresource}"`} is not implemented by this store.`,
+    );
+  }
+  const [operation, allowed] = found;
+  checkQuery(operation, allowed, query);
+  checkHeaders(operation, allowed, headers);
+  return operation;
+}
+
+function checkQuery(operation: OperationName, allowed: Route, query: ReadonlyMap<string, string>): void {
+  for (const name of query.keys()) {
+    if (ANY_QUERY.test(name)) continue;
+    if (allowed.selectors?.includes(name) === true || allowed.query?.includes(name) === true) continue;
+    throw new S3Error(
+      'NotImplemented',
+      `The query parameter "${name}" is not implemented by this store for ${operation}.`,
+      { Query: name },
+    );
+  }
+}
+
+function checkHeaders(operation: OperationName, allowed: Route, headers: RequestHeaders): void {
+  for (const name of headers.keys()) {
+    const meaningful = name.startsWith('x-amz-') || READ_CONDITIONS.includes(name);
+    if (!meaningful || ANY_HEADER.has(name)) continue;
+    const matches = (pattern: string): boolean =>
+      pattern.endsWith('*') ? name.startsWith(pattern.slice(0, -1)) : name === pattern;
+    if (allowed.headers?.some(matches) === true) continue;
+    if (name.includes('server-side-encryption')) {
+      throw new S3Error('InvalidArgument', `This store does not encrypt; ${name} cannot be honoured.`, {
+        ArgumentName: name,
+      });
+    }
+    throw new S3Error(
+      'NotImplemented',
+      `The header "${name}" is not implemented by this store for ${operation}.`,
+      { Header: name },
+    );
+  }
+}

@@ -1,0 +1,84 @@
+import { mkdir, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { freshName, syncDirectory } from './durable-file.ts';
+import type { StagedPart } from './part-file.ts';
+
+/** Keeps a blob's files while it is held. */
+export interface BlobPin extends Disposable {
+  partPath(number: number): string;
+}
+
+/**
+ * The directories that hold part files. A blob belongs to one multipart upload or one object, and its completed
+ * parts never move: completing an upload only writes a manifest that names the blob.
+ */
+export class Blobs {
+  readonly #directory: string;
+  readonly #temporary: string;
+  readonly #pins = new Map<string, number>();
+  readonly #doomed = new Set<string>();
+
+  constructor(directory: string, temporary: string) {
+    this.#directory = directory;
+    this.#temporary = temporary;
+  }
+
+  path(id: string): string {
+    return join(this.#directory, id);
+  }
+
+  partPath(id: string, number: number): string {
+    return join(this.#directory, id, String(number).padStart(5, '0'));
+  }
+
+  async create(id: string): Promise<void> {
+    await mkdir(this.path(id), { mode: 0o700 });
+    await syncDirectory(this.#directory);
+  }
+
+  /** Moves a part to its place, over an earlier one of the same number. */
+  async place(id: string, part: StagedPart): Promise<void> {
+    await rename(part.path, this.partPath(id, part.record.number));
+    await syncDirectory(this.path(id));
+  }
+
+  /** @returns undefined if the blob is being removed: the object has a newer version, or none */
+  pin(id: string): BlobPin | undefined {
+    if (this.#doomed.has(id)) return undefined;
+    this.#pins.set(id, (this.#pins.get(id) ?? 0) + 1);
+    let held = true;
+    return {
+      partPath: (number) => this.partPath(id, number),
+      [Symbol.dispose]: () => {
+        if (!held) return;
+        held = false;
+        this.#unpin(id);
+      },
+    };
+  }
+
+  #unpin(id: string): void {
+    const left = (this.#pins.get(id) ?? 1) - 1;
+    if (left > 0) {
+      this.#pins.set(id, left);
+      return;
+    }
+    this.#pins.delete(id);
+    // A failed removal costs space until the next start, which removes what nothing refers to.
+    if (this.#doomed.has(id)) this.#remove(id).catch(() => undefined);
+  }
+
+  /** Removes a blob that nothing refers to any more; once its last reader is done. */
+  async discard(id: string): Promise<void> {
+    this.#doomed.add(id);
+    if (!this.#pins.has(id)) await this.#remove(id);
+  }
+
+  async #remove(id: string): Promise<void> {
+    // Renamed first, so that a crash leaves no half-emptied blob under its own name.
+    const grave = join(this.#temporary, freshName());
+    await rename(this.path(id), grave);
+    this.#doomed.delete(id);
+    await rm(grave, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,105 @@
+import { open, rm, type FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { PartContent } from '../body/digested-content.ts';
+import type { Checksum } from '../checksum/algorithm.ts';
+import { freshName } from './durable-file.ts';
+
+export interface PartRecord {
+  /** From 1 to 10,000. */
+  readonly number: number;
+  readonly sizeBytes: number;
+  /** Hex; the part's ETag. */
+  readonly md5: string;
+  readonly checksum: Checksum | undefined;
+  readonly modifiedAtMs: number;
+}
+
+/*
+ * A part file is the part's bytes, then its record as JSON, then the JSON's length in 4 bytes. One file and one
+ * rename: there is no moment at which bytes and record could disagree.
+ */
+const FOOTER_LENGTH_BYTES = 4;
+const FOOTER_LIMIT_BYTES = 4096;
+const WRITE_BATCH_BYTES = 1024 * 1024;
+
+async function writeFully(file: FileHandle, buffers: readonly Buffer[]): Promise<void> {
+  const totalBytes = buffers.reduce((sum, buffer) => sum + buffer.length, 0);
+  const { bytesWritten } = await file.writev(buffers);
+  if (bytesWritten === totalBytes) return;
+  // A short write, as on a full disk: one plain write of the rest either finishes or says why not.
+  await file.writeFile(Buffer.concat(buffers).subarray(bytesWritten));
+}
+
+/** A complete, verified part in the temporary directory. Disposing removes it unless it was moved away. */
+export class StagedPart implements AsyncDisposable {
+  readonly path: string;
+  readonly record: PartRecord;
+
+  constructor(path: string, record: PartRecord) {
+    this.path = path;
+    this.record = record;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await rm(this.path, { force: true });
+  }
+}
+
+interface StageOptions {
+  readonly temporary: string;
+  readonly number: number;
+  readonly nowMs: () => number;
+}
+
+/** Writes content to a temporary file and syncs it. Content that fails to verify leaves nothing behind. */
+export async function stagePart(content: PartContent, options: StageOptions): Promise<StagedPart> {
+  const path = join(options.temporary, freshName());
+  const file = await open(path, 'wx', 0o600);
+  let writing: Promise<void> = Promise.resolve();
+  try {
+    let batch: Buffer[] = [];
+    let batchBytes = 0;
+    for await (const chunk of content) {
+      batch.push(chunk);
+      batchBytes += chunk.length;
+      if (batchBytes < WRITE_BATCH_BYTES) continue;
+      await writing;
+      // The disk works on this batch while the next one is received and hashed.
+      writing = writeFully(file, batch);
+      writing.catch(() => undefined);
+      batch = [];
+      batchBytes = 0;
+    }
+    const { sizeBytes, md5, checksum } = content;
+    const record = { number: options.number, sizeBytes, md5, checksum, modifiedAtMs: options.nowMs() };
+    const json = Buffer.from(JSON.stringify(record));
+    const length = Buffer.alloc(FOOTER_LENGTH_BYTES);
+    length.writeUInt32BE(json.length);
+    await writing;
+    await writeFully(file, [...batch, json, length]);
+    await file.sync();
+    await file.close();
+    return new StagedPart(path, record);
+  } catch (error) {
+    await writing.catch(() => undefined);
+    await file.close().catch(() => undefined);
+    await rm(path, { force: true });
+    throw error;
+  }
+}
+
+/** Reads the record back from the end of a part file. @throws Error if the file is no part file */
+export async function readPartRecord(path: string): Promise<PartRecord> {
+  const file = await open(path, 'r');
+  try {
+    const { size } = await file.stat();
+    const tail = Buffer.alloc(Math.min(size, FOOTER_LIMIT_BYTES));
+    await file.read(tail, 0, tail.length, size - tail.length);
+    const end = tail.length - FOOTER_LENGTH_BYTES;
+    const length = end < 0 ? -1 : tail.readUInt32BE(end);
+    if (length < 0 || length > end) throw new Error(`${path} is not a part file.`);
+    return JSON.parse(tail.toString('utf8', end - length, end)) as PartRecord;
+  } finally {
+    await file.close();
+  }
+}

@@ -1,0 +1,143 @@
+import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import type { PartContent } from '../body/digested-content.ts';
+import { S3Error } from '../errors.ts';
+import type { Bucket } from './bucket.ts';
+import { DataDirectoryLock } from './data-directory-lock.ts';
+import { freshName, syncDirectory, writeDurably } from './durable-file.ts';
+import { Mutex } from './mutex.ts';
+import { createBucketDirectory, openBucket } from './open-bucket.ts';
+import { stagePart, type StagedPart } from './part-file.ts';
+import { compareUtf8 } from './sorted-keys.ts';
+
+const FORMAT = JSON.stringify({ format: 1 });
+
+/**
+ * General-purpose bucket names: 3 to 63 of a-z, 0-9, dot and hyphen, no two dots together, not an IP address.
+ * They are directory names here, so nothing looser may pass.
+ */
+export function isBucketName(name: string): boolean {
+  return /^[a-z0-9](?:[a-z0-9]|[.-](?!\.)){1,61}[a-z0-9]$/.test(name) && !/^\d+\.\d+\.\d+\.\d+$/.test(name);
+}
+
+interface StorageOptions {
+  readonly nowMs: () => number;
+}
+
+/** All buckets of one data directory, held by this process alone. */
+export class Storage implements AsyncDisposable {
+  readonly nowMs: () => number;
+  readonly #temporary: string;
+  readonly #directory: string;
+  readonly #lock: DataDirectoryLock;
+  readonly #buckets: Map<string, Bucket>;
+  readonly #bucketMutex = new Mutex();
+
+  private constructor(
+    directory: string,
+    state: { readonly lock: DataDirectoryLock; readonly buckets: Map<string, Bucket> },
+    { nowMs }: StorageOptions,
+  ) {
+    this.#directory = directory;
+    this.#lock = state.lock;
+    this.#buckets = state.buckets;
+    this.#temporary = join(directory, 'tmp');
+    this.nowMs = nowMs;
+  }
+
+  /** @throws DataDirectoryInUse */
+  static async open(dataDir: string, options: StorageOptions): Promise<Storage> {
+    const directory = resolve(dataDir);
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+    const lock = new DataDirectoryLock(directory);
+    try {
+      const temporary = join(directory, 'tmp');
+      // What a crash left half-written or half-removed.
+      await rm(temporary, { recursive: true, force: true });
+      await mkdir(temporary, { mode: 0o700 });
+      await checkFormat(directory, temporary);
+      const bucketsPath = join(directory, 'buckets');
+      await mkdir(bucketsPath, { recursive: true, mode: 0o700 });
+      await syncDirectory(directory);
+      const buckets = new Map<string, Bucket>();
+      for (const name of await readdir(bucketsPath)) {
+        buckets.set(name, await openBucket(join(bucketsPath, name), { temporary, nowMs: options.nowMs }));
+      }
+      return new Storage(directory, { lock, buckets }, options);
+    } catch (error) {
+      lock[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /** @throws S3Error NoSuchBucket */
+  bucket(name: string): Bucket {
+    const bucket = this.#buckets.get(name);
+    if (bucket === undefined) throw new S3Error('NoSuchBucket');
+    return bucket;
+  }
+
+  hasBucket(name: string): boolean {
+    return this.#buckets.has(name);
+  }
+
+  /** By name. */
+  buckets(): Bucket[] {
+    return [...this.#buckets.values()].sort((a, b) => compareUtf8(a.name, b.name));
+  }
+
+  /** Writes content to a temporary file, verified and synced, from where a bucket can take it. */
+  async stage(content: PartContent, partNumber: number): Promise<StagedPart> {
+    return await stagePart(content, { temporary: this.#temporary, number: partNumber, nowMs: this.nowMs });
+  }
+
+  /** @throws S3Error InvalidBucketName, BucketAlreadyOwnedByYou */
+  async createBucket(name: string): Promise<void> {
+    if (!isBucketName(name)) throw new S3Error('InvalidBucketName');
+    await this.#bucketMutex.run(async () => {
+      if (this.#buckets.has(name)) throw new S3Error('BucketAlreadyOwnedByYou');
+      const staged = join(this.#temporary, freshName());
+      const place = this.#bucketPath(name);
+      const options = { temporary: this.#temporary, nowMs: this.nowMs };
+      await mkdir(staged, { mode: 0o700 });
+      await createBucketDirectory(staged, name, options);
+      await rename(staged, place);
+      await syncDirectory(join(this.#directory, 'buckets'));
+      this.#buckets.set(name, await openBucket(place, options));
+    });
+  }
+
+  /** @throws S3Error NoSuchBucket, BucketNotEmpty, OperationAborted */
+  async deleteBucket(name: string): Promise<void> {
+    await this.#bucketMutex.run(async () => {
+      this.bucket(name).markDeleted();
+      this.#buckets.delete(name);
+      const grave = join(this.#temporary, freshName());
+      await rename(this.#bucketPath(name), grave);
+      await syncDirectory(join(this.#directory, 'buckets'));
+      await rm(grave, { recursive: true, force: true });
+    });
+  }
+
+  #bucketPath(name: string): string {
+    return join(this.#directory, 'buckets', name);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#lock[Symbol.dispose]();
+    return Promise.resolve();
+  }
+}
+
+/** Refuses a directory written by another version of this layout instead of misreading it. */
+async function checkFormat(directory: string, temporary: string): Promise<void> {
+  const path = join(directory, 'format.json');
+  const found = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return undefined;
+    throw error;
+  });
+  if (found === undefined) await writeDurably(path, FORMAT, temporary);
+  else if (found !== FORMAT) {
+    throw new Error(`${path} says ${found}; this version reads ${FORMAT}. Use another --data directory.`);
+  }
+}
