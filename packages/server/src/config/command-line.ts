@@ -12,10 +12,10 @@ export interface CommandLine {
 }
 
 const switches = ['dev', 'setup-bucket', 'help', 'version'];
-const settingByFlag = new Map(
+const settingByFlag = new Map<string, SettingName>(
   settingNames.flatMap((name) => {
     const { flag } = settingOf(name);
-    return flag === undefined ? [] : [[flag as string, name] as const];
+    return flag === undefined ? [] : [[flag, name] as const];
   }),
 );
 

@@ -1,4 +1,4 @@
-import type { S3Settings } from '../s3/s3-settings.ts';
+import type { S3Settings, Wish } from '../s3/s3-settings.ts';
 import type { SettingProblem } from './config-error.ts';
 import type { S3Preferences } from './config-types.ts';
 import { missing } from './missing-setting.ts';
@@ -8,12 +8,17 @@ export function s3Preferences({ values, isSet }: ReadSettings, forcePathStyle: b
   return {
     ...(values.S3_PUBLIC_ENDPOINT !== undefined && { publicEndpoint: values.S3_PUBLIC_ENDPOINT }),
     forcePathStyle: values.S3_FORCE_PATH_STYLE ?? forcePathStyle,
-    storageClass: { wanted: values.S3_STORAGE_CLASS, required: isSet('S3_STORAGE_CLASS') },
-    sse: { wanted: values.S3_SSE, required: isSet('S3_SSE') },
+    storageClass: wish(values.S3_STORAGE_CLASS, isSet('S3_STORAGE_CLASS')),
+    sse: wish(values.S3_SSE, isSet('S3_SSE')),
     checksum: values.S3_CHECKSUM,
     presignExpirySeconds: values.PRESIGN_EXPIRY_SECONDS,
     keyPrefix: values.S3_KEY_PREFIX,
   };
+}
+
+/** To ask for nothing can be asked of every store. */
+function wish(wanted: string | null, isSet: boolean): Wish {
+  return { wanted, required: isSet && wanted !== null };
 }
 
 /** @returns what holds if no problem was added. */

@@ -1,0 +1,59 @@
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { test } from 'node:test';
+import { parseEnv } from 'node:util';
+import { informationFor } from '../help.ts';
+import { configurationPage, envExample, wrapWords } from './render-settings.ts';
+import { settingNames, settingOf } from './settings.ts';
+
+const root = new URL('../../../../', import.meta.url);
+
+for (const [file, render] of [
+  ['docs/configuration.md', configurationPage],
+  ['.env.example', envExample],
+] as const) {
+  test(`${file} is what the table of settings renders to`, async () => {
+    assert.equal(await readFile(new URL(file, root), 'utf8'), render());
+  });
+}
+
+test('help, .env.example and the page name every setting', () => {
+  const help = informationFor(['--help']) ?? '';
+  const envNames = Object.keys(parseEnv(envExample().replaceAll(/^# (?=[A-Z0-9_]+=)/gm, '')));
+  assert.deepEqual(envNames.toSorted(), settingNames.toSorted());
+  for (const name of settingNames) {
+    assert.match(help, new RegExp(`^  ${name}$`, 'm'));
+    assert.ok(configurationPage().includes(`### \`${name}\`\n`), name);
+  }
+});
+
+test('every default and every example is valid by its own schema', () => {
+  for (const name of settingNames) {
+    if (name === 'REDIS_URL') continue;
+    const { schema, default: fallback, example } = settingOf(name);
+    for (const text of fallback === undefined ? [example] : [example, fallback]) {
+      assert.equal(schema.safeParse(text).success, true, `${name}=${text}`);
+    }
+  }
+});
+
+test('.env.example sets no secret', () => {
+  const open = parseEnv(envExample());
+  for (const name of settingNames.filter((name) => settingOf(name).secret)) {
+    assert.ok((open[name] ?? '') === '', name);
+  }
+});
+
+test('--help shows examples, --version a version, and other flags neither', () => {
+  assert.match(informationFor(['--port', '1', '--help']) ?? '', /Examples:\n {2}backhaul-server --dev/);
+  assert.match(informationFor(['--version']) ?? '', /^\d+\.\d+\.\d+\n$/);
+  assert.equal(informationFor(['--dev']), undefined);
+});
+
+test('help fits a terminal of 100 columns', () => {
+  for (const line of (informationFor(['--help']) ?? '').split('\n')) assert.ok(line.length <= 100, line);
+});
+
+test('words are wrapped at the width, and a longer word stands alone', () => {
+  assert.deepEqual(wrapWords('aa bb ccccccc d', 5), ['aa bb', 'ccccccc', 'd']);
+});
