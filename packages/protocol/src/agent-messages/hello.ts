@@ -11,7 +11,11 @@ export const labelsSchema = z
     z.string().max(256),
   )
   .refine((labels) => Object.keys(labels).length <= 32, 'an agent has at most 32 labels')
-  .meta({ description: 'Set by the agent’s owner, to find it by.', example: { site: 'berlin' } });
+  .meta({
+    description:
+      'Set by the agent’s owner, to find it by. At most 32; names of 1 to 64 letters, digits, `.`, `_`, `/`, `-`; values of at most 256 characters.',
+    example: { site: 'berlin' },
+  });
 
 /** The agent's first message on a new socket. Who it is comes from its token, never from here. */
 export const helloSchema = z.object({

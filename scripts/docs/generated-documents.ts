@@ -1,0 +1,6 @@
+import { errorsDocument } from './errors-document.ts';
+import type { GeneratedDocument } from './generated-document.ts';
+import { protocolDocument } from './protocol-document.ts';
+
+/** Every generated document; `npm run docs` writes them, `npm run check` compares them. */
+export const generatedDocuments: readonly GeneratedDocument[] = [protocolDocument, errorsDocument];

@@ -1,0 +1,35 @@
+/**
+ * Writes the generated documents. With `--check` it writes nothing and exits 1 if one is stale.
+ */
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { generatedDocuments } from './docs/generated-documents.ts';
+
+const root = join(import.meta.dirname, '..');
+
+const { values } = parseArgs({ options: { check: { type: 'boolean', default: false } } });
+
+let stale = 0;
+for (const document of generatedDocuments) {
+  const file = join(root, document.path);
+  const text = await document.generate();
+  const present = await readFile(file, 'utf8').catch(() => '');
+  if (text === present) continue;
+  if (values.check) {
+    stale += 1;
+    console.error(`${document.path} is stale from line ${firstDifference(present, text)}: run npm run docs`);
+  } else {
+    await mkdir(dirname(file), { recursive: true });
+    await writeFile(file, text);
+    console.log(`wrote ${document.path}`);
+  }
+}
+if (stale > 0) process.exitCode = 1;
+
+function firstDifference(present: string, text: string): number {
+  const expected = text.split('\n');
+  const lines = present.split('\n');
+  const at = expected.findIndex((line, index) => line !== lines[index]);
+  return (at === -1 ? expected.length : at) + 1;
+}
