@@ -1,0 +1,201 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
+import {
+  type BucketLocationConstraint,
+  CreateBucketCommand,
+  HeadBucketCommand,
+  PutBucketEncryptionCommand,
+  PutBucketLifecycleConfigurationCommand,
+  PutBucketVersioningCommand,
+  PutPublicAccessBlockCommand,
+} from '@aws-sdk/client-s3';
+import { BucketError, type CallOptions } from '../domain/ports/bucket.ts';
+import {
+  isNotOffered,
+  type Lifecycle,
+  readEncryption,
+  readLifecycle,
+  readPublicAccessBlock,
+  readVersioning,
+  wholePublicAccessBlock,
+} from './bucket-configuration.ts';
+import { ABORT_AFTER_DAYS, findAbortRule, RULE_ID, withAbortRule } from './lifecycle-rules.ts';
+import { defaultTiming, S3Connection, type S3Timing } from './s3-connection.ts';
+import type { S3Settings } from './s3-settings.ts';
+
+/** `not_supported`: the store does not offer it, or says yes and forgets it. */
+export type SetupOutcome = 'done' | 'already' | 'not_supported' | 'failed';
+
+export interface SetupStep {
+  readonly name: 'bucket' | 'encryption' | 'versioning' | 'public_access_block' | 'lifecycle';
+  readonly outcome: SetupOutcome;
+  readonly detail: string;
+}
+
+type StepResult = Omit<SetupStep, 'name'>;
+type Step = (connection: S3Connection, options: CallOptions) => Promise<StepResult>;
+
+/**
+ * `--setup-bucket`: makes the bucket what {@link checkBucket} wants to see. May be run again at any time; changes
+ * only what is missing and drops nothing that is there. A step that fails does not keep the others from being done.
+ */
+export async function setUpBucket(
+  settings: S3Settings,
+  options: CallOptions & { timing?: S3Timing } = {},
+): Promise<SetupStep[]> {
+  const { signal, timing = defaultTiming } = options;
+  const connection = new S3Connection(settings, timing);
+  try {
+    const bucket = await attempt('bucket', createBucket, connection, { signal });
+    const steps = [bucket];
+    if (bucket.outcome === 'failed') return steps;
+    steps.push(await attempt('encryption', encrypt, connection, { signal }));
+    steps.push(await attempt('versioning', keepVersions, connection, { signal }));
+    steps.push(await attempt('public_access_block', blockPublicAccess, connection, { signal }));
+    steps.push(await attempt('lifecycle', abortIncomplete, connection, { signal }));
+    return steps;
+  } finally {
+    connection.close();
+  }
+}
+
+async function attempt(
+  name: SetupStep['name'],
+  step: Step,
+  connection: S3Connection,
+  options: CallOptions,
+): Promise<SetupStep> {
+  try {
+    return { name, ...(await step(connection, options)) };
+  } catch (error) {
+    if (!(error instanceof BucketError)) throw error;
+    return isNotOffered(error)
+      ? { name, outcome: 'not_supported', detail: `The store does not offer this (${error.s3Code}).` }
+      : { name, outcome: 'failed', detail: error.message };
+  }
+}
+
+async function createBucket(connection: S3Connection, options: CallOptions): Promise<StepResult> {
+  const { bucket: Bucket, region } = connection.settings;
+  const already: StepResult = { outcome: 'already', detail: `The bucket "${Bucket}" exists.` };
+  try {
+    const head = new HeadBucketCommand({ Bucket });
+    await connection.call('HeadBucket', (client, call) => client.send(head, call), options);
+    return already;
+  } catch (error) {
+    if (!(error instanceof BucketError && error.s3Code === 'NotFound')) throw error;
+  }
+  const create = new CreateBucketCommand({
+    Bucket,
+    // us-east-1 is the one region that S3 does not take here; stores elsewhere mostly call themselves that.
+    ...(region !== 'us-east-1' && {
+      CreateBucketConfiguration: { LocationConstraint: region as BucketLocationConstraint },
+    }),
+  });
+  try {
+    await connection.call('CreateBucket', (client, call) => client.send(create, call), options);
+  } catch (error) {
+    // A first attempt whose answer was lost.
+    if (error instanceof BucketError && error.s3Code === 'BucketAlreadyOwnedByYou') return already;
+    throw error;
+  }
+  return { outcome: 'done', detail: `Created the bucket "${Bucket}" in ${region}.` };
+}
+
+async function encrypt(connection: S3Connection, options: CallOptions): Promise<StepResult> {
+  const algorithm = await readEncryption(connection, options);
+  if (algorithm !== null) return { outcome: 'already', detail: `Encrypts by default with ${algorithm}.` };
+  const command = new PutBucketEncryptionCommand({
+    Bucket: connection.settings.bucket,
+    ServerSideEncryptionConfiguration: {
+      Rules: [{ ApplyServerSideEncryptionByDefault: { SSEAlgorithm: 'AES256' } }],
+    },
+  });
+  await connection.call('PutBucketEncryption', (client, call) => client.send(command, call), options);
+  const isKept = await keeps(async () => (await readEncryption(connection, options)) !== null, options);
+  return keptOrForgotten(isKept, 'Encrypts by default with AES256.');
+}
+
+async function keepVersions(connection: S3Connection, options: CallOptions): Promise<StepResult> {
+  if (await readVersioning(connection, options)) return { outcome: 'already', detail: 'Keeps versions.' };
+  const command = new PutBucketVersioningCommand({
+    Bucket: connection.settings.bucket,
+    VersioningConfiguration: { Status: 'Enabled' },
+  });
+  await connection.call('PutBucketVersioning', (client, call) => client.send(command, call), options);
+  const isKept = await keeps(async () => readVersioning(connection, options), options);
+  return keptOrForgotten(isKept, 'Keeps versions.');
+}
+
+async function blockPublicAccess(connection: S3Connection, options: CallOptions): Promise<StepResult> {
+  if (await readPublicAccessBlock(connection, options)) {
+    return { outcome: 'already', detail: 'Public access is blocked.' };
+  }
+  const command = new PutPublicAccessBlockCommand({
+    Bucket: connection.settings.bucket,
+    PublicAccessBlockConfiguration: wholePublicAccessBlock,
+  });
+  await connection.call('PutPublicAccessBlock', (client, call) => client.send(command, call), options);
+  const isKept = await keeps(async () => readPublicAccessBlock(connection, options), options);
+  return keptOrForgotten(isKept, 'Public access is blocked.');
+}
+
+async function abortIncomplete(connection: S3Connection, options: CallOptions): Promise<StepResult> {
+  const { bucket, keyPrefix } = connection.settings;
+  const before = await readLifecycle(connection, options);
+  const existing = findAbortRule(before.rules, keyPrefix)?.AbortIncompleteMultipartUpload;
+  if (existing !== undefined) {
+    return {
+      outcome: 'already',
+      detail: `Incomplete uploads are aborted after ${existing.DaysAfterInitiation} days.`,
+    };
+  }
+  const command = new PutBucketLifecycleConfigurationCommand({
+    Bucket: bucket,
+    LifecycleConfiguration: { Rules: withAbortRule(before.rules, keyPrefix) },
+    ...(before.transitionDefault !== undefined && {
+      TransitionDefaultMinimumObjectSize: before.transitionDefault,
+    }),
+  });
+  await connection.call(
+    'PutBucketLifecycleConfiguration',
+    (client, call) => client.send(command, call),
+    options,
+  );
+  // MinIO takes such a rule and drops it without a word: only reading it back tells.
+  let after = before;
+  const isKept = await keeps(async () => {
+    after = await readLifecycle(connection, options);
+    return findAbortRule(after.rules, keyPrefix) !== undefined;
+  }, options);
+  const lost = lostRules(before, after);
+  if (lost.length > 0) {
+    return {
+      outcome: 'failed',
+      detail: `The store changed or dropped these lifecycle rules: ${lost.join(', ')}.`,
+    };
+  }
+  return keptOrForgotten(isKept, `Incomplete uploads are aborted after ${ABORT_AFTER_DAYS} days.`);
+}
+
+function lostRules(before: Lifecycle, after: Lifecycle): string[] {
+  return before.rules
+    .filter((rule) => rule.ID !== RULE_ID)
+    .filter((rule) => !after.rules.some((kept) => isDeepStrictEqual(kept, rule)))
+    .map((rule) => rule.ID ?? '(without ID)');
+}
+
+/** S3 may take a moment to show a new configuration. */
+async function keeps(isThere: () => Promise<boolean>, { signal }: CallOptions): Promise<boolean> {
+  for (const pauseMs of [0, 500, 2_000]) {
+    await sleep(pauseMs, undefined, { signal });
+    if (await isThere()) return true;
+  }
+  return false;
+}
+
+function keptOrForgotten(isKept: boolean, detail: string): StepResult {
+  return isKept
+    ? { outcome: 'done', detail }
+    : { outcome: 'not_supported', detail: 'The store accepted the request, but did not keep the setting.' };
+}

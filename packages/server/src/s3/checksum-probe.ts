@@ -1,0 +1,83 @@
+import type { ChecksumMode } from '@backhaul/protocol';
+import { BucketError } from '../domain/ports/bucket.ts';
+import type { UploadTraits } from './multipart-calls.ts';
+import { probeBody, type ProbeScratch, refusalOf } from './probe-scratch.ts';
+
+type Checksum = Pick<UploadTraits, 'checksumMode' | 'fullObjectChecksum'>;
+
+const fullCrc32: Checksum = { checksumMode: 'crc32', fullObjectChecksum: true };
+const compositeCrc32: Checksum = { checksumMode: 'crc32', fullObjectChecksum: false };
+const sha256: Checksum = { checksumMode: 'sha256', fullObjectChecksum: false };
+const md5: Checksum = { checksumMode: 'md5', fullObjectChecksum: false };
+const none: Checksum = { checksumMode: 'none', fullObjectChecksum: false };
+
+/** By `S3_CHECKSUM`, best first. */
+const candidates: Readonly<Record<'auto' | ChecksumMode, readonly Checksum[]>> = {
+  auto: [fullCrc32, md5, none],
+  crc32: [fullCrc32, compositeCrc32],
+  sha256: [sha256],
+  md5: [md5],
+  none: [none],
+};
+
+/** @throws BucketError `refused` when the store enforces none of what `S3_CHECKSUM` allows. */
+export async function chooseChecksum(
+  scratch: ProbeScratch,
+  asked: UploadTraits,
+  setting: 'auto' | ChecksumMode,
+): Promise<Checksum> {
+  let shortfall: string | null = null;
+  for (const candidate of candidates[setting]) {
+    const traits = { ...asked, ...candidate };
+    shortfall = await partShortfall(scratch, traits);
+    if (shortfall === null && traits.fullObjectChecksum) shortfall = await objectShortfall(scratch, traits);
+    if (shortfall === null) return candidate;
+  }
+  throw new BucketError(
+    'refused',
+    setting === 'auto' || setting === 'none'
+      ? `The store does not take parts by presigned URL: ${shortfall}`
+      : `S3_CHECKSUM=${setting} is set, but the store does not keep to it: ${shortfall} Set S3_CHECKSUM=auto.`,
+  );
+}
+
+/** Why parts are not bound to their bytes in this mode; null if they are. */
+async function partShortfall(scratch: ProbeScratch, traits: UploadTraits): Promise<string | null> {
+  const mode = traits.checksumMode;
+  const creating = scratch.create('part', traits);
+  const refusedCreate = await refusalOf(creating);
+  if (refusedCreate !== null) return `it refused to create the upload: ${refusedCreate.message}`;
+  const upload = await creating;
+
+  const body = probeBody();
+  const refusedRight = await refusalOf(scratch.put(upload, mode, { body }));
+  if (refusedRight !== null) return `it refused a part with the right checksum: ${refusedRight.message}`;
+  if (mode === 'none') return null;
+  // A store that refuses everything, or nothing, has not looked at the checksum.
+  const refusedWrong = await refusalOf(scratch.put(upload, mode, { body, boundTo: probeBody() }));
+  return refusedWrong === null ? 'it accepted a part with a wrong checksum.' : null;
+}
+
+/** Why there is no CRC32 of the whole object to rely on; null if there is. */
+async function objectShortfall(scratch: ProbeScratch, traits: UploadTraits): Promise<string | null> {
+  const complete = async (claimed: (right: string) => string) => {
+    const body = probeBody();
+    const upload = await scratch.create('checksum', traits);
+    const part = await scratch.put(upload, traits.checksumMode, { body });
+    await scratch.complete(upload, {
+      parts: [part],
+      checksumMode: traits.checksumMode,
+      fullObjectCrc32: claimed(body.checksums.crc32),
+      objectSizeBytes: null,
+      onlyIfAbsent: false,
+    });
+    return { shown: (await scratch.head(upload))?.crc32 ?? null, right: body.checksums.crc32 };
+  };
+  const refusedWrong = await refusalOf(complete(() => probeBody().checksums.crc32));
+  if (refusedWrong === null) return 'it completed an object with a wrong checksum.';
+  const completing = complete((right) => right);
+  const refusedRight = await refusalOf(completing);
+  if (refusedRight !== null) return `it refused an object with the right checksum: ${refusedRight.message}`;
+  const { shown, right } = await completing;
+  return shown === right ? null : 'HEAD does not show the checksum of the whole object.';
+}

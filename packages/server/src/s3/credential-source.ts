@@ -1,0 +1,73 @@
+import type { Clock } from '../domain/ports/clock.ts';
+import { BucketError } from '../domain/ports/bucket.ts';
+
+export interface SigningCredentials {
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  readonly sessionToken?: string | undefined;
+  /** Milliseconds since the epoch; null if they live until somebody revokes them. */
+  readonly expiresAt: number | null;
+}
+
+/** The slice of the SDK's memoised provider that is used. */
+export type CredentialProvider = (options?: { forceRefresh?: boolean }) => Promise<{
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  readonly sessionToken?: string;
+  readonly expiration?: Date;
+}>;
+
+/** Providers hand out the same short-lived credentials until they see fit: asking more often changes nothing. */
+const MIN_REFRESH_INTERVAL_MS = 30_000;
+
+/** A URL that lives shorter than this is of no use to an agent. */
+const MIN_LIFE_MS = 30_000;
+
+/**
+ * Credentials to sign URLs with. A URL dies with the temporary credentials that signed it, and signers don't look
+ * at their age: here they are renewed before a URL would outlive them.
+ */
+export class CredentialSource {
+  readonly #provide: CredentialProvider;
+  readonly #clock: Clock;
+  #refreshedAt = Number.NEGATIVE_INFINITY;
+
+  constructor(provide: CredentialProvider, clock: Clock) {
+    this.#provide = provide;
+    this.#clock = clock;
+  }
+
+  /**
+   * Credentials that live as long as `wantedLifeMs`, or else as long as the provider has any.
+   *
+   * @throws BucketError `unavailable` if they are about to expire and the provider has no others.
+   */
+  async lasting(wantedLifeMs: number): Promise<SigningCredentials> {
+    let credentials = await this.#ask(false);
+    if (
+      this.#lifeOf(credentials) <= wantedLifeMs &&
+      this.#clock.now() - this.#refreshedAt >= MIN_REFRESH_INTERVAL_MS
+    ) {
+      this.#refreshedAt = this.#clock.now();
+      credentials = await this.#ask(true);
+    }
+    if (this.#lifeOf(credentials) < MIN_LIFE_MS) {
+      throw new BucketError(
+        'unavailable',
+        'The AWS credentials have expired, or do within seconds, and their provider has no newer ones: renew AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or the role that issues them.',
+      );
+    }
+    return credentials;
+  }
+
+  #lifeOf(credentials: SigningCredentials): number {
+    return credentials.expiresAt === null
+      ? Number.POSITIVE_INFINITY
+      : credentials.expiresAt - this.#clock.now();
+  }
+
+  async #ask(forceRefresh: boolean): Promise<SigningCredentials> {
+    const { accessKeyId, secretAccessKey, sessionToken, expiration } = await this.#provide({ forceRefresh });
+    return { accessKeyId, secretAccessKey, sessionToken, expiresAt: expiration?.getTime() ?? null };
+  }
+}

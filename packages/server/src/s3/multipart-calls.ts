@@ -1,0 +1,172 @@
+import {
+  AbortMultipartUploadCommand,
+  CompleteMultipartUploadCommand,
+  CreateMultipartUploadCommand,
+  type CreateMultipartUploadCommandInput,
+  type HeadObjectCommandOutput,
+  HeadObjectCommand,
+  type ServerSideEncryption,
+  type StorageClass,
+} from '@aws-sdk/client-s3';
+import type { ChecksumMode } from '@backhaul/protocol';
+import {
+  BucketError,
+  type CallOptions,
+  type CompletedPart,
+  type MultipartUpload,
+  type ObjectFacts,
+} from '../domain/ports/bucket.ts';
+import type { S3Connection } from './s3-connection.ts';
+
+/** Metadata that tells later whose object is at a key. */
+const TOKEN_METADATA = 'backhaul-token';
+
+/** What Create asks of the store; the prober tries, the bucket knows. */
+export interface UploadTraits {
+  readonly checksumMode: ChecksumMode;
+  /** With `crc32`: a checksum of the whole object rather than one composed of the parts'. */
+  readonly fullObjectChecksum: boolean;
+  readonly serverSideEncryption: string | null;
+  readonly storageClass: string | null;
+}
+
+export async function createUpload(
+  connection: S3Connection,
+  request: { key: string; token: string; traits: UploadTraits },
+  options: CallOptions,
+): Promise<MultipartUpload> {
+  const { key, token, traits } = request;
+  const command = new CreateMultipartUploadCommand({
+    Bucket: connection.settings.bucket,
+    Key: key,
+    Metadata: { [TOKEN_METADATA]: token },
+    ...checksumOf(traits),
+    ...(traits.serverSideEncryption !== null && {
+      ServerSideEncryption: traits.serverSideEncryption as ServerSideEncryption,
+    }),
+    ...(traits.storageClass !== null && { StorageClass: traits.storageClass as StorageClass }),
+  });
+  const { UploadId } = await connection.call(
+    'CreateMultipartUpload',
+    (client, call) => client.send(command, call),
+    options,
+  );
+  if (UploadId === undefined) throw connection.unreadable('CreateMultipartUpload', 'UploadId');
+  return { key, s3UploadId: UploadId };
+}
+
+/** Without an algorithm named at Create, AWS refuses every part that has a checksum. */
+function checksumOf({
+  checksumMode,
+  fullObjectChecksum,
+}: UploadTraits): Pick<CreateMultipartUploadCommandInput, 'ChecksumAlgorithm' | 'ChecksumType'> {
+  if (checksumMode === 'sha256') return { ChecksumAlgorithm: 'SHA256' };
+  if (checksumMode !== 'crc32') return {};
+  return { ChecksumAlgorithm: 'CRC32', ...(fullObjectChecksum && { ChecksumType: 'FULL_OBJECT' }) };
+}
+
+export interface Completion {
+  readonly parts: readonly CompletedPart[];
+  readonly checksumMode: ChecksumMode;
+  /** Base64; null not to send it. */
+  readonly fullObjectCrc32: string | null;
+  /** `MpuObjectSize`; null not to send it. */
+  readonly objectSizeBytes: number | null;
+  /** `If-None-Match: *`. */
+  readonly onlyIfAbsent: boolean;
+}
+
+/** Sent once. @returns the version id, if the bucket keeps versions. */
+export async function completeUpload(
+  connection: S3Connection,
+  request: { upload: MultipartUpload; completion: Completion },
+  options: CallOptions,
+): Promise<string | null> {
+  const { upload, completion } = request;
+  const command = new CompleteMultipartUploadCommand({
+    Bucket: connection.settings.bucket,
+    Key: upload.key,
+    UploadId: upload.s3UploadId,
+    MultipartUpload: {
+      Parts: completion.parts.map((part) => ({
+        PartNumber: part.partNumber,
+        ETag: part.etag,
+        ...(completion.checksumMode === 'crc32' && { ChecksumCRC32: part.crc32 }),
+        ...(completion.checksumMode === 'sha256' && { ChecksumSHA256: part.sha256 }),
+      })),
+    },
+    ...(completion.fullObjectCrc32 !== null && {
+      ChecksumCRC32: completion.fullObjectCrc32,
+      ChecksumType: 'FULL_OBJECT',
+    }),
+    ...(completion.objectSizeBytes !== null && { MpuObjectSize: completion.objectSizeBytes }),
+    ...(completion.onlyIfAbsent && { IfNoneMatch: '*' }),
+  });
+  const answer = await connection.call(
+    'CompleteMultipartUpload',
+    (client, call) => client.send(command, call),
+    { ...options, policy: connection.timing.complete },
+  );
+  // The SDK reads any well-formed XML, an HTML page too, as success. ETag alone may be empty (Ceph 16).
+  if (answer.Key === undefined && answer.Location === undefined && answer.ETag === undefined) {
+    throw connection.unreadable('CompleteMultipartUpload', 'Location, Key or ETag');
+  }
+  return answer.VersionId ?? null;
+}
+
+/** Succeeds as well when the upload is already gone. */
+export async function abortUpload(
+  connection: S3Connection,
+  { key, s3UploadId }: MultipartUpload,
+  options: CallOptions,
+): Promise<void> {
+  const command = new AbortMultipartUploadCommand({
+    Bucket: connection.settings.bucket,
+    Key: key,
+    UploadId: s3UploadId,
+  });
+  try {
+    await connection.call('AbortMultipartUpload', (client, call) => client.send(command, call), options);
+  } catch (error) {
+    if (!(error instanceof BucketError && error.kind === 'upload_gone')) throw error;
+  }
+}
+
+/** Undefined when there is no object at this key. */
+export async function headObject(
+  connection: S3Connection,
+  key: string,
+  options: CallOptions,
+): Promise<ObjectFacts | undefined> {
+  const command = new HeadObjectCommand({
+    Bucket: connection.settings.bucket,
+    Key: key,
+    // Without it HEAD shows no checksum.
+    ChecksumMode: 'ENABLED',
+  });
+  try {
+    const answer = await connection.call('HeadObject', (client, call) => client.send(command, call), options);
+    // An unknown length is a failure, never 0.
+    if (answer.ContentLength === undefined) throw connection.unreadable('HeadObject', 'Content-Length');
+    return {
+      sizeBytes: answer.ContentLength,
+      etag: answer.ETag ?? '',
+      versionId: answer.VersionId ?? null,
+      token: answer.Metadata?.[TOKEN_METADATA] ?? null,
+      crc32: fullObjectCrc32Of(answer),
+      serverSideEncryption: answer.ServerSideEncryption ?? null,
+      storageClass: answer.StorageClass ?? null,
+    };
+  } catch (error) {
+    if (error instanceof BucketError && (error.s3Code === 'NotFound' || error.s3Code === 'NoSuchKey')) {
+      return undefined;
+    }
+    throw error;
+  }
+}
+
+/** A composite checksum, `…==-20`, is one of the parts' checksums and says nothing about the bytes in a row. */
+function fullObjectCrc32Of(answer: HeadObjectCommandOutput): string | null {
+  const { ChecksumCRC32: crc32, ChecksumType: type } = answer;
+  return crc32 === undefined || type === 'COMPOSITE' || crc32.includes('-') ? null : crc32;
+}

@@ -1,0 +1,100 @@
+import type { Finding } from '@backhaul/protocol';
+import type { BucketCapabilities } from '../domain/ports/bucket.ts';
+import type { S3Settings, Wish } from './s3-settings.ts';
+
+/** The probe's result in words, for the start's log and `/doctor`. */
+export function describeCapabilities(capabilities: BucketCapabilities, settings: S3Settings): Finding[] {
+  return [
+    checksumFinding(capabilities, settings),
+    {
+      name: 's3_conditional_complete',
+      level: capabilities.conditionalComplete ? 'ok' : 'info',
+      detail: capabilities.conditionalComplete
+        ? 'The store refuses to complete an upload over an existing object.'
+        : 'The store ignores If-None-Match; keys are unique to each upload, so nothing is overwritten.',
+      fix: null,
+    },
+    {
+      name: 's3_object_size_check',
+      level: capabilities.objectSizeCheck ? 'ok' : 'info',
+      detail: capabilities.objectSizeCheck
+        ? 'The store checks the size of the whole object.'
+        : "The store ignores the size given at Complete; the object's length is compared afterwards.",
+      fix: null,
+    },
+    wishFinding('s3_encryption', 'S3_SSE', settings.sse, capabilities.serverSideEncryption),
+    wishFinding('s3_storage_class', 'S3_STORAGE_CLASS', settings.storageClass, capabilities.storageClass),
+  ];
+}
+
+function checksumFinding(capabilities: BucketCapabilities, { checksum }: S3Settings): Finding {
+  const name = 's3_checksum';
+  switch (capabilities.checksumMode) {
+    case 'crc32':
+      return {
+        name,
+        level: 'ok',
+        detail: capabilities.fullObjectChecksum
+          ? 'The store enforces a CRC32 for each part and keeps one of the whole object.'
+          : 'The store enforces a CRC32 for each part, but keeps none of the whole object.',
+        fix: null,
+      };
+    case 'sha256':
+      return { name, level: 'ok', detail: 'The store enforces a SHA-256 for each part.', fix: null };
+    case 'md5':
+      return {
+        name,
+        level: checksum === 'auto' ? 'info' : 'ok',
+        detail:
+          checksum === 'auto'
+            ? 'The store does not enforce CRC32; parts carry Content-MD5, which it enforces.'
+            : 'The store enforces Content-MD5 for each part.',
+        fix: null,
+      };
+    case 'none':
+      return {
+        name,
+        level: 'warning',
+        detail: 'Parts carry no checksum; only the size of the object is compared.',
+        fix:
+          checksum === 'auto'
+            ? 'Use a store that enforces x-amz-checksum-crc32 or Content-MD5.'
+            : 'Set S3_CHECKSUM=auto.',
+      };
+    default:
+      return capabilities.checksumMode satisfies never;
+  }
+}
+
+function wishFinding(name: string, setting: string, wish: Wish, honoured: string | null): Finding {
+  if (wish.wanted === null) {
+    return {
+      name,
+      level: 'info',
+      detail: `${setting} asks for nothing; the bucket's default holds.`,
+      fix: null,
+    };
+  }
+  if (honoured !== null) return { name, level: 'ok', detail: `New objects get ${honoured}.`, fix: null };
+  return {
+    name,
+    level: name === 's3_encryption' ? 'warning' : 'info',
+    detail: `The store does not honour ${wish.wanted}, so it is not asked for.`,
+    fix:
+      name === 's3_encryption'
+        ? `Encrypt below the store, or set ${setting} to what the store offers.`
+        : null,
+  };
+}
+
+export function cleanupFinding(failure: unknown): Finding {
+  const name = 's3_probe_cleanup';
+  if (failure === undefined)
+    return { name, level: 'ok', detail: 'The probe left nothing behind.', fix: null };
+  return {
+    name,
+    level: 'warning',
+    detail: `The probe could not remove all it wrote under .backhaul-probe/: ${failure instanceof Error ? failure.message : 'unknown fault'}`,
+    fix: 'Allow s3:DeleteObject, s3:DeleteObjectVersion and s3:AbortMultipartUpload under S3_KEY_PREFIX, or expire .backhaul-probe/ by a lifecycle rule.',
+  };
+}

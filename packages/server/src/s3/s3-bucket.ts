@@ -1,0 +1,247 @@
+import {
+  DeleteObjectCommand,
+  HeadBucketCommand,
+  ListMultipartUploadsCommand,
+  ListPartsCommand,
+} from '@aws-sdk/client-s3';
+import type { ChecksumMode, Finding, Verification } from '@backhaul/protocol';
+import {
+  type Bucket,
+  type BucketCapabilities,
+  BucketError,
+  type CallOptions,
+  type CompletedPart,
+  type ListedPart,
+  type MultipartUpload,
+  type ObjectFacts,
+  type PartToSign,
+  type PendingUpload,
+  type SignedWindow,
+} from '../domain/ports/bucket.ts';
+import type { Clock } from '../domain/ports/clock.ts';
+import { type BucketAddress, bucketAddress } from './bucket-address.ts';
+import { checkBucket } from './bucket-check.ts';
+import { CapabilityProber } from './capability-prober.ts';
+import { probeCapabilities } from './capability-probe.ts';
+import { CredentialSource } from './credential-source.ts';
+import { abortUpload, completeUpload, createUpload, headObject } from './multipart-calls.ts';
+import { type SigningWindow, signingWindow } from './presigned-url.ts';
+import { defaultTiming, S3Connection, type S3Timing } from './s3-connection.ts';
+import type { S3Settings } from './s3-settings.ts';
+import { signGetUrl } from './sign-get-url.ts';
+import { signPartUrl } from './sign-part-url.ts';
+
+export interface S3BucketOptions {
+  readonly clock?: Clock;
+  readonly timing?: S3Timing;
+}
+
+/** S3 or a store that speaks it. Asks of it only what the probe saw it honour. */
+export class S3Bucket implements Bucket {
+  readonly name: string;
+  readonly #connection: S3Connection;
+  readonly #clock: Clock;
+  readonly #credentials: CredentialSource;
+  readonly #publicAddress: BucketAddress;
+  readonly #prober: CapabilityProber;
+
+  /** @throws Error when endpoint, region or bucket name do not make an address. */
+  constructor(settings: S3Settings, options: S3BucketOptions = {}) {
+    const { clock = { now: () => Date.now() }, timing = defaultTiming } = options;
+    this.name = settings.bucket;
+    this.#clock = clock;
+    this.#connection = new S3Connection(settings, timing);
+    const { client } = this.#connection;
+    this.#credentials = new CredentialSource(async (ask) => client.config.credentials(ask), clock);
+    const internalAddress = bucketAddress(client, settings, settings.endpoint);
+    this.#publicAddress = bucketAddress(client, settings, settings.publicEndpoint ?? settings.endpoint);
+    this.#prober = new CapabilityProber(async (signal) =>
+      probeCapabilities(
+        this.#connection,
+        async (upload, part, mode) =>
+          signPartUrl(internalAddress, await this.#signingWindow(), { upload, part, mode }),
+        { signal },
+      ),
+    );
+  }
+
+  async capabilities(options: CallOptions = {}): Promise<BucketCapabilities> {
+    return (await this.#prober.report(options)).capabilities;
+  }
+
+  /** What the probe found and how the bucket is set up, in words. @throws BucketError */
+  async diagnose(options: CallOptions = {}): Promise<Finding[]> {
+    const { findings } = await this.#prober.report(options);
+    return [...findings, ...(await checkBucket(this.#connection, options))];
+  }
+
+  async createMultipartUpload(
+    request: { key: string; token: string; checksumMode: ChecksumMode },
+    options: CallOptions = {},
+  ): Promise<MultipartUpload> {
+    const { key, token, checksumMode } = request;
+    const traits = { ...(await this.capabilities(options)), checksumMode };
+    return createUpload(this.#connection, { key, token, traits }, options);
+  }
+
+  async signParts(
+    upload: MultipartUpload,
+    parts: readonly PartToSign[],
+    mode: ChecksumMode,
+  ): Promise<SignedWindow> {
+    const window = await this.#signingWindow();
+    const urls = parts.map((part) => signPartUrl(this.#publicAddress, window, { upload, part, mode }));
+    return { urls, expiresAt: window.expiresAt };
+  }
+
+  async listParts(upload: MultipartUpload, options: CallOptions = {}): Promise<ListedPart[]> {
+    const parts: ListedPart[] = [];
+    let marker: string | undefined;
+    do {
+      const command = new ListPartsCommand({
+        Bucket: this.name,
+        Key: upload.key,
+        UploadId: upload.s3UploadId,
+        PartNumberMarker: marker,
+      });
+      const page = await this.#connection.call(
+        'ListParts',
+        (client, call) => client.send(command, call),
+        options,
+      );
+      // The SDK reads an empty answer as a list of nothing.
+      if (page.UploadId === undefined) throw this.#connection.unreadable('ListParts', 'UploadId');
+      for (const part of page.Parts ?? []) {
+        if (part.PartNumber === undefined || part.Size === undefined || part.ETag === undefined) {
+          throw this.#connection.unreadable('ListParts', 'PartNumber, Size or ETag of a part');
+        }
+        parts.push({
+          partNumber: part.PartNumber,
+          sizeBytes: part.Size,
+          etag: part.ETag,
+          crc32: part.ChecksumCRC32 ?? null,
+          sha256: part.ChecksumSHA256 ?? null,
+        });
+      }
+      marker = page.IsTruncated === true ? nextMarker(marker, page.NextPartNumberMarker) : undefined;
+    } while (marker !== undefined);
+    return parts;
+  }
+
+  async *listMultipartUploads(keyPrefix: string, options: CallOptions = {}): AsyncGenerator<PendingUpload> {
+    let next: { KeyMarker: string; UploadIdMarker: string | undefined } | undefined;
+    do {
+      const command = new ListMultipartUploadsCommand({ Bucket: this.name, Prefix: keyPrefix, ...next });
+      const page = await this.#connection.call(
+        'ListMultipartUploads',
+        (client, call) => client.send(command, call),
+        options,
+      );
+      if (page.Bucket === undefined) throw this.#connection.unreadable('ListMultipartUploads', 'Bucket');
+      for (const { Key, UploadId, Initiated } of page.Uploads ?? []) {
+        if (Key === undefined || UploadId === undefined || Initiated === undefined) {
+          throw this.#connection.unreadable(
+            'ListMultipartUploads',
+            'Key, UploadId or Initiated of an upload',
+          );
+        }
+        yield { key: Key, s3UploadId: UploadId, initiatedAt: Initiated.getTime() };
+      }
+      const before = next && `${next.KeyMarker}\n${next.UploadIdMarker ?? ''}`;
+      next =
+        page.IsTruncated === true && page.NextKeyMarker !== undefined
+          ? { KeyMarker: page.NextKeyMarker, UploadIdMarker: page.NextUploadIdMarker }
+          : undefined;
+      if (next !== undefined && before === `${next.KeyMarker}\n${next.UploadIdMarker ?? ''}`) {
+        throw this.#connection.unreadable('ListMultipartUploads', 'new page');
+      }
+    } while (next !== undefined);
+  }
+
+  async completeMultipartUpload(
+    upload: MultipartUpload,
+    request: {
+      parts: readonly CompletedPart[];
+      sizeBytes: number;
+      crc32: string;
+      checksumMode: ChecksumMode;
+    },
+    options: CallOptions = {},
+  ): Promise<void> {
+    const { parts, sizeBytes, crc32, checksumMode } = request;
+    const capabilities = await this.capabilities(options);
+    const completion = {
+      parts,
+      checksumMode,
+      fullObjectCrc32: checksumMode === 'crc32' && capabilities.fullObjectChecksum ? crc32 : null,
+      objectSizeBytes: capabilities.objectSizeCheck ? sizeBytes : null,
+      onlyIfAbsent: capabilities.conditionalComplete,
+    };
+    await completeUpload(this.#connection, { upload, completion }, options);
+  }
+
+  async abortMultipartUpload(upload: MultipartUpload, options: CallOptions = {}): Promise<void> {
+    await abortUpload(this.#connection, upload, options);
+  }
+
+  async head(key: string, options: CallOptions = {}): Promise<ObjectFacts | undefined> {
+    return headObject(this.#connection, key, options);
+  }
+
+  async deleteObject(key: string, options: CallOptions & { versionId?: string | null } = {}): Promise<void> {
+    const { versionId = null, signal } = options;
+    const command = new DeleteObjectCommand({
+      Bucket: this.name,
+      Key: key,
+      ...(versionId !== null && { VersionId: versionId }),
+    });
+    try {
+      await this.#connection.call('DeleteObject', (client, call) => client.send(command, call), { signal });
+    } catch (error) {
+      const gone = ['NoSuchKey', 'NoSuchVersion', 'NotFound'];
+      if (!(error instanceof BucketError && gone.includes(error.s3Code ?? ''))) throw error;
+    }
+  }
+
+  async signGet(request: { key: string; versionId: string | null; fileName: string }): Promise<string> {
+    return signGetUrl(this.#publicAddress, await this.#signingWindow(), request);
+  }
+
+  async ping(options: CallOptions = {}): Promise<void> {
+    const command = new HeadBucketCommand({ Bucket: this.name });
+    await this.#connection.call('HeadBucket', (client, call) => client.send(command, call), {
+      ...options,
+      policy: this.#connection.timing.ping,
+    });
+  }
+
+  verificationFor(mode: ChecksumMode): Verification {
+    if (mode === 'none') return 'size_only';
+    const isWhole = mode === 'crc32' && this.#prober.known?.capabilities.fullObjectChecksum === true;
+    return isWhole ? 'full_object' : 'parts';
+  }
+
+  /** Idempotent; calls under way fail. */
+  async close(): Promise<void> {
+    await this.#prober.close();
+    this.#connection.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #signingWindow(): Promise<SigningWindow> {
+    const { presignExpirySeconds } = this.#connection.settings;
+    const credentials = await this.#credentials.lasting(presignExpirySeconds * 1000);
+    return signingWindow(credentials, this.#clock.now(), presignExpirySeconds);
+  }
+}
+
+/** A store that answers the same page for ever must not keep us for ever. */
+function nextMarker(current: string | undefined, next: string | undefined): string {
+  if (next === undefined || Number(next) <= Number(current ?? 0)) {
+    throw new BucketError('unavailable', 'ListParts: the store says there is more, but names no next page.');
+  }
+  return next;
+}

@@ -1,0 +1,143 @@
+import { createHash } from 'node:crypto';
+import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
+import { BucketError, type CallOptions } from '../domain/ports/bucket.ts';
+import { type RetryPolicy, retrying } from './retry.ts';
+import { toBucketError } from './s3-errors.ts';
+import type { S3Settings } from './s3-settings.ts';
+
+export interface S3Timing {
+  readonly connectTimeoutMs: number;
+  /** No byte either way. Longer than {@link calls} allows an attempt: only Complete stays silent for minutes. */
+  readonly socketIdleMs: number;
+  readonly calls: RetryPolicy;
+  /** Sent once: whether it took effect is the caller's to find out. */
+  readonly complete: RetryPolicy;
+  readonly ping: RetryPolicy;
+}
+
+const once = { maxAttempts: 1, baseDelayMs: 0, maxDelayMs: 0 } as const;
+
+export const defaultTiming: S3Timing = {
+  connectTimeoutMs: 5_000,
+  socketIdleMs: 120_000,
+  calls: {
+    maxAttempts: 5,
+    attemptTimeoutMs: 20_000,
+    deadlineMs: 60_000,
+    baseDelayMs: 100,
+    maxDelayMs: 5_000,
+  },
+  // S3 may take minutes to put 10,000 parts together.
+  complete: { ...once, attemptTimeoutMs: 300_000, deadlineMs: 300_000 },
+  ping: { ...once, attemptTimeoutMs: 5_000, deadlineMs: 5_000 },
+};
+
+export interface S3CallOptions extends CallOptions {
+  readonly policy?: RetryPolicy;
+}
+
+/** The SDK client with this project's time-outs, retries and verdicts on errors around it. */
+export class S3Connection {
+  readonly settings: S3Settings;
+  readonly client: S3Client;
+  readonly timing: S3Timing;
+
+  constructor(settings: S3Settings, timing: S3Timing = defaultTiming) {
+    this.settings = settings;
+    this.timing = timing;
+    this.client = createClient(settings, timing);
+  }
+
+  /**
+   * @param operation As S3 names it; it selects the verdict on an error.
+   * @throws BucketError
+   */
+  async call<T>(
+    operation: string,
+    send: (client: S3Client, call: { abortSignal: AbortSignal }) => Promise<T>,
+    options: S3CallOptions = {},
+  ): Promise<T> {
+    const { signal, policy = this.timing.calls } = options;
+    const place = { operation, bucket: this.settings.bucket };
+    const isTransient = (error: unknown) => error instanceof BucketError && error.kind === 'unavailable';
+    try {
+      return await retrying(policy, { signal, isTransient }, async (abortSignal) => {
+        try {
+          return await send(this.client, { abortSignal });
+        } catch (error) {
+          throw abortSignal.aborted ? error : toBucketError(error, place);
+        }
+      });
+    } catch (error) {
+      throw signal?.aborted === true ? error : toBucketError(error, place);
+    }
+  }
+
+  /** A fault that no retry of a single call can see: an answer without what it must hold. */
+  unreadable(operation: string, missing: string): BucketError {
+    return new BucketError(
+      'unavailable',
+      `${operation} on bucket "${this.settings.bucket}": the answer holds no ${missing}; is S3_ENDPOINT an S3 store?`,
+    );
+  }
+
+  close(): void {
+    this.client.destroy();
+  }
+}
+
+function createClient(settings: S3Settings, timing: S3Timing): S3Client {
+  const { accessKeyId, secretAccessKey, sessionToken } = settings;
+  const config: S3ClientConfig = {
+    region: settings.region,
+    forcePathStyle: settings.forcePathStyle,
+    // By default the SDK signs a checksum of nothing into presigned URLs, and older stores refuse its trailers.
+    requestChecksumCalculation: 'WHEN_REQUIRED',
+    responseChecksumValidation: 'WHEN_REQUIRED',
+    maxAttempts: 1,
+    requestHandler: {
+      connectionTimeout: timing.connectTimeoutMs,
+      socketTimeout: timing.socketIdleMs,
+      httpAgent: { keepAlive: true, maxSockets: 50 },
+      httpsAgent: { keepAlive: true, maxSockets: 50 },
+    },
+  };
+  if (settings.endpoint !== undefined) config.endpoint = settings.endpoint;
+  if (accessKeyId !== undefined && secretAccessKey !== undefined) {
+    config.credentials = {
+      accessKeyId,
+      secretAccessKey,
+      ...(sessionToken !== undefined && { sessionToken }),
+    };
+  }
+  const client = new S3Client(config);
+  // The SDK would take AWS_ENDPOINT_URL behind our back, and URLs would be signed for another host than is called.
+  const resolveEndpoint = client.config.endpointProvider;
+  client.config.endpointProvider = (parameters, context) =>
+    resolveEndpoint({ ...parameters, Endpoint: settings.endpoint }, context);
+  sendContentMd5(client);
+  return client;
+}
+
+/**
+ * Bucket configuration must carry a checksum. The SDK sends a CRC32, which older stores do not know; all know
+ * Content-MD5, which the SDK no longer sends.
+ */
+function sendContentMd5(client: S3Client): void {
+  client.middlewareStack.add(
+    (next) => async (args) => {
+      const request = args.request as { body?: unknown; headers: Record<string, string> };
+      const checksums = Object.keys(request.headers).filter((name) => /^x-amz-(sdk-)?checksum-/.test(name));
+      if (typeof request.body === 'string' && checksums.length > 0 && isBucketConfiguration(args.input)) {
+        for (const name of checksums) delete request.headers[name];
+        request.headers['content-md5'] = createHash('md5').update(request.body).digest('base64');
+      }
+      return next(args);
+    },
+    { step: 'build', priority: 'low', name: 'sendContentMd5' },
+  );
+}
+
+function isBucketConfiguration(input: object): boolean {
+  return 'Bucket' in input && !('Key' in input);
+}

@@ -1,0 +1,283 @@
+import { BucketError, type BucketErrorKind } from '../domain/ports/bucket.ts';
+import { DeadlineError } from './retry.ts';
+
+interface Verdict {
+  readonly kind: BucketErrorKind;
+  /** One sentence for a person: what it means and, for a mistake, which setting to change. */
+  readonly advice: string;
+}
+
+const busy = { kind: 'unavailable', advice: 'The store is busy or has a fault of its own.' } as const;
+const forbidden = {
+  kind: 'refused',
+  advice:
+    'The policy of AWS_ACCESS_KEY_ID must allow s3:ListBucket and s3:ListBucketMultipartUploads on S3_BUCKET_NAME, and s3:PutObject, s3:GetObject, s3:DeleteObject, s3:AbortMultipartUpload and s3:ListMultipartUploadParts under S3_KEY_PREFIX.',
+} as const;
+const elsewhere = {
+  kind: 'refused',
+  advice: 'The bucket lives in another region or at another address: set AWS_REGION, or S3_ENDPOINT.',
+} as const;
+const wrongKey = {
+  kind: 'refused',
+  advice: 'The store does not know this key: check AWS_ACCESS_KEY_ID.',
+} as const;
+const badToken = { kind: 'refused', advice: 'Check or remove AWS_SESSION_TOKEN.' } as const;
+const staleCredentials = {
+  kind: 'unavailable',
+  advice:
+    'The credentials have expired: renew AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN.',
+} as const;
+const notOffered = { kind: 'refused', advice: 'The store does not offer this.' } as const;
+const badEncryption = {
+  kind: 'refused',
+  advice: 'The store cannot encrypt as asked: change S3_SSE, or grant the use of the KMS key.',
+} as const;
+const badName = { kind: 'refused', advice: 'S3_BUCKET_NAME is not a valid bucket name.' } as const;
+const noBucket = {
+  kind: 'refused',
+  advice:
+    'There is no such bucket: check S3_BUCKET_NAME, or create it with `backhaul-server --setup-bucket`.',
+} as const;
+const full = { kind: 'refused', advice: 'The bucket named by S3_BUCKET_NAME or its store is full.' } as const;
+const badParts = {
+  kind: 'invalid_parts',
+  advice: 'A part is missing, too small, or not the one that was listed.',
+} as const;
+const badBytes = { kind: 'checksum_mismatch', advice: 'The store computed another checksum.' } as const;
+const uploadGone = {
+  kind: 'upload_gone',
+  advice: 'The multipart upload is gone: completed, aborted or expired.',
+} as const;
+const badTls = {
+  kind: 'refused',
+  advice:
+    'The certificate at S3_ENDPOINT is not trusted: check the host name in S3_ENDPOINT, or give its authority in NODE_EXTRA_CA_CERTS.',
+} as const;
+const unreachable = {
+  kind: 'unavailable',
+  advice: 'Cannot reach the store: check S3_ENDPOINT and the network.',
+} as const;
+const cutOff = { kind: 'unavailable', advice: 'The connection to the store broke.' } as const;
+
+/**
+ * What each answer means. The key is S3's own code, or Node's for a connection that failed. HTTP status is not
+ * asked where there is a code: the SDK reports 503 even for an AccessDenied inside a 200.
+ *
+ * Codes: "Error responses", Amazon S3 API Reference; those of MinIO and Ceph where they have their own.
+ */
+const verdicts: Readonly<Record<string, Verdict>> = {
+  InternalError: busy,
+  InternalFailure: busy,
+  ServiceUnavailable: busy,
+  ServiceFailure: busy,
+  SlowDown: busy,
+  SlowDownRead: busy,
+  SlowDownWrite: busy,
+  Throttling: busy,
+  ThrottlingException: busy,
+  RequestThrottled: busy,
+  RequestLimitExceeded: busy,
+  TooManyRequests: busy,
+  BandwidthLimitExceeded: busy,
+  OperationAborted: busy,
+  XMinioServerNotInitialized: busy,
+  // A 400, yet transient (aws-sdk-js #281).
+  RequestTimeout: busy,
+  IncompleteBody: cutOff,
+
+  ExpiredToken: staleCredentials,
+  ExpiredTokenException: staleCredentials,
+  TokenRefreshRequired: staleCredentials,
+  CredentialsProviderError: {
+    kind: 'unavailable',
+    advice:
+      'No credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give this machine a role or AWS_PROFILE.',
+  },
+
+  AccessDenied: forbidden,
+  AllAccessDisabled: forbidden,
+  AccountProblem: forbidden,
+  InvalidPayer: forbidden,
+  NotSignedUp: forbidden,
+  InvalidAccessKeyId: wrongKey,
+  InvalidToken: badToken,
+  InvalidClientTokenId: badToken,
+  SignatureDoesNotMatch: {
+    kind: 'refused',
+    advice:
+      'Check AWS_SECRET_ACCESS_KEY; if it is right, a proxy between here and S3_ENDPOINT changes host, path or headers.',
+  },
+  RequestTimeTooSkewed: {
+    kind: 'refused',
+    advice:
+      "This machine's clock is more than 15 minutes off; the store refuses what it signs. Synchronise it.",
+  },
+  AuthorizationHeaderMalformed: elsewhere,
+  AuthorizationQueryParametersError: elsewhere,
+  PermanentRedirect: elsewhere,
+  TemporaryRedirect: elsewhere,
+  Redirect: elsewhere,
+  IllegalLocationConstraintException: elsewhere,
+  NoSuchBucket: noBucket,
+  InvalidBucketName: badName,
+  BucketAlreadyExists: {
+    kind: 'refused',
+    advice: 'The bucket belongs to somebody else: choose another S3_BUCKET_NAME.',
+  },
+  KeyTooLongError: { kind: 'refused', advice: 'Keys get too long: shorten S3_KEY_PREFIX.' },
+  InvalidStorageClass: {
+    kind: 'refused',
+    advice: 'The store has no such storage class: change S3_STORAGE_CLASS.',
+  },
+  InvalidEncryptionAlgorithmError: badEncryption,
+  InvalidEncryptionMethod: badEncryption,
+  'KMS.DisabledException': badEncryption,
+  'KMS.InvalidKeyUsageException': badEncryption,
+  'KMS.KMSInvalidStateException': badEncryption,
+  'KMS.NotFoundException': badEncryption,
+  NotImplemented: notOffered,
+  NotSupported: notOffered,
+  MethodNotAllowed: notOffered,
+  QuotaExceeded: full,
+  XMinioStorageFull: full,
+  InvalidRequest: { kind: 'refused', advice: 'The store does not take such a request.' },
+  InvalidArgument: { kind: 'refused', advice: 'The store does not take such a request.' },
+  MalformedXML: { kind: 'refused', advice: 'The store does not take such a request.' },
+
+  NoSuchUpload: uploadGone,
+  // S3 wants the upload started over from Create (CompleteMultipartUpload, "If-None-Match").
+  ConditionalRequestConflict: uploadGone,
+  PreconditionFailed: { kind: 'object_exists', advice: 'Something is at this key already.' },
+  InvalidPart: badParts,
+  InvalidPartOrder: badParts,
+  EntityTooSmall: badParts,
+  EntityTooLarge: badParts,
+  BadDigest: badBytes,
+  InvalidDigest: badBytes,
+  XAmzContentChecksumMismatch: badBytes,
+  XAmzContentSHA256Mismatch: badBytes,
+
+  ECONNREFUSED: unreachable,
+  ENOTFOUND: unreachable,
+  EAI_AGAIN: unreachable,
+  EHOSTUNREACH: unreachable,
+  ENETUNREACH: unreachable,
+  EADDRNOTAVAIL: unreachable,
+  ECONNRESET: cutOff,
+  ECONNABORTED: cutOff,
+  EPIPE: cutOff,
+  ETIMEDOUT: cutOff,
+  ERR_STREAM_PREMATURE_CLOSE: cutOff,
+  TimeoutError: { kind: 'unavailable', advice: 'The store did not answer in time.' },
+  EPROTO: { kind: 'refused', advice: 'S3_ENDPOINT does not speak TLS: is it http:// rather than https://?' },
+  HPE_INVALID_CONSTANT: { kind: 'refused', advice: 'S3_ENDPOINT does not speak HTTP: is it https://?' },
+  CERT_HAS_EXPIRED: badTls,
+  DEPTH_ZERO_SELF_SIGNED_CERT: badTls,
+  SELF_SIGNED_CERT_IN_CHAIN: badTls,
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: badTls,
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: badTls,
+  ERR_TLS_CERT_ALTNAME_INVALID: badTls,
+};
+
+/** Where an operation gives a code another meaning. */
+const verdictsByOperation: Readonly<Record<string, Readonly<Record<string, Verdict>>>> = {
+  // Complete says InvalidRequest for a wrong MpuObjectSize or a missing checksum of a part.
+  CompleteMultipartUpload: { InvalidRequest: badParts, MalformedXML: badParts, NoSuchKey: uploadGone },
+  HeadBucket: { NotFound: noBucket },
+  ListParts: { NoSuchKey: uploadGone, NotFound: uploadGone },
+  AbortMultipartUpload: { NoSuchKey: uploadGone, NotFound: uploadGone },
+};
+
+/** Answers to HEAD have no body and so no code; other servers in between answer in HTML. */
+const codeOfStatus: Readonly<Record<number, string>> = {
+  301: 'PermanentRedirect',
+  302: 'PermanentRedirect',
+  307: 'TemporaryRedirect',
+  308: 'PermanentRedirect',
+  400: 'InvalidRequest',
+  401: 'AccessDenied',
+  403: 'AccessDenied',
+  404: 'NotFound',
+  405: 'MethodNotAllowed',
+  408: 'RequestTimeout',
+  409: 'OperationAborted',
+  412: 'PreconditionFailed',
+  429: 'TooManyRequests',
+  501: 'NotImplemented',
+};
+
+/** The parts of an SDK or Node error that are looked at. */
+interface FailedCall {
+  readonly name: string;
+  readonly message: string;
+  readonly code?: unknown;
+  readonly $metadata?: { readonly httpStatusCode?: number };
+}
+
+export interface FailedOperation {
+  /** As S3 names it, e.g. `CompleteMultipartUpload`. */
+  readonly operation: string;
+  readonly bucket: string;
+}
+
+/**
+ * The verdict on a failed call. What is no answer of the store and no failed connection (a mistake of ours) comes
+ * back as it is.
+ */
+export function toBucketError(error: unknown, { operation, bucket }: FailedOperation): unknown {
+  if (error instanceof BucketError || !(error instanceof Error)) return error;
+  if (error instanceof DeadlineError) {
+    return new BucketError(
+      'unavailable',
+      `${operation} on bucket "${bucket}": no answer within ${error.afterMs} ms.`,
+      { cause: error },
+    );
+  }
+  const failure: FailedCall = error;
+  const s3Code = s3CodeOf(failure);
+  const verdict = verdictOn(failure, s3Code, operation);
+  if (verdict === undefined) return error;
+  const said = s3Code ?? connectionCodeOf(failure) ?? failure.name;
+  const message = `${operation} on bucket "${bucket}": ${verdict.advice} (${said}: ${withoutQuery(failure.message)})`;
+  return new BucketError(verdict.kind, message, { cause: error, s3Code });
+}
+
+function verdictOn(failure: FailedCall, s3Code: string | null, operation: string): Verdict | undefined {
+  if (s3Code !== null) {
+    const known = verdictsByOperation[operation]?.[s3Code] ?? verdicts[s3Code];
+    if (known !== undefined) return known;
+    // A code nobody listed. An HTTP 4xx is the store's refusal; after anything else nothing is known.
+    const status = failure.$metadata?.httpStatusCode ?? 0;
+    return status >= 400 && status < 500 ? { kind: 'refused', advice: 'The store refused.' } : busy;
+  }
+  const connectionCode = connectionCodeOf(failure);
+  if (connectionCode !== null && verdicts[connectionCode] !== undefined) return verdicts[connectionCode];
+  if (verdicts[failure.name] !== undefined) return verdicts[failure.name];
+  // The SDK could not read the answer: cut off, or not from an S3 at all.
+  if (failure.$metadata !== undefined) {
+    return {
+      kind: 'unavailable',
+      advice: "The answer was cut off, or is not an S3 store's: check S3_ENDPOINT.",
+    };
+  }
+  return connectionCode === null ? undefined : cutOff;
+}
+
+/** S3's code; null when there was no readable answer. */
+function s3CodeOf(failure: FailedCall): string | null {
+  const status = failure.$metadata?.httpStatusCode;
+  if (status === undefined) return null;
+  const isNamed = failure.name !== 'Unknown' && failure.name !== 'UnknownError' && failure.name !== 'Error';
+  if (isNamed) return failure.name;
+  if (status < 300) return null;
+  return codeOfStatus[status] ?? (status >= 500 ? 'ServiceUnavailable' : `HTTP ${status}`);
+}
+
+function connectionCodeOf(failure: FailedCall): string | null {
+  return typeof failure.code === 'string' ? failure.code : null;
+}
+
+/** Signatures and tokens travel in query strings; a store may quote the URL. */
+function withoutQuery(message: string): string {
+  return message.replaceAll(/\?\S+/g, '?…');
+}
