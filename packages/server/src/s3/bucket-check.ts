@@ -1,6 +1,7 @@
 import type { Finding } from '@backhaul/protocol';
 import { BucketError, type CallOptions } from '../domain/ports/bucket.ts';
 import {
+  blocksAllPublicAccess,
   isNotOffered,
   readEncryption,
   readLifecycle,
@@ -39,7 +40,7 @@ const checks: Readonly<Record<string, { readonly check: Check; readonly right: s
   bucket_public_access: {
     right: 's3:GetBucketPublicAccessBlock',
     async check(connection, options) {
-      return (await readPublicAccessBlock(connection, options))
+      return blocksAllPublicAccess(await readPublicAccessBlock(connection, options))
         ? { level: 'ok', detail: 'Public access is blocked.', fix: null }
         : { level: 'warning', detail: 'Public access to the bucket is not blocked entirely.', fix: setUp };
     },

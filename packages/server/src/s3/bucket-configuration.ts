@@ -37,20 +37,17 @@ export async function readVersioning(connection: S3Connection, options: CallOpti
   return answer.Status === 'Enabled';
 }
 
-/** Whether all four switches are on. */
+/** Empty if it was never set. */
 export async function readPublicAccessBlock(
   connection: S3Connection,
   options: CallOptions,
-): Promise<boolean> {
+): Promise<PublicAccessBlockConfiguration> {
   const command = new GetPublicAccessBlockCommand({ Bucket: connection.settings.bucket });
   const answer = await unlessUnset(
     connection.call('GetPublicAccessBlock', (client, call) => client.send(command, call), options),
     'NoSuchPublicAccessBlockConfiguration',
   );
-  const block = answer?.PublicAccessBlockConfiguration;
-  return Object.keys(wholePublicAccessBlock).every(
-    (name) => block?.[name as keyof PublicAccessBlockConfiguration] === true,
-  );
+  return answer?.PublicAccessBlockConfiguration ?? {};
 }
 
 export const wholePublicAccessBlock: Required<PublicAccessBlockConfiguration> = {
@@ -59,6 +56,13 @@ export const wholePublicAccessBlock: Required<PublicAccessBlockConfiguration> = 
   BlockPublicPolicy: true,
   RestrictPublicBuckets: true,
 };
+
+export function blocksAllPublicAccess(block: PublicAccessBlockConfiguration): boolean {
+  const { BlockPublicAcls, IgnorePublicAcls, BlockPublicPolicy, RestrictPublicBuckets } = block;
+  return [BlockPublicAcls, IgnorePublicAcls, BlockPublicPolicy, RestrictPublicBuckets].every(
+    (isOn) => isOn === true,
+  );
+}
 
 export async function readLifecycle(connection: S3Connection, options: CallOptions): Promise<Lifecycle> {
   const command = new GetBucketLifecycleConfigurationCommand({ Bucket: connection.settings.bucket });
@@ -79,8 +83,18 @@ async function unlessUnset<T>(call: Promise<T>, unsetCode: string): Promise<T | 
   }
 }
 
-/** The store has no such thing at all, as opposed to: it is not set, or not ours to see. */
+/**
+ * The store has no such thing at all, as opposed to: it is not set, or not ours to see. Our requests are well
+ * formed: a store that finds them invalid does not know them.
+ */
 export function isNotOffered(error: unknown): boolean {
-  const codes = ['NotImplemented', 'NotSupported', 'MethodNotAllowed', 'MalformedXML', 'InvalidRequest'];
+  const codes = [
+    'NotImplemented',
+    'NotSupported',
+    'MethodNotAllowed',
+    'MalformedXML',
+    'InvalidRequest',
+    'InvalidArgument',
+  ];
   return error instanceof BucketError && codes.includes(error.s3Code ?? '');
 }

@@ -1,16 +1,22 @@
+import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import {
+  AbortMultipartUploadCommand,
   type BucketLocationConstraint,
   CreateBucketCommand,
+  CreateMultipartUploadCommand,
   HeadBucketCommand,
   PutBucketEncryptionCommand,
   PutBucketLifecycleConfigurationCommand,
   PutBucketVersioningCommand,
   PutPublicAccessBlockCommand,
+  type PublicAccessBlockConfiguration,
+  UploadPartCommand,
 } from '@aws-sdk/client-s3';
 import { BucketError, type CallOptions } from '../domain/ports/bucket.ts';
 import {
+  blocksAllPublicAccess,
   isNotOffered,
   type Lifecycle,
   readEncryption,
@@ -19,7 +25,7 @@ import {
   readVersioning,
   wholePublicAccessBlock,
 } from './bucket-configuration.ts';
-import { ABORT_AFTER_DAYS, findAbortRule, RULE_ID, withAbortRule } from './lifecycle-rules.ts';
+import { ABORT_AFTER_DAYS, findAbortRule, keysUnder, RULE_ID, withAbortRule } from './lifecycle-rules.ts';
 import { defaultTiming, S3Connection, type S3Timing } from './s3-connection.ts';
 import type { S3Settings } from './s3-settings.ts';
 
@@ -128,16 +134,56 @@ async function keepVersions(connection: S3Connection, options: CallOptions): Pro
 }
 
 async function blockPublicAccess(connection: S3Connection, options: CallOptions): Promise<StepResult> {
-  if (await readPublicAccessBlock(connection, options)) {
-    return { outcome: 'already', detail: 'Public access is blocked.' };
+  const before = await readPublicAccessBlock(connection, options);
+  if (blocksAllPublicAccess(before)) return { outcome: 'already', detail: 'Public access is blocked.' };
+  const couldWrite = await canWriteParts(connection, options);
+  await writePublicAccessBlock(connection, wholePublicAccessBlock, options);
+  const isKept = await keeps(
+    async () => blocksAllPublicAccess(await readPublicAccessBlock(connection, options)),
+    options,
+  );
+  // Ceph 16 refuses every PUT, however private, once BlockPublicAcls is on.
+  if (couldWrite && !(await canWriteParts(connection, options))) {
+    await writePublicAccessBlock(connection, before, options);
+    return {
+      outcome: 'not_supported',
+      detail: 'With public access blocked the store refuses all uploads; the setting was taken back.',
+    };
   }
-  const command = new PutPublicAccessBlockCommand({
-    Bucket: connection.settings.bucket,
-    PublicAccessBlockConfiguration: wholePublicAccessBlock,
-  });
-  await connection.call('PutPublicAccessBlock', (client, call) => client.send(command, call), options);
-  const isKept = await keeps(async () => readPublicAccessBlock(connection, options), options);
   return keptOrForgotten(isKept, 'Public access is blocked.');
+}
+
+async function writePublicAccessBlock(
+  connection: S3Connection,
+  block: PublicAccessBlockConfiguration,
+  options: CallOptions,
+): Promise<void> {
+  const { bucket: Bucket } = connection.settings;
+  const command = new PutPublicAccessBlockCommand({ Bucket, PublicAccessBlockConfiguration: block });
+  await connection.call('PutPublicAccessBlock', (client, call) => client.send(command, call), options);
+}
+
+/** Tries one part of an upload that is then aborted. */
+async function canWriteParts(connection: S3Connection, options: CallOptions): Promise<boolean> {
+  const { bucket: Bucket, keyPrefix } = connection.settings;
+  const place = { Bucket, Key: `${keysUnder(keyPrefix)}.backhaul-probe/${randomUUID()}` };
+  const create = new CreateMultipartUploadCommand(place);
+  const { UploadId } = await connection.call(
+    'CreateMultipartUpload',
+    (client, call) => client.send(create, call),
+    options,
+  );
+  const part = new UploadPartCommand({ ...place, UploadId, PartNumber: 1, Body: 'trial' });
+  const abort = new AbortMultipartUploadCommand({ ...place, UploadId });
+  try {
+    await connection.call('UploadPart', (client, call) => client.send(part, call), options);
+    return true;
+  } catch (error) {
+    if (error instanceof BucketError && error.kind === 'refused') return false;
+    throw error;
+  } finally {
+    await connection.call('AbortMultipartUpload', (client, call) => client.send(abort, call), options);
+  }
 }
 
 async function abortIncomplete(connection: S3Connection, options: CallOptions): Promise<StepResult> {
