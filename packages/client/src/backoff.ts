@@ -22,7 +22,6 @@ export async function pause(ms: number, signal?: AbortSignal): Promise<void> {
     await new Promise<void>((resolve, reject) => {
       timer = setTimeout(resolve, ms);
       // The reason is whatever the caller aborted with; it is handed on as it is.
-      // oxlint-disable-next-line typescript/prefer-promise-reject-errors
       onAbort = () => reject(signal?.reason);
       signal?.addEventListener('abort', onAbort, { once: true });
     });

@@ -43,6 +43,11 @@ export class Deadline implements Disposable {
     }, this.#timeoutMs);
   }
 
+  /** Stops the time until `extend`: it is this side that keeps the other waiting. */
+  suspend(): void {
+    clearTimeout(this.#timer);
+  }
+
   [Symbol.dispose](): void {
     clearTimeout(this.#timer);
     this.#parent?.removeEventListener('abort', this.#onParentAbort);

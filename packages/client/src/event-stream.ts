@@ -65,13 +65,14 @@ async function* readEvents(
   const decoder = new TextDecoder();
   try {
     for await (const chunk of body) {
-      deadline.extend();
+      deadline.suspend();
       parser.feed(decoder.decode(chunk, { stream: true }));
       if (overflow !== undefined) {
         throw new UnexpectedAnswerError('an event is longer than any record', 200, { cause: overflow });
       }
       yield* arrived;
       arrived = [];
+      deadline.extend();
     }
   } catch (error) {
     throw transport.failure(error, deadline, signal);

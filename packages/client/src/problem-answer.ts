@@ -23,8 +23,8 @@ export async function readProblem(
   const body = await readJson(response);
   const problem = anyProblemSchema.safeParse(body);
   if (!problem.success) return withoutProblem(response.status, request, origin);
-  const code = sentCode(body);
-  const upload = uploadRecordSchema.safeParse(problem.data.upload);
+  const code = String(fieldOf(body, 'code'));
+  const upload = uploadRecordSchema.safeParse(fieldOf(body, 'upload'));
   return new ApiError({
     code: isErrorCode(code) ? code : nearestCode(response.status),
     status: response.status,
@@ -61,8 +61,8 @@ async function readJson(response: Response): Promise<unknown> {
   }
 }
 
-function sentCode(body: unknown): string {
-  return typeof body === 'object' && body !== null && 'code' in body ? String(body.code) : '';
+function fieldOf(body: unknown, name: string): unknown {
+  return typeof body === 'object' && body !== null ? (body as Record<string, unknown>)[name] : undefined;
 }
 
 function nearestCode(status: number): ErrorCode {

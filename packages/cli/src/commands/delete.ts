@@ -1,0 +1,25 @@
+import { Option } from 'commander';
+import { uploadIdArgument } from '../argument-parsers.ts';
+import { defineCommand } from '../command.ts';
+import { connect } from '../context.ts';
+
+interface Options {
+  readonly object?: boolean;
+}
+
+export const deleteUpload = defineCommand<readonly [uploadId: string], Options>({
+  name: 'delete',
+  summary: 'remove the record of an upload that has ended',
+  arguments: [uploadIdArgument()],
+  options: [new Option('--object', 'remove its object from the bucket too')],
+  examples: [
+    'backhaul delete 019ab3c2-5f00-7000-8000-000000000001',
+    'backhaul delete 019ab3c2-5f00-7000-8000-000000000001 --object',
+  ],
+  async run(context, { arguments: [uploadId], options: { object = false } }) {
+    const { output, signal } = context;
+    await connect(context).deleteUpload(uploadId, { object, signal });
+    if (output.json) output.value({ upload_id: uploadId, deleted: true, object_deleted: object });
+    else output.line(object ? `${uploadId} and its object are deleted.` : `${uploadId} is deleted.`);
+  },
+});

@@ -1,0 +1,73 @@
+import { BackhaulError, type Finding } from '@backhaul/protocol';
+import { defineCommand } from '../command.ts';
+import { type Context, connect } from '../context.ts';
+import { checkSettings, failed } from '../doctor/client-checks.ts';
+import { checkReach } from '../doctor/reach-check.ts';
+import { askDiagnosis, checkReadiness } from '../doctor/server-checks.ts';
+import { checkToken } from '../doctor/token-check.ts';
+import { DONE, exitCodes } from '../exit-codes.ts';
+import type { Output } from '../output.ts';
+import { printable } from '../readable.ts';
+import { UsageError } from '../usage-error.ts';
+
+interface Examination {
+  readonly findings: readonly (Finding & { readonly from: 'client' | 'server' })[];
+  readonly server_version: string | null;
+}
+
+export const doctor = defineCommand<readonly []>({
+  name: 'doctor',
+  summary: 'examine settings, connection and server, and say what to change',
+  description: 'Exits with 0 if there is no error, 5 if the server is away or not ready, else 1.',
+  examples: ['backhaul doctor', 'backhaul doctor --json | jq \'.findings[] | select(.level == "error")\''],
+  async run(context) {
+    const { output } = context;
+    const examination = await examine(context);
+    if (output.json) output.value(examination);
+    else for (const finding of examination.findings) print(output, finding);
+    return exitCodeOf(examination.findings);
+  },
+});
+
+async function examine(context: Context): Promise<Examination> {
+  const { config, signal, now } = context;
+  const findings: Finding[] = [];
+  const examination = (diagnosis: Awaited<ReturnType<typeof askDiagnosis>>['diagnosis']): Examination => ({
+    server_version: diagnosis?.server_version ?? null,
+    findings: [
+      ...findings.map((finding) => ({ ...finding, from: 'client' as const })),
+      ...(diagnosis?.findings ?? []).map((finding) => ({ ...finding, from: 'server' as const })),
+    ],
+  });
+  try {
+    findings.push(...checkSettings(config));
+    findings.push(...(await checkReach(config.url.value, signal)));
+    const token = checkToken(config.token, now());
+    findings.push(...token.findings);
+    if (findings.some(({ name, level }) => name === 'reach' && level === 'error')) return examination(null);
+    const client = connect(context);
+    findings.push(...(await checkReadiness(client, signal)));
+    const { diagnosis, findings: more } = await askDiagnosis(client, signal);
+    findings.push(...more);
+    return examination(diagnosis);
+  } catch (error) {
+    if (error instanceof UsageError) findings.push(failed('settings', error.message, error.fix));
+    else if (error instanceof BackhaulError) findings.push(failed('token', error.message, null));
+    else throw error;
+    return examination(null);
+  }
+}
+
+function exitCodeOf(findings: readonly Finding[]): number {
+  const errors = findings.filter(({ level }) => level === 'error');
+  if (errors.length === 0) return DONE;
+  const away = errors.every(({ name }) => name === 'reach' || name.startsWith('ready'));
+  return away ? exitCodes.temporary : exitCodes.fault;
+}
+
+const styles = { ok: 'green', info: 'cyan', warning: 'yellow', error: 'red' } as const;
+
+function print(output: Output, { name, level, detail, fix }: Finding): void {
+  output.line(`${output.paint(styles[level], level.padEnd(7))}  ${printable(name)}: ${printable(detail)}`);
+  if (fix !== null) output.line(`         → ${printable(fix)}`);
+}

@@ -1,0 +1,95 @@
+import { isTerminal, type UploadRecord } from '@backhaul/protocol';
+import { Option } from 'commander';
+import { clientIdOption, parseLimit } from '../argument-parsers.ts';
+import { defineCommand } from '../command.ts';
+import { connect, type Context } from '../context.ts';
+import { printable, readableBytes, readableDuration } from '../readable.ts';
+import { paintStatus } from '../upload-table.ts';
+
+const LINE_INTERVAL_MS = 1000;
+
+interface Options {
+  readonly follow?: boolean;
+  readonly clientId?: string;
+  readonly limit?: number;
+}
+
+export const events = defineCommand<readonly [], Options>({
+  name: 'events',
+  summary: 'what happened to uploads lately, or what happens now',
+  description:
+    'Without --follow, the newest state of recent uploads, oldest first. With it, every change until Ctrl-C.',
+  options: [
+    new Option('--follow', 'stay, and print what happens from now on').conflicts('limit'),
+    clientIdOption('only uploads of this machine'),
+    new Option('--limit <n>', 'how many recent uploads, 1 to 500 (default: 20)').argParser(parseLimit),
+  ],
+  examples: [
+    'backhaul events',
+    'backhaul events --follow --client-id restaurant-1',
+    'backhaul events --follow --json | jq -r \'select(.status == "completed") | .key\'',
+  ],
+  async run(context, { options }) {
+    const { output, signal } = context;
+    const client = connect(context);
+    const { clientId, limit = 20, follow = false } = options;
+    if (!follow) {
+      const { uploads } = await client.listUploads({ client_id: clientId, limit }, { signal });
+      for (const record of uploads.toReversed()) print(context, record);
+      return;
+    }
+    const gate = new LineGate(context.now);
+    const records = client.followEvents({
+      signal,
+      onGap: ({ problem, delayMs }) => {
+        if (problem === undefined) return;
+        output.remark(
+          `The event stream was lost (${problem.message}); again in ${readableDuration(delayMs)}.`,
+        );
+      },
+    });
+    for await (const record of records) {
+      if (clientId !== undefined && record.client_id !== clientId) continue;
+      if (output.json || gate.admits(record)) print(context, record);
+    }
+  },
+});
+
+/** Lets through each change of status, and of what lies between at most one a second for each upload. */
+class LineGate {
+  readonly #now: () => number;
+  readonly #last = new Map<string, { readonly at: number; readonly status: string }>();
+
+  constructor(now: () => number) {
+    this.#now = now;
+  }
+
+  admits({ upload_id, status }: UploadRecord): boolean {
+    const at = this.#now();
+    const last = this.#last.get(upload_id);
+    if (last?.status === status && at - last.at < LINE_INTERVAL_MS) return false;
+    if (isTerminal(status)) this.#last.delete(upload_id);
+    else this.#last.set(upload_id, { at, status });
+    return true;
+  }
+}
+
+function print({ output }: Context, record: UploadRecord): void {
+  if (output.json) {
+    output.value(record);
+    return;
+  }
+  const { status, size, bytes_uploaded: bytes } = record;
+  const words = [
+    record.completed_at ?? record.started_at ?? record.created_at,
+    record.upload_id,
+    printable(record.client_id),
+    paintStatus(output, status, status.padEnd(10)),
+  ];
+  if (status === 'uploading' && size !== null)
+    words.push(`${readableBytes(bytes)} of ${readableBytes(size)}`);
+  if (status === 'completed' && size !== null) words.push(readableBytes(size));
+  words.push(printable(record.file_path));
+  if (record.error !== null) words.push(`(${record.error})`);
+  output.line(words.join('  '));
+}

@@ -1,0 +1,40 @@
+import type { AnyCommand, CommandGroup } from '../command.ts';
+import { cancel } from './cancel.ts';
+import { clients } from './clients.ts';
+import { content } from './content.ts';
+import { deleteUpload } from './delete.ts';
+import { doctor } from './doctor.ts';
+import { download } from './download.ts';
+import { events } from './events.ts';
+import { forget } from './forget.ts';
+import { health } from './health.ts';
+import { ls } from './ls.ts';
+import { retry } from './retry.ts';
+import { status } from './status.ts';
+import { tokenAgent } from './token-agent.ts';
+import { tokenOperator } from './token-operator.ts';
+import { uploads } from './uploads.ts';
+
+const token: CommandGroup = {
+  name: 'token',
+  summary: 'make tokens for agents and operators',
+  commands: [tokenAgent, tokenOperator],
+};
+
+/** In the order of the help. */
+export const commands: readonly (AnyCommand | CommandGroup)[] = [
+  download,
+  content,
+  status,
+  uploads,
+  clients,
+  cancel,
+  retry,
+  deleteUpload,
+  forget,
+  events,
+  health,
+  ls,
+  doctor,
+  token,
+];

@@ -1,0 +1,19 @@
+import { uploadIdArgument } from '../argument-parsers.ts';
+import { defineCommand } from '../command.ts';
+import { connect } from '../context.ts';
+
+export const retry = defineCommand<readonly [uploadId: string]>({
+  name: 'retry',
+  summary: 'start a failed, cancelled or expired upload again',
+  arguments: [uploadIdArgument()],
+  examples: ['backhaul retry 019ab3c2-5f00-7000-8000-000000000001'],
+  async run(context, { arguments: [uploadId] }) {
+    const { output, signal } = context;
+    const record = await connect(context).retryUpload(uploadId, { signal });
+    if (output.json) output.value(record);
+    else {
+      output.line(`${record.upload_id} is ${record.status} (attempt ${record.attempt}).`);
+      output.line(`Follow it with: backhaul uploads ${record.upload_id} --follow`);
+    }
+  },
+});

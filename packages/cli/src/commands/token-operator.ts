@@ -1,0 +1,41 @@
+import type { Scope } from '@backhaul/protocol';
+import { Option } from 'commander';
+import { parseDuration, parseScopes, parseSubject } from '../argument-parsers.ts';
+import { defineCommand } from '../command.ts';
+import { mintToken } from '../mint-token.ts';
+
+const DEFAULT_TTL_SECONDS = 12 * 3600;
+
+interface Options {
+  readonly scope: readonly Scope[];
+  readonly subject: string;
+  readonly ttl: number;
+}
+
+export const tokenOperator = defineCommand<readonly [], Options>({
+  name: 'operator',
+  summary: 'print a token for a person or a program that asks for files',
+  description: 'Signs with JWT_SECRET, without asking the server. Prints the token alone.',
+  options: [
+    new Option('--scope <scopes>', 'what it may do: some of read, trigger, admin')
+      .argParser(parseScopes)
+      .default(['read', 'trigger'], 'read,trigger'),
+    new Option('--subject <name>', 'whose it is: stands in the records as requested_by')
+      .argParser(parseSubject)
+      .default('operator'),
+    new Option('--ttl <duration>', 'how long it is valid, at most 31d')
+      .argParser(parseDuration)
+      .default(DEFAULT_TTL_SECONDS, '12h'),
+  ],
+  examples: [
+    'backhaul token operator',
+    'backhaul token operator --scope read,trigger,admin --ttl 30d --subject ops',
+    'export BACKHAUL_TOKEN="$(backhaul token operator --scope read)"',
+  ],
+  async run({ config, output, now }, { options }) {
+    const { scope: scopes, subject, ttl: ttlSeconds } = options;
+    const token = await mintToken({ kind: 'operator', subject, scopes, ttlSeconds }, config.jwtSecret, now());
+    if (output.json) output.value({ token });
+    else output.line(token);
+  },
+});

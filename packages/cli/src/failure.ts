@@ -1,0 +1,117 @@
+import { ApiError, ConnectionError, UnexpectedAnswerError } from '@backhaul/client';
+import { BackhaulError, DEV_FILE, type ErrorCode, type ErrorKind, errorTable } from '@backhaul/protocol';
+import { CommanderError } from 'commander';
+import { exitCodes } from './exit-codes.ts';
+import { Interrupted } from './interrupted.ts';
+import type { Output } from './output.ts';
+import { PullFailedError } from './pull-failed-error.ts';
+import { printable } from './readable.ts';
+import { TimeLimitError } from './time-limit-error.ts';
+import { UsageError } from './usage-error.ts';
+
+/** An error as a person or a script is told it. */
+export interface Failure {
+  /** From the error table, or one of the command line's own: `usage`, `unreachable`, `unexpected_answer`, `time_limit`, `interrupted`, `unexpected`. */
+  readonly code: string;
+  readonly exitCode: number;
+  /** One sentence for a person who has not read the source. */
+  readonly sentence: string;
+  /** What happened here. */
+  readonly detail: string | null;
+  /** What to change. */
+  readonly fix: string | null;
+  readonly uploadId: string | null;
+}
+
+/** The one place that says an error: sentence, detail, what to change; with `--json` one object on standard error. */
+export function renderFailure(failure: Failure, output: Output): void {
+  const { code, exitCode, sentence, detail, fix, uploadId } = failure;
+  if (output.json) {
+    const error = { code, exit_code: exitCode, message: sentence, detail, fix, upload_id: uploadId };
+    output.stderr.write(`${JSON.stringify({ error })}\n`);
+    return;
+  }
+  // Who pressed Ctrl-C knows.
+  if (code === 'interrupted') return;
+  const lines = [`${output.paint('red', 'backhaul:', output.stderr)} ${printable(sentence)}`];
+  if (detail !== null) lines.push(`  ${printable(detail)}`);
+  if (fix !== null) lines.push(`  → ${printable(fix)}`);
+  output.stderr.write(`${lines.join('\n')}\n`);
+}
+
+export function describeFailure(error: unknown): Failure {
+  if (error instanceof PullFailedError) {
+    return { ...fromTable(error.code, error.message), uploadId: error.record.upload_id };
+  }
+  if (error instanceof ApiError) {
+    return { ...fromTable(error.code, error.detail), uploadId: error.upload?.upload_id ?? null };
+  }
+  if (error instanceof BackhaulError) return fromTable(error.code, error.message);
+  if (error instanceof ConnectionError) {
+    return failure('unreachable', 'temporary', {
+      sentence: 'The server cannot be reached.',
+      detail: `${error.message}.`,
+      fix: `Check --url or BACKHAUL_URL (or ${DEV_FILE}), and that the server runs.`,
+    });
+  }
+  if (error instanceof UnexpectedAnswerError) {
+    return failure('unexpected_answer', 'fault', {
+      sentence: 'The server answered in a way that this version does not understand.',
+      detail: `${error.message}.`,
+      fix: 'Check that --url or BACKHAUL_URL is the address of a Backhaul server, and its version.',
+    });
+  }
+  if (error instanceof TimeLimitError) {
+    return failure('time_limit', 'temporary', { sentence: error.message });
+  }
+  if (error instanceof UsageError) {
+    return failure('usage', 'usage', { sentence: error.message, fix: error.fix });
+  }
+  if (error instanceof CommanderError) {
+    return failure('usage', 'usage', { sentence: asSentence(error.message) });
+  }
+  if (error instanceof Interrupted) {
+    return { ...failure('interrupted', 'fault', { sentence: error.message }), exitCode: error.exitCode };
+  }
+  return failure('unexpected', 'fault', {
+    sentence: 'An unexpected fault.',
+    detail: error instanceof Error ? error.message : String(error),
+  });
+}
+
+function fromTable(code: ErrorCode, message: string): Failure {
+  const { sentence, kind } = errorTable[code];
+  const detail = message === sentence ? null : message;
+  return failure(code, kind, { sentence, detail, fix: fixes[code] ?? null });
+}
+
+interface Words {
+  readonly sentence: string;
+  readonly detail?: string | null;
+  readonly fix?: string | null;
+}
+
+function failure(code: string, kind: ErrorKind, { sentence, detail = null, fix = null }: Words): Failure {
+  return { code, exitCode: exitCodes[kind], sentence, detail, fix, uploadId: null };
+}
+
+/** `error: unknown option '--jsn'\n(Did you mean --json?)` → `Unknown option '--jsn' (Did you mean --json?)`. */
+function asSentence(message: string): string {
+  const text = message.replace(/^error: /, '').replaceAll(/\s*\n\s*/g, ' ');
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+/** What the user can do, for the codes where the command line knows more than the server's own words. */
+const fixes: Partial<Record<ErrorCode, string>> = {
+  unauthorized:
+    'Set BACKHAUL_TOKEN or --token to a valid operator token; "backhaul token operator" makes one.',
+  forbidden: 'Use a token with the scope that is missing: backhaul token operator --scope read,trigger,admin',
+  client_not_found: 'Check the client_id ("backhaul clients" lists them), or start the agent once.',
+  upload_not_found: 'Check the upload_id: "backhaul uploads" lists them.',
+  client_offline: 'Start the agent on that machine, or wait until it is back.',
+  file_not_found: 'Check --file; "backhaul ls CLIENT DIR" shows what is there.',
+  path_not_allowed: "Only the machine's owner can allow it: start the agent with --allow DIR.",
+  permission_denied: 'Let the account that the agent runs under read the file.',
+  upload_not_finished: 'Cancel it first: backhaul cancel ID',
+  upload_not_completed: 'Wait for it: backhaul uploads ID --follow',
+};

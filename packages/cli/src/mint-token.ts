@@ -1,0 +1,59 @@
+import {
+  clientIdSchema,
+  MIN_JWT_SECRET_BYTES,
+  type Scope,
+  TOKEN_ISSUER,
+  tokenKinds,
+  type TokenKind,
+} from '@backhaul/protocol';
+import { SignJWT } from 'jose';
+import type { Setting } from './config.ts';
+import { readableDuration } from './readable.ts';
+import { UsageError } from './usage-error.ts';
+
+export type TokenRequest =
+  | { readonly kind: 'agent'; readonly subject: string; readonly ttlSeconds: number }
+  | {
+      readonly kind: 'operator';
+      readonly subject: string;
+      readonly ttlSeconds: number;
+      readonly scopes: readonly Scope[];
+    };
+
+/**
+ * A token signed by HS256, as the server with the same JWT_SECRET accepts it.
+ *
+ * @param now Milliseconds since the epoch.
+ * @throws UsageError if the secret is too short or the token would live too long.
+ */
+export async function mintToken(request: TokenRequest, secret: Setting, now: number): Promise<string> {
+  const key = new TextEncoder().encode(secret.value);
+  if (key.length < MIN_JWT_SECRET_BYTES) {
+    throw new UsageError(
+      `JWT_SECRET (from ${secret.source}) has ${key.length} bytes; HS256 needs at least ${MIN_JWT_SECRET_BYTES}.`,
+      'Give server and command line a longer one, e.g. from: openssl rand -base64 48',
+    );
+  }
+  assertLifetime(request.kind, request.ttlSeconds);
+  if (request.kind === 'agent') clientIdSchema.parse(request.subject);
+  const { audience, type } = tokenKinds[request.kind];
+  const issuedAt = Math.floor(now / 1000);
+  const claims = request.kind === 'operator' ? { scope: request.scopes.join(' ') } : {};
+  return await new SignJWT(claims)
+    .setProtectedHeader({ alg: 'HS256', typ: type })
+    .setIssuer(TOKEN_ISSUER)
+    .setAudience(audience)
+    .setSubject(request.subject)
+    .setIssuedAt(issuedAt)
+    .setExpirationTime(issuedAt + request.ttlSeconds)
+    .sign(key);
+}
+
+function assertLifetime(kind: TokenKind, ttlSeconds: number): void {
+  const { maxAgeSeconds } = tokenKinds[kind];
+  if (ttlSeconds <= maxAgeSeconds) return;
+  throw new UsageError(
+    `--ttl: the server refuses ${kind} tokens that live longer than ${readableDuration(maxAgeSeconds * 1000)}.`,
+    'Give a shorter --ttl.',
+  );
+}

@@ -1,0 +1,54 @@
+import { styleText } from 'node:util';
+
+type Style = Parameters<typeof styleText>[0];
+
+export interface Terminal {
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+  write(chunk: string | Uint8Array, callback?: (error?: Error | null) => void): boolean;
+}
+
+export interface OutputOptions {
+  readonly stdout: Terminal;
+  readonly stderr: Terminal;
+  readonly json: boolean;
+  /** Whether colour is wanted where a terminal shows it. */
+  readonly color: boolean;
+}
+
+/** What a command says: results on standard output, remarks and errors on standard error. */
+export class Output {
+  readonly stdout: Terminal;
+  readonly stderr: Terminal;
+  readonly json: boolean;
+  readonly #color: boolean;
+
+  constructor({ stdout, stderr, json, color }: OutputOptions) {
+    this.stdout = stdout;
+    this.stderr = stderr;
+    this.json = json;
+    this.#color = color;
+  }
+
+  line(text: string): void {
+    this.stdout.write(`${text}\n`);
+  }
+
+  lines(texts: readonly string[]): void {
+    for (const text of texts) this.line(text);
+  }
+
+  /** One JSON value on one line. */
+  value(value: unknown): void {
+    this.stdout.write(`${JSON.stringify(value)}\n`);
+  }
+
+  /** A remark beside the result. With `--json` there is nobody to read it. */
+  remark(text: string): void {
+    if (!this.json) this.stderr.write(`${text}\n`);
+  }
+
+  paint(style: Style, text: string, terminal = this.stdout): string {
+    return this.#color && terminal.isTTY === true ? styleText(style, text, { validateStream: false }) : text;
+  }
+}

@@ -1,0 +1,42 @@
+import type { UploadRecord } from '@backhaul/protocol';
+import type { Context } from './context.ts';
+import { readableAge, readableBytes, readableDuration } from './readable.ts';
+import { renderFields } from './table.ts';
+
+/** One record: as JSON as it stands, else what a person wants to know of it. */
+export function printUpload({ output, now }: Context, record: UploadRecord): void {
+  if (output.json) {
+    output.value(record);
+    return;
+  }
+  const known = fieldsOf(record, now()).filter((field): field is [string, string] => field[1] !== null);
+  output.lines(renderFields(known));
+}
+
+function fieldsOf(record: UploadRecord, now: number): [string, string | null][] {
+  const { size, sha256, checksum, upload_duration_ms: ms } = record;
+  return [
+    ['upload', record.upload_id],
+    ['client', record.client_id],
+    ['file', record.file_path],
+    ['status', record.status],
+    ['error', record.error],
+    ['message', record.message],
+    ['attempt', String(record.attempt)],
+    ['size', size === null ? null : `${readableBytes(size)} (${size} bytes)`],
+    ['uploaded', readableBytes(record.bytes_uploaded)],
+    ['parts', record.part_count === null ? null : `${record.parts_completed} of ${record.part_count}`],
+    ['stalled', record.stalled_since === null ? null : `since ${readableAge(record.stalled_since, now)}`],
+    ['object', record.status === 'completed' ? `s3://${record.bucket}/${record.key}` : null],
+    ['verification', record.verification],
+    ['sha256', sha256],
+    ['crc32', checksum === null ? null : checksum.value],
+    ['encryption', record.server_side_encryption],
+    ['storage class', record.storage_class],
+    ['requested by', record.requested_by],
+    ['reason', record.reason],
+    ['created', `${record.created_at} (${readableAge(record.created_at, now)})`],
+    ['ended', record.completed_at],
+    ['transfer took', ms === null ? null : readableDuration(ms)],
+  ];
+}

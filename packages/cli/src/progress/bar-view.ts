@@ -1,0 +1,84 @@
+import type { UploadRecord } from '@backhaul/protocol';
+import type { Terminal } from '../output.ts';
+import { describePhase, describeSaving, describeTransfer, fraction } from './describe-pull.ts';
+import type { PullView } from './pull-view.ts';
+import { RateMeter } from './rate-meter.ts';
+
+const REDRAW_MS = 250;
+const BAR_CELLS = 24;
+const ERASE_LINE = '\r\u001b[K';
+
+type Shown =
+  | { readonly kind: 'pull'; readonly record: UploadRecord }
+  | { readonly kind: 'saving'; readonly done: number; readonly total: number };
+
+/** One line that is drawn again and again, on a terminal. */
+export class BarView implements PullView {
+  readonly #terminal: Terminal;
+  readonly #now: () => number;
+  readonly #timer: ReturnType<typeof setInterval>;
+  #meter = new RateMeter();
+  #shown: Shown | undefined;
+  #drawn = false;
+
+  constructor(terminal: Terminal, now: () => number) {
+    this.#terminal = terminal;
+    this.#now = now;
+    // Drawn by time too: rate and forecast change while no event comes.
+    this.#timer = setInterval(() => this.#draw(), REDRAW_MS);
+  }
+
+  show(record: UploadRecord): void {
+    this.#meter.add(record.bytes_uploaded, this.#now());
+    const changed = this.#shown?.kind !== 'pull' || this.#shown.record.status !== record.status;
+    this.#shown = { kind: 'pull', record };
+    if (changed) this.#draw();
+  }
+
+  showSaving(done: number, total: number): void {
+    if (this.#shown?.kind !== 'saving') this.#meter = new RateMeter();
+    this.#meter.add(done, this.#now());
+    this.#shown = { kind: 'saving', done, total };
+  }
+
+  notice(text: string): void {
+    this.#erase();
+    this.#terminal.write(`${text}\n`);
+    this.#draw();
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+    this.#erase();
+    this.#shown = undefined;
+  }
+
+  #draw(): void {
+    if (this.#shown === undefined) return;
+    const width = Math.max(20, (this.#terminal.columns ?? 80) - 1);
+    this.#terminal.write(`${ERASE_LINE}${this.#line(this.#shown).slice(0, width)}`);
+    this.#drawn = true;
+  }
+
+  #erase(): void {
+    if (this.#drawn) this.#terminal.write(ERASE_LINE);
+    this.#drawn = false;
+  }
+
+  #line(shown: Shown): string {
+    const now = this.#now();
+    if (shown.kind === 'saving') {
+      return `${bar(fraction(shown.done, shown.total))} ${describeSaving(shown, this.#meter, now)}`;
+    }
+    const { record } = shown;
+    const phase = describePhase(record);
+    if (record.size === null) return phase ?? describeTransfer(record, this.#meter, now);
+    const text = phase ?? describeTransfer(record, this.#meter, now);
+    return `${bar(fraction(record.bytes_uploaded, record.size))} ${text}`;
+  }
+}
+
+function bar(done: number): string {
+  const full = Math.floor(done * BAR_CELLS);
+  return `[${'█'.repeat(full)}${'░'.repeat(BAR_CELLS - full)}]`;
+}

@@ -1,0 +1,61 @@
+import type { UploadRecord } from '@backhaul/protocol';
+import { readableBytes, readableDuration, readableRate } from '../readable.ts';
+import type { RateMeter } from './rate-meter.ts';
+
+/** What the pull waits for or does, where it is not bytes that move; undefined while they do. */
+export function describePhase(record: UploadRecord): string | undefined {
+  const again = record.attempt > 1 ? ` (attempt ${record.attempt})` : '';
+  switch (record.status) {
+    case 'queued':
+      return `queued: waiting for the agent${again}`;
+    case 'preparing':
+      return `preparing: the agent opens the file${again}`;
+    case 'uploading':
+      return record.stalled_since === null ? undefined : 'uploading: waiting for the agent to come back';
+    case 'completing':
+      return 'completing: the server checks the object';
+    case 'completed':
+    case 'failed':
+    case 'cancelled':
+    case 'expired':
+      return record.status;
+    default:
+      return record.status satisfies never;
+  }
+}
+
+/** `40%  8/20 parts  41.9 MB of 104.9 MB  12.3 MB/s  ETA 5.1 s` */
+export function describeTransfer(record: UploadRecord, meter: RateMeter, now: number): string {
+  const { size, bytes_uploaded: bytes, part_count: parts, parts_completed: done } = record;
+  const words: string[] = [];
+  if (size !== null) words.push(percent(bytes, size));
+  if (parts !== null) words.push(`${done}/${parts} parts`);
+  words.push(size === null ? readableBytes(bytes) : `${readableBytes(bytes)} of ${readableBytes(size)}`);
+  return [...words, ...describeSpeed(meter, size === null ? null : size - bytes, now)].join('  ');
+}
+
+/** `saving  40%  41.9 MB of 104.9 MB  12.3 MB/s  ETA 5.1 s` */
+export function describeSaving(
+  { done, total }: { readonly done: number; readonly total: number },
+  meter: RateMeter,
+  now: number,
+): string {
+  const amount = `${readableBytes(done)} of ${readableBytes(total)}`;
+  return ['saving', percent(done, total), amount, ...describeSpeed(meter, total - done, now)].join('  ');
+}
+
+export function fraction(part: number, whole: number): number {
+  return whole === 0 ? 1 : Math.min(1, part / whole);
+}
+
+/** Rounded down: 100% means all. */
+function percent(part: number, whole: number): string {
+  return `${Math.floor(fraction(part, whole) * 100)}%`;
+}
+
+function describeSpeed(meter: RateMeter, restBytes: number | null, now: number): string[] {
+  const rate = meter.bytesPerSecond(now);
+  if (rate === undefined) return [];
+  if (restBytes === null || restBytes <= 0) return [readableRate(rate)];
+  return [readableRate(rate), `ETA ${readableDuration((restBytes / rate) * 1000)}`];
+}

@@ -1,0 +1,27 @@
+import type { UploadRecord } from '@backhaul/protocol';
+import type { PullView } from './pull-view.ts';
+
+/** Each version of the record as one line of JSON, and nothing else: the last line is the last record. */
+export class JsonView implements PullView {
+  readonly #value: (value: unknown) => void;
+
+  constructor(value: (value: unknown) => void) {
+    this.#value = value;
+  }
+
+  show(record: UploadRecord): void {
+    this.#value(record);
+  }
+
+  showSaving(): void {
+    // Not a record.
+  }
+
+  notice(): void {
+    // Not a record.
+  }
+
+  close(): void {
+    // Each line is finished as it is written.
+  }
+}

@@ -1,0 +1,53 @@
+import type { UploadRecord } from '@backhaul/protocol';
+import { describePhase, describeSaving, describeTransfer } from './describe-pull.ts';
+import type { PullView } from './pull-view.ts';
+import { RateMeter } from './rate-meter.ts';
+
+const LINE_INTERVAL_MS = 1000;
+
+/** Plain lines for logs and pipes: one when the phase changes, else at most one a second. */
+export class LinesView implements PullView {
+  readonly #line: (text: string) => void;
+  readonly #now: () => number;
+  #meter = new RateMeter();
+  #phase: string | undefined;
+  #lastAt = Number.NEGATIVE_INFINITY;
+
+  constructor(line: (text: string) => void, now: () => number) {
+    this.#line = line;
+    this.#now = now;
+  }
+
+  show(record: UploadRecord): void {
+    const now = this.#now();
+    this.#meter.add(record.bytes_uploaded, now);
+    const phase = describePhase(record);
+    this.#say(
+      phase ?? record.status,
+      () => phase ?? `uploading: ${describeTransfer(record, this.#meter, now)}`,
+    );
+  }
+
+  showSaving(done: number, total: number): void {
+    const now = this.#now();
+    if (this.#phase !== 'saving') this.#meter = new RateMeter();
+    this.#meter.add(done, now);
+    this.#say('saving', () => describeSaving({ done, total }, this.#meter, now));
+  }
+
+  notice(text: string): void {
+    this.#line(text);
+  }
+
+  close(): void {
+    // Each line is finished as it is written.
+  }
+
+  #say(phase: string, text: () => string): void {
+    const now = this.#now();
+    if (phase === this.#phase && now - this.#lastAt < LINE_INTERVAL_MS) return;
+    this.#phase = phase;
+    this.#lastAt = now;
+    this.#line(text());
+  }
+}

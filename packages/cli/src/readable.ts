@@ -1,0 +1,62 @@
+const KILO = 1000;
+const byteUnits = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'] as const;
+
+/** `104857600` → `104.9 MB`. */
+export function readableBytes(bytes: number): string {
+  let value = bytes;
+  let unit = 0;
+  // 999.95 would be rounded to 1000.0 of its unit.
+  while (value >= 999.95 && unit < byteUnits.length - 1) {
+    value /= KILO;
+    unit += 1;
+  }
+  return `${unit === 0 ? value : value.toFixed(1)} ${byteUnits[unit]}`;
+}
+
+/** Always in MB/s, so that the eye need not follow a changing unit. */
+export function readableRate(bytesPerSecond: number): string {
+  const megabytes = bytesPerSecond / (KILO * KILO);
+  return `${megabytes >= 100 ? megabytes.toFixed(0) : megabytes.toFixed(1)} MB/s`;
+}
+
+/** The two greatest units: `350 ms`, `3.5 s`, `2 min 5 s`, `3 h 20 min`, `12 d 4 h`. */
+export function readableDuration(ms: number): string {
+  if (ms < 1000) return `${Math.round(ms)} ms`;
+  if (ms < 9950) return `${(ms / 1000).toFixed(1)} s`;
+  const seconds = Math.round(ms / 1000);
+  if (seconds < 60) return `${seconds} s`;
+  if (seconds < 3600) return pair(seconds, [60, 'min'], [1, 's']);
+  if (seconds < 86_400) return pair(Math.round(seconds / 60), [60, 'h'], [1, 'min']);
+  return pair(Math.round(seconds / 3600), [24, 'd'], [1, 'h']);
+}
+
+/** How long ago: `5 s ago`, `3 h ago`; `–` for what never was. */
+export function readableAge(timestamp: string | null, now: number): string {
+  if (timestamp === null) return '–';
+  const seconds = Math.max(0, Math.round((now - Date.parse(timestamp)) / 1000));
+  if (seconds < 1) return 'now';
+  if (seconds < 60) return `${seconds} s ago`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
+  if (seconds < 86_400) return `${Math.floor(seconds / 3600)} h ago`;
+  return `${Math.floor(seconds / 86_400)} d ago`;
+}
+
+/**
+ * Text from other machines, made safe for a terminal: control characters could move the cursor or set colours,
+ * and direction marks could make one file name look like another.
+ */
+export function printable(text: string): string {
+  return text.replaceAll(
+    // oxlint-disable-next-line no-control-regex -- they are what this is about
+    /[\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}
+
+type Unit = readonly [size: number, name: string];
+
+function pair(amount: number, [great, greatName]: Unit, [small, smallName]: Unit): string {
+  const rest = Math.floor((amount % great) / small);
+  const first = `${Math.floor(amount / great)} ${greatName}`;
+  return rest === 0 ? first : `${first} ${rest} ${smallName}`;
+}

@@ -1,0 +1,10 @@
+/** The user's own mistake on the command line or in the settings; `fix` says what to change. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+  readonly fix: string | null;
+
+  constructor(message: string, fix: string | null = null, options?: ErrorOptions) {
+    super(message, options);
+    this.fix = fix;
+  }
+}
