@@ -23,9 +23,14 @@ async function stopRequested(exitWithStdin: boolean): Promise<void> {
 
 async function serve({ options, exitWithStdin }: Extract<Command, { kind: 'serve' }>): Promise<void> {
   const stop = stopRequested(exitWithStdin);
-  await using store = await startObjectStore(options);
-  process.stdout.write(`${JSON.stringify({ event: 'listening', url: store.url })}\n`);
-  await stop;
+  try {
+    await using store = await startObjectStore(options);
+    process.stdout.write(`${JSON.stringify({ event: 'listening', url: store.url })}\n`);
+    await stop;
+  } finally {
+    // An open pipe would keep the stopped process alive.
+    if (exitWithStdin) process.stdin.destroy();
+  }
 }
 
 /** Why the store couldn't start, for a person. */
@@ -52,6 +57,4 @@ export async function main(): Promise<void> {
     process.exitCode =
       error instanceof UsageError || error instanceof DataDirectoryInUse ? EXIT_USAGE : EXIT_FAULT;
   }
-  // Standard input, if it is a terminal or an open pipe, would keep a stopped store alive.
-  process.stdin.destroy();
 }

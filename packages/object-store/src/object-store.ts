@@ -61,7 +61,8 @@ export async function startObjectStore(options: ObjectStoreOptions): Promise<Obj
   const { port } = await requests.listen(options.port, options.host ?? '127.0.0.1');
   const resources = opened.move();
   const host = options.host ?? '127.0.0.1';
-  const close = (): Promise<void> => resources.disposeAsync();
+  let closing: Promise<void> | undefined;
+  const close = (): Promise<void> => (closing ??= resources.disposeAsync());
   return {
     url: `http://${host.includes(':') ? `[${host}]` : host}:${port}`,
     port,

@@ -113,7 +113,7 @@ export const ROUTES = {
     headers: [...PAYLOAD, 'x-amz-checksum-type', 'x-amz-mp-object-size', ...WRITE_CONDITIONS],
   },
   AbortMultipartUpload: { method: 'DELETE', resource: 'object', selectors: ['uploadId'] },
-  DeleteObject: { method: 'DELETE', resource: 'object', headers: ['if-match'] },
+  DeleteObject: { method: 'DELETE', resource: 'object' },
 } as const satisfies Record<string, Route>;
 
 export type OperationName = keyof typeof ROUTES;

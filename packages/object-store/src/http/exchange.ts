@@ -9,7 +9,8 @@ import { route, type OperationName } from '../routes.ts';
 import { authenticate } from '../signature/authenticate.ts';
 import type { Credentials } from '../signature/signing-key.ts';
 import { sendAnswer, sendError } from './answer.ts';
-import { collectHeaders, type RequestHeaders } from './headers.ts';
+import { collectHeaders } from './headers.ts';
+import { hoistQuery, singleQuery } from './query.ts';
 import { parseRequestTarget, type RequestTarget } from './request-target.ts';
 
 export interface ExchangeSettings {
@@ -27,38 +28,6 @@ export interface ExchangeSettings {
 /** After a refusal this much of the body is still taken in, so that the client reads the answer and not a reset. */
 const DRAIN_LIMIT_BYTES = 8 * 1024 * 1024;
 const DRAIN_TIMEOUT_MS = 5000;
-
-/** One name, one value: a repeated parameter could mean different things to signer and store. */
-function singleQuery(target: RequestTarget): Map<string, string> {
-  const query = new Map<string, string>();
-  for (const [name, value] of target.query) {
-    if (query.has(name))
-      throw new S3Error('InvalidArgument', `The query parameter "${name}" occurs more than once.`);
-    query.set(name, value);
-  }
-  return query;
-}
-
-/** Presigning SDKs move `x-amz-*` headers into the signed query; they mean there what they mean as headers. */
-function hoistQuery(
-  headers: RequestHeaders,
-  query: ReadonlyMap<string, string>,
-): { headers: RequestHeaders; query: ReadonlyMap<string, string> } {
-  const merged = new Map(headers);
-  const kept = new Map<string, string>();
-  for (const [name, value] of query) {
-    const header = name.toLowerCase();
-    if (
-      !header.startsWith('x-amz-') ||
-      /^X-Amz-(?:Algorithm|Credential|Date|Expires|SignedHeaders|Signature)$/.test(name)
-    ) {
-      kept.set(name, value);
-    } else if (merged.has(header)) {
-      throw new S3Error('InvalidArgument', `${header} is given both as a header and in the query.`);
-    } else merged.set(header, Buffer.from(value, 'utf8').toString('latin1'));
-  }
-  return { headers: merged, query: kept };
-}
 
 /** One request and its answer, from the first header to the line in the access log. */
 export class Exchange {

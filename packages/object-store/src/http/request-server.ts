@@ -32,7 +32,11 @@ export class RequestServer implements AsyncDisposable {
 
   #exchange(incoming: IncomingMessage, response: ServerResponse, awaitsContinue: boolean): void {
     const exchange = new Exchange(incoming, response, { ...this.#settings, awaitsContinue });
-    const running = exchange.run(this.#stop.signal).finally(() => this.#running.delete(running));
+    const running = exchange.run(this.#stop.signal).finally(() => {
+      this.#running.delete(running);
+      // A kept-alive connection would hold up a stop until its own time-out.
+      if (!this.#server.listening) this.#server.closeIdleConnections();
+    });
     this.#running.add(running);
   }
 

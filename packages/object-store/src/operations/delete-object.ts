@@ -1,9 +1,7 @@
 import { requiredBucket, requiredKey, type Operation } from '../operation.ts';
-import { requestedWriteCondition } from '../request/conditions.ts';
 
 export const deleteObject: Operation = async (request, { storage }) => {
   await request.body.expectEmpty();
-  const bucket = storage.bucket(requiredBucket(request));
-  await bucket.delete(requiredKey(request), requestedWriteCondition(request.headers));
+  await storage.bucket(requiredBucket(request)).delete(requiredKey(request));
   return { status: 204 };
 };

@@ -31,6 +31,11 @@ export class Blobs {
     return join(this.#directory, id, String(number).padStart(5, '0'));
   }
 
+  /** Somebody is reading. */
+  get inUse(): boolean {
+    return this.#pins.size > 0;
+  }
+
   async create(id: string): Promise<void> {
     await mkdir(this.path(id), { mode: 0o700 });
     await syncDirectory(this.#directory);
@@ -42,9 +47,8 @@ export class Blobs {
     await syncDirectory(this.path(id));
   }
 
-  /** @returns undefined if the blob is being removed: the object has a newer version, or none */
-  pin(id: string): BlobPin | undefined {
-    if (this.#doomed.has(id)) return undefined;
+  /** To be called while the blob is still named by an object, in the same turn of the event loop. */
+  pin(id: string): BlobPin {
     this.#pins.set(id, (this.#pins.get(id) ?? 0) + 1);
     let held = true;
     return {
@@ -64,21 +68,24 @@ export class Blobs {
       return;
     }
     this.#pins.delete(id);
-    // A failed removal costs space until the next start, which removes what nothing refers to.
-    if (this.#doomed.has(id)) this.#remove(id).catch(() => undefined);
+    if (this.#doomed.delete(id)) void this.#remove(id);
   }
 
   /** Removes a blob that nothing refers to any more; once its last reader is done. */
   async discard(id: string): Promise<void> {
-    this.#doomed.add(id);
-    if (!this.#pins.has(id)) await this.#remove(id);
+    if (this.#pins.has(id)) this.#doomed.add(id);
+    else await this.#remove(id);
   }
 
+  /** Never rejects: what can't be removed only costs space, until the next start removes what nothing names. */
   async #remove(id: string): Promise<void> {
-    // Renamed first, so that a crash leaves no half-emptied blob under its own name.
-    const grave = join(this.#temporary, freshName());
-    await rename(this.path(id), grave);
-    this.#doomed.delete(id);
-    await rm(grave, { recursive: true, force: true });
+    try {
+      // Renamed first, so that a crash leaves no half-emptied blob under its own name.
+      const grave = join(this.#temporary, freshName());
+      await rename(this.path(id), grave);
+      await rm(grave, { recursive: true, force: true });
+    } catch {
+      // See above.
+    }
   }
 }

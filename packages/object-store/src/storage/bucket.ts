@@ -84,9 +84,10 @@ export class Bucket {
         throw error;
       });
       const manifest = JSON.parse(text) as ObjectManifest;
+      // Replaced between reading and now, or just about to be: read again.
+      if (this.#objects.get(key)?.blob !== manifest.blob) continue;
       const pin = this.#place.blobs.pin(manifest.blob);
-      // Not pinned: replaced between reading and now, and the newer manifest is in place already.
-      if (pin !== undefined) return { manifest, pin, [Symbol.dispose]: () => pin[Symbol.dispose]() };
+      return { manifest, pin, [Symbol.dispose]: () => pin[Symbol.dispose]() };
     }
   }
 
@@ -119,23 +120,28 @@ export class Bucket {
           condition,
         );
       } catch (error) {
-        // If this fails too, the next start removes the blob; the first error says more.
-        await blobs.discard(blob).catch(() => undefined);
+        await blobs.discard(blob);
         throw error;
       }
     });
   }
 
   /** Removing what isn't there succeeds, as in S3. */
-  async delete(key: string, condition: WriteCondition = () => {}): Promise<void> {
+  async delete(key: string): Promise<void> {
     await this.#change(() =>
       this.#keyMutex.run(key, async () => {
         const current = this.#objects.get(key);
-        condition(current);
         if (current === undefined) return;
-        await rm(this.#manifestPath(key));
+        // Out of the index first: whoever finds no manifest must not find the key either.
         this.#objects.delete(key);
         this.#keys.delete(key);
+        try {
+          await rm(this.#manifestPath(key));
+        } catch (error) {
+          this.#objects.set(key, current);
+          this.#keys.add(key);
+          throw error;
+        }
         await syncDirectory(this.#place.objects);
         await this.#place.blobs.discard(current.blob);
       }),
@@ -223,7 +229,7 @@ export class Bucket {
     if (this.#uploads.size > 0) {
       throw new S3Error('BucketNotEmpty', 'The bucket has multipart uploads in progress: abort them first.');
     }
-    if (this.#changesInFlight > 0) throw new S3Error('OperationAborted');
+    if (this.#changesInFlight > 0 || this.#place.blobs.inUse) throw new S3Error('OperationAborted');
     this.#deleted = true;
   }
 

@@ -5,7 +5,7 @@ import { Bucket } from './bucket.ts';
 import { syncDirectory, writeDurably } from './durable-file.ts';
 import { MultipartUpload, type UploadRecord } from './multipart-upload.ts';
 import { manifestFileName, summarize, type ObjectManifest, type ObjectSummary } from './object-manifest.ts';
-import { readPartRecord } from './part-file.ts';
+import { readPartRecord, type PartRecord } from './part-file.ts';
 
 /*
  * A bucket's directory:
@@ -97,9 +97,11 @@ export async function openBucket(directory: string, options: OpenOptions): Promi
       await rm(path);
       return;
     }
-    const parts = await readdir(blobs.path(record.id));
-    const records = await Promise.all(parts.map((part) => readPartRecord(join(blobs.path(record.id), part))));
-    uploads.push(new MultipartUpload(record, records));
+    const parts: PartRecord[] = [];
+    for (const part of await readdir(blobs.path(record.id))) {
+      parts.push(await readPartRecord(join(blobs.path(record.id), part)));
+    }
+    uploads.push(new MultipartUpload(record, parts));
   });
   for (const { record } of uploads) unclaimed.delete(record.id);
   for (const leftover of unclaimed) await blobs.discard(leftover);

@@ -21,6 +21,8 @@ export interface PartRecord {
 const FOOTER_LENGTH_BYTES = 4;
 const FOOTER_LIMIT_BYTES = 4096;
 const WRITE_BATCH_BYTES = 1024 * 1024;
+/** Tiny chunks are costly to hold. */
+const WRITE_BATCH_CHUNKS = 512;
 
 async function writeFully(file: FileHandle, buffers: readonly Buffer[]): Promise<void> {
   const totalBytes = buffers.reduce((sum, buffer) => sum + buffer.length, 0);
@@ -62,7 +64,7 @@ export async function stagePart(content: PartContent, options: StageOptions): Pr
     for await (const chunk of content) {
       batch.push(chunk);
       batchBytes += chunk.length;
-      if (batchBytes < WRITE_BATCH_BYTES) continue;
+      if (batchBytes < WRITE_BATCH_BYTES && batch.length < WRITE_BATCH_CHUNKS) continue;
       await writing;
       // The disk works on this batch while the next one is received and hashed.
       writing = writeFully(file, batch);

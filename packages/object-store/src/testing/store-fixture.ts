@@ -1,0 +1,57 @@
+import { createHash } from 'node:crypto';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { startObjectStore, type ObjectStore, type ObjectStoreOptions } from '../object-store.ts';
+import { ACCESS_KEY, SECRET_KEY, TestClient } from './test-client.ts';
+
+export async function temporaryDirectory(): Promise<AsyncDisposable & { readonly path: string }> {
+  const path = await mkdtemp(join(tmpdir(), 'object-store-test-'));
+  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
+}
+
+export interface StoreFixture extends AsyncDisposable {
+  readonly store: ObjectStore;
+  readonly client: TestClient;
+  readonly dataDir: string;
+}
+
+/** A store with the bucket `box`, in a directory of its own. */
+export async function startStore(options: Partial<ObjectStoreOptions> = {}): Promise<StoreFixture> {
+  await using stack = new AsyncDisposableStack();
+  const directory = stack.use(await temporaryDirectory());
+  const store = stack.use(
+    await startObjectStore({
+      port: 0,
+      dataDir: directory.path,
+      accessKey: ACCESS_KEY,
+      secretKey: SECRET_KEY,
+      buckets: ['box'],
+      ...options,
+    }),
+  );
+  const client = stack.use(new TestClient(store.url));
+  const resources = stack.move();
+  return { store, client, dataDir: directory.path, [Symbol.asyncDispose]: () => resources.disposeAsync() };
+}
+
+/** Every file below, relative, sorted. */
+export async function filesBelow(directory: string): Promise<string[]> {
+  const entries = await readdir(directory, { recursive: true, withFileTypes: true });
+  return entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name).slice(directory.length + 1))
+    .sort();
+}
+
+export const md5Hex = (data: Buffer | string): string => createHash('md5').update(data).digest('hex');
+export const md5Base64 = (data: Buffer | string): string => createHash('md5').update(data).digest('base64');
+
+/** Bytes that no two positions share by chance. */
+export function patternBytes(sizeBytes: number, seed: string): Buffer {
+  const bytes = Buffer.alloc(sizeBytes);
+  for (let at = 0, block = 0; at < sizeBytes; at += 64, block++) {
+    createHash('sha512').update(`${seed}:${block}`).digest().copy(bytes, at);
+  }
+  return bytes;
+}
