@@ -1,0 +1,181 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, realpath, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { PartAnnouncement, ServerMessageInput } from '@backhaul/protocol';
+import { AgentApp } from '../app.ts';
+import type { AgentConfig } from '../config.ts';
+import { createLog } from '../log.ts';
+import type { TransferTimings } from '../transfer/timings.ts';
+import { FakeServer, type FakeSession, type MessageOf } from './fake-server.ts';
+import { FakeStore } from './fake-store.ts';
+import { uuidv7 } from './uuid.ts';
+
+export const MiB = 1024 * 1024;
+
+interface BenchOptions {
+  readonly config?: Partial<AgentConfig>;
+  readonly timings?: Partial<TransferTimings>;
+}
+
+/** Waits short enough for tests. */
+const quickTimings: Partial<TransferTimings> = {
+  backoff: { baseMs: 5, capMs: 20 },
+  urlCheckMs: 20,
+  reportMs: 20,
+};
+
+/** A running agent between a fake server and a fake store, with a directory of its own to read from. */
+export class AgentBench {
+  readonly directory: string;
+  readonly server: FakeServer;
+  readonly store: FakeStore;
+  readonly app: AgentApp;
+  /** The agent's log, whole. */
+  readonly log: string[];
+
+  private constructor(parts: Pick<AgentBench, 'directory' | 'server' | 'store' | 'app' | 'log'>) {
+    this.directory = parts.directory;
+    this.server = parts.server;
+    this.store = parts.store;
+    this.app = parts.app;
+    this.log = parts.log;
+  }
+
+  static async start({ config = {}, timings = {} }: BenchOptions = {}): Promise<AgentBench> {
+    const directory = await realpath(await mkdtemp(join(tmpdir(), 'backhaul-agent-')));
+    const server = await FakeServer.start();
+    const store = await FakeStore.start();
+    const log: string[] = [];
+    const app = new AgentApp(
+      {
+        clientId: 'restaurant-1',
+        serverUrl: new URL(server.url),
+        token: { kind: 'given', token: 'agent-token' },
+        file: null,
+        allow: [directory],
+        storageOrigins: [],
+        maxUploads: 2,
+        parallelParts: 4,
+        maxRate: null,
+        maxFileSize: null,
+        sha256: true,
+        labels: {},
+        logLevel: 'debug',
+        logFormat: 'json',
+        proxy: null,
+        ...config,
+      },
+      {
+        log: createLog({ level: 'debug', format: 'json', write: (line) => log.push(line) }),
+        transferTimings: { ...quickTimings, ...timings },
+        reconnectTimings: { backoff: { baseMs: 10, capMs: 50 }, slowMs: 50 },
+      },
+    );
+    await app.start();
+    return new AgentBench({ directory, server, store, app, log });
+  }
+
+  async file(name: string, size: number): Promise<{ path: string; content: Buffer }> {
+    const content = randomBytes(size);
+    const path = join(this.directory, name);
+    await writeFile(path, content);
+    return { path, content };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.app.close();
+    await this.server[Symbol.asyncDispose]();
+    await this.store[Symbol.asyncDispose]();
+    await rm(this.directory, { recursive: true, force: true });
+  }
+}
+
+export interface PullOptions {
+  readonly uploadId?: string;
+  readonly attempt?: number;
+  readonly windowSize?: number;
+  readonly checksumMode?: 'crc32' | 'sha256' | 'md5' | 'none';
+  readonly maxFileSize?: number;
+  readonly expiresInMs?: number;
+}
+
+export function prepareMessage(
+  path: string,
+  options: PullOptions = {},
+): Extract<ServerMessageInput, { action: 'prepare_upload' }> {
+  return {
+    action: 'prepare_upload',
+    upload_id: options.uploadId ?? uuidv7(),
+    attempt: options.attempt ?? 1,
+    file_path: path,
+    plan: {
+      min_chunk_size: 5 * MiB,
+      max_parts: 10_000,
+      window_size: options.windowSize ?? 64,
+      ...(options.maxFileSize === undefined ? {} : { max_file_size: options.maxFileSize }),
+    },
+    checksum_mode: options.checksumMode ?? 'crc32',
+    expires_in_ms: options.expiresInMs ?? 60_000,
+  };
+}
+
+export function urlWindow(store: FakeStore, parts: readonly PartAnnouncement[], lifeMs = 900_000) {
+  return {
+    presigned_urls: parts.map(({ part_number, crc32 }) => ({
+      part_number,
+      url: store.url(part_number),
+      headers: { 'x-amz-checksum-crc32': crc32 },
+    })),
+    expires_at: new Date(Date.now() + lifeMs).toISOString(),
+    expires_in_ms: lifeMs,
+  };
+}
+
+export function downloadMessage(
+  path: string,
+  prepared: MessageOf<'prepared'>,
+  store: FakeStore,
+  lifeMs?: number,
+): Extract<ServerMessageInput, { action: 'download_file' }> {
+  return {
+    action: 'download_file',
+    file_path: path,
+    upload_config: {
+      upload_id: prepared.upload_id,
+      attempt: prepared.attempt,
+      bucket: 'bucket',
+      key: 'key',
+      chunk_size: prepared.chunk_size,
+      part_count: prepared.part_count,
+      ...urlWindow(store, prepared.parts, lifeMs),
+    },
+  };
+}
+
+/** Signs whatever the agent asks for, until the session ends. */
+export function signOnRequest(session: FakeSession, store: FakeStore, lifeMs?: number): void {
+  session.socket.on('message', (data) => {
+    const message = JSON.parse((data as Buffer).toString('utf8')) as {
+      status: string;
+    } & MessageOf<'parts_ready'>;
+    if (message.status !== 'parts_ready') return;
+    const { upload_id, attempt, parts } = message;
+    session.send({ action: 'part_urls', upload_id, attempt, ...urlWindow(store, parts, lifeMs) });
+  });
+}
+
+/** The whole way: prepare, sign, and wait for how it ends. */
+export async function pull(
+  session: FakeSession,
+  store: FakeStore,
+  path: string,
+  options: PullOptions & { readonly lifeMs?: number } = {},
+): Promise<MessageOf<'completed' | 'failed'>> {
+  signOnRequest(session, store, options.lifeMs);
+  session.send(prepareMessage(path, options));
+  const answer = await session.next('prepared', 'failed');
+  if (answer.status === 'failed') return answer;
+  session.send(downloadMessage(path, answer, store, options.lifeMs));
+  return session.next('completed', 'failed');
+}

@@ -1,0 +1,128 @@
+import { once } from 'node:events';
+import http, { type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import { crc32 } from 'node:zlib';
+import { crc32Base64 } from '../file/hash-part.ts';
+
+export interface ReceivedPut {
+  readonly partNumber: number;
+  /** From 1, of this part. */
+  readonly try: number;
+  readonly method: string;
+  readonly path: string;
+  readonly headers: http.IncomingHttpHeaders;
+  readonly socket: Socket;
+  /** Body as received; empty until it ended. */
+  body: Buffer;
+}
+
+/** Returns true if it has taken the answer upon itself, else the store reads the body and answers 200. */
+export type Fault = (
+  put: ReceivedPut,
+  request: IncomingMessage,
+  response: ServerResponse,
+) => boolean | Promise<boolean>;
+
+/** An object store's end of presigned PUTs: keeps what it gets, and misbehaves as scripted. */
+export class FakeStore {
+  readonly origin: string;
+  readonly puts: ReceivedPut[] = [];
+  /** Parts as stored: the last complete PUT of each. */
+  readonly stored = new Map<number, Buffer>();
+  fault: Fault = () => false;
+  readonly #server: http.Server;
+
+  private constructor(server: http.Server) {
+    this.#server = server;
+    this.origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  }
+
+  static async start(): Promise<FakeStore> {
+    const server = http.createServer();
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const store = new FakeStore(server);
+    server.on('request', (request, response) => void store.#receive(request, response));
+    return store;
+  }
+
+  url(partNumber: number): string {
+    return `${this.origin}/bucket/key?partNumber=${partNumber}&X-Amz-Signature=secret-signature`;
+  }
+
+  putsOf(partNumber: number): ReceivedPut[] {
+    return this.puts.filter((put) => put.partNumber === partNumber);
+  }
+
+  /** All stored parts, joined. */
+  object(): Buffer {
+    const numbers = [...this.stored.keys()].sort((a, b) => a - b);
+    return Buffer.concat(numbers.map((number) => this.stored.get(number) ?? Buffer.alloc(0)));
+  }
+
+  closeConnections(): void {
+    this.#server.closeAllConnections();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#server.closeAllConnections();
+    this.#server.close();
+    await once(this.#server, 'close');
+  }
+
+  async #receive(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const url = new URL(request.url ?? '/', this.origin);
+    const partNumber = Number(url.searchParams.get('partNumber'));
+    const put: ReceivedPut = {
+      partNumber,
+      try: this.putsOf(partNumber).length + 1,
+      method: request.method ?? '',
+      path: url.pathname,
+      headers: request.headers,
+      socket: request.socket,
+      body: Buffer.alloc(0),
+    };
+    this.puts.push(put);
+    request.on('error', () => {});
+    if (await this.fault(put, request, response)) return;
+    const body = await readAll(request);
+    if (body === null) return;
+    put.body = body;
+    const announced = request.headers['x-amz-checksum-crc32'];
+    if (announced !== undefined && announced !== crc32Base64(crc32(body))) {
+      return answerError(response, 400, 'BadDigest');
+    }
+    this.stored.set(partNumber, body);
+    response.writeHead(200, { etag: `"etag-${partNumber}"` }).end();
+  }
+}
+
+/** null if the connection broke before the end. */
+export async function readAll(request: IncomingMessage): Promise<Buffer | null> {
+  const chunks: Buffer[] = [];
+  try {
+    for await (const chunk of request) chunks.push(chunk as Buffer);
+  } catch {
+    return null;
+  }
+  return Buffer.concat(chunks);
+}
+
+/** S3's error document. */
+export function answerError(response: ServerResponse, status: number, code: string, message = ''): void {
+  const body = `<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>${code}</Code><Message>${message}</Message></Error>`;
+  response.writeHead(status, { 'content-type': 'application/xml' }).end(body);
+}
+
+/** Reads the body first, as S3 does, then answers the error. */
+export async function refuse(
+  request: IncomingMessage,
+  response: ServerResponse,
+  status: number,
+  code: string,
+  message = '',
+): Promise<true> {
+  await readAll(request);
+  answerError(response, status, code, message);
+  return true;
+}

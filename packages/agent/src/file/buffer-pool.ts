@@ -1,0 +1,50 @@
+/** Reads and writes go in slices of this size, at any part size. */
+export const SLICE_BYTES = 1024 * 1024;
+
+/** Slices in memory at once in the whole process: what keeps its size apart from files, parts and settings. */
+export const MAX_SLICES = 32;
+
+/**
+ * Slice buffers for the whole process. Their number is what bounds the agent's memory: whoever finds none free
+ * waits. No user holds one while waiting for another.
+ */
+export class BufferPool {
+  readonly #free: Buffer[] = [];
+  readonly #waiting: Array<() => void> = [];
+  readonly #max: number;
+  #lent = 0;
+
+  /** @param max Buffers lent at once. */
+  constructor(max: number) {
+    this.#max = max;
+  }
+
+  get lent(): number {
+    return this.#lent;
+  }
+
+  async take(): Promise<Buffer> {
+    while (this.#lent >= this.#max) {
+      const turn = Promise.withResolvers<void>();
+      this.#waiting.push(turn.resolve);
+      await turn.promise;
+    }
+    this.#lent += 1;
+    return this.#free.pop() ?? Buffer.allocUnsafeSlow(SLICE_BYTES);
+  }
+
+  give(buffer: Buffer): void {
+    this.#free.push(buffer);
+    this.#returned();
+  }
+
+  /** For a buffer that the kernel may still be reading from: it counts as returned, but is left to the collector. */
+  abandon(): void {
+    this.#returned();
+  }
+
+  #returned(): void {
+    this.#lent -= 1;
+    this.#waiting.shift()?.();
+  }
+}

@@ -1,0 +1,48 @@
+import { createHash, type Hash } from 'node:crypto';
+import { crc32 } from 'node:zlib';
+import type { ChecksumMode, PartChecksums } from '@backhaul/protocol';
+import { type BufferPool, SLICE_BYTES } from './buffer-pool.ts';
+import type { OpenedFile } from './open-file.ts';
+
+export interface Range {
+  readonly offset: number;
+  readonly length: number;
+}
+
+export interface HashOptions {
+  readonly mode: ChecksumMode;
+  /** Takes every byte too; parts must then be hashed in order. */
+  readonly wholeFile: Hash | null;
+  readonly buffers: BufferPool;
+  readonly signal: AbortSignal;
+}
+
+/** Reads one part in slices, so that no hash blocks the event loop for more than a slice. */
+export async function hashPart(file: OpenedFile, range: Range, options: HashOptions): Promise<PartChecksums> {
+  const own = options.mode === 'sha256' || options.mode === 'md5' ? createHash(options.mode) : null;
+  let crc = 0;
+  for (let done = 0; done < range.length; done += SLICE_BYTES) {
+    options.signal.throwIfAborted();
+    const buffer = await options.buffers.take();
+    try {
+      const slice = buffer.subarray(0, Math.min(SLICE_BYTES, range.length - done));
+      await file.readFully(slice, range.offset + done);
+      crc = crc32(slice, crc);
+      own?.update(slice);
+      options.wholeFile?.update(slice);
+    } finally {
+      options.buffers.give(buffer);
+    }
+  }
+  const checksums: PartChecksums = { crc32: crc32Base64(crc) };
+  if (own !== null && options.mode === 'sha256') checksums.sha256 = own.digest('base64');
+  if (own !== null && options.mode === 'md5') checksums.md5 = own.digest('base64');
+  return checksums;
+}
+
+/** As S3's headers spell it: base64 of the four big-endian bytes. */
+export function crc32Base64(crc: number): string {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32BE(crc);
+  return bytes.toString('base64');
+}

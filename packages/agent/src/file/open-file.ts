@@ -1,0 +1,150 @@
+import { type FileHandle, lstat, open } from 'node:fs/promises';
+import { BackhaulError, type Fingerprint } from '@backhaul/protocol';
+import type { Platform } from '../platform/platform.ts';
+import type { AllowList } from '../policy/allow-list.ts';
+import { fileError } from './file-error.ts';
+import { differences, fingerprintOf, modifiedAt } from './fingerprint.ts';
+
+export interface OpenTools {
+  readonly allowList: AllowList;
+  readonly platform: Platform;
+}
+
+/**
+ * Opens a file that the owner allows, and nothing else: spelling first, then type, then the descriptor itself.
+ *
+ * @throws BackhaulError `path_not_allowed`, `invalid_path`, `file_not_found`, `permission_denied`, `not_a_file`, …
+ */
+export async function openFile(asked: string, { allowList, platform }: OpenTools): Promise<OpenedFile> {
+  const path = await allowList.admit(asked);
+  let handle: FileHandle | null = null;
+  try {
+    // Looked at before it is opened: opening a device can itself do something.
+    requireRegularFile(await lstat(path), asked);
+    handle = await open(path, platform.fileFlags);
+    const stats = await handle.stat({ bigint: true });
+    requireRegularFile(stats, asked);
+    await allowList.confirm(await platform.whereIs(handle, path), asked);
+    if (stats.size > BigInt(Number.MAX_SAFE_INTEGER)) throw new BackhaulError('file_too_large');
+    return new OpenedFile(handle, {
+      path: asked,
+      name: platform.path.basename(path),
+      sizeBytes: Number(stats.size),
+      fingerprint: fingerprintOf(stats),
+      modifiedAt: modifiedAt(stats),
+      platform,
+    });
+  } catch (error) {
+    await handle?.close();
+    if (isErrno(error, 'ELOOP')) throw isSymbolicLink(asked);
+    throw fileError(error, asked, platform);
+  }
+}
+
+interface TypedEntry {
+  isFile(): boolean;
+  isSymbolicLink(): boolean;
+}
+
+function requireRegularFile(stats: TypedEntry, asked: string): void {
+  if (stats.isSymbolicLink()) throw isSymbolicLink(asked);
+  if (!stats.isFile()) {
+    throw new BackhaulError('not_a_file', `${JSON.stringify(asked)} is not a regular file.`);
+  }
+}
+
+function isSymbolicLink(asked: string): BackhaulError {
+  return new BackhaulError(
+    'path_not_allowed',
+    `${JSON.stringify(asked)} is a symbolic link, which the agent does not follow; ask for the file it leads to.`,
+  );
+}
+
+function isErrno(error: unknown, errno: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === errno;
+}
+
+interface Opened {
+  readonly path: string;
+  readonly name: string;
+  readonly sizeBytes: number;
+  readonly fingerprint: Fingerprint;
+  readonly modifiedAt: string;
+  readonly platform: Platform;
+}
+
+/** One file under one descriptor, from the first byte hashed to the last byte sent. */
+export class OpenedFile {
+  readonly #handle: FileHandle;
+  readonly #opened: Opened;
+  #closing: Promise<void> | null = null;
+
+  constructor(handle: FileHandle, opened: Opened) {
+    this.#handle = handle;
+    this.#opened = opened;
+  }
+
+  get name(): string {
+    return this.#opened.name;
+  }
+  get sizeBytes(): number {
+    return this.#opened.sizeBytes;
+  }
+  get fingerprint(): Fingerprint {
+    return this.#opened.fingerprint;
+  }
+  /** RFC 3339. */
+  get modifiedAt(): string {
+    return this.#opened.modifiedAt;
+  }
+
+  /**
+   * Fills `buffer` from `offset` on.
+   *
+   * @throws BackhaulError `file_changed` if the file ends before, `read_failed` if the disk fails.
+   */
+  async readFully(buffer: Uint8Array, offset: number): Promise<void> {
+    for (let filled = 0; filled < buffer.length;) {
+      const bytesRead = await this.#read(buffer.subarray(filled), offset + filled);
+      if (bytesRead === 0) throw this.#changed('it became shorter');
+      filled += bytesRead;
+    }
+  }
+
+  /** @throws BackhaulError `file_changed` if this is no longer the version that was fingerprinted. */
+  async assertUnchanged(): Promise<void> {
+    const stats = await this.#handle.stat({ bigint: true });
+    const changed = differences(this.#opened.fingerprint, fingerprintOf(stats));
+    if (changed.length > 0) throw this.#changed(`its ${changed.join(' and ')} changed`);
+  }
+
+  /** For who finds other bytes than those announced. */
+  contentChanged(): BackhaulError {
+    return this.#changed('its content changed');
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#handle.close();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #read(buffer: Uint8Array, position: number): Promise<number> {
+    try {
+      const { bytesRead } = await this.#handle.read(buffer, 0, buffer.length, position);
+      return bytesRead;
+    } catch (error) {
+      throw fileError(error, this.#opened.path, this.#opened.platform);
+    }
+  }
+
+  #changed(how: string): BackhaulError {
+    return new BackhaulError(
+      'file_changed',
+      `${JSON.stringify(this.#opened.path)} changed while it was being read: ${how}.`,
+    );
+  }
+}

@@ -1,0 +1,44 @@
+import { crc32 } from 'node:zlib';
+import { type BufferPool, SLICE_BYTES } from './buffer-pool.ts';
+import { crc32Base64, type Range } from './hash-part.ts';
+import type { OpenedFile } from './open-file.ts';
+
+interface PartBodyOptions {
+  /** Base64, as announced. */
+  readonly expectedCrc32: string;
+  readonly buffers: BufferPool;
+}
+
+/**
+ * The bytes of one part, slice by slice, read anew. The last slice is held back until the whole part is known to
+ * match what was announced: a store that ignores checksums then gets a body that is too short, never a wrong one.
+ *
+ * A slice is valid until the next one is asked for, by when its bytes must have been handed to the kernel. A
+ * consumer that stops early may still have a write pending, so its buffer is not used again.
+ *
+ * @throws BackhaulError `file_changed`
+ */
+export async function* partBody(
+  file: OpenedFile,
+  range: Range,
+  { expectedCrc32, buffers }: PartBodyOptions,
+): AsyncGenerator<Buffer, void, void> {
+  if (range.length === 0) return;
+  const buffer = await buffers.take();
+  let crc = 0;
+  let sent = false;
+  try {
+    for (let done = 0; done < range.length; done += SLICE_BYTES) {
+      const slice = buffer.subarray(0, Math.min(SLICE_BYTES, range.length - done));
+      await file.readFully(slice, range.offset + done);
+      crc = crc32(slice, crc);
+      const last = done + slice.length === range.length;
+      if (last && crc32Base64(crc) !== expectedCrc32) throw file.contentChanged();
+      yield slice;
+    }
+    sent = true;
+  } finally {
+    if (sent) buffers.give(buffer);
+    else buffers.abandon();
+  }
+}

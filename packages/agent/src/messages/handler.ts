@@ -1,0 +1,24 @@
+import type { HealthReport, ServerMessage } from '@backhaul/protocol';
+import type { Link } from '../connection/link.ts';
+import type { OpenTools } from '../file/open-file.ts';
+import type { Log } from '../log.ts';
+import type { Transfers } from '../transfer/transfers.ts';
+
+/** What the handlers of messages work with. None of it lets a message change the owner's policy. */
+export interface AgentContext {
+  readonly link: Link;
+  readonly transfers: Transfers;
+  readonly open: OpenTools;
+  readonly health: () => HealthReport;
+  readonly log: Log;
+  /** Aborted when the agent stops. */
+  readonly signal: AbortSignal;
+}
+
+export type MessageOf<Action extends ServerMessage['action']> = Extract<ServerMessage, { action: Action }>;
+
+/** Handles one kind of message. Handling the same message twice changes nothing. */
+export type Handler<Action extends ServerMessage['action']> = (
+  message: MessageOf<Action>,
+  context: AgentContext,
+) => void | Promise<void>;

@@ -1,0 +1,8 @@
+import type { Handler } from './handler.ts';
+
+/** The session is open: the server says which uploads go on. */
+export const welcome: Handler<'welcome'> = async (message, { transfers, log }) => {
+  const { session_id, epoch, server_version } = message;
+  log.info({ session_id, epoch, server_version }, 'connected');
+  await transfers.applyVerdicts(message.uploads);
+};

@@ -1,0 +1,54 @@
+import type { Hash } from 'node:crypto';
+import type { ChecksumMode, PartAnnouncement } from '@backhaul/protocol';
+import type { BufferPool } from '../file/buffer-pool.ts';
+import { hashPart } from '../file/hash-part.ts';
+import type { OpenedFile } from '../file/open-file.ts';
+import type { PartLedger } from './part-ledger.ts';
+
+/** Hashing reads every byte before it is sent; at most this many bytes before the first PUT can begin. */
+const MAX_WINDOW_BYTES = 1024 ** 3;
+
+export interface Announcing {
+  readonly file: OpenedFile;
+  readonly ledger: PartLedger;
+  readonly mode: ChecksumMode;
+  readonly wholeFile: Hash | null;
+  readonly buffers: BufferPool;
+}
+
+/** Parts per window: what the server asked for, less where parts are huge, but enough for all PUTs at once. */
+export function windowParts(windowSize: number, chunkSize: number, parallelParts: number): number {
+  return Math.min(windowSize, Math.max(parallelParts, Math.floor(MAX_WINDOW_BYTES / chunkSize)));
+}
+
+/** Reads and hashes the next parts, in order. Fewer than `count` at the file's end. */
+export async function announceNext(
+  { file, ledger, ...options }: Announcing,
+  count: number,
+  { signal }: { signal: AbortSignal },
+): Promise<PartAnnouncement[]> {
+  const announced: PartAnnouncement[] = [];
+  for (let part = ledger.nextUnread; part !== null && announced.length < count; part = ledger.nextUnread) {
+    const checksums = await hashPart(file, part, { ...options, signal });
+    await file.assertUnchanged();
+    announced.push(ledger.announce(checksums));
+  }
+  return announced;
+}
+
+/**
+ * Asks for the next half window as soon as half of the window is on its way, so that PUTs never wait for a
+ * signature, and URLs never wait long for their PUT.
+ */
+export async function announceAhead(
+  announcing: Announcing,
+  window: number,
+  { signal }: { signal: AbortSignal },
+): Promise<void> {
+  const half = Math.ceil(window / 2);
+  while (announcing.ledger.nextUnread !== null) {
+    await announcing.ledger.roomAhead(window - half + 1, { signal });
+    await announceNext(announcing, half, { signal });
+    announcing.ledger.askForUrls();
+  }
+}

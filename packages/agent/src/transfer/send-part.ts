@@ -1,0 +1,102 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { BackhaulError } from '@backhaul/protocol';
+import { fullJitter } from '../backoff.ts';
+import type { BufferPool } from '../file/buffer-pool.ts';
+import type { OpenedFile } from '../file/open-file.ts';
+import { partBody } from '../file/part-body.ts';
+import type { Log } from '../log.ts';
+import type { Part } from './part-ledger.ts';
+import { type PutTools, putPart } from './put-part.ts';
+import type { Verdict } from './storage-errors.ts';
+import type { TransferTimings } from './timings.ts';
+
+export interface SendTools {
+  readonly put: Pick<PutTools, 'storage' | 'rateLimit'>;
+  readonly buffers: BufferPool;
+  readonly timings: TransferTimings;
+  readonly now: () => number;
+  readonly random: () => number;
+  readonly log: Log;
+  /** With no server there is nobody to report a failure to, and the outage is likely the same: keep trying. */
+  readonly failuresCount: () => boolean;
+  /** Each PUT beyond a part's first. */
+  readonly onRetry: () => void;
+}
+
+export type SendOutcome = { readonly etag: string } | 'url_expired';
+
+/**
+ * Stores one part, with as many PUTs as the error table grants: the one place that retries.
+ *
+ * @throws BackhaulError with the code that ends the upload.
+ */
+export async function sendPart(
+  part: Part,
+  file: OpenedFile,
+  tools: SendTools & { readonly signal: AbortSignal },
+): Promise<SendOutcome> {
+  const { timings, signal } = tools;
+  for (let fresh = false; ; fresh = true) {
+    const { url, checksums } = part;
+    if (url === null || checksums === null || url.staleAt <= tools.now()) return 'url_expired';
+    await file.assertUnchanged();
+    const body = partBody(file, part, { expectedCrc32: checksums.crc32, buffers: tools.buffers });
+    const result = await putPart(
+      { url: url.url, headers: url.headers, length: part.length, body, fresh },
+      { ...tools.put, stallMs: timings.stallMs, answerMs: timings.answerMs },
+      { signal },
+    );
+    if (result.ok) return { etag: result.etag };
+    const { verdict } = result;
+    tools.log.debug({ part: part.number, act: verdict.act, detail: verdict.detail }, 'PUT did not succeed');
+    if (verdict.act === 'fresh_url') {
+      countExpiredUrl(part, timings, verdict);
+      return 'url_expired';
+    }
+    if (verdict.act !== 'retry_at_once') {
+      countFailure(part, verdict, tools);
+      const waitMs = fullJitter(part.failures, timings.backoff, tools.random);
+      await delay(Math.max(waitMs, 'afterMs' in verdict ? verdict.afterMs : 0), undefined, { signal });
+    }
+    tools.onRetry();
+  }
+}
+
+function countExpiredUrl(part: Part, timings: TransferTimings, { detail }: Verdict): void {
+  part.expiredUrls += 1;
+  if (part.expiredUrls <= timings.maxExpiredUrls) return;
+  throw new BackhaulError(
+    'storage_refused',
+    `The store calls every fresh URL of part ${part.number} expired (${detail}): the server's clock, or the life of its credentials, is wrong.`,
+  );
+}
+
+type CountedVerdict = Extract<Verdict, { act: 'retry' | 'read_again' | 'give_up' }>;
+
+function countFailure(part: Part, verdict: CountedVerdict, { timings, failuresCount }: SendTools): void {
+  const about = `Part ${part.number}: the store answered ${verdict.detail}`;
+  switch (verdict.act) {
+    case 'give_up':
+      throw new BackhaulError(verdict.code, `${about}.`);
+    case 'read_again':
+      part.digestFailures += 1;
+      if (part.digestFailures >= timings.maxDigestFailures) {
+        throw new BackhaulError(
+          'checksum_mismatch',
+          `${about}, ${part.digestFailures} times for unchanged bytes.`,
+        );
+      }
+      break;
+    case 'retry':
+      if (failuresCount()) part.failures += 1;
+      if (part.failures >= timings.maxFailures) {
+        throw new BackhaulError(
+          'storage_unavailable',
+          `Part ${part.number} failed ${part.failures} times, last: ${verdict.detail}.`,
+        );
+      }
+      break;
+    default:
+      verdict satisfies never;
+  }
+}

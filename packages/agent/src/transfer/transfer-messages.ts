@@ -1,0 +1,6 @@
+import type { AgentMessageInput } from '@backhaul/protocol';
+
+export type PreparedInput = Extract<AgentMessageInput, { status: 'prepared' }>;
+export type PartUploadedInput = Extract<AgentMessageInput, { status: 'part_uploaded' }>;
+/** What ends an attempt, as far as the agent is concerned. */
+export type FinalInput = Extract<AgentMessageInput, { status: 'completed' | 'failed' }>;

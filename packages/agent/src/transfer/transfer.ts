@@ -1,0 +1,248 @@
+import { BackhaulError, type DownloadFile, type PartUrls, type PrepareUpload } from '@backhaul/protocol';
+import type { OpenedFile } from '../file/open-file.ts';
+import type { Log } from '../log.ts';
+import { prepareFile, type PreparedFile } from './prepare-file.ts';
+import { Progress } from './progress.ts';
+import type { FinalInput, PreparedInput } from './transfer-messages.ts';
+import type { TransferTools } from './transfer-tools.ts';
+import { uploadParts } from './upload-parts.ts';
+
+type UrlWindow = Pick<PartUrls, 'presigned_urls' | 'expires_in_ms'>;
+
+/** setTimeout's longest. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+/** Ends a transfer without a word: nobody wants to hear of it any more. */
+class Dropped extends Error {
+  override readonly name = 'Dropped';
+}
+
+/**
+ * One attempt at one upload, from opening the file to the last message. It knows nothing of sockets: it says
+ * through the link what there is to say, and `repeat` and `resume` say it again from the state, so that nothing
+ * depends on any message having arrived.
+ */
+export class Transfer {
+  readonly uploadId: string;
+  readonly attempt: number;
+  /** Resolves when nothing of it runs any more; it never rejects. */
+  readonly ended: Promise<void>;
+  readonly #request: PrepareUpload;
+  readonly #tools: TransferTools;
+  readonly #log: Log;
+  readonly #stop = new AbortController();
+  readonly #started = Promise.withResolvers<void>();
+  #prepared: PreparedFile | null = null;
+  #progress: Progress | null = null;
+  #startedAt: number | null = null;
+  #retries = 0;
+  #final: FinalInput | null = null;
+
+  /** @param after Must have ended before the file is opened: the older attempt that this one replaces. */
+  constructor(request: PrepareUpload, tools: TransferTools, after: Promise<void>) {
+    this.uploadId = request.upload_id;
+    this.attempt = request.attempt;
+    this.#request = request;
+    this.#log = tools.log.child({ upload_id: request.upload_id, attempt: request.attempt });
+    this.#tools = { ...tools, log: this.#log };
+    this.ended = this.#run(after);
+  }
+
+  /** Whether it counts against the agent's limit. */
+  get active(): boolean {
+    return this.#final === null && !this.#stop.signal.aborted;
+  }
+
+  /** Whether it ended with a message that can be repeated, and not silently. */
+  get hasLastWord(): boolean {
+    return this.#final !== null;
+  }
+
+  /** The same `prepare_upload` came again. */
+  repeat(): void {
+    const message = this.#final ?? this.#preparedMessage();
+    if (message !== null) this.#tools.link.send(message);
+  }
+
+  /** There is a new socket, and the server wants this upload to go on. */
+  resume(): void {
+    if (this.#final !== null || this.#prepared === null || this.#startedAt === null) return this.repeat();
+    this.#prepared.ledger.forgetWhatWasSaid();
+    this.#progress?.flush();
+    this.#prepared.ledger.askForUrls();
+  }
+
+  /**
+   * `download_file`: starts the PUTs. Come again, it only brings fresh URLs.
+   *
+   * @throws BackhaulError `protocol_error` if it does not fit to what was prepared.
+   */
+  download({ file_path: path, upload_config: config }: DownloadFile): void {
+    if (this.#final !== null) return this.repeat();
+    if (this.#prepared === null || path !== this.#request.file_path) {
+      throw new BackhaulError('protocol_error', 'download_file does not fit to a file that was prepared');
+    }
+    const { chunkSize, partCount } = this.#prepared.plan;
+    if (config.chunk_size !== chunkSize || (config.part_count ?? partCount) !== partCount) {
+      const plans = `The agent planned ${partCount} parts of ${chunkSize} bytes, the server ${config.part_count ?? '?'} of ${config.chunk_size}.`;
+      return this.#fail(new BackhaulError('plan_mismatch', plans));
+    }
+    this.addUrls(config);
+    this.#started.resolve();
+  }
+
+  /**
+   * The window's time counts from its arrival, now. A URL that the storage policy refuses ends the transfer.
+   *
+   * @throws BackhaulError `protocol_error` for a part that does not exist.
+   */
+  addUrls({ presigned_urls: urls, expires_in_ms: lifeMs }: UrlWindow): void {
+    if (this.#final !== null || this.#prepared === null) return;
+    const { ledger, plan } = this.#prepared;
+    const { timings, storage, now } = this.#tools;
+    const staleAt = now() + lifeMs - Math.min(timings.urlMarginMs, lifeMs / 5);
+    for (const { part_number: partNumber, url: text, headers } of urls) {
+      if (partNumber > plan.partCount)
+        throw new BackhaulError('protocol_error', `there is no part ${partNumber}`);
+      const url = new URL(text);
+      try {
+        storage.policy.check(url, headers);
+      } catch (error) {
+        return this.#fail(error);
+      }
+      ledger.giveUrl(partNumber, { url, headers, staleAt });
+    }
+  }
+
+  /** Stops it without a message. Idempotent. */
+  async drop(): Promise<void> {
+    this.#fail(new Dropped());
+    await this.ended;
+  }
+
+  #fail(reason: unknown): void {
+    this.#stop.abort(reason);
+  }
+
+  async #run(after: Promise<void>): Promise<void> {
+    const { signal } = this.#stop;
+    try {
+      await after;
+      signal.throwIfAborted();
+      await using file = await this.#tools.openFile(this.#request.file_path);
+      await this.#prepare(file);
+      await this.#untilStarted();
+      const completed = await this.#upload(file);
+      signal.throwIfAborted();
+      this.#progress?.flush();
+      this.#end(completed);
+    } catch (thrown) {
+      const error: unknown = signal.aborted ? signal.reason : thrown;
+      if (!(error instanceof Dropped)) this.#end(this.#failed(error));
+    } finally {
+      this.#progress?.close();
+      this.#prepared = null;
+    }
+  }
+
+  async #prepare(file: OpenedFile): Promise<void> {
+    const { link, timings } = this.#tools;
+    const about = { upload_id: this.uploadId, attempt: this.attempt };
+    const prepared = await prepareFile(file, this.#request, {
+      tools: this.#tools,
+      ask: (parts) => link.send({ status: 'parts_ready', ...about, parts }),
+      signal: this.#stop.signal,
+    });
+    this.#prepared = prepared;
+    this.#progress = new Progress({
+      ledger: prepared.ledger,
+      link,
+      reportMs: timings.reportMs,
+      message: (parts) => ({ status: 'part_uploaded', ...about, parts, retries: this.#retries }),
+    });
+    this.#log.info({ file: file.name, size: file.sizeBytes, parts: prepared.plan.partCount }, 'prepared');
+    this.repeat();
+  }
+
+  /** A prepared upload that nobody starts holds a file open and a place in the agent's limit: it is let go. */
+  async #untilStarted(): Promise<void> {
+    const { signal } = this.#stop;
+    const letGo = () => {
+      this.#log.warn('let go: it was prepared, but not started in time');
+      this.#fail(new Dropped());
+    };
+    const timer = setTimeout(letGo, Math.min(this.#request.expires_in_ms, MAX_TIMER_MS));
+    const stopped = Promise.withResolvers<void>();
+    signal.addEventListener('abort', () => stopped.resolve(), { once: true });
+    await Promise.race([this.#started.promise, stopped.promise]);
+    clearTimeout(timer);
+    signal.throwIfAborted();
+  }
+
+  async #upload(file: OpenedFile): Promise<FinalInput> {
+    const { now } = this.#tools;
+    const prepared = this.#prepared;
+    if (prepared === null) throw new Error('started before it was prepared');
+    const startedAt = now();
+    this.#startedAt = startedAt;
+    this.#log.info('uploading');
+    await uploadParts(prepared, {
+      tools: this.#tools,
+      onRetry: () => {
+        this.#retries += 1;
+      },
+      signal: this.#stop.signal,
+    });
+    await file.assertUnchanged();
+    return {
+      status: 'completed',
+      upload_id: this.uploadId,
+      attempt: this.attempt,
+      file_name: file.name,
+      size: file.sizeBytes,
+      parts: prepared.ledger.allUploaded(),
+      upload_duration_ms: Math.round(now() - startedAt),
+      sha256: prepared.wholeFile?.digest('hex') ?? null,
+    };
+  }
+
+  #end(final: FinalInput): void {
+    this.#final = final;
+    if (final.status === 'completed') {
+      const { size, upload_duration_ms: durationMs } = final;
+      this.#log.info({ size, duration_ms: durationMs, retries: this.#retries }, 'all parts sent');
+    } else {
+      this.#log.warn({ error: final.error, reason: final.message }, 'failed');
+    }
+    this.#tools.link.send(final);
+  }
+
+  #failed(error: unknown): FinalInput {
+    const known = error instanceof BackhaulError;
+    if (!known) this.#log.error({ error }, 'unexpected fault in a transfer');
+    return {
+      status: 'failed',
+      upload_id: this.uploadId,
+      attempt: this.attempt,
+      error: known ? error.code : 'agent_fault',
+      message: (known ? error : new BackhaulError('agent_fault')).message.slice(0, 2000),
+    };
+  }
+
+  #preparedMessage(): PreparedInput | null {
+    if (this.#prepared === null) return null;
+    const { file, plan, firstParts } = this.#prepared;
+    return {
+      status: 'prepared',
+      upload_id: this.uploadId,
+      attempt: this.attempt,
+      file_name: file.name.slice(0, 1024),
+      size: file.sizeBytes,
+      chunk_size: plan.chunkSize,
+      part_count: plan.partCount,
+      fingerprint: file.fingerprint,
+      source_modified_at: file.modifiedAt,
+      parts: [...firstParts],
+    };
+  }
+}
