@@ -1,1 +1,88 @@
-export {};
+/**
+ * Runs the tests: all of them, or those below the folders, files and patterns given. Flags go to `node --test`
+ * and are written `--flag=value`.
+ *
+ *     npm test
+ *     npm test -- packages/agent
+ *     npm test -- packages/server/src/http --test-name-pattern='idempotency'
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { globSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { mkdtemp } from 'node:fs/promises';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import type { RanTests } from './ran-tests-reporter.ts';
+
+const everything = ['packages/*/src/**/*.test.ts', 'scripts/**/*.test.ts', 'examples/**/*.test.{ts,mjs}'];
+
+const root = join(import.meta.dirname, '..');
+
+if (Number(process.versions.node.split('.')[0]) < 24) {
+  fail(`The tests need Node.js 24 or later; this is ${process.versions.node}. npm test uses the pinned one.`);
+} else {
+  await runTests(process.argv.slice(2));
+}
+
+async function runTests(given: readonly string[]): Promise<void> {
+  const flags = given.filter((argument) => argument.startsWith('-'));
+  const places = given.filter((argument) => !argument.startsWith('-'));
+  const files = new Set(everything.flatMap((pattern) => globSync(pattern, { cwd: root })));
+  if (places.length > 0) {
+    files.clear();
+    for (const place of places) {
+      const found = testFilesAt(place);
+      if (found.length === 0) return fail(`There is no test at ${place}.`);
+      for (const file of found) files.add(file);
+    }
+  }
+
+  const folder = await mkdtemp(join(tmpdir(), 'backhaul-tests-'));
+  const report = join(folder, 'ran-tests.json');
+  // The default leaves one core idle; most of these tests wait for sockets and disks, not for a core.
+  const runner = [
+    '--test',
+    `--test-concurrency=${Math.max(2, availableParallelism())}`,
+    '--test-reporter=spec',
+    '--test-reporter-destination=stdout',
+    `--test-reporter=${join(import.meta.dirname, 'ran-tests-reporter.ts')}`,
+    `--test-reporter-destination=${report}`,
+  ];
+  const child = spawn(process.execPath, [...runner, ...flags, ...[...files].toSorted()], {
+    cwd: root,
+    stdio: 'inherit',
+  });
+  const [code, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals | null];
+  const { ran, filesWithoutTests } = readReport(report);
+  rmSync(folder, { recursive: true });
+  if (code !== 0) {
+    process.exitCode = code ?? 1;
+    if (signal !== null) fail(`The test runner ended by ${signal}.`);
+    return;
+  }
+  if (ran === 0) return fail('No test ran.');
+  const filtered = flags.some((flag) => flag.startsWith('--test-'));
+  if (!filtered && filesWithoutTests.length > 0) fail(`There is no test in ${filesWithoutTests.join(', ')}.`);
+}
+
+/** @param place A folder, a file, or a pattern; from the repository's root. */
+function testFilesAt(place: string): string[] {
+  const found = statSync(resolve(root, place), { throwIfNoEntry: false });
+  if (found?.isFile()) return [place];
+  const pattern = found?.isDirectory() ? join(place, '**', '*.test.{ts,mjs}') : place;
+  return globSync(pattern, { cwd: root, exclude: ['**/node_modules/**', '**/dist/**'] });
+}
+
+/** A runner that was killed leaves none. */
+function readReport(report: string): RanTests {
+  try {
+    return JSON.parse(readFileSync(report, 'utf8')) as RanTests;
+  } catch {
+    return { ran: 0, filesWithoutTests: [] };
+  }
+}
+
+function fail(message: string): void {
+  console.error(message);
+  process.exitCode ||= 1;
+}
