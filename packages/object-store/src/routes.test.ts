@@ -1,0 +1,126 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { startStore, type StoreFixture } from './testing/store-fixture.ts';
+
+let fixture: StoreFixture;
+before(async () => {
+  fixture = await startStore();
+  await fixture.client.call('PUT', '/box/key', { body: 'x' });
+});
+after(() => fixture[Symbol.asyncDispose]());
+
+const BUCKET_SUBRESOURCES = [
+  'acl', 'accelerate', 'analytics', 'cors', 'encryption', 'intelligent-tiering', 'inventory', 'lifecycle', 'logging',
+  'metrics', 'notification', 'object-lock', 'ownershipControls', 'policy', 'policyStatus', 'publicAccessBlock',
+  'replication', 'requestPayment', 'tagging', 'website',
+]; // prettier-ignore
+
+test('bucket configuration that is not kept is answered 501, to read and to write', async () => {
+  for (const name of [...BUCKET_SUBRESOURCES, 'made-up']) {
+    for (const method of ['GET', 'PUT', 'DELETE']) {
+      const { status, code } = await fixture.client.call(method, '/box', { query: { [name]: '' }, body: '' });
+      assert.equal(`${status} ${code}`, '501 NotImplemented', `${method} ?${name}`);
+    }
+  }
+  assert.equal((await fixture.client.call('HEAD', '/box')).status, 200);
+});
+
+test('versioning was never enabled, and says so; enabling it is answered 501', async () => {
+  const read = await fixture.client.call('GET', '/box', { query: { versioning: '' } });
+  assert.equal(read.status, 200);
+  assert.match(read.text, /<VersioningConfiguration xmlns="[^"]+"><\/VersioningConfiguration>/);
+  assert.equal((await fixture.client.call('PUT', '/box', { query: { versioning: '' } })).status, 501);
+  assert.equal((await fixture.client.call('GET', '/box/key', { query: { versionId: 'v' } })).status, 501);
+});
+
+test('object features that are not kept are answered 501 and change nothing', async () => {
+  for (const name of ['acl', 'tagging', 'retention', 'legal-hold', 'torrent', 'attributes', 'made-up']) {
+    for (const method of ['GET', 'PUT', 'DELETE']) {
+      const { status } = await fixture.client.call(method, '/box/key', { query: { [name]: '' }, body: '' });
+      assert.equal(status, 501, `${method} ?${name}`);
+    }
+  }
+  assert.equal((await fixture.client.call('GET', '/box/key')).text, 'x');
+});
+
+test('headers that would change the meaning are refused instead of ignored', async () => {
+  const refused: ReadonlyArray<readonly [name: string, value: string, outcome: string]> = [
+    ['x-amz-server-side-encryption', 'AES256', '400 InvalidArgument'],
+    ['x-amz-server-side-encryption-customer-algorithm', 'AES256', '400 InvalidArgument'],
+    ['x-amz-tagging', 'a=b', '501 NotImplemented'],
+    ['x-amz-acl', 'public-read', '501 NotImplemented'],
+    ['x-amz-grant-read', 'id=1', '501 NotImplemented'],
+    ['x-amz-object-lock-mode', 'GOVERNANCE', '501 NotImplemented'],
+    ['x-amz-website-redirect-location', '/x', '501 NotImplemented'],
+    ['x-amz-expected-bucket-owner', '1', '501 NotImplemented'],
+    ['x-amz-checksum-md5', 'AAAA', '501 NotImplemented'],
+    ['x-amz-storage-class', 'CHEAPEST', '400 InvalidStorageClass'],
+    ['if-none-match', '"etag"', '501 NotImplemented'],
+    ['if-modified-since', 'Fri, 24 May 2013 00:00:00 GMT', '501 NotImplemented'],
+  ];
+  for (const [name, value, outcome] of refused) {
+    const { status, code } = await fixture.client.call('PUT', '/box/refused', {
+      headers: { [name]: value },
+      body: 'x',
+    });
+    assert.equal(`${status} ${code}`, outcome, name);
+  }
+  assert.equal((await fixture.client.call('HEAD', '/box/refused')).status, 404);
+});
+
+test('a repeated query parameter is refused', async () => {
+  const { client } = fixture;
+  const target = `${client.presign('GET', '/box/key')}&X-Amz-Expires=600`;
+  const { status } = await client.raw({ method: 'GET', target, headers: { host: client.url.host } });
+  assert.equal(status, 400);
+});
+
+test('methods and addresses that S3 does not have are refused', async () => {
+  assert.equal((await fixture.client.call('PATCH', '/box/key')).status, 405);
+  assert.equal((await fixture.client.call('POST', '/box', { body: 'form' })).status, 501);
+  assert.equal((await fixture.client.call('PUT', '/', { body: '' })).status, 501);
+  const { client } = fixture;
+  for (const target of ['/box/%zz', '/box/%ff', 'http://elsewhere/box/key']) {
+    const { status } = await client.raw({ method: 'GET', target, headers: { host: client.url.host } });
+    assert.equal(status, 400, target);
+  }
+});
+
+test('buckets are created once, found, and deleted only when empty', async () => {
+  const { client } = fixture;
+  assert.equal((await client.call('PUT', '/second')).status, 200);
+  assert.equal((await client.call('PUT', '/second')).code, 'BucketAlreadyOwnedByYou');
+  assert.match((await client.call('GET', '/')).text, /<Name>box<\/Name>.*<Name>second<\/Name>/);
+  await client.call('PUT', '/second/key', { body: 'x' });
+  assert.equal((await client.call('DELETE', '/second')).code, 'BucketNotEmpty');
+  await client.call('DELETE', '/second/key');
+  const uploadId = await client.createUpload('/second/key');
+  assert.equal((await client.call('DELETE', '/second')).code, 'BucketNotEmpty');
+  await client.call('DELETE', '/second/key', { query: { uploadId } });
+  assert.equal((await client.call('DELETE', '/second')).status, 204);
+  assert.equal((await client.call('HEAD', '/second')).status, 404);
+  assert.equal((await client.call('PUT', '/second/key', { body: 'x' })).code, 'NoSuchBucket');
+});
+
+test('bucket names that are none are refused', async () => {
+  for (const name of [
+    'ab',
+    'Upper',
+    'a..b',
+    '-ab',
+    'ab-',
+    '192.168.0.1',
+    'x'.repeat(64),
+    '...',
+    'under_score',
+  ]) {
+    assert.equal((await fixture.client.call('PUT', `/${name}`)).code, 'InvalidBucketName', name);
+  }
+});
+
+test('a bucket elsewhere than here is refused', async () => {
+  const body =
+    '<CreateBucketConfiguration><LocationConstraint>eu-west-1</LocationConstraint></CreateBucketConfiguration>';
+  const { code } = await fixture.client.call('PUT', '/elsewhere', { body });
+  assert.equal(code, 'InvalidLocationConstraint');
+});
