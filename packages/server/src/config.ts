@@ -3,6 +3,7 @@ import { readCommandLine } from './config/command-line.ts';
 import { ConfigError, type SettingProblem } from './config/config-error.ts';
 import { readConfigFile } from './config/config-file.ts';
 import type { Config, DevConfig } from './config/config-types.ts';
+import { deepFreeze } from './config/deep-freeze.ts';
 import { devJwtSecret, jwtSource } from './config/jwt-from-settings.ts';
 import { type ReadSettings, readSettings } from './config/read-settings.ts';
 import { s3Preferences, s3Settings } from './config/s3-from-settings.ts';
@@ -97,11 +98,4 @@ function commonConfig(
     retentionDays: values.RETENTION_DAYS,
     logLevel: values.LOG_LEVEL,
   };
-}
-
-function deepFreeze<T extends object>(value: T): T {
-  for (const inner of Object.values(value)) {
-    if (typeof inner === 'object' && inner !== null) deepFreeze(inner);
-  }
-  return Object.freeze(value);
 }

@@ -1,0 +1,7 @@
+/** For plain trees: nothing in them can be changed any more. */
+export function deepFreeze<T extends object>(value: T): T {
+  for (const inner of Object.values(value)) {
+    if (typeof inner === 'object' && inner !== null) deepFreeze(inner);
+  }
+  return Object.freeze(value);
+}
