@@ -68,7 +68,10 @@ export function describeFailure(error: unknown): Failure {
     return failure('usage', 'usage', { sentence: error.message, fix: error.fix });
   }
   if (error instanceof CommanderError) {
-    return failure('usage', 'usage', { sentence: asSentence(error.message) });
+    return failure('usage', 'usage', {
+      sentence: asSentence(error.message),
+      fix: 'See backhaul --help, or backhaul COMMAND --help.',
+    });
   }
   if (error instanceof Interrupted) {
     return { ...failure('interrupted', 'fault', { sentence: error.message }), exitCode: error.exitCode };

@@ -10,10 +10,17 @@ export class ConnectionError extends Error {
   }
 }
 
-/** Names the system's error code (`ECONNREFUSED`, …) where there is one: fetch hides it in nested causes. */
-export function networkCode(error: unknown): string | undefined {
-  for (let at: unknown = error, depth = 0; at instanceof Error && depth < 5; at = at.cause, depth += 1) {
+/**
+ * Why the network failed: the system's error code (`ECONNREFUSED`, …) where there is one, for fetch hides it in
+ * nested causes; else the innermost words. Undefined if the error is none of the network's: fetch gives each of
+ * those as a TypeError with a cause, and one without is a mistake in code.
+ */
+export function networkReason(error: unknown): string | undefined {
+  if (!(error instanceof TypeError)) return undefined;
+  let innermost: string | undefined;
+  for (let at = error.cause; at instanceof Error; at = at.cause) {
     if ('code' in at && typeof at.code === 'string') return at.code;
+    innermost = at.message;
   }
-  return undefined;
+  return innermost;
 }

@@ -10,7 +10,7 @@ export {
 } from './backhaul-client.ts';
 export { backoffMs, type Backoff, pause } from './backoff.ts';
 export { toBaseUrl } from './base-url.ts';
-export { ConnectionError, networkCode } from './connection-error.ts';
+export { ConnectionError, networkReason } from './connection-error.ts';
 export { Deadline } from './deadline.ts';
 export type { FollowOptions, Gap } from './reconnecting-stream.ts';
 export type { Fetch } from './transport.ts';

@@ -1,6 +1,6 @@
 import { describeIssues } from '@backhaul/protocol';
 import { toBaseUrl } from './base-url.ts';
-import { ConnectionError, networkCode } from './connection-error.ts';
+import { ConnectionError, networkReason } from './connection-error.ts';
 import { Deadline } from './deadline.ts';
 import { readProblem } from './problem-answer.ts';
 import { UnexpectedAnswerError } from './unexpected-answer-error.ts';
@@ -85,7 +85,7 @@ export class Transport {
   async open(path: string, request: Request, signal: AbortSignal): Promise<Response> {
     const { method = 'GET', expect = [200] } = request;
     const response = await this.#fetchOnce(path, request, signal).catch((error: unknown) => {
-      if (method === 'GET' && !signal.aborted && staleSocketCodes.has(networkCode(error))) {
+      if (method === 'GET' && !signal.aborted && staleSocketCodes.has(networkReason(error))) {
         return this.#fetchOnce(path, request, signal);
       }
       throw error;
@@ -101,9 +101,8 @@ export class Transport {
       const seconds = Math.round(deadline.timeoutMs / 100) / 10;
       return new ConnectionError(this.origin, `did not answer within ${seconds} s`, { cause: error });
     }
-    // fetch gives every failure of the network as a TypeError with a cause; one without is a mistake in code.
-    if (error instanceof TypeError && error.cause instanceof Error) {
-      const reason = networkCode(error) ?? error.cause.message;
+    const reason = networkReason(error);
+    if (reason !== undefined) {
       return new ConnectionError(this.origin, `cannot be reached (${reason})`, { cause: error });
     }
     return error;

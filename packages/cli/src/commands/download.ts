@@ -29,10 +29,9 @@ interface Options {
 export const download = defineCommand<readonly [], Options>({
   name: 'download',
   summary: 'pull a file from a machine, and watch it come',
-  description: [
-    'Asks the server to pull a file from the machine, shows its progress until it has ended, and with --output',
-    'fetches the finished object, checked against its checksum. Ctrl-C stops the watching; the pull goes on.',
-  ].join('\n'),
+  description:
+    'Asks the server to pull a file from the machine, shows its progress until it has ended, and with --output ' +
+    'fetches the finished object and checks it. Ctrl-C stops the watching; the pull goes on.',
   options: [
     clientIdOption().makeOptionMandatory(),
     new Option('--file <path>', "path on that machine (default: the agent's own --file)").argParser(

@@ -1,4 +1,4 @@
-import { ApiError, type BackhaulClient, ConnectionError, Deadline, networkCode } from '@backhaul/client';
+import { ApiError, type BackhaulClient, ConnectionError, Deadline, networkReason } from '@backhaul/client';
 import { BackhaulError } from '@backhaul/protocol';
 import { ReadFailure } from './read-failure.ts';
 
@@ -124,9 +124,8 @@ function asReadFailure(error: unknown): unknown {
     const retryAfterMs = error.retryAfterMs ?? 0;
     return new ReadFailure(error.code, error.detail, { cause: error, retryAfterMs });
   }
-  // fetch gives every failure of the network as a TypeError with a cause.
-  if (error instanceof TypeError && error.cause instanceof Error) {
-    const reason = networkCode(error) ?? error.cause.message;
+  const reason = networkReason(error);
+  if (reason !== undefined) {
     return new ReadFailure(
       'storage_unavailable',
       `The connection to the object store broke off (${reason}).`,

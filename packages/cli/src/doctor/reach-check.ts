@@ -1,4 +1,4 @@
-import { Deadline, networkCode, toBaseUrl } from '@backhaul/client';
+import { Deadline, networkReason, toBaseUrl } from '@backhaul/client';
 import type { Finding } from '@backhaul/protocol';
 import { readableDuration } from '../readable.ts';
 import { failed, ok } from './client-checks.ts';
@@ -25,7 +25,7 @@ export async function checkReach(url: string, signal: AbortSignal): Promise<Find
     return [reached, ...checkClock(response.headers.get('date'), Date.now() - tookMs / 2)];
   } catch (error) {
     signal.throwIfAborted();
-    const reason = deadline.expired ? `no answer within ${TIMEOUT_MS / 1000} s` : networkCode(error);
+    const reason = deadline.expired ? `no answer within ${TIMEOUT_MS / 1000} s` : networkReason(error);
     const detail = `${base.origin} cannot be reached${reason === undefined ? '' : ` (${reason})`}.`;
     return [failed('reach', detail, 'Check the URL, and that the server runs.')];
   }

@@ -1,0 +1,333 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { inspect } from 'node:util';
+import { ApiError } from './api-error.ts';
+import { BackhaulClient } from './backhaul-client.ts';
+import { ConnectionError } from './connection-error.ts';
+import {
+  answerJson,
+  readBody,
+  type Handler,
+  ScriptedServer,
+  sendEvent,
+  startEvents,
+} from './testing/scripted-server.ts';
+import { UPLOAD_ID, uploadRecord } from './testing/upload-record.ts';
+import { UnexpectedAnswerError } from './unexpected-answer-error.ts';
+
+const TOKEN = 'secret-token';
+
+async function start(handler: Handler, timeoutMs?: number) {
+  const server = await ScriptedServer.start(handler);
+  const client = new BackhaulClient({ url: server.url, token: TOKEN, timeoutMs });
+  return { server, client, [Symbol.asyncDispose]: () => server[Symbol.asyncDispose]() };
+}
+
+async function collect<T>(values: AsyncIterable<T>): Promise<T[]> {
+  const found: T[] = [];
+  for await (const value of values) found.push(value);
+  return found;
+}
+
+describe('a request', () => {
+  test('to trigger carries token, body, key and preference', async () => {
+    let body = '';
+    await using fake = await start(async (request, response) => {
+      body = await readBody(request);
+      answerJson(response, 202, { ...uploadRecord({ status: 'queued' }), field_of_a_newer_server: 1 });
+    });
+    const record = await fake.client.triggerDownload(
+      'restaurant-1',
+      { file_path: '/data/report.bin', reason: 'audit' },
+      { idempotencyKey: 'k1', waitSeconds: 20 },
+    );
+    assert.deepEqual(record, uploadRecord({ status: 'queued' }), 'unknown fields are dropped');
+    const [request] = fake.server.requests;
+    assert.equal(request?.method, 'POST');
+    assert.equal(request?.url, '/trigger-download/restaurant-1');
+    assert.equal(request?.headers.authorization, `Bearer ${TOKEN}`);
+    assert.equal(request?.headers['idempotency-key'], 'k1');
+    assert.equal(request?.headers['prefer'], 'wait=20');
+    assert.deepEqual(JSON.parse(body), { file_path: '/data/report.bin', reason: 'audit' });
+  });
+
+  test('escapes what it puts into a path', async () => {
+    await using fake = await start((_, response) => answerJson(response, 200, uploadRecord()));
+    await fake.client.getUpload('../clients?x=/#');
+    assert.equal(fake.server.requests[0]?.url, '/uploads/..%2Fclients%3Fx%3D%2F%23');
+  });
+
+  test('that the server refuses throws its problem', async () => {
+    await using fake = await start((_, response) =>
+      answerJson(response, 404, {
+        type: 'urn:backhaul:error:client_not_found',
+        title: 'No agent',
+        status: 404,
+        code: 'client_not_found',
+        detail: 'No agent of the client_id x.',
+      }),
+    );
+    await assert.rejects(fake.client.getStatus('x'), {
+      name: 'ApiError',
+      code: 'client_not_found',
+      status: 404,
+    });
+  });
+
+  test('whose answer has another shape is not believed', async () => {
+    await using fake = await start((_, response) => answerJson(response, 200, { upload_id: 'x' }));
+    await assert.rejects(fake.client.getUpload(UPLOAD_ID), UnexpectedAnswerError);
+  });
+
+  test('that is not answered in time ends as a connection error', async () => {
+    await using fake = await start(() => undefined, 50);
+    await assert.rejects(fake.client.getUpload(UPLOAD_ID), /did not answer within/);
+  });
+
+  test('whose answer breaks off in the middle ends as a connection error', async () => {
+    await using fake = await start((_, response) => {
+      response.writeHead(200, { 'content-type': 'application/json', 'content-length': 1000 });
+      response.write('{"upload_id":');
+      setImmediate(() => response.destroy());
+    });
+    await assert.rejects(fake.client.cancelUpload(UPLOAD_ID), ConnectionError);
+  });
+
+  test('by GET is sent once more when a kept-alive socket turns out to be closed; by POST never', async () => {
+    await using fake = await start((request, response) => {
+      if (fake.server.requests.length === 1 || request.method === 'POST') request.socket.resetAndDestroy();
+      else answerJson(response, 200, uploadRecord());
+    });
+    assert.equal((await fake.client.getUpload(UPLOAD_ID)).upload_id, UPLOAD_ID);
+    await assert.rejects(fake.client.retryUpload(UPLOAD_ID), ConnectionError);
+    assert.deepEqual(
+      fake.server.requests.map(({ method }) => method),
+      ['GET', 'GET', 'POST'],
+    );
+  });
+
+  test('aborted by its signal throws the reason of the signal', async () => {
+    const stop = new AbortController();
+    const reason = new Error('enough');
+    await using fake = await start(() => stop.abort(reason));
+    await assert.rejects(fake.client.getUpload(UPLOAD_ID, { signal: stop.signal }), reason);
+  });
+
+  test('to a server that is not there keeps the cause and hides the token', async () => {
+    const { url } = await (async () => {
+      await using server = await ScriptedServer.start(() => undefined);
+      return server;
+    })();
+    const client = new BackhaulClient({ url, token: TOKEN });
+    await assert.rejects(client.readiness(), (error) => {
+      assert.ok(error instanceof ConnectionError);
+      assert.match(error.message, /ECONNREFUSED/);
+      assert.ok(error.cause instanceof Error);
+      assert.ok(!inspect(error, { depth: 10 }).includes(TOKEN));
+      return true;
+    });
+  });
+
+  test('cannot be made with a token that is none, and the token is not repeated', () => {
+    for (const token of ['', 'two words', 'line\nend', 'ümlaut']) {
+      assert.throws(
+        () => new BackhaulClient({ url: 'http://localhost', token }),
+        (error: Error) => error instanceof TypeError && (token === '' || !error.message.includes(token)),
+      );
+    }
+  });
+});
+
+describe('lists', () => {
+  test('are walked page by page by their cursor', async () => {
+    await using fake = await start((request, response) => {
+      const { searchParams } = new URL(request.url ?? '', 'http://x');
+      const cursor = searchParams.get('cursor');
+      const version = cursor === null ? 1 : Number(cursor);
+      answerJson(response, 200, {
+        uploads: [uploadRecord({ version })],
+        next_cursor: version < 3 ? String(version + 1) : null,
+      });
+    });
+    const found = await collect(fake.client.eachUpload({ status: 'failed', client_id: 'a', limit: 1 }));
+    assert.deepEqual(
+      found.map(({ version }) => version),
+      [1, 2, 3],
+    );
+    assert.deepEqual(
+      fake.server.requests.map(({ url }) => url),
+      [
+        '/uploads?status=failed&client_id=a&limit=1',
+        '/uploads?status=failed&client_id=a&limit=1&cursor=2',
+        '/uploads?status=failed&client_id=a&limit=1&cursor=3',
+      ],
+    );
+  });
+});
+
+describe('commands', () => {
+  test('return what their own schema makes of the answer', async () => {
+    await using fake = await start((_, response) =>
+      answerJson(response, 200, {
+        command_id: UPLOAD_ID,
+        duration_ms: 5,
+        result: { path: '/data', entries: [], truncated: false },
+      }),
+    );
+    const listing = await fake.client.runCommand('a', 'list_directory', { path: '/data' });
+    assert.deepEqual(listing, { path: '/data', entries: [], truncated: false });
+    assert.equal(fake.server.requests[0]?.url, '/clients/a/commands/list_directory');
+    await assert.rejects(fake.client.runCommand('a', 'health_check', {}), UnexpectedAnswerError);
+  });
+});
+
+describe('deleting', () => {
+  test('asks for the object too only when told to', async () => {
+    await using fake = await start((_, response) => void response.writeHead(204).end());
+    await fake.client.deleteUpload(UPLOAD_ID);
+    await fake.client.deleteUpload(UPLOAD_ID, { object: true });
+    await fake.client.deleteClient('a');
+    assert.deepEqual(
+      fake.server.requests.map(({ method, url }) => `${method} ${url}`),
+      [`DELETE /uploads/${UPLOAD_ID}`, `DELETE /uploads/${UPLOAD_ID}?object=true`, 'DELETE /clients/a'],
+    );
+  });
+});
+
+describe('the content', () => {
+  test('is an address that is not followed, so the token never reaches the store', async () => {
+    await using fake = await start((_, response) => {
+      response.writeHead(302, { location: 'https://store.example/key?X-Amz-Signature=1' }).end();
+    });
+    assert.equal(await fake.client.contentUrl(UPLOAD_ID), 'https://store.example/key?X-Amz-Signature=1');
+    assert.equal(fake.server.requests.length, 1);
+  });
+
+  test('of an upload that has not ended is an error of the API', async () => {
+    await using fake = await start((_, response) =>
+      answerJson(response, 409, {
+        type: 'x',
+        title: 'x',
+        status: 409,
+        code: 'upload_not_completed',
+        detail: 'x',
+      }),
+    );
+    await assert.rejects(
+      fake.client.contentUrl(UPLOAD_ID),
+      (error) => error instanceof ApiError && error.retryable,
+    );
+  });
+});
+
+describe('readiness', () => {
+  test('is an answer even when it is no', async () => {
+    const readiness = { ready: false, checks: { storage: { ok: false, detail: 'AccessDenied' } } };
+    await using fake = await start((_, response) => answerJson(response, 503, readiness));
+    assert.deepEqual(await fake.client.readiness(), readiness);
+  });
+});
+
+describe('following an upload', () => {
+  test('yields each version once until the end, across a cut connection', async () => {
+    await using fake = await start((request, response) => {
+      if (request.url === `/uploads/${UPLOAD_ID}`)
+        return answerJson(response, 200, uploadRecord({ version: 3 }));
+      startEvents(response);
+      if (request.headers['last-event-id'] === undefined) {
+        sendEvent(response, 1, uploadRecord({ version: 1 }));
+        response.write(': still here\n\n');
+        sendEvent(response, 2, uploadRecord({ version: 2 }));
+        setTimeout(() => response.destroy(), 20);
+      } else {
+        for (const version of [2, 3, 4]) sendEvent(response, version, uploadRecord({ version }));
+        sendEvent(response, 5, uploadRecord({ version: 5, status: 'completed' }));
+      }
+    });
+    const records = await collect(fake.client.followUpload(UPLOAD_ID));
+    assert.deepEqual(
+      records.map(({ version }) => version),
+      [1, 2, 3, 4, 5],
+    );
+    assert.equal(fake.server.requests.at(-1)?.headers['last-event-id'], '2');
+  });
+
+  test('finds the end by asking, where a proxy swallows events', async () => {
+    await using fake = await start((request, response) => {
+      if (request.url === `/uploads/${UPLOAD_ID}`) {
+        return answerJson(
+          response,
+          200,
+          uploadRecord({ version: 9, status: 'failed', error: 'file_locked' }),
+        );
+      }
+      startEvents(response);
+      response.end();
+    });
+    const records = await collect(fake.client.followUpload(UPLOAD_ID));
+    assert.deepEqual(
+      records.map(({ status }) => status),
+      ['failed'],
+    );
+  });
+
+  test('of an unknown upload ends at once with the error', async () => {
+    await using fake = await start((_, response) =>
+      answerJson(response, 404, {
+        type: 'x',
+        title: 'x',
+        status: 404,
+        code: 'upload_not_found',
+        detail: 'x',
+      }),
+    );
+    await assert.rejects(collect(fake.client.followUpload(UPLOAD_ID)), { code: 'upload_not_found' });
+  });
+
+  test('closes its connection when the consumer leaves', async () => {
+    const closed = Promise.withResolvers<void>();
+    await using fake = await start((_, response) => {
+      response.on('close', closed.resolve);
+      startEvents(response);
+      sendEvent(response, 1, uploadRecord());
+    });
+    for await (const record of fake.client.followUpload(UPLOAD_ID)) {
+      assert.equal(record.version, 1);
+      break;
+    }
+    await closed.promise;
+  });
+
+  test('does not believe an event that is no record', async () => {
+    await using fake = await start((_, response) => {
+      startEvents(response);
+      sendEvent(response, 1, { upload_id: 'x' });
+    });
+    await assert.rejects(collect(fake.client.followUpload(UPLOAD_ID)), UnexpectedAnswerError);
+  });
+
+  test('takes something else than an event stream for what it is', async () => {
+    await using fake = await start((_, response) => void response.end('hello'));
+    await assert.rejects(collect(fake.client.followUpload(UPLOAD_ID)), /event stream/);
+  });
+});
+
+describe('following everything', () => {
+  test('ignores events of other kinds and ends with its signal', async () => {
+    const stop = new AbortController();
+    await using fake = await start((_, response) => {
+      startEvents(response);
+      response.write('event: weather\ndata: rain\n\n');
+      sendEvent(response, '1.x.1', uploadRecord({ version: 7 }));
+    });
+    const seen: number[] = [];
+    const reason = new Error('enough');
+    await assert.rejects(async () => {
+      for await (const record of fake.client.followEvents({ signal: stop.signal })) {
+        seen.push(record.version);
+        stop.abort(reason);
+      }
+    }, reason);
+    assert.deepEqual(seen, [7]);
+  });
+});

@@ -1,0 +1,26 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { toBaseUrl } from './base-url.ts';
+
+test('an address for agents is the address of the REST API too', () => {
+  assert.equal(toBaseUrl('ws://localhost:8080').href, 'http://localhost:8080/');
+  assert.equal(toBaseUrl('wss://backhaul.example.com').href, 'https://backhaul.example.com/');
+  assert.equal(toBaseUrl('ws://backhaul.example.com:443').href, 'http://backhaul.example.com:443/');
+});
+
+test('a path below which the server lives is kept, query and fragment are not', () => {
+  assert.equal(
+    toBaseUrl('https://example.com/tools/backhaul?x=1#y').href,
+    'https://example.com/tools/backhaul/',
+  );
+});
+
+test('what is no usable address is refused without repeating a password', () => {
+  assert.throws(() => toBaseUrl('localhost'), TypeError);
+  assert.throws(() => toBaseUrl('localhost:8080'), /must start with http/);
+  assert.throws(() => toBaseUrl('ftp://example.com'), /must start with http/);
+  assert.throws(
+    () => toBaseUrl('https://ops:hunter2@example.com'),
+    (error: Error) => /user name/.test(error.message) && !error.message.includes('hunter2'),
+  );
+});

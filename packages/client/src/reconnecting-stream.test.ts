@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ApiError } from './api-error.ts';
+import { ConnectionError } from './connection-error.ts';
+import { type FollowedEvent, reconnectingStream } from './reconnecting-stream.ts';
+
+const away = new ConnectionError('http://server', 'is away');
+
+async function* messages(...ids: string[]) {
+  for (const id of ids) yield { id, event: 'upload', data: '' };
+}
+
+test('goes on from the last id that was seen, after a loss and after an end', async () => {
+  const asked: (string | undefined)[] = [];
+  const stream = reconnectingStream(
+    async (lastEventId) => {
+      asked.push(lastEventId);
+      if (asked.length === 2) throw away;
+      return messages(`${asked.length}a`, `${asked.length}b`);
+    },
+    { signal: AbortSignal.timeout(10_000) },
+  );
+  const seen: string[] = [];
+  for await (const event of stream) {
+    seen.push(event.kind === 'message' ? (event.message.id ?? '') : 'gap');
+    if (seen.length === 6) break;
+  }
+  assert.deepEqual(asked, [undefined, '1b', '1b']);
+  assert.deepEqual(seen, ['1a', '1b', 'gap', 'gap', '3a', '3b']);
+});
+
+test('before the first contact a lost connection is an error at once', async () => {
+  const stream = reconnectingStream(() => Promise.reject(away), {});
+  await assert.rejects(stream.next(), away);
+});
+
+test('within the time for the first contact it tries again', async () => {
+  const stream = reconnectingStream(() => Promise.reject(away), { firstContactMs: 60_000 });
+  const first = (await stream.next()).value as FollowedEvent;
+  assert.equal(first.kind, 'gap');
+  await stream.return();
+});
+
+test('what time cannot mend is an error at once, even after contact', async () => {
+  const refused = new ApiError({ code: 'unauthorized', status: 401, detail: 'expired' });
+  let opened = 0;
+  const stream = reconnectingStream(async () => {
+    opened += 1;
+    if (opened > 1) throw refused;
+    return messages('1');
+  }, {});
+  await assert.rejects(async () => {
+    for await (const event of stream) void event;
+  }, refused);
+});
+
+test('waits as long as the server asks for', async () => {
+  const busy = new ApiError({ code: 'too_many_requests', status: 429, detail: 'busy', retryAfterMs: 40_000 });
+  const stream = reconnectingStream(() => Promise.reject(busy), { firstContactMs: 60_000 });
+  const { value } = await stream.next();
+  assert.ok(value?.kind === 'gap' && value.gap.delayMs >= 40_000);
+  await stream.return();
+});
