@@ -1,1 +1,6 @@
-export {};
+export * from './object-store.ts';
+export * from './program.ts';
+export * from './random-file.ts';
+export * from './stage.ts';
+export * from './temporary-directory.ts';
+export * from './tokens.ts';

@@ -1,5 +1,5 @@
 import { BackhaulError } from '@backhaul/protocol';
-import { z } from 'zod';
+import type { z } from 'zod';
 
 /**
  * Cursors are opaque to clients: a position, as base64url of JSON. They hold nothing secret and are checked like

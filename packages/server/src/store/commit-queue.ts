@@ -42,9 +42,7 @@ export class CommitQueue<Database> {
   #enqueue<Task, Result>(queue: Queued<Task>[], task: Task): Promise<Result> {
     const { promise, resolve, reject } = Promise.withResolvers<Result>();
     queue.push({ task, resolve: resolve as (value: unknown) => void, reject });
-    this.#pumping ??= this.#pump().finally(() => {
-      this.#pumping = undefined;
-    });
+    this.#pumping ??= this.#pump();
     return promise;
   }
 
@@ -59,6 +57,8 @@ export class CommitQueue<Database> {
       if (writes.length > 0) await this.#commit(writes);
       for (const { task, resolve, reject } of reads) await task().then(resolve, reject);
     }
+    // In the same turn as the loop's last look, or a task that comes in between would wait for the next.
+    this.#pumping = undefined;
   }
 
   async #commit(writes: readonly Queued<Write<Database>>[]): Promise<void> {

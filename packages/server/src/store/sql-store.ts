@@ -159,7 +159,7 @@ export class SqlStore implements Store {
         .select(['status', (select) => select.fn.countAll<number>().as('count')])
         .groupBy('status')
         .execute();
-      return Object.fromEntries(rows.map(({ status, count }) => [status, Number(count)]));
+      return Object.fromEntries(rows.map(({ status, count }) => [status, count]));
     });
   }
 
@@ -204,7 +204,7 @@ export class SqlStore implements Store {
           .where('partNumber', '=', partNumber)
           .execute();
       }
-      const totals = await db
+      return db
         .selectFrom('uploadParts')
         .select((select) => [
           select.fn.countAll<number>().as('partsCompleted'),
@@ -213,10 +213,6 @@ export class SqlStore implements Store {
         .where('uploadId', '=', uploadId)
         .where('etag', 'is not', null)
         .executeTakeFirstOrThrow();
-      return {
-        partsCompleted: Number(totals.partsCompleted),
-        bytesUploaded: Number(totals.bytesUploaded),
-      };
     });
   }
 

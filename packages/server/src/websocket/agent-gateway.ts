@@ -1,5 +1,6 @@
 import { STATUS_CODES, type IncomingMessage, type Server } from 'node:http';
 import type { Duplex } from 'node:stream';
+import { TLSSocket } from 'node:tls';
 import {
   type AgentClaims,
   BackhaulError,
@@ -25,6 +26,8 @@ export interface GatewayOptions {
   readonly log: Log & { child(bindings: object): Log };
   readonly nodeId: string;
   readonly serverVersion: string;
+  /** Agents must show a certificate of the configured authority (`TLS_CLIENT_CA_FILE`). */
+  readonly requireClientCertificate: boolean;
 }
 
 /** Takes agents' connections: who they are is settled from the token before the upgrade, never after. */
@@ -70,6 +73,7 @@ export class AgentGateway {
     this.#pending += 1;
     try {
       checkRequest(request);
+      if (this.#options.requireClientCertificate) checkCertificate(request);
       const claims = await this.#options.verifyAgent(bearerToken(request));
       if (socket.destroyed) return;
       this.#sockets.handleUpgrade(request, socket, head, (webSocket) => {
@@ -103,6 +107,14 @@ function checkRequest(request: IncomingMessage): void {
   if (!offered.includes(SUBPROTOCOL)) {
     throw new BackhaulError('invalid_request', `The WebSocket subprotocol must be ${SUBPROTOCOL}.`);
   }
+}
+
+function checkCertificate({ socket }: IncomingMessage): void {
+  if (socket instanceof TLSSocket && socket.authorized) return;
+  throw new BackhaulError(
+    'unauthorized',
+    'Agents must show a client certificate that an authority in TLS_CLIENT_CA_FILE has signed.',
+  );
 }
 
 function bearerToken(request: IncomingMessage): string {

@@ -1,4 +1,4 @@
-import { type ErrorCode, partRange, planParts } from '@backhaul/protocol';
+import { type ChecksumMode, type ErrorCode, type Verification, partRange, planParts } from '@backhaul/protocol';
 import { type Bucket, BucketError, type ObjectFacts } from '../ports/bucket.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Log } from '../ports/log.ts';
@@ -136,8 +136,7 @@ export class Completion {
       await this.#bucket.deleteObject(upload.key, { versionId: object.versionId, signal });
       return;
     }
-    const verification =
-      object.crc32 === null ? this.#bucket.verificationFor(checksumMode) : ('full_object' as const);
+    const verification = howSure(object, checksumMode);
     const verified = await this.#ledger.exclusively(upload.uploadId, () =>
       this.#ledger.apply(upload, { type: 'verified', object, crc32, verification }, { clearParts: true }),
     );
@@ -153,7 +152,7 @@ export class Completion {
 function checkParts(
   upload: Upload,
   parts: readonly UploadPart[],
-): Finding | { s3UploadId: string; checksumMode: NonNullable<Upload['checksumMode']>; sizeBytes: number } {
+): Finding | { s3UploadId: string; checksumMode: ChecksumMode; sizeBytes: number } {
   const { s3UploadId, checksumMode, sizeBytes, partCount } = upload;
   if (s3UploadId === null || checksumMode === null || sizeBytes === null || partCount === null) {
     return { error: 'protocol_error', message: 'The agent reported the end of an upload that never began.' };
@@ -174,6 +173,12 @@ function checkParts(
     };
   }
   return { s3UploadId, checksumMode, sizeBytes };
+}
+
+/** A checksum of the whole object was compared above if the store has one; in modes other than none it enforced each part's. */
+function howSure(object: ObjectFacts, mode: ChecksumMode): Verification {
+  if (object.crc32 !== null) return 'full_object';
+  return mode === 'none' ? 'size_only' : 'parts';
 }
 
 function compare(object: ObjectFacts, sizeBytes: number, crc32: string): Finding | undefined {

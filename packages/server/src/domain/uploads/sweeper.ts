@@ -56,6 +56,11 @@ export class Sweeper {
     return this.#running;
   }
 
+  /** Resolves when no round is under way. */
+  async idle(): Promise<void> {
+    await this.#running;
+  }
+
   async #round(): Promise<void> {
     await this.#step('resume', () => this.#resume());
     await this.#step('expire', () => this.#expire());

@@ -1,0 +1,158 @@
+import type { AddressInfo } from 'node:net';
+import { SUBPROTOCOL } from '@backhaul/protocol';
+import type { Logger } from 'pino';
+import { loadTokenKeys } from './auth/token-keys.ts';
+import { TokenVerifier } from './auth/token-verifier.ts';
+import { LocalBus } from './bus/local-bus.ts';
+import type { Config } from './config.ts';
+import { createDomain } from './domain/create-domain.ts';
+import { BucketError } from './domain/ports/bucket.ts';
+import { createHttpServer } from './http/http-server.ts';
+import { Metrics } from './metrics.ts';
+import { createReadiness } from './readiness.ts';
+import { MeteredBucket } from './s3/metered-bucket.ts';
+import { S3Bucket } from './s3/s3-bucket.ts';
+import { openSqliteStore } from './store/open-sqlite-store.ts';
+import { SERVER_VERSION } from './version.ts';
+import { AgentGateway } from './websocket/agent-gateway.ts';
+
+const HOUR_MS = 3_600_000;
+const SWEEP_INTERVAL_MS = 10_000;
+/** A store that has not answered by then does not hold up the start. */
+const BUCKET_REPORT_TIMEOUT_MS = 15_000;
+const COMMAND_TIMEOUT_MS = 30_000;
+/** One server process on one database; with many nodes each gets its own. */
+const NODE_ID = 'single';
+
+/** A running server. */
+export interface App extends AsyncDisposable {
+  /** Where it listens, e.g. `http://127.0.0.1:8080`. */
+  readonly url: string;
+  /** Stops taking work, lets answers under way finish, and closes everything in reverse order. Idempotent. */
+  close(): Promise<void>;
+}
+
+/**
+ * Builds the server in order; the only place that names implementations.
+ *
+ * @throws StoreError, BucketError (`refused`: a setting must change), or the error of `listen`.
+ */
+export async function startApp(config: Config, log: Logger): Promise<App> {
+  await using cleanup = new AsyncDisposableStack();
+  const clock = { now: () => Date.now() };
+  const metrics = new Metrics();
+
+  const store = await openSqliteStore(config.databasePath);
+  cleanup.defer(() => store.close());
+  await store.closeSessionsOf(NODE_ID, clock.now());
+
+  const s3Bucket = new S3Bucket(config.s3, { clock });
+  cleanup.defer(() => s3Bucket.close());
+  const bucket = new MeteredBucket(s3Bucket, (operation, outcome, seconds) =>
+    metrics.observeS3(operation, outcome, seconds),
+  );
+  await reportBucket(s3Bucket, log);
+
+  const bus = new LocalBus();
+  const domain = createDomain({
+    store,
+    bucket,
+    bus,
+    clock,
+    log,
+    settings: {
+      bucketName: config.s3.bucket,
+      keyPrefix: config.s3.keyPrefix,
+      maxFileSize: config.maxFileSize,
+      lifetimeMs: 24 * HOUR_MS,
+      prepareTimeoutMs: 10 * 60_000,
+      maxBackoffMs: 30_000,
+    },
+    retentionMs: config.retentionDays * 24 * HOUR_MS,
+    commandTimeoutMs: COMMAND_TIMEOUT_MS,
+    observe: metrics.observeUpload,
+  });
+  cleanup.defer(() => domain.transfers.completion.close());
+  metrics.watch({ store, sessions: domain.transfers.sessions });
+
+  const verifier = new TokenVerifier(await loadTokenKeys(config.jwt), clock);
+  const shutdown = new AbortController();
+  const http = await createHttpServer({
+    logger: log,
+    tls: config.tls,
+    verifyOperator: (token) => verifier.verify('operator', token),
+    services: {
+      uploads: domain.uploads,
+      clients: domain.clients,
+      commands: domain.transfers.commands,
+      store,
+      bus,
+      readiness: createReadiness({ store, bus, bucket }),
+      diagnosis: async () => ({
+        server_version: SERVER_VERSION,
+        server_time: new Date(clock.now()).toISOString(),
+        findings: await s3Bucket.diagnose(),
+      }),
+      metrics: () => metrics.render(),
+      shutdown: shutdown.signal,
+    },
+  });
+  const gateway = new AgentGateway({
+    context: domain.transfers,
+    verifyAgent: (token) => verifier.verify('agent', token),
+    log,
+    nodeId: NODE_ID,
+    serverVersion: SERVER_VERSION,
+    requireClientCertificate: config.tls?.clientCaFile != null,
+  });
+  gateway.attach(http.server);
+  cleanup.defer(async () => {
+    shutdown.abort();
+    // An upgraded socket counts as a connection of the HTTP server: both must close together.
+    await Promise.all([http.close(), gateway.close()]);
+  });
+
+  await http.listen({ host: config.host, port: config.port });
+  const url = addressOf(http.server.address(), config.tls === null ? 'http' : 'https');
+  log.info({ url, version: SERVER_VERSION, subprotocol: SUBPROTOCOL }, 'listening');
+
+  const sweep = setInterval(() => void domain.sweeper.sweep(), SWEEP_INTERVAL_MS);
+  cleanup.defer(async () => {
+    clearInterval(sweep);
+    await domain.sweeper.idle();
+  });
+  void domain.sweeper.sweep();
+
+  const owned = cleanup.move();
+  const close = once(() => owned.disposeAsync());
+  return { url, close, [Symbol.asyncDispose]: close };
+}
+
+/**
+ * Reports what the bucket is and honours. A store that is away does not stop the start: the server runs, is not
+ * ready, and asks again.
+ */
+async function reportBucket(bucket: S3Bucket, log: Logger): Promise<void> {
+  const signal = AbortSignal.timeout(BUCKET_REPORT_TIMEOUT_MS);
+  try {
+    for (const { name, level, detail, fix } of await bucket.diagnose({ signal })) {
+      const isProblem = level === 'warning' || level === 'error';
+      log[isProblem ? 'warn' : 'info']({ check: name, detail, fix }, 'bucket checked');
+    }
+  } catch (error) {
+    const isAway = signal.aborted || (error instanceof BucketError && error.kind === 'unavailable');
+    if (!isAway) throw error;
+    log.warn({ err: error }, 'object store not reachable; running, but not ready');
+  }
+}
+
+function addressOf(address: AddressInfo | string | null, scheme: string): string {
+  if (address === null || typeof address === 'string') return String(address);
+  const host = address.family === 'IPv6' ? `[${address.address}]` : address.address;
+  return `${scheme}://${host}:${address.port}`;
+}
+
+function once<Result>(task: () => Promise<Result>): () => Promise<Result> {
+  let result: Promise<Result> | undefined;
+  return () => (result ??= task());
+}

@@ -1,0 +1,90 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ClientService } from './clients/client-service.ts';
+import { CommandRunner } from './commands/command-runner.ts';
+import type { Bucket } from './ports/bucket.ts';
+import type { Bus } from './ports/bus.ts';
+import type { Clock } from './ports/clock.ts';
+import type { Log } from './ports/log.ts';
+import type { Store } from './ports/store.ts';
+import { SessionRegistry } from './sessions/session-registry.ts';
+import type { TransferContext } from './transfer-context.ts';
+import type { UploadSettings } from './upload-settings.ts';
+import { Completion } from './uploads/completion.ts';
+import { Dispatcher } from './uploads/dispatcher.ts';
+import { Sweeper } from './uploads/sweeper.ts';
+import { UploadEnding } from './uploads/upload-ending.ts';
+import { UploadLedger, type UploadObserver } from './uploads/upload-ledger.ts';
+import { UploadService } from './uploads/upload-service.ts';
+
+export interface DomainParts {
+  readonly store: Store;
+  readonly bucket: Bucket;
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly settings: UploadSettings;
+  readonly retentionMs: number;
+  readonly commandTimeoutMs: number;
+  readonly observe: UploadObserver;
+}
+
+export interface Domain {
+  /** For the WebSocket adapter. */
+  readonly transfers: TransferContext;
+  /** For the HTTP adapter. */
+  readonly uploads: UploadService;
+  readonly clients: ClientService;
+  readonly sweeper: Sweeper;
+}
+
+/** Wires the domain's parts to each other. Which store, bus and bucket they work with, the caller knows. */
+export function createDomain(parts: DomainParts): Domain {
+  const { store, bucket, bus, clock, log, settings } = parts;
+  const sessions = new SessionRegistry();
+  const ledger = new UploadLedger({ store, bus, clock, observe: parts.observe });
+  const dispatcher = new Dispatcher({ store, ledger, bucket, sessions, settings, log });
+  const onEnded = (clientId: string): void => dispatcher.kick(clientId);
+  const ending = new UploadEnding({ ledger, bucket, sessions, log, onEnded });
+  const { maxBackoffMs } = settings;
+  const completion = new Completion({
+    store,
+    ledger,
+    bucket,
+    ending,
+    clock,
+    log,
+    maxBackoffMs,
+    sleep: async (ms, signal) => {
+      await sleep(ms, undefined, { signal });
+    },
+  });
+  const commands = new CommandRunner(sessions, { timeoutMs: parts.commandTimeoutMs });
+  return {
+    transfers: {
+      store,
+      bucket,
+      clock,
+      log,
+      settings,
+      sessions,
+      ledger,
+      dispatcher,
+      ending,
+      completion,
+      commands,
+    },
+    uploads: new UploadService({ store, bucket, bus, clock, ledger, ending, dispatcher, settings }),
+    clients: new ClientService({ store, sessions, clock }),
+    sweeper: new Sweeper({
+      store,
+      clock,
+      log,
+      settings,
+      sessions,
+      dispatcher,
+      completion,
+      ending,
+      retentionMs: parts.retentionMs,
+    }),
+  };
+}

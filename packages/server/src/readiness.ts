@@ -1,0 +1,44 @@
+import type { Readiness } from '@backhaul/protocol';
+import type { Bucket } from './domain/ports/bucket.ts';
+import type { Bus } from './domain/ports/bus.ts';
+import type { Store } from './domain/ports/store.ts';
+
+/** `/readyz` needs no token, so however often it is asked, the surroundings are asked once in this time. */
+const CACHE_MS = 2000;
+
+/** Asks database, bus and object store whether they answer now. */
+export function createReadiness(parts: { store: Store; bus: Bus; bucket: Bucket }): () => Promise<Readiness> {
+  let asked: { at: number; answer: Promise<Readiness> } | undefined;
+  return () => {
+    const now = performance.now();
+    if (asked === undefined || now - asked.at > CACHE_MS) asked = { at: now, answer: ask(parts) };
+    return asked.answer;
+  };
+}
+
+async function ask({ store, bus, bucket }: { store: Store; bus: Bus; bucket: Bucket }): Promise<Readiness> {
+  const probes = {
+    store: () => store.ping(),
+    bus: () => bus.ping(),
+    // Reached once and probed, and reachable now.
+    s3: async () => {
+      await bucket.capabilities();
+      await bucket.ping();
+    },
+  };
+  const checks = Object.fromEntries(
+    await Promise.all(
+      Object.entries(probes).map(async ([name, probe]) => [name, await outcomeOf(probe)] as const),
+    ),
+  );
+  return { ready: Object.values(checks).every(({ ok }) => ok), checks };
+}
+
+async function outcomeOf(probe: () => Promise<void>): Promise<{ ok: boolean; detail: string | null }> {
+  try {
+    await probe();
+    return { ok: true, detail: null };
+  } catch (error) {
+    return { ok: false, detail: error instanceof Error ? error.message : String(error) };
+  }
+}

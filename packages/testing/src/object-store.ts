@@ -1,0 +1,79 @@
+import { randomBytes } from 'node:crypto';
+import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
+import { Program, logged } from './program.ts';
+
+/** A store and a bucket to test with. */
+export interface S3Target extends AsyncDisposable {
+  readonly endpoint: string;
+  readonly bucket: string;
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  /** Whether it is the embedded store, which honours more than others do. */
+  readonly isEmbedded: boolean;
+  /** A client with the SDK's defaults turned to what every store takes. */
+  readonly client: S3Client;
+}
+
+/**
+ * The store that `S3_TEST_ENDPOINT` names (with `S3_TEST_ACCESS_KEY` and `S3_TEST_SECRET_KEY`), with a bucket of
+ * its own for each caller; without it, the embedded store in a directory of the caller's.
+ *
+ * @param options.accessLog Written by the embedded store only.
+ */
+export async function startS3Target(
+  dataDirectory: string,
+  options: { accessLog?: string } = {},
+): Promise<S3Target> {
+  const bucket = `test-${Date.now().toString(36)}-${randomBytes(4).toString('hex')}`;
+  const external = process.env['S3_TEST_ENDPOINT'];
+  if (external !== undefined && external !== '') {
+    const accessKeyId = process.env['S3_TEST_ACCESS_KEY'] ?? '';
+    const secretAccessKey = process.env['S3_TEST_SECRET_KEY'] ?? '';
+    const client = s3Client(external, accessKeyId, secretAccessKey);
+    await client.send(new CreateBucketCommand({ Bucket: bucket }));
+    return {
+      endpoint: external,
+      bucket,
+      accessKeyId,
+      secretAccessKey,
+      isEmbedded: false,
+      client,
+      [Symbol.asyncDispose]: async () => client.destroy(),
+    };
+  }
+  const accessKeyId = 'TESTKEY';
+  const secretAccessKey = randomBytes(20).toString('hex');
+  const program = new Program('backhaul-object-store', {
+    args: [
+      ...['--port', '0', '--data', dataDirectory, '--bucket', bucket],
+      ...(options.accessLog === undefined ? [] : ['--access-log', options.accessLog]),
+    ],
+    env: { BACKHAUL_STORE_ACCESS_KEY: accessKeyId, BACKHAUL_STORE_SECRET_KEY: secretAccessKey },
+  });
+  const { url } = await program.line(logged('listening'));
+  const endpoint = String(url);
+  const client = s3Client(endpoint, accessKeyId, secretAccessKey);
+  return {
+    endpoint,
+    bucket,
+    accessKeyId,
+    secretAccessKey,
+    isEmbedded: true,
+    client,
+    [Symbol.asyncDispose]: async () => {
+      client.destroy();
+      await program.stop();
+    },
+  };
+}
+
+function s3Client(endpoint: string, accessKeyId: string, secretAccessKey: string): S3Client {
+  return new S3Client({
+    endpoint,
+    region: 'us-east-1',
+    forcePathStyle: true,
+    credentials: { accessKeyId, secretAccessKey },
+    requestChecksumCalculation: 'WHEN_REQUIRED',
+    responseChecksumValidation: 'WHEN_REQUIRED',
+  });
+}

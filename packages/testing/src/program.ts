@@ -1,0 +1,145 @@
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+
+const bins = {
+  'backhaul-server': '../../server/bin/backhaul-server.js',
+  'backhaul-agent': '../../agent/bin/backhaul-agent.js',
+  'backhaul-object-store': '../../object-store/bin/backhaul-object-store.js',
+  backhaul: '../../cli/bin/backhaul.js',
+} as const;
+export type ProgramName = keyof typeof bins;
+
+const DEADLINE_MS = 30_000;
+/** Settings of a developer's shell must not reach the programs under test. */
+const inherited = ['PATH', 'HOME', 'LANG', 'TMPDIR', 'SYSTEMROOT'];
+
+export interface ProgramOptions {
+  readonly args?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  readonly cwd?: string;
+}
+
+export interface Exit {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A real process of one of this repository's programs. */
+export class Program implements AsyncDisposable {
+  readonly name: ProgramName;
+  readonly #child: ChildProcessWithoutNullStreams;
+  readonly #exit: Promise<Exit>;
+  readonly #listeners = new Set<(line: string) => void>();
+  #stdout = '';
+  #stderr = '';
+
+  constructor(name: ProgramName, { args = [], env = {}, cwd }: ProgramOptions = {}) {
+    this.name = name;
+    this.#child = spawn(process.execPath, [fileURLToPath(new URL(bins[name], import.meta.url)), ...args], {
+      env: { ...pick(process.env, inherited), ...env },
+      stdio: 'pipe',
+      ...(cwd === undefined ? {} : { cwd }),
+    });
+    this.#child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      this.#stdout += text;
+    });
+    this.#child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      this.#stderr += text;
+    });
+    for (const stream of [this.#child.stdout, this.#child.stderr]) {
+      createInterface({ input: stream }).on('line', (line) => {
+        for (const listener of this.#listeners) listener(line);
+      });
+    }
+    this.#exit = once(this.#child, 'close').then(([code, signal]) => ({
+      code: code as number | null,
+      signal: signal as NodeJS.Signals | null,
+      stdout: this.#stdout,
+      stderr: this.#stderr,
+    }));
+  }
+
+  /** Undefined if it never started. */
+  get pid(): number | undefined {
+    return this.#child.pid;
+  }
+
+  get exit(): Promise<Exit> {
+    return this.#exit;
+  }
+
+  get output(): { readonly stdout: string; readonly stderr: string } {
+    return { stdout: this.#stdout, stderr: this.#stderr };
+  }
+
+  /**
+   * Waits for a line of either output, past or to come.
+   *
+   * @param find Its result, unless undefined, is what was waited for.
+   * @throws Error with all output when the program ends before, or the deadline passes.
+   */
+  async line<Found>(
+    find: (line: string) => Found | undefined,
+    { deadlineMs = DEADLINE_MS }: { deadlineMs?: number } = {},
+  ): Promise<Found> {
+    const { promise, resolve, reject } = Promise.withResolvers<Found>();
+    const listener = (line: string): void => {
+      const found = find(line);
+      if (found !== undefined) resolve(found);
+    };
+    const fail = (reason: string): void =>
+      reject(new Error(`${this.name} ${reason}\n${this.#stdout}\n${this.#stderr}`));
+    const timer = setTimeout(() => fail(`printed nothing like that within ${deadlineMs} ms`), deadlineMs);
+    this.#listeners.add(listener);
+    for (const line of `${this.#stdout}\n${this.#stderr}`.split('\n')) listener(line);
+    void this.#exit.then(({ code, signal }) => fail(`ended with ${code ?? signal}`));
+    try {
+      return await promise;
+    } finally {
+      clearTimeout(timer);
+      this.#listeners.delete(listener);
+    }
+  }
+
+  kill(signal: NodeJS.Signals): void {
+    this.#child.kill(signal);
+  }
+
+  /** SIGTERM, and SIGKILL for what does not end by it. */
+  async stop(): Promise<Exit> {
+    this.#child.kill('SIGTERM');
+    const timer = setTimeout(() => this.#child.kill('SIGKILL'), DEADLINE_MS);
+    try {
+      return await this.#exit;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+}
+
+/** The object of a JSON log line that has this message; undefined for any other line. */
+export function logged(message: string): (line: string) => Record<string, unknown> | undefined {
+  return (line) => {
+    if (!line.startsWith('{')) return undefined;
+    try {
+      const entry = JSON.parse(line) as Record<string, unknown>;
+      return entry['msg'] === message || entry['event'] === message ? entry : undefined;
+    } catch {
+      return undefined;
+    }
+  };
+}
+
+function pick(env: NodeJS.ProcessEnv, names: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    names.flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]] as const])),
+  );
+}

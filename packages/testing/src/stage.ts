@@ -1,0 +1,162 @@
+import { BackhaulClient } from '@backhaul/client';
+import { type S3Target, startS3Target } from './object-store.ts';
+import { type Exit, Program, type ProgramOptions, logged } from './program.ts';
+import { type TemporaryDirectory, temporaryDirectory } from './temporary-directory.ts';
+import { TokenSigner } from './tokens.ts';
+
+/** A store and a server as real processes, and what is needed to start agents and the command line beside them. */
+export class Stage implements AsyncDisposable {
+  readonly directory: TemporaryDirectory;
+  readonly s3: S3Target;
+  readonly tokens: TokenSigner;
+  readonly client: BackhaulClient;
+  readonly operatorToken: string;
+  readonly #cleanup: AsyncDisposableStack;
+  #server: Program;
+  #url: string;
+
+  private constructor(parts: {
+    directory: TemporaryDirectory;
+    s3: S3Target;
+    tokens: TokenSigner;
+    operatorToken: string;
+    server: Program;
+    url: string;
+    cleanup: AsyncDisposableStack;
+  }) {
+    this.directory = parts.directory;
+    this.s3 = parts.s3;
+    this.tokens = parts.tokens;
+    this.operatorToken = parts.operatorToken;
+    this.#server = parts.server;
+    this.#url = parts.url;
+    this.#cleanup = parts.cleanup;
+    this.client = new BackhaulClient({ url: parts.url, token: parts.operatorToken });
+  }
+
+  /** @param options.env Settings of the server, over the stage's own. */
+  static async start(
+    options: { env?: Readonly<Record<string, string>>; accessLog?: string } = {},
+  ): Promise<Stage> {
+    await using cleanup = new AsyncDisposableStack();
+    const directory = cleanup.use(await temporaryDirectory());
+    const s3 = cleanup.use(await startS3Target(directory.join('objects'), options));
+    const tokens = new TokenSigner();
+    const operatorToken = await tokens.operator();
+    const env = { ...serverEnvironment(s3, tokens, directory), ...options.env };
+    const { server, url } = await startServer(env, directory.path, '0');
+    return new Stage({ directory, s3, tokens, operatorToken, server, url, cleanup: cleanup.move() });
+  }
+
+  get server(): Program {
+    return this.#server;
+  }
+
+  /** E.g. `http://127.0.0.1:4711`. */
+  get url(): string {
+    return this.#url;
+  }
+
+  /** For agents: the same with `ws:`. */
+  get webSocketUrl(): string {
+    return this.#url.replace(/^http/, 'ws');
+  }
+
+  /** Ends the server, by SIGTERM or as told, and starts it again on the same port and database. */
+  async restartServer(
+    options: { signal?: NodeJS.Signals; env?: Readonly<Record<string, string>> } = {},
+  ): Promise<Exit> {
+    this.#server.kill(options.signal ?? 'SIGTERM');
+    const exit = await this.#server.exit;
+    const env = { ...serverEnvironment(this.s3, this.tokens, this.directory), ...options.env };
+    const { server, url } = await startServer(env, this.directory.path, new URL(this.#url).port);
+    this.#server = server;
+    this.#url = url;
+    return exit;
+  }
+
+  /** Starts an agent and waits until the server has welcomed it. */
+  async startAgent(clientId: string, args: readonly string[]): Promise<Program> {
+    const agent = this.#cleanup.use(
+      new Program('backhaul-agent', {
+        args: [
+          ...['--client-id', clientId, '--server-url', this.webSocketUrl, '--log-format', 'json'],
+          ...args,
+        ],
+        env: { BACKHAUL_TOKEN: await this.tokens.agent(clientId) },
+        cwd: this.directory.path,
+      }),
+    );
+    const deadline = AbortSignal.timeout(20_000);
+    for (;;) {
+      const isThere = await this.client.getStatus(clientId, { signal: deadline }).then(
+        ({ connected }) => connected,
+        () => false,
+      );
+      if (isThere) return agent;
+      if (deadline.aborted) {
+        throw new Error(`agent ${clientId} did not connect\n${agent.output.stdout}\n${agent.output.stderr}`);
+      }
+      await new Promise((resolve) => setTimeout(resolve, 25));
+    }
+  }
+
+  /** Starts an agent without waiting for anything. */
+  spawnAgent(options: ProgramOptions): Program {
+    return this.#cleanup.use(new Program('backhaul-agent', { cwd: this.directory.path, ...options }));
+  }
+
+  /** Runs the command line to its end. */
+  async cli(...args: string[]): Promise<Exit> {
+    await using program = this.startCli(args);
+    return await program.exit;
+  }
+
+  startCli(args: readonly string[]): Program {
+    return new Program('backhaul', {
+      args,
+      env: { BACKHAUL_URL: this.#url, BACKHAUL_TOKEN: this.operatorToken },
+      cwd: this.directory.path,
+    });
+  }
+
+  /** A request with the operator's token. */
+  fetch(path: string, init: RequestInit = {}): Promise<Response> {
+    const headers = new Headers(init.headers);
+    if (!headers.has('authorization')) headers.set('authorization', `Bearer ${this.operatorToken}`);
+    return fetch(`${this.#url}${path}`, { redirect: 'manual', ...init, headers });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#server.stop();
+    await this.#cleanup.disposeAsync();
+  }
+}
+
+function serverEnvironment(
+  s3: S3Target,
+  tokens: TokenSigner,
+  directory: TemporaryDirectory,
+): Record<string, string> {
+  return {
+    AWS_ACCESS_KEY_ID: s3.accessKeyId,
+    AWS_SECRET_ACCESS_KEY: s3.secretAccessKey,
+    AWS_REGION: 'us-east-1',
+    S3_BUCKET_NAME: s3.bucket,
+    S3_ENDPOINT: s3.endpoint,
+    S3_FORCE_PATH_STYLE: 'true',
+    JWT_SECRET: tokens.secret,
+    DATABASE_URL: `sqlite:${directory.join('backhaul.sqlite')}`,
+    HOST: '127.0.0.1',
+  };
+}
+
+async function startServer(
+  env: Record<string, string>,
+  cwd: string,
+  port: string,
+): Promise<{ server: Program; url: string }> {
+  const server = new Program('backhaul-server', { args: ['--port', port], env, cwd });
+  const { url } = await server.line(logged('listening'));
+  return { server, url: String(url) };
+}

@@ -1,0 +1,40 @@
+import { TOKEN_ISSUER, type Scope, type TokenKind, scopes, tokenKinds } from '@backhaul/protocol';
+import { SignJWT } from 'jose';
+
+/** Signs tokens for tests; each part can be made wrong. */
+export class TokenSigner {
+  readonly secret: string;
+
+  constructor(secret = 'a secret for tests that is long enough for HS256') {
+    this.secret = secret;
+  }
+
+  agent(clientId: string): Promise<string> {
+    return this.sign('agent', { subject: clientId });
+  }
+
+  operator(granted: readonly Scope[] = scopes): Promise<string> {
+    return this.sign('operator', { subject: 'tester', claims: { scope: granted.join(' ') } });
+  }
+
+  sign(
+    kind: TokenKind,
+    token: {
+      subject: string;
+      claims?: Record<string, unknown>;
+      /** Seconds since the epoch. */
+      expiresAt?: number;
+      issuer?: string;
+    },
+  ): Promise<string> {
+    const now = Math.floor(Date.now() / 1000);
+    return new SignJWT(token.claims ?? {})
+      .setProtectedHeader({ alg: 'HS256', typ: tokenKinds[kind].type })
+      .setIssuer(token.issuer ?? TOKEN_ISSUER)
+      .setAudience(tokenKinds[kind].audience)
+      .setSubject(token.subject)
+      .setIssuedAt(Math.min(now, token.expiresAt ?? now))
+      .setExpirationTime(token.expiresAt ?? now + 3600)
+      .sign(new TextEncoder().encode(this.secret));
+  }
+}
