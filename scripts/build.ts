@@ -1,0 +1,91 @@
+/**
+ * Compiles what is published into `dist/packages/NAME`: plain JavaScript with declarations, the committed `bin`
+ * shim, and a package.json that points at them. Node.js does not strip types inside `node_modules`, so sources
+ * cannot be published as they are.
+ */
+import { spawnSync } from 'node:child_process';
+import { access, cp, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Manifest, compiledPath, manifestSchema, publishedManifest } from './published-manifest.ts';
+
+interface Workspace {
+  readonly folder: string;
+  readonly manifest: Manifest;
+}
+
+const root = join(import.meta.dirname, '..');
+const dist = join(root, 'dist');
+const compiled = join(dist, 'compiled');
+
+const workspaces = await readWorkspaces();
+const published = workspaces.filter(({ manifest }) => manifest.private !== true);
+const versions = new Map(workspaces.map(({ manifest }) => [manifest.name, manifest.version]));
+
+await rm(compiled, { recursive: true, force: true });
+await rm(join(dist, 'packages'), { recursive: true, force: true });
+await compile(published);
+for (const workspace of published) {
+  await stage(workspace);
+  console.log(`dist/packages/${workspace.folder}: ${workspace.manifest.name} ${workspace.manifest.version}`);
+}
+await rm(compiled, { recursive: true });
+
+async function readWorkspaces(): Promise<Workspace[]> {
+  const folders = await readdir(join(root, 'packages'));
+  return Promise.all(
+    folders.toSorted().map(async (folder) => {
+      const text = await readFile(join(root, 'packages', folder, 'package.json'), 'utf8');
+      const { data, error } = manifestSchema.safeParse(JSON.parse(text));
+      if (data === undefined) throw new Error(`packages/${folder}/package.json: ${error.message}`);
+      return { folder, manifest: data };
+    }),
+  );
+}
+
+/** One program for all packages, from their entries: what only tests use is not reached, and stays out. */
+async function compile(packages: readonly Workspace[]): Promise<void> {
+  const files = packages.flatMap(({ folder, manifest }) =>
+    sourcesOf(manifest).map((source) => join(root, 'packages', folder, source)),
+  );
+  const project = join(compiled, 'tsconfig.json');
+  await mkdir(compiled, { recursive: true });
+  await writeFile(
+    project,
+    JSON.stringify({
+      extends: join(root, 'tsconfig.json'),
+      compilerOptions: { noEmit: false, declaration: true, rootDir: root, outDir: compiled },
+      // Descriptions of libraries that have none.
+      include: [join(root, 'packages', '*', 'src', '**', '*.d.ts')],
+      files,
+    }),
+  );
+  const compiler = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
+  // The compiler reports on its standard output.
+  const { status, stdout } = spawnSync(process.execPath, [compiler, '-p', project], { encoding: 'utf8' });
+  if (status !== 0) throw new Error(stdout);
+}
+
+function sourcesOf(manifest: Manifest): string[] {
+  return [...Object.values(manifest.exports ?? {}), ...Object.values(manifest.imports ?? {})].filter(
+    (target) => compiledPath(target, '.js') !== undefined,
+  );
+}
+
+async function stage({ folder, manifest }: Workspace): Promise<void> {
+  const source = join(root, 'packages', folder);
+  const target = join(dist, 'packages', folder);
+  await cp(join(compiled, 'packages', folder, 'src'), join(target, 'dist'), { recursive: true });
+  if (manifest.bin !== undefined) await cp(join(source, 'bin'), join(target, 'bin'), { recursive: true });
+  await cp(join(root, 'LICENSE'), join(target, 'LICENSE'));
+  const readme = await readFile(join(source, 'README.md'), 'utf8').catch(() => shortReadme(manifest));
+  await writeFile(join(target, 'README.md'), readme);
+  const published = publishedManifest(manifest, versions);
+  await writeFile(join(target, 'package.json'), `${JSON.stringify(published, null, 2)}\n`);
+  for (const path of JSON.stringify(published).match(/\.\/(?:bin|dist)\/[^"]+/g) ?? []) {
+    await access(join(target, path));
+  }
+}
+
+function shortReadme({ name, description }: Manifest): string {
+  return `# ${name}\n\n${description}\n\nA part of Backhaul: pull files from machines you cannot reach.\n`;
+}

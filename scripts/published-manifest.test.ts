@@ -1,0 +1,40 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type Manifest, manifestSchema, publishedManifest } from './published-manifest.ts';
+
+const manifest: Manifest = {
+  name: 'backhaul-agent',
+  version: '1.2.3',
+  description: 'Backhaul agent.',
+  license: 'Apache-2.0',
+  type: 'module',
+  bin: { 'backhaul-agent': './bin/backhaul-agent.js' },
+  exports: { '.': './src/index.ts', './bin': './bin/backhaul-agent.js', './vectors': './vectors/read.ts' },
+  imports: { '#main': './src/main.ts' },
+  dependencies: { '@backhaul/protocol': '0.1.0', ws: '^8.23.0' },
+  devDependencies: { 'fast-check': '4.10.2' },
+  engines: { node: '>=24' },
+};
+
+test('what is published runs compiled code, without type stripping', () => {
+  assert.deepEqual(publishedManifest(manifest, new Map([['@backhaul/protocol', '1.2.3']])), {
+    name: 'backhaul-agent',
+    version: '1.2.3',
+    description: 'Backhaul agent.',
+    license: 'Apache-2.0',
+    type: 'module',
+    bin: { 'backhaul-agent': './bin/backhaul-agent.js' },
+    engines: { node: '>=24' },
+    files: ['bin', 'dist'],
+    exports: {
+      '.': { types: './dist/index.d.ts', default: './dist/index.js' },
+      './bin': './bin/backhaul-agent.js',
+    },
+    imports: { '#main': './dist/main.js' },
+    dependencies: { '@backhaul/protocol': '1.2.3', ws: '^8.23.0' },
+  });
+});
+
+test('a field that the build does not know stops it', () => {
+  assert.throws(() => manifestSchema.parse({ ...manifest, publishConfig: {} }), /publishConfig/);
+});
