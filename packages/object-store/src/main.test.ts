@@ -202,28 +202,14 @@ test('the access log has a line for each request, and no signature', async () =>
   assert.deepEqual([entries[3]?.['status'], entries[3]?.['error_code']], [403, 'SignatureDoesNotMatch']);
 });
 
-test('mistakes in use name the flag to change', async () => {
-  const cases: ReadonlyArray<readonly [args: readonly string[], message: RegExp]> = [
-    [['--data', 'x'], /--port is missing/],
-    [['--port', '0'], /--data is missing/],
-    [['--port', '70000', '--data', 'x'], /--port must be/],
-    [['--port', '0', '--data', 'x', '--bucket', 'No'], /--bucket "No"/],
-    [['--port', '0', '--data', 'x', '--frobnicate'], /--frobnicate/],
-  ];
-  const outcomes = await Promise.all(cases.map(([args]) => outcome(args, KEYS)));
-  for (const [at, { status, stderr }] of outcomes.entries()) {
-    assert.equal(status, 2);
-    assert.match(stderr, cases[at]?.[1] ?? /$^/);
-  }
-  const keyless = await outcome(['--port', '0', '--data', 'x'], { BACKHAUL_STORE_ACCESS_KEY: '' });
-  assert.equal(keyless.status, 2);
-  assert.match(keyless.stderr, /--access-key \(or BACKHAUL_STORE_ACCESS_KEY\) is missing/);
+test('a mistake in use is told on standard error, with status 2', async () => {
+  const { status, stdout, stderr } = await outcome(['--port', '0'], KEYS);
+  assert.deepEqual([status, stdout], [2, '']);
+  assert.match(stderr, /--data is missing.*\nSee backhaul-object-store --help/);
 });
 
-test('--help shows examples and --version the version', async () => {
-  const help = await outcome(['--help']);
-  assert.equal(help.status, 0);
-  assert.match(help.stdout, /Examples:[^]*storage class is a label|storage class is a label[^]*Examples:/);
-  const version = await outcome(['--version']);
-  assert.match(version.stdout, /^\d+\.\d+\.\d+\n$/);
+test('--version shows the version', async () => {
+  const { status, stdout } = await outcome(['--version']);
+  assert.equal(status, 0);
+  assert.match(stdout, /^\d+\.\d+\.\d+\n$/);
 });

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createCipheriv, createHash } from 'node:crypto';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -47,11 +47,8 @@ export async function filesBelow(directory: string): Promise<string[]> {
 export const md5Hex = (data: Buffer | string): string => createHash('md5').update(data).digest('hex');
 export const md5Base64 = (data: Buffer | string): string => createHash('md5').update(data).digest('base64');
 
-/** Bytes that no two positions share by chance. */
+/** Bytes without a pattern, the same for the same seed. */
 export function patternBytes(sizeBytes: number, seed: string): Buffer {
-  const bytes = Buffer.alloc(sizeBytes);
-  for (let at = 0, block = 0; at < sizeBytes; at += 64, block++) {
-    createHash('sha512').update(`${seed}:${block}`).digest().copy(bytes, at);
-  }
-  return bytes;
+  const key = createHash('sha256').update(seed).digest();
+  return createCipheriv('aes-256-ctr', key, Buffer.alloc(16)).update(Buffer.alloc(sizeBytes));
 }

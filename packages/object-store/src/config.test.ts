@@ -1,0 +1,57 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { HELP, readCommand, UsageError } from './config.ts';
+
+const KEYS = { BACKHAUL_STORE_ACCESS_KEY: 'env-access', BACKHAUL_STORE_SECRET_KEY: 'env-secret' };
+const NEEDED = ['--port', '0', '--data', 'dir'];
+
+test('mistakes in use name the flag to change', () => {
+  const cases: ReadonlyArray<readonly [args: readonly string[], message: RegExp]> = [
+    [['--data', 'x'], /--port is missing/],
+    [['--port', '0'], /--data is missing/],
+    [['--port', '70000', '--data', 'x'], /--port must be a number from 0 to 65535, not "70000"/],
+    [['--port', '1.5', '--data', 'x'], /--port must be a whole number/],
+    [[...NEEDED, '--sweep-after', 'soon'], /--sweep-after must be/],
+    [[...NEEDED, '--bucket', 'No'], /--bucket "No"/],
+    [[...NEEDED, '--frobnicate'], /--frobnicate/],
+    [[...NEEDED, 'extra'], /extra/],
+  ];
+  for (const [args, message] of cases) {
+    assert.throws(
+      () => readCommand(args, KEYS),
+      (error) => error instanceof UsageError && message.test(error.message),
+    );
+  }
+  assert.throws(() => readCommand(NEEDED, {}), /--access-key \(or BACKHAUL_STORE_ACCESS_KEY\) is missing/);
+  assert.throws(
+    () => readCommand([...NEEDED, '--access-key', 'a'], {}),
+    /--secret-key \(or BACKHAUL_STORE_SECRET_KEY\) is missing/,
+  );
+});
+
+test('keys come from flags, or from the environment', () => {
+  const fromEnvironment = readCommand(NEEDED, KEYS);
+  assert.ok(fromEnvironment.kind === 'serve');
+  assert.equal(fromEnvironment.options.secretKey, 'env-secret');
+  const fromFlags = readCommand([...NEEDED, '--access-key', 'a', '--secret-key', 's'], KEYS);
+  assert.ok(fromFlags.kind === 'serve');
+  assert.deepEqual([fromFlags.options.accessKey, fromFlags.options.secretKey], ['a', 's']);
+});
+
+test('--help names every flag, shows examples and says that the storage class is a label', () => {
+  assert.equal(readCommand(['--help']).kind, 'help');
+  const flags = [
+    'port',
+    'data',
+    'access-key',
+    'secret-key',
+    'host',
+    'bucket',
+    'region',
+    'access-log',
+    'sweep-after',
+  ];
+  for (const flag of [...flags, 'exit-with-stdin', 'version']) assert.ok(HELP.includes(`--${flag}`), flag);
+  assert.match(HELP, /storage class is a label/);
+  assert.match(HELP, /Examples:/);
+});
