@@ -12,13 +12,15 @@ export interface BucketAddress {
   readonly region: string;
 }
 
+export type EndpointResolver = S3Client['config']['endpointProvider'];
+
 /** By the SDK's own rules, so that what we sign and what the SDK calls agree in every partition and style. */
 export function bucketAddress(
-  client: S3Client,
+  resolve: EndpointResolver,
   settings: S3Settings,
   endpoint: string | undefined,
 ): BucketAddress {
-  const { url } = client.config.endpointProvider({
+  const { url } = resolve({
     Bucket: settings.bucket,
     Region: settings.region,
     ForcePathStyle: settings.forcePathStyle,

@@ -31,8 +31,8 @@ const checks: Readonly<Record<string, { readonly check: Check; readonly right: s
       return (await readVersioning(connection, options))
         ? { level: 'ok', detail: 'The bucket keeps versions.', fix: null }
         : {
-            level: 'warning',
-            detail: 'The bucket keeps no versions: what is deleted or overwritten is gone.',
+            level: 'info',
+            detail: 'The bucket keeps no versions: what is deleted is gone.',
             fix: setUp,
           };
     },

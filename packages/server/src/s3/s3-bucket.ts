@@ -51,10 +51,14 @@ export class S3Bucket implements Bucket {
     this.name = settings.bucket;
     this.#clock = clock;
     this.#connection = new S3Connection(settings, timing);
-    const { client } = this.#connection;
+    const { client, resolveEndpoint } = this.#connection;
     this.#credentials = new CredentialSource(async (ask) => client.config.credentials(ask), clock);
-    const internalAddress = bucketAddress(client, settings, settings.endpoint);
-    this.#publicAddress = bucketAddress(client, settings, settings.publicEndpoint ?? settings.endpoint);
+    const internalAddress = bucketAddress(resolveEndpoint, settings, settings.endpoint);
+    this.#publicAddress = bucketAddress(
+      resolveEndpoint,
+      settings,
+      settings.publicEndpoint ?? settings.endpoint,
+    );
     this.#prober = new CapabilityProber(async (signal) =>
       probeCapabilities(
         this.#connection,

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
 import { BucketError, type CallOptions } from '../domain/ports/bucket.ts';
+import type { EndpointResolver } from './bucket-address.ts';
 import { type RetryPolicy, retrying } from './retry.ts';
 import { toBucketError } from './s3-errors.ts';
 import type { S3Settings } from './s3-settings.ts';
@@ -41,11 +42,19 @@ export class S3Connection {
   readonly settings: S3Settings;
   readonly client: S3Client;
   readonly timing: S3Timing;
+  /** The SDK's rules from bucket and endpoint to address. */
+  readonly resolveEndpoint: EndpointResolver;
 
   constructor(settings: S3Settings, timing: S3Timing = defaultTiming) {
     this.settings = settings;
     this.timing = timing;
     this.client = createClient(settings, timing);
+    const { config } = this.client;
+    const resolve = config.endpointProvider;
+    this.resolveEndpoint = resolve;
+    // The SDK would take AWS_ENDPOINT_URL behind our back, and URLs would be signed for another host than is called.
+    config.endpointProvider = (parameters, context) =>
+      resolve({ ...parameters, Endpoint: settings.endpoint }, context);
   }
 
   /**
@@ -111,10 +120,6 @@ function createClient(settings: S3Settings, timing: S3Timing): S3Client {
     };
   }
   const client = new S3Client(config);
-  // The SDK would take AWS_ENDPOINT_URL behind our back, and URLs would be signed for another host than is called.
-  const resolveEndpoint = client.config.endpointProvider;
-  client.config.endpointProvider = (parameters, context) =>
-    resolveEndpoint({ ...parameters, Endpoint: settings.endpoint }, context);
   sendContentMd5(client);
   return client;
 }

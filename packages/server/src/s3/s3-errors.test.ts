@@ -1,0 +1,235 @@
+import assert from 'node:assert/strict';
+import type { ServerResponse } from 'node:http';
+import { test } from 'node:test';
+import { BucketError, type BucketErrorKind } from '../domain/ports/bucket.ts';
+import { errorXml, FakeS3, quickTiming } from './fake-s3.ts';
+import { S3Bucket } from './s3-bucket.ts';
+import { toBucketError } from './s3-errors.ts';
+
+const upload = { key: 'uploads/c/u/report.bin', s3UploadId: 'id' };
+const completion = {
+  parts: [{ partNumber: 1, etag: '"e"', crc32: 'AAAAAA==' }],
+  sizeBytes: 1,
+  crc32: 'AAAAAA==',
+  checksumMode: 'none',
+} as const;
+
+const say = (status: number, body: string) => (response: ServerResponse) => {
+  response.writeHead(status).end(body);
+};
+
+/** Runs one Complete against a store that answers it as given. */
+async function failCompletion(answer: (response: ServerResponse) => void, timing = quickTiming) {
+  await using fake = await FakeS3.start();
+  await using bucket = new S3Bucket(fake.settings(), { timing });
+  await bucket.capabilities();
+  let completions = 0;
+  fake.intercept = ({ method, query }, response) => {
+    if (method !== 'POST' || !query.has('uploadId')) return false;
+    completions++;
+    answer(response);
+    return true;
+  };
+  const error = await bucket.completeMultipartUpload(upload, completion).then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  assert.ok(error instanceof BucketError, `Complete ended with ${String(error)}`);
+  assert.equal(completions, 1, 'Complete was repeated');
+  return error;
+}
+
+const answers: {
+  name: string;
+  answer: (response: ServerResponse) => void;
+  kind: BucketErrorKind;
+  says: RegExp;
+}[] = [
+  {
+    name: '200 with AccessDenied in the body',
+    answer: say(200, errorXml('AccessDenied')),
+    kind: 'refused',
+    says: /s3:PutObject/,
+  },
+  {
+    name: '200 with InternalError in the body',
+    answer: say(200, errorXml('InternalError')),
+    kind: 'unavailable',
+    says: /InternalError/,
+  },
+  {
+    name: '200 with nothing in the body',
+    answer: say(200, ''),
+    kind: 'unavailable',
+    says: /bucket "bucket"/,
+  },
+  { name: '200 with white space only', answer: say(200, '  \n'), kind: 'unavailable', says: /cut off/ },
+  {
+    name: '200 with half a document',
+    answer: say(200, '<CompleteMultipartUploadResult><Key>k'),
+    kind: 'unavailable',
+    says: /cut off/,
+  },
+  {
+    name: "200 with somebody else's page",
+    answer: say(200, '<html><body>hello</body></html>'),
+    kind: 'unavailable',
+    says: /S3_ENDPOINT/,
+  },
+  {
+    name: '200 cut off before its length',
+    answer: (response) => {
+      response.writeHead(200, { 'content-length': 1_000 });
+      response.write('<Complete', () => response.destroy());
+    },
+    kind: 'unavailable',
+    says: /connection/,
+  },
+  { name: '404 NoSuchUpload', answer: say(404, errorXml('NoSuchUpload')), kind: 'upload_gone', says: /gone/ },
+  { name: '412', answer: say(412, errorXml('PreconditionFailed')), kind: 'object_exists', says: /this key/ },
+  {
+    name: '409',
+    answer: say(409, errorXml('ConditionalRequestConflict')),
+    kind: 'upload_gone',
+    says: /gone/,
+  },
+  { name: 'InvalidPart', answer: say(400, errorXml('InvalidPart')), kind: 'invalid_parts', says: /part/ },
+  {
+    name: 'EntityTooSmall',
+    answer: say(400, errorXml('EntityTooSmall')),
+    kind: 'invalid_parts',
+    says: /part/,
+  },
+  { name: 'a wrong size', answer: say(400, errorXml('InvalidRequest')), kind: 'invalid_parts', says: /part/ },
+  { name: 'BadDigest', answer: say(400, errorXml('BadDigest')), kind: 'checksum_mismatch', says: /checksum/ },
+  {
+    name: 'a 400 that is transient',
+    answer: say(400, errorXml('RequestTimeout')),
+    kind: 'unavailable',
+    says: /RequestTimeout/,
+  },
+  { name: '503', answer: say(503, errorXml('SlowDown')), kind: 'unavailable', says: /busy/ },
+  { name: '502 in HTML', answer: say(502, '<html>bad gateway</html>'), kind: 'unavailable', says: /busy/ },
+  { name: '403 in HTML', answer: say(403, '<html>blocked</html>'), kind: 'refused', says: /policy/ },
+  { name: '301', answer: say(301, errorXml('PermanentRedirect')), kind: 'refused', says: /AWS_REGION/ },
+  {
+    name: 'a wrong secret',
+    answer: say(403, errorXml('SignatureDoesNotMatch')),
+    kind: 'refused',
+    says: /AWS_SECRET_ACCESS_KEY/,
+  },
+  {
+    name: 'an unknown key',
+    answer: say(403, errorXml('InvalidAccessKeyId')),
+    kind: 'refused',
+    says: /AWS_ACCESS_KEY_ID/,
+  },
+  {
+    name: 'expired credentials',
+    answer: say(400, errorXml('ExpiredToken')),
+    kind: 'unavailable',
+    says: /AWS_SESSION_TOKEN/,
+  },
+  {
+    name: 'a clock that is off',
+    answer: say(403, errorXml('RequestTimeTooSkewed')),
+    kind: 'refused',
+    says: /clock/,
+  },
+  {
+    name: 'an unlisted 4xx',
+    answer: say(400, errorXml('NewlyInvented')),
+    kind: 'refused',
+    says: /NewlyInvented/,
+  },
+  {
+    name: 'an unlisted 5xx',
+    answer: say(555, errorXml('NewlyInvented')),
+    kind: 'unavailable',
+    says: /NewlyInvented/,
+  },
+  {
+    name: 'a connection reset',
+    answer: (response) => response.socket?.resetAndDestroy(),
+    kind: 'unavailable',
+    says: /connection/,
+  },
+];
+
+for (const { name, answer, kind, says } of answers) {
+  test(`Complete that ends with ${name} is ${kind}, and is not repeated`, async () => {
+    const error = await failCompletion(answer);
+    assert.equal(error.kind, kind);
+    assert.match(error.message, says);
+  });
+}
+
+test('a Complete that gets no answer ends at its deadline', async () => {
+  const once = { maxAttempts: 1, attemptTimeoutMs: 80, deadlineMs: 80, baseDelayMs: 0, maxDelayMs: 0 };
+  const silent = await failCompletion(() => undefined, { ...quickTiming, complete: once });
+  assert.equal(silent.kind, 'unavailable');
+  const stalled = await failCompletion(
+    (response) => response.writeHead(200).write('<CompleteMultipartUploadResult>'),
+    { ...quickTiming, complete: once },
+  );
+  assert.equal(stalled.kind, 'unavailable');
+});
+
+test('a peer that goes silent is given up after the idle time', async () => {
+  const error = await failCompletion(() => undefined, { ...quickTiming, socketIdleMs: 50 });
+  assert.equal(error.kind, 'unavailable');
+  assert.match(error.message, /in time/);
+});
+
+test('a burst of 503 and resets is ridden out', async () => {
+  await using fake = await FakeS3.start();
+  await using bucket = new S3Bucket(fake.settings(), { timing: quickTiming });
+  await bucket.capabilities();
+  const troubles = [
+    say(503, errorXml('SlowDown')),
+    (response: ServerResponse) => response.socket?.resetAndDestroy(),
+  ];
+  fake.intercept = (_, response) => {
+    const trouble = troubles.shift();
+    trouble?.(response);
+    return trouble !== undefined;
+  };
+  await bucket.createMultipartUpload({ key: 'uploads/k', token: 't', checksumMode: 'none' });
+  assert.equal(troubles.length, 0);
+});
+
+test('what is permanent is asked once', async () => {
+  await using fake = await FakeS3.start();
+  await using bucket = new S3Bucket(fake.settings(), { timing: quickTiming });
+  let asked = 0;
+  fake.intercept = (_, response) => {
+    asked++;
+    say(403, errorXml('AccessDenied'))(response);
+    return true;
+  };
+  await assert.rejects(bucket.listParts(upload), { kind: 'refused' });
+  assert.equal(asked, 1);
+});
+
+test('a store that is not there is unavailable, and the message names its setting', async () => {
+  const fake = await FakeS3.start();
+  const settings = fake.settings();
+  await fake[Symbol.asyncDispose]();
+  await using bucket = new S3Bucket(settings, { timing: quickTiming });
+  await assert.rejects(bucket.ping(), { kind: 'unavailable', message: /S3_ENDPOINT/ });
+});
+
+test('query strings and with them signatures never get into a message', () => {
+  const error = Object.assign(new Error('denied: https://b.s3/k?X-Amz-Signature=abc&x=y for you'), {
+    name: 'AccessDenied',
+    $metadata: { httpStatusCode: 403 },
+  });
+  const verdict = toBucketError(error, { operation: 'UploadPart', bucket: 'b' });
+  assert.ok(verdict instanceof BucketError);
+  assert.doesNotMatch(verdict.message, /abc/);
+});
+
+test('a mistake of ours is not blamed on the store', () => {
+  const mistake = new TypeError('x is not a function');
+  assert.equal(toBucketError(mistake, { operation: 'ListParts', bucket: 'b' }), mistake);
+});
