@@ -39,7 +39,7 @@ export class Program implements AsyncDisposable {
 
   constructor(name: ProgramName, { args = [], env = {}, cwd }: ProgramOptions = {}) {
     this.name = name;
-    this.#child = spawn(process.execPath, [fileURLToPath(new URL(bins[name], import.meta.url)), ...args], {
+    this.#child = spawn(process.execPath, [binPath(name), ...args], {
       env: { ...pick(process.env, inherited), ...env },
       stdio: 'pipe',
       ...(cwd === undefined ? {} : { cwd }),
@@ -123,6 +123,11 @@ export class Program implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
   }
+}
+
+/** Absolute path of a program's shim. */
+export function binPath(name: ProgramName): string {
+  return fileURLToPath(new URL(bins[name], import.meta.url));
 }
 
 /** The object of a JSON log line that has this message; undefined for any other line. */

@@ -1,0 +1,35 @@
+import { readFile } from 'node:fs/promises';
+import { z } from 'zod';
+
+const entrySchema = z.object({
+  operation: z.string().nullable(),
+  part_number: z.int().nullable(),
+  status: z.int(),
+  started_at_ms: z.number(),
+  ended_at_ms: z.number(),
+  bytes_in: z.int(),
+});
+export type AccessLogEntry = z.infer<typeof entrySchema>;
+
+export async function readAccessLog(file: string): Promise<AccessLogEntry[]> {
+  const lines = (await readFile(file, 'utf8')).split('\n').filter((line) => line !== '');
+  return lines.map((line) => entrySchema.parse(JSON.parse(line)));
+}
+
+/** Most requests that were under way at the same moment. */
+export function mostAtOnce(entries: readonly AccessLogEntry[]): number {
+  const changes = entries
+    .flatMap((entry) => [
+      { at: entry.started_at_ms, by: 1 },
+      { at: entry.ended_at_ms, by: -1 },
+    ])
+    // What ends in the millisecond in which another begins does not overlap it.
+    .sort((a, b) => a.at - b.at || a.by - b.by);
+  let now = 0;
+  let most = 0;
+  for (const { by } of changes) {
+    now += by;
+    most = Math.max(most, now);
+  }
+  return most;
+}
