@@ -146,6 +146,7 @@ test('no message repeats a secret, wherever it stands', () => {
     refusal([], { ...enough, DATABASE_URL: `postgres://u:${leak}@db/x` }),
     refusal([], { ...enough, S3_ENDPOINT: `http://u:${leak}@store` }),
     refusal([], { ...enough, REDIS_URL: `redis://:${leak}@r` }),
+    refusal([], { ...enough, REDIS_URL: leak, DATABASE_URL: leak }),
     refusal([`--jwt-secret=${leak}`, leak, '--dev=x'], enough),
     refusal(['--config', config], enough),
     refusal(['--config', broken], enough),
