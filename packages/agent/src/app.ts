@@ -108,6 +108,10 @@ export class AgentApp {
     this.#running = this.#connection.run({ signal: this.#stop.signal });
   }
 
+  get activeUploads(): number {
+    return this.#transfers.activeCount;
+  }
+
   /** Aborts PUTs, closes files, says goodbye to the server. Idempotent. */
   close(): Promise<void> {
     this.#closing ??= this.#close();

@@ -1,4 +1,4 @@
-import dns from 'node:dns';
+import { type LookupAddress, lookup as systemLookup } from 'node:dns';
 import { type LookupFunction, isIP } from 'node:net';
 import { BackhaulError } from '@backhaul/protocol';
 import { bareHost, isLoopbackAddress, isLoopbackHost, isMetadataAddress } from './addresses.ts';
@@ -8,7 +8,14 @@ interface StoragePolicyOptions {
   readonly origins: readonly string[];
   /** Only a server on this very machine may send the agent to a store on this machine. */
   readonly serverIsLocal: boolean;
+  readonly resolve?: Resolve;
 }
+
+type Resolve = (
+  hostname: string,
+  options: { all: true },
+  callback: (error: NodeJS.ErrnoException | null, addresses: LookupAddress[]) => void,
+) => void;
 
 /** Headers that would change how the request is framed or where it goes, instead of describing the part. */
 const framingHeaders =
@@ -49,7 +56,8 @@ export class StoragePolicy {
 
   /** A DNS look-up for requests that passed `check`: a name must not lead to an address that is refused as such. */
   readonly lookup: LookupFunction = (hostname, options, callback) => {
-    dns.lookup(hostname, { ...options, all: true }, (error, addresses) => {
+    const resolve: Resolve = this.#options.resolve ?? systemLookup;
+    resolve(hostname, { ...options, all: true }, (error, addresses) => {
       if (error) return callback(error, []);
       for (const { address } of addresses) {
         const strayed =

@@ -1,0 +1,199 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { closeCodes } from '@backhaul/protocol';
+import { tokenSource } from '../credentials/token-source.ts';
+import { AgentBench } from '../fakes/agent-bench.ts';
+import { FakeServer, within } from '../fakes/fake-server.ts';
+import { createLog } from '../log.ts';
+import { Connection } from './connection.ts';
+import { defaultReconnectTimings, planReconnect, type SessionEnd } from './session-end.ts';
+
+test('the token goes into the Authorization header and never into the address', async () => {
+  await using bench = await AgentBench.start();
+  await bench.server.accept();
+  const [upgrade] = bench.server.upgrades;
+  assert.equal(upgrade?.headers.authorization, 'Bearer agent-token');
+  assert.equal(upgrade?.url, '/ws/connect');
+  assert.equal(upgrade?.headers['sec-websocket-protocol'], 'backhaul.v1');
+  assert.equal(upgrade?.headers['sec-websocket-extensions'], undefined, 'no compression');
+});
+
+test('hello says what the agent is, and its --file', async () => {
+  await using bench = await AgentBench.start({
+    config: { file: '/data/report.bin', labels: { site: 'berlin' }, maxUploads: 3, parallelParts: 5 },
+  });
+  const hello = await (await bench.server.accept()).next('hello');
+  assert.equal(hello.default_file_path, '/data/report.bin');
+  assert.deepEqual(hello.labels, { site: 'berlin' });
+  assert.deepEqual(hello.limits, { max_uploads: 3, parallel_parts: 5 });
+  assert.deepEqual(hello.running, []);
+});
+
+test('a lost connection is followed by a new one, with hello first', async () => {
+  await using bench = await AgentBench.start();
+  for (let round = 0; round < 3; round += 1) {
+    const session = await bench.server.acceptAndWelcome();
+    await session.settled();
+    session.socket.terminate();
+  }
+});
+
+test('unknown, malformed and binary frames are answered with an error, and the socket stays open', async () => {
+  await using bench = await AgentBench.start();
+  const session = await bench.server.acceptAndWelcome();
+  for (const frame of [
+    'not json',
+    '[]',
+    '{"action":"self_destruct"}',
+    '{"action":"cancel_upload"}',
+    Buffer.from('{}'),
+  ]) {
+    session.socket.send(frame);
+    assert.equal((await session.next('error')).code, 'protocol_error');
+  }
+  await session.settled();
+});
+
+test('nothing but welcome counts before welcome', async () => {
+  await using bench = await AgentBench.start();
+  const session = await bench.server.accept();
+  await session.next('hello');
+  session.send({ action: 'health_check', command_id: '019ab3c2-5f00-7000-8000-000000000001' });
+  assert.equal((await session.next('error')).code, 'protocol_error');
+  session.welcome();
+  await session.settled();
+});
+
+/** A connection alone, with the server's answers and a clock of the test's. */
+function connectionTo(url: string, options: { token?: () => Promise<string>; welcomeMs?: number } = {}) {
+  const lines: string[] = [];
+  const connection = new Connection({
+    serverUrl: new URL(url),
+    token: options.token ?? (() => Promise.resolve('token')),
+    agent: null,
+    hello: () => ({
+      status: 'hello',
+      agent_version: '1',
+      platform: { os: 'linux', arch: 'x64' },
+      limits: { max_uploads: 1, parallel_parts: 1 },
+    }),
+    receive: () => {},
+    sessionTimings: { handshakeMs: 1000, welcomeMs: options.welcomeMs ?? 1000, closeMs: 100 },
+    reconnectTimings: { backoff: { baseMs: 5, capMs: 10 }, steadyMs: 1000, slowMs: 10 },
+    now: () => performance.now(),
+    random: Math.random,
+    log: createLog({ level: 'debug', format: 'json', write: (line) => lines.push(line) }),
+  });
+  const stop = new AbortController();
+  const running = connection.run({ signal: stop.signal });
+  return {
+    lines,
+    async [Symbol.asyncDispose]() {
+      stop.abort();
+      await within(2000, 'the connection to stop', running);
+    },
+  };
+}
+
+test('no welcome within its deadline ends the session', async () => {
+  await using server = await FakeServer.start();
+  await using connection = connectionTo(server.url, { welcomeMs: 30 });
+  await server.accept();
+  await server.accept();
+  assert.ok(connection.lines.some((line) => line.includes('no welcome')));
+});
+
+test('a silent server is left after dead_after_ms, although the socket stays open', async () => {
+  await using server = await FakeServer.start();
+  await using connection = connectionTo(server.url);
+  const session = await server.accept();
+  session.socket.pause(); // Neither reads nor answers pings.
+  session.send({
+    action: 'welcome',
+    server_version: 'fake',
+    session_id: '019ab3c2-5f00-7000-8000-000000000001',
+    epoch: 1,
+    heartbeat_interval_ms: 1000,
+    dead_after_ms: 2000,
+    uploads: [],
+  });
+  await server.accept();
+  assert.ok(connection.lines.some((line) => line.includes('nothing received')));
+});
+
+test('pings go out at the interval that welcome names', async () => {
+  await using bench = await AgentBench.start();
+  const session = await bench.server.acceptAndWelcome();
+  const ping = new Promise((resolve) => session.socket.once('ping', resolve));
+  await within(3000, 'a ping', ping);
+});
+
+test('a server that does not exist yet is tried until it does', async () => {
+  const port = await freePort();
+  await using connection = connectionTo(`ws://127.0.0.1:${port}`);
+  while (connection.lines.length < 3) await delay(5);
+  assert.ok(connection.lines.every((line) => line.includes('cannot be reached')));
+});
+
+async function freePort(): Promise<string> {
+  await using server = await FakeServer.start();
+  return new URL(server.url).port;
+}
+
+test('a refused token is said so, and a replaced token file gets in', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'backhaul-token-'));
+  const file = join(directory, 'token');
+  await writeFile(file, 'old-token\n');
+  const refusals: string[] = [];
+  await using server = await FakeServer.start({
+    refuse: ({ headers }) => {
+      if (headers.authorization === 'Bearer new-token') return null;
+      refusals.push(headers.authorization ?? '');
+      return { status: 401 };
+    },
+  });
+  const token = tokenSource({ kind: 'file', path: file }, { clientId: 'x', wallSeconds: () => 0 });
+  await using connection = connectionTo(server.url, { token });
+  while (refusals.length < 2) await delay(5);
+  await writeFile(file, 'new-token\n');
+  await server.accept();
+  assert.ok(connection.lines.some((line) => line.includes('--token-file') && line.includes('401')));
+  assert.ok(!connection.lines.some((line) => line.includes('old-token')));
+  await rm(directory, { recursive: true });
+});
+
+test('another agent with the same client_id is named as the reason', async () => {
+  await using server = await FakeServer.start();
+  await using connection = connectionTo(server.url);
+  const session = await server.accept();
+  session.welcome();
+  session.socket.close(closeCodes.replaced);
+  await server.accept();
+  assert.ok(connection.lines.some((line) => line.includes('same client_id')));
+});
+
+const middle = { timings: defaultReconnectTimings, random: () => 0.5 };
+
+test('the wait grows with full jitter up to its cap', () => {
+  const lost: SessionEnd = { kind: 'unreachable', detail: 'ECONNREFUSED' };
+  const waits = [0, 1, 2, 10, 100].map((failures) => planReconnect(lost, failures, middle).waitMs);
+  assert.deepEqual(waits, [500, 1000, 2000, 15_000, 15_000]);
+  assert.equal(planReconnect(lost, 5, { ...middle, random: () => 0 }).waitMs, 0, 'jitter is full');
+});
+
+test('503 and 429 wait at least as long as Retry-After says, 401 waits long', () => {
+  for (const status of [503, 429]) {
+    const end: SessionEnd = { kind: 'refused', status, retryAfterMs: 20_000 };
+    assert.ok(planReconnect(end, 0, { ...middle, random: () => 0 }).waitMs >= 20_000);
+  }
+  const forever: SessionEnd = { kind: 'refused', status: 503, retryAfterMs: 1e12 };
+  assert.ok(planReconnect(forever, 0, middle).waitMs < 800_000);
+  const refused: SessionEnd = { kind: 'refused', status: 401, retryAfterMs: null };
+  assert.ok(planReconnect(refused, 0, { ...middle, random: () => 0 }).waitMs >= 30_000);
+  const replaced: SessionEnd = { kind: 'closed', code: closeCodes.replaced, heldMs: 1e6 };
+  assert.ok(planReconnect(replaced, 0, { ...middle, random: () => 0 }).waitMs >= 30_000);
+});

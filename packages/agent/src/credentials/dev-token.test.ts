@@ -1,0 +1,33 @@
+import assert from 'node:assert/strict';
+import { createHmac } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test from 'node:test';
+import { agentClaimsSchema, TOKEN_ISSUER, tokenKinds } from '@backhaul/protocol';
+import { devToken } from './dev-token.ts';
+
+test('a development token is an HS256 agent token of this client_id, short-lived', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'backhaul-dev-'));
+  const path = join(directory, 'dev.json');
+  const secret = 'x'.repeat(43);
+  await writeFile(
+    path,
+    JSON.stringify({ server_url: 'http://localhost:1', operator_token: 'o', jwt_secret: secret, pid: 1 }),
+  );
+  const token = await devToken(path, { clientId: 'restaurant-1', wallSeconds: () => 1_700_000_000.9 });
+  await rm(directory, { recursive: true });
+
+  const [header = '', payload = '', signature = ''] = token.split('.');
+  const read = (text: string): Record<string, unknown> =>
+    JSON.parse(Buffer.from(text, 'base64url').toString('utf8'));
+  assert.deepEqual(read(header), { alg: 'HS256', typ: tokenKinds.agent.type });
+  const claims = read(payload);
+  assert.equal(claims['iss'], TOKEN_ISSUER);
+  assert.equal(claims['aud'], tokenKinds.agent.audience);
+  const { sub, iat, exp } = agentClaimsSchema.parse(claims);
+  assert.equal(sub, 'restaurant-1');
+  assert.equal(iat, 1_700_000_000);
+  assert.ok(exp > iat && exp - iat <= 86_400);
+  assert.equal(signature, createHmac('sha256', secret).update(`${header}.${payload}`).digest('base64url'));
+});

@@ -1,0 +1,106 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdir, mkdtemp, realpath, rm, symlink, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test from 'node:test';
+import { BackhaulError, commands, MAX_FRAME_BYTES } from '@backhaul/protocol';
+import { linux } from '../platform/linux.ts';
+import { AllowList } from '../policy/allow-list.ts';
+import { listDirectory } from './list-directory.ts';
+
+async function withRoot(use: (root: string, base: string) => Promise<void>): Promise<void> {
+  const base = await realpath(await mkdtemp(join(tmpdir(), 'backhaul-list-')));
+  await mkdir(join(base, 'root'));
+  try {
+    await use(join(base, 'root'), base);
+  } finally {
+    await rm(base, { recursive: true });
+  }
+}
+
+async function list(path: string, root: string, file: string | null = null) {
+  const allowList = new AllowList({ directories: [root], file, platform: linux });
+  const signal = AbortSignal.timeout(20_000);
+  return commands.list_directory.result.parse(
+    await listDirectory(path, { allowList, platform: linux }, { signal }),
+  );
+}
+
+async function codeOf(listing: Promise<unknown>): Promise<string> {
+  return listing.then(
+    () => 'listed',
+    (error: unknown) => (error instanceof BackhaulError ? error.code : String(error)),
+  );
+}
+
+test('entries are sorted by name, typed, and links are not followed', () =>
+  withRoot(async (root) => {
+    await writeFile(join(root, 'b.txt'), '12345');
+    await utimes(join(root, 'b.txt'), 1_700_000_000, 1_700_000_000);
+    await mkdir(join(root, 'a'));
+    await symlink('/etc/passwd', join(root, 'c'));
+    execFileSync('mkfifo', [join(root, 'd')]);
+    const { entries, truncated, path } = await list(root, root);
+    assert.equal(path, root);
+    assert.equal(truncated, false);
+    assert.deepEqual(
+      entries.map(({ name, type, size }) => ({ name, type, size })),
+      [
+        { name: 'a', type: 'directory', size: null },
+        { name: 'b.txt', type: 'file', size: 5 },
+        { name: 'c', type: 'symlink', size: null },
+        { name: 'd', type: 'other', size: null },
+      ],
+    );
+    assert.equal(entries[1]?.modified_at, '2023-11-14T22:13:20.000Z');
+  }));
+
+test('only allowed directories are listed, and --file does not open its directory', () =>
+  withRoot(async (root, base) => {
+    await mkdir(join(base, 'outside'));
+    await writeFile(join(base, 'file'), '');
+    await symlink(join(base, 'outside'), join(root, 'door'));
+    assert.equal(await codeOf(list(base, root)), 'path_not_allowed');
+    assert.equal(await codeOf(list(join(base, 'outside'), root)), 'path_not_allowed');
+    assert.equal(await codeOf(list(join(base, 'nothing'), root)), 'path_not_allowed');
+    assert.equal(await codeOf(list(join(root, 'door'), root)), 'path_not_allowed');
+    assert.equal(await codeOf(list(join(root, 'door/sub'), root)), 'path_not_allowed');
+    assert.equal(await codeOf(list(base, root, join(base, 'file'))), 'path_not_allowed');
+    assert.equal(await codeOf(list('/proc', '/')), 'path_not_allowed');
+  }));
+
+test('a file is not_a_directory, a missing directory is not found', () =>
+  withRoot(async (root) => {
+    await writeFile(join(root, 'file'), '');
+    assert.equal(await codeOf(list(join(root, 'file'), root)), 'not_a_directory');
+    assert.equal(await codeOf(list(join(root, 'missing'), root)), 'file_not_found');
+  }));
+
+test('a long directory is cut after its first 5,000 names, and says so', () =>
+  withRoot(async (root) => {
+    const names = Array.from({ length: 10_500 }, (_, index) => `f${String(index).padStart(5, '0')}`);
+    for (let at = 0; at < names.length; at += 500) {
+      await Promise.all(names.slice(at, at + 500).map((name) => writeFile(join(root, name), '')));
+    }
+    const { entries, truncated } = await list(root, root);
+    assert.equal(truncated, true);
+    assert.deepEqual(
+      entries.map(({ name }) => name),
+      names.slice(0, 5000),
+    );
+  }));
+
+test('long names are cut to what one frame holds', () =>
+  withRoot(async (root) => {
+    // 255 bytes in the file system, 6 times that in JSON.
+    await Promise.all(
+      Array.from({ length: 1200 }, (_, index) =>
+        writeFile(join(root, `${'\u0001'.repeat(250)}${index}`), ''),
+      ),
+    );
+    const listing = await list(root, root);
+    assert.equal(listing.truncated, true);
+    const bytes = Buffer.byteLength(JSON.stringify(listing));
+    assert.ok(bytes < MAX_FRAME_BYTES && bytes > MAX_FRAME_BYTES / 2, `${bytes} bytes`);
+  }));

@@ -1,0 +1,104 @@
+import assert from 'node:assert/strict';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readFile, realpath, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import test from 'node:test';
+import { promisify } from 'node:util';
+import { downloadMessage, MiB, prepareMessage } from './fakes/agent-bench.ts';
+import { FakeServer, type FakeSession, within } from './fakes/fake-server.ts';
+import { FakeStore } from './fakes/fake-store.ts';
+import { AGENT_VERSION } from './version.ts';
+
+const program = fileURLToPath(new URL('../bin/backhaul-agent.js', import.meta.url));
+
+test('the version is the package’s', async () => {
+  const { stdout } = await promisify(execFile)(process.execPath, [program, '--version']);
+  assert.equal(stdout, `${AGENT_VERSION}\n`);
+  const manifest = JSON.parse(await readFile(new URL('../package.json', import.meta.url), 'utf8')) as {
+    version: string;
+  };
+  assert.equal(AGENT_VERSION, manifest.version);
+});
+
+test('a mistake in the flags is exit code 2, on stderr', async () => {
+  const run = promisify(execFile)(
+    process.execPath,
+    [program, '--client-id', 'a', '--server-url', 'nonsense'],
+    {
+      env: { BACKHAUL_TOKEN: 'token' },
+    },
+  );
+  await assert.rejects(run, (error: { code?: number; stderr?: string; stdout?: string }) => {
+    assert.equal(error.code, 2);
+    assert.match(error.stderr ?? '', /--server-url/);
+    assert.equal(error.stdout, '');
+    return true;
+  });
+});
+
+for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+  test(`${signal} amid a transfer says goodbye to the server and exits 0 soon`, () =>
+    withAgent(async ({ agent, session, store, path }) => {
+      const putBegun = Promise.withResolvers<void>();
+      store.fault = () => {
+        putBegun.resolve();
+        return true;
+      };
+      session.send(prepareMessage(path));
+      session.send(downloadMessage(path, await session.next('prepared'), store));
+      await putBegun.promise;
+      const goodbye = session.closed();
+      const exit = once(agent, 'exit');
+      agent.kill(signal);
+      assert.equal(await goodbye, 1001);
+      assert.deepEqual(await within(3000, 'the exit', exit), [0, null]);
+    }));
+}
+
+test('a server that does not answer the goodbye holds the exit up only briefly', () =>
+  withAgent(async ({ agent, session }) => {
+    session.socket.pause();
+    const exit = once(agent, 'exit');
+    agent.kill('SIGTERM');
+    assert.deepEqual(await within(3000, 'the exit', exit), [0, null]);
+  }));
+
+test('a second signal stops at once', () =>
+  withAgent(async ({ agent, session }) => {
+    session.socket.pause(); // The goodbye takes a second now.
+    const exit = once(agent, 'exit');
+    agent.kill('SIGTERM');
+    for await (const chunk of agent.stderr ?? []) if (String(chunk).includes('stopping')) break;
+    agent.kill('SIGTERM');
+    assert.deepEqual(await within(900, 'the exit', exit), [1, null]);
+  }));
+
+interface Running {
+  readonly agent: ChildProcess;
+  readonly session: FakeSession;
+  readonly store: FakeStore;
+  /** A file that it may upload. */
+  readonly path: string;
+}
+
+async function withAgent(use: (running: Running) => Promise<void>): Promise<void> {
+  await using server = await FakeServer.start();
+  await using store = await FakeStore.start();
+  const directory = await realpath(await mkdtemp(join(tmpdir(), 'backhaul-main-')));
+  const path = join(directory, 'file');
+  await writeFile(path, Buffer.alloc(6 * MiB));
+  const flags = ['--client-id', 'restaurant-1', '--file', path, '--server-url', server.url];
+  const agent = spawn(process.execPath, [program, ...flags], {
+    env: { BACKHAUL_TOKEN: 'token' },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  try {
+    await use({ agent, session: await server.acceptAndWelcome(), store, path });
+  } finally {
+    agent.kill('SIGKILL');
+    await rm(directory, { recursive: true });
+  }
+}

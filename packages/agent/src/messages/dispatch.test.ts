@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { commands } from '@backhaul/protocol';
+import { AgentBench, downloadMessage, prepareMessage, urlWindow } from '../fakes/agent-bench.ts';
+import { uuidv7 } from '../fakes/uuid.ts';
+
+test('health_check tells what the owner allows and how busy the agent is', async () => {
+  await using bench = await AgentBench.start({ config: { file: '/data/report.bin', maxRate: 5000 } });
+  const session = await bench.server.acceptAndWelcome();
+  const command_id = uuidv7();
+  session.send({ action: 'health_check', command_id });
+  const result = await session.next('result');
+  assert.equal(result.command_id, command_id);
+  assert.ok(result.ok);
+  const report = commands.health_check.result.parse(result.data);
+  assert.deepEqual(report.allowed, [bench.directory, '/data/report.bin']);
+  assert.equal(report.active_uploads, 0);
+  assert.equal(report.max_uploads, 2);
+  assert.equal(report.max_rate_bytes_per_second, 5000);
+  assert.ok(report.rss_bytes > 1e6);
+});
+
+test('list_directory answers with the listing, or with the reason', async () => {
+  await using bench = await AgentBench.start();
+  await bench.file('a', 3);
+  const session = await bench.server.acceptAndWelcome();
+  session.send({ action: 'list_directory', command_id: uuidv7(), path: bench.directory });
+  const listed = await session.next('result');
+  assert.ok(listed.ok);
+  assert.deepEqual(
+    commands.list_directory.result.parse(listed.data).entries.map(({ name }) => name),
+    ['a'],
+  );
+  session.send({ action: 'list_directory', command_id: uuidv7(), path: '/etc' });
+  const refused = await session.next('result');
+  assert.ok(!refused.ok);
+  assert.equal(refused.error, 'path_not_allowed');
+});
+
+test('a flood of commands is answered, partly with too_many_requests', async () => {
+  await using bench = await AgentBench.start();
+  const session = await bench.server.acceptAndWelcome();
+  for (let count = 0; count < 100; count += 1) {
+    session.send({ action: 'list_directory', command_id: uuidv7(), path: bench.directory });
+  }
+  const codes = new Set<string>();
+  for (let count = 0; count < 100; count += 1) {
+    const result = await session.next('result');
+    codes.add(result.ok ? 'ok' : result.error);
+  }
+  assert.deepEqual([...codes].sort(), ['ok', 'too_many_requests']);
+});
+
+test('a message that does not fit to the upload is an error, and the upload goes on', async () => {
+  await using bench = await AgentBench.start();
+  const { path } = await bench.file('a', 3);
+  const session = await bench.server.acceptAndWelcome();
+  session.send(prepareMessage(path));
+  const prepared = await session.next('prepared');
+  const { upload_id, attempt } = prepared;
+  const [part] = prepared.parts;
+  assert.ok(part);
+  session.send({
+    action: 'part_urls',
+    upload_id,
+    attempt,
+    ...urlWindow(bench.store, [{ ...part, part_number: 9 }]),
+  });
+  assert.equal((await session.next('error')).code, 'protocol_error');
+  session.send({ ...downloadMessage(path, prepared, bench.store), file_path: '/etc/passwd' });
+  assert.equal((await session.next('error')).code, 'protocol_error');
+  session.send(downloadMessage(path, prepared, bench.store));
+  await session.next('completed');
+});
