@@ -40,7 +40,7 @@ export class Program implements AsyncDisposable {
   constructor(name: ProgramName, { args = [], env = {}, cwd }: ProgramOptions = {}) {
     this.name = name;
     this.#child = spawn(process.execPath, [binPath(name), ...args], {
-      env: { ...pick(process.env, inherited), ...env },
+      env: { ...pick(process.env, inherited), NODE_DISABLE_COMPILE_CACHE: '1', ...env },
       stdio: 'pipe',
       ...(cwd === undefined ? {} : { cwd }),
     });

@@ -58,7 +58,7 @@ test('Ctrl-C ends a demo that was to be kept, its programs and its files', async
   const url = /Running at (\S+)/.exec(demo.output())?.[1];
   assert.equal((await fetch(`${url}/healthz`)).status, 200);
   demo.child.kill('SIGINT');
-  assert.equal(await demo.exit, 130, demo.output());
+  assert.equal(await demo.exit, 0, demo.output());
   await assert.rejects(fetch(`${url}/healthz`));
   assert.deepEqual(await readdir(scratch.path), []);
 });

@@ -138,7 +138,13 @@ async function download(request: {
     [binPath('backhaul'), 'download', '--client-id', CLIENT_ID, '--output', request.output],
     {
       stdio: 'inherit',
-      env: { ...process.env, BACKHAUL_URL: request.url, BACKHAUL_TOKEN: request.token },
+      env: {
+        ...process.env,
+        BACKHAUL_URL: request.url,
+        BACKHAUL_TOKEN: request.token,
+        // The demo leaves nothing behind, not even a cache.
+        NODE_DISABLE_COMPILE_CACHE: '1',
+      },
     },
   );
   const stop = (): void => {
