@@ -1,0 +1,332 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { chmod, mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { describe, test } from 'node:test';
+import type { ErrorCode } from '@backhaul/protocol';
+import { FakeBackhaul, sendEvents, sendJson, sendProblem } from '../testing/fake-backhaul.ts';
+import { failedRecord, pullRoutes, startPull, versionsOf } from '../testing/pull.ts';
+import { finishCli, runCli, startCli } from '../testing/run-cli.ts';
+import { scratchDirectory } from '../testing/scratch-directory.ts';
+import { UPLOAD_ID, uploadRecord } from '../testing/upload-record.ts';
+
+const DOWNLOAD = ['download', '--client-id', 'restaurant-1'];
+const content = randomBytes(20 * 1024 * 1024 + 12_345);
+const small = Buffer.from('a small file\n');
+
+describe('download', { concurrency: 4 }, () => {
+  test('prints a line for each phase and ends with the result', async () => {
+    await using server = await FakeBackhaul.start(pullRoutes(versionsOf(content)));
+    const { code, stdout, stderr } = await runCli(
+      [...DOWNLOAD, '--file', '/data/report.bin', '--reason', 'audit', '--idempotency-key', 'k1'],
+      { env: server.env },
+    );
+    assert.equal(stderr, '');
+    assert.equal(code, 0);
+    const lines = stdout.trimEnd().split('\n');
+    assert.match(lines[0] ?? '', /^queued: waiting for the agent$/);
+    assert.match(lines[1] ?? '', /^preparing: /);
+    assert.match(lines[2] ?? '', /^uploading: 40%  8\/20 parts  8\.4 MB of 21\.0 MB/);
+    assert.match(lines[3] ?? '', /^completing: /);
+    assert.ok(lines.some((line) => line.includes(`${UPLOAD_ID} completed: report.bin  21.0 MB  in 3.5 s`)));
+    assert.ok(!stdout.includes('\u001b'), 'no escape sequences where there is no terminal');
+    const [trigger] = server.requests;
+    assert.deepEqual(JSON.parse(trigger?.body ?? ''), { file_path: '/data/report.bin', reason: 'audit' });
+    assert.equal(trigger?.headers['idempotency-key'], 'k1');
+  });
+
+  test('with --json prints each version of the record as a line, the last one last', async () => {
+    const versions = versionsOf(content);
+    await using server = await FakeBackhaul.start(pullRoutes(versions));
+    const { code, stdout } = await runCli([...DOWNLOAD, '--json'], { env: server.env });
+    assert.equal(code, 0);
+    const records = stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as unknown);
+    assert.deepEqual(records, versions);
+  });
+
+  test('with --no-wait returns once the server has accepted', async () => {
+    await using server = await FakeBackhaul.start(pullRoutes(versionsOf(content)));
+    const { code, stdout } = await runCli([...DOWNLOAD, '--no-wait'], { env: server.env });
+    assert.equal(code, 0);
+    assert.match(stdout, new RegExp(`^Accepted: ${UPLOAD_ID} is queued`));
+    assert.equal(server.requests.length, 1);
+  });
+
+  const failures: readonly (readonly [ErrorCode, number])[] = [
+    ['file_not_found', 4],
+    ['storage_unavailable', 5],
+    ['path_not_allowed', 6],
+    ['file_changed', 7],
+  ];
+  for (const [error, exitCode] of failures) {
+    test(`of a pull that fails with ${error} exits with ${exitCode}`, async () => {
+      const failed = failedRecord({ error, message: 'The words of the agent.' });
+      await using server = await FakeBackhaul.start(pullRoutes([uploadRecord(), failed]));
+      const { code, stdout, stderr } = await runCli([...DOWNLOAD, '--json'], { env: server.env });
+      assert.equal(code, exitCode);
+      const last = JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? '') as unknown;
+      assert.deepEqual(last, failed, 'the record is the last line even so');
+      const told = JSON.parse(stderr) as { error: Record<string, unknown> };
+      assert.equal(told.error['code'], error);
+      assert.equal(told.error['exit_code'], exitCode);
+      assert.equal(told.error['detail'], 'The words of the agent.');
+      assert.equal(told.error['upload_id'], UPLOAD_ID);
+    });
+  }
+
+  test('of a cancelled pull exits with 7', async () => {
+    const versions = [uploadRecord(), failedRecord({ status: 'cancelled', error: 'cancelled' })];
+    await using server = await FakeBackhaul.start(pullRoutes(versions));
+    const { code, stderr } = await runCli(DOWNLOAD, { env: server.env });
+    assert.equal(code, 7);
+    assert.match(stderr, /The upload was cancelled/);
+  });
+
+  test('stops watching after --timeout, exits with 5 and says how to come back', async () => {
+    await using server = await FakeBackhaul.start(pullRoutes([uploadRecord()]));
+    const { code, stderr } = await runCli([...DOWNLOAD, '--timeout', '1s'], { env: server.env });
+    assert.equal(code, 5);
+    assert.match(stderr, /had not ended after 1\.0 s/);
+    assert.match(stderr, new RegExp(`backhaul uploads ${UPLOAD_ID} --follow`));
+  });
+
+  test('on Ctrl-C leaves the pull running, says so and exits with 130', async () => {
+    await using server = await FakeBackhaul.start(pullRoutes([uploadRecord()]));
+    const child = startCli(DOWNLOAD, { env: server.env });
+    await once(child.stdout, 'data');
+    child.kill('SIGINT');
+    const { code, stderr } = await finishCli(child);
+    assert.equal(code, 130);
+    assert.match(
+      stderr,
+      new RegExp(`goes on.*backhaul uploads ${UPLOAD_ID}.*backhaul cancel ${UPLOAD_ID}`, 's'),
+    );
+    assert.ok(!server.requests.some(({ path }) => path.endsWith('/cancel')));
+  });
+
+  test('goes on watching when the event stream is cut', async () => {
+    const versions = versionsOf(small);
+    let streams = 0;
+    await using server = await FakeBackhaul.start({
+      ...pullRoutes(versions),
+      [`GET /uploads/${UPLOAD_ID}`]: (response) => sendProblem(response, 'shutting_down'),
+      [`GET /uploads/${UPLOAD_ID}/events`]: (response, { headers }) => {
+        streams += 1;
+        if (streams === 1) {
+          sendEvents(response, versions.slice(0, 3));
+          setTimeout(() => response.destroy(), 20);
+        } else {
+          assert.equal(headers['last-event-id'], '3');
+          sendEvents(response, versions.slice(3));
+        }
+      },
+    });
+    const { code, stdout } = await runCli(DOWNLOAD, { env: server.env });
+    assert.equal(code, 0);
+    assert.match(stdout, /The event stream was lost/);
+    assert.equal(streams, 2);
+  });
+});
+
+describe('download --output', { concurrency: 4 }, () => {
+  test('saves the file in ranges, several at a time, and leaves nothing beside it', async () => {
+    await using directory = await scratchDirectory();
+    await using pull = await startPull(content);
+    const target = path.join(directory.path, 'saved.bin');
+    const { code, stdout, stderr } = await runCli([...DOWNLOAD, '--output', target], {
+      env: pull.server.env,
+    });
+    assert.equal(stderr, '');
+    assert.equal(code, 0);
+    assert.ok((await readFile(target)).equals(content));
+    assert.deepEqual(await readdir(directory.path), ['saved.bin']);
+    assert.deepEqual(pull.store.ranges.toSorted(), [
+      'bytes=0-8388607',
+      `bytes=16777216-${content.length - 1}`,
+      'bytes=8388608-16777215',
+    ]);
+    assert.match(stdout, /saved to .*saved\.bin \(compared by sha256\)/);
+    assert.deepEqual(
+      new Set(pull.store.authorizations),
+      new Set([undefined]),
+      'the token stays at the server',
+    );
+  });
+
+  test('- writes the file and nothing else to standard output', async () => {
+    await using pull = await startPull(content);
+    const { code, stdoutBytes, stderr } = await runCli([...DOWNLOAD, '--output', '-'], {
+      env: pull.server.env,
+    });
+    assert.equal(code, 0);
+    assert.ok(stdoutBytes.equals(content));
+    assert.match(stderr, /completed: report\.bin/);
+  });
+
+  test('into a directory takes the file’s own name, and nothing outside of it', async () => {
+    await using directory = await scratchDirectory();
+    await using pull = await startPull(small, { last: { file_name: '../../evil\u001b[31m.txt' } });
+    const { code } = await runCli([...DOWNLOAD, '--output', directory.path], { env: pull.server.env });
+    assert.equal(code, 0);
+    assert.deepEqual(await readdir(directory.path), ['evil_[31m.txt']);
+  });
+
+  test('goes on where a cut connection left off', async () => {
+    await using directory = await scratchDirectory();
+    await using pull = await startPull(content, { faults: { cuts: 5, cutAfterBytes: 1_000_000 } });
+    const target = path.join(directory.path, 'saved.bin');
+    const { code } = await runCli([...DOWNLOAD, '--output', target], { env: pull.server.env });
+    assert.equal(code, 0);
+    assert.ok((await readFile(target)).equals(content));
+    assert.equal(pull.store.cutsMade, 5, 'the fault has fired');
+    const starts = pull.store.ranges.map((range) => Number(/=(\d+)-/.exec(range)?.[1]));
+    assert.ok(
+      starts.some((start) => start % 8_388_608 !== 0),
+      'a range was taken up in its middle',
+    );
+  });
+
+  test('asks for a new URL when the presigned one has expired', async () => {
+    await using directory = await scratchDirectory();
+    await using pull = await startPull(content, { faults: { oldestValidUrl: 2 } });
+    const target = path.join(directory.path, 'saved.bin');
+    const { code } = await runCli([...DOWNLOAD, '--output', target], { env: pull.server.env });
+    assert.equal(code, 0);
+    assert.ok(pull.store.refusals > 0, 'the fault has fired');
+    assert.equal(pull.store.urlsMade, 2, 'one new URL for all ranges');
+    assert.ok((await readFile(target)).equals(content));
+  });
+
+  test('of other bytes than the record says exits with 7 and keeps the old file', async () => {
+    await using directory = await scratchDirectory();
+    await using pull = await startPull(content);
+    pull.store.content = Buffer.from(content);
+    pull.store.content.writeUInt8((content.at(-1) ?? 0) ^ 1, content.length - 1);
+    const target = path.join(directory.path, 'saved.bin');
+    await writeFile(target, 'old');
+    const { code, stderr } = await runCli([...DOWNLOAD, '--output', target], { env: pull.server.env });
+    assert.equal(code, 7);
+    assert.match(stderr, /its sha256 is [0-9a-f]{64}, the record says/);
+    assert.equal(await readFile(target, 'utf8'), 'old');
+    assert.deepEqual(await readdir(directory.path), ['saved.bin']);
+  });
+
+  test('compares by CRC32 where there is no SHA-256', async () => {
+    await using directory = await scratchDirectory();
+    const target = path.join(directory.path, 'saved.txt');
+    await using pull = await startPull(small, { last: { sha256: null } });
+    const good = await runCli([...DOWNLOAD, '--output', target], { env: pull.server.env });
+    assert.equal(good.code, 0);
+    assert.match(good.stdout, /compared by crc32/);
+    pull.store.content = Buffer.from('a Small file\n');
+    const bad = await runCli([...DOWNLOAD, '--output', '-'], { env: pull.server.env });
+    assert.equal(bad.code, 7);
+    assert.match(bad.stderr, /its crc32 is/);
+  });
+
+  test('of an object of another size exits with 7', async () => {
+    await using directory = await scratchDirectory();
+    await using pull = await startPull(small);
+    pull.store.content = Buffer.concat([small, small]);
+    const { code } = await runCli([...DOWNLOAD, '--output', directory.path], { env: pull.server.env });
+    assert.equal(code, 7);
+    assert.deepEqual(await readdir(directory.path), []);
+  });
+
+  test('saves an empty file', async () => {
+    await using directory = await scratchDirectory();
+    await using pull = await startPull(Buffer.alloc(0));
+    const { code } = await runCli([...DOWNLOAD, '--output', directory.path], { env: pull.server.env });
+    assert.equal(code, 0);
+    assert.equal((await stat(path.join(directory.path, 'report.bin'))).size, 0);
+  });
+
+  test('of an object that is gone exits with 4, of a store that is away with 5', async () => {
+    await using directory = await scratchDirectory();
+    await using gone = await startPull(small, { faults: { status: 404 } });
+    const { code } = await runCli([...DOWNLOAD, '--output', directory.path], { env: gone.server.env });
+    assert.equal(code, 4);
+    await using away = await startPull(small, { faults: { status: 503 } });
+    const child = startCli([...DOWNLOAD, '--output', directory.path], { env: away.server.env });
+    const ended = await finishCli(child);
+    assert.equal(ended.code, 5);
+    assert.ok(!ended.stderr.includes('X-Amz-Signature'), 'a presigned URL is a secret');
+    assert.deepEqual(await readdir(directory.path), []);
+  });
+
+  test('on Ctrl-C leaves no temporary file', async () => {
+    await using directory = await scratchDirectory();
+    await using pull = await startPull(content, { faults: { hang: true } });
+    const child = startCli([...DOWNLOAD, '--output', directory.path], { env: pull.server.env });
+    child.stdout.on('data', (chunk: Buffer) => {
+      if (chunk.includes('saving')) child.kill('SIGINT');
+    });
+    const { code, stdout } = await finishCli(child);
+    assert.equal(code, 130);
+    assert.match(stdout, /saving/, 'it was in the middle of it');
+    assert.deepEqual(await readdir(directory.path), []);
+  });
+
+  test('keeps a symbolic link and the mode of the file that it replaces', async () => {
+    await using directory = await scratchDirectory();
+    await using pull = await startPull(small);
+    const target = path.join(directory.path, 'real.txt');
+    const link = path.join(directory.path, 'link.txt');
+    await writeFile(target, 'old');
+    await chmod(target, 0o640);
+    await symlink(target, link);
+    const { code } = await runCli([...DOWNLOAD, '--output', link], { env: pull.server.env });
+    assert.equal(code, 0);
+    assert.ok((await readFile(target)).equals(small));
+    assert.equal((await stat(target)).mode & 0o777, 0o640);
+    assert.deepEqual((await readdir(directory.path)).toSorted(), ['link.txt', 'real.txt']);
+  });
+
+  test('writes to a device in place', async () => {
+    await using pull = await startPull(small);
+    const { code } = await runCli([...DOWNLOAD, '--output', '/dev/null'], { env: pull.server.env });
+    assert.equal(code, 0);
+    assert.ok((await stat('/dev/null')).isCharacterDevice());
+  });
+
+  test('to where nothing can be written is refused before a pull is started for it', async () => {
+    await using directory = await scratchDirectory();
+    await using pull = await startPull(small);
+    const target = path.join(directory.path, 'none', 'saved.bin');
+    const { code, stderr } = await runCli([...DOWNLOAD, '--output', target], { env: pull.server.env });
+    assert.equal(code, 2);
+    assert.match(stderr, /There is no directory .*none/);
+    assert.equal(pull.server.requests.length, 0);
+    await mkdir(path.join(directory.path, 'none'));
+  });
+
+  test('- does not go together with --json', async () => {
+    await using pull = await startPull(small);
+    const { code, stderr } = await runCli([...DOWNLOAD, '--output', '-', '--json'], { env: pull.server.env });
+    assert.equal(code, 2);
+    assert.match(stderr, /would both write to standard output/);
+  });
+});
+
+describe('content', { concurrency: 4 }, () => {
+  test('fetches what an earlier pull brought', async () => {
+    await using directory = await scratchDirectory();
+    await using pull = await startPull(small);
+    const { code } = await runCli(['content', UPLOAD_ID], { env: pull.server.env, cwd: directory.path });
+    assert.equal(code, 0);
+    assert.ok((await readFile(path.join(directory.path, 'report.bin'))).equals(small));
+  });
+
+  test('of an upload that still runs exits with 5', async () => {
+    await using server = await FakeBackhaul.start({
+      [`GET /uploads/${UPLOAD_ID}`]: (response) => sendJson(response, uploadRecord()),
+    });
+    const { code, stderr } = await runCli(['content', UPLOAD_ID, '--output', '-'], { env: server.env });
+    assert.equal(code, 5);
+    assert.match(stderr, /no finished object yet/);
+  });
+});
