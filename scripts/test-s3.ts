@@ -1,0 +1,21 @@
+/**
+ * The suites that run against any store, on the one that `S3_TEST_ENDPOINT` names. Refuses to run without one:
+ * on the embedded store they are part of `npm test`.
+ *
+ *     S3_TEST_ENDPOINT=http://127.0.0.1:7480 S3_TEST_ACCESS_KEY=… S3_TEST_SECRET_KEY=… npm run test:s3
+ */
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+
+const missing = ['S3_TEST_ENDPOINT', 'S3_TEST_ACCESS_KEY', 'S3_TEST_SECRET_KEY'].filter(
+  (name) => (process.env[name] ?? '') === '',
+);
+if (missing.length > 0) {
+  console.error(`Set ${missing.join(', ')} to a real S3 store and its keys.`);
+  process.exitCode = 2;
+} else {
+  const suites = ['packages/testing/src/e2e', 'packages/testing/src/protocol-suite'];
+  const runner = join(import.meta.dirname, 'test.ts');
+  const { status } = spawnSync(process.execPath, [runner, ...suites], { stdio: 'inherit' });
+  process.exitCode = status ?? 1;
+}
