@@ -1,5 +1,4 @@
-import { isTerminal } from '@backhaul/protocol';
-import { BackhaulError } from '@backhaul/protocol';
+import { BackhaulError, isTerminal } from '@backhaul/protocol';
 import { Option } from 'commander';
 import { uploadIdArgument } from '../argument-parsers.ts';
 import { defineCommand } from '../command.ts';

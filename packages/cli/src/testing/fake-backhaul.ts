@@ -20,18 +20,20 @@ export class FakeBackhaul implements AsyncDisposable {
   readonly requests: SeenRequest[] = [];
   readonly #server: Server;
   readonly #routes: Readonly<Record<string, Route>>;
+  readonly #token: string;
 
-  private constructor(server: Server, routes: Readonly<Record<string, Route>>) {
+  private constructor(server: Server, routes: Readonly<Record<string, Route>>, token: string) {
     this.#server = server;
     this.#routes = routes;
+    this.#token = token;
     this.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   }
 
-  static async start(routes: Readonly<Record<string, Route>>): Promise<FakeBackhaul> {
+  static async start(routes: Readonly<Record<string, Route>>, token = TOKEN): Promise<FakeBackhaul> {
     const server = createServer();
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
-    const fake = new FakeBackhaul(server, routes);
+    const fake = new FakeBackhaul(server, routes, token);
     server.on('request', (request: IncomingMessage, response: ServerResponse) => {
       void fake.#answer(request, response);
     });
@@ -40,7 +42,7 @@ export class FakeBackhaul implements AsyncDisposable {
 
   /** What the command line needs to find and to be let in. */
   get env(): Record<string, string> {
-    return { BACKHAUL_URL: this.url, BACKHAUL_TOKEN: TOKEN };
+    return { BACKHAUL_URL: this.url, BACKHAUL_TOKEN: this.#token };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -57,7 +59,7 @@ export class FakeBackhaul implements AsyncDisposable {
     this.requests.push(seen);
     const route = this.#routes[`${method} ${new URL(url, 'http://x').pathname}`];
     const open = url === '/healthz' || url === '/readyz';
-    if (!open && headers.authorization !== `Bearer ${TOKEN}`) sendProblem(response, 'unauthorized');
+    if (!open && headers.authorization !== `Bearer ${this.#token}`) sendProblem(response, 'unauthorized');
     else if (route === undefined) sendProblem(response, 'not_found');
     else route(response, seen);
   }

@@ -1,0 +1,142 @@
+import assert from 'node:assert/strict';
+import { chmod, mkdir, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { describe, test } from 'node:test';
+import { DEV_FILE, type Finding } from '@backhaul/protocol';
+import { SignJWT } from 'jose';
+import { mintToken } from '../mint-token.ts';
+import { FakeBackhaul, type Route, sendJson, sendProblem, TOKEN } from '../testing/fake-backhaul.ts';
+import { runCli } from '../testing/run-cli.ts';
+import { scratchDirectory } from '../testing/scratch-directory.ts';
+import { checkClock } from './reach-check.ts';
+import { checkToken } from './token-check.ts';
+
+const secret = { value: 'a secret that is long enough for HS256', source: 'JWT_SECRET' };
+const now = Date.parse('2025-11-01T10:30:00Z');
+const operator = { kind: 'operator', subject: 'ops', scopes: ['read', 'trigger'], ttlSeconds: 3600 } as const;
+
+const healthy: Record<string, Route> = {
+  'GET /healthz': (response) => response.end('ok'),
+  'GET /readyz': (response) =>
+    sendJson(response, { ready: true, checks: { storage: { ok: true, detail: null } } }),
+  'GET /doctor': (response) =>
+    sendJson(response, {
+      server_version: '0.1.0',
+      server_time: new Date().toISOString(),
+      findings: [
+        { name: 'lifecycle', level: 'warning', detail: 'No rule aborts old parts.', fix: 'Add one.' },
+      ],
+    }),
+};
+
+async function doctor(routes: Record<string, Route>, args: string[] = []) {
+  await using server = await FakeBackhaul.start(routes);
+  return await runCli(['doctor', ...args], { env: server.env });
+}
+
+describe('doctor', { concurrency: 4 }, () => {
+  test('shows what client and server find, with what to change', async () => {
+    const { code, stdout } = await doctor(healthy, ['--json']);
+    const { findings, server_version } = JSON.parse(stdout) as {
+      findings: (Finding & { from: string })[];
+      server_version: string;
+    };
+    assert.equal(server_version, '0.1.0');
+    const levels = findings.map(({ from, name, level }) => `${from} ${name} ${level}`);
+    assert.deepEqual(levels, [
+      'client settings ok',
+      'client reach ok',
+      'client clock ok',
+      // The fake server's token is no JWT.
+      'client token error',
+      'client ready ok',
+      'server lifecycle warning',
+    ]);
+    assert.equal(code, 1);
+  });
+
+  test('says in plain lines what to change', async () => {
+    const { stdout } = await doctor(healthy);
+    assert.match(stdout, /^ok +reach: http:\/\/127\.0\.0\.1:\d+ answers in /m);
+    assert.match(stdout, /^warning {2}lifecycle: No rule aborts old parts\.\n +→ Add one\.$/m);
+    assert.ok(!stdout.includes(TOKEN));
+  });
+
+  test('exits with 0 where there is no error, and uses the dev file', async () => {
+    await using directory = await scratchDirectory();
+    const token = await mintToken(operator, secret, Date.now());
+    await using server = await FakeBackhaul.start(
+      { ...healthy, 'GET /doctor': (response) => sendProblem(response, 'forbidden') },
+      token,
+    );
+    const file = path.join(directory.path, DEV_FILE);
+    await mkdir(path.dirname(file));
+    const dev = { server_url: server.url, operator_token: token, jwt_secret: secret.value, pid: 1 };
+    await writeFile(file, JSON.stringify(dev), { mode: 0o600 });
+    const good = await runCli(['doctor'], { cwd: directory.path });
+    assert.equal(good.code, 0);
+    assert.match(good.stdout, /^ok +dev file: \.backhaul\/dev\.json is in use$/m);
+    assert.match(good.stdout, /^ok +token: of ops \(\.backhaul\/dev\.json\): read, trigger/m);
+    assert.match(good.stdout, /^info +server: .*scope admin/m);
+    await chmod(file, 0o644);
+    const open = await runCli(['doctor'], { cwd: directory.path });
+    assert.match(open.stdout, /^warning +dev file: .*mode 644.*\n +→ chmod 600/m);
+  });
+
+  test('exits with 5 where the server is not ready', async () => {
+    const token = await mintToken(operator, secret, Date.now());
+    await using server = await FakeBackhaul.start(
+      {
+        ...healthy,
+        'GET /readyz': (response) =>
+          sendJson(
+            response,
+            { ready: false, checks: { storage: { ok: false, detail: 'AccessDenied' } } },
+            503,
+          ),
+      },
+      token,
+    );
+    const env = { BACKHAUL_URL: server.url, BACKHAUL_TOKEN: token };
+    const { code, stdout } = await runCli(['doctor'], { env });
+    assert.equal(code, 5);
+    assert.match(stdout, /^error +ready: storage: AccessDenied$/m);
+  });
+
+  test('names what is missing', async () => {
+    await using directory = await scratchDirectory();
+    const { code, stdout } = await runCli(['doctor'], { cwd: directory.path });
+    assert.equal(code, 1);
+    assert.match(stdout, /^error +settings: No server is given\.\n +→ Set BACKHAUL_URL/m);
+  });
+});
+
+describe('a token', () => {
+  const level = (value: string, at = now) => checkToken({ value, source: '--token' }, at).findings[0];
+
+  test('is good, about to expire or expired', async () => {
+    const token = await mintToken(operator, secret, now);
+    assert.equal(level(token)?.level, 'ok');
+    assert.equal(level(token, now + 55 * 60_000)?.level, 'warning');
+    assert.match(level(token, now + 3_660_000)?.detail ?? '', /expired 1 min ago/);
+    assert.deepEqual(checkToken({ value: token, source: '' }, now).scopes, ['read', 'trigger']);
+  });
+
+  test('of an agent is refused; of another issuer is only wondered at', async () => {
+    const agent = await mintToken({ kind: 'agent', subject: 'a', ttlSeconds: 60 }, secret, now);
+    assert.match(level(agent)?.detail ?? '', /an agent's/);
+    const foreign = new SignJWT({ scp: 'read' }).setProtectedHeader({ alg: 'HS256' });
+    assert.equal(level(await foreign.sign(new TextEncoder().encode(secret.value)))?.level, 'warning');
+    assert.equal(level('x.y.z')?.level, 'error');
+  });
+});
+
+test('clocks may differ a little, then less and less', () => {
+  const level = (skewMs: number) =>
+    checkClock(new Date(now).toUTCString(), now + skewMs).map((finding) => finding.level);
+  assert.deepEqual(level(0), ['ok']);
+  assert.deepEqual(level(-60_000), ['warning']);
+  assert.deepEqual(level(600_000), ['error']);
+  assert.match(checkClock(new Date(now).toUTCString(), now + 60_500)[0]?.detail ?? '', /1 min ahead of/);
+  assert.deepEqual(checkClock(null, now), []);
+});

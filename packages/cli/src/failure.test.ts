@@ -1,0 +1,70 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { BackhaulError, errorCodes, errorTable } from '@backhaul/protocol';
+import { exitCodes } from './exit-codes.ts';
+import { describeFailure, renderFailure } from './failure.ts';
+import { Interrupted } from './interrupted.ts';
+import { Output, type Terminal } from './output.ts';
+import { UsageError } from './usage-error.ts';
+
+function capture(json: boolean) {
+  const written = { stdout: '', stderr: '' };
+  const terminal = (name: 'stdout' | 'stderr'): Terminal => ({
+    write: (chunk) => {
+      written[name] += String(chunk);
+      return true;
+    },
+  });
+  const output = new Output({ stdout: terminal('stdout'), stderr: terminal('stderr'), json, color: true });
+  return { written, output };
+}
+
+test('every code of the error table leads to the exit code of its kind', () => {
+  for (const code of errorCodes) {
+    const failure = describeFailure(new BackhaulError(code));
+    assert.equal(failure.exitCode, exitCodes[errorTable[code].kind], code);
+    assert.equal(failure.sentence, errorTable[code].sentence);
+    assert.equal(failure.detail, null, 'the sentence is not said twice');
+  }
+});
+
+test('a person reads sentence, detail and what to change, on standard error', () => {
+  const { written, output } = capture(false);
+  renderFailure(describeFailure(new BackhaulError('forbidden', 'It lacks \u001b[1madmin.')), output);
+  assert.equal(written.stdout, '');
+  assert.deepEqual(written.stderr.split('\n'), [
+    'backhaul: The token is valid but lacks the scope for this.',
+    '  It lacks \\u001b[1madmin.',
+    '  → Use a token with the scope that is missing: backhaul token operator --scope read,trigger,admin',
+    '',
+  ]);
+});
+
+test('a program reads one object', () => {
+  const { written, output } = capture(true);
+  renderFailure(describeFailure(new UsageError('No server is given.', 'Set BACKHAUL_URL.')), output);
+  assert.deepEqual(JSON.parse(written.stderr), {
+    error: {
+      code: 'usage',
+      exit_code: 2,
+      message: 'No server is given.',
+      detail: null,
+      fix: 'Set BACKHAUL_URL.',
+      upload_id: null,
+    },
+  });
+});
+
+test('an interruption exits with 128 and its signal, without a word', () => {
+  const { written, output } = capture(false);
+  const failure = describeFailure(new Interrupted('SIGTERM'));
+  renderFailure(failure, output);
+  assert.equal(failure.exitCode, 143);
+  assert.equal(written.stderr, '');
+});
+
+test('what nobody foresaw is an unexpected fault', () => {
+  const failure = describeFailure(new RangeError('boom'));
+  assert.equal(failure.exitCode, 1);
+  assert.equal(failure.detail, 'boom');
+});

@@ -1,0 +1,21 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { wantsColor } from './config.ts';
+import { Output } from './output.ts';
+
+const terminal = { isTTY: true, write: () => true };
+const pipe = { write: () => true };
+
+test('colour is for terminals, and only where it is wanted', () => {
+  const painted = (stdout: typeof pipe, color: boolean) =>
+    new Output({ stdout, stderr: pipe, json: false, color }).paint('red', 'x');
+  assert.equal(painted(terminal, true), '\u001b[31mx\u001b[39m');
+  assert.equal(painted(terminal, false), 'x');
+  assert.equal(painted(pipe, true), 'x');
+});
+
+test('NO_COLOR and a dumb terminal refuse colour; an empty NO_COLOR does not', () => {
+  assert.equal(wantsColor({ NO_COLOR: '1' }), false);
+  assert.equal(wantsColor({ TERM: 'dumb' }), false);
+  assert.equal(wantsColor({ NO_COLOR: '', TERM: 'xterm' }), true);
+});

@@ -1,0 +1,105 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { UploadRecord } from '@backhaul/protocol';
+import { uploadRecord } from '../testing/upload-record.ts';
+import { BarView } from './bar-view.ts';
+import { LinesView } from './lines-view.ts';
+
+const MB = 1_000_000;
+const half = (fields: Partial<UploadRecord> = {}) =>
+  uploadRecord({ size: 100 * MB, bytes_uploaded: 50 * MB, parts_completed: 10, ...fields });
+
+function terminal(columns = 100) {
+  const written: string[] = [];
+  const write = (chunk: string | Uint8Array): boolean => written.push(String(chunk)) > 0;
+  return { isTTY: true, columns, write, written };
+}
+
+describe('the bar', () => {
+  test('shows how far, how fast and how long yet, on one line', (context) => {
+    context.mock.timers.enable({ apis: ['setInterval', 'Date'] });
+    const screen = terminal();
+    const view = new BarView(screen, Date.now);
+    view.show(half({ bytes_uploaded: 40 * MB, version: 1 }));
+    context.mock.timers.tick(1000);
+    view.show(half({ version: 2 }));
+    context.mock.timers.tick(250);
+    assert.equal(
+      screen.written.at(-1),
+      '\r\u001b[K[████████████░░░░░░░░░░░░] 50%  10/20 parts  50.0 MB of 100.0 MB  10.0 MB/s  ETA 5.0 s',
+    );
+    view.close();
+  });
+
+  test('says what it waits for', (context) => {
+    context.mock.timers.enable({ apis: ['setInterval', 'Date'] });
+    const screen = terminal();
+    const view = new BarView(screen, Date.now);
+    view.show(half({ status: 'queued', size: null, bytes_uploaded: 0 }));
+    assert.match(screen.written.at(-1) ?? '', /waiting for the agent$/);
+    view.show(half({ stalled_since: '2025-11-01T10:30:00.000Z' }));
+    context.mock.timers.tick(250);
+    assert.match(screen.written.at(-1) ?? '', /waiting for the agent to come back$/);
+    view.close();
+  });
+
+  test('is never wider than the terminal', (context) => {
+    context.mock.timers.enable({ apis: ['setInterval', 'Date'] });
+    const screen = terminal(30);
+    const view = new BarView(screen, Date.now);
+    view.show(half());
+    view.close();
+    assert.equal((screen.written[0] ?? '').slice('\r\u001b[K'.length).length, 29);
+  });
+
+  test('closed, leaves an empty line and draws no more', (context) => {
+    context.mock.timers.enable({ apis: ['setInterval', 'Date'] });
+    const screen = terminal();
+    const view = new BarView(screen, Date.now);
+    view.show(half());
+    view.close();
+    view.close();
+    const count = screen.written.length;
+    context.mock.timers.tick(5000);
+    assert.equal(screen.written.length, count);
+    assert.equal(screen.written.at(-1), '\r\u001b[K');
+  });
+});
+
+describe('lines', () => {
+  function lines() {
+    const written: string[] = [];
+    const clock = { now: 0 };
+    return {
+      written,
+      clock,
+      view: new LinesView(
+        (text) => written.push(text),
+        () => clock.now,
+      ),
+    };
+  }
+
+  test('come at most once a second while bytes move', () => {
+    const { written, clock, view } = lines();
+    for (let ms = 0; ms <= 3000; ms += 100) {
+      clock.now = ms;
+      view.show(half({ bytes_uploaded: ms * 10_000 }));
+    }
+    assert.equal(written.length, 4);
+    assert.match(
+      written[3] ?? '',
+      /^uploading: 30%  10\/20 parts  30\.0 MB of 100\.0 MB  10\.0 MB\/s  ETA 7\.0 s$/,
+    );
+  });
+
+  test('come at once when the phase changes', () => {
+    const { written, view } = lines();
+    for (const status of ['queued', 'preparing', 'uploading', 'completing', 'completed'] as const) {
+      view.show(half({ status }));
+    }
+    view.showSaving(1, 10);
+    assert.equal(written.length, 6);
+    assert.match(written[5] ?? '', /^saving  10%/);
+  });
+});

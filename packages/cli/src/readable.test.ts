@@ -1,0 +1,48 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { printable, readableAge, readableBytes, readableDuration, readableRate } from './readable.ts';
+
+test('sizes', () => {
+  const sizes = [0, 999, 1000, 104_857_600, 999_949, 999_950, 5e15].map(readableBytes);
+  assert.deepEqual(sizes, ['0 B', '999 B', '1.0 kB', '104.9 MB', '999.9 kB', '1.0 MB', '5.0 PB']);
+});
+
+test('rates', () => {
+  assert.deepEqual([0, 1_234_567, 123_456_789].map(readableRate), ['0.0 MB/s', '1.2 MB/s', '123 MB/s']);
+});
+
+test('durations', () => {
+  const minute = 60_000;
+  const said = [350, 3450, 9960, 59_400, 59_600, 125_000, 120_000, 200 * minute, 100 * 60 * minute];
+  assert.deepEqual(said.map(readableDuration), [
+    '350 ms',
+    '3.5 s',
+    '10 s',
+    '59 s',
+    '1 min',
+    '2 min 5 s',
+    '2 min',
+    '3 h 20 min',
+    '4 d 4 h',
+  ]);
+});
+
+test('ages', () => {
+  const now = Date.parse('2025-11-01T10:30:00Z');
+  const said = [
+    '2025-11-01T10:30:05Z',
+    '2025-11-01T10:29:55Z',
+    '2025-11-01T09:31:00Z',
+    '2025-10-30T10:30:00Z',
+  ];
+  assert.deepEqual(
+    said.map((at) => readableAge(at, now)),
+    ['now', '5 s ago', '59 min ago', '2 d ago'],
+  );
+  assert.equal(readableAge(null, now), '–');
+});
+
+test('text from elsewhere cannot steer the terminal or turn its direction', () => {
+  assert.equal(printable('a\u001b[31mb\r\n\u009bc\u202ed'), 'a\\u001b[31mb\\u000d\\u000a\\u009bc\\u202ed');
+  assert.equal(printable('Größe 文件 🍕'), 'Größe 文件 🍕');
+});
