@@ -37,6 +37,8 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Fast
               : { ca: readFileSync(tls.clientCaFile), requestCert: true, rejectUnauthorized: false }),
           },
         });
+  // Fastify would take text as well; every body here is JSON.
+  app.removeContentTypeParser('text/plain');
   await registerOpenApi(app);
   registerRoutes(app, options);
   return app;

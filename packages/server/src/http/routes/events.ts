@@ -103,7 +103,8 @@ async function onEveryHint(
   });
   const poll = setInterval(() => wake.resolve(), POLL_MS);
   stream.gone.addEventListener('abort', () => wake.resolve());
-  services.shutdown.addEventListener('abort', () => wake.resolve());
+  // The server outlives its streams: their listeners must not stay with it.
+  services.shutdown.addEventListener('abort', () => wake.resolve(), { signal: stream.gone });
   try {
     while (!stream.gone.aborted && !services.shutdown.aborted) {
       wake = Promise.withResolvers<void>();

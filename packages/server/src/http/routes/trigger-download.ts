@@ -53,7 +53,7 @@ export const triggerDownload: Routes = (services) => (app, _options, done) => {
               signal: AbortSignal.any([
                 AbortSignal.timeout(waitSeconds * 1000),
                 services.shutdown,
-                whenGone(request.raw),
+                whenClosed(reply.raw),
               ]),
             });
       if (waitSeconds > 0) void reply.header('preference-applied', `wait=${waitSeconds}`);
@@ -77,8 +77,9 @@ function preferredWait(prefer: string | undefined): number {
   return seconds;
 }
 
-function whenGone(request: { socket: NodeJS.EventEmitter }): AbortSignal {
-  const gone = new AbortController();
-  request.socket.once('close', () => gone.abort());
-  return gone.signal;
+/** Of the answer, not of the socket: a connection that is kept open would collect a listener for each request. */
+function whenClosed(answer: NodeJS.EventEmitter): AbortSignal {
+  const closed = new AbortController();
+  answer.once('close', () => closed.abort());
+  return closed.signal;
 }
