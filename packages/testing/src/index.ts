@@ -1,3 +1,5 @@
+export * from './assert-problem.ts';
+export * from './embedded-store.ts';
 export * from './object-store.ts';
 export * from './program.ts';
 export * from './random-file.ts';

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
-import { Program, logged } from './program.ts';
+import { EmbeddedStore } from './embedded-store.ts';
 
 /** A store and a bucket to test with. */
 export interface S3Target extends AsyncDisposable {
@@ -10,6 +10,8 @@ export interface S3Target extends AsyncDisposable {
   readonly secretAccessKey: string;
   /** Whether it is the embedded store, which honours more than others do. */
   readonly isEmbedded: boolean;
+  /** To take it away and bring it back; undefined where `isEmbedded` is false. */
+  readonly embedded: EmbeddedStore | undefined;
   /** A client with the SDK's defaults turned to what every store takes. */
   readonly client: S3Client;
 }
@@ -37,21 +39,21 @@ export async function startS3Target(
       accessKeyId,
       secretAccessKey,
       isEmbedded: false,
+      embedded: undefined,
       client,
       [Symbol.asyncDispose]: async () => client.destroy(),
     };
   }
   const accessKeyId = 'TESTKEY';
   const secretAccessKey = randomBytes(20).toString('hex');
-  const program = new Program('backhaul-object-store', {
-    args: [
-      ...['--port', '0', '--data', dataDirectory, '--bucket', bucket],
-      ...(options.accessLog === undefined ? [] : ['--access-log', options.accessLog]),
-    ],
-    env: { BACKHAUL_STORE_ACCESS_KEY: accessKeyId, BACKHAUL_STORE_SECRET_KEY: secretAccessKey },
+  const embedded = await EmbeddedStore.start({
+    dataDirectory,
+    bucket,
+    accessKeyId,
+    secretAccessKey,
+    accessLog: options.accessLog,
   });
-  const { url } = await program.line(logged('listening'));
-  const endpoint = String(url);
+  const { endpoint } = embedded;
   const client = s3Client(endpoint, accessKeyId, secretAccessKey);
   return {
     endpoint,
@@ -59,10 +61,11 @@ export async function startS3Target(
     accessKeyId,
     secretAccessKey,
     isEmbedded: true,
+    embedded,
     client,
     [Symbol.asyncDispose]: async () => {
       client.destroy();
-      await program.stop();
+      await embedded[Symbol.asyncDispose]();
     },
   };
 }

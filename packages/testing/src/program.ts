@@ -19,6 +19,8 @@ export interface ProgramOptions {
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
+  /** User to run as; changing it needs root. */
+  readonly uid?: number;
 }
 
 export interface Exit {
@@ -37,12 +39,13 @@ export class Program implements AsyncDisposable {
   #stdout = '';
   #stderr = '';
 
-  constructor(name: ProgramName, { args = [], env = {}, cwd }: ProgramOptions = {}) {
+  constructor(name: ProgramName, { args = [], env = {}, cwd, uid }: ProgramOptions = {}) {
     this.name = name;
     this.#child = spawn(process.execPath, [binPath(name), ...args], {
       env: { ...pick(process.env, inherited), NODE_DISABLE_COMPILE_CACHE: '1', ...env },
       stdio: 'pipe',
       ...(cwd === undefined ? {} : { cwd }),
+      ...(uid === undefined ? {} : { uid }),
     });
     this.#child.stdout.setEncoding('utf8').on('data', (text: string) => {
       this.#stdout += text;

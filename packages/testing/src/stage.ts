@@ -1,4 +1,6 @@
+import { ListMultipartUploadsCommand } from '@aws-sdk/client-s3';
 import { BackhaulClient } from '@backhaul/client';
+import type { TriggerRequest, UploadRecord } from '@backhaul/protocol';
 import { type S3Target, startS3Target } from './object-store.ts';
 import { type Exit, Program, type ProgramOptions, logged } from './program.ts';
 import { type TemporaryDirectory, temporaryDirectory } from './temporary-directory.ts';
@@ -76,7 +78,11 @@ export class Stage implements AsyncDisposable {
   }
 
   /** Starts an agent and waits until the server has welcomed it. */
-  async startAgent(clientId: string, args: readonly string[]): Promise<Program> {
+  async startAgent(
+    clientId: string,
+    args: readonly string[],
+    options: Pick<ProgramOptions, 'uid'> = {},
+  ): Promise<Program> {
     const agent = this.#cleanup.use(
       new Program('backhaul-agent', {
         args: [
@@ -85,25 +91,60 @@ export class Stage implements AsyncDisposable {
         ],
         env: { BACKHAUL_TOKEN: await this.tokens.agent(clientId) },
         cwd: this.directory.path,
+        ...options,
       }),
     );
-    const deadline = AbortSignal.timeout(20_000);
-    for (;;) {
-      const isThere = await this.client.getStatus(clientId, { signal: deadline }).then(
-        ({ connected }) => connected,
-        () => false,
-      );
-      if (isThere) return agent;
-      if (deadline.aborted) {
-        throw new Error(`agent ${clientId} did not connect\n${agent.output.stdout}\n${agent.output.stderr}`);
-      }
-      await new Promise((resolve) => setTimeout(resolve, 25));
-    }
+    await agent.line(logged('connected'));
+    return agent;
   }
 
   /** Starts an agent without waiting for anything. */
   spawnAgent(options: ProgramOptions): Program {
     return this.#cleanup.use(new Program('backhaul-agent', { cwd: this.directory.path, ...options }));
+  }
+
+  /** Starts another server with the stage's settings, without waiting for anything. */
+  spawnServer(options: { env?: Readonly<Record<string, string>>; args?: readonly string[] } = {}): Program {
+    return this.#cleanup.use(
+      new Program('backhaul-server', {
+        args: ['--port', '0', ...(options.args ?? [])],
+        env: { ...serverEnvironment(this.s3, this.tokens, this.directory), ...options.env },
+        cwd: this.directory.path,
+      }),
+    );
+  }
+
+  /** Pulls a file and waits for the end, whatever it is. */
+  async pull(clientId: string, request: TriggerRequest): Promise<UploadRecord> {
+    const accepted = await this.client.triggerDownload(clientId, request);
+    return await this.ended(accepted.upload_id);
+  }
+
+  /** The record of an upload, once it has ended. */
+  async ended(uploadId: string): Promise<UploadRecord> {
+    return await this.recordWhen(uploadId, ({ completed_at }) => completed_at !== null);
+  }
+
+  /**
+   * The first version of a record that `holds`.
+   *
+   * @throws Error if the upload ended before, or nothing like it came within 60 s.
+   */
+  async recordWhen(uploadId: string, holds: (record: UploadRecord) => boolean): Promise<UploadRecord> {
+    const signal = AbortSignal.timeout(60_000);
+    let last: UploadRecord | undefined;
+    for await (const record of this.client.followUpload(uploadId, { signal })) {
+      if (holds(record)) return record;
+      last = record;
+    }
+    throw new Error(`upload ${uploadId} ended otherwise: ${JSON.stringify(last)}`);
+  }
+
+  /** Keys of the multipart uploads that the store still holds. */
+  async openMultipartUploads(): Promise<string[]> {
+    const { client, bucket } = this.s3;
+    const { Uploads = [] } = await client.send(new ListMultipartUploadsCommand({ Bucket: bucket }));
+    return Uploads.map(({ Key = '' }) => Key);
   }
 
   /** Runs the command line to its end. */
@@ -112,10 +153,11 @@ export class Stage implements AsyncDisposable {
     return await program.exit;
   }
 
-  startCli(args: readonly string[]): Program {
+  /** @param env Over the stage's own. */
+  startCli(args: readonly string[], env: Readonly<Record<string, string>> = {}): Program {
     return new Program('backhaul', {
       args,
-      env: { BACKHAUL_URL: this.#url, BACKHAUL_TOKEN: this.operatorToken },
+      env: { BACKHAUL_URL: this.#url, BACKHAUL_TOKEN: this.operatorToken, ...env },
       cwd: this.directory.path,
     });
   }

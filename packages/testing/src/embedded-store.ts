@@ -1,0 +1,57 @@
+import { Program, logged } from './program.ts';
+
+export interface EmbeddedStoreOptions {
+  readonly dataDirectory: string;
+  readonly bucket: string;
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  readonly accessLog?: string | undefined;
+}
+
+/** The embedded object store as a process that can go away and come back at the same address. */
+export class EmbeddedStore implements AsyncDisposable {
+  readonly endpoint: string;
+  readonly #options: EmbeddedStoreOptions;
+  #program: Program;
+
+  private constructor(options: EmbeddedStoreOptions, program: Program, endpoint: string) {
+    this.#options = options;
+    this.#program = program;
+    this.endpoint = endpoint;
+  }
+
+  static async start(options: EmbeddedStoreOptions): Promise<EmbeddedStore> {
+    const { program, endpoint } = await run(options, '0');
+    return new EmbeddedStore(options, program, endpoint);
+  }
+
+  /** From here on its address refuses connections. */
+  async goAway(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
+    this.#program.kill(signal);
+    await this.#program.exit;
+  }
+
+  async comeBack(): Promise<void> {
+    const { program } = await run(this.#options, new URL(this.endpoint).port);
+    this.#program = program;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#program.stop();
+  }
+}
+
+async function run(
+  { dataDirectory, bucket, accessKeyId, secretAccessKey, accessLog }: EmbeddedStoreOptions,
+  port: string,
+): Promise<{ program: Program; endpoint: string }> {
+  const program = new Program('backhaul-object-store', {
+    args: [
+      ...['--port', port, '--data', dataDirectory, '--bucket', bucket],
+      ...(accessLog === undefined ? [] : ['--access-log', accessLog]),
+    ],
+    env: { BACKHAUL_STORE_ACCESS_KEY: accessKeyId, BACKHAUL_STORE_SECRET_KEY: secretAccessKey },
+  });
+  const { url } = await program.line(logged('listening'));
+  return { program, endpoint: String(url) };
+}
