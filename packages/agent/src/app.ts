@@ -51,6 +51,7 @@ export class AgentApp {
     const startedAt = now();
 
     const connection: Connection = new Connection({
+      clientId: config.clientId,
       serverUrl: config.serverUrl,
       token: tokenSource(config.token, { clientId: config.clientId, wallSeconds: () => Date.now() / 1000 }),
       agent: proxyAgent(config, serverIsLocal),

@@ -69,5 +69,5 @@ function humanValue(value: unknown): string {
 function plainError(_key: string, value: unknown): unknown {
   if (!(value instanceof Error)) return value;
   const code = 'code' in value ? { code: value.code } : {};
-  return { name: value.name, ...code, message: value.message };
+  return { name: value.name, ...code, message: value.message, stack: value.stack };
 }

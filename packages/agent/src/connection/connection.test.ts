@@ -72,6 +72,7 @@ test('nothing but welcome counts before welcome', async () => {
 function connectionTo(url: string, options: { token?: () => Promise<string>; welcomeMs?: number } = {}) {
   const lines: string[] = [];
   const connection = new Connection({
+    clientId: 'restaurant-1',
     serverUrl: new URL(url),
     token: options.token ?? (() => Promise.resolve('token')),
     agent: null,
@@ -174,6 +175,18 @@ test('another agent with the same client_id is named as the reason', async () =>
   session.socket.close(closeCodes.replaced);
   await server.accept();
   assert.ok(connection.lines.some((line) => line.includes('same client_id')));
+});
+
+test('a token for another client_id is pointed out', async () => {
+  await using server = await FakeServer.start();
+  const tokenFor = (sub: string) =>
+    `e30.${Buffer.from(JSON.stringify({ sub })).toString('base64url')}.signature`;
+  await using other = connectionTo(server.url, { token: async () => tokenFor('restaurant-2') });
+  await server.accept();
+  assert.ok(other.lines.some((line) => line.includes('another client_id') && line.includes('restaurant-2')));
+  await using own = connectionTo(server.url, { token: async () => tokenFor('restaurant-1') });
+  await server.accept();
+  assert.deepEqual(own.lines, []);
 });
 
 const middle = { timings: defaultReconnectTimings, random: () => 0.5 };

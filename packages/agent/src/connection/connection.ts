@@ -1,13 +1,14 @@
 import type { Agent } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { AgentMessageInput, ServerMessage } from '@backhaul/protocol';
-import type { TokenSource } from '../credentials/token-source.ts';
+import { subjectOf, type TokenSource } from '../credentials/token-source.ts';
 import type { Log } from '../log.ts';
 import type { Link } from './link.ts';
 import { Session, type SessionTimings } from './session.ts';
 import { planReconnect, type ReconnectTimings, type SessionEnd } from './session-end.ts';
 
 export interface ConnectionOptions {
+  readonly clientId: string;
   readonly serverUrl: URL;
   readonly token: TokenSource;
   readonly agent: Agent | null;
@@ -64,6 +65,7 @@ export class Connection implements Link {
       return { kind: 'no_token', detail: error instanceof Error ? error.message : String(error) };
     }
     if (signal.aborted) return { kind: 'unreachable', detail: 'stopped' };
+    this.#warnOfOtherSubject(token);
     const session = new Session({ serverUrl, token, agent, hello, receive, timings, now });
     this.#session = session;
     const goodbye = () => void session.close();
@@ -74,5 +76,16 @@ export class Connection implements Link {
       signal.removeEventListener('abort', goodbye);
       this.#session = null;
     }
+  }
+
+  /** The server knows this machine by its token alone, so a --client-id that differs would mislead its owner. */
+  #warnOfOtherSubject(token: string): void {
+    const { clientId, log } = this.#options;
+    const subject = subjectOf(token);
+    if (subject === null || subject === clientId) return;
+    log.warn(
+      { token_for: subject, client_id: clientId },
+      'the token is for another client_id, which the server will use',
+    );
   }
 }

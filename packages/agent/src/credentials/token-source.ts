@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { agentClaimsSchema } from '@backhaul/protocol';
 import { devToken } from './dev-token.ts';
 
 /** Gives the token for the next connection; asked anew each time, because a file may have been replaced. */
@@ -42,4 +43,14 @@ async function tokenFromFile(path: string): Promise<string> {
 /** What may stand in an Authorization header (RFC 6750, section 2.1). */
 export function isToken(text: string): boolean {
   return /^[A-Za-z0-9._~+/-]+=*$/.test(text);
+}
+
+/** Who a token says it is for; null if it does not say. Not verified: only good for a hint to its owner. */
+export function subjectOf(token: string): string | null {
+  try {
+    const claims: unknown = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString('utf8'));
+    return agentClaimsSchema.pick({ sub: true }).parse(claims).sub;
+  } catch {
+    return null;
+  }
 }

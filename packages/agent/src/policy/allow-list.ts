@@ -41,12 +41,7 @@ export class AllowList {
    */
   async admit(path: string): Promise<string> {
     const normal = this.#normalize(path);
-    const key = this.#platform.pathKey(normal);
-    const root = [...this.#directories, ...(this.#file === null ? [] : [this.#file])].find((root) =>
-      root === this.#file
-        ? this.#platform.pathKey(root) === key
-        : this.#isWithin(key, this.#platform.pathKey(root)),
-    );
+    const root = this.#rootOf(this.#platform.pathKey(normal));
     if (root === undefined || this.#platform.isOffLimits(normal)) throw notAllowed(path);
     const nearest = await this.#nearestExisting(this.#platform.path.dirname(normal), root);
     if (nearest !== null && !(await this.#holdsDirectory(nearest, root))) throw notAllowed(path);
@@ -78,6 +73,12 @@ export class AllowList {
           : this.#platform.pathProblem(path);
     if (problem !== null) throw new BackhaulError('invalid_path', `The path cannot be used: ${problem}.`);
     return this.#platform.path.resolve(path);
+  }
+
+  /** The entry of the list that covers a path, by its key. */
+  #rootOf(key: string): string | undefined {
+    if (this.#file !== null && this.#platform.pathKey(this.#file) === key) return this.#file;
+    return this.#directories.find((directory) => this.#isWithin(key, this.#platform.pathKey(directory)));
   }
 
   /** The real path of the closest directory that exists, from `path` up to `root`; null if not even the root does. */

@@ -104,7 +104,11 @@ test('a name that leads into this machine or to metadata is refused at the look-
     });
     return new Promise<string>((resolve) => {
       policy.lookup(options.name ?? 'store.example', {}, (error, found) => {
-        resolve(error === null ? String(found) : ((error as { code?: string }).code ?? 'unknown'));
+        resolve(
+          error === null && typeof found === 'string'
+            ? found
+            : ((error as { code?: string } | null)?.code ?? 'unknown'),
+        );
       });
     });
   };

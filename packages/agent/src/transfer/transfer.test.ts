@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { appendFile, chmod, rename, truncate, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import {
   AgentBench,
   downloadMessage,
@@ -133,8 +134,7 @@ test('a prepared upload that is not started in time is let go', async () => {
   const session = await bench.server.acceptAndWelcome();
   session.send(prepareMessage(path, { expiresInMs: 30 }));
   const prepared = await session.next('prepared');
-  while (!bench.log.some((line) => line.includes('let go')))
-    await new Promise((resolve) => setTimeout(resolve, 5));
+  while (!bench.log.some((line) => line.includes('let go'))) await delay(5);
   session.send(downloadMessage(path, prepared, bench.store));
   assert.equal((await session.next('failed')).error, 'agent_fault');
   session.send(prepareMessage(path));
@@ -227,7 +227,7 @@ test('a lost socket stops no PUT, and after the next welcome everything is said 
   bench.store.fault = () => false;
   for (const release of held) release();
   while (!bench.log.some((line) => line.includes('all parts sent'))) {
-    await new Promise((resolve) => setTimeout(resolve, 5));
+    await delay(5);
   }
   second.welcome([{ upload_id: message.upload_id, attempt: 1, verdict: 'continue' }]);
   assert.equal((await second.next('completed')).parts.length, 6);
@@ -245,7 +245,7 @@ test('after a reconnect amid a transfer all finished parts are reported and open
   // The request for part 3 and on is never answered on this socket.
   const asked = await first.next('parts_ready');
   await first.next('part_uploaded');
-  while (bench.store.stored.size < 2) await new Promise((resolve) => setTimeout(resolve, 5));
+  while (bench.store.stored.size < 2) await delay(5);
   first.socket.terminate();
 
   const second = await bench.server.acceptAndWelcome();
@@ -472,6 +472,29 @@ test('a store that stops reading is left for a new connection', async () => {
   assert.ok(bench.store.object().equals(content));
 });
 
+test('a store that reads slowly is not taken for one that stopped', async () => {
+  await using bench = await AgentBench.start({ timings: { stallMs: 250 }, config: { parallelParts: 1 } });
+  const { path, content } = await bench.file('crawl', 5 * MiB);
+  let readMs = 0;
+  bench.store.fault = async (put, request, response) => {
+    const started = performance.now();
+    const chunks: Buffer[] = [];
+    for await (const chunk of request) {
+      chunks.push(chunk as Buffer);
+      await delay(20);
+    }
+    readMs = performance.now() - started;
+    bench.store.stored.set(put.partNumber, Buffer.concat(chunks));
+    response.writeHead(200, { etag: '"slow"' }).end();
+    return true;
+  };
+  const final = await pull(await bench.server.acceptAndWelcome(), bench.store, path);
+  assert.equal(final.status, 'completed');
+  assert.ok(readMs > 1000, `one slice took longer than the time-out: ${readMs} ms for five`);
+  assert.equal(bench.store.puts.length, 1);
+  assert.ok(bench.store.object().equals(content));
+});
+
 test('a store that never answers a whole body is left for a new connection', async () => {
   await using bench = await AgentBench.start({ timings: { answerMs: 100 } });
   const { path } = await bench.file('silent', 100);
@@ -510,6 +533,15 @@ test('an answer amid the body ends the PUT and is believed', async () => {
   const final = await pull(await bench.server.acceptAndWelcome(), bench.store, path);
   assert.ok(final.status === 'failed');
   assert.equal(final.error, 'storage_refused');
+});
+
+test('an address that the agent’s policy refuses gets no request', async () => {
+  await using bench = await AgentBench.start({ config: { storageOrigins: ['https://bucket.example.com'] } });
+  const { path } = await bench.file('pinned', 10);
+  const final = await pull(await bench.server.acceptAndWelcome(), bench.store, path);
+  assert.ok(final.status === 'failed');
+  assert.equal(final.error, 'storage_not_allowed');
+  assert.equal(bench.store.puts.length, 0);
 });
 
 test('bytes that the store calls damaged are read again, and after some tries it is checksum_mismatch', async () => {

@@ -1,0 +1,85 @@
+import assert from 'node:assert/strict';
+import { mock, test } from 'node:test';
+import { type AgentMessageInput, planParts } from '@backhaul/protocol';
+import { PartLedger } from './part-ledger.ts';
+import { Progress } from './progress.ts';
+
+function setUp(partCount: number) {
+  const chunk = 5 * 1024 * 1024;
+  const plan = planParts(partCount * chunk, { minChunkSize: chunk, maxParts: 10_000 });
+  const ledger = new PartLedger({ plan, now: () => 0, ask: () => true });
+  const sent: AgentMessageInput[] = [];
+  const link = {
+    connected: true,
+    congested: false,
+    send: (message: AgentMessageInput) => {
+      sent.push(message);
+      return link.connected;
+    },
+  };
+  const progress = new Progress({
+    ledger,
+    link,
+    reportMs: 250,
+    message: (parts) => ({ status: 'part_uploaded', upload_id: 'id', attempt: 1, parts }),
+  });
+  const url = { url: new URL('http://localhost'), headers: {}, staleAt: 1 };
+  const upload = async (etag = '"e"') => {
+    ledger.announce({ crc32: 'AAAAAA==' });
+    ledger.giveUrl(sentParts + 1, url);
+    sentParts += 1;
+    const part = await ledger.take({ signal: AbortSignal.timeout(1000) });
+    assert.ok(part);
+    ledger.uploaded(part, etag);
+  };
+  let sentParts = 0;
+  const reported = () => sent.map((message) => ('parts' in message ? message.parts.length : 0));
+  return { ledger, link, progress, sent, upload, reported };
+}
+
+test('parts are reported together, at most four times a second, and each once', async () => {
+  mock.timers.enable({ apis: ['setInterval'] });
+  const { progress, upload, reported } = setUp(10);
+  for (let second = 0; second < 2; second += 1) {
+    for (let part = 0; part < 4; part += 1) await upload();
+    mock.timers.tick(1000);
+  }
+  progress.close();
+  mock.timers.reset();
+  assert.deepEqual(reported(), [4, 4]);
+});
+
+test('reports wait while the socket is congested, and are flushed before the last word', async () => {
+  mock.timers.enable({ apis: ['setInterval'] });
+  const { link, progress, upload, reported } = setUp(3);
+  await upload();
+  link.congested = true;
+  mock.timers.tick(5000);
+  assert.deepEqual(reported(), []);
+  await upload();
+  progress.flush();
+  progress.close();
+  mock.timers.reset();
+  assert.deepEqual(reported(), [2]);
+});
+
+test('what a closed socket did not take is reported later', async () => {
+  const { link, progress, upload, reported } = setUp(3);
+  await upload();
+  link.connected = false;
+  progress.flush();
+  assert.deepEqual(reported(), []);
+  link.connected = true;
+  progress.flush();
+  progress.close();
+  assert.deepEqual(reported(), [1]);
+});
+
+test('no report is larger than a frame, however long the ETags', async () => {
+  const { progress, upload, sent, reported } = setUp(4100);
+  for (let part = 0; part < 4100; part += 1) await upload('e'.repeat(256));
+  progress.flush();
+  progress.close();
+  assert.deepEqual(reported(), [2000, 2000, 100]);
+  for (const message of sent) assert.ok(JSON.stringify(message).length < 1024 * 1024);
+});
