@@ -38,7 +38,8 @@ async function run(argv: readonly string[]): Promise<void> {
   let dev: DevMode | undefined;
   let config: Config;
   if (loaded.kind === 'dev') {
-    dev = cleanup.use(await startDevMode({
+    dev = cleanup.use(
+      await startDevMode({
         cwd: process.cwd(),
         config: loaded,
         clock: { now: () => Date.now() },

@@ -6,7 +6,7 @@ export class LocalBus implements Bus {
 
   publish({ uploadId, clientId, version }: Hint): void {
     const hint: Hint = { uploadId, clientId, version };
-    for (const listener of [...this.#listeners]) listener(hint);
+    for (const listener of this.#listeners) listener(hint);
   }
 
   subscribe(listener: (hint: Hint) => void): () => void {

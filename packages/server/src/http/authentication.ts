@@ -23,7 +23,10 @@ export function registerAuthentication(
     if (scope === undefined) return;
     const claims = await verifyOperator(bearerToken(request));
     if (!claims.scope.includes(scope)) {
-      throw new BackhaulError('forbidden', `This needs the scope "${scope}"; the token has "${claims.scope.join(' ')}".`);
+      throw new BackhaulError(
+        'forbidden',
+        `This needs the scope "${scope}"; the token has "${claims.scope.join(' ')}".`,
+      );
     }
     request.operator = claims.sub;
   });

@@ -8,7 +8,11 @@ const MAX_BODY_BYTES = 64 * 1024;
 
 export interface HttpServerOptions extends RouteTools {
   readonly logger: FastifyBaseLogger;
-  readonly tls: { readonly certFile: string; readonly keyFile: string; readonly clientCaFile: string | null } | null;
+  readonly tls: {
+    readonly certFile: string;
+    readonly keyFile: string;
+    readonly clientCaFile: string | null;
+  } | null;
 }
 
 /** Fastify with all routes, not yet listening. */

@@ -1,9 +1,6 @@
 import { BackhaulError, type ErrorCode, problemOf } from '@backhaul/protocol';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import {
-  hasZodFastifySchemaValidationErrors,
-  isResponseSerializationError,
-} from 'fastify-type-provider-zod';
+import { hasZodFastifySchemaValidationErrors, isResponseSerializationError } from 'fastify-type-provider-zod';
 import { BucketError } from '../domain/ports/bucket.ts';
 import { StoreError } from '../domain/ports/store.ts';
 
@@ -16,7 +13,10 @@ export function registerProblems(app: FastifyInstance): void {
     return sendProblem(reply, known);
   });
   app.setNotFoundHandler((request, reply) =>
-    sendProblem(reply, new BackhaulError('not_found', `There is nothing at ${request.method} ${pathOf(request)}.`)),
+    sendProblem(
+      reply,
+      new BackhaulError('not_found', `There is nothing at ${request.method} ${pathOf(request)}.`),
+    ),
   );
 }
 
@@ -24,11 +24,7 @@ export function sendProblem(reply: FastifyReply, error: BackhaulError): FastifyR
   const problem = problemOf(error);
   if (problem.status === 401) void reply.header('www-authenticate', 'Bearer');
   if (problem.status === 429 || problem.status === 503) void reply.header('retry-after', '5');
-  return reply
-    .code(problem.status)
-    .type('application/problem+json')
-    .serializer(JSON.stringify)
-    .send(problem);
+  return reply.code(problem.status).type('application/problem+json').serializer(JSON.stringify).send(problem);
 }
 
 function pathOf(request: FastifyRequest): string {
@@ -51,9 +47,13 @@ function toBackhaulError(error: FastifyError): BackhaulError {
       const field = issue.instancePath.replace(/^\//, '').replaceAll('/', '.');
       return field === '' ? issue.message : `${field}: ${issue.message}`;
     });
-    return new BackhaulError('invalid_request', `The request's ${error.validationContext ?? 'input'}: ${problems.join('; ')}`);
+    return new BackhaulError(
+      'invalid_request',
+      `The request's ${error.validationContext ?? 'input'}: ${problems.join('; ')}`,
+    );
   }
-  if (error instanceof StoreError) return new BackhaulError('database_unavailable', undefined, { cause: error });
+  if (error instanceof StoreError)
+    return new BackhaulError('database_unavailable', undefined, { cause: error });
   if (error instanceof BucketError) {
     const code = error.kind === 'unavailable' ? 'storage_unavailable' : 'storage_refused';
     return new BackhaulError(code, error.message, { cause: error });

@@ -21,8 +21,7 @@ export function toUploadRecord(upload: Upload): UploadRecord {
     key: upload.key,
     etag: upload.etag,
     version_id: upload.versionId,
-    checksum:
-      upload.crc32 === null ? null : { algorithm: 'crc32', type: 'full_object', value: upload.crc32 },
+    checksum: upload.crc32 === null ? null : { algorithm: 'crc32', type: 'full_object', value: upload.crc32 },
     checksum_mode: upload.checksumMode,
     verification: upload.verification,
     sha256: upload.sha256,

@@ -161,7 +161,7 @@ test('a part URL is good for one method, key, part, length and checksum only', a
   await refused('another key', send('PUT', changed('bound', 'other'), bytes));
   await refused('another part', send('PUT', changed('partNumber=1', 'partNumber=2'), bytes));
   await refused('a longer life', send('PUT', changed('X-Amz-Expires=900', 'X-Amz-Expires=9000'), bytes));
-  await refused('another method', send('GET', right));
+  await refused('another method', send('GET', right, bytes));
   const shorter = { ...right, headers: { ...right.headers, 'content-length': '999' } };
   await refused('another length', send('PUT', shorter, bytes.subarray(1)));
   const other = randomBytes(1000);

@@ -26,7 +26,9 @@ test('writes of one turn share one transaction', async () => {
   await using opened = await openQueue();
   const { queue, log } = opened;
   const values = Array.from({ length: 100 }, (_, value) => value);
-  await Promise.all(values.map((value) => queue.write((db) => db.insertInto('numbers').values({ value }).execute())));
+  await Promise.all(
+    values.map((value) => queue.write((db) => db.insertInto('numbers').values({ value }).execute())),
+  );
   assert.equal(log.filter((query) => query === 'begin').length, 1);
   assert.equal(log.filter((query) => query === 'commit').length, 1);
 });

@@ -1,12 +1,6 @@
 import { type Kysely, type SqlBool, type Transaction, sql } from 'kysely';
 import type { Client } from '../domain/clients/client.ts';
-import type {
-  AuditEvent,
-  ClientFilter,
-  Store,
-  UploadFilter,
-  UploadSave,
-} from '../domain/ports/store.ts';
+import type { AuditEvent, ClientFilter, Store, UploadFilter, UploadSave } from '../domain/ports/store.ts';
 import { StoreError } from '../domain/ports/store.ts';
 import type { PartTotals, Upload, UploadPart } from '../domain/uploads/upload.ts';
 import { type ClientRow, fromClientRow } from './client-row.ts';
@@ -421,9 +415,6 @@ async function insertAudit(db: Queries, event: AuditEvent): Promise<void> {
 
 /** Whatever the database says becomes one class, with its cause; faults of our own stay what they are. */
 function asStoreError(error: unknown): unknown {
-  const isFromSqlite =
-    error instanceof Error && 'code' in error && error.code === 'ERR_SQLITE_ERROR';
-  return isFromSqlite
-    ? new StoreError(`the database refused: ${error.message}`, { cause: error })
-    : error;
+  const isFromSqlite = error instanceof Error && 'code' in error && error.code === 'ERR_SQLITE_ERROR';
+  return isFromSqlite ? new StoreError(`the database refused: ${error.message}`, { cause: error }) : error;
 }

@@ -20,6 +20,8 @@ import { handleAgentMessage } from './agent-message-handlers.ts';
 const HELLO_TIMEOUT_MS = 10_000;
 /** A socket whose agent does not read this much is closed; it comes back and is told anew. */
 const MAX_BUFFERED_BYTES = 16 * 1024 * 1024;
+/** An agent that sends this many bad frames in a row has a fault that answers do not mend. */
+const MAX_REFUSALS_IN_A_ROW = 100;
 /** Above this many unhandled frames the socket is not read, so that an agent cannot fill the memory. */
 const MAX_UNHANDLED_FRAMES = 16;
 
@@ -46,6 +48,7 @@ export class AgentConnection {
   #session: AgentSession | undefined;
   #lastHeard = performance.now();
   #unhandled = 0;
+  #refusals = 0;
   #tail: Promise<void> = Promise.resolve();
 
   constructor(socket: WebSocket, context: TransferContext, options: ConnectionOptions & { log: Log }) {
@@ -70,7 +73,7 @@ export class AgentConnection {
   /** Ends the connection. The peer has a few seconds to agree, then the socket is torn down. */
   close(code: number, reason: string): void {
     this.#socket.close(code, reason);
-    const timer = setTimeout(() => this.#socket.terminate(), 3000);
+    const timer = setTimeout(() => this.#socket.terminate(), 3000).unref();
     this.#timers.push(timer);
   }
 
@@ -124,6 +127,7 @@ export class AgentConnection {
     if (this.#session === undefined) {
       return this.#refuse(new BackhaulError('protocol_error', 'the first message must be hello'));
     }
+    this.#refusals = 0;
     await handleAgentMessage(this.#context, this.#session, message);
   }
 
@@ -147,6 +151,10 @@ export class AgentConnection {
   #refuse(error: BackhaulError): void {
     this.#log.warn({ code: error.code, problem: error.message }, 'agent message refused');
     this.#send({ action: 'error', code: error.code, message: error.message.slice(0, 2000) });
+    this.#refusals += 1;
+    if (this.#refusals === MAX_REFUSALS_IN_A_ROW) {
+      this.close(closeCodes.protocolViolation, 'too many messages that the protocol does not allow');
+    }
   }
 
   #send(message: ServerMessageInput): void {

@@ -45,6 +45,11 @@ describe('a pull', () => {
     const copy = stage.directory.join('copy.bin');
     const cli = await stage.cli('content', record.upload_id, '--output', copy);
     assert.equal(cli.code, 0, cli.stderr);
-    assert.equal(createHash('sha256').update(await readFile(copy)).digest('hex'), sha256);
+    assert.equal(
+      createHash('sha256')
+        .update(await readFile(copy))
+        .digest('hex'),
+      sha256,
+    );
   });
 });

@@ -20,7 +20,10 @@ type Verdict = Welcome['uploads'][number];
  */
 export async function hello(
   context: TransferContext,
-  connection: Pick<AgentSession, 'clientId' | 'sessionId' | 'send' | 'close'> & { serverVersion: string; nodeId: string },
+  connection: Pick<AgentSession, 'clientId' | 'sessionId' | 'send' | 'close'> & {
+    serverVersion: string;
+    nodeId: string;
+  },
   message: Hello,
 ): Promise<AgentSession | undefined> {
   const { clientId, sessionId } = connection;

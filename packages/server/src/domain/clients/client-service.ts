@@ -65,6 +65,8 @@ export class ClientService {
       uploadId: null,
       detail: {},
     });
-    this.#sessions.get(clientId)?.close(closeCodes.clientForgotten, 'this client was forgotten by an operator');
+    this.#sessions
+      .get(clientId)
+      ?.close(closeCodes.clientForgotten, 'this client was forgotten by an operator');
   }
 }

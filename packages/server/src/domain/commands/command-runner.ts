@@ -52,7 +52,10 @@ export class CommandRunner {
     }
     const parsed = commands[name].result.safeParse(answer.data);
     if (!parsed.success) {
-      throw new BackhaulError('protocol_error', `Agent ${clientId} answered ${name} in a shape it does not have.`);
+      throw new BackhaulError(
+        'protocol_error',
+        `Agent ${clientId} answered ${name} in a shape it does not have.`,
+      );
     }
     return { commandId, result: parsed.data as CommandResult<Name> };
   }
@@ -76,7 +79,9 @@ export class CommandRunner {
     const { promise, resolve, reject } = Promise.withResolvers<Result>();
     const timer = setTimeout(() => {
       const seconds = this.#timeoutMs / 1000;
-      reject(new BackhaulError('command_timeout', `Agent ${session.clientId} did not answer in ${seconds} s.`));
+      reject(
+        new BackhaulError('command_timeout', `Agent ${session.clientId} did not answer in ${seconds} s.`),
+      );
     }, this.#timeoutMs);
     this.#pending.set(commandId, { session, settle: resolve, fail: reject });
     try {

@@ -153,7 +153,11 @@ export class BucketError extends Error {
   /** S3's own code, e.g. `NoSuchUpload`; null when no answer came. */
   readonly s3Code: string | null;
 
-  constructor(kind: BucketErrorKind, message: string, options: ErrorOptions & { s3Code?: string | null } = {}) {
+  constructor(
+    kind: BucketErrorKind,
+    message: string,
+    options: ErrorOptions & { s3Code?: string | null } = {},
+  ) {
     super(message, options);
     this.kind = kind;
     this.s3Code = options.s3Code ?? null;

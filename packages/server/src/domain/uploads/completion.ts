@@ -1,4 +1,10 @@
-import { type ChecksumMode, type ErrorCode, type Verification, partRange, planParts } from '@backhaul/protocol';
+import {
+  type ChecksumMode,
+  type ErrorCode,
+  type Verification,
+  partRange,
+  planParts,
+} from '@backhaul/protocol';
 import { type Bucket, BucketError, type ObjectFacts } from '../ports/bucket.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Log } from '../ports/log.ts';

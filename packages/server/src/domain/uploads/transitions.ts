@@ -16,7 +16,12 @@ import type { Verification } from '@backhaul/protocol';
  * ```
  */
 export type Transition =
-  | { readonly type: 'prepare'; readonly epoch: number; readonly objectToken: string; readonly checksumMode: ChecksumMode }
+  | {
+      readonly type: 'prepare';
+      readonly epoch: number;
+      readonly objectToken: string;
+      readonly checksumMode: ChecksumMode;
+    }
   | {
       readonly type: 'prepared';
       readonly sizeBytes: number;
@@ -90,7 +95,8 @@ function changesFor(upload: Upload, transition: Transition, now: number): Partia
       if (status !== 'uploading') return undefined;
       return { ...transition.totals, partRetries: transition.partRetries, stalledSince: null };
     case 'stall':
-      if ((status !== 'preparing' && status !== 'uploading') || upload.stalledSince !== null) return undefined;
+      if ((status !== 'preparing' && status !== 'uploading') || upload.stalledSince !== null)
+        return undefined;
       return { stalledSince: now };
     case 'adopt':
       if (status !== 'preparing' && status !== 'uploading') return undefined;

@@ -37,11 +37,7 @@ export class UploadEnding {
   }
 
   /** @returns the ended upload; undefined when it had ended already, or is completing and cannot be ended so. */
-  async end(
-    uploadId: string,
-    transition: EndingTransition,
-    audit?: AuditEvent,
-  ): Promise<Upload | undefined> {
+  async end(uploadId: string, transition: EndingTransition, audit?: AuditEvent): Promise<Upload | undefined> {
     const ended = await this.#ledger.exclusively(uploadId, async () => {
       const upload = await this.#ledger.get(uploadId);
       return this.endHeld(upload, transition, audit);

@@ -172,7 +172,10 @@ export class UploadService {
     }
     const object = await this.#bucket.head(upload.key);
     if (object === undefined || object.token !== upload.objectToken) {
-      throw new BackhaulError('object_not_found', `The object of upload ${uploadId} is no longer at its key.`);
+      throw new BackhaulError(
+        'object_not_found',
+        `The object of upload ${uploadId} is no longer at its key.`,
+      );
     }
     await this.#store.appendAudit(this.#audit('upload.content', upload, by));
     return this.#bucket.signGet(upload);

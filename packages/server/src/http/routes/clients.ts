@@ -84,7 +84,10 @@ export const clients: Routes = (services) => (app, _options, done) => {
       const { client_id, name: asked } = request.params;
       const name = commandNames.find((known) => known === asked);
       if (name === undefined) {
-        throw new BackhaulError('unknown_command', `There is no command "${asked}"; known: ${commandNames.join(', ')}.`);
+        throw new BackhaulError(
+          'unknown_command',
+          `There is no command "${asked}"; known: ${commandNames.join(', ')}.`,
+        );
       }
       const parameters = commands[name].parameters.safeParse(request.body ?? {});
       if (!parameters.success) {

@@ -30,7 +30,11 @@ export const triggerDownload: Routes = (services) => (app, _options, done) => {
             .max(255)
             .optional()
             .meta({ description: 'The same key with the same request gives the same upload.' }),
-          prefer: z.string().max(200).optional().meta({ description: '`wait=N`, N ≤ 300 seconds (RFC 7240).' }),
+          prefer: z
+            .string()
+            .max(200)
+            .optional()
+            .meta({ description: '`wait=N`, N ≤ 300 seconds (RFC 7240).' }),
         }),
         body: triggerRequestSchema.nullish(),
         response: { 200: uploadRecordSchema, 202: uploadRecordSchema, ...problems },
@@ -57,7 +61,9 @@ export const triggerDownload: Routes = (services) => (app, _options, done) => {
               ]),
             });
       if (waitSeconds > 0) void reply.header('preference-applied', `wait=${waitSeconds}`);
-      return reply.code(isTerminal(upload.status) && waitSeconds > 0 ? 200 : 202).send(toUploadRecord(upload));
+      return reply
+        .code(isTerminal(upload.status) && waitSeconds > 0 ? 200 : 202)
+        .send(toUploadRecord(upload));
     },
   );
   done();

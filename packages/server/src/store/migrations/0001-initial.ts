@@ -122,6 +122,10 @@ export async function up(db: Kysely<unknown>): Promise<void> {
     .execute();
 
   async function index(table: string, columns: string[]): Promise<void> {
-    await db.schema.createIndex(`${table}_${columns.join('_')}`).on(table).columns(columns).execute();
+    await db.schema
+      .createIndex(`${table}_${columns.join('_')}`)
+      .on(table)
+      .columns(columns)
+      .execute();
   }
 }
