@@ -136,11 +136,16 @@ test('chunks that end early, or are followed by more, store nothing', async () =
 });
 
 test('a decoded length that is not the body’s stores nothing', async () => {
-  const { status, code } = await fixture.client.putChunked('/box/lied', [BODY], {
-    signChunks: true,
-    headers: { 'x-amz-decoded-content-length': '199999' },
-  });
-  assert.equal(`${status} ${code}`, '400 InvalidRequest');
+  const put = async (announced: string): Promise<string> => {
+    const headers = { 'x-amz-decoded-content-length': announced };
+    const { status, code } = await fixture.client.putChunked('/box/lied', [BODY], {
+      signChunks: true,
+      headers,
+    });
+    return `${status} ${code}`;
+  };
+  assert.equal(await put('199999'), '400 InvalidRequest');
+  assert.equal(await put('200001'), '400 IncompleteBody');
   assert.equal(await stored('lied'), undefined);
 });
 
@@ -230,12 +235,12 @@ test('100 Continue is sent only to those who may write', async () => {
   assert.match(allowed.text, /^HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 200 /);
 });
 
-test('a refusal reaches a client that is still sending', async () => {
-  const { status, code } = await fixture.client.call('PUT', '/box/large', {
-    body: patternBytes(4_000_000, 'large'),
-    secretKey: 'wrong',
-  });
-  assert.equal(`${status} ${code}`, '403 SignatureDoesNotMatch');
+test('a refusal reaches a client that sends its whole body before it reads', async () => {
+  const target = fixture.client.presign('PUT', '/box/large', { secretKey: 'wrong' });
+  const bodySent = patternBytes(6_000_000, 'large');
+  const head = { 'content-length': String(bodySent.length) };
+  const { text } = await byHand(head, target, { bodySent, destroyAfter: false });
+  assert.match(text, /^HTTP\/1\.1 403 .*<Code>SignatureDoesNotMatch<\/Code>/s);
 });
 
 test('more than 5 GiB is refused before it is sent', async () => {
