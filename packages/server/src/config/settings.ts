@@ -39,7 +39,7 @@ export interface Setting {
  * Every setting of the server, once. `--help`, `.env.example` and `docs/configuration.md` are generated from
  * this table, in this order.
  */
-export const settings = {
+const settings = {
   S3_BUCKET_NAME: {
     group: 'Object store',
     schema: bucketName,

@@ -5,7 +5,7 @@ import { DEV_FILE } from '@backhaul/protocol';
 import { ConfigError } from '../config/config-error.ts';
 
 /** Where dev mode keeps everything, in the working directory. */
-export const DEV_DIRECTORY = dirname(DEV_FILE);
+const DEV_DIRECTORY = dirname(DEV_FILE);
 
 /** A directory that only its owner can enter, held by one server at a time. */
 export class DevDirectory implements Disposable {

@@ -35,10 +35,57 @@ export async function registerOpenApi(app: FastifyInstance): Promise<void> {
       },
     },
     transform: jsonSchemaTransform,
-    transformObject: jsonSchemaTransformObject,
+    transformObject: (document) => describeAnswers(jsonSchemaTransformObject(document)),
   });
   await app.register(fastifySwaggerUi, { routePrefix: '/docs', logLevel: 'warn' });
   app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
+}
+
+const descriptions: Record<string, string> = {
+  200: 'Done',
+  202: 'Accepted, and durable',
+  204: 'Done; there is nothing to say',
+  302: 'Found at `Location`',
+  503: 'Not ready',
+  '4XX': 'Refused; `code` says why',
+  '5XX': 'Failed; `code` says why',
+};
+
+interface Answer {
+  description?: string;
+  content?: Record<string, { schema?: { $ref?: string } }>;
+}
+
+interface Operation {
+  tags?: string[];
+  responses?: Record<string, Answer>;
+}
+
+interface Document {
+  paths: Record<string, Record<string, Operation>>;
+  components: { schemas: Record<string, unknown> };
+}
+
+/** Adds what the generator cannot know: what each answer means, and the media types that are not plain JSON. */
+function describeAnswers<Generated extends object>(generated: Generated): Generated {
+  const { paths, components } = generated as unknown as Document;
+  for (const { tags = [], responses = {} } of Object.values(paths).flatMap((path) => Object.values(path))) {
+    for (const [status, answer] of Object.entries(responses)) {
+      answer.description = descriptions[status] ?? 'Done';
+      const json = answer.content?.['application/json'];
+      if (json?.schema?.$ref?.endsWith('/Problem') === true) {
+        answer.content = { 'application/problem+json': json };
+      } else if (tags.includes('events') && json !== undefined) {
+        answer.content = { 'text/event-stream': json };
+      }
+    }
+  }
+  // The generator lists each schema twice, as it is sent and as it is received.
+  const used = JSON.stringify(paths) + JSON.stringify(components);
+  for (const name of Object.keys(components.schemas)) {
+    if (!used.includes(`"#/components/schemas/${name}"`)) delete components.schemas[name];
+  }
+  return generated;
 }
 
 /** The API description without a running server, for the documentation. */

@@ -20,7 +20,7 @@ export function registerProblems(app: FastifyInstance): void {
   );
 }
 
-export function sendProblem(reply: FastifyReply, error: BackhaulError): FastifyReply {
+function sendProblem(reply: FastifyReply, error: BackhaulError): FastifyReply {
   const problem = problemOf(error);
   if (problem.status === 401) void reply.header('www-authenticate', 'Bearer');
   if (problem.status === 429 || problem.status === 503) void reply.header('retry-after', '5');

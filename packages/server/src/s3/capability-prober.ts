@@ -26,11 +26,6 @@ export class CapabilityProber {
     this.#random = options.random ?? Math.random;
   }
 
-  /** Undefined until a probe succeeded. */
-  get known(): ProbeReport | undefined {
-    return this.#report;
-  }
-
   /** The signal ends the wait, not the probe: others may wait for it. */
   async report({ signal }: CallOptions = {}): Promise<ProbeReport> {
     if (this.#report !== undefined) return this.#report;

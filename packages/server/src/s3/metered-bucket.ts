@@ -1,4 +1,4 @@
-import type { ChecksumMode, Verification } from '@backhaul/protocol';
+import type { ChecksumMode } from '@backhaul/protocol';
 import {
   type Bucket,
   type BucketCapabilities,
@@ -13,7 +13,7 @@ import {
   type SignedWindow,
 } from '../domain/ports/bucket.ts';
 
-export type BucketOperation = Exclude<keyof Bucket, 'name' | 'verificationFor'>;
+export type BucketOperation = Exclude<keyof Bucket, 'name'>;
 
 /** `aborted`: the caller gave up. `fault`: a mistake of ours. */
 export type BucketOutcome = 'ok' | BucketErrorKind | 'aborted' | 'fault';
@@ -103,10 +103,6 @@ export class MeteredBucket implements Bucket {
 
   async ping(options?: CallOptions): Promise<void> {
     return this.#metered('ping', options, async () => this.#bucket.ping(options));
-  }
-
-  verificationFor(mode: ChecksumMode): Verification {
-    return this.#bucket.verificationFor(mode);
   }
 
   async #metered<T>(

@@ -4,7 +4,7 @@ import {
   ListMultipartUploadsCommand,
   ListPartsCommand,
 } from '@aws-sdk/client-s3';
-import type { ChecksumMode, Finding, Verification } from '@backhaul/protocol';
+import type { ChecksumMode, Finding } from '@backhaul/protocol';
 import {
   type Bucket,
   type BucketCapabilities,
@@ -217,12 +217,6 @@ export class S3Bucket implements Bucket {
       ...options,
       policy: this.#connection.timing.ping,
     });
-  }
-
-  verificationFor(mode: ChecksumMode): Verification {
-    if (mode === 'none') return 'size_only';
-    const isWhole = mode === 'crc32' && this.#prober.known?.capabilities.fullObjectChecksum === true;
-    return isWhole ? 'full_object' : 'parts';
   }
 
   /** Idempotent; calls under way fail. */

@@ -1,4 +1,4 @@
-import type { ChecksumMode, PartChecksums, PresignedPart, Verification } from '@backhaul/protocol';
+import type { ChecksumMode, PartChecksums, PresignedPart } from '@backhaul/protocol';
 
 /** What the store was found to honour. Anything else is not asked of it, and the record says so. */
 export interface BucketCapabilities {
@@ -126,8 +126,6 @@ export interface Bucket {
   signGet(request: { key: string; versionId: string | null; fileName: string }): Promise<string>;
   /** Cheap; whether the store answers now. @throws BucketError */
   ping(options?: CallOptions): Promise<void>;
-  /** How sure a completed upload in this mode is. */
-  verificationFor(mode: ChecksumMode): Verification;
 }
 
 /**

@@ -17,7 +17,15 @@ const headers = z.object({
 
 /** `GET /uploads/{upload_id}/events` and `GET /events` */
 export const events: Routes = (services) => (app, _options, done) => {
-  const schema = { tags: ['events'], security: withToken, headers, produces: ['text/event-stream'] };
+  const schema = {
+    tags: ['events'],
+    security: withToken,
+    headers,
+    response: {
+      200: z.string().meta({ description: '`event: upload`, `data:` an UploadRecord' }),
+      ...problems,
+    },
+  };
   app.get(
     '/uploads/:upload_id/events',
     {
@@ -27,7 +35,6 @@ export const events: Routes = (services) => (app, _options, done) => {
         summary: 'Follow one upload (server-sent events)',
         description: 'Ends after the record with a terminal status.',
         params: uploadParams,
-        response: problems,
       },
     },
     async (request, reply) => {
@@ -46,7 +53,6 @@ export const events: Routes = (services) => (app, _options, done) => {
         ...schema,
         summary: 'Follow all uploads (server-sent events)',
         description: 'Begins with what changes from now on, or where `Last-Event-ID` was.',
-        response: problems,
       },
     },
     async (request, reply) => {
