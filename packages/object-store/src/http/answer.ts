@@ -14,7 +14,7 @@ function setHeaders(response: ServerResponse, headers: S3Answer['headers'] = {})
     if (value !== undefined) response.setHeader(name, value);
 }
 
-export function sendText(response: ServerResponse, text: string, options: SendOptions): void {
+function sendText(response: ServerResponse, text: string, options: SendOptions): void {
   const bytes = Buffer.from(text);
   response.setHeader('content-type', 'application/xml');
   response.setHeader('content-length', bytes.length);
