@@ -1,20 +1,26 @@
-import { type Kysely, type SqlBool, type Transaction, sql } from 'kysely';
-import type { Client } from '../domain/clients/client.ts';
-import type { AuditEvent, ClientFilter, Store, UploadFilter, UploadSave } from '../domain/ports/store.ts';
-import { StoreError } from '../domain/ports/store.ts';
-import type { PartTotals, Upload, UploadPart } from '../domain/uploads/upload.ts';
-import { type ClientRow, fromClientRow } from './client-row.ts';
+import { sql } from 'kysely';
+import {
+  type AuditEvent,
+  type ClientFilter,
+  type Store,
+  StoreError,
+  type UploadFilter,
+  type UploadSave,
+} from '../domain/ports/store.ts';
+import type { Upload } from '../domain/uploads/upload.ts';
+import * as audits from './audit-queries.ts';
+import * as clients from './client-queries.ts';
 import type { CommitQueue } from './commit-queue.ts';
+import * as parts from './part-queries.ts';
+import type { Queries } from './queries.ts';
 import type { Schema } from './schema.ts';
-import { fromUploadRow, toUploadRow } from './upload-row.ts';
+import * as sessions from './session-queries.ts';
+import * as uploads from './upload-queries.ts';
 
-type Queries = Kysely<Schema> | Transaction<Schema>;
-type Announced = Omit<UploadPart, 'etag'>;
-
-const ACTIVE = ['queued', 'preparing', 'uploading', 'completing'] as const;
-const ENDED = ['completed', 'failed', 'cancelled', 'expired'] as const;
-
-/** {@link Store} in SQL. Which database it is, its constructor's caller knows. */
+/**
+ * {@link Store} in SQL: says what is a read, and what has to be written together. The queries stand in one file
+ * for each table; which database it is, the caller of the constructor knows.
+ */
 export class SqlStore implements Store {
   readonly #queue: CommitQueue<Schema>;
   readonly #closeDatabase: () => Promise<void>;
@@ -24,340 +30,131 @@ export class SqlStore implements Store {
     this.#closeDatabase = closeDatabase;
   }
 
-  insertUpload(upload: Upload, audit: AuditEvent): Promise<Upload | undefined> {
-    return this.#write(async (db) => {
-      const inserted = await db
-        .insertInto('uploads')
-        .values(toUploadRow(upload))
-        .onConflict((conflict) => conflict.columns(['requestedBy', 'idempotencyKey']).doNothing())
-        .executeTakeFirst();
-      if (inserted.numInsertedOrUpdatedRows === 1n) {
-        await insertAudit(db, audit);
-        return undefined;
-      }
-      const row = await db
-        .selectFrom('uploads')
-        .selectAll()
-        .where('requestedBy', '=', upload.requestedBy)
-        .where('idempotencyKey', '=', upload.idempotencyKey)
-        .executeTakeFirstOrThrow();
-      return fromUploadRow(row);
-    });
+  insertUpload(upload: Upload, audit: AuditEvent) {
+    return this.#write((db) => uploads.insertUpload(db, upload, audit));
   }
 
-  getUpload(uploadId: string): Promise<Upload | undefined> {
-    return this.#read(async (db) => {
-      const row = await db
-        .selectFrom('uploads')
-        .selectAll()
-        .where('uploadId', '=', uploadId)
-        .executeTakeFirst();
-      return row && fromUploadRow(row);
-    });
+  getUpload(uploadId: string) {
+    return this.#read((db) => uploads.selectUpload(db, uploadId));
   }
 
-  saveUpload(upload: Upload, save: UploadSave): Promise<boolean> {
-    return this.#write(async (db) => {
-      const { uploadId, ...row } = toUploadRow(upload);
-      const updated = await db
-        .updateTable('uploads')
-        .set(row)
-        .where('uploadId', '=', uploadId)
-        .where('version', '=', save.expectedVersion)
-        .executeTakeFirst();
-      if (updated.numUpdatedRows !== 1n) return false;
-      if (save.clearParts === true) await deleteParts(db, uploadId);
-      if (save.announced !== undefined) await upsertParts(db, uploadId, save.announced);
-      if (save.audit !== undefined) await insertAudit(db, save.audit);
-      return true;
-    });
+  saveUpload(upload: Upload, save: UploadSave) {
+    return this.#write((db) => uploads.updateUpload(db, upload, save));
   }
 
-  deleteUpload(uploadId: string, audit: AuditEvent): Promise<void> {
-    return this.#write(async (db) => {
-      await deleteParts(db, uploadId);
-      await db.deleteFrom('uploads').where('uploadId', '=', uploadId).execute();
-      await insertAudit(db, audit);
-    });
+  deleteUpload(uploadId: string, audit: AuditEvent) {
+    return this.#write((db) => uploads.deleteUpload(db, uploadId, audit));
   }
 
-  listUploads(filter: UploadFilter): Promise<Upload[]> {
-    return this.#uploads((db) => {
-      let query = db.selectFrom('uploads').selectAll();
-      if (filter.clientId !== undefined) query = query.where('clientId', '=', filter.clientId);
-      if (filter.status !== undefined) query = query.where('status', '=', filter.status);
-      if (filter.after !== undefined) {
-        const { createdAt, uploadId } = filter.after;
-        query = query.where((where) =>
-          where.or([
-            where('createdAt', '<', createdAt),
-            where.and([where('createdAt', '=', createdAt), where('uploadId', '<', uploadId)]),
-          ]),
-        );
-      }
-      return query.orderBy('createdAt', 'desc').orderBy('uploadId', 'desc').limit(filter.limit);
-    });
+  listUploads(filter: UploadFilter) {
+    return this.#read((db) => uploads.selectUploads(db, filter));
   }
 
-  listActiveUploads(clientId?: string): Promise<Upload[]> {
-    return this.#uploads((db) => {
-      let query = db.selectFrom('uploads').selectAll().where('status', 'in', ACTIVE);
-      if (clientId !== undefined) query = query.where('clientId', '=', clientId);
-      return query.orderBy('createdAt').orderBy('uploadId');
-    });
+  listActiveUploads(clientId?: string) {
+    return this.#read((db) => uploads.selectActiveUploads(db, clientId));
   }
 
-  async lastUpload(clientId: string): Promise<Upload | undefined> {
+  async lastUpload(clientId: string) {
     const [upload] = await this.listUploads({ clientId, limit: 1 });
     return upload;
   }
 
-  listUploadsChangedSince(since: number, limit: number): Promise<Upload[]> {
-    return this.#uploads((db) =>
-      db
-        .selectFrom('uploads')
-        .selectAll()
-        .where('updatedAt', '>=', since)
-        .orderBy('updatedAt')
-        .orderBy('uploadId')
-        .limit(limit),
-    );
+  listUploadsChangedSince(since: number, limit: number) {
+    return this.#read((db) => uploads.selectUploadsChangedSince(db, since, limit));
   }
 
-  listOverdueUploads(now: number, limit: number): Promise<Upload[]> {
-    return this.#uploads((db) =>
-      db
-        .selectFrom('uploads')
-        .selectAll()
-        .where('status', 'in', ['queued', 'preparing', 'uploading'])
-        .where('expiresAt', '<=', now)
-        .limit(limit),
-    );
+  listOverdueUploads(now: number, limit: number) {
+    return this.#read((db) => uploads.selectOverdueUploads(db, now, limit));
   }
 
-  listUploadsWithOpenMultipart(limit: number): Promise<Upload[]> {
-    return this.#uploads((db) =>
-      db
-        .selectFrom('uploads')
-        .selectAll()
-        .where('multipartOpen', '=', 1)
-        .where('status', 'in', ENDED)
-        .limit(limit),
-    );
+  listUploadsWithOpenMultipart(limit: number) {
+    return this.#read((db) => uploads.selectUploadsWithOpenMultipart(db, limit));
   }
 
-  countUploadsByStatus(): ReturnType<Store['countUploadsByStatus']> {
-    return this.#read(async (db) => {
-      const rows = await db
-        .selectFrom('uploads')
-        .select(['status', (select) => select.fn.countAll<number>().as('count')])
-        .groupBy('status')
-        .execute();
-      return Object.fromEntries(rows.map(({ status, count }) => [status, count]));
-    });
+  countUploadsByStatus() {
+    return this.#read(uploads.countUploadsByStatus);
   }
 
-  oldestQueuedAt(): Promise<number | undefined> {
-    return this.#read(async (db) => {
-      const row = await db
-        .selectFrom('uploads')
-        .select('createdAt')
-        .where('status', '=', 'queued')
-        .orderBy('createdAt')
-        .limit(1)
-        .executeTakeFirst();
-      return row?.createdAt;
-    });
+  oldestQueuedAt() {
+    return this.#read(uploads.selectOldestQueuedAt);
   }
 
-  listParts(uploadId: string): Promise<UploadPart[]> {
-    return this.#read((db) =>
-      db
-        .selectFrom('uploadParts')
-        .select(['partNumber', 'sizeBytes', 'crc32', 'sha256', 'md5', 'etag'])
-        .where('uploadId', '=', uploadId)
-        .orderBy('partNumber')
-        .execute(),
-    );
+  listParts(uploadId: string) {
+    return this.#read((db) => parts.selectParts(db, uploadId));
   }
 
-  announceParts(uploadId: string, parts: readonly Announced[]): Promise<void> {
-    return this.#write((db) => upsertParts(db, uploadId, parts));
+  announceParts(uploadId: string, announced: readonly parts.AnnouncedPart[]) {
+    return this.#write((db) => parts.upsertParts(db, uploadId, announced));
   }
 
   recordUploadedParts(
     uploadId: string,
-    parts: readonly { readonly partNumber: number; readonly etag: string }[],
-  ): Promise<PartTotals> {
+    uploaded: readonly { readonly partNumber: number; readonly etag: string }[],
+  ) {
+    return this.#write((db) => parts.setEtags(db, uploadId, uploaded));
+  }
+
+  openSession(session: Parameters<Store['openSession']>[0]) {
     return this.#write(async (db) => {
-      for (const { partNumber, etag } of parts) {
-        await db
-          .updateTable('uploadParts')
-          .set({ etag })
-          .where('uploadId', '=', uploadId)
-          .where('partNumber', '=', partNumber)
-          .execute();
-      }
-      return db
-        .selectFrom('uploadParts')
-        .select((select) => [
-          select.fn.countAll<number>().as('partsCompleted'),
-          select.fn.coalesce(select.fn.sum<number>('sizeBytes'), sql<number>`0`).as('bytesUploaded'),
-        ])
-        .where('uploadId', '=', uploadId)
-        .where('etag', 'is not', null)
-        .executeTakeFirstOrThrow();
+      await clients.upsertClient(db, session.clientId, session);
+      return sessions.beginSession(db, session);
     });
   }
 
-  openSession(session: Parameters<Store['openSession']>[0]): Promise<{ readonly epoch: number }> {
-    const { clientId, sessionId, nodeId, at, description } = session;
-    const { platform, capabilities, labels, ...rest } = description;
-    const described = {
-      ...rest,
-      ...platform,
-      capabilities: JSON.stringify(capabilities),
-      labels: JSON.stringify(labels),
-      lastSeenAt: at,
-    };
+  closeSession(clientId: string, epoch: number, at: number) {
     return this.#write(async (db) => {
-      await db
-        .insertInto('clients')
-        .values({ clientId, firstSeenAt: at, ...described })
-        .onConflict((conflict) => conflict.column('clientId').doUpdateSet(described))
-        .execute();
-      return db
-        .insertInto('sessions')
-        .values({ clientId, epoch: 1, sessionId, nodeId, connectedSince: at })
-        .onConflict((conflict) =>
-          conflict.column('clientId').doUpdateSet((update) => ({
-            epoch: update('sessions.epoch', '+', 1),
-            sessionId,
-            nodeId,
-            connectedSince: at,
-          })),
-        )
-        .returning('epoch')
-        .executeTakeFirstOrThrow();
+      await sessions.endSession(db, clientId, epoch);
+      await clients.touchClient(db, clientId, at);
     });
   }
 
-  closeSession(clientId: string, epoch: number, at: number): Promise<void> {
+  closeSessionsOf(nodeId: string, at: number) {
     return this.#write(async (db) => {
-      await db
-        .updateTable('sessions')
-        .set({ connectedSince: null })
-        .where('clientId', '=', clientId)
-        .where('epoch', '=', epoch)
-        .execute();
-      await db
-        .updateTable('clients')
-        .set({ lastSeenAt: at })
-        .where('clientId', '=', clientId)
-        .where('lastSeenAt', '<', at)
-        .execute();
+      await uploads.stallUploadsOf(db, nodeId, at);
+      await sessions.endSessionsOf(db, nodeId);
     });
   }
 
-  closeSessionsOf(nodeId: string, at: number): Promise<void> {
+  async isNewestEpoch(clientId: string, epoch: number) {
+    return (await this.#read((db) => sessions.selectEpoch(db, clientId))) === epoch;
+  }
+
+  getClient(clientId: string) {
+    return this.#read((db) => clients.selectClient(db, clientId));
+  }
+
+  listClients(filter: ClientFilter) {
+    return this.#read((db) => clients.selectClients(db, filter));
+  }
+
+  deleteClient(clientId: string, audit: AuditEvent) {
+    return this.#write((db) => clients.deleteClient(db, clientId, audit));
+  }
+
+  appendAudit(event: AuditEvent) {
+    return this.#write((db) => audits.insertAudit(db, event));
+  }
+
+  removeOlderThan(before: number) {
     return this.#write(async (db) => {
-      await db
-        .updateTable('uploads')
-        .set((update) => ({ stalledSince: at, version: update('version', '+', 1), updatedAt: at }))
-        .where('status', 'in', ['preparing', 'uploading'])
-        .where('stalledSince', 'is', null)
-        .where('clientId', 'in', (select) =>
-          select.selectFrom('sessions').select('clientId').where('nodeId', '=', nodeId),
-        )
-        .execute();
-      await db
-        .updateTable('sessions')
-        .set({ connectedSince: null })
-        .where('nodeId', '=', nodeId)
-        .where('connectedSince', 'is not', null)
-        .execute();
+      await audits.deleteAuditBefore(db, before);
+      return uploads.deleteUploadsEndedBefore(db, before);
     });
   }
 
-  isNewestEpoch(clientId: string, epoch: number): Promise<boolean> {
-    return this.#read(async (db) => {
-      const row = await db
-        .selectFrom('sessions')
-        .select('epoch')
-        .where('clientId', '=', clientId)
-        .executeTakeFirst();
-      return row?.epoch === epoch;
-    });
-  }
-
-  getClient(clientId: string): Promise<Client | undefined> {
-    return this.#read(async (db) => {
-      const row = await selectClients(db).where('clients.clientId', '=', clientId).executeTakeFirst();
-      return row && fromClientRow(row);
-    });
-  }
-
-  listClients(filter: ClientFilter): Promise<Client[]> {
-    return this.#read(async (db) => {
-      let query = selectClients(db);
-      if (filter.connected !== undefined) {
-        query = query.where('sessions.connectedSince', filter.connected ? 'is not' : 'is', null);
-      }
-      if (filter.label !== undefined) {
-        const { name, value } = filter.label;
-        query = query.where(
-          sql<SqlBool>`exists (select 1 from json_each(clients.labels) where key = ${name} and value = ${value})`,
-        );
-      }
-      if (filter.after !== undefined) query = query.where('clients.clientId', '>', filter.after);
-      const rows = await query.orderBy('clients.clientId').limit(filter.limit).execute();
-      return rows.map(fromClientRow);
-    });
-  }
-
-  deleteClient(clientId: string, audit: AuditEvent): Promise<void> {
-    return this.#write(async (db) => {
-      await db.deleteFrom('clients').where('clientId', '=', clientId).execute();
-      await insertAudit(db, audit);
-    });
-  }
-
-  appendAudit(event: AuditEvent): Promise<void> {
-    return this.#write((db) => insertAudit(db, event));
-  }
-
-  removeOlderThan(before: number): Promise<number> {
-    return this.#write(async (db) => {
-      const removed = await db
-        .deleteFrom('uploads')
-        .where('status', 'in', ENDED)
-        .where('multipartOpen', '=', 0)
-        .where('completedAt', '<', before)
-        .executeTakeFirst();
-      await db.deleteFrom('auditEvents').where('at', '<', before).execute();
-      return Number(removed.numDeletedRows);
-    });
-  }
-
-  ping(): Promise<void> {
+  ping() {
     // A write, because a full disk still reads.
     return this.#write(async (db) => {
       await sql`update nodes set lease_until = lease_until where node_id = ''`.execute(db);
     });
   }
 
-  async close(): Promise<void> {
+  async close() {
     await this.#queue.idle();
     await this.#closeDatabase();
   }
 
-  #uploads(
-    query: (db: Queries) => { execute(): Promise<Parameters<typeof fromUploadRow>[0][]> },
-  ): Promise<Upload[]> {
-    return this.#read(async (db) => (await query(db).execute()).map(fromUploadRow));
-  }
-
-  async #read<Result>(task: (db: Kysely<Schema>) => Promise<Result>): Promise<Result> {
+  async #read<Result>(task: (db: Queries) => Promise<Result>): Promise<Result> {
     try {
       return await this.#queue.read(task);
     } catch (error) {
@@ -365,52 +162,13 @@ export class SqlStore implements Store {
     }
   }
 
-  async #write<Result>(task: (db: Transaction<Schema>) => Promise<Result>): Promise<Result> {
+  async #write<Result>(task: (db: Queries) => Promise<Result>): Promise<Result> {
     try {
       return await this.#queue.write(task);
     } catch (error) {
       throw asStoreError(error);
     }
   }
-}
-
-function selectClients(db: Queries) {
-  return db
-    .selectFrom('clients')
-    .innerJoin('sessions', 'sessions.clientId', 'clients.clientId')
-    .selectAll('clients')
-    .select(['sessions.epoch', 'sessions.connectedSince'])
-    .$castTo<ClientRow>();
-}
-
-async function upsertParts(db: Queries, uploadId: string, parts: readonly Announced[]): Promise<void> {
-  for (const part of parts) {
-    await db
-      .insertInto('uploadParts')
-      .values({ uploadId, ...part, etag: null })
-      .onConflict((conflict) =>
-        conflict.columns(['uploadId', 'partNumber']).doUpdateSet((update) => ({
-          sizeBytes: part.sizeBytes,
-          crc32: part.crc32,
-          sha256: part.sha256,
-          md5: part.md5,
-          // Announced again for a fresh URL, it is still the part S3 has; with other bytes it is not.
-          etag: sql`case when ${update.ref('uploadParts.crc32')} = ${part.crc32} then ${update.ref('uploadParts.etag')} end`,
-        })),
-      )
-      .execute();
-  }
-}
-
-async function deleteParts(db: Queries, uploadId: string): Promise<void> {
-  await db.deleteFrom('uploadParts').where('uploadId', '=', uploadId).execute();
-}
-
-async function insertAudit(db: Queries, event: AuditEvent): Promise<void> {
-  await db
-    .insertInto('auditEvents')
-    .values({ ...event, detail: JSON.stringify(event.detail) })
-    .execute();
 }
 
 /** Whatever the database says becomes one class, with its cause; faults of our own stay what they are. */

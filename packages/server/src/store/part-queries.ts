@@ -1,0 +1,65 @@
+import { sql } from 'kysely';
+import type { PartTotals, UploadPart } from '../domain/uploads/upload.ts';
+import type { Queries } from './queries.ts';
+
+export type AnnouncedPart = Omit<UploadPart, 'etag'>;
+
+export function selectParts(db: Queries, uploadId: string): Promise<UploadPart[]> {
+  return db
+    .selectFrom('uploadParts')
+    .select(['partNumber', 'sizeBytes', 'crc32', 'sha256', 'md5', 'etag'])
+    .where('uploadId', '=', uploadId)
+    .orderBy('partNumber')
+    .execute();
+}
+
+export async function upsertParts(
+  db: Queries,
+  uploadId: string,
+  parts: readonly AnnouncedPart[],
+): Promise<void> {
+  for (const part of parts) {
+    await db
+      .insertInto('uploadParts')
+      .values({ uploadId, ...part, etag: null })
+      .onConflict((conflict) =>
+        conflict.columns(['uploadId', 'partNumber']).doUpdateSet((update) => ({
+          sizeBytes: part.sizeBytes,
+          crc32: part.crc32,
+          sha256: part.sha256,
+          md5: part.md5,
+          // Announced again for a fresh URL, it is still the part S3 has; with other bytes it is not.
+          etag: sql`case when ${update.ref('uploadParts.crc32')} = ${part.crc32} then ${update.ref('uploadParts.etag')} end`,
+        })),
+      )
+      .execute();
+  }
+}
+
+export async function setEtags(
+  db: Queries,
+  uploadId: string,
+  parts: readonly { readonly partNumber: number; readonly etag: string }[],
+): Promise<PartTotals> {
+  for (const { partNumber, etag } of parts) {
+    await db
+      .updateTable('uploadParts')
+      .set({ etag })
+      .where('uploadId', '=', uploadId)
+      .where('partNumber', '=', partNumber)
+      .execute();
+  }
+  return db
+    .selectFrom('uploadParts')
+    .select((select) => [
+      select.fn.countAll<number>().as('partsCompleted'),
+      select.fn.coalesce(select.fn.sum<number>('sizeBytes'), sql<number>`0`).as('bytesUploaded'),
+    ])
+    .where('uploadId', '=', uploadId)
+    .where('etag', 'is not', null)
+    .executeTakeFirstOrThrow();
+}
+
+export async function deleteParts(db: Queries, uploadId: string): Promise<void> {
+  await db.deleteFrom('uploadParts').where('uploadId', '=', uploadId).execute();
+}

@@ -1,0 +1,156 @@
+import type { UploadStatus } from '@backhaul/protocol';
+import type { AuditEvent, UploadFilter, UploadSave } from '../domain/ports/store.ts';
+import type { Upload } from '../domain/uploads/upload.ts';
+import { insertAudit } from './audit-queries.ts';
+import { deleteParts, upsertParts } from './part-queries.ts';
+import type { Queries } from './queries.ts';
+import { fromUploadRow, toUploadRow } from './upload-row.ts';
+
+const ACTIVE = ['queued', 'preparing', 'uploading', 'completing'] as const;
+const ENDED = ['completed', 'failed', 'cancelled', 'expired'] as const;
+
+/** @returns the upload that already has this subject's idempotency key, if one does. */
+export async function insertUpload(
+  db: Queries,
+  upload: Upload,
+  audit: AuditEvent,
+): Promise<Upload | undefined> {
+  const inserted = await db
+    .insertInto('uploads')
+    .values(toUploadRow(upload))
+    .onConflict((conflict) => conflict.columns(['requestedBy', 'idempotencyKey']).doNothing())
+    .executeTakeFirst();
+  if (inserted.numInsertedOrUpdatedRows === 1n) {
+    await insertAudit(db, audit);
+    return undefined;
+  }
+  const row = await db
+    .selectFrom('uploads')
+    .selectAll()
+    .where('requestedBy', '=', upload.requestedBy)
+    .where('idempotencyKey', '=', upload.idempotencyKey)
+    .executeTakeFirstOrThrow();
+  return fromUploadRow(row);
+}
+
+export async function selectUpload(db: Queries, uploadId: string): Promise<Upload | undefined> {
+  const row = await selectAll(db).where('uploadId', '=', uploadId).executeTakeFirst();
+  return row && fromUploadRow(row);
+}
+
+export async function updateUpload(db: Queries, upload: Upload, save: UploadSave): Promise<boolean> {
+  const { uploadId, ...row } = toUploadRow(upload);
+  const updated = await db
+    .updateTable('uploads')
+    .set(row)
+    .where('uploadId', '=', uploadId)
+    .where('version', '=', save.expectedVersion)
+    .executeTakeFirst();
+  if (updated.numUpdatedRows !== 1n) return false;
+  if (save.clearParts === true) await deleteParts(db, uploadId);
+  if (save.announced !== undefined) await upsertParts(db, uploadId, save.announced);
+  if (save.audit !== undefined) await insertAudit(db, save.audit);
+  return true;
+}
+
+export async function deleteUpload(db: Queries, uploadId: string, audit: AuditEvent): Promise<void> {
+  await deleteParts(db, uploadId);
+  await db.deleteFrom('uploads').where('uploadId', '=', uploadId).execute();
+  await insertAudit(db, audit);
+}
+
+export async function selectUploads(db: Queries, filter: UploadFilter): Promise<Upload[]> {
+  let query = selectAll(db);
+  if (filter.clientId !== undefined) query = query.where('clientId', '=', filter.clientId);
+  if (filter.status !== undefined) query = query.where('status', '=', filter.status);
+  if (filter.after !== undefined) {
+    const { createdAt, uploadId } = filter.after;
+    query = query.where((where) =>
+      where.or([
+        where('createdAt', '<', createdAt),
+        where.and([where('createdAt', '=', createdAt), where('uploadId', '<', uploadId)]),
+      ]),
+    );
+  }
+  return run(query.orderBy('createdAt', 'desc').orderBy('uploadId', 'desc').limit(filter.limit));
+}
+
+export async function selectActiveUploads(db: Queries, clientId: string | undefined): Promise<Upload[]> {
+  let query = selectAll(db).where('status', 'in', ACTIVE);
+  if (clientId !== undefined) query = query.where('clientId', '=', clientId);
+  return run(query.orderBy('createdAt').orderBy('uploadId'));
+}
+
+export async function selectUploadsChangedSince(
+  db: Queries,
+  since: number,
+  limit: number,
+): Promise<Upload[]> {
+  return run(
+    selectAll(db).where('updatedAt', '>=', since).orderBy('updatedAt').orderBy('uploadId').limit(limit),
+  );
+}
+
+export async function selectOverdueUploads(db: Queries, now: number, limit: number): Promise<Upload[]> {
+  return run(
+    selectAll(db)
+      .where('status', 'in', ['queued', 'preparing', 'uploading'])
+      .where('expiresAt', '<=', now)
+      .limit(limit),
+  );
+}
+
+export async function selectUploadsWithOpenMultipart(db: Queries, limit: number): Promise<Upload[]> {
+  return run(selectAll(db).where('multipartOpen', '=', 1).where('status', 'in', ENDED).limit(limit));
+}
+
+export async function countUploadsByStatus(db: Queries): Promise<Partial<Record<UploadStatus, number>>> {
+  const rows = await db
+    .selectFrom('uploads')
+    .select(['status', (select) => select.fn.countAll<number>().as('count')])
+    .groupBy('status')
+    .execute();
+  return Object.fromEntries(rows.map(({ status, count }) => [status, count]));
+}
+
+export async function selectOldestQueuedAt(db: Queries): Promise<number | undefined> {
+  const row = await db
+    .selectFrom('uploads')
+    .select('createdAt')
+    .where('status', '=', 'queued')
+    .orderBy('createdAt')
+    .limit(1)
+    .executeTakeFirst();
+  return row?.createdAt;
+}
+
+/** Running uploads of this node's clients: nobody is connected who could move them. */
+export async function stallUploadsOf(db: Queries, nodeId: string, at: number): Promise<void> {
+  await db
+    .updateTable('uploads')
+    .set((update) => ({ stalledSince: at, version: update('version', '+', 1), updatedAt: at }))
+    .where('status', 'in', ['preparing', 'uploading'])
+    .where('stalledSince', 'is', null)
+    .where('clientId', 'in', (select) =>
+      select.selectFrom('sessions').select('clientId').where('nodeId', '=', nodeId),
+    )
+    .execute();
+}
+
+export async function deleteUploadsEndedBefore(db: Queries, before: number): Promise<number> {
+  const removed = await db
+    .deleteFrom('uploads')
+    .where('status', 'in', ENDED)
+    .where('multipartOpen', '=', 0)
+    .where('completedAt', '<', before)
+    .executeTakeFirst();
+  return Number(removed.numDeletedRows);
+}
+
+function selectAll(db: Queries) {
+  return db.selectFrom('uploads').selectAll();
+}
+
+async function run(query: ReturnType<typeof selectAll>): Promise<Upload[]> {
+  return (await query.execute()).map(fromUploadRow);
+}
