@@ -11,6 +11,7 @@ import type { TransferContext } from './transfer-context.ts';
 import type { UploadSettings } from './upload-settings.ts';
 import { Completion } from './uploads/completion.ts';
 import { Dispatcher } from './uploads/dispatcher.ts';
+import { abortOrphans } from './uploads/orphan-sweep.ts';
 import { Sweeper } from './uploads/sweeper.ts';
 import { UploadEnding } from './uploads/upload-ending.ts';
 import { UploadLedger, type UploadObserver } from './uploads/upload-ledger.ts';
@@ -26,6 +27,10 @@ export interface DomainParts {
   readonly retentionMs: number;
   readonly commandTimeoutMs: number;
   readonly observe: UploadObserver;
+  /** Rejects when the signal aborts. By default real time passes. */
+  readonly sleep?: (ms: number, signal: AbortSignal) => Promise<void>;
+  /** How often a wait for an upload's end looks for itself, in case hints get lost. */
+  readonly pollMs?: number;
 }
 
 export interface Domain {
@@ -54,9 +59,7 @@ export function createDomain(parts: DomainParts): Domain {
     clock,
     log,
     maxBackoffMs,
-    sleep: async (ms, signal) => {
-      await sleep(ms, undefined, { signal });
-    },
+    sleep: parts.sleep ?? realSleep,
   });
   const commands = new CommandRunner(sessions, { timeoutMs: parts.commandTimeoutMs });
   return {
@@ -73,7 +76,17 @@ export function createDomain(parts: DomainParts): Domain {
       completion,
       commands,
     },
-    uploads: new UploadService({ store, bucket, bus, clock, ledger, ending, dispatcher, settings }),
+    uploads: new UploadService({
+      store,
+      bucket,
+      bus,
+      clock,
+      ledger,
+      ending,
+      dispatcher,
+      settings,
+      pollMs: parts.pollMs ?? 2000,
+    }),
     clients: new ClientService({ store, sessions, clock }),
     sweeper: new Sweeper({
       store,
@@ -85,6 +98,11 @@ export function createDomain(parts: DomainParts): Domain {
       completion,
       ending,
       retentionMs: parts.retentionMs,
+      abortOrphans: () => abortOrphans({ store, bucket, clock, log, keyPrefix: settings.keyPrefix }),
     }),
   };
+}
+
+async function realSleep(ms: number, signal: AbortSignal): Promise<void> {
+  await sleep(ms, undefined, { signal });
 }

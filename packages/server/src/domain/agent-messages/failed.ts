@@ -6,7 +6,7 @@ import { withOwnedUpload } from './owned-upload.ts';
 /** The agent gave the attempt up. One that was merely busy gets the upload again later. */
 export function failed(context: TransferContext, session: AgentSession, message: Failed): Promise<void> {
   return withOwnedUpload(context, session, message, async (upload) => {
-    if (message.error === 'agent_busy') {
+    if (message.error === 'agent_busy' && upload.status === 'preparing') {
       await context.ledger.apply(upload, { type: 'requeue', message: message.message }, { clearParts: true });
       return;
     }

@@ -8,6 +8,8 @@ import type { Dispatcher } from './dispatcher.ts';
 import type { UploadEnding } from './upload-ending.ts';
 
 const BATCH = 500;
+/** Listing all pending uploads of a bucket costs requests; orphans are rare. */
+const ORPHAN_INTERVAL_MS = 3_600_000;
 
 /**
  * Makes every hint and every kick dispensable: on a timer it brings back what waits, ends what is overdue and
@@ -23,6 +25,8 @@ export class Sweeper {
   readonly #completion: Completion;
   readonly #ending: UploadEnding;
   readonly #retentionMs: number;
+  readonly #abortOrphans: () => Promise<number>;
+  #orphansLookedForAt: number;
   #running: Promise<void> | undefined;
 
   constructor(parts: {
@@ -36,6 +40,7 @@ export class Sweeper {
     ending: UploadEnding;
     /** How long ended uploads and audit events are kept. */
     retentionMs: number;
+    abortOrphans: () => Promise<number>;
   }) {
     this.#store = parts.store;
     this.#clock = parts.clock;
@@ -46,6 +51,8 @@ export class Sweeper {
     this.#completion = parts.completion;
     this.#ending = parts.ending;
     this.#retentionMs = parts.retentionMs;
+    this.#abortOrphans = parts.abortOrphans;
+    this.#orphansLookedForAt = parts.clock.now();
   }
 
   /** One round; a round already under way is joined. Never rejects. */
@@ -65,6 +72,7 @@ export class Sweeper {
     await this.#step('resume', () => this.#resume());
     await this.#step('expire', () => this.#expire());
     await this.#step('abort', () => this.#abortLeftovers());
+    await this.#step('orphans', () => this.#lookForOrphans());
     await this.#step('retain', async () => {
       await this.#store.removeOlderThan(this.#clock.now() - this.#retentionMs);
     });
@@ -103,6 +111,13 @@ export class Sweeper {
     for (const upload of await this.#store.listUploadsWithOpenMultipart(BATCH)) {
       await this.#ending.closeMultipart(upload);
     }
+  }
+
+  async #lookForOrphans(): Promise<void> {
+    const now = this.#clock.now();
+    if (now - this.#orphansLookedForAt < ORPHAN_INTERVAL_MS) return;
+    this.#orphansLookedForAt = now;
+    await this.#abortOrphans();
   }
 
   async #step(name: string, run: () => Promise<void>): Promise<void> {

@@ -21,6 +21,7 @@ export class UploadService {
   readonly #ending: UploadEnding;
   readonly #dispatcher: Dispatcher;
   readonly #settings: UploadSettings;
+  readonly #pollMs: number;
 
   constructor(parts: {
     store: Store;
@@ -31,6 +32,8 @@ export class UploadService {
     ending: UploadEnding;
     dispatcher: Dispatcher;
     settings: UploadSettings;
+    /** How often a wait looks for itself, in case hints get lost. */
+    pollMs: number;
   }) {
     this.#store = parts.store;
     this.#bucket = parts.bucket;
@@ -40,6 +43,7 @@ export class UploadService {
     this.#ending = parts.ending;
     this.#dispatcher = parts.dispatcher;
     this.#settings = parts.settings;
+    this.#pollMs = parts.pollMs;
   }
 
   /**
@@ -115,15 +119,23 @@ export class UploadService {
   /**
    * A new attempt of an upload that failed, was cancelled or expired.
    *
-   * @throws BackhaulError `upload_not_found`, `upload_not_retryable`
+   * @throws BackhaulError `upload_not_found`, `upload_not_retryable`; `storage_unavailable` while the old attempt's
+   *   multipart upload cannot be aborted: nothing would refer to it any more.
    */
   async retry(uploadId: string, by: string): Promise<Upload> {
     const queued = await this.#ledger.exclusively(uploadId, async () => {
       const upload = await this.get(uploadId);
       await this.#ending.closeMultipart(upload);
+      const closed = await this.get(uploadId);
+      if (closed.multipartOpen && isTerminal(closed.status)) {
+        throw new BackhaulError(
+          'storage_unavailable',
+          'The last attempt’s parts cannot be removed right now.',
+        );
+      }
       const expiresAt = this.#clock.now() + this.#settings.lifetimeMs;
       return this.#ledger.apply(
-        await this.get(uploadId),
+        closed,
         { type: 'retry', expiresAt },
         { clearParts: true, audit: this.#audit('upload.retry', upload, by) },
       );
@@ -195,7 +207,7 @@ export class UploadService {
     const onAbort = (): void => wake.resolve();
     signal?.addEventListener('abort', onAbort);
     // Hints may get lost; the row does not.
-    const poll = setInterval(() => wake.resolve(), 2000);
+    const poll = setInterval(() => wake.resolve(), this.#pollMs);
     try {
       for (;;) {
         const current = wake;

@@ -1,0 +1,41 @@
+import { uploadIdSchema } from '@backhaul/protocol';
+import type { Bucket, PendingUpload } from '../ports/bucket.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Log } from '../ports/log.ts';
+import type { Store } from '../ports/store.ts';
+
+/** Between Create and the row that remembers it lie milliseconds; an hour is far beyond. */
+const GRACE_MS = 3_600_000;
+
+/**
+ * Aborts multipart uploads that S3 holds for uploads of ours but that no row refers to any more: the server was
+ * killed between Create and the row, or an abort failed as an attempt was given up.
+ *
+ * Another server may share bucket and prefix, so an upload that the store does not know is none of our business.
+ *
+ * @returns how many were aborted.
+ */
+export async function abortOrphans(parts: {
+  store: Store;
+  bucket: Bucket;
+  clock: Clock;
+  log: Log;
+  keyPrefix: string;
+}): Promise<number> {
+  const { store, bucket, clock, log, keyPrefix } = parts;
+  let aborted = 0;
+  for await (const pending of bucket.listMultipartUploads(keyPrefix === '' ? '' : `${keyPrefix}/`)) {
+    if (clock.now() - pending.initiatedAt < GRACE_MS || !(await isOrphan(store, pending))) continue;
+    await bucket.abortMultipartUpload(pending);
+    log.info({ key: pending.key }, 'orphaned multipart upload aborted');
+    aborted += 1;
+  }
+  return aborted;
+}
+
+async function isOrphan(store: Store, pending: PendingUpload): Promise<boolean> {
+  const uploadId = uploadIdSchema.safeParse(pending.key.split('/').at(-2));
+  if (!uploadId.success) return false;
+  const upload = await store.getUpload(uploadId.data);
+  return upload?.key === pending.key && upload.s3UploadId !== pending.s3UploadId;
+}
