@@ -5,8 +5,14 @@ type JsonSchema = z.core.JSONSchema.JSONSchema;
 
 /** The fields of an object, nested ones by their path, as a reader accepts them. */
 export function fieldTable(schema: z.ZodType): string {
-  const rows = objectFields(z.toJSONSchema(schema, { io: 'input' }), '');
+  const rows = objectFields(resolved(z.toJSONSchema(schema, { io: 'input' })), '');
   return rows.length === 0 ? 'No fields.' : markdownTable(['field', 'type', 'required', 'meaning'], rows);
+}
+
+/** A schema with an id of its own, for the API's description, comes as a reference to itself. */
+function resolved(schema: JsonSchema): JsonSchema {
+  const found = schema.$defs?.[schema.$ref?.replace('#/$defs/', '') ?? ''];
+  return typeof found === 'object' ? found : schema;
 }
 
 function objectFields(schema: JsonSchema, prefix: string): string[][] {
@@ -69,8 +75,8 @@ function stringText(schema: JsonSchema): string {
 
 function rangeText(min: number | undefined, max: number | undefined, unit: string): string {
   const upper = max === undefined || max >= Number.MAX_SAFE_INTEGER ? undefined : max.toLocaleString('en');
-  if (min === undefined || (min === 0 && unit !== ''))
-    return upper === undefined ? '' : `, at most ${upper}${unit}`;
+  const isUnbounded = min === undefined || min <= Number.MIN_SAFE_INTEGER || (min === 0 && unit !== '');
+  if (isUnbounded) return upper === undefined ? '' : `, at most ${upper}${unit}`;
   const lower = min.toLocaleString('en');
   return upper === undefined ? `, at least ${lower}${unit}` : `, ${lower} to ${upper}${unit}`;
 }
