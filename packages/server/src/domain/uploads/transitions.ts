@@ -100,6 +100,8 @@ function changesFor(upload: Upload, transition: Transition, now: number): Partia
       return { stalledSince: now };
     case 'adopt':
       if (status !== 'preparing' && status !== 'uploading') return undefined;
+      // An older session that was slow must not take the upload back from a newer one.
+      if (upload.epoch !== null && transition.epoch < upload.epoch) return undefined;
       return { epoch: transition.epoch, stalledSince: null };
     case 'requeue':
       if (status !== 'preparing' && status !== 'uploading') return undefined;
