@@ -1,0 +1,136 @@
+import assert from 'node:assert/strict';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { Hello, UploadStatus } from '@backhaul/protocol';
+import { completed } from '../agent-messages/completed.ts';
+import { prepared } from '../agent-messages/prepared.ts';
+import { type Domain, createDomain } from '../create-domain.ts';
+import type { Store } from '../ports/store.ts';
+import type { TransferContext } from '../transfer-context.ts';
+import type { UploadSettings } from '../upload-settings.ts';
+import type { Upload } from '../uploads/upload.ts';
+import type { UploadObserver } from '../uploads/upload-ledger.ts';
+import { type FakeAgent, completedMessage, preparedMessage, sayHello } from './fake-agent.ts';
+import { FakeBucket } from './fake-bucket.ts';
+import { FakeBus } from './fake-bus.ts';
+import { FakeClock } from './fake-clock.ts';
+import { FakeLog } from './fake-log.ts';
+
+const HOUR_MS = 3_600_000;
+/** How long a test waits for what must happen. */
+const DEADLINE_MS = 5000;
+export const RETENTION_MS = 30 * 24 * HOUR_MS;
+
+export interface BenchOptions {
+  readonly settings?: Partial<UploadSettings>;
+  readonly pollMs?: number;
+  readonly commandTimeoutMs?: number;
+  readonly sleep?: (ms: number, signal: AbortSignal) => Promise<void>;
+}
+
+/** The whole domain on a store of the test's choice, with time, bucket and agents in the test's hands. */
+export class DomainBench implements AsyncDisposable {
+  readonly clock = new FakeClock();
+  readonly bucket = new FakeBucket(this.clock);
+  readonly bus = new FakeBus();
+  readonly log = new FakeLog();
+  readonly changes: Parameters<UploadObserver>[0][] = [];
+  readonly store: Store;
+  readonly domain: Domain;
+
+  constructor(store: Store, options: BenchOptions = {}) {
+    this.store = store;
+    this.domain = createDomain({
+      store,
+      bucket: this.bucket,
+      bus: this.bus,
+      clock: this.clock,
+      log: this.log,
+      settings: {
+        bucketName: this.bucket.name,
+        keyPrefix: 'uploads',
+        maxFileSize: null,
+        lifetimeMs: 24 * HOUR_MS,
+        prepareTimeoutMs: 600_000,
+        maxBackoffMs: 30_000,
+        ...options.settings,
+      },
+      retentionMs: RETENTION_MS,
+      commandTimeoutMs: options.commandTimeoutMs ?? 30_000,
+      observe: (change) => this.changes.push(change),
+      sleep: options.sleep ?? this.clock.sleep,
+      // Long: what ends early must have been told.
+      pollMs: options.pollMs ?? 60_000,
+    });
+  }
+
+  get context(): TransferContext {
+    return this.domain.transfers;
+  }
+
+  async connect(
+    clientId = 'client-1',
+    options: Partial<Hello> & { maxUploads?: number } = {},
+  ): Promise<FakeAgent> {
+    const { connection, session } = await sayHello(this.context, clientId, options);
+    assert.ok(session !== undefined, 'the session was replaced while it began');
+    return { connection, session };
+  }
+
+  trigger(filePath = '/data/report.bin', clientId = 'client-1'): Promise<Upload> {
+    return this.domain.uploads.trigger({ clientId, filePath, requestedBy: 'operator-1' });
+  }
+
+  async upload(uploadId: string): Promise<Upload> {
+    const upload = await this.store.getUpload(uploadId);
+    assert.ok(upload !== undefined, `no upload ${uploadId}`);
+    return upload;
+  }
+
+  /** Waits until the upload has this status. */
+  async reaches(uploadId: string, status: UploadStatus): Promise<Upload> {
+    await this.until(async () => (await this.upload(uploadId)).status === status, `status ${status}`);
+    return this.upload(uploadId);
+  }
+
+  /** Looks again and again, at most a few seconds. */
+  async until(look: () => boolean | Promise<boolean>, what: string): Promise<void> {
+    const deadline = performance.now() + DEADLINE_MS;
+    while (!(await look())) {
+      assert.ok(performance.now() < deadline, `waited in vain for ${what}`);
+      await nextTurn();
+    }
+  }
+
+  /** Lets everything that was kicked off come to rest. */
+  async settle(): Promise<void> {
+    for (let turn = 0; turn < 20; turn += 1) await nextTurn();
+  }
+
+  /** An upload the agent was asked to prepare. */
+  async preparing(): Promise<{ agent: FakeAgent; upload: Upload }> {
+    const agent = await this.connect();
+    const { uploadId } = await this.trigger();
+    return { agent, upload: await this.reaches(uploadId, 'preparing') };
+  }
+
+  /** An upload whose multipart upload exists and whose parts are all signed for. */
+  async uploading(): Promise<{ agent: FakeAgent; upload: Upload }> {
+    const { agent, upload } = await this.preparing();
+    await prepared(this.context, agent.session, preparedMessage(upload));
+    return { agent, upload: await this.reaches(upload.uploadId, 'uploading') };
+  }
+
+  /** All parts are sent, and the completion has begun. */
+  async completing(): Promise<{ agent: FakeAgent; upload: Upload }> {
+    const { agent, upload } = await this.uploading();
+    await completed(this.context, agent.session, completedMessage(upload));
+    return { agent, upload };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.domain.transfers.completion.close();
+    await this.domain.sweeper.idle();
+    await this.settle();
+    await this.store.close();
+  }
+}

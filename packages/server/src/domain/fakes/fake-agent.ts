@@ -1,0 +1,157 @@
+import type {
+  Completed,
+  Failed,
+  Hello,
+  PartAnnouncement,
+  PartUploaded,
+  PartsReady,
+  Prepared,
+  ServerMessageInput,
+} from '@backhaul/protocol';
+import { partRange, planParts } from '@backhaul/protocol';
+import { v7 as uuidv7 } from 'uuid';
+import { hello } from '../agent-messages/hello.ts';
+import type { AgentSession } from '../sessions/agent-session.ts';
+import type { TransferContext } from '../transfer-context.ts';
+import { planRule } from '../upload-settings.ts';
+import { etagOf } from './fake-bucket.ts';
+
+type Frame<Action extends ServerMessageInput['action']> = Extract<ServerMessageInput, { action: Action }>;
+type About = { readonly uploadId: string; readonly attempt: number };
+
+const MiB = 1024 * 1024;
+/** Three parts of 5, 5 and 2 MiB. */
+export const FILE_BYTES = 12 * MiB;
+
+/** What the server's side of an agent's socket sees. */
+export class FakeConnection {
+  readonly clientId: string;
+  readonly sessionId = uuidv7();
+  readonly serverVersion = '0.0.0-test';
+  readonly nodeId = 'node-1';
+  readonly frames: ServerMessageInput[] = [];
+  readonly closes: { readonly code: number; readonly reason: string }[] = [];
+
+  constructor(clientId: string) {
+    this.clientId = clientId;
+  }
+
+  send(message: ServerMessageInput): void {
+    this.frames.push(message);
+  }
+
+  close(code: number, reason: string): void {
+    this.closes.push({ code, reason });
+  }
+
+  sent<Action extends ServerMessageInput['action']>(action: Action): Frame<Action>[] {
+    return this.frames.filter((frame): frame is Frame<Action> => frame.action === action);
+  }
+}
+
+/** An agent that has said hello. */
+export interface FakeAgent {
+  readonly connection: FakeConnection;
+  readonly session: AgentSession;
+}
+
+/** @returns the session undefined, if a newer one was there already. */
+export async function sayHello(
+  context: TransferContext,
+  clientId: string,
+  options: Partial<Hello> & { maxUploads?: number } = {},
+): Promise<{ connection: FakeConnection; session: AgentSession | undefined }> {
+  const connection = new FakeConnection(clientId);
+  const session = await hello(context, connection, helloMessage(options));
+  return { connection, session };
+}
+
+export function helloMessage({
+  maxUploads = 4,
+  ...fields
+}: Partial<Hello> & { maxUploads?: number } = {}): Hello {
+  return {
+    status: 'hello',
+    agent_version: '1.2.3',
+    platform: { os: 'linux', arch: 'x64' },
+    capabilities: ['list_directory'],
+    limits: { max_uploads: maxUploads, parallel_parts: 4 },
+    labels: { site: 'berlin' },
+    default_file_path: null,
+    running: [],
+    ...fields,
+  };
+}
+
+/** Four bytes made of `seed`, base64. */
+export function fakeCrc32(seed: number): string {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32BE(Math.imul(seed, 0x9e3779b1) >>> 0);
+  return bytes.toString('base64');
+}
+
+export function announce(sizeBytes: number, partNumbers?: readonly number[]): PartAnnouncement[] {
+  const plan = planParts(sizeBytes, planRule);
+  const numbers = partNumbers ?? Array.from({ length: plan.partCount }, (_, index) => index + 1);
+  return numbers.map((partNumber) => ({
+    part_number: partNumber,
+    size: partRange(plan, partNumber).length,
+    crc32: fakeCrc32(partNumber),
+  }));
+}
+
+export function preparedMessage(upload: About, fields: Partial<Prepared> = {}): Prepared {
+  const size = fields.size ?? FILE_BYTES;
+  const plan = planParts(size, planRule);
+  return {
+    status: 'prepared',
+    upload_id: upload.uploadId,
+    attempt: upload.attempt,
+    file_name: 'report.bin',
+    size,
+    chunk_size: plan.chunkSize,
+    part_count: plan.partCount,
+    fingerprint: { device: '1', inode: '2', size: String(size), mtime_ns: '3', ctime_ns: '4' },
+    source_modified_at: '2025-10-31T00:00:00.000Z',
+    parts: announce(size),
+    ...fields,
+  };
+}
+
+export function partsReadyMessage(upload: About, parts: PartAnnouncement[]): PartsReady {
+  return { status: 'parts_ready', upload_id: upload.uploadId, attempt: upload.attempt, parts };
+}
+
+export function uploadedParts(partNumbers: readonly number[]): PartUploaded['parts'] {
+  return partNumbers.map((part_number) => ({
+    part_number,
+    etag: etagOf(part_number, fakeCrc32(part_number)),
+  }));
+}
+
+export function partUploadedMessage(
+  upload: About,
+  partNumbers: readonly number[],
+  retries = 0,
+): PartUploaded {
+  const parts = uploadedParts(partNumbers);
+  return { status: 'part_uploaded', upload_id: upload.uploadId, attempt: upload.attempt, parts, retries };
+}
+
+export function completedMessage(upload: About, fields: Partial<Completed> = {}): Completed {
+  return {
+    status: 'completed',
+    upload_id: upload.uploadId,
+    attempt: upload.attempt,
+    file_name: 'report.bin',
+    size: FILE_BYTES,
+    parts: uploadedParts([1, 2, 3]),
+    upload_duration_ms: 1234,
+    sha256: null,
+    ...fields,
+  };
+}
+
+export function failedMessage(upload: About, error: string, message = 'It did not work.'): Failed {
+  return { status: 'failed', upload_id: upload.uploadId, attempt: upload.attempt, error, message };
+}

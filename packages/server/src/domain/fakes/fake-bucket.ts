@@ -1,0 +1,267 @@
+import { randomUUID } from 'node:crypto';
+import type { ChecksumMode } from '@backhaul/protocol';
+import {
+  type Bucket,
+  type BucketCapabilities,
+  BucketError,
+  type BucketErrorKind,
+  type CallOptions,
+  type CompletedPart,
+  type ListedPart,
+  type MultipartUpload,
+  type ObjectFacts,
+  type PartToSign,
+  type PendingUpload,
+  type SignedWindow,
+} from '../ports/bucket.ts';
+import type { Clock } from '../ports/clock.ts';
+import { combineCrc32 } from '../uploads/combine-crc32.ts';
+
+type Operation =
+  | 'capabilities'
+  | 'createMultipartUpload'
+  | 'signParts'
+  | 'listParts'
+  | 'completeMultipartUpload'
+  | 'listMultipartUploads'
+  | 'abortMultipartUpload'
+  | 'head'
+  | 'deleteObject'
+  | 'signGet'
+  | 'ping';
+
+interface Fault {
+  readonly kind: BucketErrorKind;
+  /** The request is carried out, only its answer gets lost. */
+  readonly afterEffect: boolean;
+  times: number;
+}
+
+interface FakeUpload extends PendingUpload {
+  readonly token: string;
+  readonly parts: Map<number, ListedPart & { readonly crc32: string }>;
+}
+
+/** How long its URLs live, in milliseconds. */
+export const URL_LIFETIME_MS = 900_000;
+
+/**
+ * A bucket in memory, with the faults that stores have. A part that was signed for counts as sent: agents here
+ * send what they announced.
+ */
+export class FakeBucket implements Bucket {
+  readonly name = 'fake-bucket';
+  readonly objects = new Map<string, ObjectFacts>();
+  readonly uploads = new Map<string, FakeUpload>();
+  /** Operations that reached the store, in order, those that failed too. */
+  readonly calls: { readonly operation: Operation; readonly subject: string }[] = [];
+  /** Faults that came into effect. */
+  faultsFired = 0;
+  readonly aborted: string[] = [];
+  honours: BucketCapabilities = {
+    checksumMode: 'crc32',
+    fullObjectChecksum: true,
+    conditionalComplete: true,
+    objectSizeCheck: true,
+    serverSideEncryption: 'AES256',
+    storageClass: null,
+  };
+  /** What the store makes of an object that it completes; a store in order leaves it as it is. */
+  distort: (facts: ObjectFacts) => ObjectFacts = (facts) => facts;
+  readonly #clock: Clock;
+  readonly #faults = new Map<Operation, Fault[]>();
+  readonly #holds = new Map<Operation, Promise<void>>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** The next `times` calls of this operation fail. */
+  fail(
+    operation: Operation,
+    kind: BucketErrorKind,
+    options: { times?: number; afterEffect?: boolean } = {},
+  ): void {
+    const faults = this.#faults.get(operation) ?? [];
+    faults.push({ kind, afterEffect: options.afterEffect ?? false, times: options.times ?? 1 });
+    this.#faults.set(operation, faults);
+  }
+
+  /** Whatever was to fail still works again. */
+  recover(): void {
+    this.#faults.clear();
+  }
+
+  /** Calls of this operation wait. @returns lets them go on. */
+  hold(operation: Operation): () => void {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#holds.set(operation, promise);
+    return () => {
+      this.#holds.delete(operation);
+      resolve();
+    };
+  }
+
+  count(operation: Operation): number {
+    return this.calls.filter((call) => call.operation === operation).length;
+  }
+
+  capabilities(options: CallOptions = {}): Promise<BucketCapabilities> {
+    return this.#call('capabilities', '', options, () => this.honours);
+  }
+
+  createMultipartUpload(
+    request: { key: string; token: string; checksumMode: ChecksumMode },
+    options: CallOptions = {},
+  ): Promise<MultipartUpload> {
+    const { key, token } = request;
+    return this.#call('createMultipartUpload', key, options, () => {
+      const s3UploadId = randomUUID();
+      this.uploads.set(s3UploadId, {
+        key,
+        s3UploadId,
+        token,
+        initiatedAt: this.#clock.now(),
+        parts: new Map(),
+      });
+      return { key, s3UploadId };
+    });
+  }
+
+  signParts(
+    upload: MultipartUpload,
+    parts: readonly PartToSign[],
+    mode: ChecksumMode,
+  ): Promise<SignedWindow> {
+    return this.#call('signParts', upload.key, {}, () => {
+      const pending = this.uploads.get(upload.s3UploadId);
+      for (const { partNumber, sizeBytes, crc32, sha256 } of parts) {
+        const etag = etagOf(partNumber, crc32);
+        pending?.parts.set(partNumber, { partNumber, sizeBytes, etag, crc32, sha256: sha256 ?? null });
+      }
+      const urls = parts.map(({ partNumber, crc32 }) => ({
+        part_number: partNumber,
+        url: `https://store.test/${upload.key}?partNumber=${partNumber}&mode=${mode}`,
+        headers: { 'x-amz-checksum-crc32': crc32 },
+      }));
+      return { urls, expiresAt: this.#clock.now() + URL_LIFETIME_MS };
+    });
+  }
+
+  listParts(upload: MultipartUpload, options: CallOptions = {}): Promise<ListedPart[]> {
+    return this.#call('listParts', upload.key, options, () => {
+      const pending = this.uploads.get(upload.s3UploadId);
+      if (pending === undefined) throw new BucketError('upload_gone', 'NoSuchUpload');
+      return [...pending.parts.values()];
+    });
+  }
+
+  completeMultipartUpload(
+    upload: MultipartUpload,
+    request: { parts: readonly CompletedPart[]; sizeBytes: number; crc32: string },
+    options: CallOptions = {},
+  ): Promise<void> {
+    return this.#call('completeMultipartUpload', upload.key, options, () => {
+      const pending = this.uploads.get(upload.s3UploadId);
+      if (pending === undefined)
+        throw new BucketError('upload_gone', 'the multipart upload is gone (NoSuchUpload)');
+      if (this.honours.conditionalComplete && this.objects.has(upload.key)) {
+        throw new BucketError('object_exists', 'something is at the key already');
+      }
+      const parts = request.parts.map(({ partNumber, etag }) => {
+        const part = pending.parts.get(partNumber);
+        if (part?.etag !== etag)
+          throw new BucketError('invalid_parts', `part ${partNumber} is not the one sent`);
+        return part;
+      });
+      this.uploads.delete(upload.s3UploadId);
+      const facts: ObjectFacts = {
+        sizeBytes: parts.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+        etag: `"object-${parts.length}"`,
+        versionId: null,
+        token: pending.token,
+        crc32: this.honours.fullObjectChecksum ? combineCrc32(parts) : null,
+        serverSideEncryption: this.honours.serverSideEncryption,
+        storageClass: this.honours.storageClass,
+      };
+      this.objects.set(upload.key, this.distort(facts));
+    });
+  }
+
+  async *listMultipartUploads(keyPrefix: string, options: CallOptions = {}): AsyncIterable<PendingUpload> {
+    const found = await this.#call('listMultipartUploads', keyPrefix, options, () =>
+      [...this.uploads.values()].filter(({ key }) => key.startsWith(keyPrefix)),
+    );
+    yield* found;
+  }
+
+  abortMultipartUpload(upload: MultipartUpload, options: CallOptions = {}): Promise<void> {
+    return this.#call('abortMultipartUpload', upload.key, options, () => {
+      this.uploads.delete(upload.s3UploadId);
+      this.aborted.push(upload.s3UploadId);
+    });
+  }
+
+  head(key: string, options: CallOptions = {}): Promise<ObjectFacts | undefined> {
+    return this.#call('head', key, options, () => this.objects.get(key));
+  }
+
+  deleteObject(key: string, options: CallOptions & { versionId?: string | null } = {}): Promise<void> {
+    return this.#call('deleteObject', key, options, () => {
+      this.objects.delete(key);
+    });
+  }
+
+  signGet(request: { key: string; fileName: string }): Promise<string> {
+    return this.#call('signGet', request.key, {}, () => `https://store.test/${request.key}?get`);
+  }
+
+  ping(options: CallOptions = {}): Promise<void> {
+    return this.#call('ping', '', options, () => undefined);
+  }
+
+  async #call<Result>(
+    operation: Operation,
+    subject: string,
+    { signal }: CallOptions,
+    effect: () => Result,
+  ): Promise<Result> {
+    signal?.throwIfAborted();
+    this.calls.push({ operation, subject });
+    const held = this.#holds.get(operation);
+    if (held !== undefined) await orAborted(held, signal);
+    const fault = this.#takeFault(operation);
+    if (fault?.afterEffect === false) throw failure(fault.kind, operation);
+    const result = effect();
+    if (fault !== undefined) throw failure(fault.kind, operation);
+    return result;
+  }
+
+  #takeFault(operation: Operation): Fault | undefined {
+    const fault = this.#faults.get(operation)?.find(({ times }) => times > 0);
+    if (fault === undefined) return undefined;
+    fault.times -= 1;
+    this.faultsFired += 1;
+    return fault;
+  }
+}
+
+/** The ETag that this store gives a part. */
+export function etagOf(partNumber: number, crc32: string): string {
+  return `"${partNumber}-${crc32}"`;
+}
+
+function failure(kind: BucketErrorKind, operation: Operation): BucketError {
+  return new BucketError(kind, `${operation}: ${kind}, as the test wants it`);
+}
+
+async function orAborted(wait: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const onAbort = (): void => reject(new Error('aborted'));
+  signal?.addEventListener('abort', onAbort);
+  try {
+    await Promise.race([wait, promise]);
+  } finally {
+    signal?.removeEventListener('abort', onAbort);
+  }
+}

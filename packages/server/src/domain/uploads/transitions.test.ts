@@ -1,0 +1,329 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type UploadStatus, isTerminal, uploadStatuses } from '@backhaul/protocol';
+import fc from 'fast-check';
+import { sampleUpload, sampleUploadIn } from '../fakes/sample-upload.ts';
+import { type Transition, applyTransition } from './transitions.ts';
+import type { Upload } from './upload.ts';
+
+const NOW = Date.UTC(2025, 10, 2);
+const FINGERPRINT = { device: '9', inode: '8', size: '7', mtime_ns: '6', ctime_ns: '5' };
+const OBJECT = {
+  sizeBytes: 12_582_912,
+  etag: '"etag"',
+  versionId: 'v1',
+  token: 'token-1',
+  crc32: 'AQIDBA==',
+  serverSideEncryption: 'aws:kms',
+  storageClass: 'INTELLIGENT_TIERING',
+};
+
+type TransitionType = Transition['type'];
+type Samples = { readonly [Type in TransitionType]: Extract<Transition, { type: Type }> };
+
+const samples: Samples = {
+  prepare: { type: 'prepare', epoch: 4, objectToken: 'token-2', checksumMode: 'sha256' },
+  prepared: {
+    type: 'prepared',
+    sizeBytes: 100,
+    chunkSize: 5_242_880,
+    partCount: 1,
+    fingerprint: FINGERPRINT,
+    sourceModifiedAt: 123,
+    fileName: 'real-name.bin',
+    s3UploadId: 's3-upload-2',
+  },
+  progress: { type: 'progress', totals: { partsCompleted: 3, bytesUploaded: 300 }, partRetries: 5 },
+  stall: { type: 'stall' },
+  adopt: { type: 'adopt', epoch: 4 },
+  requeue: { type: 'requeue', message: 'again' },
+  parts_sent: {
+    type: 'parts_sent',
+    totals: { partsCompleted: 3, bytesUploaded: 300 },
+    sha256: 'b'.repeat(64),
+    uploadDurationMs: 77,
+  },
+  verified: { type: 'verified', object: OBJECT, crc32: 'AQIDBA==', verification: 'full_object' },
+  fail: { type: 'fail', error: 'read_failed', message: 'The disk broke.' },
+  cancel: { type: 'cancel', by: 'operator-2' },
+  expire: { type: 'expire' },
+  retry: { type: 'retry', expiresAt: NOW + 1000 },
+  multipart_closed: { type: 'multipart_closed' },
+};
+const transitionTypes = Object.keys(samples) as TransitionType[];
+
+/** For each transition the statuses it is allowed from, and the one it leads to. All others are refused. */
+const allowed: { readonly [Type in TransitionType]: Partial<Record<UploadStatus, UploadStatus>> } = {
+  prepare: { queued: 'preparing' },
+  prepared: { preparing: 'uploading' },
+  progress: { uploading: 'uploading' },
+  stall: { preparing: 'preparing', uploading: 'uploading' },
+  adopt: { preparing: 'preparing', uploading: 'uploading' },
+  requeue: { preparing: 'queued', uploading: 'queued' },
+  parts_sent: { uploading: 'completing' },
+  verified: { completing: 'completed' },
+  fail: { queued: 'failed', preparing: 'failed', uploading: 'failed', completing: 'failed' },
+  cancel: { queued: 'cancelled', preparing: 'cancelled', uploading: 'cancelled' },
+  expire: { queued: 'expired', preparing: 'expired', uploading: 'expired' },
+  retry: { failed: 'queued', cancelled: 'queued', expired: 'queued' },
+  multipart_closed: { failed: 'failed', cancelled: 'cancelled', expired: 'expired' },
+};
+
+for (const type of transitionTypes) {
+  for (const status of uploadStatuses) {
+    const target = allowed[type][status];
+    test(`${type} from ${status} ${target === undefined ? 'is refused' : `gives ${target}`}`, () => {
+      const before = sampleUploadIn(status);
+      const after = applyTransition(before, samples[type], NOW);
+      assert.equal(after?.status, target);
+      if (after === undefined) return;
+      assert.equal(after.version, before.version + 1);
+      assert.equal(after.updatedAt, NOW);
+    });
+  }
+}
+
+test('a transition leaves what it was given as it was', () => {
+  for (const type of transitionTypes) {
+    for (const status of uploadStatuses) {
+      const before = Object.freeze(sampleUploadIn(status));
+      const copy = structuredClone(before);
+      applyTransition(before, samples[type], NOW);
+      assert.deepEqual(before, copy);
+    }
+  }
+});
+
+/** What a transition changed, apart from version and time of change. */
+function changes(before: Upload, transition: Transition): Partial<Upload> {
+  const after = applyTransition(before, transition, NOW);
+  assert.ok(after !== undefined, `${transition.type} was refused from ${before.status}`);
+  const entries = Object.entries(after).filter(
+    ([name, value]) =>
+      name !== 'version' && name !== 'updatedAt' && !Object.is(value, before[name as keyof Upload]),
+  );
+  return Object.fromEntries(entries);
+}
+
+/** All that belongs to one attempt, as a new one finds it. */
+const nothingOfTheLastAttempt = {
+  status: 'queued',
+  attempt: 2,
+  epoch: null,
+  sizeBytes: null,
+  chunkSize: null,
+  partCount: null,
+  partsCompleted: 0,
+  bytesUploaded: 0,
+  partRetries: 0,
+  s3UploadId: null,
+  multipartOpen: false,
+  objectToken: null,
+  checksumMode: null,
+  fingerprint: null,
+  sourceModifiedAt: null,
+  startedAt: null,
+} as const;
+
+test('prepare gives the upload to an epoch, with a token and a checksum mode', () => {
+  assert.deepEqual(changes(sampleUpload({ message: 'again' }), samples.prepare), {
+    status: 'preparing',
+    epoch: 4,
+    objectToken: 'token-2',
+    checksumMode: 'sha256',
+    startedAt: NOW,
+    message: null,
+  });
+});
+
+test('prepared takes the plan, the fingerprint and the multipart upload', () => {
+  assert.deepEqual(changes(sampleUploadIn('preparing'), samples.prepared), {
+    status: 'uploading',
+    sizeBytes: 100,
+    chunkSize: 5_242_880,
+    partCount: 1,
+    fingerprint: FINGERPRINT,
+    sourceModifiedAt: 123,
+    fileName: 'real-name.bin',
+    s3UploadId: 's3-upload-2',
+    multipartOpen: true,
+  });
+});
+
+test('progress takes the totals and ends a stall', () => {
+  const stalled: Upload = { ...sampleUploadIn('uploading'), stalledSince: 1 };
+  assert.deepEqual(changes(stalled, samples.progress), {
+    partsCompleted: 3,
+    bytesUploaded: 300,
+    partRetries: 5,
+    stalledSince: null,
+  });
+});
+
+test('stall keeps the time of the first loss', () => {
+  const uploading = sampleUploadIn('uploading');
+  assert.deepEqual(changes(uploading, samples.stall), { stalledSince: NOW });
+  assert.equal(applyTransition({ ...uploading, stalledSince: 1 }, samples.stall, NOW), undefined);
+});
+
+test('adopt moves the upload to a newer epoch and ends a stall', () => {
+  const stalled: Upload = { ...sampleUploadIn('uploading'), stalledSince: 1 };
+  assert.deepEqual(changes(stalled, samples.adopt), { epoch: 4, stalledSince: null });
+});
+
+test('adopt by an older epoch is refused', () => {
+  const owned: Upload = { ...sampleUploadIn('uploading'), epoch: 5 };
+  assert.equal(applyTransition(owned, samples.adopt, NOW), undefined);
+});
+
+test('requeue is a new attempt with nothing of the last one but why', () => {
+  const stalled: Upload = {
+    ...sampleUploadIn('uploading'),
+    stalledSince: 1,
+    sha256: 'c'.repeat(64),
+    uploadDurationMs: 1,
+  };
+  assert.deepEqual(changes(stalled, samples.requeue), {
+    ...nothingOfTheLastAttempt,
+    stalledSince: null,
+    sha256: null,
+    uploadDurationMs: null,
+    message: 'again',
+  });
+});
+
+test('parts_sent takes the agent’s last figures, which are not the finding', () => {
+  const stalled: Upload = { ...sampleUploadIn('uploading'), stalledSince: 1 };
+  assert.deepEqual(changes(stalled, samples.parts_sent), {
+    status: 'completing',
+    partsCompleted: 3,
+    bytesUploaded: 300,
+    stalledSince: null,
+    sha256: 'b'.repeat(64),
+    uploadDurationMs: 77,
+  });
+});
+
+test('verified takes what the store says of the object, and closes the multipart upload', () => {
+  assert.deepEqual(changes(sampleUploadIn('completing'), samples.verified), {
+    status: 'completed',
+    completedAt: NOW,
+    multipartOpen: false,
+    etag: '"etag"',
+    versionId: 'v1',
+    serverSideEncryption: 'aws:kms',
+    storageClass: 'INTELLIGENT_TIERING',
+    crc32: 'AQIDBA==',
+    verification: 'full_object',
+  });
+});
+
+test('fail, cancel and expire say why, and leave the multipart upload open for whoever aborts it', () => {
+  const before: Upload = { ...sampleUploadIn('uploading'), stalledSince: 1 };
+  const ended = { completedAt: NOW, stalledSince: null };
+  assert.deepEqual(changes(before, samples.fail), {
+    ...ended,
+    status: 'failed',
+    error: 'read_failed',
+    message: 'The disk broke.',
+  });
+  assert.deepEqual(changes(before, samples.cancel), {
+    ...ended,
+    status: 'cancelled',
+    error: 'cancelled',
+    message: 'Cancelled by operator-2.',
+  });
+  assert.deepEqual(changes(before, samples.expire), {
+    ...ended,
+    status: 'expired',
+    error: 'upload_expired',
+    message: 'The transfer was at 2 of 3 parts at the deadline.',
+  });
+});
+
+test('an expired upload that never began says that the agent was away', () => {
+  assert.match(changes(sampleUpload(), samples.expire).message ?? '', /did not connect/);
+});
+
+test('retry is a new attempt with a new deadline and no error', () => {
+  assert.deepEqual(changes(sampleUploadIn('failed'), samples.retry), {
+    ...nothingOfTheLastAttempt,
+    error: null,
+    message: null,
+    completedAt: null,
+    expiresAt: NOW + 1000,
+  });
+});
+
+test('multipart_closed is refused when nothing is open', () => {
+  const closed: Upload = { ...sampleUploadIn('failed'), multipartOpen: false };
+  assert.equal(applyTransition(closed, samples.multipart_closed, NOW), undefined);
+  assert.deepEqual(changes(sampleUploadIn('failed'), samples.multipart_closed), { multipartOpen: false });
+});
+
+const anyEpoch = fc.integer({ min: 1, max: 6 });
+const anyTransition: fc.Arbitrary<Transition> = fc.oneof(
+  ...transitionTypes.map((type) => fc.constant<Transition>(samples[type])),
+  anyEpoch.map((epoch): Transition => ({ ...samples.adopt, epoch })),
+  anyEpoch.map((epoch): Transition => ({ ...samples.prepare, epoch })),
+);
+
+/** What holds between an upload and what a transition made of it, whatever came before. */
+function checkStep(before: Upload, { type }: Transition, after: Upload): void {
+  assert.notEqual(before.status, 'completed', 'a completed upload changed');
+  assert.equal(after.version, before.version + 1);
+  const isNewAttempt = type === 'requeue' || type === 'retry';
+  assert.equal(after.attempt, before.attempt + (isNewAttempt ? 1 : 0));
+  if (isTerminal(before.status)) assert.ok(type === 'retry' || type === 'multipart_closed');
+  if (before.status === 'completing') assert.ok(after.status === 'completed' || after.status === 'failed');
+  for (const fixed of [
+    'uploadId',
+    'clientId',
+    'filePath',
+    'key',
+    'createdAt',
+    'requestedBy',
+    'idempotencyKey',
+  ] as const) {
+    assert.equal(after[fixed], before[fixed]);
+  }
+  if (!isNewAttempt && before.epoch !== null)
+    assert.ok((after.epoch ?? 0) >= before.epoch, 'the epoch shrank');
+}
+
+/** What holds of any upload at any time. */
+function checkState(upload: Upload): void {
+  const { status } = upload;
+  const hasBegun = status === 'uploading' || status === 'completing' || status === 'completed';
+  if (hasBegun) {
+    assert.ok(upload.s3UploadId !== null && upload.objectToken !== null && upload.fingerprint !== null);
+  }
+  assert.equal(upload.completedAt !== null, isTerminal(status));
+  assert.equal(upload.error !== null, isTerminal(status) && status !== 'completed', 'an end says why');
+  if (upload.multipartOpen) assert.notEqual(upload.s3UploadId, null);
+  if (status === 'queued') assert.ok(upload.epoch === null && upload.s3UploadId === null);
+  if (status === 'completed') assert.ok(upload.verification !== null && !upload.multipartOpen);
+  else assert.equal(upload.etag, null);
+  if (upload.stalledSince !== null) assert.ok(status === 'preparing' || status === 'uploading');
+}
+
+test('no sequence of transitions breaks what holds of every upload', (t) => {
+  const seen = new Set<UploadStatus>();
+  const seed = Date.now() % 2 ** 31;
+  t.diagnostic(`seed ${seed}`);
+  fc.assert(
+    fc.property(fc.array(anyTransition, { minLength: 1, maxLength: 60 }), (sequence) => {
+      let upload = sampleUpload();
+      for (const [step, transition] of sequence.entries()) {
+        const after = applyTransition(upload, transition, NOW + step);
+        seen.add(upload.status);
+        if (after === undefined) continue;
+        checkStep(upload, transition, after);
+        checkState(after);
+        upload = after;
+      }
+    }),
+    { seed, numRuns: 2000 },
+  );
+  assert.deepEqual([...seen].sort(), [...uploadStatuses].sort(), 'every status was passed through');
+});
