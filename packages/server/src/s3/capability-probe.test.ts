@@ -84,6 +84,22 @@ for (const { name, habits, lacks } of single) {
   });
 }
 
+for (const [header, lacks] of [
+  ['if-none-match', { conditionalComplete: false }],
+  ['x-amz-mp-object-size', { objectSizeCheck: false }],
+] as const) {
+  test(`a store that refuses every ${header}, right or wrong, is not asked for it, and for all else`, async () => {
+    await using fake = await FakeS3.start();
+    await using bucket = new S3Bucket(fake.settings(), { timing: quickTiming });
+    fake.intercept = ({ headers }, response) => {
+      const isAsked = headers[header] !== undefined;
+      if (isAsked) response.writeHead(501).end(errorXml('NotImplemented'));
+      return isAsked;
+    };
+    assert.deepEqual(await bucket.capabilities(), { ...everything, ...lacks });
+  });
+}
+
 test('a checksum that was set is required', async () => {
   const refused = (setting: string) => ({
     kind: 'refused',

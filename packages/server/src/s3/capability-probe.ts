@@ -89,16 +89,11 @@ async function probe(connection: S3Connection, scratch: ProbeScratch): Promise<B
     serverSideEncryption: settle('S3_SSE', sse, facts.serverSideEncryption, sseRefusal),
     storageClass: settle('S3_STORAGE_CLASS', storageClass, facts.storageClass ?? 'STANDARD', classRefusal),
   };
-  const onlyIfAbsent = await enforcesOnlyIfAbsent(scratch, traits);
-  const objectSize = await enforcesObjectSize(scratch, traits);
-  // Both were seen to refuse; they are of use only if the right Complete passes with them.
-  const passes =
-    (await refusalOf(completeOne(scratch, 'whole', traits, { onlyIfAbsent, objectSize }))) === null;
   return {
     checksumMode: traits.checksumMode,
     fullObjectChecksum: traits.fullObjectChecksum,
-    conditionalComplete: passes && onlyIfAbsent,
-    objectSizeCheck: passes && objectSize,
+    conditionalComplete: await enforcesOnlyIfAbsent(scratch, traits),
+    objectSizeCheck: await enforcesObjectSize(scratch, traits),
     ...served,
   };
 }
@@ -162,17 +157,18 @@ async function completeOne(
   return facts;
 }
 
-/** `object` is there already: a second one must be refused, and for that very reason. */
+/** `object` is there already: a second one must be refused, for that very reason, and a new key accepted. */
 async function enforcesOnlyIfAbsent(scratch: ProbeScratch, traits: UploadTraits): Promise<boolean> {
-  const refusal = await refusalOf(
-    completeOne(scratch, 'object', traits, { onlyIfAbsent: true, objectSize: false }),
-  );
-  return refusal?.kind === 'object_exists';
+  const checks = { onlyIfAbsent: true, objectSize: false };
+  const refusal = await refusalOf(completeOne(scratch, 'object', traits, checks));
+  if (refusal?.kind !== 'object_exists') return false;
+  return (await refusalOf(completeOne(scratch, 'absent', traits, checks))) === null;
 }
 
+/** A wrong size must be refused and the right one accepted. */
 async function enforcesObjectSize(scratch: ProbeScratch, traits: UploadTraits): Promise<boolean> {
   const body = probeBody();
-  const upload = await scratch.create('size', traits);
+  const upload = await scratch.create('wrong-size', traits);
   const part = await scratch.put(upload, traits.checksumMode, { body });
   const wrong = scratch.complete(upload, {
     parts: [part],
@@ -181,5 +177,7 @@ async function enforcesObjectSize(scratch: ProbeScratch, traits: UploadTraits): 
     objectSizeBytes: body.bytes.length + 1,
     onlyIfAbsent: false,
   });
-  return (await refusalOf(wrong)) !== null;
+  if ((await refusalOf(wrong)) === null) return false;
+  const checks = { onlyIfAbsent: false, objectSize: true };
+  return (await refusalOf(completeOne(scratch, 'right-size', traits, checks))) === null;
 }

@@ -165,7 +165,7 @@ for (const { name, answer, kind, says } of answers) {
 }
 
 test('a Complete that gets no answer ends at its deadline', async () => {
-  const once = { maxAttempts: 1, attemptTimeoutMs: 80, deadlineMs: 80, baseDelayMs: 0, maxDelayMs: 0 };
+  const once = { maxAttempts: 1, attemptTimeoutMs: 500, deadlineMs: 500, baseDelayMs: 0, maxDelayMs: 0 };
   const silent = await failCompletion(() => undefined, { ...quickTiming, complete: once });
   assert.equal(silent.kind, 'unavailable');
   const stalled = await failCompletion(
@@ -176,7 +176,7 @@ test('a Complete that gets no answer ends at its deadline', async () => {
 });
 
 test('a peer that goes silent is given up after the idle time', async () => {
-  const error = await failCompletion(() => undefined, { ...quickTiming, socketIdleMs: 50 });
+  const error = await failCompletion(() => undefined, { ...quickTiming, socketIdleMs: 500 });
   assert.equal(error.kind, 'unavailable');
   assert.match(error.message, /in time/);
 });
