@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile, execFileSync } from 'node:child_process';
+import { mkdirSync, rmSync, symlinkSync } from 'node:fs';
 import { chmod, mkdir, mkdtemp, realpath, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -143,6 +144,31 @@ test('a directory swapped for a link between the check and the open is caught at
       code: refused,
     });
     assert.ok(swapped);
+  }));
+
+test('a file swapped between the look and the open neither blocks nor leads elsewhere', () =>
+  withPlaces(async ({ root, outside }) => {
+    const swaps: Array<[ErrorCode, (path: string) => void]> = [
+      ['not_a_file', (path) => execFileSync('mkfifo', [path])],
+      ['path_not_allowed', (path) => symlinkSync(join(root, 'report'), path)],
+      ['path_not_allowed', (path) => symlinkSync(join(outside, 'secret'), path)],
+      ['not_a_file', (path) => mkdirSync(path)],
+    ];
+    for (const [index, [code, swap]] of swaps.entries()) {
+      const path = join(root, `swapped-${index}`);
+      await writeFile(path, 'regular');
+      const racing = {
+        ...linux,
+        // Read after the look and before the open.
+        get fileFlags() {
+          rmSync(path);
+          swap(path);
+          return linux.fileFlags;
+        },
+      };
+      const allowList = new AllowList({ directories: [root], file: null, platform: linux });
+      await assert.rejects(openFile(path, { allowList, platform: racing }), { code });
+    }
   }));
 
 test('--file is allowed alone: neither its neighbours nor its directory', () =>

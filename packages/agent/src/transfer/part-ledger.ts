@@ -112,7 +112,6 @@ export class PartLedger {
     for (;;) {
       signal.throwIfAborted();
       if (this.complete) return null;
-      this.dropStaleUrls();
       const part = this.#open().find(({ state }) => state === 'ready');
       if (part !== undefined) {
         part.state = 'sending';

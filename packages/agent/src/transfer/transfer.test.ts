@@ -13,6 +13,7 @@ import {
   signOnRequest,
   urlWindow,
 } from '../fakes/agent-bench.ts';
+import { within } from '../fakes/fake-server.ts';
 import { answerError, readAll, refuse } from '../fakes/fake-store.ts';
 import { uuidv7 } from '../fakes/uuid.ts';
 
@@ -202,6 +203,18 @@ test('a cancelled upload stops its PUTs and says nothing more', async () => {
   );
 });
 
+test('an upload that is cancelled after its last word is not mentioned again', async () => {
+  await using bench = await AgentBench.start();
+  const { path } = await bench.file('over', 10);
+  const session = await bench.server.acceptAndWelcome();
+  const { upload_id, attempt } = await pull(session, bench.store, path);
+  session.send({ action: 'cancel_upload', upload_id, attempt, reason: 'test' });
+  session.send(prepareMessage(path, { uploadId: upload_id, attempt }));
+  await session.settled();
+  assert.equal(session.heard.at(-1)?.status, 'result');
+  assert.equal(session.heard.filter(({ status }) => status === 'completed').length, 1);
+});
+
 test('a lost socket stops no PUT, and after the next welcome everything is said again', async () => {
   await using bench = await AgentBench.start();
   const { path, content } = await bench.file('lost', 6 * 5 * MiB);
@@ -342,7 +355,7 @@ test('failures do not count while the server is away as well', async () => {
   first.send(prepareMessage(path));
   first.send(downloadMessage(path, await first.next('prepared'), bench.store));
   const second = await bench.server.accept();
-  await enough.promise;
+  await within(10_000, 'PUTs to go on', enough.promise);
   const { running } = await second.next('hello');
   second.welcome(running.map((upload) => ({ ...upload, verdict: 'continue' })));
   assert.equal((await second.next('completed', 'failed')).status, 'completed');

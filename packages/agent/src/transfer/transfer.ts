@@ -53,9 +53,9 @@ export class Transfer {
     return this.#final === null && !this.#stop.signal.aborted;
   }
 
-  /** Whether it ended with a message that can be repeated, and not silently. */
-  get hasLastWord(): boolean {
-    return this.#final !== null;
+  /** Whether it stopped, or is stopping, without a last message that could be repeated. */
+  get gone(): boolean {
+    return this.#final === null && this.#stop.signal.reason instanceof Dropped;
   }
 
   /** The same `prepare_upload` came again. */

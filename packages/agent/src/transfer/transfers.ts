@@ -53,13 +53,13 @@ export class Transfers {
   }
 
   prepare(request: PrepareUpload): void {
-    const known = this.#entries.get(request.upload_id);
+    const known = this.#find(request.upload_id);
     if (known !== undefined && request.attempt < known.transfer.attempt) return;
     if (known !== undefined && request.attempt === known.transfer.attempt) {
       if (!known.cancelled) known.transfer.repeat();
       return;
     }
-    const replaced = known?.transfer.drop() ?? Promise.resolve();
+    const replaced = this.#entries.get(request.upload_id)?.transfer.drop() ?? Promise.resolve();
     if (this.#closed || this.activeCount >= this.#maxActive) {
       this.#refuse(
         request,
@@ -79,7 +79,7 @@ export class Transfers {
 
   download(message: DownloadFile): void {
     const { upload_id: uploadId, attempt } = message.upload_config;
-    const known = this.#entries.get(uploadId);
+    const known = this.#find(uploadId);
     if (known === undefined) {
       // Nothing was sent: the server can only plan anew, with a fresh fingerprint.
       const why =
@@ -129,6 +129,12 @@ export class Transfers {
     return this.close();
   }
 
+  /** One that was let go is as good as unknown, even while its file is still being closed. */
+  #find(uploadId: string): Entry | undefined {
+    const entry = this.#entries.get(uploadId);
+    return entry !== undefined && entry.transfer.gone && !entry.cancelled ? undefined : entry;
+  }
+
   #current({ upload_id: uploadId, attempt }: { upload_id: string; attempt: number }): Transfer | null {
     const entry = this.#entries.get(uploadId);
     return entry !== undefined && entry.transfer.attempt === attempt && !entry.cancelled
@@ -151,7 +157,7 @@ export class Transfers {
   #remember(transfer: Transfer): void {
     const entry = this.#entries.get(transfer.uploadId);
     if (this.#closed || entry?.transfer !== transfer) return;
-    if (!transfer.hasLastWord && !entry.cancelled) return this.#forget(transfer);
+    if (transfer.gone && !entry.cancelled) return this.#forget(transfer);
     const timer = setTimeout(() => this.#forget(transfer), this.#tools.timings.rememberMs);
     this.#forgetting.set(transfer, timer.unref());
     const over = [...this.#entries.values()]
