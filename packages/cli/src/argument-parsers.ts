@@ -36,7 +36,7 @@ export const pagingOptions = () => [
   new Option('--all', 'every record, page by page'),
 ];
 
-export function parseClientId(text: string): string {
+function parseClientId(text: string): string {
   const parsed = clientIdSchema.safeParse(text);
   if (parsed.success) return parsed.data;
   throw new InvalidArgumentError(

@@ -36,7 +36,7 @@ export function wantsColor({ NO_COLOR, TERM }: Environment): boolean {
 }
 
 /** A terminal that can move its cursor, as a progress bar needs. */
-export function canRedraw({ TERM }: Environment): boolean {
+function canRedraw({ TERM }: Environment): boolean {
   return TERM !== 'dumb';
 }
 

@@ -58,17 +58,10 @@ describe('the program', parallel, () => {
   });
 
   test('names the flag that is wrong and exits with 2', async () => {
-    for (const [args, said] of [
-      [['uploads', '--limit', '900'], /--limit.*1 to 500/],
-      [['download'], /--client-id/],
-      [['download', '--client-id', '../x'], /A client_id is/],
-      [['cancel', 'x'], /An upload_id is/],
-    ] as const) {
-      const { code, stdout, stderr } = await runCli(args);
-      assert.equal(code, 2);
-      assert.equal(stdout, '');
-      assert.match(stderr, said);
-    }
+    const { code, stdout, stderr } = await runCli(['uploads', '--limit', '900']);
+    assert.equal(code, 2);
+    assert.equal(stdout, '');
+    assert.match(stderr, /--limit.*1 to 500.*\n.*--help/);
   });
 
   test('tells a mistake as JSON where JSON was asked for', async () => {

@@ -12,7 +12,7 @@ test('a stream that falls silent, even without heartbeats, counts as lost', asyn
     sendEvent(response, 1, uploadRecord());
   });
   const transport = new Transport({ url: server.url, token: 't' });
-  const stream = await openEventStream(transport, '/events', { idleTimeoutMs: 100 });
+  const stream = await openEventStream(transport, '/events', { idleTimeoutMs: 1000 });
   assert.equal((await stream.next()).value?.id, '1');
   await assert.rejects(stream.next(), ConnectionError);
 });
@@ -26,9 +26,9 @@ test('a consumer may take its time: its own slowness is not the server’s silen
   });
   const transport = new Transport({ url: server.url, token: 't' });
   const ids: (string | undefined)[] = [];
-  for await (const { id } of await openEventStream(transport, '/events', { idleTimeoutMs: 50 })) {
+  for await (const { id } of await openEventStream(transport, '/events', { idleTimeoutMs: 1000 })) {
     ids.push(id);
-    await new Promise((resolve) => setTimeout(resolve, 80));
+    await new Promise((resolve) => setTimeout(resolve, 1100));
   }
   assert.deepEqual(ids, ['1', '2']);
 });

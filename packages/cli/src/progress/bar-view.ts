@@ -55,7 +55,9 @@ export class BarView implements PullView {
 
   #draw(): void {
     if (this.#shown === undefined) return;
-    const width = Math.max(20, (this.#terminal.columns ?? 80) - 1);
+    // A pseudo-terminal that was never given a size says 0.
+    const columns = this.#terminal.columns || 80;
+    const width = Math.max(20, columns - 1);
     this.#terminal.write(`${ERASE_LINE}${this.#line(this.#shown).slice(0, width)}`);
     this.#drawn = true;
   }

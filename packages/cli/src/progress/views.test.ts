@@ -52,6 +52,15 @@ describe('the bar', () => {
     assert.equal((screen.written[0] ?? '').slice('\r\u001b[K'.length).length, 29);
   });
 
+  test('takes a terminal that does not know its width for one of 80 columns', (context) => {
+    context.mock.timers.enable({ apis: ['setInterval', 'Date'] });
+    const screen = terminal(0);
+    const view = new BarView(screen, Date.now);
+    view.show(half());
+    view.close();
+    assert.match(screen.written[0] ?? '', /50\.0 MB of 100\.0 MB$/);
+  });
+
   test('closed, leaves an empty line and draws no more', (context) => {
     context.mock.timers.enable({ apis: ['setInterval', 'Date'] });
     const screen = terminal();
