@@ -85,7 +85,10 @@ export class Completion {
         await this.#settle(upload);
         return;
       } catch (error) {
-        if (!(error instanceof BucketError) || error.kind !== 'unavailable') throw error;
+        // A call that close() cut short says nothing of the store.
+        this.#stop.signal.throwIfAborted();
+        if (!(error instanceof BucketError)) throw error;
+        if (error.kind !== 'unavailable') return this.#fail(upload, explainRefusal(error));
         if (this.#clock.now() > upload.expiresAt) {
           await this.#fail(upload, {
             error: 'storage_unavailable',
@@ -138,9 +141,9 @@ export class Completion {
     }
     const mismatch = compare(object, sizeBytes, crc32);
     if (mismatch !== undefined) {
-      await this.#fail(upload, mismatch);
-      await this.#bucket.deleteObject(upload.key, { versionId: object.versionId, signal });
-      return;
+      // Before the row says so: afterwards nobody would try again.
+      const outcome = await this.#remove(upload, object);
+      return this.#fail(upload, { error: 'checksum_mismatch', message: `${mismatch} ${outcome}` });
     }
     const verification = howSure(object, checksumMode);
     const verified = await this.#ledger.exclusively(upload.uploadId, () =>
@@ -148,6 +151,20 @@ export class Completion {
     );
     if (verified === undefined) throw new Error('the upload changed while it was completing');
     this.#log.info({ uploadId: upload.uploadId, verification, sizeBytes }, 'upload completed');
+  }
+
+  /**
+   * @returns what came of it, for the record.
+   * @throws BucketError `unavailable` when it must be tried again.
+   */
+  async #remove(upload: Upload, { versionId }: ObjectFacts): Promise<string> {
+    try {
+      await this.#bucket.deleteObject(upload.key, { versionId, signal: this.#stop.signal });
+      return 'The object was removed.';
+    } catch (error) {
+      if (!(error instanceof BucketError) || error.kind === 'unavailable') throw error;
+      return `The object could not be removed: ${error.message}`;
+    }
   }
 
   async #fail(upload: Upload, finding: Finding): Promise<void> {
@@ -187,18 +204,13 @@ function howSure(object: ObjectFacts, mode: ChecksumMode): Verification {
   return mode === 'none' ? 'size_only' : 'parts';
 }
 
-function compare(object: ObjectFacts, sizeBytes: number, crc32: string): Finding | undefined {
+/** @returns what is wrong with the object, in a sentence. */
+function compare(object: ObjectFacts, sizeBytes: number, crc32: string): string | undefined {
   if (object.sizeBytes !== sizeBytes) {
-    return {
-      error: 'checksum_mismatch',
-      message: `The object has ${object.sizeBytes} bytes, the file ${sizeBytes}. The object was removed.`,
-    };
+    return `The object has ${object.sizeBytes} bytes, the file ${sizeBytes}.`;
   }
   if (object.crc32 !== null && object.crc32 !== crc32) {
-    return {
-      error: 'checksum_mismatch',
-      message: `The object's CRC32 is ${object.crc32}, the file's ${crc32}. The object was removed.`,
-    };
+    return `The object's CRC32 is ${object.crc32}, the file's ${crc32}.`;
   }
   return undefined;
 }
