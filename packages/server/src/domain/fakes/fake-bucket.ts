@@ -257,7 +257,7 @@ function failure(kind: BucketErrorKind, operation: Operation): BucketError {
 
 async function orAborted(wait: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
   const { promise, reject } = Promise.withResolvers<never>();
-  const onAbort = (): void => reject(new Error('aborted'));
+  const onAbort = (): void => reject(new BucketError('unavailable', 'the call was cut short'));
   signal?.addEventListener('abort', onAbort);
   try {
     await Promise.race([wait, promise]);

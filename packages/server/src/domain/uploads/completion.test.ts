@@ -1,0 +1,334 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { openSqliteStore } from '../../store/open-sqlite-store.ts';
+import { completed } from '../agent-messages/completed.ts';
+import { createDomain } from '../create-domain.ts';
+import { completedMessage, fakeCrc32, uploadedParts } from '../fakes/fake-agent.ts';
+import { type BenchOptions, DomainBench } from '../fakes/domain-bench.ts';
+import { intercepted } from '../fakes/intercepted.ts';
+import type { Store } from '../ports/store.ts';
+import { combineCrc32 } from './combine-crc32.ts';
+
+const MiB = 1024 * 1024;
+const FILE_CRC32 = combineCrc32(
+  [5 * MiB, 5 * MiB, 2 * MiB].map((sizeBytes, index) => ({ sizeBytes, crc32: fakeCrc32(index + 1) })),
+);
+
+async function openBench(options: BenchOptions = {}): Promise<DomainBench> {
+  return new DomainBench(await openSqliteStore(':memory:'), options);
+}
+
+test('a completed upload carries what the store says of the object', async () => {
+  await using bench = await openBench();
+  const { upload } = await bench.completing();
+  const record = await bench.reaches(upload.uploadId, 'completed');
+  assert.equal(record.crc32, FILE_CRC32);
+  assert.equal(record.etag, '"object-3"');
+  assert.equal(record.verification, 'full_object');
+  assert.equal(record.serverSideEncryption, 'AES256');
+  assert.equal(record.multipartOpen, false);
+  assert.equal(record.uploadDurationMs, 1234);
+  assert.deepEqual(await bench.store.listParts(upload.uploadId), [], 'the parts table is done with');
+  assert.equal(bench.bucket.objects.get(upload.key)?.token, upload.objectToken);
+});
+
+test('completing is durable before the store is asked', async () => {
+  await using bench = await openBench();
+  const go = bench.bucket.hold('completeMultipartUpload');
+  const { upload } = await bench.completing();
+  await bench.until(() => bench.bucket.count('completeMultipartUpload') === 1, 'Complete');
+  assert.equal((await bench.upload(upload.uploadId)).status, 'completing');
+  go();
+  await bench.reaches(upload.uploadId, 'completed');
+});
+
+for (const kind of ['unavailable', 'upload_gone', 'refused'] as const) {
+  test(`a Complete that took effect but answered ${kind} is a success, by HEAD and token`, async () => {
+    await using bench = await openBench();
+    bench.bucket.fail('completeMultipartUpload', kind, { afterEffect: true });
+    const { upload } = await bench.completing();
+    await bench.reaches(upload.uploadId, 'completed');
+    assert.equal(bench.bucket.faultsFired, 1);
+    assert.equal(bench.bucket.count('completeMultipartUpload'), 1, 'not repeated blindly');
+  });
+}
+
+test('an answer lost together with the HEAD is settled in the next try', async () => {
+  await using bench = await openBench();
+  bench.bucket.fail('completeMultipartUpload', 'unavailable', { afterEffect: true });
+  bench.bucket.fail('head', 'unavailable');
+  const { upload } = await bench.completing();
+  await bench.reaches(upload.uploadId, 'completed');
+  assert.equal(bench.bucket.faultsFired, 2);
+});
+
+test('a Complete that was never carried out is tried again', async () => {
+  await using bench = await openBench();
+  bench.bucket.fail('completeMultipartUpload', 'unavailable', { times: 3 });
+  const { upload } = await bench.completing();
+  await bench.reaches(upload.uploadId, 'completed');
+  assert.equal(bench.bucket.faultsFired, 3);
+  assert.equal(bench.clock.slept.length, 3);
+  for (const [tries, ms] of bench.clock.slept.entries())
+    assert.ok(ms <= 500 * 2 ** tries, 'backs off with jitter');
+});
+
+test('the wait between tries never exceeds its ceiling', async () => {
+  await using bench = await openBench({ settings: { maxBackoffMs: 700 } });
+  bench.bucket.fail('completeMultipartUpload', 'unavailable', { times: 40 });
+  const { upload } = await bench.completing();
+  await bench.reaches(upload.uploadId, 'completed');
+  assert.equal(bench.clock.slept.length, 40);
+  assert.ok(Math.max(...bench.clock.slept) <= 700);
+});
+
+test('a store that stays away until the deadline ends the upload with storage_unavailable', async () => {
+  await using bench = await openBench({ settings: { lifetimeMs: 600_000 } });
+  bench.bucket.fail('completeMultipartUpload', 'unavailable', { times: Number.POSITIVE_INFINITY });
+  const { upload } = await bench.completing();
+  const record = await bench.reaches(upload.uploadId, 'failed');
+  assert.equal(record.error, 'storage_unavailable');
+  assert.match(record.message ?? '', /All parts were sent/);
+  assert.ok(bench.clock.now() > upload.expiresAt, 'not before the deadline');
+  assert.deepEqual(bench.bucket.aborted, [upload.s3UploadId]);
+});
+
+test('an object of somebody else at the key is never taken for the file', async () => {
+  for (const conditionalComplete of [true, false]) {
+    await using bench = await openBench();
+    bench.bucket.honours = { ...bench.bucket.honours, conditionalComplete };
+    const { upload } = await bench.uploading();
+    const foreign = {
+      sizeBytes: 12 * MiB,
+      etag: '"foreign"',
+      versionId: null,
+      token: 'token of an older attempt',
+      crc32: FILE_CRC32,
+      serverSideEncryption: null,
+      storageClass: null,
+    };
+    bench.bucket.objects.set(upload.key, foreign);
+    bench.bucket.fail('completeMultipartUpload', conditionalComplete ? 'object_exists' : 'upload_gone');
+    const { session } = await bench.connect('client-1', {
+      running: [{ upload_id: upload.uploadId, attempt: 1 }],
+    });
+    await completed(bench.context, session, completedMessage(upload));
+    const record = await bench.reaches(upload.uploadId, 'failed');
+    assert.equal(record.error, conditionalComplete ? 'storage_refused' : 'upload_gone');
+    assert.equal(bench.bucket.objects.get(upload.key), foreign, 'and it is not deleted');
+  }
+});
+
+test('an object without a token is not ours', async () => {
+  await using bench = await openBench();
+  bench.bucket.distort = (facts) => ({ ...facts, token: null });
+  const { upload } = await bench.completing();
+  const record = await bench.reaches(upload.uploadId, 'failed');
+  assert.equal(record.error, 'storage_refused');
+  assert.match(record.message ?? '', /token/);
+});
+
+test('a store that says object_exists of our own object has completed it', async () => {
+  await using bench = await openBench();
+  bench.bucket.fail('completeMultipartUpload', 'object_exists', { afterEffect: true });
+  const { upload } = await bench.completing();
+  await bench.reaches(upload.uploadId, 'completed');
+  assert.equal(bench.bucket.faultsFired, 1);
+});
+
+test('an object that HEAD does not show is a failure, never a file of size 0', async () => {
+  await using bench = await openBench();
+  const { upload } = await bench.uploading();
+  bench.bucket.fail('completeMultipartUpload', 'upload_gone');
+  const { session } = await bench.connect('client-1', {
+    running: [{ upload_id: upload.uploadId, attempt: 1 }],
+  });
+  await completed(bench.context, session, completedMessage(upload));
+  assert.equal((await bench.reaches(upload.uploadId, 'failed')).error, 'upload_gone');
+});
+
+for (const [what, distortion] of [
+  ['size', { sizeBytes: 12 * MiB - 1 }],
+  ['CRC32', { crc32: 'AAAAAA==' }],
+] as const) {
+  test(`an object of the wrong ${what} is removed, and the upload failed with checksum_mismatch`, async () => {
+    await using bench = await openBench();
+    bench.bucket.distort = (facts) => ({ ...facts, ...distortion });
+    const { upload } = await bench.completing();
+    const record = await bench.reaches(upload.uploadId, 'failed');
+    assert.equal(record.error, 'checksum_mismatch');
+    assert.match(record.message ?? '', /was removed/);
+    assert.equal(bench.bucket.objects.size, 0);
+  });
+}
+
+test('an object of the wrong size is removed even if the store was away at first', async () => {
+  await using bench = await openBench();
+  bench.bucket.distort = (facts) => ({ ...facts, sizeBytes: 1 });
+  bench.bucket.fail('deleteObject', 'unavailable', { times: 2 });
+  const { upload } = await bench.completing();
+  const record = await bench.reaches(upload.uploadId, 'failed');
+  assert.equal(bench.bucket.faultsFired, 2);
+  assert.equal(record.error, 'checksum_mismatch');
+  assert.equal(bench.bucket.objects.size, 0);
+});
+
+test('an object of the wrong size that may not be removed is said to be there still', async () => {
+  await using bench = await openBench();
+  bench.bucket.distort = (facts) => ({ ...facts, sizeBytes: 1 });
+  bench.bucket.fail('deleteObject', 'refused');
+  const { upload } = await bench.completing();
+  const record = await bench.reaches(upload.uploadId, 'failed');
+  assert.equal(record.error, 'checksum_mismatch');
+  assert.match(record.message ?? '', /could not be removed/);
+});
+
+test('a store that refuses HEAD ends the upload instead of leaving it completing for ever', async () => {
+  await using bench = await openBench();
+  bench.bucket.fail('head', 'refused');
+  const { upload } = await bench.completing();
+  const record = await bench.reaches(upload.uploadId, 'failed');
+  assert.equal(record.error, 'storage_refused');
+  assert.match(record.message ?? '', /head: refused/);
+});
+
+test('a store that names another checksum or a missing part is a checksum_mismatch', async () => {
+  for (const kind of ['checksum_mismatch', 'invalid_parts'] as const) {
+    await using bench = await openBench();
+    bench.bucket.fail('completeMultipartUpload', kind);
+    const { upload } = await bench.completing();
+    assert.equal((await bench.reaches(upload.uploadId, 'failed')).error, 'checksum_mismatch');
+  }
+});
+
+test('how sure the finding is depends on what the store confirmed', async () => {
+  for (const [checksumMode, fullObjectChecksum, verification] of [
+    ['crc32', true, 'full_object'],
+    ['crc32', false, 'parts'],
+    ['none', false, 'size_only'],
+  ] as const) {
+    await using bench = await openBench();
+    bench.bucket.honours = { ...bench.bucket.honours, checksumMode, fullObjectChecksum };
+    const { upload } = await bench.completing();
+    assert.equal((await bench.reaches(upload.uploadId, 'completed')).verification, verification);
+  }
+});
+
+test('a part that was never reported as sent stops the completion before the store is asked', async () => {
+  await using bench = await openBench();
+  const { agent, upload } = await bench.uploading();
+  await completed(bench.context, agent.session, completedMessage(upload, { parts: uploadedParts([1, 3]) }));
+  const record = await bench.reaches(upload.uploadId, 'failed');
+  assert.equal(record.error, 'protocol_error');
+  assert.match(record.message ?? '', /part 2/);
+  assert.equal(bench.bucket.count('completeMultipartUpload'), 0);
+});
+
+test('closed while it waits, the row stays completing, and the next start finishes it', async () => {
+  const store = await openSqliteStore(':memory:');
+  const asleep = Promise.withResolvers<void>();
+  await using bench = new DomainBench(store, {
+    sleep: (_ms, signal) => {
+      asleep.resolve();
+      return new Promise((_resolve, reject) => {
+        signal.addEventListener('abort', () => reject(new Error('aborted')));
+      });
+    },
+  });
+  bench.bucket.fail('completeMultipartUpload', 'unavailable');
+  const { upload } = await bench.completing();
+  await asleep.promise;
+  await bench.context.completion.close();
+  assert.equal((await bench.upload(upload.uploadId)).status, 'completing');
+
+  bench.context.completion.start(upload.uploadId);
+  await bench.settle();
+  assert.equal(bench.bucket.count('completeMultipartUpload'), 1, 'a closed one starts nothing');
+
+  const next = nextRun(bench);
+  await next.sweeper.sweep();
+  await bench.reaches(upload.uploadId, 'completed');
+});
+
+test('closed while the store is asked, the row stays completing, and the next start finishes it', async () => {
+  await using bench = await openBench();
+  const release = bench.bucket.hold('completeMultipartUpload');
+  const { upload } = await bench.completing();
+  await bench.until(() => bench.bucket.count('completeMultipartUpload') === 1, 'Complete');
+  await bench.context.completion.close();
+  assert.equal((await bench.upload(upload.uploadId)).status, 'completing');
+  assert.equal(bench.log.has('completion interrupted'), false, 'a close is not a fault');
+  release();
+  const next = nextRun(bench);
+  next.transfers.completion.start(upload.uploadId);
+  await bench.reaches(upload.uploadId, 'completed');
+});
+
+test('a call cut short by the close is not the store being away, not even past the deadline', async () => {
+  await using bench = await openBench();
+  bench.bucket.hold('head');
+  const { upload } = await bench.completing();
+  await bench.until(() => bench.bucket.count('head') === 1, 'HEAD');
+  bench.clock.advance(100 * 24 * 3_600_000);
+  await bench.context.completion.close();
+  assert.equal((await bench.upload(upload.uploadId)).status, 'completing');
+});
+
+test('a finding that loses the guard is not reported', async () => {
+  const isRace = { on: false };
+  const real = await openSqliteStore(':memory:');
+  const store = intercepted<Store>(real, {
+    saveUpload: async (upload, save) =>
+      isRace.on && upload.status === 'completed' ? false : real.saveUpload(upload, save),
+  });
+  await using bench = new DomainBench(store);
+  isRace.on = true;
+  const { upload } = await bench.completing();
+  await bench.until(() => bench.log.has('completion interrupted'), 'the lost guard');
+  assert.equal((await bench.upload(upload.uploadId)).status, 'completing');
+  assert.ok(!bench.changes.some(({ after }) => after.status === 'completed'), 'nobody was told');
+  assert.equal(bench.log.has('upload completed'), false);
+
+  isRace.on = false;
+  bench.context.completion.start(upload.uploadId);
+  await bench.reaches(upload.uploadId, 'completed');
+});
+
+test('started twice, it runs once', async () => {
+  await using bench = await openBench();
+  const release = bench.bucket.hold('completeMultipartUpload');
+  const { upload } = await bench.completing();
+  bench.context.completion.start(upload.uploadId);
+  bench.context.completion.start(upload.uploadId);
+  await bench.until(() => bench.bucket.count('completeMultipartUpload') === 1, 'Complete');
+  release();
+  await bench.reaches(upload.uploadId, 'completed');
+  await bench.settle();
+  assert.equal(bench.bucket.count('completeMultipartUpload'), 1);
+  bench.context.completion.start(upload.uploadId);
+  await bench.settle();
+  assert.equal(bench.bucket.count('completeMultipartUpload'), 1, 'what has ended is left alone');
+});
+
+/** The domain as the next start of the server builds it, on what the last one left. */
+function nextRun({ store, bucket, bus, clock, log }: DomainBench): ReturnType<typeof createDomain> {
+  return createDomain({
+    store,
+    bucket,
+    bus,
+    clock,
+    log,
+    settings: {
+      bucketName: bucket.name,
+      keyPrefix: 'uploads',
+      maxFileSize: null,
+      lifetimeMs: 1000,
+      prepareTimeoutMs: 1000,
+      maxBackoffMs: 1000,
+    },
+    retentionMs: 1_000_000_000,
+    commandTimeoutMs: 1000,
+    observe: () => {},
+    sleep: clock.sleep,
+  });
+}
