@@ -7,6 +7,7 @@ import { LocalBus } from './bus/local-bus.ts';
 import type { Config } from './config.ts';
 import { createDomain } from './domain/create-domain.ts';
 import { BucketError } from './domain/ports/bucket.ts';
+import { AnswersUnderWay } from './http/answers-under-way.ts';
 import { createHttpServer } from './http/http-server.ts';
 import { Metrics } from './metrics.ts';
 import { createReadiness } from './readiness.ts';
@@ -97,6 +98,7 @@ export async function startApp(config: Config, log: Logger): Promise<App> {
       shutdown: shutdown.signal,
     },
   });
+  const answers = new AnswersUnderWay(http.server);
   const gateway = new AgentGateway({
     context: domain.transfers,
     verifyAgent: (token) => verifier.verify('agent', token),
@@ -109,7 +111,7 @@ export async function startApp(config: Config, log: Logger): Promise<App> {
   cleanup.defer(async () => {
     shutdown.abort();
     // An upgraded socket counts as a connection of the HTTP server: both must close together.
-    await Promise.all([http.close(), gateway.close()]);
+    await Promise.all([http.close(), answers.finish(), gateway.close()]);
   });
 
   await http.listen({ host: config.host, port: config.port });

@@ -23,6 +23,8 @@ export class EventStream {
     });
     reply.raw.write('retry: 1000\n\n');
     this.#heartbeat = setInterval(() => this.#write(': still here\n\n'), EVENT_HEARTBEAT_MS);
+    // Who left while the token was being checked is not announced again.
+    if (request.raw.socket.destroyed) this.close();
   }
 
   /** Aborts when the reader has gone or the stream was closed. */

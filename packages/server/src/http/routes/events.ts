@@ -30,6 +30,8 @@ export const events: Routes = (services) => (app, _options, done) => {
     '/uploads/:upload_id/events',
     {
       config: { scope: 'read' },
+      // A stream has no end that HEAD could report.
+      exposeHeadRoute: false,
       schema: {
         ...schema,
         summary: 'Follow one upload (server-sent events)',
@@ -49,6 +51,8 @@ export const events: Routes = (services) => (app, _options, done) => {
     '/events',
     {
       config: { scope: 'read' },
+      // A stream has no end that HEAD could report.
+      exposeHeadRoute: false,
       schema: {
         ...schema,
         summary: 'Follow all uploads (server-sent events)',
