@@ -47,7 +47,8 @@ async function run(
 ): Promise<{ program: Program; endpoint: string }> {
   const program = new Program('backhaul-object-store', {
     args: [
-      ...['--port', port, '--data', dataDirectory, '--bucket', bucket],
+      // Not even a killed test leaves it behind.
+      ...['--port', port, '--data', dataDirectory, '--bucket', bucket, '--exit-with-stdin'],
       ...(accessLog === undefined ? [] : ['--access-log', accessLog]),
     ],
     env: { BACKHAUL_STORE_ACCESS_KEY: accessKeyId, BACKHAUL_STORE_SECRET_KEY: secretAccessKey },

@@ -1,0 +1,177 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { type Scope, scopes } from '@backhaul/protocol';
+import { assertProblem } from '../assert-problem.ts';
+import { Stage } from '../stage.ts';
+import { TokenSigner } from '../tokens.ts';
+
+interface Route {
+  readonly method: string;
+  readonly path: string;
+}
+
+/** Nothing in them belongs to anybody, and probes and browsers come without a token. */
+const open = ['GET /healthz', 'GET /readyz'];
+const UPLOAD = '019ab3c2-5f00-7000-8000-000000000001';
+
+describe('the API asks for an operator’s token', () => {
+  let stage: Stage;
+  let routes: Route[];
+  before(async () => {
+    stage = await Stage.start();
+    routes = await describedRoutes();
+  });
+  after(() => stage[Symbol.asyncDispose]());
+
+  test('on every route of its description but those for probes', () => {
+    const names = routes.map(({ method, path }) => `${method} ${path}`);
+    assert.ok(names.includes('POST /trigger-download/{client_id}'), names.join(', '));
+    assert.ok(names.includes('POST /clients/{client_id}/commands/{name}'));
+    assert.ok(names.length >= 17, names.join(', '));
+    for (const name of open) assert.ok(names.includes(name), name);
+  });
+
+  test('and leaves probes, description and its page open', async () => {
+    for (const path of ['/healthz', '/readyz', '/openapi.json', '/docs']) {
+      const answer = await fetch(`${stage.url}${path}`);
+      assert.equal(answer.status, 200, path);
+      await answer.arrayBuffer();
+    }
+  });
+
+  test('without one answers 401 and says how to authenticate', async () => {
+    await everyGuarded(async (route) => {
+      const answer = await ask(route, undefined);
+      assert.equal(answer.headers.get('www-authenticate'), 'Bearer', nameOf(route));
+      await assertProblem(answer, 401, 'unauthorized');
+    });
+  });
+
+  test('without one answers 401 to HEAD, too', async () => {
+    const reads = routes.filter((route) => route.method === 'GET' && !open.includes(nameOf(route)));
+    for (const { path } of reads) {
+      const answer = await ask({ method: 'HEAD', path }, undefined);
+      assert.ok(answer.status === 401 || answer.status === 404, `HEAD ${path}: ${answer.status}`);
+    }
+  });
+
+  test('with one that is not valid here answers 401', async () => {
+    const { tokens } = stage;
+    const claims = { scope: scopes.join(' ') };
+    const subject = 'tester';
+    const now = Math.floor(Date.now() / 1000);
+    const invalid: Record<string, string> = {
+      'an agent’s': await tokens.agent('till'),
+      expired: await tokens.sign('operator', { subject, claims, expiresAt: now - 3600 }),
+      'of another secret': await new TokenSigner('another secret that is long enough for HS256').operator(),
+      'of another issuer': await tokens.sign('operator', { subject, claims, issuer: 'somebody' }),
+      'without a scope': await tokens.sign('operator', { subject }),
+      unsigned: unsigned(await tokens.operator()),
+      changed: changed(await tokens.operator(['read'])),
+      nonsense: 'nonsense',
+    };
+    for (const [what, token] of Object.entries(invalid)) {
+      await everyGuarded(async (route) => {
+        const answer = await ask(route, token);
+        assert.equal(answer.status, 401, `${nameOf(route)} with a token ${what}`);
+        assert.equal(answer.headers.get('www-authenticate'), 'Bearer');
+        await assertProblem(answer, 401, 'unauthorized');
+      });
+    }
+  });
+
+  test('and not in the query, nor by another scheme', async () => {
+    const token = stage.operatorToken;
+    const basic = Buffer.from(`tester:${token}`).toString('base64');
+    const answers = [
+      fetch(`${stage.url}/uploads?access_token=${token}`),
+      fetch(`${stage.url}/uploads?token=${token}`),
+      fetch(`${stage.url}/uploads`, { headers: { authorization: `Basic ${basic}` } }),
+      fetch(`${stage.url}/uploads`, { headers: { authorization: token } }),
+    ];
+    for (const answer of answers) await assertProblem(await answer, 401, 'unauthorized');
+  });
+
+  test('with all scopes but the one that is needed answers 403 and names it', async () => {
+    await everyGuarded(async (route) => {
+      const needed = scopeOf(route);
+      const token = await stage.tokens.operator(scopes.filter((scope) => scope !== needed));
+      const problem = await assertProblem(await ask(route, token), 403, 'forbidden');
+      assert.match(problem.detail, new RegExp(`"${needed}"`), nameOf(route));
+    });
+  });
+
+  test('with just the scope that is needed lets in', async () => {
+    await everyGuarded(async (route) => {
+      const answer = await ask(route, await stage.tokens.operator([scopeOf(route)]));
+      assert.ok(![401, 403].includes(answer.status), `${nameOf(route)}: ${answer.status}`);
+      await answer.body?.cancel();
+    });
+  });
+
+  test('before it looks at anything else', async () => {
+    const answers = [
+      fetch(`${stage.url}/uploads/no-upload-id`),
+      fetch(`${stage.url}/trigger-download/till`, { method: 'POST', body: '{', headers: json }),
+      fetch(`${stage.url}/uploads?limit=0`),
+    ];
+    for (const answer of answers) await assertProblem(await answer, 401, 'unauthorized');
+  });
+
+  test('and answers paths that do not exist with 404', async () => {
+    await assertProblem(await fetch(`${stage.url}/nowhere?token=x`), 404, 'not_found');
+    await assertProblem(await stage.fetch('/uploads', { method: 'PATCH' }), 404, 'not_found');
+  });
+
+  async function describedRoutes(): Promise<Route[]> {
+    const answer = await fetch(`${stage.url}/openapi.json`);
+    const { paths } = (await answer.json()) as { paths: Record<string, Record<string, unknown>> };
+    return Object.entries(paths).flatMap(([path, methods]) =>
+      Object.keys(methods).map((method) => ({ method: method.toUpperCase(), path })),
+    );
+  }
+
+  async function everyGuarded(check: (route: Route) => Promise<void>): Promise<void> {
+    const guarded = routes.filter((route) => !open.includes(nameOf(route)));
+    await Promise.all(guarded.map(check));
+  }
+
+  function ask({ method, path }: Route, token: string | undefined): Promise<Response> {
+    const filled = path
+      .replace('{client_id}', 'till')
+      .replace('{upload_id}', UPLOAD)
+      .replace('{name}', 'health_check');
+    assert.doesNotMatch(filled, /[{}]/);
+    return fetch(`${stage.url}${filled}`, {
+      method,
+      headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
+    });
+  }
+});
+
+const json = { 'content-type': 'application/json' };
+
+function nameOf({ method, path }: Route): string {
+  return `${method} ${path}`;
+}
+
+/** As documented: reading, starting and ending pulls, and what takes something away or looks inside. */
+function scopeOf(route: Route): Scope {
+  if (route.method === 'DELETE' || route.path === '/doctor') return 'admin';
+  return route.method === 'GET' ? 'read' : 'trigger';
+}
+
+/** The same claims under `alg: none` (RFC 7519, section 6). */
+function unsigned(token: string): string {
+  const [, payload = ''] = token.split('.');
+  const header = { alg: 'none', typ: 'backhaul-operator+jwt' };
+  return `${Buffer.from(JSON.stringify(header)).toString('base64url')}.${payload}.`;
+}
+
+/** More scopes under the signature of fewer. */
+function changed(token: string): string {
+  const [header = '', payload = '', signature = ''] = token.split('.');
+  const claims = JSON.parse(Buffer.from(payload, 'base64url').toString()) as object;
+  const more = Buffer.from(JSON.stringify({ ...claims, scope: scopes.join(' ') })).toString('base64url');
+  return `${header}.${more}.${signature}`;
+}
