@@ -1,6 +1,6 @@
 import { type ChecksumMode, type ErrorCode, type Fingerprint, isTerminal } from '@backhaul/protocol';
 import type { ObjectFacts } from '../ports/bucket.ts';
-import type { PartTotals, Upload } from './upload.ts';
+import { type PartTotals, type Upload, untried } from './upload.ts';
 import type { Verification } from '@backhaul/protocol';
 
 /**
@@ -157,27 +157,7 @@ function changesFor(upload: Upload, transition: Transition, now: number): Partia
 
 /** Back to the queue with nothing of the last attempt left; its multipart upload is the caller's to abort. */
 function freshAttempt(upload: Upload): Partial<Upload> {
-  return {
-    status: 'queued',
-    attempt: upload.attempt + 1,
-    epoch: null,
-    sizeBytes: null,
-    chunkSize: null,
-    partCount: null,
-    partsCompleted: 0,
-    bytesUploaded: 0,
-    partRetries: 0,
-    stalledSince: null,
-    s3UploadId: null,
-    multipartOpen: false,
-    objectToken: null,
-    checksumMode: null,
-    fingerprint: null,
-    sourceModifiedAt: null,
-    sha256: null,
-    uploadDurationMs: null,
-    startedAt: null,
-  };
+  return { ...untried, status: 'queued', attempt: upload.attempt + 1 };
 }
 
 function ended(

@@ -1,13 +1,12 @@
-import { BackhaulError, type UploadStatus, isTerminal } from '@backhaul/protocol';
-import { v7 as uuidv7 } from 'uuid';
+import { BackhaulError, isTerminal } from '@backhaul/protocol';
 import type { Bucket } from '../ports/bucket.ts';
 import type { Bus } from '../ports/bus.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Store, UploadFilter } from '../ports/store.ts';
 import type { UploadSettings } from '../upload-settings.ts';
 import type { Dispatcher } from './dispatcher.ts';
+import { newUpload } from './new-upload.ts';
 import type { UploadEnding } from './upload-ending.ts';
-import { fileNameOf, uploadKey } from './upload-key.ts';
 import type { UploadLedger } from './upload-ledger.ts';
 import type { Upload } from './upload.ts';
 
@@ -74,7 +73,7 @@ export class UploadService {
         `file_path is missing, and agent ${request.clientId} was started without --file, so it has no default.`,
       );
     }
-    const upload = this.#newUpload({ ...request, filePath });
+    const upload = newUpload({ ...request, filePath }, this.#settings, this.#clock.now());
     const existing = await this.#store.insertUpload(
       upload,
       this.#audit('upload.trigger', upload, request.requestedBy, { filePath, reason: upload.reason }),
@@ -221,63 +220,6 @@ export class UploadService {
       signal?.removeEventListener('abort', onAbort);
       unsubscribe();
     }
-  }
-
-  #newUpload(request: {
-    clientId: string;
-    filePath: string;
-    reason?: string | undefined;
-    requestedBy: string;
-    idempotencyKey?: string | undefined;
-  }): Upload {
-    const now = this.#clock.now();
-    const uploadId = uuidv7();
-    const fileName = fileNameOf(request.filePath);
-    const { bucketName, keyPrefix, lifetimeMs } = this.#settings;
-    return {
-      uploadId,
-      clientId: request.clientId,
-      filePath: request.filePath,
-      fileName,
-      status: 'queued' satisfies UploadStatus,
-      attempt: 1,
-      version: 1,
-      epoch: null,
-      sizeBytes: null,
-      chunkSize: null,
-      partCount: null,
-      partsCompleted: 0,
-      bytesUploaded: 0,
-      partRetries: 0,
-      stalledSince: null,
-      bucket: bucketName,
-      key: uploadKey({ prefix: keyPrefix, clientId: request.clientId, uploadId, fileName }),
-      s3UploadId: null,
-      multipartOpen: false,
-      objectToken: null,
-      checksumMode: null,
-      fingerprint: null,
-      sourceModifiedAt: null,
-      etag: null,
-      versionId: null,
-      crc32: null,
-      verification: null,
-      sha256: null,
-      serverSideEncryption: null,
-      storageClass: null,
-      error: null,
-      message: null,
-      requestedBy: request.requestedBy,
-      reason: request.reason ?? null,
-      idempotencyKey: request.idempotencyKey ?? null,
-      batchId: null,
-      createdAt: now,
-      updatedAt: now,
-      startedAt: null,
-      completedAt: null,
-      expiresAt: now + lifetimeMs,
-      uploadDurationMs: null,
-    };
   }
 
   #audit(action: string, upload: Upload, actor: string, detail: Record<string, unknown> = {}) {

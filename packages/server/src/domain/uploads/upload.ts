@@ -62,6 +62,27 @@ export interface Upload {
   readonly uploadDurationMs: number | null;
 }
 
+/** What an attempt finds out, before there was one. */
+export const untried = {
+  epoch: null,
+  sizeBytes: null,
+  chunkSize: null,
+  partCount: null,
+  partsCompleted: 0,
+  bytesUploaded: 0,
+  partRetries: 0,
+  stalledSince: null,
+  s3UploadId: null,
+  multipartOpen: false,
+  objectToken: null,
+  checksumMode: null,
+  fingerprint: null,
+  sourceModifiedAt: null,
+  sha256: null,
+  startedAt: null,
+  uploadDurationMs: null,
+} as const satisfies Partial<Upload>;
+
 /** A part that was announced (and so may have been signed for), and its ETag once S3 has acknowledged it. */
 export interface UploadPart {
   readonly partNumber: number;
