@@ -40,7 +40,8 @@ async function begin(
   upload: Upload,
   message: Prepared,
 ): Promise<Upload | undefined> {
-  if (upload.status === 'uploading') return isSameFile(upload, message) ? upload : undefined;
+  if (upload.status === 'uploading')
+    return isSameFile(upload, message) ? beginAgain(context, upload, message) : undefined;
   if (upload.status !== 'preparing' || upload.objectToken === null || upload.checksumMode === null) {
     return undefined;
   }
@@ -78,8 +79,31 @@ async function begin(
     },
     { announced },
   );
-  if (begun === undefined) await context.bucket.abortMultipartUpload({ key: upload.key, s3UploadId });
+  if (begun === undefined) await abandon(context, upload, s3UploadId);
   return begun;
+}
+
+/** The same message once more: nothing is created, but what is signed for has to be of the plan and on record. */
+async function beginAgain(context: TransferContext, upload: Upload, message: Prepared): Promise<Upload> {
+  if (upload.checksumMode === null) throw new Error('an upload is under way without a checksum mode');
+  const plan = planParts(message.size, planRule);
+  const announced = checkAnnouncement(plan, upload.checksumMode, message.parts);
+  await context.store.announceParts(upload.uploadId, announced);
+  return upload;
+}
+
+/** Of a lost race. The row belongs to whoever won it, so a failure here must not end the upload. */
+async function abandon(
+  context: TransferContext,
+  { key, uploadId }: Upload,
+  s3UploadId: string,
+): Promise<void> {
+  try {
+    await context.bucket.abortMultipartUpload({ key, s3UploadId });
+  } catch (error) {
+    // The sweep for orphans finds it.
+    context.log.warn({ uploadId, err: error }, 'abort of a multipart upload that lost a race failed');
+  }
 }
 
 function isSameFile(upload: Upload, message: Prepared): boolean {
