@@ -61,6 +61,8 @@ export class Dispatcher {
   async #prepare(session: AgentSession, uploadId: string): Promise<void> {
     const { checksumMode } = await this.#bucket.capabilities();
     await this.#ledger.exclusively(uploadId, async () => {
+      // Gone or replaced while the store was asked: its successor's hello looks at this upload after us.
+      if (this.#sessions.get(session.clientId) !== session) return;
       const upload = await this.#ledger.apply(await this.#ledger.get(uploadId), {
         type: 'prepare',
         epoch: session.epoch,
