@@ -6,6 +6,8 @@ import { withOwnedUpload } from './owned-upload.ts';
 /** The agent gave the attempt up. One that was merely busy gets the upload again later. */
 export function failed(context: TransferContext, session: AgentSession, message: Failed): Promise<void> {
   return withOwnedUpload(context, session, message, async (upload) => {
+    // All parts are sent: how it ends is the server's finding from here on.
+    if (upload.status === 'completing') return;
     if (message.error === 'agent_busy' && upload.status === 'preparing') {
       await context.ledger.apply(upload, { type: 'requeue', message: message.message }, { clearParts: true });
       return;
