@@ -1,0 +1,220 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { openSqliteStore } from '../../store/open-sqlite-store.ts';
+import { type BenchOptions, DomainBench } from '../fakes/domain-bench.ts';
+import { FILE_BYTES, announce, fakeCrc32, preparedMessage } from '../fakes/fake-agent.ts';
+import { URL_LIFETIME_MS } from '../fakes/fake-bucket.ts';
+import { intercepted } from '../fakes/intercepted.ts';
+import type { Store } from '../ports/store.ts';
+import { prepared } from './prepared.ts';
+
+async function openBench(options: BenchOptions = {}): Promise<DomainBench> {
+  return new DomainBench(await openSqliteStore(':memory:'), options);
+}
+
+test('prepared creates the multipart upload with the token, and answers with URLs of the window', async () => {
+  await using bench = await openBench();
+  const { agent, upload } = await bench.preparing();
+  await prepared(bench.context, agent.session, preparedMessage(upload));
+
+  const record = await bench.upload(upload.uploadId);
+  assert.equal(record.status, 'uploading');
+  assert.equal(record.sizeBytes, FILE_BYTES);
+  assert.equal(record.partCount, 3);
+  assert.equal(record.sourceModifiedAt, Date.UTC(2025, 9, 31));
+  assert.equal(record.multipartOpen, true);
+  const pending = bench.bucket.uploads.get(record.s3UploadId ?? '');
+  assert.equal(pending?.token, upload.objectToken);
+  assert.equal(pending?.key, upload.key);
+
+  const [frame] = agent.connection.sent('download_file');
+  assert.equal(frame?.file_path, '/data/report.bin');
+  const config = frame.upload_config;
+  assert.equal(config.upload_id, upload.uploadId);
+  assert.equal(config.attempt, 1);
+  assert.equal(config.chunk_size, 5 * 1024 * 1024);
+  assert.equal(config.part_count, 3);
+  assert.equal(config.expires_in_ms, URL_LIFETIME_MS);
+  assert.equal(config.expires_at, new Date(bench.clock.now() + URL_LIFETIME_MS).toISOString());
+  assert.deepEqual(
+    config.presigned_urls.map((url) => url.part_number),
+    [1, 2, 3],
+  );
+  assert.deepEqual(
+    (await bench.store.listParts(upload.uploadId)).map(({ partNumber, crc32, etag }) => ({
+      partNumber,
+      crc32,
+      etag,
+    })),
+    [1, 2, 3].map((partNumber) => ({ partNumber, crc32: fakeCrc32(partNumber), etag: null })),
+  );
+});
+
+test('parts are on record before their URLs are signed', async () => {
+  await using bench = await openBench();
+  const { agent, upload } = await bench.preparing();
+  const release = bench.bucket.hold('signParts');
+  const handling = prepared(bench.context, agent.session, preparedMessage(upload));
+  await bench.until(() => bench.bucket.count('signParts') === 1, 'signing');
+  assert.equal((await bench.store.listParts(upload.uploadId)).length, 3);
+  release();
+  await handling;
+});
+
+/** Sends a prepared message that must end the upload. */
+async function refusal(
+  bench: DomainBench,
+  fields: Parameters<typeof preparedMessage>[1],
+): Promise<{ error: string | null; message: string }> {
+  const { agent, upload } = await bench.preparing();
+  await prepared(bench.context, agent.session, preparedMessage(upload, fields));
+  const { status, error, message } = await bench.upload(upload.uploadId);
+  assert.equal(status, 'failed');
+  assert.deepEqual(agent.connection.sent('download_file'), []);
+  const [told] = agent.connection.sent('cancel_upload');
+  assert.equal(told?.upload_id, upload.uploadId, 'the agent may close the file');
+  return { error, message: message ?? '' };
+}
+
+test('another plan than the server’s is refused', async () => {
+  for (const fields of [{ chunk_size: 6 * 1024 * 1024 }, { part_count: 4 }]) {
+    await using bench = await openBench();
+    const { error, message } = await refusal(bench, fields);
+    assert.equal(error, 'plan_mismatch');
+    assert.match(message, /3 parts of 5242880/);
+    assert.equal(bench.bucket.count('createMultipartUpload'), 0);
+  }
+});
+
+test('a file above MAX_FILE_SIZE is refused by the server as well, one of that size is not', async () => {
+  await using tooSmall = await openBench({ settings: { maxFileSize: FILE_BYTES - 1 } });
+  const { error, message } = await refusal(tooSmall, {});
+  assert.equal(error, 'file_too_large');
+  assert.match(message, /MAX_FILE_SIZE/);
+  assert.equal(tooSmall.bucket.count('createMultipartUpload'), 0);
+
+  await using enough = await openBench({ settings: { maxFileSize: FILE_BYTES } });
+  await enough.uploading();
+});
+
+test('a file above what S3 takes is refused', async () => {
+  await using bench = await openBench();
+  const { agent, upload } = await bench.preparing();
+  await prepared(bench.context, agent.session, { ...preparedMessage(upload), size: 60 * 1024 ** 4 });
+  assert.equal((await bench.upload(upload.uploadId)).error, 'file_too_large');
+  assert.equal(bench.bucket.count('createMultipartUpload'), 0);
+});
+
+test('parts that are not of the plan are refused before anything is created', async () => {
+  const [first, second, last] = announce(FILE_BYTES);
+  assert.ok(first !== undefined && second !== undefined && last !== undefined);
+  for (const [parts, complaint] of [
+    [[{ ...first, part_number: 4 }], /part 4 of a file of 3/],
+    [[first, second, first], /part 1 twice/],
+    [[{ ...last, size: first.size }], /by the plan it has 2097152/],
+  ] as const) {
+    await using bench = await openBench();
+    const { error, message } = await refusal(bench, { parts: [...parts] });
+    assert.equal(error, 'protocol_error');
+    assert.match(message, complaint);
+    assert.equal(bench.bucket.count('createMultipartUpload'), 0);
+  }
+});
+
+test('parts without the checksum that the mode asks for are refused', async () => {
+  for (const checksumMode of ['sha256', 'md5'] as const) {
+    await using bench = await openBench();
+    bench.bucket.honours = { ...bench.bucket.honours, checksumMode };
+    const { error, message } = await refusal(bench, {});
+    assert.equal(error, 'protocol_error');
+    assert.match(message, new RegExp(`without its ${checksumMode}`));
+  }
+});
+
+for (const [kind, code] of [
+  ['unavailable', 'storage_unavailable'],
+  ['refused', 'storage_refused'],
+] as const) {
+  test(`a store that is ${kind} at Create ends the upload with ${code}`, async () => {
+    await using bench = await openBench();
+    bench.bucket.fail('createMultipartUpload', kind);
+    assert.equal((await refusal(bench, {})).error, code);
+    assert.equal(bench.bucket.faultsFired, 1);
+  });
+}
+
+test('URLs that cannot be signed end the upload, and its multipart upload', async () => {
+  await using bench = await openBench();
+  bench.bucket.fail('signParts', 'unavailable');
+  assert.equal((await refusal(bench, {})).error, 'storage_unavailable');
+  assert.equal(bench.bucket.uploads.size, 0);
+});
+
+test('prepared again is answered with fresh URLs, and creates nothing', async () => {
+  await using bench = await openBench();
+  const { agent, upload } = await bench.preparing();
+  await prepared(bench.context, agent.session, preparedMessage(upload));
+  const first = await bench.upload(upload.uploadId);
+  bench.clock.advance(1000);
+  await prepared(bench.context, agent.session, preparedMessage(upload));
+  assert.equal(bench.bucket.count('createMultipartUpload'), 1);
+  const frames = agent.connection.sent('download_file');
+  assert.equal(frames.length, 2);
+  assert.notEqual(frames[1]?.upload_config.expires_at, frames[0]?.upload_config.expires_at);
+  assert.deepEqual(await bench.upload(upload.uploadId), first, 'the row stays as it is');
+});
+
+test('prepared again with parts that are not of the plan gets no URLs for them', async () => {
+  await using bench = await openBench();
+  const { agent, upload } = await bench.uploading();
+  const oversized = [{ part_number: 1, size: 5 * 1024 ** 3, crc32: fakeCrc32(1) }];
+  await prepared(bench.context, agent.session, preparedMessage(upload, { parts: oversized }));
+  assert.equal(agent.connection.sent('download_file').length, 1);
+  assert.equal((await bench.upload(upload.uploadId)).error, 'protocol_error');
+});
+
+test('prepared again with other checksums puts them on record before it signs', async () => {
+  await using bench = await openBench();
+  const { agent, upload } = await bench.uploading();
+  const parts = [{ part_number: 2, size: 5 * 1024 ** 2, crc32: fakeCrc32(77) }];
+  await prepared(bench.context, agent.session, preparedMessage(upload, { parts }));
+  const recorded = await bench.store.listParts(upload.uploadId);
+  assert.equal(recorded[1]?.crc32, fakeCrc32(77));
+});
+
+test('prepared again of another version of the file gets no URLs', async () => {
+  await using bench = await openBench();
+  const { agent, upload } = await bench.uploading();
+  const { fingerprint } = preparedMessage(upload);
+  const changed = preparedMessage(upload, { fingerprint: { ...fingerprint, mtime_ns: '99' } });
+  await prepared(bench.context, agent.session, changed);
+  assert.equal(agent.connection.sent('download_file').length, 1);
+});
+
+for (const [what, abort] of [
+  ['is aborted', 'works'],
+  ['that cannot be aborted fails nobody else’s upload', 'fails'],
+] as const) {
+  test(`a multipart upload created in a lost race ${what}`, async () => {
+    const race = { on: false };
+    const real = await openSqliteStore(':memory:');
+    const store = intercepted<Store>(real, {
+      saveUpload: async (upload, save) => {
+        if (!race.on) return real.saveUpload(upload, save);
+        race.on = false;
+        // Somebody else was faster.
+        await real.closeSessionsOf('node-1', bench.clock.now());
+        return real.saveUpload(upload, save);
+      },
+    });
+    await using bench = new DomainBench(store);
+    const { agent, upload } = await bench.preparing();
+    race.on = true;
+    if (abort === 'fails') bench.bucket.fail('abortMultipartUpload', 'unavailable');
+    await prepared(bench.context, agent.session, preparedMessage(upload));
+    assert.equal((await bench.upload(upload.uploadId)).status, 'preparing');
+    assert.equal(bench.bucket.count('abortMultipartUpload'), 1);
+    assert.equal(bench.bucket.uploads.size, abort === 'fails' ? 1 : 0);
+    assert.deepEqual(agent.connection.sent('download_file'), []);
+  });
+}

@@ -1,0 +1,176 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { openSqliteStore } from '../../store/open-sqlite-store.ts';
+import { failed } from '../agent-messages/failed.ts';
+import { completed } from '../agent-messages/completed.ts';
+import { type BenchOptions, DomainBench } from '../fakes/domain-bench.ts';
+import { completedMessage, failedMessage, sayHello } from '../fakes/fake-agent.ts';
+import { intercepted } from '../fakes/intercepted.ts';
+import type { Store } from '../ports/store.ts';
+import { endSession } from '../sessions/end-session.ts';
+
+async function openBench(options: BenchOptions = {}): Promise<DomainBench> {
+  return new DomainBench(await openSqliteStore(':memory:'), options);
+}
+
+/** Triggers made while the agent is away, one millisecond apart. */
+async function triggerWhileAway(bench: DomainBench, count: number): Promise<string[]> {
+  const agent = await bench.connect();
+  await endSession(bench.context, agent.session);
+  const ids: string[] = [];
+  for (let index = 0; index < count; index += 1) {
+    bench.clock.advance(1);
+    ids.push((await bench.trigger(`/data/${index}`)).uploadId);
+  }
+  return ids;
+}
+
+test('an agent is asked to prepare as the plan rule, the limits and the checksum mode say', async () => {
+  await using bench = await openBench({ settings: { maxFileSize: 4096, prepareTimeoutMs: 1234 } });
+  const { agent, upload } = await bench.preparing();
+  assert.deepEqual(agent.connection.sent('prepare_upload'), [
+    {
+      action: 'prepare_upload',
+      upload_id: upload.uploadId,
+      attempt: 1,
+      file_path: '/data/report.bin',
+      plan: { min_chunk_size: 5 * 1024 * 1024, max_parts: 10_000, window_size: 32, max_file_size: 4096 },
+      checksum_mode: 'crc32',
+      expires_in_ms: 1234,
+    },
+  ]);
+  assert.equal(upload.epoch, agent.session.epoch);
+  assert.equal(upload.checksumMode, 'crc32');
+  assert.match(upload.objectToken ?? '', /^[0-9a-f-]{36}$/);
+});
+
+test('the row is preparing before the agent hears of it', async () => {
+  const real = await openSqliteStore(':memory:');
+  const order: string[] = [];
+  const store = intercepted<Store>(real, {
+    saveUpload: async (upload, save) => {
+      const won = await real.saveUpload(upload, save);
+      order.push(`row ${upload.status}`);
+      return won;
+    },
+  });
+  await using bench = new DomainBench(store);
+  const agent = await bench.connect();
+  const send = agent.connection.send.bind(agent.connection);
+  agent.connection.send = (message) => {
+    order.push(`frame ${message.action}`);
+    send(message);
+  };
+  await bench.trigger();
+  await bench.until(() => order.length === 2, 'row and frame');
+  assert.deepEqual(order, ['row preparing', 'frame prepare_upload']);
+});
+
+test('the oldest uploads go first, never more at once than the agent takes', async () => {
+  await using bench = await openBench();
+  const ids = await triggerWhileAway(bench, 4);
+  const { connection } = await bench.connect('client-1', { maxUploads: 2 });
+  await bench.until(() => connection.sent('prepare_upload').length === 2, 'two prepare_upload');
+  await bench.settle();
+  assert.deepEqual(
+    connection.sent('prepare_upload').map((frame) => frame.upload_id),
+    ids.slice(0, 2),
+  );
+  assert.equal((await bench.upload(ids[2] ?? '')).status, 'queued');
+});
+
+test('an upload that ends makes place for the next', async () => {
+  await using bench = await openBench();
+  const ids = await triggerWhileAway(bench, 3);
+  const { connection, session } = await bench.connect('client-1', { maxUploads: 1 });
+  const [first = '', second = '', third = ''] = ids;
+  await bench.reaches(first, 'preparing');
+  await failed(bench.context, session, failedMessage({ uploadId: first, attempt: 1 }, 'file_not_found'));
+  await bench.reaches(second, 'preparing');
+  await bench.domain.uploads.cancel(second, 'operator-1');
+  await bench.reaches(third, 'preparing');
+  assert.equal(connection.sent('prepare_upload').length, 3);
+});
+
+test('an upload that is completing leaves its place to the next', async () => {
+  await using bench = await openBench();
+  bench.bucket.hold('completeMultipartUpload');
+  const { agent, upload } = await bench.uploading();
+  const second = await bench.trigger();
+  await completed(bench.context, agent.session, completedMessage(upload));
+  await bench.reaches(second.uploadId, 'preparing');
+  assert.equal((await bench.upload(upload.uploadId)).status, 'completing');
+});
+
+test('kicked twice, it asks once', async () => {
+  await using bench = await openBench();
+  const [id = ''] = await triggerWhileAway(bench, 1);
+  const { connection } = await bench.connect();
+  for (let kick = 0; kick < 5; kick += 1) bench.context.dispatcher.kick('client-1');
+  await bench.reaches(id, 'preparing');
+  await bench.settle();
+  assert.equal(connection.sent('prepare_upload').length, 1);
+});
+
+test('an upload for an agent that is away stays queued', async () => {
+  await using bench = await openBench();
+  const [id = ''] = await triggerWhileAway(bench, 1);
+  bench.context.dispatcher.kick('client-1');
+  await bench.settle();
+  assert.equal((await bench.upload(id)).status, 'queued');
+  assert.equal(bench.bucket.count('capabilities'), 0);
+});
+
+test('while the store’s capabilities are not known, uploads stay queued', async () => {
+  await using bench = await openBench();
+  bench.bucket.fail('capabilities', 'unavailable');
+  const { connection } = await bench.connect();
+  const { uploadId } = await bench.trigger();
+  await bench.until(() => bench.bucket.faultsFired === 1, 'the fault');
+  await bench.settle();
+  assert.equal((await bench.upload(uploadId)).status, 'queued');
+  assert.deepEqual(connection.sent('prepare_upload'), []);
+  assert.ok(bench.log.entries.some(({ level }) => level === 'warn'));
+
+  bench.context.dispatcher.kick('client-1');
+  await bench.reaches(uploadId, 'preparing');
+});
+
+test('a session that ended while the store was asked is given nothing', async () => {
+  await using bench = await openBench();
+  const agent = await bench.connect();
+  const release = bench.bucket.hold('capabilities');
+  const { uploadId } = await bench.trigger();
+  await bench.until(() => bench.bucket.count('capabilities') === 1, 'the question');
+  await endSession(bench.context, agent.session);
+  release();
+  await bench.settle();
+  assert.equal((await bench.upload(uploadId)).status, 'queued');
+  assert.deepEqual(agent.connection.sent('prepare_upload'), []);
+});
+
+test('a session that was replaced while the store was asked leaves the upload to its successor', async () => {
+  await using bench = await openBench();
+  const old = await bench.connect();
+  const release = bench.bucket.hold('capabilities');
+  const { uploadId } = await bench.trigger();
+  await bench.until(() => bench.bucket.count('capabilities') === 1, 'the question');
+  const next = await sayHello(bench.context, 'client-1');
+  release();
+  const upload = await bench.reaches(uploadId, 'preparing');
+  assert.equal(upload.epoch, next.session?.epoch);
+  assert.deepEqual(old.connection.sent('prepare_upload'), []);
+  assert.equal(next.connection.sent('prepare_upload').length, 1);
+});
+
+test('a database that fails leaves the upload queued, and the failure in the log', async () => {
+  const real = await openSqliteStore(':memory:');
+  const store = intercepted<Store>(real, {
+    saveUpload: () => Promise.reject(new Error('disk I/O error')),
+  });
+  await using bench = new DomainBench(store);
+  const { connection } = await bench.connect();
+  await bench.trigger();
+  await bench.until(() => bench.log.entries.some(({ level }) => level === 'error'), 'the log entry');
+  assert.deepEqual(connection.sent('prepare_upload'), [], 'row first, message second');
+});
