@@ -81,6 +81,8 @@ async function reconcile(
     const isKept = await context.ledger.exclusively(uploadId, async () => {
       const upload = await context.ledger.get(uploadId);
       if (upload.status !== 'preparing' && upload.status !== 'uploading') return false;
+      // A newer session was faster; the upload is its own.
+      if (upload.epoch !== null && upload.epoch > session.epoch) return false;
       if (running.some((one) => one.upload_id === uploadId && one.attempt === upload.attempt)) {
         return (await context.ledger.apply(upload, { type: 'adopt', epoch: session.epoch })) !== undefined;
       }
