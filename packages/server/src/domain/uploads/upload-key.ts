@@ -20,10 +20,11 @@ export function safeFileName(fileName: string): string {
   const safe = fileName
     .normalize('NFKD')
     .replaceAll(/[^A-Za-z0-9._-]+/g, '_')
+    // From the end, so that the extension stays.
+    .slice(-MAX_NAME_LENGTH)
     // A segment of dots alone would be a step up or nowhere.
     .replace(/^\.+/, '_');
-  // From the end, so that the extension stays.
-  return safe.slice(-MAX_NAME_LENGTH) || 'file';
+  return safe || 'file';
 }
 
 /** Last segment of a path, in POSIX or Windows spelling. */
