@@ -1,0 +1,236 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { closeCodes } from '@backhaul/protocol';
+import { openSqliteStore } from '../../store/open-sqlite-store.ts';
+import { DomainBench } from '../fakes/domain-bench.ts';
+import { partUploadedMessage, preparedMessage, sayHello } from '../fakes/fake-agent.ts';
+import { intercepted } from '../fakes/intercepted.ts';
+import type { Store } from '../ports/store.ts';
+import { endSession } from '../sessions/end-session.ts';
+import type { Upload } from '../uploads/upload.ts';
+import { partUploaded } from './part-uploaded.ts';
+import { prepared } from './prepared.ts';
+
+async function openBench(): Promise<DomainBench> {
+  return new DomainBench(await openSqliteStore(':memory:'));
+}
+
+const running = (upload: Upload, attempt = upload.attempt) => ({
+  running: [{ upload_id: upload.uploadId, attempt }],
+});
+
+test('hello makes the client known, as it describes itself', async () => {
+  await using bench = await openBench();
+  const { connection, session } = await bench.connect('client-1', {
+    default_file_path: '/data/report.bin',
+    platform: { os: 'linux', arch: 'arm64', hostname: 'till-3' },
+  });
+  assert.deepEqual(await bench.store.getClient('client-1'), {
+    clientId: 'client-1',
+    firstSeenAt: bench.clock.now(),
+    lastSeenAt: bench.clock.now(),
+    agentVersion: '1.2.3',
+    platform: { os: 'linux', arch: 'arm64', hostname: 'till-3' },
+    capabilities: ['list_directory'],
+    labels: { site: 'berlin' },
+    defaultFilePath: '/data/report.bin',
+    epoch: 1,
+    connectedSince: bench.clock.now(),
+  });
+  assert.deepEqual(connection.sent('welcome'), [
+    {
+      action: 'welcome',
+      server_version: '0.0.0-test',
+      session_id: session.sessionId,
+      epoch: 1,
+      heartbeat_interval_ms: 20_000,
+      dead_after_ms: 45_000,
+      uploads: [],
+    },
+  ]);
+});
+
+test('welcome comes before any other message', async () => {
+  await using bench = await openBench();
+  const first = await bench.connect();
+  await endSession(bench.context, first.session);
+  const { uploadId } = await bench.trigger();
+  const { connection } = await bench.connect();
+  await bench.reaches(uploadId, 'preparing');
+  await bench.until(() => connection.frames.length === 2, 'two frames');
+  assert.deepEqual(
+    connection.frames.map(({ action }) => action),
+    ['welcome', 'prepare_upload'],
+  );
+});
+
+test('an upload that the agent still runs goes on, under the new epoch', async () => {
+  await using bench = await openBench();
+  const { agent, upload } = await bench.uploading();
+  await endSession(bench.context, agent.session);
+  assert.notEqual((await bench.upload(upload.uploadId)).stalledSince, null);
+
+  const { connection, session } = await bench.connect('client-1', running(upload));
+  assert.deepEqual(connection.sent('welcome')[0]?.uploads, [
+    { upload_id: upload.uploadId, attempt: 1, verdict: 'continue' },
+  ]);
+  const record = await bench.upload(upload.uploadId);
+  assert.equal(record.status, 'uploading');
+  assert.equal(record.epoch, session.epoch);
+  assert.equal(record.stalledSince, null);
+  assert.equal(bench.bucket.count('abortMultipartUpload'), 0);
+  await partUploaded(bench.context, session, partUploadedMessage(upload, [1]));
+  assert.equal((await bench.upload(upload.uploadId)).partsCompleted, 1);
+});
+
+test('an upload that the agent was preparing goes on', async () => {
+  await using bench = await openBench();
+  const { agent, upload } = await bench.preparing();
+  await endSession(bench.context, agent.session);
+  const { connection, session } = await bench.connect('client-1', running(upload));
+  assert.equal(connection.sent('welcome')[0]?.uploads[0]?.verdict, 'continue');
+  await prepared(bench.context, session, preparedMessage(upload));
+  await bench.reaches(upload.uploadId, 'uploading');
+});
+
+test('an upload that the agent has lost starts over: a new attempt, the old multipart upload aborted', async () => {
+  await using bench = await openBench();
+  const { agent, upload } = await bench.uploading();
+  await partUploaded(bench.context, agent.session, partUploadedMessage(upload, [1, 2]));
+  await endSession(bench.context, agent.session);
+  const { connection } = await bench.connect();
+  const record = await bench.reaches(upload.uploadId, 'preparing');
+  assert.equal(record.attempt, 2);
+  assert.equal(record.partsCompleted, 0);
+  assert.notEqual(record.objectToken, upload.objectToken, 'each attempt has its own token');
+  assert.deepEqual(await bench.store.listParts(upload.uploadId), []);
+  assert.deepEqual(bench.bucket.aborted, [upload.s3UploadId]);
+  assert.equal(connection.sent('prepare_upload')[0]?.attempt, 2);
+});
+
+test('an abort that fails does not keep the upload from starting over', async () => {
+  await using bench = await openBench();
+  const { agent, upload } = await bench.uploading();
+  await endSession(bench.context, agent.session);
+  bench.bucket.fail('abortMultipartUpload', 'unavailable');
+  await bench.connect();
+  await bench.reaches(upload.uploadId, 'preparing');
+  assert.equal(bench.bucket.faultsFired, 1);
+});
+
+test('another attempt than the server’s is dropped, and starts over', async () => {
+  await using bench = await openBench();
+  const { agent, upload } = await bench.uploading();
+  await endSession(bench.context, agent.session);
+  const { connection } = await bench.connect('client-1', running(upload, 7));
+  assert.deepEqual(connection.sent('welcome')[0]?.uploads, [
+    { upload_id: upload.uploadId, attempt: 7, verdict: 'drop' },
+  ]);
+  assert.equal((await bench.reaches(upload.uploadId, 'preparing')).attempt, 2);
+});
+
+test('an upload that has ended, or is another client’s, is dropped', async () => {
+  await using bench = await openBench();
+  const { upload } = await bench.uploading();
+  const stranger = await bench.connect('client-2', running(upload));
+  assert.equal(stranger.connection.sent('welcome')[0]?.uploads[0]?.verdict, 'drop');
+  const before = await bench.upload(upload.uploadId);
+  assert.equal(before.status, 'uploading', 'which does not touch it');
+
+  await bench.domain.uploads.cancel(upload.uploadId, 'operator-1');
+  const { connection } = await bench.connect('client-1', running(upload));
+  assert.equal(connection.sent('welcome')[0]?.uploads[0]?.verdict, 'drop');
+  assert.equal((await bench.upload(upload.uploadId)).status, 'cancelled');
+});
+
+test('an upload that is completing is dropped by the agent and goes on at the server', async () => {
+  await using bench = await openBench();
+  const release = bench.bucket.hold('completeMultipartUpload');
+  const { upload } = await bench.completing();
+  const { connection } = await bench.connect('client-1', running(upload));
+  assert.equal(connection.sent('welcome')[0]?.uploads[0]?.verdict, 'drop');
+  assert.equal(bench.bucket.count('abortMultipartUpload'), 0);
+  release();
+  await bench.reaches(upload.uploadId, 'completed');
+});
+
+test('a newer session closes the older one', async () => {
+  await using bench = await openBench();
+  const first = await bench.connect();
+  const second = await bench.connect();
+  assert.equal(first.connection.closes[0]?.code, closeCodes.replaced);
+  assert.deepEqual(second.connection.closes, []);
+  assert.equal(bench.context.sessions.get('client-1'), second.session);
+});
+
+/** A bench where the answer of the next `name` call is held back until it is let go. */
+async function holding(name: 'openSession' | 'listActiveUploads') {
+  const real = await openSqliteStore(':memory:');
+  const state: { hold: Promise<void> | undefined; reached: () => void } = {
+    hold: undefined,
+    reached: () => {},
+  };
+  const held = async <Result>(result: Promise<Result>): Promise<Result> => {
+    const { hold, reached } = state;
+    state.hold = undefined;
+    const settled = await result;
+    if (hold !== undefined) {
+      reached();
+      await hold;
+    }
+    return settled;
+  };
+  const store = intercepted<Store>(
+    real,
+    name === 'openSession'
+      ? { openSession: (session) => held(real.openSession(session)) }
+      : { listActiveUploads: (clientId) => held(real.listActiveUploads(clientId)) },
+  );
+  /** @returns `reached` resolves when the call waits; `letGo` ends that. */
+  const hold = (): { reached: Promise<void>; letGo: () => void } => {
+    const waiting = Promise.withResolvers<void>();
+    const going = Promise.withResolvers<void>();
+    state.hold = going.promise;
+    state.reached = waiting.resolve;
+    return { reached: waiting.promise, letGo: going.resolve };
+  };
+  return { bench: new DomainBench(store), hold };
+}
+
+test('an older hello that comes last loses', async () => {
+  const { bench: opened, hold } = await holding('openSession');
+  await using bench = opened;
+  const { reached, letGo } = hold();
+  const older = sayHello(bench.context, 'client-1');
+  await reached;
+  const newer = await bench.connect();
+  letGo();
+  const { connection, session } = await older;
+  assert.equal(session, undefined);
+  assert.equal(connection.closes[0]?.code, closeCodes.replaced);
+  assert.deepEqual(connection.sent('welcome'), []);
+  assert.equal(bench.context.sessions.get('client-1'), newer.session);
+  assert.deepEqual(newer.connection.closes, []);
+});
+
+for (const stillRuns of [true, false]) {
+  const claim = stillRuns ? 'claims' : 'knows nothing of';
+  test(`an older hello that is slow and ${claim} an upload does not take it from the newer one`, async () => {
+    const { bench: opened, hold } = await holding('listActiveUploads');
+    await using bench = opened;
+    const { agent, upload } = await bench.uploading();
+    await endSession(bench.context, agent.session);
+    const { reached, letGo } = hold();
+    const older = sayHello(bench.context, 'client-1', stillRuns ? running(upload) : {});
+    await reached;
+    const newer = await bench.connect('client-1', running(upload));
+    letGo();
+    await older;
+    await bench.settle();
+    const record = await bench.upload(upload.uploadId);
+    assert.equal(record.status, 'uploading');
+    assert.equal(record.attempt, 1);
+    assert.equal(record.epoch, newer.session.epoch);
+    assert.equal(bench.bucket.count('abortMultipartUpload'), 0);
+  });
+}

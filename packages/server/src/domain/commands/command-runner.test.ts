@@ -1,0 +1,134 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Result } from '@backhaul/protocol';
+import { FakeConnection } from '../fakes/fake-agent.ts';
+import type { AgentSession } from '../sessions/agent-session.ts';
+import { SessionRegistry } from '../sessions/session-registry.ts';
+import { CommandRunner } from './command-runner.ts';
+
+const HEALTH = {
+  agent_version: '1.2.3',
+  uptime_ms: 1,
+  rss_bytes: 2,
+  active_uploads: 0,
+  max_uploads: 4,
+  allowed: ['/data'],
+  max_rate_bytes_per_second: null,
+};
+
+function openRunner(timeoutMs = 30_000) {
+  const sessions = new SessionRegistry();
+  const connect = (clientId: string): { connection: FakeConnection; session: AgentSession } => {
+    const connection = new FakeConnection(clientId);
+    const session: AgentSession = {
+      clientId,
+      sessionId: connection.sessionId,
+      epoch: 1,
+      maxUploads: 1,
+      send: (message) => connection.send(message),
+      close: (code, reason) => connection.close(code, reason),
+    };
+    sessions.add(session);
+    return { connection, session };
+  };
+  return { runner: new CommandRunner(sessions, { timeoutMs }), connect };
+}
+
+function asked(connection: FakeConnection): string {
+  const frame = connection.frames.at(-1);
+  assert.ok(frame !== undefined && 'command_id' in frame);
+  return frame.command_id;
+}
+
+const succeeded = (commandId: string, data: Record<string, unknown>): Result => ({
+  status: 'result',
+  command_id: commandId,
+  ok: true,
+  data,
+});
+
+test('a command goes to its agent, and its answer comes back', async () => {
+  const { runner, connect } = openRunner();
+  const { connection, session } = connect('client-1');
+  const answer = runner.run('client-1', 'health_check', {});
+  assert.deepEqual(connection.frames, [{ action: 'health_check', command_id: asked(connection) }]);
+  runner.settle(session, succeeded(asked(connection), HEALTH));
+  assert.deepEqual(await answer, { commandId: asked(connection), result: HEALTH });
+});
+
+test('parameters travel with the command', async () => {
+  const { runner, connect } = openRunner();
+  const { connection, session } = connect('client-1');
+  const answer = runner.run('client-1', 'list_directory', { path: '/data' });
+  assert.deepEqual(connection.frames, [
+    { action: 'list_directory', command_id: asked(connection), path: '/data' },
+  ]);
+  const listing = { path: '/data', entries: [], truncated: false };
+  runner.settle(session, succeeded(asked(connection), listing));
+  assert.deepEqual((await answer).result, listing);
+});
+
+test('an agent that is not connected is client_offline', async () => {
+  await assert.rejects(openRunner().runner.run('client-1', 'health_check', {}), { code: 'client_offline' });
+});
+
+test('a refusal comes back with the agent’s code, one that is not known as agent_fault', async () => {
+  const { runner, connect } = openRunner();
+  const { connection, session } = connect('client-1');
+  for (const [error, code] of [
+    ['path_not_allowed', 'path_not_allowed'],
+    ['constructor', 'agent_fault'],
+  ] as const) {
+    const answer = assert.rejects(runner.run('client-1', 'list_directory', { path: '/' }), {
+      code,
+      message: 'No.',
+    });
+    const refusal = {
+      status: 'result',
+      command_id: asked(connection),
+      ok: false,
+      error,
+      message: 'No.',
+    } as const;
+    runner.settle(session, refusal);
+    await answer;
+  }
+});
+
+test('an answer of the wrong shape is a protocol_error', async () => {
+  const { runner, connect } = openRunner();
+  const { connection, session } = connect('client-1');
+  const answer = assert.rejects(runner.run('client-1', 'health_check', {}), { code: 'protocol_error' });
+  runner.settle(session, succeeded(asked(connection), { ...HEALTH, uptime_ms: 'long' }));
+  await answer;
+});
+
+test('an answer of another agent, or to nothing, changes nothing', async () => {
+  const { runner, connect } = openRunner();
+  const { connection, session } = connect('client-1');
+  const other = connect('client-2');
+  const answer = runner.run('client-1', 'health_check', {});
+  runner.settle(other.session, succeeded(asked(connection), { ...HEALTH, agent_version: 'forged' }));
+  runner.settle(session, succeeded('019ab3c2-5f00-7000-8000-000000000001', HEALTH));
+  runner.settle(session, succeeded(asked(connection), HEALTH));
+  assert.equal((await answer).result.agent_version, '1.2.3');
+});
+
+test('an agent that does not answer in time is a command_timeout, and a late answer is nothing', async () => {
+  const { runner, connect } = openRunner(20);
+  const { connection, session } = connect('client-1');
+  await assert.rejects(runner.run('client-1', 'health_check', {}), { code: 'command_timeout' });
+  runner.settle(session, succeeded(asked(connection), HEALTH));
+});
+
+test('the end of a session fails its commands, and no other’s', async () => {
+  const { runner, connect } = openRunner();
+  const gone = connect('client-1');
+  const there = connect('client-2');
+  const failed = assert.rejects(runner.run('client-1', 'health_check', {}), { code: 'client_offline' });
+  const answer = runner.run('client-2', 'health_check', {});
+  runner.sessionEnded(gone.session);
+  await failed;
+  runner.settle(there.session, succeeded(asked(there.connection), HEALTH));
+  await answer;
+});

@@ -1,0 +1,52 @@
+import assert from 'node:assert/strict';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { test } from 'node:test';
+import { KeyedLock } from './keyed-lock.ts';
+
+test('tasks of one key run one after another, in the order they came', async () => {
+  const lock = new KeyedLock();
+  const log: string[] = [];
+  const task = (name: string) => async (): Promise<void> => {
+    log.push(`${name} begins`);
+    await nextTurn();
+    log.push(`${name} ends`);
+  };
+  await Promise.all([lock.run('k', task('a')), lock.run('k', task('b')), lock.run('k', task('c'))]);
+  assert.deepEqual(log, ['a begins', 'a ends', 'b begins', 'b ends', 'c begins', 'c ends']);
+});
+
+test('tasks of different keys run at the same time', async () => {
+  const lock = new KeyedLock();
+  const first = Promise.withResolvers<void>();
+  const waiting = lock.run('a', () => first.promise);
+  await lock.run('b', async () => first.resolve());
+  await waiting;
+});
+
+test('a task that fails tells its caller, and the next one runs', async () => {
+  const lock = new KeyedLock();
+  const failing = lock.run('k', () => Promise.reject(new Error('broken')));
+  const next = lock.run('k', async () => 'fine');
+  await assert.rejects(failing, /broken/);
+  assert.equal(await next, 'fine');
+});
+
+test('a task that comes as the last one ends waits for it', async () => {
+  const lock = new KeyedLock();
+  let running = 0;
+  const alone = async (): Promise<void> => {
+    running += 1;
+    assert.equal(running, 1);
+    await nextTurn();
+    running -= 1;
+  };
+  // Comes in at every depth of microtasks around the end of the one before.
+  for (let depth = 0; depth < 10; depth += 1) {
+    const first = lock.run('k', alone);
+    const second = first.then(async () => {
+      for (let tick = 0; tick < depth; tick += 1) await Promise.resolve();
+      return lock.run('k', alone);
+    });
+    await Promise.all([first, second, lock.run('k', alone)]);
+  }
+});

@@ -1,0 +1,70 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { openSqliteStore } from '../../store/open-sqlite-store.ts';
+import { DomainBench } from '../fakes/domain-bench.ts';
+import { intercepted } from '../fakes/intercepted.ts';
+import type { Store } from '../ports/store.ts';
+import { endSession } from './end-session.ts';
+
+async function openBench(): Promise<DomainBench> {
+  return new DomainBench(await openSqliteStore(':memory:'));
+}
+
+test('the end of a session marks its uploads as stalled, and the client as away', async () => {
+  await using bench = await openBench();
+  const { agent, upload } = await bench.uploading();
+  bench.clock.advance(1000);
+  await endSession(bench.context, agent.session);
+  const record = await bench.upload(upload.uploadId);
+  assert.equal(record.status, 'uploading', 'the transfer itself needs no socket');
+  assert.equal(record.stalledSince, bench.clock.now());
+  const client = await bench.store.getClient('client-1');
+  assert.equal(client?.connectedSince, null);
+  assert.equal(client.lastSeenAt, bench.clock.now());
+  assert.equal(bench.context.sessions.get('client-1'), undefined);
+});
+
+test('the end of a replaced session leaves its successor’s uploads alone', async () => {
+  await using bench = await openBench();
+  const { agent, upload } = await bench.uploading();
+  const next = await bench.connect('client-1', { running: [{ upload_id: upload.uploadId, attempt: 1 }] });
+  await endSession(bench.context, agent.session);
+  assert.equal((await bench.upload(upload.uploadId)).stalledSince, null);
+  assert.notEqual((await bench.store.getClient('client-1'))?.connectedSince, null);
+  assert.equal(bench.context.sessions.get('client-1'), next.session);
+});
+
+test('an upload that was being handed over as its session ended is stalled too', async () => {
+  const real = await openSqliteStore(':memory:');
+  const saving = Promise.withResolvers<void>();
+  const go = Promise.withResolvers<void>();
+  const store = intercepted<Store>(real, {
+    saveUpload: async (upload, save) => {
+      if (upload.status === 'preparing' && upload.stalledSince === null) {
+        saving.resolve();
+        await go.promise;
+      }
+      return real.saveUpload(upload, save);
+    },
+  });
+  await using bench = new DomainBench(store);
+  const agent = await bench.connect();
+  const { uploadId } = await bench.trigger();
+  await saving.promise;
+  const ending = endSession(bench.context, agent.session);
+  await bench.settle();
+  go.resolve();
+  await ending;
+  const record = await bench.upload(uploadId);
+  assert.equal(record.status, 'preparing');
+  assert.notEqual(record.stalledSince, null, 'so that it waits for the agent instead of failing');
+});
+
+test('commands that wait for the agent fail with the session', async () => {
+  await using bench = await openBench();
+  const agent = await bench.connect();
+  const asked = bench.context.commands.run('client-1', 'health_check', {});
+  const failed = assert.rejects(asked, { code: 'client_offline' });
+  await endSession(bench.context, agent.session);
+  await failed;
+});

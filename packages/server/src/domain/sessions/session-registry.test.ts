@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { closeCodes } from '@backhaul/protocol';
+import { FakeConnection } from '../fakes/fake-agent.ts';
+import type { AgentSession } from './agent-session.ts';
+import { SessionRegistry } from './session-registry.ts';
+
+function session(
+  epoch: number,
+  clientId = 'client-1',
+): AgentSession & { readonly connection: FakeConnection } {
+  const connection = new FakeConnection(clientId);
+  return {
+    connection,
+    clientId,
+    sessionId: connection.sessionId,
+    epoch,
+    maxUploads: 1,
+    send: (message) => connection.send(message),
+    close: (code, reason) => connection.close(code, reason),
+  };
+}
+
+test('the newest session of a client wins, and its elder is closed', () => {
+  const registry = new SessionRegistry();
+  const [elder, younger] = [session(1), session(2)];
+  assert.equal(registry.add(elder), true);
+  assert.equal(registry.add(younger), true);
+  assert.equal(registry.get('client-1'), younger);
+  assert.equal(elder.connection.closes[0]?.code, closeCodes.replaced);
+  assert.deepEqual(younger.connection.closes, []);
+});
+
+test('an elder that comes later is turned away', () => {
+  const registry = new SessionRegistry();
+  const [elder, younger] = [session(1), session(2)];
+  registry.add(younger);
+  assert.equal(registry.add(elder), false);
+  assert.equal(registry.get('client-1'), younger);
+  assert.deepEqual(younger.connection.closes, []);
+});
+
+test('a session removes only itself', () => {
+  const registry = new SessionRegistry();
+  const [elder, younger] = [session(1), session(2)];
+  registry.add(elder);
+  registry.add(younger);
+  assert.equal(registry.remove(elder), false);
+  assert.equal(registry.get('client-1'), younger);
+  assert.equal(registry.remove(younger), true);
+  assert.equal(registry.remove(younger), false);
+  assert.equal(registry.get('client-1'), undefined);
+});
+
+test('clients do not get in each other’s way', () => {
+  const registry = new SessionRegistry();
+  const [one, other] = [session(5, 'client-1'), session(1, 'client-2')];
+  registry.add(one);
+  registry.add(other);
+  assert.equal(registry.size, 2);
+  assert.equal(registry.get('client-1'), one);
+  assert.deepEqual(one.connection.closes, []);
+});
