@@ -1,0 +1,143 @@
+import { once } from 'node:events';
+import type { IncomingMessage } from 'node:http';
+import { type ServerMessage, decodeServerMessage } from '@backhaul/protocol';
+import { type ClientOptions, WebSocket } from 'ws';
+
+/** How long anything that a server must do at once may take. */
+const DEADLINE_MS = 20_000;
+
+export type Action = ServerMessage['action'];
+export type ServerMessageOf<Name extends Action> = Extract<ServerMessage, { action: Name }>;
+
+export interface Refusal {
+  readonly status: number;
+  readonly headers: IncomingMessage['headers'];
+  readonly body: string;
+}
+
+export interface UpgradeRequest {
+  readonly url: string;
+  /** No header at all where it is undefined. */
+  readonly authorization?: string | undefined;
+  /** Default: `backhaul.v1`. */
+  readonly subprotocols?: readonly string[];
+  readonly options?: ClientOptions;
+}
+
+/**
+ * A WebSocket and nothing above it: says what it is told to, and keeps what it hears. Whatever the server sends
+ * must be a message of the protocol; anything else fails the test that looks at it.
+ */
+export class AgentSocket {
+  readonly webSocket: WebSocket;
+  readonly closed: Promise<{ readonly code: number; readonly reason: string }>;
+  readonly #heard: ServerMessage[] = [];
+  readonly #wake = new EventTarget();
+  #broken: Error | undefined;
+
+  private constructor(webSocket: WebSocket) {
+    this.webSocket = webSocket;
+    const { promise, resolve } = Promise.withResolvers<{ code: number; reason: string }>();
+    this.closed = promise;
+    webSocket.on('message', (data, isBinary) => this.#onFrame(data as Buffer, isBinary));
+    webSocket.on('close', (code, reason) => {
+      resolve({ code, reason: reason.toString() });
+      this.#wake.dispatchEvent(new Event('change'));
+    });
+    // A reset arrives as `close` with 1006, too.
+    webSocket.on('error', () => undefined);
+  }
+
+  /** @returns the open socket, or the HTTP answer that refused it. */
+  static async open(request: UpgradeRequest): Promise<AgentSocket | Refusal> {
+    const { url, authorization, subprotocols = ['backhaul.v1'], options } = request;
+    const webSocket = new WebSocket(url, [...subprotocols], {
+      perMessageDeflate: false,
+      headers: authorization === undefined ? {} : { authorization },
+      handshakeTimeout: DEADLINE_MS,
+      ...options,
+    });
+    const { promise, resolve, reject } = Promise.withResolvers<AgentSocket | Refusal>();
+    // Listens before the first frame can come.
+    const socket = new AgentSocket(webSocket);
+    webSocket.once('open', () => resolve(socket));
+    webSocket.once('error', reject);
+    webSocket.once('unexpected-response', (_request, response) => {
+      readRefusal(response).then(resolve, reject);
+    });
+    return promise;
+  }
+
+  /** Everything heard that nobody waited for, oldest first. */
+  get unread(): readonly ServerMessage[] {
+    return this.#heard;
+  }
+
+  get isOpen(): boolean {
+    return this.webSocket.readyState === WebSocket.OPEN;
+  }
+
+  /** Sends a message as the document writes it; wrong ones, too. */
+  send(message: Readonly<Record<string, unknown>>): void {
+    this.sendRaw(JSON.stringify(message));
+  }
+
+  sendRaw(frame: string | Buffer, options: { binary?: boolean } = {}): void {
+    this.webSocket.send(frame, { binary: options.binary ?? false });
+  }
+
+  /** Waits for an action, and takes it out of what was heard. Others stay for whoever waits for them. */
+  async next<Name extends Action>(action: Name): Promise<ServerMessageOf<Name>> {
+    const signal = AbortSignal.timeout(DEADLINE_MS);
+    for (;;) {
+      const found = this.#take(action);
+      if (found !== undefined) return found;
+      if (this.#broken !== undefined) throw this.#broken;
+      const heard = this.#heard.map((message) => message.action).join(', ');
+      if (this.webSocket.readyState === WebSocket.CLOSED)
+        throw new Error(`closed before ${action}; heard: ${heard}`);
+      await once(this.#wake, 'change', { signal }).catch((cause: unknown) => {
+        throw new Error(`no ${action} came within ${DEADLINE_MS} ms; heard: ${heard}`, { cause });
+      });
+    }
+  }
+
+  /**
+   * Waits until the server has looked at everything sent so far: it answers an unknown message, and frames of one
+   * socket are handled in order. What had to be said about earlier ones is in `unread` then.
+   */
+  async settle(): Promise<void> {
+    this.send({ status: 'are-you-there' });
+    await this.next('error');
+  }
+
+  async close(): Promise<void> {
+    this.webSocket.resume();
+    this.webSocket.close();
+    const timer = setTimeout(() => this.webSocket.terminate(), 5000);
+    await this.closed;
+    clearTimeout(timer);
+  }
+
+  #take<Name extends Action>(action: Name): ServerMessageOf<Name> | undefined {
+    const at = this.#heard.findIndex((message) => message.action === action);
+    if (at === -1) return undefined;
+    return this.#heard.splice(at, 1)[0] as ServerMessageOf<Name>;
+  }
+
+  #onFrame(data: Buffer, isBinary: boolean): void {
+    const text = data.toString('utf8');
+    const decoded = decodeServerMessage(text);
+    if (isBinary) this.#broken = new Error('the server sent a binary frame');
+    else if (!decoded.ok) this.#broken = new Error(`the server sent what is no message: ${decoded.problem}`);
+    else this.#heard.push(decoded.message);
+    this.#wake.dispatchEvent(new Event('change'));
+  }
+}
+
+async function readRefusal(response: IncomingMessage): Promise<Refusal> {
+  let body = '';
+  response.setEncoding('utf8');
+  for await (const text of response) body += String(text);
+  return { status: response.statusCode ?? 0, headers: response.headers, body };
+}

@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict';
+import type { PresignedPart, UploadRecord } from '@backhaul/protocol';
+import type { AgentSocket, ServerMessageOf } from './agent-socket.ts';
+import type { Operator } from './operator.ts';
+import type { PretendFile } from './pretend-file.ts';
+
+export interface UploadedPart {
+  readonly part_number: number;
+  readonly etag: string;
+}
+
+/** One attempt of an upload, as its agent sees it. */
+export class Pull {
+  readonly file: PretendFile;
+  readonly request: ServerMessageOf<'prepare_upload'>;
+  readonly #operator: Operator;
+
+  constructor(operator: Operator, file: PretendFile, request: ServerMessageOf<'prepare_upload'>) {
+    this.#operator = operator;
+    this.file = file;
+    this.request = request;
+  }
+
+  /** What every message about it carries. */
+  get id(): { upload_id: string; attempt: number } {
+    return { upload_id: this.request.upload_id, attempt: this.request.attempt };
+  }
+
+  get prepared(): ReturnType<PretendFile['prepared']> {
+    return this.file.prepared(this.request);
+  }
+
+  announce(partNumber: number): ReturnType<PretendFile['announce']> {
+    return this.file.announce(partNumber, this.request.plan);
+  }
+
+  async start(socket: AgentSocket): Promise<ServerMessageOf<'download_file'>> {
+    socket.send(this.prepared);
+    const download = await socket.next('download_file');
+    assert.equal(download.upload_config.upload_id, this.request.upload_id);
+    return download;
+  }
+
+  /** PUTs a part just as the document says. */
+  async put(signed: PresignedPart): Promise<UploadedPart> {
+    const { part_number, url, headers } = signed;
+    const body = new Uint8Array(this.file.part(part_number, this.request.plan));
+    const answer = await fetch(url, { method: 'PUT', headers, body, redirect: 'manual' });
+    assert.equal(answer.status, 200, await answer.text());
+    const etag = answer.headers.get('etag');
+    assert.ok(etag, 'the store sent no ETag');
+    return { part_number, etag };
+  }
+
+  completed(parts: readonly UploadedPart[]): Record<string, unknown> {
+    const { name: file_name, size } = this.file;
+    return { status: 'completed', ...this.id, file_name, size, parts, upload_duration_ms: 7 };
+  }
+
+  record(): Promise<UploadRecord> {
+    return this.#operator.record(this.request.upload_id);
+  }
+
+  ended(): Promise<UploadRecord> {
+    return this.#operator.ended(this.request.upload_id);
+  }
+
+  async assertFailed(error: UploadRecord['error']): Promise<UploadRecord> {
+    const record = await this.ended();
+    assert.equal(record.status, 'failed', JSON.stringify(record));
+    assert.equal(record.error, error, record.message ?? '');
+    return record;
+  }
+
+  /** Asserts that the record is the same after `happening` as before, to its version. */
+  async assertUnchanged(socket: AgentSocket, happening: () => void): Promise<void> {
+    const before = await this.record();
+    happening();
+    await socket.settle();
+    assert.deepEqual(await this.record(), before);
+  }
+}
