@@ -15,6 +15,8 @@ export const DEAD_AFTER_MS = 45_000;
 
 /** WebSocket close codes of this protocol (4000–4999 are for applications, RFC 6455, section 7.4.2). */
 export const closeCodes = {
+  /** "Internal error" of RFC 6455, section 7.4.1. */
+  tryAgain: 1011,
   replaced: 4000,
   tokenExpired: 4001,
   helloTimeout: 4002,

@@ -111,8 +111,10 @@ export class AgentConnection {
           : decodeAgentMessage((data as Buffer).toString('utf8'));
         await this.#handle(frame);
       } catch (error) {
+        // The database or the store is away, most likely. What the agent said is lost; when it comes back it says
+        // all of it again, and its transfers go on meanwhile.
         this.#log.error({ err: error }, 'agent message not handled');
-        this.#refuse(new BackhaulError('internal_error'));
+        this.close(closeCodes.tryAgain, 'the message could not be handled now; connect again');
       } finally {
         this.#unhandled -= 1;
         if (this.#socket.isPaused) this.#socket.resume();
