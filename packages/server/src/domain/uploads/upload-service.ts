@@ -102,11 +102,15 @@ export class UploadService {
   /**
    * While the upload is `completing` its finding is awaited first: it may be a success.
    *
-   * @throws BackhaulError `upload_not_found`; `upload_finished` when it has ended, or ended meanwhile.
+   * @throws BackhaulError `upload_not_found`; `upload_finished` when it has ended, or ended meanwhile. The signal's
+   *   reason when it aborts during the wait.
    */
   async cancel(uploadId: string, by: string, options: { signal?: AbortSignal } = {}): Promise<Upload> {
     let upload = await this.get(uploadId);
-    if (upload.status === 'completing') upload = await this.waitUntilEnded(uploadId, options);
+    if (upload.status === 'completing') {
+      upload = await this.waitUntilEnded(uploadId, options);
+      options.signal?.throwIfAborted();
+    }
     const audit = this.#audit('upload.cancel', upload, by);
     const cancelled = await this.#ending.end(uploadId, { type: 'cancel', by }, audit);
     if (cancelled !== undefined) return cancelled;
@@ -116,25 +120,23 @@ export class UploadService {
   }
 
   /**
-   * A new attempt of an upload that failed, was cancelled or expired.
+   * A new attempt of an upload that failed, was cancelled or expired, once nothing of the last one is left in the
+   * bucket.
    *
-   * @throws BackhaulError `upload_not_found`, `upload_not_retryable`; `storage_unavailable` while the old attempt's
-   *   multipart upload cannot be aborted: nothing would refer to it any more.
+   * @throws BackhaulError `upload_not_found`, `upload_not_retryable`, `storage_unavailable`
+   * @throws BucketError when it cannot be told what is left.
    */
   async retry(uploadId: string, by: string): Promise<Upload> {
     const queued = await this.#ledger.exclusively(uploadId, async () => {
       const upload = await this.get(uploadId);
-      await this.#ending.closeMultipart(upload);
-      const closed = await this.get(uploadId);
-      if (closed.multipartOpen && isTerminal(closed.status)) {
-        throw new BackhaulError(
-          'storage_unavailable',
-          'The last attempt’s parts cannot be removed right now.',
-        );
+      if (isTerminal(upload.status) && upload.status !== 'completed') {
+        await this.#closeMultipart(upload);
+        // Completed, but never verified: with it at the key no later attempt could complete.
+        await this.#deleteObject(upload);
       }
       const expiresAt = this.#clock.now() + this.#settings.lifetimeMs;
       return this.#ledger.apply(
-        closed,
+        await this.get(uploadId),
         { type: 'retry', expiresAt },
         { clearParts: true, audit: this.#audit('upload.retry', upload, by) },
       );
@@ -150,7 +152,10 @@ export class UploadService {
     return queued;
   }
 
-  /** @throws BackhaulError `upload_not_found`, `upload_not_finished` */
+  /**
+   * @throws BackhaulError `upload_not_found`, `upload_not_finished`, `storage_unavailable`
+   * @throws BucketError when the object cannot be deleted.
+   */
   async remove(uploadId: string, by: string, options: { withObject: boolean }): Promise<void> {
     await this.#ledger.exclusively(uploadId, async () => {
       const upload = await this.get(uploadId);
@@ -160,10 +165,8 @@ export class UploadService {
           `Upload ${uploadId} is ${upload.status}; cancel it before removing it.`,
         );
       }
-      await this.#ending.closeMultipart(upload);
-      if (options.withObject && upload.status === 'completed') {
-        await this.#bucket.deleteObject(upload.key, { versionId: upload.versionId });
-      }
+      await this.#closeMultipart(upload);
+      if (options.withObject) await this.#deleteObject(upload);
       await this.#store.deleteUpload(uploadId, this.#audit('upload.delete', upload, by, { ...options }));
     });
   }
@@ -220,6 +223,31 @@ export class UploadService {
       signal?.removeEventListener('abort', onAbort);
       unsubscribe();
     }
+  }
+
+  /**
+   * Aborts what S3 still holds, before the row forgets it.
+   *
+   * @throws BackhaulError `storage_unavailable`
+   */
+  async #closeMultipart(upload: Upload): Promise<void> {
+    await this.#ending.closeMultipart(upload);
+    const { multipartOpen } = await this.get(upload.uploadId);
+    if (multipartOpen) {
+      throw new BackhaulError(
+        'storage_unavailable',
+        `The parts of upload ${upload.uploadId} cannot be removed right now; try again later.`,
+      );
+    }
+  }
+
+  /** Only if it is this upload's own: by its version, or by its token. */
+  async #deleteObject({ key, versionId, objectToken }: Upload): Promise<void> {
+    if (versionId !== null) return this.#bucket.deleteObject(key, { versionId });
+    if (objectToken === null) return;
+    const object = await this.#bucket.head(key);
+    if (object?.token !== objectToken) return;
+    await this.#bucket.deleteObject(key, { versionId: object.versionId });
   }
 
   #audit(action: string, upload: Upload, actor: string, detail: Record<string, unknown> = {}) {
