@@ -1,4 +1,4 @@
-import { uploadIdSchema } from '@backhaul/protocol';
+import { isTerminal, uploadIdSchema } from '@backhaul/protocol';
 import type { Bucket, PendingUpload } from '../ports/bucket.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Log } from '../ports/log.ts';
@@ -9,7 +9,7 @@ const GRACE_MS = 3_600_000;
 
 /**
  * Aborts multipart uploads that S3 holds for uploads of ours but that no row refers to any more: the server was
- * killed between Create and the row, or an abort failed as an attempt was given up.
+ * killed between Create and the row, an abort failed as an attempt was given up, or parts in flight outlived it.
  *
  * Another server may share bucket and prefix, so an upload that the store does not know is none of our business.
  *
@@ -26,9 +26,14 @@ export async function abortOrphans(parts: {
   let aborted = 0;
   for await (const pending of bucket.listMultipartUploads(keyPrefix === '' ? '' : `${keyPrefix}/`)) {
     if (clock.now() - pending.initiatedAt < GRACE_MS || !(await isOrphan(store, pending))) continue;
-    await bucket.abortMultipartUpload(pending);
-    log.info({ key: pending.key }, 'orphaned multipart upload aborted');
-    aborted += 1;
+    try {
+      await bucket.abortMultipartUpload(pending);
+      log.info({ key: pending.key }, 'orphaned multipart upload aborted');
+      aborted += 1;
+    } catch (error) {
+      // One that cannot be aborted must not protect the others.
+      log.warn({ key: pending.key, err: error }, 'abort of an orphan failed; repeated at the next look');
+    }
   }
   return aborted;
 }
@@ -37,5 +42,8 @@ async function isOrphan(store: Store, pending: PendingUpload): Promise<boolean> 
   const uploadId = uploadIdSchema.safeParse(pending.key.split('/').at(-2));
   if (!uploadId.success) return false;
   const upload = await store.getUpload(uploadId.data);
-  return upload?.key === pending.key && upload.s3UploadId !== pending.s3UploadId;
+  if (upload?.key !== pending.key) return false;
+  // Parts in flight can land after an abort, and then it has to be repeated (S3, AbortMultipartUpload).
+  const isClosed = isTerminal(upload.status) && !upload.multipartOpen;
+  return isClosed || upload.s3UploadId !== pending.s3UploadId;
 }
