@@ -1,0 +1,462 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { openSqliteStore } from '../../store/open-sqlite-store.ts';
+import { type BenchOptions, DomainBench } from '../fakes/domain-bench.ts';
+import { failedMessage, preparedMessage } from '../fakes/fake-agent.ts';
+import { intercepted } from '../fakes/intercepted.ts';
+import { failed } from '../agent-messages/failed.ts';
+import { prepared } from '../agent-messages/prepared.ts';
+import type { AuditEvent, Store } from '../ports/store.ts';
+import { endSession } from '../sessions/end-session.ts';
+
+const HOUR_MS = 3_600_000;
+
+async function openBench(options: BenchOptions = {}): Promise<DomainBench> {
+  return new DomainBench(await openSqliteStore(':memory:'), options);
+}
+
+/** A bench that keeps the audit events of uploads. */
+async function auditedBench(): Promise<{ bench: DomainBench; audits: AuditEvent[] }> {
+  const audits: AuditEvent[] = [];
+  const real = await openSqliteStore(':memory:');
+  const store = intercepted<Store>(real, {
+    insertUpload: async (upload, audit) => {
+      const existing = await real.insertUpload(upload, audit);
+      if (existing === undefined) audits.push(audit);
+      return existing;
+    },
+    saveUpload: async (upload, save) => {
+      const won = await real.saveUpload(upload, save);
+      if (won && save.audit !== undefined) audits.push(save.audit);
+      return won;
+    },
+    deleteUpload: async (uploadId, audit) => {
+      await real.deleteUpload(uploadId, audit);
+      audits.push(audit);
+    },
+    appendAudit: async (event) => {
+      await real.appendAudit(event);
+      audits.push(event);
+    },
+  });
+  return { bench: new DomainBench(store), audits };
+}
+
+test('a trigger is durable when it is answered, with a key of the server’s making', async () => {
+  await using bench = await openBench();
+  await bench.connect('client-1', { maxUploads: 1 });
+  const upload = await bench.domain.uploads.trigger({
+    clientId: 'client-1',
+    filePath: 'C:\\Data\\März 2025.csv',
+    reason: 'month end',
+    requestedBy: 'operator-1',
+  });
+  const stored = await bench.upload(upload.uploadId);
+  assert.equal(stored.filePath, 'C:\\Data\\März 2025.csv');
+  assert.equal(stored.fileName, 'März 2025.csv');
+  assert.equal(stored.key, `uploads/client-1/${upload.uploadId}/Ma_rz_2025.csv`);
+  assert.equal(stored.reason, 'month end');
+  assert.equal(stored.expiresAt, bench.clock.now() + 24 * HOUR_MS);
+  assert.equal(upload.status, 'queued');
+});
+
+test('a trigger without a path asks for the agent’s own', async () => {
+  await using bench = await openBench();
+  await bench.connect('client-1', { default_file_path: '/data/default.bin' });
+  const upload = await bench.domain.uploads.trigger({ clientId: 'client-1', requestedBy: 'operator-1' });
+  assert.equal(upload.filePath, '/data/default.bin');
+});
+
+test('a trigger without a path for an agent without one is an invalid_request that names the field', async () => {
+  await using bench = await openBench();
+  await bench.connect();
+  await assert.rejects(bench.domain.uploads.trigger({ clientId: 'client-1', requestedBy: 'operator-1' }), {
+    code: 'invalid_request',
+    message: /file_path/,
+  });
+});
+
+test('a trigger for a client that never connected is client_not_found, and leaves no row', async () => {
+  await using bench = await openBench();
+  await assert.rejects(bench.trigger(), { code: 'client_not_found' });
+  assert.deepEqual(await bench.store.listUploads({ limit: 10 }), []);
+});
+
+test('the same idempotency key gives the same upload to its subject, and a conflict for another request', async () => {
+  await using bench = await openBench();
+  await bench.connect();
+  const request = {
+    clientId: 'client-1',
+    filePath: '/a',
+    requestedBy: 'operator-1',
+    idempotencyKey: 'key-1',
+  };
+  const { uploads } = bench.domain;
+  const [first, ...again] = await Promise.all([1, 2, 3].map(() => uploads.trigger(request)));
+  for (const upload of again) assert.equal(upload.uploadId, first?.uploadId);
+  assert.equal((await bench.store.listUploads({ limit: 10 })).length, 1);
+
+  await bench.connect('client-2');
+  for (const other of [{ filePath: '/b' }, { reason: 'r' }, { clientId: 'client-2' }]) {
+    await assert.rejects(uploads.trigger({ ...request, ...other }), { code: 'idempotency_conflict' });
+  }
+  const stranger = await uploads.trigger({ ...request, requestedBy: 'operator-2' });
+  assert.notEqual(stranger.uploadId, first?.uploadId);
+  const [one, two] = await Promise.all([bench.trigger('/a'), bench.trigger('/a')]);
+  assert.notEqual(one.uploadId, two.uploadId, 'without a key each trigger counts');
+});
+
+test('a cancel ends the upload, tells the agent and aborts the multipart upload', async () => {
+  await using bench = await openBench();
+  const { agent, upload } = await bench.uploading();
+  const record = await bench.domain.uploads.cancel(upload.uploadId, 'operator-2');
+  assert.equal(record.status, 'cancelled');
+  assert.equal(record.message, 'Cancelled by operator-2.');
+  assert.equal(agent.connection.sent('cancel_upload')[0]?.upload_id, upload.uploadId);
+  assert.deepEqual(bench.bucket.aborted, [upload.s3UploadId]);
+  assert.equal((await bench.upload(upload.uploadId)).multipartOpen, false);
+  await assert.rejects(bench.domain.uploads.cancel(upload.uploadId, 'operator-2'), {
+    code: 'upload_finished',
+  });
+});
+
+test('a cancel is the row’s first; a store that is away does not keep it from ending', async () => {
+  await using bench = await openBench();
+  const { upload } = await bench.uploading();
+  bench.bucket.fail('abortMultipartUpload', 'unavailable');
+  await bench.domain.uploads.cancel(upload.uploadId, 'operator-2');
+  const record = await bench.upload(upload.uploadId);
+  assert.equal(record.status, 'cancelled');
+  assert.equal(record.multipartOpen, true, 'for the sweeper');
+});
+
+test('a cancel that lost its guard aborts nothing', async () => {
+  const real = await openSqliteStore(':memory:');
+  const race = { on: false };
+  const store = intercepted<Store>(real, {
+    saveUpload: async (upload, save) => (race.on ? false : real.saveUpload(upload, save)),
+  });
+  await using bench = new DomainBench(store);
+  const { upload } = await bench.uploading();
+  race.on = true;
+  assert.equal(
+    await bench.context.ending.end(upload.uploadId, { type: 'cancel', by: 'operator-2' }),
+    undefined,
+  );
+  assert.equal(bench.bucket.count('abortMultipartUpload'), 0);
+});
+
+test('a cancel while completing waits for the finding, and loses to a success', async () => {
+  await using bench = await openBench();
+  const release = bench.bucket.hold('completeMultipartUpload');
+  const { upload } = await bench.completing();
+  const state = { settled: false };
+  const cancelling = bench.domain.uploads.cancel(upload.uploadId, 'operator-2').finally(() => {
+    state.settled = true;
+  });
+  const refused = assert.rejects(cancelling, { code: 'upload_finished', message: /completed/ });
+  await bench.settle();
+  assert.equal(state.settled, false);
+  release();
+  await refused;
+  assert.equal((await bench.upload(upload.uploadId)).status, 'completed');
+  assert.equal(bench.bucket.count('abortMultipartUpload'), 0);
+});
+
+test('a cancel that becomes a wait in the middle, because all parts were sent, waits too', async () => {
+  await using bench = await openBench();
+  const release = bench.bucket.hold('completeMultipartUpload');
+  const { upload } = await bench.uploading();
+  const { ledger } = bench.context;
+  // Holds the upload's lock, as the handler of `completed` does.
+  const cancelling = await ledger.exclusively(upload.uploadId, async () => {
+    const outcome = assert.rejects(bench.domain.uploads.cancel(upload.uploadId, 'o'), {
+      code: 'upload_finished',
+    });
+    await bench.settle();
+    const totals = await bench.store.recordUploadedParts(upload.uploadId, [
+      { partNumber: 1, etag: '"1"' },
+      { partNumber: 2, etag: '"2"' },
+      { partNumber: 3, etag: '"3"' },
+    ]);
+    await ledger.apply(await ledger.get(upload.uploadId), {
+      type: 'parts_sent',
+      totals,
+      sha256: null,
+      uploadDurationMs: 1,
+    });
+    return { outcome };
+  });
+  bench.context.completion.start(upload.uploadId);
+  release();
+  await cancelling.outcome;
+});
+
+test('a cancel whose caller has gone stops waiting for the finding', async () => {
+  await using bench = await openBench();
+  bench.bucket.hold('completeMultipartUpload');
+  const { upload } = await bench.completing();
+  const caller = new AbortController();
+  const cancelling = bench.domain.uploads.cancel(upload.uploadId, 'operator-2', { signal: caller.signal });
+  const stopped = assert.rejects(cancelling, { name: 'AbortError' });
+  await bench.settle();
+  caller.abort();
+  await stopped;
+  assert.equal((await bench.upload(upload.uploadId)).status, 'completing');
+});
+
+test('a retry is a new attempt, with a new token and a new deadline', async () => {
+  await using bench = await openBench();
+  const { agent, upload } = await bench.uploading();
+  await failed(bench.context, agent.session, failedMessage(upload, 'file_changed'));
+  bench.clock.advance(HOUR_MS);
+  const queued = await bench.domain.uploads.retry(upload.uploadId, 'operator-1');
+  assert.equal(queued.status, 'queued');
+  assert.equal(queued.attempt, 2);
+  assert.equal(queued.expiresAt, bench.clock.now() + 24 * HOUR_MS);
+  const record = await bench.reaches(upload.uploadId, 'preparing');
+  assert.notEqual(record.objectToken, upload.objectToken);
+  await prepared(bench.context, agent.session, preparedMessage(record));
+  await bench.reaches(upload.uploadId, 'uploading');
+});
+
+test('a retry of anything that runs or has completed is refused, and touches nothing', async () => {
+  await using bench = await openBench();
+  const { agent, upload } = await bench.uploading();
+  const refusal = { code: 'upload_not_retryable' };
+  await assert.rejects(bench.domain.uploads.retry(upload.uploadId, 'operator-1'), refusal);
+  assert.equal(bench.bucket.count('abortMultipartUpload'), 0);
+  await endSession(bench.context, agent.session);
+
+  const done = await openBench();
+  await using second = done;
+  const completing = await second.completing();
+  await second.reaches(completing.upload.uploadId, 'completed');
+  await assert.rejects(second.domain.uploads.retry(completing.upload.uploadId, 'operator-1'), refusal);
+  assert.equal(second.bucket.objects.size, 1);
+});
+
+test('a retry is refused while the old parts cannot be removed: no row would refer to them any more', async () => {
+  await using bench = await openBench();
+  const { agent, upload } = await bench.uploading();
+  bench.bucket.fail('abortMultipartUpload', 'unavailable', { times: 2 });
+  await failed(bench.context, agent.session, failedMessage(upload, 'file_changed'));
+  await assert.rejects(bench.domain.uploads.retry(upload.uploadId, 'operator-1'), {
+    code: 'storage_unavailable',
+  });
+  assert.equal((await bench.upload(upload.uploadId)).multipartOpen, true);
+  await bench.domain.uploads.retry(upload.uploadId, 'operator-1');
+  assert.deepEqual(bench.bucket.aborted, [upload.s3UploadId]);
+});
+
+test('a retry removes an object that was completed but never verified, so that it can complete itself', async () => {
+  await using bench = await openBench({ settings: { lifetimeMs: 60_000 } });
+  // Complete takes effect, but the store is away from then on.
+  bench.bucket.fail('completeMultipartUpload', 'unavailable', { afterEffect: true });
+  bench.bucket.fail('head', 'unavailable', { times: Number.POSITIVE_INFINITY });
+  const { upload } = await bench.completing();
+  await bench.reaches(upload.uploadId, 'failed');
+  assert.equal(bench.bucket.objects.size, 1);
+  await assert.rejects(bench.domain.uploads.retry(upload.uploadId, 'operator-1'), /head: unavailable/);
+  assert.equal((await bench.upload(upload.uploadId)).status, 'failed');
+  bench.bucket.recover();
+  await bench.domain.uploads.retry(upload.uploadId, 'operator-1');
+  assert.equal(bench.bucket.objects.size, 0);
+});
+
+test('a retry leaves somebody else’s object at the key alone', async () => {
+  await using bench = await openBench();
+  const { agent, upload } = await bench.uploading();
+  await failed(bench.context, agent.session, failedMessage(upload, 'file_changed'));
+  const foreign = {
+    sizeBytes: 1,
+    etag: '"foreign"',
+    versionId: null,
+    token: 'not ours',
+    crc32: null,
+    serverSideEncryption: null,
+    storageClass: null,
+  };
+  bench.bucket.objects.set(upload.key, foreign);
+  await bench.domain.uploads.retry(upload.uploadId, 'operator-1');
+  assert.equal(bench.bucket.objects.get(upload.key), foreign);
+});
+
+test('an upload that has not ended cannot be removed', async () => {
+  await using bench = await openBench();
+  const { upload } = await bench.uploading();
+  await assert.rejects(bench.domain.uploads.remove(upload.uploadId, 'operator-1', { withObject: true }), {
+    code: 'upload_not_finished',
+  });
+  assert.equal((await bench.upload(upload.uploadId)).status, 'uploading');
+});
+
+test('an upload is removed with its object only if that is asked for', async () => {
+  for (const withObject of [true, false]) {
+    await using bench = await openBench();
+    const { upload } = await bench.completing();
+    await bench.reaches(upload.uploadId, 'completed');
+    await bench.domain.uploads.remove(upload.uploadId, 'operator-1', { withObject });
+    assert.equal(await bench.store.getUpload(upload.uploadId), undefined);
+    assert.equal(bench.bucket.objects.has(upload.key), !withObject);
+  }
+});
+
+test('an object that is no longer the upload’s own stays when the upload is removed', async () => {
+  await using bench = await openBench();
+  const { upload } = await bench.completing();
+  await bench.reaches(upload.uploadId, 'completed');
+  const own = bench.bucket.objects.get(upload.key);
+  assert.ok(own !== undefined);
+  bench.bucket.objects.set(upload.key, { ...own, token: 'not ours' });
+  await bench.domain.uploads.remove(upload.uploadId, 'operator-1', { withObject: true });
+  assert.ok(bench.bucket.objects.has(upload.key));
+});
+
+test('an upload whose parts cannot be removed yet stays, so that they are not forgotten', async () => {
+  await using bench = await openBench();
+  const { upload } = await bench.uploading();
+  bench.bucket.fail('abortMultipartUpload', 'unavailable', { times: 2 });
+  await bench.domain.uploads.cancel(upload.uploadId, 'operator-1');
+  const remove = () => bench.domain.uploads.remove(upload.uploadId, 'operator-1', { withObject: false });
+  await assert.rejects(remove(), { code: 'storage_unavailable' });
+  assert.equal((await bench.upload(upload.uploadId)).multipartOpen, true);
+  await remove();
+  assert.equal(bench.bucket.uploads.size, 0);
+});
+
+test('content is there only for completed uploads whose object is still their own', async () => {
+  await using bench = await openBench();
+  const { upload } = await bench.completing();
+  const url = bench.domain.uploads.contentUrl.bind(bench.domain.uploads);
+  await bench.reaches(upload.uploadId, 'completed');
+  assert.equal(await url(upload.uploadId, 'operator-1'), `https://store.test/${upload.key}?get`);
+
+  const own = bench.bucket.objects.get(upload.key);
+  assert.ok(own !== undefined);
+  bench.bucket.objects.set(upload.key, { ...own, token: 'not ours' });
+  await assert.rejects(url(upload.uploadId, 'operator-1'), { code: 'object_not_found' });
+  bench.bucket.objects.clear();
+  await assert.rejects(url(upload.uploadId, 'operator-1'), { code: 'object_not_found' });
+
+  const other = await bench.trigger();
+  await assert.rejects(url(other.uploadId, 'operator-1'), { code: 'upload_not_completed' });
+});
+
+test('what operators do is on record, with who did it', async () => {
+  const { bench: opened, audits } = await auditedBench();
+  await using bench = opened;
+  const { upload } = await bench.uploading();
+  const { uploads } = bench.domain;
+  await uploads.cancel(upload.uploadId, 'operator-2');
+  await uploads.retry(upload.uploadId, 'operator-3');
+  await bench.settle();
+  await uploads.cancel(upload.uploadId, 'operator-2');
+  await uploads.remove(upload.uploadId, 'operator-4', { withObject: true });
+  assert.deepEqual(
+    audits.map(({ action, actor }) => `${action} ${actor}`),
+    [
+      'upload.trigger operator-1',
+      'upload.cancel operator-2',
+      'upload.retry operator-3',
+      'upload.cancel operator-2',
+      'upload.delete operator-4',
+    ],
+  );
+  assert.ok(
+    audits.every(({ uploadId, clientId }) => uploadId === upload.uploadId && clientId === 'client-1'),
+  );
+});
+
+test('a refused verb leaves no audit event', async () => {
+  const { bench: opened, audits } = await auditedBench();
+  await using bench = opened;
+  const { upload } = await bench.uploading();
+  const before = audits.length;
+  await assert.rejects(bench.domain.uploads.retry(upload.uploadId, 'operator-2'));
+  await assert.rejects(bench.domain.uploads.remove(upload.uploadId, 'operator-2', { withObject: true }));
+  await bench.domain.uploads.trigger({
+    clientId: 'client-1',
+    filePath: '/x',
+    requestedBy: 'o',
+    idempotencyKey: 'k',
+  });
+  await bench.domain.uploads.trigger({
+    clientId: 'client-1',
+    filePath: '/x',
+    requestedBy: 'o',
+    idempotencyKey: 'k',
+  });
+  assert.equal(audits.length, before + 1, 'the one new trigger');
+});
+
+test('a wait ends with the upload, by the hint', async () => {
+  await using bench = await openBench();
+  const { upload } = await bench.uploading();
+  const waiting = bench.domain.uploads.waitUntilEnded(upload.uploadId);
+  await bench.until(() => bench.bus.subscriptions === 1, 'the subscription');
+  await bench.domain.uploads.cancel(upload.uploadId, 'operator-1');
+  assert.equal((await waiting).status, 'cancelled');
+  assert.equal(bench.bus.subscriptions, 0);
+});
+
+test('a wait ends with the upload although every hint gets lost', async () => {
+  await using bench = await openBench({ pollMs: 10 });
+  bench.bus.isDeaf = true;
+  const { upload } = await bench.uploading();
+  const waiting = bench.domain.uploads.waitUntilEnded(upload.uploadId);
+  await bench.settle();
+  await bench.domain.uploads.cancel(upload.uploadId, 'operator-1');
+  assert.equal((await waiting).status, 'cancelled');
+});
+
+test('a hint that comes while the row is being read is not missed', async () => {
+  const real = await openSqliteStore(':memory:');
+  const slow = { once: undefined as (() => Promise<void>) | undefined };
+  const store = intercepted<Store>(real, {
+    getUpload: async (uploadId) => {
+      const found = await real.getUpload(uploadId);
+      const { once } = slow;
+      slow.once = undefined;
+      await once?.();
+      return found;
+    },
+  });
+  await using bench = new DomainBench(store);
+  const { upload } = await bench.uploading();
+  slow.once = async () => {
+    await bench.domain.uploads.cancel(upload.uploadId, 'operator-1');
+  };
+  assert.equal((await bench.domain.uploads.waitUntilEnded(upload.uploadId)).status, 'cancelled');
+});
+
+test('a wait that is called off gives the upload as it is', async () => {
+  await using bench = await openBench();
+  const { upload } = await bench.uploading();
+  const caller = new AbortController();
+  const waiting = bench.domain.uploads.waitUntilEnded(upload.uploadId, { signal: caller.signal });
+  await bench.settle();
+  caller.abort();
+  assert.equal((await waiting).status, 'uploading');
+  const again = bench.domain.uploads.waitUntilEnded(upload.uploadId, { signal: caller.signal });
+  assert.equal((await again).status, 'uploading');
+  assert.equal(bench.bus.subscriptions, 0);
+});
+
+test('a wait for an upload that is removed meanwhile ends as upload_not_found', async () => {
+  await using bench = await openBench({ pollMs: 10 });
+  const { upload } = await bench.uploading();
+  bench.bus.isDeaf = true;
+  const real = bench.domain.uploads;
+  const waiting = assert.rejects(real.waitUntilEnded(upload.uploadId), { code: 'upload_not_found' });
+  await bench.settle();
+  await bench.store.deleteUpload(upload.uploadId, {
+    at: 0,
+    actor: 'o',
+    action: 'upload.delete',
+    clientId: null,
+    uploadId: null,
+    detail: {},
+  });
+  await waiting;
+});
