@@ -29,8 +29,29 @@ export function prepared(context: TransferContext, session: AgentSession, messag
       if (code === undefined) throw error;
       const current = await context.ledger.get(upload.uploadId);
       const text = error instanceof Error ? error.message : '';
+      if (code === 'storage_unavailable' && current.status === 'preparing') {
+        await putBack(context, session, { upload: current, why: text });
+        return;
+      }
       await context.ending.endHeld(current, { type: 'fail', error: code, message: text });
     }
+  });
+}
+
+/** Nothing has begun at the store, so the upload waits in the queue again until the sweeper finds the store back. */
+async function putBack(
+  context: TransferContext,
+  session: AgentSession,
+  { upload, why }: { upload: Upload; why: string },
+): Promise<void> {
+  const message = `Waiting for the object store: ${why}`;
+  const queued = await context.ledger.apply(upload, { type: 'requeue', message }, { clearParts: true });
+  if (queued === undefined) return;
+  session.send({
+    action: 'cancel_upload',
+    upload_id: upload.uploadId,
+    attempt: upload.attempt,
+    reason: message.slice(0, 500),
   });
 }
 

@@ -53,8 +53,19 @@ export class Dispatcher {
     const active = await this.#store.listActiveUploads(clientId);
     const running = active.filter(({ status }) => status === 'preparing' || status === 'uploading').length;
     const free = Math.max(0, session.maxUploads - running);
-    for (const upload of active.filter(({ status }) => status === 'queued').slice(0, free)) {
-      await this.#prepare(session, upload.uploadId);
+    const next = active.filter(({ status }) => status === 'queued').slice(0, free);
+    if (next.length === 0) return;
+    await this.#assertStoreAnswers();
+    for (const upload of next) await this.#prepare(session, upload.uploadId);
+  }
+
+  /** While the store is away the queue is the place to wait: no agent reads and hashes a file in vain. */
+  async #assertStoreAnswers(): Promise<void> {
+    try {
+      await this.#bucket.ping();
+    } catch (error) {
+      // A policy may forbid just this question; the store is there.
+      if (!(error instanceof BucketError) || error.kind === 'unavailable') throw error;
     }
   }
 
