@@ -16,6 +16,15 @@ export interface S3Target extends AsyncDisposable {
   readonly client: S3Client;
 }
 
+/** Whether tests run on a store that is not ours, which cannot be taken away. */
+export function hasExternalStore(): boolean {
+  return externalEndpoint() !== undefined;
+}
+
+function externalEndpoint(): string | undefined {
+  return process.env['S3_TEST_ENDPOINT'] || undefined;
+}
+
 /**
  * The store that `S3_TEST_ENDPOINT` names (with `S3_TEST_ACCESS_KEY` and `S3_TEST_SECRET_KEY`), with a bucket of
  * its own for each caller; without it, the embedded store in a directory of the caller's.
@@ -27,8 +36,8 @@ export async function startS3Target(
   options: { accessLog?: string } = {},
 ): Promise<S3Target> {
   const bucket = `test-${Date.now().toString(36)}-${randomBytes(4).toString('hex')}`;
-  const external = process.env['S3_TEST_ENDPOINT'];
-  if (external !== undefined && external !== '') {
+  const external = externalEndpoint();
+  if (external !== undefined) {
     const accessKeyId = process.env['S3_TEST_ACCESS_KEY'] ?? '';
     const secretAccessKey = process.env['S3_TEST_SECRET_KEY'] ?? '';
     const client = s3Client(external, accessKeyId, secretAccessKey);

@@ -1,6 +1,7 @@
 import { ListMultipartUploadsCommand } from '@aws-sdk/client-s3';
 import { BackhaulClient } from '@backhaul/client';
 import type { TriggerRequest, UploadRecord } from '@backhaul/protocol';
+import { type AccessLogEntry, readAccessLog } from './demo/access-log.ts';
 import { type S3Target, startS3Target } from './object-store.ts';
 import { type Exit, Program, type ProgramOptions, logged } from './program.ts';
 import { type TemporaryDirectory, temporaryDirectory } from './temporary-directory.ts';
@@ -38,11 +39,11 @@ export class Stage implements AsyncDisposable {
 
   /** @param options.env Settings of the server, over the stage's own. */
   static async start(
-    options: { env?: Readonly<Record<string, string>>; accessLog?: string } = {},
+    options: { env?: Readonly<Record<string, string>> } = {},
   ): Promise<Stage> {
     await using cleanup = new AsyncDisposableStack();
     const directory = cleanup.use(await temporaryDirectory());
-    const s3 = cleanup.use(await startS3Target(directory.join('objects'), options));
+    const s3 = cleanup.use(await startS3Target(directory.join('objects'), { accessLog: accessLogOf(directory) }));
     const tokens = new TokenSigner();
     const operatorToken = await tokens.operator();
     const env = { ...serverEnvironment(s3, tokens, directory), ...options.env };
@@ -140,6 +141,11 @@ export class Stage implements AsyncDisposable {
     throw new Error(`upload ${uploadId} ended otherwise: ${JSON.stringify(last)}`);
   }
 
+  /** What the embedded store was asked so far; another store does not tell. */
+  storeRequests(): Promise<AccessLogEntry[]> {
+    return readAccessLog(accessLogOf(this.directory));
+  }
+
   /** Keys of the multipart uploads that the store still holds. */
   async openMultipartUploads(): Promise<string[]> {
     const { client, bucket } = this.s3;
@@ -173,6 +179,10 @@ export class Stage implements AsyncDisposable {
     await this.#server.stop();
     await this.#cleanup.disposeAsync();
   }
+}
+
+function accessLogOf(directory: TemporaryDirectory): string {
+  return directory.join('store-access.log');
 }
 
 function serverEnvironment(

@@ -3,8 +3,10 @@ import { z } from 'zod';
 
 const entrySchema = z.object({
   operation: z.string().nullable(),
+  key: z.string().nullable().optional(),
   part_number: z.int().nullable(),
-  status: z.int(),
+  /** Null if the client left before it could be answered. */
+  status: z.int().nullable(),
   started_at_ms: z.number(),
   ended_at_ms: z.number(),
   bytes_in: z.int(),
