@@ -1,6 +1,7 @@
 import type { Agent } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { AgentMessageInput, ServerMessage } from '@backhaul/protocol';
+import { DevServerAway } from '../credentials/dev-token.ts';
 import { subjectOf, type TokenSource } from '../credentials/token-source.ts';
 import type { Log } from '../log.ts';
 import type { Link } from './link.ts';
@@ -62,6 +63,7 @@ export class Connection implements Link {
     try {
       token = await this.#options.token();
     } catch (error) {
+      if (error instanceof DevServerAway) return { kind: 'unreachable', detail: error.message };
       return { kind: 'no_token', detail: error instanceof Error ? error.message : String(error) };
     }
     if (signal.aborted) return { kind: 'unreachable', detail: 'stopped' };

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'node:test';
 import { agentClaimsSchema, TOKEN_ISSUER, tokenKinds } from '@backhaul/protocol';
-import { devToken } from './dev-token.ts';
+import { DevServerAway, devToken } from './dev-token.ts';
 
 test('a development token is an HS256 agent token of this client_id, short-lived', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'backhaul-dev-'));
@@ -30,4 +30,12 @@ test('a development token is an HS256 agent token of this client_id, short-lived
   assert.equal(iat, 1_700_000_000);
   assert.ok(exp > iat && exp - iat <= 86_400);
   assert.equal(signature, createHmac('sha256', secret).update(`${header}.${payload}`).digest('base64url'));
+});
+
+test('a missing file means that the server is away, not that a token is missing', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'backhaul-dev-'));
+  const options = { clientId: 'restaurant-1', wallSeconds: () => 1_700_000_000 };
+  await assert.rejects(devToken(join(directory, 'dev.json'), options), DevServerAway);
+  await assert.rejects(devToken(directory, options), (error) => !(error instanceof DevServerAway));
+  await rm(directory, { recursive: true });
 });

@@ -12,9 +12,21 @@ interface DevTokenOptions {
   readonly wallSeconds: () => number;
 }
 
-/** A short agent token, signed with the secret that `backhaul-server --dev` left in its working directory. */
+/** A server in dev mode removes its file when it ends; it is likely to come back. */
+export class DevServerAway extends Error {
+  override readonly name = 'DevServerAway';
+
+  constructor(path: string, options: ErrorOptions) {
+    super(`no backhaul-server --dev runs: ${path} does not exist`, options);
+  }
+}
+
+/** A short agent token, signed with the secret that `backhaul-server --dev` left in its working directory. @throws DevServerAway, Error */
 export async function devToken(path: string, { clientId, wallSeconds }: DevTokenOptions): Promise<string> {
-  const { jwt_secret: secret } = parseDevFile(await readFile(path, 'utf8'), path);
+  const text = await readFile(path, 'utf8').catch((error: unknown) => {
+    throw isMissing(error) ? new DevServerAway(path, { cause: error }) : error;
+  });
+  const { jwt_secret: secret } = parseDevFile(text, path);
   const { audience, type } = tokenKinds.agent;
   const issuedAt = Math.floor(wallSeconds());
   const claims = {
@@ -34,7 +46,7 @@ export function readDevFile(path: string): DevFile | null {
   try {
     text = readFileSync(path, 'utf8');
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null;
+    if (isMissing(error)) return null;
     throw new Error(`${path} cannot be read`, { cause: error });
   }
   return parseDevFile(text, path);
@@ -54,6 +66,10 @@ function parseDevFile(text: string, path: string): DevFile {
     throw new Error(`${path} names a server on another machine; pass --token-file for that one`);
   }
   return parsed.data;
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
 }
 
 function base64Json(value: unknown): string {
