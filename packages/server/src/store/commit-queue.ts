@@ -64,23 +64,44 @@ export class CommitQueue<Database> {
   async #commit(writes: readonly Queued<Write<Database>>[]): Promise<void> {
     const settlements: (() => void)[] = [];
     try {
-      await this.#db.transaction().execute(async (transaction) => {
-        for (const { task, resolve, reject } of writes) {
-          await sql`savepoint write_task`.execute(transaction);
-          try {
-            const result = await task(transaction);
-            settlements.push(() => resolve(result));
-          } catch (error) {
-            await sql`rollback to write_task`.execute(transaction);
-            settlements.push(() => reject(error));
-          }
-          await sql`release write_task`.execute(transaction);
-        }
-      });
+      const transaction = await this.#db.startTransaction().execute();
+      try {
+        for (const write of writes) settlements.push(await attempt(transaction, write));
+        await transaction.commit().execute();
+      } catch (error) {
+        // When the disk is full SQLite has rolled back already, and refuses to do it again. What says why is the
+        // first error.
+        await transaction
+          .rollback()
+          .execute()
+          .catch(() => undefined);
+        throw error;
+      }
     } catch (error) {
       for (const { reject } of writes) reject(error);
       return;
     }
     for (const settle of settlements) settle();
   }
+}
+
+/** Runs one write, and takes it back alone if it fails. @returns what tells its caller, once all are committed. */
+async function attempt<Database>(
+  transaction: Transaction<Database>,
+  { task, resolve, reject }: Queued<Write<Database>>,
+): Promise<() => void> {
+  await sql`savepoint write_task`.execute(transaction);
+  let settlement: () => void;
+  try {
+    const result = await task(transaction);
+    settlement = () => resolve(result);
+  } catch (error) {
+    await sql`rollback to write_task`.execute(transaction).catch(() => {
+      // The savepoint is gone, because the whole transaction was rolled back.
+      throw error;
+    });
+    settlement = () => reject(error);
+  }
+  await sql`release write_task`.execute(transaction);
+  return settlement;
 }
