@@ -1,6 +1,7 @@
-import { sql } from 'kysely';
+import { type Expression, type ExpressionBuilder, type SqlBool, sql } from 'kysely';
 import type { PartTotals, UploadPart } from '../domain/uploads/upload.ts';
 import type { Queries } from './queries.ts';
+import type { Schema } from './schema.ts';
 
 export type AnnouncedPart = Omit<UploadPart, 'etag'>;
 
@@ -29,11 +30,23 @@ export async function upsertParts(
           sha256: part.sha256,
           md5: part.md5,
           // Announced again for a fresh URL, it is still the part S3 has; with other bytes it is not.
-          etag: sql`case when ${update.ref('uploadParts.crc32')} = ${part.crc32} then ${update.ref('uploadParts.etag')} end`,
+          etag: sql`case when ${isSamePart(update, part)} then ${update.ref('uploadParts.etag')} end`,
         })),
       )
       .execute();
   }
+}
+
+function isSamePart(
+  update: ExpressionBuilder<Schema, 'uploadParts'>,
+  { sizeBytes, crc32, sha256, md5 }: AnnouncedPart,
+): Expression<SqlBool> {
+  return update.and([
+    update('uploadParts.sizeBytes', '=', sizeBytes),
+    update('uploadParts.crc32', '=', crc32),
+    update('uploadParts.sha256', 'is not distinct from', sha256),
+    update('uploadParts.md5', 'is not distinct from', md5),
+  ]);
 }
 
 export async function setEtags(
