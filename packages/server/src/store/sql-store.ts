@@ -143,9 +143,16 @@ export class SqlStore implements Store {
   }
 
   ping() {
-    // A write, because a full disk still reads.
+    // A write, because a full disk still reads; of another value each time, because SQLite does not write a page
+    // that stays the same. No node has this name.
     return this.#write(async (db) => {
-      await sql`update nodes set lease_until = lease_until where node_id = ''`.execute(db);
+      await db
+        .insertInto('nodes')
+        .values({ nodeId: '', leaseUntil: 0 })
+        .onConflict((conflict) =>
+          conflict.column('nodeId').doUpdateSet({ leaseUntil: sql`1 - nodes.lease_until` }),
+        )
+        .execute();
     });
   }
 
