@@ -58,6 +58,10 @@ async function migrate(db: Kysely<Schema>): Promise<void> {
   const migrator = new Migrator({ db, provider: { getMigrations: async () => migrations } });
   const { error } = await migrator.migrateToLatest();
   if (error !== undefined) {
-    throw new StoreError('the database schema could not be brought up to date', { cause: error });
+    const reason = error instanceof Error ? error.message : 'the migration failed';
+    throw new StoreError(
+      `the database schema could not be brought up to date: ${reason}. If a newer server wrote it, run that one, or set DATABASE_URL to another file`,
+      { cause: error },
+    );
   }
 }
