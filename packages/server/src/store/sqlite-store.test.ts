@@ -1,0 +1,276 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { createInterface } from 'node:readline';
+import { DatabaseSync } from 'node:sqlite';
+import { test } from 'node:test';
+import { temporaryDirectory } from '@backhaul/testing';
+import { sampleAudit, sampleUpload } from '../domain/fakes/sample-upload.ts';
+import { StoreError } from '../domain/ports/store.ts';
+import { openSqliteStore } from './open-sqlite-store.ts';
+import { testStoreConformance } from './store-conformance.ts';
+
+testStoreConformance('SQLite in memory', () => openSqliteStore(':memory:'));
+
+testStoreConformance('SQLite in a file', async () => {
+  const directory = await temporaryDirectory();
+  const store = await openSqliteStore(directory.join('backhaul.db'));
+  const close = store.close.bind(store);
+  store.close = async () => {
+    await close();
+    await directory[Symbol.asyncDispose]();
+  };
+  return store;
+});
+
+const source = (name: string): string => JSON.stringify(new URL(name, import.meta.url).href);
+const PROLOGUE = `
+  import { openSqliteStore } from ${source('./open-sqlite-store.ts')};
+  import { sampleAudit, sampleUpload } from ${source('../domain/fakes/sample-upload.ts')};
+  const store = await openSqliteStore(process.argv[1]);
+`;
+
+/** A process of its own that works on a database file, and says line by line what it did. */
+function startChild(script: string, file: string, options: { fileSizeLimitKiB?: number } = {}) {
+  const node = [process.execPath, '--input-type=module', '--eval', `${PROLOGUE}${script}`, file];
+  const { fileSizeLimitKiB } = options;
+  // A write past the limit fails with EFBIG once SIGXFSZ is ignored: the nearest to a full disk without root.
+  const limited = ['-c', `trap '' XFSZ; ulimit -f ${(fileSizeLimitKiB ?? 0) * 2}; exec "$@"`, 'sh', ...node];
+  const [command = '', ...args] = fileSizeLimitKiB === undefined ? node : ['/bin/sh', ...limited];
+  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  return {
+    child,
+    line: async (): Promise<string> => {
+      const next = await lines.next();
+      assert.ok(next.done !== true, 'the process ended too early');
+      return next.value;
+    },
+  };
+}
+
+async function killHard(child: ReturnType<typeof spawn>): Promise<void> {
+  const exited = once(child, 'exit');
+  child.kill('SIGKILL');
+  await exited;
+}
+
+test('what was reported as written is there after kill -9, and the lock is gone', async () => {
+  await using directory = await temporaryDirectory();
+  const file = directory.join('backhaul.db');
+  const { child, line } = startChild(
+    `for (;;) {
+       const upload = sampleUpload();
+       await store.insertUpload(upload, sampleAudit());
+       console.log(upload.uploadId);
+     }`,
+    file,
+  );
+  const reported: string[] = [];
+  while (reported.length < 25) reported.push(await line());
+  await killHard(child);
+
+  const store = await openSqliteStore(file);
+  for (const uploadId of reported) assert.equal((await store.getUpload(uploadId))?.uploadId, uploadId);
+  await store.close();
+});
+
+test('a database that another process has open is refused, with what to do about it', async () => {
+  await using directory = await temporaryDirectory();
+  const file = directory.join('backhaul.db');
+  const { child, line } = startChild(`console.log('open'); process.stdin.resume();`, file);
+  assert.equal(await line(), 'open');
+  await assert.rejects(openSqliteStore(file), (error: unknown) => {
+    assert.ok(error instanceof StoreError);
+    assert.match(error.message, /another process has it open/);
+    assert.match(error.message, /DATABASE_URL/);
+    return true;
+  });
+  await killHard(child);
+  await (await openSqliteStore(file)).close();
+});
+
+test('a database that this process has open already is refused as well', async () => {
+  await using directory = await temporaryDirectory();
+  const file = directory.join('backhaul.db');
+  const store = await openSqliteStore(file);
+  await assert.rejects(openSqliteStore(file), StoreError);
+  await store.ping();
+  await store.close();
+  await (await openSqliteStore(file)).close();
+});
+
+test(
+  'on a full disk writes fail as StoreError and leave nothing half-written, and ping says so',
+  { skip: process.platform === 'win32' && 'no ulimit' },
+  async () => {
+    await using directory = await temporaryDirectory();
+    const file = directory.join('backhaul.db');
+    const { child, line } = startChild(
+      `const parts = Array.from({ length: 50 }, (_, index) => (
+         { partNumber: index + 1, sizeBytes: 1, crc32: 'c'.repeat(200), sha256: null, md5: null }));
+       const written = [];
+       const report = (outcome) => console.log(JSON.stringify(outcome));
+       for (;;) {
+         const upload = sampleUpload();
+         try {
+           await store.insertUpload(upload, sampleAudit());
+           written.push([upload.uploadId, 1]);
+           await store.saveUpload({ ...upload, version: 2 }, { expectedVersion: 1, announced: parts });
+           written.at(-1)[1] = 2;
+         } catch (error) {
+           report({ written, name: error.name, message: error.message });
+           break;
+         }
+       }
+       // What little room is left is soon used up by the smallest of writes. Reads go on.
+       let ping = 'fine';
+       for (let times = 0; times < 100 && ping === 'fine'; times += 1) {
+         await store.ping().catch((error) => (ping = error.name));
+       }
+       const read = (await store.getUpload(written[0][0])).uploadId === written[0][0];
+       report({ ping, read });
+       process.exit();`,
+      file,
+      { fileSizeLimitKiB: 1024 },
+    );
+    const exited = once(child, 'exit');
+    const full = JSON.parse(await line()) as { written: [string, number][]; name: string; message: string };
+    const after = JSON.parse(await line()) as { ping: string; read: boolean };
+    await exited;
+    assert.equal(full.name, 'StoreError');
+    assert.match(full.message, /disk/);
+    assert.deepEqual(after, { ping: 'StoreError', read: true });
+
+    const store = await openSqliteStore(file);
+    const rows = await store.listUploads({ limit: 10_000 });
+    assert.ok(full.written.length > 1);
+    assert.deepEqual(
+      new Map(rows.map(({ uploadId, version }) => [uploadId, version])),
+      new Map(full.written),
+      'what was reported, and nothing else',
+    );
+    for (const { uploadId, version } of rows) {
+      assert.equal((await store.listParts(uploadId)).length, version === 2 ? 50 : 0);
+    }
+    await store.close();
+  },
+);
+
+test('migrations run once: a file opened again keeps its rows', async () => {
+  await using directory = await temporaryDirectory();
+  const file = directory.join('deep', 'down', 'backhaul.db');
+  const upload = sampleUpload();
+  for (let run = 0; run < 3; run += 1) {
+    const store = await openSqliteStore(file);
+    if (run === 0) await store.insertUpload(upload, sampleAudit());
+    assert.deepEqual(await store.getUpload(upload.uploadId), upload);
+    await store.close();
+  }
+});
+
+test('a database of a newer server is refused, and not touched', async () => {
+  await using directory = await temporaryDirectory();
+  const file = directory.join('backhaul.db');
+  await (await openSqliteStore(file)).close();
+  const raw = new DatabaseSync(file);
+  raw.exec(`insert into kysely_migration (name, timestamp) values ('9999-later', '2030-01-01T00:00:00Z')`);
+  raw.close();
+  const before = await readFile(file);
+  await assert.rejects(openSqliteStore(file), (error: unknown) => {
+    assert.ok(error instanceof StoreError);
+    assert.match(error.message, /9999-later/);
+    return true;
+  });
+  assert.deepEqual(await readFile(file), before);
+});
+
+test('a file that is no database, or a directory, is refused by name', async () => {
+  await using directory = await temporaryDirectory();
+  const text = directory.join('notes.txt');
+  await writeFile(text, 'Not a database. '.repeat(200));
+  const folder = directory.join('folder');
+  await mkdir(folder);
+  for (const file of [text, folder]) {
+    await assert.rejects(openSqliteStore(file), (error: unknown) => {
+      assert.ok(error instanceof StoreError);
+      assert.ok(error.message.includes(file));
+      assert.match(error.message, /DATABASE_URL/);
+      return true;
+    });
+  }
+});
+
+test(
+  'a database that may only be read is refused',
+  { skip: process.platform === 'win32' && 'no users to change to' },
+  async () => {
+    await using directory = await temporaryDirectory();
+    const file = directory.join('backhaul.db');
+    await (await openSqliteStore(file)).close();
+    await chmod(file, 0o444);
+    await chmod(directory.path, 0o555);
+    // Root may write whatever the mode says.
+    const isRoot = process.geteuid?.() === 0;
+    if (isRoot) process.seteuid?.(65_534);
+    try {
+      await assert.rejects(openSqliteStore(file), (error: unknown) => {
+        assert.ok(error instanceof StoreError);
+        assert.match(error.message, /permissions/);
+        return true;
+      });
+    } finally {
+      if (isRoot) process.seteuid?.(0);
+      await chmod(directory.path, 0o755);
+    }
+  },
+);
+
+test('commits reach the disk before they are reported, and audit events with them', async () => {
+  await using directory = await temporaryDirectory();
+  const file = directory.join('backhaul.db');
+  const store = await openSqliteStore(file);
+  const upload = sampleUpload({ idempotencyKey: 'key-1' });
+  const audit = sampleAudit({ uploadId: upload.uploadId, detail: { filePath: '/ä' } });
+  await store.insertUpload(upload, audit);
+  await store.insertUpload(sampleUpload({ idempotencyKey: 'key-1' }), audit);
+  await store.saveUpload(
+    { ...upload, version: 2 },
+    { expectedVersion: 1, audit: { ...audit, action: 'won' } },
+  );
+  await store.saveUpload(
+    { ...upload, version: 3 },
+    { expectedVersion: 1, audit: { ...audit, action: 'lost' } },
+  );
+  await store.deleteUpload(upload.uploadId, { ...audit, action: 'upload.delete' });
+  await store.deleteClient('client-1', { ...audit, action: 'client.forget' });
+  await store.appendAudit({ ...audit, action: 'old', at: 5 });
+  await store.removeOlderThan(6);
+  await store.close();
+
+  const raw = new DatabaseSync(file);
+  const rows = raw.prepare('select action, upload_id, detail from audit_events order by id').all();
+  raw.close();
+  assert.deepEqual(
+    rows.map((row) => row['action']),
+    ['upload.trigger', 'won', 'upload.delete', 'client.forget'],
+  );
+  assert.equal(rows[0]?.['upload_id'], upload.uploadId);
+  assert.deepEqual(JSON.parse(String(rows[0]?.['detail'])), { filePath: '/ä' });
+});
+
+test('a row whose JSON was damaged is an error, not an upload', async () => {
+  await using directory = await temporaryDirectory();
+  const file = directory.join('backhaul.db');
+  const upload = sampleUpload();
+  const first = await openSqliteStore(file);
+  await first.insertUpload(upload, sampleAudit());
+  await first.close();
+  const raw = new DatabaseSync(file);
+  raw.exec(`update uploads set fingerprint = '{"device":1}'`);
+  raw.close();
+  const store = await openSqliteStore(file);
+  await assert.rejects(store.getUpload(upload.uploadId), { name: 'ZodError' });
+  await store.close();
+});

@@ -1,0 +1,513 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type UploadStatus, isTerminal, uploadStatuses } from '@backhaul/protocol';
+import { v7 as uuidv7 } from 'uuid';
+import type { ClientDescription } from '../domain/clients/client.ts';
+import { sampleAudit, sampleUpload, sampleUploadIn } from '../domain/fakes/sample-upload.ts';
+import { type Store, StoreError } from '../domain/ports/store.ts';
+import type { Upload, UploadPart } from '../domain/uploads/upload.ts';
+
+const AT = Date.UTC(2025, 10, 1);
+
+const description: ClientDescription = {
+  agentVersion: '1.2.3',
+  platform: { os: 'linux', arch: 'x64', hostname: 'till-3' },
+  capabilities: ['list_directory'],
+  labels: { site: 'berlin', 'floor/room': "it's 3" },
+  defaultFilePath: '/data/report.bin',
+};
+
+function announced(partNumber: number, fields: Partial<UploadPart> = {}): Omit<UploadPart, 'etag'> {
+  return { partNumber, sizeBytes: 5_242_880, crc32: `crc-${partNumber}`, sha256: null, md5: null, ...fields };
+}
+
+async function insert(store: Store, ...uploads: Upload[]): Promise<void> {
+  for (const upload of uploads) {
+    assert.equal(await store.insertUpload(upload, sampleAudit({ uploadId: upload.uploadId })), undefined);
+  }
+}
+
+const openSession = (
+  store: Store,
+  clientId = 'client-1',
+  fields: Partial<Parameters<Store['openSession']>[0]> = {},
+): Promise<{ readonly epoch: number }> =>
+  store.openSession({ clientId, sessionId: uuidv7(), nodeId: 'node-1', at: AT, description, ...fields });
+
+const ids = (uploads: readonly Upload[]): string[] => uploads.map(({ uploadId }) => uploadId);
+
+/** `count` uploads, one millisecond apart, oldest first. */
+const series = (count: number, fields: Partial<Upload> = {}): Upload[] =>
+  Array.from({ length: count }, (_, index) =>
+    sampleUpload({ createdAt: AT + index, updatedAt: AT + index, ...fields }),
+  );
+
+/**
+ * What every {@link Store} promises, as tests.
+ *
+ * @param open Opens an empty store; the suite closes it.
+ */
+export function testStoreConformance(name: string, open: () => Promise<Store>): void {
+  const storeTest = (promise: string, run: (store: Store) => Promise<void>): void => {
+    test(`${name}: ${promise}`, async () => {
+      const store = await open();
+      try {
+        await run(store);
+      } finally {
+        await store.close();
+      }
+    });
+  };
+
+  storeTest('an upload comes back in every field, in every status', async (store) => {
+    for (const status of uploadStatuses) {
+      const upload = sampleUploadIn(status);
+      await insert(store, upload);
+      assert.deepEqual(await store.getUpload(upload.uploadId), upload);
+    }
+    assert.equal(await store.getUpload(uuidv7()), undefined);
+  });
+
+  storeTest('text, sizes and times come back exactly', async (store) => {
+    const upload = sampleUpload({
+      filePath: "C:\\Daten\\Größe 😀 '; drop table uploads; --",
+      reason: 'zeile\neins',
+      sizeBytes: Number.MAX_SAFE_INTEGER,
+      bytesUploaded: 2 ** 52 + 1,
+      expiresAt: 253_402_300_799_999,
+      fingerprint: { device: '-1', inode: '18446744073709551615', size: '1', mtime_ns: '2', ctime_ns: '3' },
+    });
+    await insert(store, upload);
+    assert.deepEqual(await store.getUpload(upload.uploadId), upload);
+  });
+
+  storeTest(
+    'an idempotency key is unique to its subject: the second insert gives the first upload',
+    async (store) => {
+      const first = sampleUpload({ idempotencyKey: 'key-1', requestedBy: 'operator-1' });
+      await insert(store, first);
+      const again = sampleUpload({ idempotencyKey: 'key-1', requestedBy: 'operator-1' });
+      assert.deepEqual(await store.insertUpload(again, sampleAudit()), first);
+      assert.equal(await store.getUpload(again.uploadId), undefined);
+      await insert(store, sampleUpload({ idempotencyKey: 'key-1', requestedBy: 'operator-2' }));
+      await insert(store, sampleUpload({ idempotencyKey: 'key-2', requestedBy: 'operator-1' }));
+    },
+  );
+
+  storeTest('of inserts with one key at the same time, one wins', async (store) => {
+    const racers = Array.from({ length: 10 }, () => sampleUpload({ idempotencyKey: 'key-1' }));
+    const outcomes = await Promise.all(racers.map((racer) => store.insertUpload(racer, sampleAudit())));
+    assert.equal(outcomes.filter((existing) => existing === undefined).length, 1);
+    const winner = racers[outcomes.indexOf(undefined)];
+    for (const existing of outcomes) if (existing !== undefined) assert.deepEqual(existing, winner);
+  });
+
+  storeTest('uploads without an idempotency key never conflict', async (store) => {
+    await insert(store, ...series(3, { idempotencyKey: null }));
+    assert.equal((await store.listUploads({ limit: 10 })).length, 3);
+  });
+
+  storeTest('the same upload_id twice is a StoreError, and the first stays', async (store) => {
+    const upload = sampleUpload();
+    await insert(store, upload);
+    await assert.rejects(store.insertUpload({ ...upload, reason: 'other' }, sampleAudit()), StoreError);
+    assert.deepEqual(await store.getUpload(upload.uploadId), upload);
+  });
+
+  storeTest('a save happens only at the expected version', async (store) => {
+    const upload = sampleUpload();
+    await insert(store, upload);
+    const next: Upload = { ...sampleUploadIn('uploading'), uploadId: upload.uploadId, version: 2 };
+    assert.equal(await store.saveUpload(next, { expectedVersion: 1 }), true);
+    assert.deepEqual(await store.getUpload(upload.uploadId), next);
+    for (const expectedVersion of [0, 1, 3]) {
+      assert.equal(
+        await store.saveUpload({ ...next, reason: 'late', version: 9 }, { expectedVersion }),
+        false,
+      );
+    }
+    assert.equal(await store.saveUpload({ ...next, uploadId: uuidv7() }, { expectedVersion: 2 }), false);
+    assert.deepEqual(await store.getUpload(upload.uploadId), next);
+  });
+
+  storeTest('of saves at the same version at the same time, one wins', async (store) => {
+    const upload = sampleUpload();
+    await insert(store, upload);
+    const outcomes = await Promise.all(
+      ['a', 'b', 'c', 'd'].map((reason) =>
+        store.saveUpload({ ...upload, reason, version: 2 }, { expectedVersion: 1 }),
+      ),
+    );
+    assert.deepEqual(outcomes.filter(Boolean), [true]);
+    const stored = await store.getUpload(upload.uploadId);
+    assert.equal(stored?.reason, ['a', 'b', 'c', 'd'][outcomes.indexOf(true)]);
+  });
+
+  storeTest('what is saved with a version is saved with it, or not at all', async (store) => {
+    const upload = sampleUpload();
+    await insert(store, upload);
+    const parts = [announced(1), announced(2)];
+    const next = { ...upload, version: 2 };
+    assert.equal(await store.saveUpload(next, { expectedVersion: 7, announced: parts }), false);
+    assert.deepEqual(await store.listParts(upload.uploadId), []);
+    assert.equal(await store.saveUpload(next, { expectedVersion: 1, announced: parts }), true);
+    assert.equal((await store.listParts(upload.uploadId)).length, 2);
+    assert.equal(
+      await store.saveUpload({ ...next, version: 3 }, { expectedVersion: 1, clearParts: true }),
+      false,
+    );
+    assert.equal((await store.listParts(upload.uploadId)).length, 2);
+    assert.equal(
+      await store.saveUpload({ ...next, version: 3 }, { expectedVersion: 2, clearParts: true }),
+      true,
+    );
+    assert.deepEqual(await store.listParts(upload.uploadId), []);
+  });
+
+  storeTest('a deleted upload is gone with its parts, and its idempotency key is free', async (store) => {
+    const upload = sampleUpload({ idempotencyKey: 'key-1' });
+    const other = sampleUpload();
+    await insert(store, upload, other);
+    await store.announceParts(upload.uploadId, [announced(1)]);
+    await store.announceParts(other.uploadId, [announced(1)]);
+    await store.deleteUpload(upload.uploadId, sampleAudit({ action: 'upload.delete' }));
+    assert.equal(await store.getUpload(upload.uploadId), undefined);
+    assert.deepEqual(await store.listParts(upload.uploadId), []);
+    assert.equal((await store.listParts(other.uploadId)).length, 1);
+    await insert(store, sampleUpload({ idempotencyKey: 'key-1' }));
+  });
+
+  storeTest('uploads are listed newest first, filtered by client and status', async (store) => {
+    const uploads = series(4);
+    const foreign = sampleUpload({ clientId: 'client-2', createdAt: AT + 100 });
+    const ended = { ...sampleUploadIn('failed'), createdAt: AT + 200 };
+    await insert(store, ...uploads, foreign, ended);
+    assert.deepEqual(
+      ids(await store.listUploads({ limit: 10 })),
+      ids([ended, foreign, ...uploads.toReversed()]),
+    );
+    assert.deepEqual(ids(await store.listUploads({ limit: 10, clientId: 'client-2' })), ids([foreign]));
+    assert.deepEqual(ids(await store.listUploads({ limit: 10, status: 'failed' })), ids([ended]));
+    assert.deepEqual(await store.listUploads({ limit: 10, status: 'failed', clientId: 'client-2' }), []);
+    assert.deepEqual(ids(await store.listUploads({ limit: 2 })), ids([ended, foreign]));
+  });
+
+  storeTest('pages by cursor give every upload once, those of one millisecond too', async (store) => {
+    const uploads = Array.from({ length: 23 }, (_, index) =>
+      sampleUpload({ createdAt: AT + Math.floor(index / 7) }),
+    );
+    await insert(store, ...uploads);
+    const seen: string[] = [];
+    let after: { createdAt: number; uploadId: string } | undefined;
+    for (;;) {
+      const page = await store.listUploads({ limit: 4, after });
+      seen.push(...ids(page));
+      const last = page.at(-1);
+      if (last === undefined) break;
+      after = { createdAt: last.createdAt, uploadId: last.uploadId };
+      // Somebody triggers meanwhile: newer than any page to come.
+      await insert(store, sampleUpload({ createdAt: AT + 1000 }));
+    }
+    assert.deepEqual([...seen].sort(), ids(uploads).sort());
+  });
+
+  storeTest('active uploads are listed oldest first, of one client or of all', async (store) => {
+    const byStatus = new Map<UploadStatus, Upload>();
+    for (const [index, status] of uploadStatuses.entries()) {
+      const upload = { ...sampleUploadIn(status), createdAt: AT - index };
+      byStatus.set(status, upload);
+      await insert(store, upload);
+    }
+    const foreign = sampleUpload({ clientId: 'client-2', createdAt: AT - 100 });
+    await insert(store, foreign);
+    const active = await store.listActiveUploads('client-1');
+    assert.deepEqual(
+      active.map(({ status }) => status),
+      ['completing', 'uploading', 'preparing', 'queued'],
+    );
+    assert.deepEqual(ids(await store.listActiveUploads()), ids([foreign, ...active]));
+    assert.deepEqual(await store.listActiveUploads('client-3'), []);
+  });
+
+  storeTest('the last upload of a client is the one created last, in whatever status', async (store) => {
+    const older = sampleUpload({ createdAt: AT });
+    const newer = { ...sampleUploadIn('failed'), createdAt: AT + 1 };
+    await insert(store, newer, older, sampleUpload({ clientId: 'client-2', createdAt: AT + 2 }));
+    assert.equal((await store.lastUpload('client-1'))?.uploadId, newer.uploadId);
+    assert.equal(await store.lastUpload('client-3'), undefined);
+  });
+
+  storeTest('changed uploads are listed from a time on, in the order of change', async (store) => {
+    const [first, second, third] = series(3);
+    assert.ok(first !== undefined && second !== undefined && third !== undefined);
+    await insert(store, third, first, second);
+    assert.deepEqual(ids(await store.listUploadsChangedSince(AT + 1, 10)), ids([second, third]));
+    assert.deepEqual(ids(await store.listUploadsChangedSince(AT, 2)), ids([first, second]));
+    await store.saveUpload({ ...first, version: 2, updatedAt: AT + 50 }, { expectedVersion: 1 });
+    assert.deepEqual(ids(await store.listUploadsChangedSince(AT, 10)), ids([second, third, first]));
+  });
+
+  storeTest(
+    'overdue uploads are those at their deadline that nothing has finished or is finishing',
+    async (store) => {
+      const overdue: string[] = [];
+      for (const status of uploadStatuses) {
+        const due = { ...sampleUploadIn(status), expiresAt: AT };
+        await insert(store, due, { ...sampleUploadIn(status), expiresAt: AT + 1 });
+        if (!isTerminal(status) && status !== 'completing') overdue.push(due.uploadId);
+      }
+      assert.deepEqual(ids(await store.listOverdueUploads(AT, 100)).sort(), overdue.sort());
+      assert.equal((await store.listOverdueUploads(AT, 2)).length, 2);
+    },
+  );
+
+  storeTest('uploads with an open multipart upload are listed once they have ended', async (store) => {
+    const open: string[] = [];
+    for (const status of uploadStatuses) {
+      const upload = { ...sampleUploadIn(status), multipartOpen: true };
+      await insert(store, upload, { ...sampleUploadIn(status), multipartOpen: false });
+      if (isTerminal(status)) open.push(upload.uploadId);
+    }
+    assert.deepEqual(ids(await store.listUploadsWithOpenMultipart(100)).sort(), open.sort());
+    assert.equal((await store.listUploadsWithOpenMultipart(2)).length, 2);
+  });
+
+  storeTest('uploads are counted by status, and the oldest queued one is known', async (store) => {
+    assert.deepEqual(await store.countUploadsByStatus(), {});
+    assert.equal(await store.oldestQueuedAt(), undefined);
+    await insert(store, ...series(3), { ...sampleUploadIn('failed'), createdAt: AT - 1000 });
+    assert.deepEqual(await store.countUploadsByStatus(), { queued: 3, failed: 1 });
+    assert.equal(await store.oldestQueuedAt(), AT);
+  });
+
+  storeTest('parts come back by number, with the ETags that S3 gave them', async (store) => {
+    const upload = sampleUpload();
+    await insert(store, upload);
+    await store.announceParts(upload.uploadId, [announced(10), announced(2, { sha256: 's', md5: 'm' })]);
+    await store.announceParts(upload.uploadId, [announced(1, { sizeBytes: 7 })]);
+    const totals = await store.recordUploadedParts(upload.uploadId, [
+      { partNumber: 1, etag: '"one"' },
+      { partNumber: 10, etag: '"ten"' },
+      { partNumber: 99, etag: '"never announced"' },
+    ]);
+    assert.deepEqual(totals, { partsCompleted: 2, bytesUploaded: 5_242_887 });
+    assert.deepEqual(await store.listParts(upload.uploadId), [
+      { ...announced(1, { sizeBytes: 7 }), etag: '"one"' },
+      { ...announced(2, { sha256: 's', md5: 'm' }), etag: null },
+      { ...announced(10), etag: '"ten"' },
+    ]);
+  });
+
+  storeTest('totals are of all parts so far, and the same report again changes nothing', async (store) => {
+    const upload = sampleUpload();
+    const other = sampleUpload();
+    await insert(store, upload, other);
+    assert.deepEqual(await store.recordUploadedParts(upload.uploadId, []), {
+      partsCompleted: 0,
+      bytesUploaded: 0,
+    });
+    await store.announceParts(upload.uploadId, [announced(1), announced(2)]);
+    await store.announceParts(other.uploadId, [announced(1)]);
+    await store.recordUploadedParts(other.uploadId, [{ partNumber: 1, etag: '"other"' }]);
+    await store.recordUploadedParts(upload.uploadId, [{ partNumber: 1, etag: '"one"' }]);
+    const report = [{ partNumber: 2, etag: '"two"' }];
+    for (let times = 0; times < 2; times += 1) {
+      assert.deepEqual(await store.recordUploadedParts(upload.uploadId, report), {
+        partsCompleted: 2,
+        bytesUploaded: 2 * 5_242_880,
+      });
+    }
+  });
+
+  storeTest('bytes of parts beyond 2^32 add up', async (store) => {
+    const upload = sampleUpload();
+    await insert(store, upload);
+    const sizeBytes = 5 * 2 ** 30;
+    await store.announceParts(upload.uploadId, [announced(1, { sizeBytes }), announced(2, { sizeBytes })]);
+    const totals = await store.recordUploadedParts(upload.uploadId, [
+      { partNumber: 1, etag: '"1"' },
+      { partNumber: 2, etag: '"2"' },
+    ]);
+    assert.equal(totals.bytesUploaded, 10 * 2 ** 30);
+  });
+
+  const known = announced(1, { sha256: 'sha', md5: 'md5' });
+  for (const [what, again] of [
+    ['length', { ...known, sizeBytes: 1 }],
+    ['CRC32', { ...known, crc32: 'other' }],
+    ['SHA-256', { ...known, sha256: 'other' }],
+    ['MD5', { ...known, md5: 'other' }],
+  ] as const) {
+    storeTest(`a part announced again with another ${what} loses its ETag`, async (store) => {
+      const upload = sampleUpload();
+      await insert(store, upload);
+      await store.announceParts(upload.uploadId, [known, announced(2)]);
+      await store.recordUploadedParts(upload.uploadId, [
+        { partNumber: 1, etag: '"one"' },
+        { partNumber: 2, etag: '"two"' },
+      ]);
+      await store.announceParts(upload.uploadId, [known, announced(2)]);
+      assert.deepEqual(
+        (await store.listParts(upload.uploadId)).map(({ etag }) => etag),
+        ['"one"', '"two"'],
+        'announced again unchanged, both keep theirs',
+      );
+      await store.announceParts(upload.uploadId, [again]);
+      assert.deepEqual(await store.listParts(upload.uploadId), [
+        { ...again, etag: null },
+        { ...announced(2), etag: '"two"' },
+      ]);
+    });
+  }
+
+  storeTest('a session makes its client known, as it describes itself', async (store) => {
+    assert.equal(await store.getClient('client-1'), undefined);
+    assert.deepEqual(await openSession(store), { epoch: 1 });
+    assert.deepEqual(await store.getClient('client-1'), {
+      clientId: 'client-1',
+      firstSeenAt: AT,
+      lastSeenAt: AT,
+      ...description,
+      epoch: 1,
+      connectedSince: AT,
+    });
+    const changed: ClientDescription = {
+      agentVersion: '2.0.0',
+      platform: { os: 'win32', arch: 'arm64', hostname: null },
+      capabilities: [],
+      labels: {},
+      defaultFilePath: null,
+    };
+    await openSession(store, 'client-1', { at: AT + 5, description: changed });
+    assert.deepEqual(await store.getClient('client-1'), {
+      clientId: 'client-1',
+      firstSeenAt: AT,
+      lastSeenAt: AT + 5,
+      ...changed,
+      epoch: 2,
+      connectedSince: AT + 5,
+    });
+  });
+
+  storeTest(
+    'each session of a client has a greater epoch, whoever opens them at the same time',
+    async (store) => {
+      const opened = await Promise.all(Array.from({ length: 8 }, () => openSession(store)));
+      const epochs = opened.map(({ epoch }) => epoch);
+      assert.equal(new Set(epochs).size, 8);
+      assert.deepEqual(await openSession(store, 'client-2'), { epoch: 1 }, 'each client counts for itself');
+      assert.equal(await store.isNewestEpoch('client-1', Math.max(...epochs)), true);
+      assert.equal(await store.isNewestEpoch('client-1', Math.max(...epochs) - 1), false);
+      assert.equal(await store.isNewestEpoch('client-1', Math.max(...epochs) + 1), false);
+      assert.equal(await store.isNewestEpoch('client-3', 1), false);
+    },
+  );
+
+  storeTest('a forgotten client is unknown, its uploads stay, and its epochs go on', async (store) => {
+    await openSession(store);
+    await openSession(store);
+    const upload = sampleUpload();
+    await insert(store, upload);
+    await store.deleteClient('client-1', sampleAudit({ action: 'client.forget' }));
+    assert.equal(await store.getClient('client-1'), undefined);
+    assert.deepEqual(await store.listClients({ limit: 10 }), []);
+    assert.notEqual(await store.getUpload(upload.uploadId), undefined);
+    assert.deepEqual(await openSession(store, 'client-1', { at: AT + 9 }), { epoch: 3 });
+    assert.equal((await store.getClient('client-1'))?.firstSeenAt, AT + 9);
+  });
+
+  storeTest('the end of a session shows, unless a newer one has begun', async (store) => {
+    const { epoch } = await openSession(store);
+    await store.closeSession('client-1', epoch, AT + 5);
+    const away = await store.getClient('client-1');
+    assert.equal(away?.connectedSince, null);
+    assert.equal(away.lastSeenAt, AT + 5);
+    await openSession(store, 'client-1', { at: AT + 10 });
+    await store.closeSession('client-1', epoch, AT + 7);
+    const back = await store.getClient('client-1');
+    assert.equal(back?.connectedSince, AT + 10);
+    assert.equal(back.lastSeenAt, AT + 10, 'seen last is never earlier');
+  });
+
+  storeTest(
+    'sessions that a node’s last run left open are closed, and their uploads stalled',
+    async (store) => {
+      await openSession(store, 'client-1');
+      await openSession(store, 'client-2', { nodeId: 'node-2' });
+      const running = uploadStatuses.map((status) => ({ ...sampleUploadIn(status), clientId: 'client-1' }));
+      const stalled = { ...sampleUploadIn('uploading'), stalledSince: AT - 5 };
+      const foreign = { ...sampleUploadIn('uploading'), clientId: 'client-2' };
+      await insert(store, ...running, stalled, foreign);
+      await store.closeSessionsOf('node-1', AT + 5);
+      assert.equal((await store.getClient('client-1'))?.connectedSince, null);
+      assert.notEqual((await store.getClient('client-2'))?.connectedSince, null);
+      for (const upload of running) {
+        const isRunning = upload.status === 'preparing' || upload.status === 'uploading';
+        assert.deepEqual(
+          await store.getUpload(upload.uploadId),
+          isRunning
+            ? { ...upload, stalledSince: AT + 5, version: upload.version + 1, updatedAt: AT + 5 }
+            : upload,
+        );
+      }
+      assert.deepEqual(await store.getUpload(stalled.uploadId), stalled);
+      assert.deepEqual(await store.getUpload(foreign.uploadId), foreign);
+    },
+  );
+
+  storeTest('clients are listed by id, by page, by connection and by label', async (store) => {
+    for (const clientId of ['b', 'a', 'd', 'c']) {
+      await openSession(store, clientId, {
+        description: {
+          ...description,
+          labels: clientId === 'c' ? { site: 'x', berlin: 'site' } : { site: 'berlin' },
+        },
+      });
+    }
+    await store.closeSession('b', 1, AT);
+    const list = async (
+      filter: Omit<Parameters<Store['listClients']>[0], 'limit'>,
+      limit = 10,
+    ): Promise<string[]> => (await store.listClients({ ...filter, limit })).map(({ clientId }) => clientId);
+    assert.deepEqual(await list({}), ['a', 'b', 'c', 'd']);
+    assert.deepEqual(await list({}, 2), ['a', 'b']);
+    assert.deepEqual(await list({ after: 'b' }), ['c', 'd']);
+    assert.deepEqual(await list({ connected: true }), ['a', 'c', 'd']);
+    assert.deepEqual(await list({ connected: false }), ['b']);
+    assert.deepEqual(await list({ label: { name: 'site', value: 'berlin' } }), ['a', 'b', 'd']);
+    assert.deepEqual(await list({ label: { name: 'site', value: "x' or '1'='1" } }), []);
+    assert.deepEqual(await list({ label: { name: 'site', value: 'berlin' }, connected: true, after: 'a' }), [
+      'd',
+    ]);
+  });
+
+  storeTest(
+    'retention removes what ended before, and never what runs or S3 may still hold',
+    async (store) => {
+      const kept: string[] = [];
+      for (const status of uploadStatuses) {
+        const upload = { ...sampleUploadIn(status), multipartOpen: false };
+        const ended = isTerminal(status);
+        const old = { ...upload, createdAt: AT - 1000, completedAt: ended ? AT - 1 : null };
+        const recent = { ...upload, uploadId: uuidv7(), completedAt: ended ? AT : null };
+        const open = { ...old, uploadId: uuidv7(), multipartOpen: true };
+        await insert(store, old, recent, open);
+        kept.push(recent.uploadId, open.uploadId);
+        if (!ended) kept.push(old.uploadId);
+      }
+      assert.equal(await store.removeOlderThan(AT), 4);
+      assert.deepEqual(ids(await store.listUploads({ limit: 100 })).sort(), kept.sort());
+      assert.equal(await store.removeOlderThan(AT), 0);
+    },
+  );
+
+  storeTest('an audit event of any detail is taken', async (store) => {
+    await store.appendAudit(
+      sampleAudit({ clientId: null, uploadId: null, detail: { path: "'\n😀", deep: [1, null] } }),
+    );
+  });
+
+  storeTest('it says that it is there', async (store) => {
+    await store.ping();
+  });
+}
