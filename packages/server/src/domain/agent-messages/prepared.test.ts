@@ -131,17 +131,37 @@ test('parts without the checksum that the mode asks for are refused', async () =
   }
 });
 
-for (const [kind, code] of [
-  ['unavailable', 'storage_unavailable'],
-  ['refused', 'storage_refused'],
-] as const) {
-  test(`a store that is ${kind} at Create ends the upload with ${code}`, async () => {
-    await using bench = await openBench();
-    bench.bucket.fail('createMultipartUpload', kind);
-    assert.equal((await refusal(bench, {})).error, code);
-    assert.equal(bench.bucket.faultsFired, 1);
-  });
-}
+test('a store that refuses Create ends the upload with storage_refused', async () => {
+  await using bench = await openBench();
+  bench.bucket.fail('createMultipartUpload', 'refused');
+  assert.equal((await refusal(bench, {})).error, 'storage_refused');
+  assert.equal(bench.bucket.faultsFired, 1);
+});
+
+test('a store that is away at Create puts the upload back into the queue, for a later attempt', async () => {
+  await using bench = await openBench();
+  const { agent, upload } = await bench.preparing();
+  // Whether it took effect nobody knows: what it may have made is an orphan.
+  bench.bucket.fail('createMultipartUpload', 'unavailable', { afterEffect: true });
+  await prepared(bench.context, agent.session, preparedMessage(upload));
+  await bench.settle();
+  const record = await bench.upload(upload.uploadId);
+  assert.equal(record.status, 'queued');
+  assert.equal(record.attempt, 2);
+  assert.match(record.message ?? '', /object store/);
+  assert.equal(agent.connection.sent('cancel_upload')[0]?.attempt, 1, 'the agent may close the file');
+  assert.equal(agent.connection.sent('prepare_upload').length, 1, 'not at once');
+
+  await bench.domain.sweeper.sweep();
+  const again = await bench.reaches(upload.uploadId, 'preparing');
+  assert.notEqual(again.objectToken, upload.objectToken);
+  await prepared(bench.context, agent.session, preparedMessage(again));
+  await bench.reaches(upload.uploadId, 'uploading');
+  bench.clock.advance(3_600_000);
+  await bench.domain.sweeper.sweep();
+  assert.equal(bench.bucket.aborted.length, 1, 'the orphan of the first attempt');
+  assert.ok(bench.bucket.uploads.has((await bench.upload(upload.uploadId)).s3UploadId ?? ''));
+});
 
 test('URLs that cannot be signed end the upload, and its multipart upload', async () => {
   await using bench = await openBench();

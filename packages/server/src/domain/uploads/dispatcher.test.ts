@@ -136,6 +136,27 @@ test('while the store’s capabilities are not known, uploads stay queued', asyn
   await bench.reaches(uploadId, 'preparing');
 });
 
+test('while the store is away no agent is asked to read a file in vain', async () => {
+  await using bench = await openBench();
+  bench.bucket.fail('ping', 'unavailable');
+  const { connection } = await bench.connect();
+  const { uploadId } = await bench.trigger();
+  await bench.until(() => bench.bucket.faultsFired === 1, 'the fault');
+  await bench.settle();
+  assert.equal((await bench.upload(uploadId)).status, 'queued');
+  assert.deepEqual(connection.sent('prepare_upload'), []);
+  await bench.domain.sweeper.sweep();
+  await bench.reaches(uploadId, 'preparing');
+});
+
+test('a store that only refuses to be asked how it is does not hold up the queue', async () => {
+  await using bench = await openBench();
+  bench.bucket.fail('ping', 'refused');
+  await bench.connect();
+  await bench.reaches((await bench.trigger()).uploadId, 'preparing');
+  assert.equal(bench.bucket.faultsFired, 1);
+});
+
 test('a session that ended while the store was asked is given nothing', async () => {
   await using bench = await openBench();
   const agent = await bench.connect();
