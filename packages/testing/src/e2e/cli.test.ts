@@ -24,6 +24,7 @@ describe('the command line', { concurrency: 2 }, () => {
     const allow = ['--allow', stage.directory.join('data')];
     await stage.startAgent('till', ['--file', report, ...allow]);
     await stage.startAgent('slow', ['--file', report, '--max-rate', String(8 * MiB)]);
+    await stage.startAgent('crawling', ['--file', report, '--max-rate', String(MiB / 4)]);
     await (await stage.startAgent('away', ['--file', report])).stop();
   });
   after(() => stage[Symbol.asyncDispose]());
@@ -83,7 +84,7 @@ describe('the command line', { concurrency: 2 }, () => {
   });
 
   test('cancel ends a pull, whose watcher exits with 7; retry starts it again', async () => {
-    await using watcher = stage.startCli(['download', '--client-id', 'slow', '--json']);
+    await using watcher = stage.startCli(['download', '--client-id', 'crawling', '--json']);
     const running = await watcher.line((line) => {
       const record = line.startsWith('{') ? uploadRecordSchema.parse(JSON.parse(line)) : undefined;
       return record?.status === 'uploading' ? record : undefined;
@@ -96,8 +97,12 @@ describe('the command line', { concurrency: 2 }, () => {
     const retried = await stage.cli('retry', running.upload_id);
     assert.equal(retried.code, 0, retried.stderr);
     assert.match(retried.stdout, /attempt 2/);
-    assert.equal((await stage.ended(running.upload_id)).status, 'completed');
+    await stage.recordWhen(
+      running.upload_id,
+      ({ status, attempt }) => status === 'uploading' && attempt === 2,
+    );
     assert.equal((await stage.cli('retry', running.upload_id)).code, 2);
+    await stage.client.cancelUpload(running.upload_id);
   });
 
   test('status, clients and uploads show machines and pulls, to people and to programs', async () => {
