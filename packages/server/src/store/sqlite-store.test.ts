@@ -1,21 +1,24 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtempDisposable, readFile, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
-import { temporaryDirectory } from '@backhaul/testing';
 import { sampleAudit, sampleUpload } from '../domain/fakes/sample-upload.ts';
 import { StoreError } from '../domain/ports/store.ts';
 import { openSqliteStore } from './open-sqlite-store.ts';
 import { testStoreConformance } from './store-conformance.ts';
 
+const temporaryDirectory = () => mkdtempDisposable(path.join(tmpdir(), 'backhaul-store-'));
+
 testStoreConformance('SQLite in memory', () => openSqliteStore(':memory:'));
 
 testStoreConformance('SQLite in a file', async () => {
   const directory = await temporaryDirectory();
-  const store = await openSqliteStore(directory.join('backhaul.db'));
+  const store = await openSqliteStore(path.join(directory.path, 'backhaul.db'));
   const close = store.close.bind(store);
   store.close = async () => {
     await close();
@@ -58,7 +61,7 @@ async function killHard(child: ReturnType<typeof spawn>): Promise<void> {
 
 test('what was reported as written is there after kill -9, and the lock is gone', async () => {
   await using directory = await temporaryDirectory();
-  const file = directory.join('backhaul.db');
+  const file = path.join(directory.path, 'backhaul.db');
   const { child, line } = startChild(
     `for (;;) {
        const upload = sampleUpload();
@@ -78,7 +81,7 @@ test('what was reported as written is there after kill -9, and the lock is gone'
 
 test('a database that another process has open is refused, with what to do about it', async () => {
   await using directory = await temporaryDirectory();
-  const file = directory.join('backhaul.db');
+  const file = path.join(directory.path, 'backhaul.db');
   const { child, line } = startChild(`console.log('open'); process.stdin.resume();`, file);
   assert.equal(await line(), 'open');
   await assert.rejects(openSqliteStore(file), (error: unknown) => {
@@ -93,7 +96,7 @@ test('a database that another process has open is refused, with what to do about
 
 test('a database that this process has open already is refused as well', async () => {
   await using directory = await temporaryDirectory();
-  const file = directory.join('backhaul.db');
+  const file = path.join(directory.path, 'backhaul.db');
   const store = await openSqliteStore(file);
   await assert.rejects(openSqliteStore(file), StoreError);
   await store.ping();
@@ -106,7 +109,7 @@ test(
   { skip: process.platform === 'win32' && 'no ulimit' },
   async () => {
     await using directory = await temporaryDirectory();
-    const file = directory.join('backhaul.db');
+    const file = path.join(directory.path, 'backhaul.db');
     const { child, line } = startChild(
       `const parts = Array.from({ length: 50 }, (_, index) => (
          { partNumber: index + 1, sizeBytes: 1, crc32: 'c'.repeat(200), sha256: null, md5: null }));
@@ -160,7 +163,7 @@ test(
 
 test('migrations run once: a file opened again keeps its rows', async () => {
   await using directory = await temporaryDirectory();
-  const file = directory.join('deep', 'down', 'backhaul.db');
+  const file = path.join(directory.path, 'deep', 'down', 'backhaul.db');
   const upload = sampleUpload();
   for (let run = 0; run < 3; run += 1) {
     const store = await openSqliteStore(file);
@@ -172,7 +175,7 @@ test('migrations run once: a file opened again keeps its rows', async () => {
 
 test('a database of a newer server is refused, and not touched', async () => {
   await using directory = await temporaryDirectory();
-  const file = directory.join('backhaul.db');
+  const file = path.join(directory.path, 'backhaul.db');
   await (await openSqliteStore(file)).close();
   const raw = new DatabaseSync(file);
   raw.exec(`insert into kysely_migration (name, timestamp) values ('9999-later', '2030-01-01T00:00:00Z')`);
@@ -188,9 +191,9 @@ test('a database of a newer server is refused, and not touched', async () => {
 
 test('a file that is no database, or a directory, is refused by name', async () => {
   await using directory = await temporaryDirectory();
-  const text = directory.join('notes.txt');
+  const text = path.join(directory.path, 'notes.txt');
   await writeFile(text, 'Not a database. '.repeat(200));
-  const folder = directory.join('folder');
+  const folder = path.join(directory.path, 'folder');
   await mkdir(folder);
   for (const file of [text, folder]) {
     await assert.rejects(openSqliteStore(file), (error: unknown) => {
@@ -207,7 +210,7 @@ test(
   { skip: process.platform === 'win32' && 'no users to change to' },
   async () => {
     await using directory = await temporaryDirectory();
-    const file = directory.join('backhaul.db');
+    const file = path.join(directory.path, 'backhaul.db');
     await (await openSqliteStore(file)).close();
     await chmod(file, 0o444);
     await chmod(directory.path, 0o555);
@@ -229,7 +232,7 @@ test(
 
 test('commits reach the disk before they are reported, and audit events with them', async () => {
   await using directory = await temporaryDirectory();
-  const file = directory.join('backhaul.db');
+  const file = path.join(directory.path, 'backhaul.db');
   const store = await openSqliteStore(file);
   const upload = sampleUpload({ idempotencyKey: 'key-1' });
   const audit = sampleAudit({ uploadId: upload.uploadId, detail: { filePath: '/ä' } });
@@ -262,7 +265,7 @@ test('commits reach the disk before they are reported, and audit events with the
 
 test('a row whose JSON was damaged is an error, not an upload', async () => {
   await using directory = await temporaryDirectory();
-  const file = directory.join('backhaul.db');
+  const file = path.join(directory.path, 'backhaul.db');
   const upload = sampleUpload();
   const first = await openSqliteStore(file);
   await first.insertUpload(upload, sampleAudit());

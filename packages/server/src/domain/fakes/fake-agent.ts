@@ -66,10 +66,7 @@ export async function sayHello(
   return { connection, session };
 }
 
-export function helloMessage({
-  maxUploads = 4,
-  ...fields
-}: Partial<Hello> & { maxUploads?: number } = {}): Hello {
+function helloMessage({ maxUploads = 4, ...fields }: Partial<Hello> & { maxUploads?: number } = {}): Hello {
   return {
     status: 'hello',
     agent_version: '1.2.3',
