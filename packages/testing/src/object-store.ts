@@ -1,5 +1,13 @@
 import { randomBytes } from 'node:crypto';
-import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
+import {
+  AbortMultipartUploadCommand,
+  CreateBucketCommand,
+  DeleteBucketCommand,
+  DeleteObjectCommand,
+  ListMultipartUploadsCommand,
+  ListObjectsV2Command,
+  S3Client,
+} from '@aws-sdk/client-s3';
 import { EmbeddedStore } from './embedded-store.ts';
 
 /** A store and a bucket to test with. */
@@ -50,7 +58,10 @@ export async function startS3Target(
       isEmbedded: false,
       embedded: undefined,
       client,
-      [Symbol.asyncDispose]: async () => client.destroy(),
+      [Symbol.asyncDispose]: async () => {
+        await removeBucket(client, bucket);
+        client.destroy();
+      },
     };
   }
   const accessKeyId = 'TESTKEY';
@@ -77,6 +88,17 @@ export async function startS3Target(
       await embedded[Symbol.asyncDispose]();
     },
   };
+}
+
+/** With what tests left in it; they leave less than a page. */
+async function removeBucket(client: S3Client, bucket: string): Promise<void> {
+  const { Uploads = [] } = await client.send(new ListMultipartUploadsCommand({ Bucket: bucket }));
+  for (const { Key, UploadId } of Uploads) {
+    await client.send(new AbortMultipartUploadCommand({ Bucket: bucket, Key, UploadId }));
+  }
+  const { Contents = [] } = await client.send(new ListObjectsV2Command({ Bucket: bucket }));
+  for (const { Key } of Contents) await client.send(new DeleteObjectCommand({ Bucket: bucket, Key }));
+  await client.send(new DeleteBucketCommand({ Bucket: bucket }));
 }
 
 function s3Client(endpoint: string, accessKeyId: string, secretAccessKey: string): S3Client {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { HeadBucketCommand } from '@aws-sdk/client-s3';
+import { DeleteBucketCommand, HeadBucketCommand } from '@aws-sdk/client-s3';
 import { type Exit, Program, logged } from '../program.ts';
 import { Stage } from '../stage.ts';
 
@@ -92,6 +92,7 @@ describe('backhaul-server', () => {
     await stage.s3.client.send(new HeadBucketCommand({ Bucket: bucket }));
     assert.equal((await fetch(`${String(url)}/readyz`)).status, 200);
     assert.equal((await server.stop()).code, 0);
+    await stage.s3.client.send(new DeleteBucketCommand({ Bucket: bucket }));
   });
 
   test('prints help and version without any setting', async () => {
