@@ -184,6 +184,15 @@ test('prepared again is answered with fresh URLs, and creates nothing', async ()
   assert.deepEqual(await bench.upload(upload.uploadId), first, 'the row stays as it is');
 });
 
+test('prepared twice at the same time creates one multipart upload', async () => {
+  await using bench = await openBench();
+  const { agent, upload } = await bench.preparing();
+  const message = preparedMessage(upload);
+  await Promise.all([1, 2, 3].map(() => prepared(bench.context, agent.session, message)));
+  assert.equal(bench.bucket.count('createMultipartUpload'), 1);
+  assert.equal(agent.connection.sent('download_file').length, 3);
+});
+
 test('prepared again with parts that are not of the plan gets no URLs for them', async () => {
   await using bench = await openBench();
   const { agent, upload } = await bench.uploading();

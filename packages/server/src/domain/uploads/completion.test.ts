@@ -84,7 +84,7 @@ test('the wait between tries never exceeds its ceiling', async () => {
 
 test('a store that stays away until the deadline ends the upload with storage_unavailable', async () => {
   await using bench = await openBench({ settings: { lifetimeMs: 600_000 } });
-  bench.bucket.fail('completeMultipartUpload', 'unavailable', { times: Number.POSITIVE_INFINITY });
+  bench.bucket.fail('completeMultipartUpload', 'unavailable', { times: 2000 });
   const { upload } = await bench.completing();
   const record = await bench.reaches(upload.uploadId, 'failed');
   assert.equal(record.error, 'storage_unavailable');
@@ -223,6 +223,26 @@ test('a part that was never reported as sent stops the completion before the sto
   assert.match(record.message ?? '', /part 2/);
   assert.equal(bench.bucket.count('completeMultipartUpload'), 0);
 });
+
+for (const [what, part, complaint] of [
+  ['of another length than the plan’s', { partNumber: 2, sizeBytes: 5 * MiB - 1 }, /part 2/],
+  ['beyond the plan’s last', { partNumber: 4, sizeBytes: 1 }, /part 4/],
+] as const) {
+  test(`a part ${what} stops the completion before the store is asked`, async () => {
+    await using bench = await openBench();
+    const { agent, upload } = await bench.uploading();
+    // Past the handlers, which would not take it.
+    await bench.store.announceParts(upload.uploadId, [
+      { ...part, crc32: fakeCrc32(9), sha256: null, md5: null },
+    ]);
+    await bench.store.recordUploadedParts(upload.uploadId, [{ partNumber: part.partNumber, etag: '"x"' }]);
+    await completed(bench.context, agent.session, completedMessage(upload));
+    const record = await bench.reaches(upload.uploadId, 'failed');
+    assert.equal(record.error, 'protocol_error');
+    assert.match(record.message ?? '', complaint);
+    assert.equal(bench.bucket.count('completeMultipartUpload'), 0);
+  });
+}
 
 test('closed while it waits, the row stays completing, and the next start finishes it', async () => {
   const store = await openSqliteStore(':memory:');
