@@ -53,6 +53,11 @@ async function run(
     ],
     env: { BACKHAUL_STORE_ACCESS_KEY: accessKeyId, BACKHAUL_STORE_SECRET_KEY: secretAccessKey },
   });
-  const { url } = await program.line(logged('listening'));
-  return { program, endpoint: String(url) };
+  try {
+    const { url } = await program.line(logged('listening'));
+    return { program, endpoint: String(url) };
+  } catch (error) {
+    await program.stop();
+    throw error;
+  }
 }

@@ -38,12 +38,12 @@ export class Stage implements AsyncDisposable {
   }
 
   /** @param options.env Settings of the server, over the stage's own. */
-  static async start(
-    options: { env?: Readonly<Record<string, string>> } = {},
-  ): Promise<Stage> {
+  static async start(options: { env?: Readonly<Record<string, string>> } = {}): Promise<Stage> {
     await using cleanup = new AsyncDisposableStack();
     const directory = cleanup.use(await temporaryDirectory());
-    const s3 = cleanup.use(await startS3Target(directory.join('objects'), { accessLog: accessLogOf(directory) }));
+    const s3 = cleanup.use(
+      await startS3Target(directory.join('objects'), { accessLog: accessLogOf(directory) }),
+    );
     const tokens = new TokenSigner();
     const operatorToken = await tokens.operator();
     const env = { ...serverEnvironment(s3, tokens, directory), ...options.env };
@@ -209,6 +209,11 @@ async function startServer(
   port: string,
 ): Promise<{ server: Program; url: string }> {
   const server = new Program('backhaul-server', { args: ['--port', port], env, cwd });
-  const { url } = await server.line(logged('listening'));
-  return { server, url: String(url) };
+  try {
+    const { url } = await server.line(logged('listening'));
+    return { server, url: String(url) };
+  } catch (error) {
+    await server.stop();
+    throw error;
+  }
 }
