@@ -3,6 +3,7 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import { hasZodFastifySchemaValidationErrors, isResponseSerializationError } from 'fastify-type-provider-zod';
 import { BucketError } from '../domain/ports/bucket.ts';
 import { StoreError } from '../domain/ports/store.ts';
+import { trackMethods } from './allowed-methods.ts';
 
 /** Turns whatever a route throws into `application/problem+json`, in one place. */
 export function registerProblems(app: FastifyInstance): void {
@@ -12,12 +13,17 @@ export function registerProblems(app: FastifyInstance): void {
     else request.log.info({ code: known.code }, 'request refused');
     return sendProblem(reply, known);
   });
-  app.setNotFoundHandler((request, reply) =>
-    sendProblem(
-      reply,
-      new BackhaulError('not_found', `There is nothing at ${request.method} ${pathOf(request)}.`),
-    ),
-  );
+  const methodsOf = trackMethods(app);
+  app.setNotFoundHandler((request, reply) => {
+    const path = pathOf(request);
+    const allowed = methodsOf(path);
+    if (allowed.length === 0) {
+      return sendProblem(reply, new BackhaulError('not_found', `There is nothing at ${path}.`));
+    }
+    void reply.header('allow', allowed.join(', '));
+    const detail = `${path} answers ${allowed.join(' and ')}, not ${request.method}.`;
+    return sendProblem(reply, new BackhaulError('method_not_allowed', detail));
+  });
 }
 
 function sendProblem(reply: FastifyReply, error: BackhaulError): FastifyReply {

@@ -2,7 +2,7 @@ import type { CallOptions } from '../domain/ports/bucket.ts';
 import type { ProbeReport } from './capability-probe.ts';
 
 const FIRST_PAUSE_MS = 1_000;
-const LONGEST_PAUSE_MS = 30_000;
+const LONGEST_PAUSE_MS = 10_000;
 
 /**
  * Probes once, however many ask. A probe that failed is repeated by the next to ask, after a pause with jitter

@@ -51,7 +51,7 @@ describe('the API asks for an operator’s token', () => {
     const reads = routes.filter((route) => route.method === 'GET' && !open.includes(nameOf(route)));
     for (const { path } of reads) {
       const answer = await ask({ method: 'HEAD', path }, undefined);
-      assert.ok(answer.status === 401 || answer.status === 404, `HEAD ${path}: ${answer.status}`);
+      assert.ok(answer.status === 401 || answer.status === 405, `HEAD ${path}: ${answer.status}`);
     }
   });
 
@@ -118,9 +118,15 @@ describe('the API asks for an operator’s token', () => {
     for (const answer of answers) await assertProblem(await answer, 401, 'unauthorized');
   });
 
-  test('and answers paths that do not exist with 404', async () => {
+  test('and answers paths that do not exist with 404, methods that a path does not have with 405', async () => {
     await assertProblem(await fetch(`${stage.url}/nowhere?token=x`), 404, 'not_found');
-    await assertProblem(await stage.fetch('/uploads', { method: 'PATCH' }), 404, 'not_found');
+    const patched = await stage.fetch('/uploads', { method: 'PATCH' });
+    assert.equal(patched.headers.get('allow'), 'GET, HEAD');
+    await assertProblem(patched, 405, 'method_not_allowed');
+    const nested = await stage.fetch('/uploads/019ab3c2-5f00-7000-8000-000000000001/cancel', {
+      method: 'PUT',
+    });
+    assert.equal(nested.headers.get('allow'), 'POST');
   });
 
   async function describedRoutes(): Promise<Route[]> {
