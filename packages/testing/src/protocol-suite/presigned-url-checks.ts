@@ -10,6 +10,8 @@ import type { SuiteClient } from './suite-client.ts';
 import type { SuiteTarget } from './suite-target.ts';
 
 const CHUNK = 5 * 1024 * 1024;
+/** Four bytes whose CRC32 is 0, as that of no bytes is. */
+const SAME_CRC32_AS_NOTHING = Buffer.from('9d0ad96d', 'hex');
 
 interface Put {
   readonly url: string;
@@ -34,6 +36,19 @@ export function presignedUrlChecks(target: () => SuiteTarget): void {
         await complete(parts);
       });
     }
+
+    test('refuses another length even where the CRC32 is the same', async (t) => {
+      await using client = await target().lend();
+      const { socket } = await client.session();
+      const { pull, download } = await client.pullStarted(socket, new PretendFile(0));
+      const mode = pull.request.checksum_mode;
+      if (mode !== 'crc32') return t.skip(`checksum_mode is ${mode}`);
+      const [signed] = download.upload_config.presigned_urls;
+      assert.ok(signed);
+      assert.equal(checksums(SAME_CRC32_AS_NOTHING).crc32, checksums(pull.file.bytes).crc32);
+      const { status, text } = await answerOf({ ...signed, body: SAME_CRC32_AS_NOTHING });
+      assert.ok(status >= 400 && status < 500, `${status} ${text}`);
+    });
 
     test('is asked for anew by parts_ready, and the fresh one works', async () => {
       await using client = await target().lend();

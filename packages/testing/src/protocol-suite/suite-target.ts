@@ -36,12 +36,13 @@ interface TwoClients extends AsyncDisposable {
 
 /** The server that `BACKHAUL_SUITE_URL` names; without it, one started for the occasion. */
 export async function suiteTarget(): Promise<SuiteTarget> {
-  const url = process.env['BACKHAUL_SUITE_URL'];
-  return url === undefined || url === '' ? await ownTarget() : givenTarget(url.replace(/\/+$/, ''));
+  const url = optional('BACKHAUL_SUITE_URL');
+  return url === undefined ? await ownTarget() : givenTarget(url.replace(/\/+$/, ''));
 }
 
-async function ownTarget(): Promise<SuiteTarget> {
-  const stage = await Stage.start();
+/** @param env Settings of the server. */
+export async function ownTarget(env: Readonly<Record<string, string>> = {}): Promise<SuiteTarget> {
+  const stage = await Stage.start({ env });
   const { url, tokens, operatorToken } = stage;
   const operator = new Operator(url, operatorToken);
   const connectUrl = connectUrlOf(url);
