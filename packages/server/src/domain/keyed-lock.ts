@@ -4,8 +4,8 @@ export class KeyedLock {
 
   async run<Result>(key: string, task: () => Promise<Result>): Promise<Result> {
     const previous = this.#tails.get(key) ?? Promise.resolve();
+    const current = previous.then(task);
     // A failed task must not fail the next one in line.
-    const current = previous.then(task, task);
     const tail = current.catch(() => undefined);
     this.#tails.set(key, tail);
     try {

@@ -34,6 +34,15 @@ test('the end of a replaced session leaves its successor’s uploads alone', asy
   assert.equal(bench.context.sessions.get('client-1'), next.session);
 });
 
+test('an upload that a newer session elsewhere has adopted is not stalled by the end of the older one', async () => {
+  await using bench = await openBench();
+  const { agent, upload } = await bench.uploading();
+  // On another node: this one's registry does not know of it.
+  await bench.context.ledger.apply(upload, { type: 'adopt', epoch: agent.session.epoch + 1 });
+  await endSession(bench.context, agent.session);
+  assert.equal((await bench.upload(upload.uploadId)).stalledSince, null);
+});
+
 test('an upload that was being handed over as its session ended is stalled too', async () => {
   const real = await openSqliteStore(':memory:');
   const saving = Promise.withResolvers<void>();

@@ -10,6 +10,8 @@ import type { AuditEvent, Store } from '../ports/store.ts';
 import { endSession } from '../sessions/end-session.ts';
 
 const HOUR_MS = 3_600_000;
+/** A wait that nothing ends must not hold up the run. */
+const DEADLINE_MS = 10_000;
 
 async function openBench(options: BenchOptions = {}): Promise<DomainBench> {
   return new DomainBench(await openSqliteStore(':memory:'), options);
@@ -146,51 +148,59 @@ test('a cancel that lost its guard aborts nothing', async () => {
   assert.equal(bench.bucket.count('abortMultipartUpload'), 0);
 });
 
-test('a cancel while completing waits for the finding, and loses to a success', async () => {
-  await using bench = await openBench();
-  const release = bench.bucket.hold('completeMultipartUpload');
-  const { upload } = await bench.completing();
-  const state = { settled: false };
-  const cancelling = bench.domain.uploads.cancel(upload.uploadId, 'operator-2').finally(() => {
-    state.settled = true;
-  });
-  const refused = assert.rejects(cancelling, { code: 'upload_finished', message: /completed/ });
-  await bench.settle();
-  assert.equal(state.settled, false);
-  release();
-  await refused;
-  assert.equal((await bench.upload(upload.uploadId)).status, 'completed');
-  assert.equal(bench.bucket.count('abortMultipartUpload'), 0);
-});
-
-test('a cancel that becomes a wait in the middle, because all parts were sent, waits too', async () => {
-  await using bench = await openBench();
-  const release = bench.bucket.hold('completeMultipartUpload');
-  const { upload } = await bench.uploading();
-  const { ledger } = bench.context;
-  // Holds the upload's lock, as the handler of `completed` does.
-  const cancelling = await ledger.exclusively(upload.uploadId, async () => {
-    const outcome = assert.rejects(bench.domain.uploads.cancel(upload.uploadId, 'o'), {
-      code: 'upload_finished',
+test(
+  'a cancel while completing waits for the finding, and loses to a success',
+  { timeout: DEADLINE_MS },
+  async () => {
+    await using bench = await openBench();
+    const release = bench.bucket.hold('completeMultipartUpload');
+    const { upload } = await bench.completing();
+    const state = { settled: false };
+    const cancelling = bench.domain.uploads.cancel(upload.uploadId, 'operator-2').finally(() => {
+      state.settled = true;
     });
+    const refused = assert.rejects(cancelling, { code: 'upload_finished', message: /completed/ });
     await bench.settle();
-    const totals = await bench.store.recordUploadedParts(upload.uploadId, [
-      { partNumber: 1, etag: '"1"' },
-      { partNumber: 2, etag: '"2"' },
-      { partNumber: 3, etag: '"3"' },
-    ]);
-    await ledger.apply(await ledger.get(upload.uploadId), {
-      type: 'parts_sent',
-      totals,
-      sha256: null,
-      uploadDurationMs: 1,
+    assert.equal(state.settled, false);
+    release();
+    await refused;
+    assert.equal((await bench.upload(upload.uploadId)).status, 'completed');
+    assert.equal(bench.bucket.count('abortMultipartUpload'), 0);
+  },
+);
+
+test(
+  'a cancel that becomes a wait in the middle, because all parts were sent, waits too',
+  { timeout: DEADLINE_MS },
+  async () => {
+    await using bench = await openBench();
+    const release = bench.bucket.hold('completeMultipartUpload');
+    const { upload } = await bench.uploading();
+    const { ledger } = bench.context;
+    // Holds the upload's lock, as the handler of `completed` does.
+    const cancelling = await ledger.exclusively(upload.uploadId, async () => {
+      const outcome = assert.rejects(bench.domain.uploads.cancel(upload.uploadId, 'o'), {
+        code: 'upload_finished',
+      });
+      await bench.settle();
+      const totals = await bench.store.recordUploadedParts(upload.uploadId, [
+        { partNumber: 1, etag: '"1"' },
+        { partNumber: 2, etag: '"2"' },
+        { partNumber: 3, etag: '"3"' },
+      ]);
+      await ledger.apply(await ledger.get(upload.uploadId), {
+        type: 'parts_sent',
+        totals,
+        sha256: null,
+        uploadDurationMs: 1,
+      });
+      return { outcome };
     });
-    return { outcome };
-  });
-  bench.context.completion.start(upload.uploadId);
-  release();
-  await cancelling.outcome;
-});
+    bench.context.completion.start(upload.uploadId);
+    release();
+    await cancelling.outcome;
+  },
+);
 
 test('a cancel whose caller has gone stops waiting for the finding', async () => {
   await using bench = await openBench();
@@ -390,7 +400,7 @@ test('a refused verb leaves no audit event', async () => {
   assert.equal(audits.length, before + 1, 'the one new trigger');
 });
 
-test('a wait ends with the upload, by the hint', async () => {
+test('a wait ends with the upload, by the hint', { timeout: DEADLINE_MS }, async () => {
   await using bench = await openBench();
   const { upload } = await bench.uploading();
   const waiting = bench.domain.uploads.waitUntilEnded(upload.uploadId);
@@ -400,7 +410,7 @@ test('a wait ends with the upload, by the hint', async () => {
   assert.equal(bench.bus.subscriptions, 0);
 });
 
-test('a wait ends with the upload although every hint gets lost', async () => {
+test('a wait ends with the upload although every hint gets lost', { timeout: DEADLINE_MS }, async () => {
   await using bench = await openBench({ pollMs: 10 });
   bench.bus.isDeaf = true;
   const { upload } = await bench.uploading();
@@ -410,7 +420,7 @@ test('a wait ends with the upload although every hint gets lost', async () => {
   assert.equal((await waiting).status, 'cancelled');
 });
 
-test('a hint that comes while the row is being read is not missed', async () => {
+test('a hint that comes while the row is being read is not missed', { timeout: DEADLINE_MS }, async () => {
   const real = await openSqliteStore(':memory:');
   const slow = { once: undefined as (() => Promise<void>) | undefined };
   const store = intercepted<Store>(real, {
@@ -430,7 +440,7 @@ test('a hint that comes while the row is being read is not missed', async () => 
   assert.equal((await bench.domain.uploads.waitUntilEnded(upload.uploadId)).status, 'cancelled');
 });
 
-test('a wait that is called off gives the upload as it is', async () => {
+test('a wait that is called off gives the upload as it is', { timeout: DEADLINE_MS }, async () => {
   await using bench = await openBench();
   const { upload } = await bench.uploading();
   const caller = new AbortController();
@@ -443,20 +453,24 @@ test('a wait that is called off gives the upload as it is', async () => {
   assert.equal(bench.bus.subscriptions, 0);
 });
 
-test('a wait for an upload that is removed meanwhile ends as upload_not_found', async () => {
-  await using bench = await openBench({ pollMs: 10 });
-  const { upload } = await bench.uploading();
-  bench.bus.isDeaf = true;
-  const real = bench.domain.uploads;
-  const waiting = assert.rejects(real.waitUntilEnded(upload.uploadId), { code: 'upload_not_found' });
-  await bench.settle();
-  await bench.store.deleteUpload(upload.uploadId, {
-    at: 0,
-    actor: 'o',
-    action: 'upload.delete',
-    clientId: null,
-    uploadId: null,
-    detail: {},
-  });
-  await waiting;
-});
+test(
+  'a wait for an upload that is removed meanwhile ends as upload_not_found',
+  { timeout: DEADLINE_MS },
+  async () => {
+    await using bench = await openBench({ pollMs: 10 });
+    const { upload } = await bench.uploading();
+    bench.bus.isDeaf = true;
+    const real = bench.domain.uploads;
+    const waiting = assert.rejects(real.waitUntilEnded(upload.uploadId), { code: 'upload_not_found' });
+    await bench.settle();
+    await bench.store.deleteUpload(upload.uploadId, {
+      at: 0,
+      actor: 'o',
+      action: 'upload.delete',
+      clientId: null,
+      uploadId: null,
+      detail: {},
+    });
+    await waiting;
+  },
+);
