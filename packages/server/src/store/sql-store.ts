@@ -59,8 +59,8 @@ export class SqlStore implements Store {
     return upload;
   }
 
-  listUploadsChangedSince(since: number, limit: number) {
-    return this.#read((db) => uploads.selectUploadsChangedSince(db, since, limit));
+  listUploadsChangedAfter(position: Parameters<Store['listUploadsChangedAfter']>[0], limit: number) {
+    return this.#read((db) => uploads.selectUploadsChangedAfter(db, position, limit));
   }
 
   listOverdueUploads(now: number, limit: number) {

@@ -81,13 +81,18 @@ export async function selectActiveUploads(db: Queries, clientId: string | undefi
   return run(query.orderBy('createdAt').orderBy('uploadId'));
 }
 
-export async function selectUploadsChangedSince(
+export async function selectUploadsChangedAfter(
   db: Queries,
-  since: number,
+  { updatedAt, uploadId }: { readonly updatedAt: number; readonly uploadId: string },
   limit: number,
 ): Promise<Upload[]> {
   return run(
-    selectAll(db).where('updatedAt', '>=', since).orderBy('updatedAt').orderBy('uploadId').limit(limit),
+    selectAll(db)
+      .where('updatedAt', '>=', updatedAt)
+      .where((where) => where.or([where('updatedAt', '>', updatedAt), where('uploadId', '>', uploadId)]))
+      .orderBy('updatedAt')
+      .orderBy('uploadId')
+      .limit(limit),
   );
 }
 

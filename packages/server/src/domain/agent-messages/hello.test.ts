@@ -5,7 +5,7 @@ import { openSqliteStore } from '../../store/open-sqlite-store.ts';
 import { DomainBench } from '../fakes/domain-bench.ts';
 import { partUploadedMessage, preparedMessage, sayHello } from '../fakes/fake-agent.ts';
 import { intercepted } from '../fakes/intercepted.ts';
-import type { Store } from '../ports/store.ts';
+import { type Store, StoreError } from '../ports/store.ts';
 import { endSession } from '../sessions/end-session.ts';
 import type { Upload } from '../uploads/upload.ts';
 import { partUploaded } from './part-uploaded.ts';
@@ -234,3 +234,54 @@ for (const stillRuns of [true, false]) {
     assert.equal(bench.bucket.count('abortMultipartUpload'), 0);
   });
 }
+
+test('an upload triggered during hello is handed over after welcome', async () => {
+  const { bench: opened, hold } = await holding('listActiveUploads');
+  await using bench = opened;
+  await endSession(bench.context, (await bench.connect()).session);
+  const { reached, letGo } = hold();
+  const greeting = bench.connect();
+  await reached;
+  const { uploadId } = await bench.trigger();
+  await bench.settle();
+  await assert.rejects(bench.context.commands.run('client-1', 'health_check', {}), {
+    code: 'client_offline',
+  });
+  assert.equal((await bench.upload(uploadId)).status, 'queued');
+  letGo();
+  const { connection } = await greeting;
+  const upload = await bench.reaches(uploadId, 'preparing');
+  assert.equal(upload.attempt, 1);
+  await bench.until(() => connection.frames.length === 2, 'two frames');
+  assert.deepEqual(
+    connection.frames.map(({ action }) => action),
+    ['welcome', 'prepare_upload'],
+  );
+});
+
+test('a hello that the database fails leaves no session, and no upload that seems to be moved by one', async () => {
+  const real = await openSqliteStore(':memory:');
+  const broken = { uploadId: '' };
+  const store = intercepted<Store>(real, {
+    getUpload: async (uploadId) => {
+      if (uploadId === broken.uploadId) {
+        broken.uploadId = '';
+        throw new StoreError('the disk is full');
+      }
+      return real.getUpload(uploadId);
+    },
+  });
+  await using bench = new DomainBench(store);
+  const { agent, upload } = await bench.uploading();
+  const second = await bench.trigger();
+  await bench.reaches(second.uploadId, 'preparing');
+  await endSession(bench.context, agent.session);
+  broken.uploadId = second.uploadId;
+  await assert.rejects(sayHello(bench.context, 'client-1', running(upload)), StoreError);
+  assert.equal(broken.uploadId, '', 'the fault fired');
+  assert.equal(bench.context.sessions.newest('client-1'), undefined);
+  assert.equal((await bench.store.getClient('client-1'))?.connectedSince, null);
+  const adopted = await bench.upload(upload.uploadId);
+  assert.equal(adopted.status, 'uploading');
+  assert.notEqual(adopted.stalledSince, null);
+});

@@ -7,6 +7,7 @@ import {
 } from '@backhaul/protocol';
 import type { ClientDescription } from '../clients/client.ts';
 import type { AgentSession } from '../sessions/agent-session.ts';
+import { endSession } from '../sessions/end-session.ts';
 import type { TransferContext } from '../transfer-context.ts';
 import type { Upload } from '../uploads/upload.ts';
 
@@ -16,6 +17,7 @@ type Verdict = Welcome['uploads'][number];
  * Opens a session: gives it its epoch, brings the transfers that the agent still runs together with their
  * uploads, and starts over those it has lost. From here on only this session moves the client's uploads.
  *
+ * @throws what the store throws; then the session is over, and the connection is to be closed.
  * @returns undefined if a newer session of this client was faster; then the connection is to be closed.
  */
 export async function hello(
@@ -46,7 +48,13 @@ export async function hello(
     session.close(closeCodes.replaced, 'a newer connection of this client_id took over');
     return undefined;
   }
-  const verdicts = await reconcile(context, session, message.running);
+  let verdicts: Verdict[];
+  try {
+    verdicts = await reconcile(context, session, message.running);
+  } catch (error) {
+    await giveUp(context, session);
+    throw error;
+  }
   session.send({
     action: 'welcome',
     server_version: connection.serverVersion,
@@ -56,8 +64,19 @@ export async function hello(
     dead_after_ms: DEAD_AFTER_MS,
     uploads: verdicts,
   });
+  context.sessions.welcomed(session);
   context.dispatcher.kick(clientId);
   return session;
+}
+
+/** A session that could not begin must not look like one that has; what it had adopted waits for the next. */
+async function giveUp(context: TransferContext, session: AgentSession): Promise<void> {
+  try {
+    await endSession(context, session);
+  } catch (error) {
+    // The database is away, most likely as it was before; the next hello settles what is left.
+    context.log.warn({ clientId: session.clientId, err: error }, 'session that failed to begin not ended');
+  }
 }
 
 function describe(message: Hello): ClientDescription {
@@ -86,7 +105,7 @@ async function reconcile(
       if (running.some((one) => one.upload_id === uploadId && one.attempt === upload.attempt)) {
         return (await context.ledger.apply(upload, { type: 'adopt', epoch: session.epoch })) !== undefined;
       }
-      await startOver(context, upload);
+      if (upload.epoch !== session.epoch) await startOver(context, upload);
       return false;
     });
     if (isKept) kept.add(uploadId);

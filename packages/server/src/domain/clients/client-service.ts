@@ -66,7 +66,7 @@ export class ClientService {
       detail: {},
     });
     this.#sessions
-      .get(clientId)
+      .newest(clientId)
       ?.close(closeCodes.clientForgotten, 'this client was forgotten by an operator');
   }
 }

@@ -29,6 +29,7 @@ function openRunner(timeoutMs = 30_000) {
       close: (code, reason) => connection.close(code, reason),
     };
     sessions.add(session);
+    sessions.welcomed(session);
     return { connection, session };
   };
   return { runner: new CommandRunner(sessions, { timeoutMs }), connect };

@@ -64,8 +64,11 @@ export interface Store {
   /** Queued, preparing, uploading and completing ones, oldest first; of one client, or of all. */
   listActiveUploads(clientId?: string): Promise<Upload[]>;
   lastUpload(clientId: string): Promise<Upload | undefined>;
-  /** Changed at or after `since`, in the order of change. */
-  listUploadsChangedSince(since: number, limit: number): Promise<Upload[]>;
+  /** Changed after this position, in the order of change, and of their ids within a millisecond. */
+  listUploadsChangedAfter(
+    position: { readonly updatedAt: number; readonly uploadId: string },
+    limit: number,
+  ): Promise<Upload[]>;
   /** Not terminal, not completing, and past their deadline. */
   listOverdueUploads(now: number, limit: number): Promise<Upload[]>;
   /** Terminal, but S3 may still hold their multipart upload. */

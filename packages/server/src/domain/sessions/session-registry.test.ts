@@ -26,7 +26,7 @@ test('the newest session of a client wins, and its elder is closed', () => {
   const [elder, younger] = [session(1), session(2)];
   assert.equal(registry.add(elder), true);
   assert.equal(registry.add(younger), true);
-  assert.equal(registry.get('client-1'), younger);
+  assert.equal(registry.newest('client-1'), younger);
   assert.equal(elder.connection.closes[0]?.code, closeCodes.replaced);
   assert.deepEqual(younger.connection.closes, []);
 });
@@ -36,7 +36,7 @@ test('an elder that comes later is turned away', () => {
   const [elder, younger] = [session(1), session(2)];
   registry.add(younger);
   assert.equal(registry.add(elder), false);
-  assert.equal(registry.get('client-1'), younger);
+  assert.equal(registry.newest('client-1'), younger);
   assert.deepEqual(younger.connection.closes, []);
 });
 
@@ -46,10 +46,10 @@ test('a session removes only itself', () => {
   registry.add(elder);
   registry.add(younger);
   assert.equal(registry.remove(elder), false);
-  assert.equal(registry.get('client-1'), younger);
+  assert.equal(registry.newest('client-1'), younger);
   assert.equal(registry.remove(younger), true);
   assert.equal(registry.remove(younger), false);
-  assert.equal(registry.get('client-1'), undefined);
+  assert.equal(registry.newest('client-1'), undefined);
 });
 
 test('clients do not get in each other’s way', () => {
@@ -58,6 +58,21 @@ test('clients do not get in each other’s way', () => {
   registry.add(one);
   registry.add(other);
   assert.equal(registry.size, 2);
-  assert.equal(registry.get('client-1'), one);
+  assert.equal(registry.newest('client-1'), one);
   assert.deepEqual(one.connection.closes, []);
+});
+
+test('a session can be sent something only once it was welcomed', () => {
+  const registry = new SessionRegistry();
+  const [elder, younger] = [session(1), session(2)];
+  registry.add(elder);
+  assert.equal(registry.get('client-1'), undefined);
+  registry.welcomed(elder);
+  assert.equal(registry.get('client-1'), elder);
+  registry.add(younger);
+  assert.equal(registry.get('client-1'), undefined, 'the welcome was the elder’s alone');
+  registry.welcomed(elder);
+  assert.equal(registry.get('client-1'), undefined, 'and one that comes late is, too');
+  registry.welcomed(younger);
+  assert.equal(registry.get('client-1'), younger);
 });

@@ -72,7 +72,7 @@ export class Dispatcher {
   async #prepare(session: AgentSession, uploadId: string): Promise<void> {
     const { checksumMode } = await this.#bucket.capabilities();
     await this.#ledger.exclusively(uploadId, async () => {
-      // Gone or replaced while the store was asked: its successor's hello looks at this upload after us.
+      // Gone or replaced while the store was asked.
       if (this.#sessions.get(session.clientId) !== session) return;
       const upload = await this.#ledger.apply(await this.#ledger.get(uploadId), {
         type: 'prepare',
@@ -81,6 +81,12 @@ export class Dispatcher {
         checksumMode,
       });
       if (upload === undefined) return;
+      if (this.#sessions.get(session.clientId) !== session) {
+        // Ended or replaced while the row was written, and possibly too late for its successor to see that.
+        await this.#ledger.apply(upload, { type: 'requeue', message: 'The agent’s connection ended.' });
+        this.kick(session.clientId);
+        return;
+      }
       session.send({
         action: 'prepare_upload',
         upload_id: upload.uploadId,

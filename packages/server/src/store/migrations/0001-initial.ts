@@ -64,7 +64,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
   await index('uploads', ['createdAt', 'uploadId']);
   await index('uploads', ['clientId', 'createdAt', 'uploadId']);
   await index('uploads', ['status', 'createdAt']);
-  await index('uploads', ['updatedAt']);
+  await index('uploads', ['updatedAt', 'uploadId']);
   await index('uploads', ['multipartOpen', 'status']);
   await db.schema
     .createIndex('uploads_idempotency')
