@@ -43,26 +43,28 @@ function startChild(script: string, file: string, options: { fileSizeLimitKiB?: 
   const [command = '', ...args] = fileSizeLimitKiB === undefined ? node : ['/bin/sh', ...limited];
   const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] });
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  const exited = once(child, 'exit');
+  /** `kill -9`, unless it has ended by itself. */
+  const kill = async (): Promise<void> => {
+    child.kill('SIGKILL');
+    await exited;
+  };
   return {
-    child,
     line: async (): Promise<string> => {
       const next = await lines.next();
       assert.ok(next.done !== true, 'the process ended too early');
       return next.value;
     },
+    exited,
+    kill,
+    [Symbol.asyncDispose]: kill,
   };
-}
-
-async function killHard(child: ReturnType<typeof spawn>): Promise<void> {
-  const exited = once(child, 'exit');
-  child.kill('SIGKILL');
-  await exited;
 }
 
 test('what was reported as written is there after kill -9, and the lock is gone', async () => {
   await using directory = await temporaryDirectory();
   const file = path.join(directory.path, 'backhaul.db');
-  const { child, line } = startChild(
+  await using child = startChild(
     `for (;;) {
        const upload = sampleUpload();
        await store.insertUpload(upload, sampleAudit());
@@ -71,8 +73,8 @@ test('what was reported as written is there after kill -9, and the lock is gone'
     file,
   );
   const reported: string[] = [];
-  while (reported.length < 25) reported.push(await line());
-  await killHard(child);
+  while (reported.length < 25) reported.push(await child.line());
+  await child.kill();
 
   const store = await openSqliteStore(file);
   for (const uploadId of reported) assert.equal((await store.getUpload(uploadId))?.uploadId, uploadId);
@@ -82,15 +84,15 @@ test('what was reported as written is there after kill -9, and the lock is gone'
 test('a database that another process has open is refused, with what to do about it', async () => {
   await using directory = await temporaryDirectory();
   const file = path.join(directory.path, 'backhaul.db');
-  const { child, line } = startChild(`console.log('open'); process.stdin.resume();`, file);
-  assert.equal(await line(), 'open');
+  await using child = startChild(`console.log('open'); process.stdin.resume();`, file);
+  assert.equal(await child.line(), 'open');
   await assert.rejects(openSqliteStore(file), (error: unknown) => {
     assert.ok(error instanceof StoreError);
     assert.match(error.message, /another process has it open/);
     assert.match(error.message, /DATABASE_URL/);
     return true;
   });
-  await killHard(child);
+  await child.kill();
   await (await openSqliteStore(file)).close();
 });
 
@@ -110,7 +112,7 @@ test(
   async () => {
     await using directory = await temporaryDirectory();
     const file = path.join(directory.path, 'backhaul.db');
-    const { child, line } = startChild(
+    await using child = startChild(
       `const parts = Array.from({ length: 50 }, (_, index) => (
          { partNumber: index + 1, sizeBytes: 1, crc32: 'c'.repeat(200), sha256: null, md5: null }));
        const written = [];
@@ -138,10 +140,13 @@ test(
       file,
       { fileSizeLimitKiB: 1024 },
     );
-    const exited = once(child, 'exit');
-    const full = JSON.parse(await line()) as { written: [string, number][]; name: string; message: string };
-    const after = JSON.parse(await line()) as { ping: string; read: boolean };
-    await exited;
+    const full = JSON.parse(await child.line()) as {
+      written: [string, number][];
+      name: string;
+      message: string;
+    };
+    const after = JSON.parse(await child.line()) as { ping: string; read: boolean };
+    await child.exited;
     assert.equal(full.name, 'StoreError');
     assert.match(full.message, /disk/);
     assert.deepEqual(after, { ping: 'StoreError', read: true });

@@ -101,6 +101,7 @@ test('part_uploaded with part numbers that were never announced counts nothing',
 test('part_uploaded ends a stall even when it says nothing new', async () => {
   await using bench = await openBench();
   const { agent, upload } = await bench.uploading();
+  await partUploaded(bench.context, agent.session, partUploadedMessage(upload, [1]));
   await bench.context.ledger.apply(await bench.upload(upload.uploadId), { type: 'stall' });
   await partUploaded(bench.context, agent.session, partUploadedMessage(upload, [1]));
   assert.equal((await bench.upload(upload.uploadId)).stalledSince, null);
