@@ -9,6 +9,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** Subject of the operator's token. */
     operator: string;
+    /** When that token ends, in milliseconds since the epoch; 0 on a route that needs none. */
+    tokenExpiresAt: number;
   }
 }
 
@@ -18,6 +20,7 @@ export function registerAuthentication(
   verifyOperator: (token: string) => Promise<OperatorClaims>,
 ): void {
   app.decorateRequest('operator', '');
+  app.decorateRequest('tokenExpiresAt', 0);
   app.addHook('onRequest', async (request) => {
     const { scope } = request.routeOptions.config;
     if (scope === undefined) return;
@@ -29,6 +32,7 @@ export function registerAuthentication(
       );
     }
     request.operator = claims.sub;
+    request.tokenExpiresAt = claims.exp * 1000;
   });
 }
 

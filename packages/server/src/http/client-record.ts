@@ -8,7 +8,8 @@ export function toClientSummary(client: Client): ClientSummary {
     client_id: client.clientId,
     connected: client.connectedSince !== null,
     connected_since: isoTime(client.connectedSince),
-    last_seen_at: isoTime(client.lastSeenAt),
+    // Its socket is watched; only the end of a session is written down.
+    last_seen_at: isoTime(client.connectedSince === null ? client.lastSeenAt : Date.now()),
     agent_version: client.agentVersion,
     platform: client.platform,
     labels: { ...client.labels },

@@ -1,14 +1,19 @@
 import { EVENT_HEARTBEAT_MS, UPLOAD_EVENT, type UploadRecord } from '@backhaul/protocol';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 
-/** A reader that lets this much pile up is cut off; it comes back with Last-Event-ID. */
-const MAX_BUFFERED_BYTES = 1024 * 1024;
+/** A reader that lets this much pile up is waited for, where the writer can wait. */
+const HIGH_WATER_BYTES = 256 * 1024;
+/** A reader that lets this much pile up all the same is cut off; it comes back with Last-Event-ID. */
+const MAX_BUFFERED_BYTES = 4 * 1024 * 1024;
+/** setTimeout's longest; a stream does not live for 24 days. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** Server-sent events on one response (WHATWG HTML, section 9.2). */
 export class EventStream {
   readonly #reply: FastifyReply;
   readonly #gone = new AbortController();
   readonly #heartbeat: NodeJS.Timeout;
+  readonly #tokenEnd: NodeJS.Timeout;
 
   constructor(request: FastifyRequest, reply: FastifyReply) {
     this.#reply = reply;
@@ -23,6 +28,8 @@ export class EventStream {
     });
     reply.raw.write('retry: 1000\n\n');
     this.#heartbeat = setInterval(() => this.#write(': still here\n\n'), EVENT_HEARTBEAT_MS);
+    const tokenLifeMs = Math.max(0, request.tokenExpiresAt - Date.now());
+    this.#tokenEnd = setTimeout(() => this.close(), Math.min(tokenLifeMs, MAX_TIMER_MS));
     // Who left while the token was being checked is not announced again.
     if (request.raw.socket.destroyed) this.close();
   }
@@ -36,9 +43,20 @@ export class EventStream {
     this.#write(`id: ${id}\nevent: ${UPLOAD_EVENT}\ndata: ${JSON.stringify(record)}\n\n`);
   }
 
+  /** Resolves once the reader has taken most of what was sent, or has gone; never before other work had its turn. */
+  async drained(): Promise<void> {
+    await new Promise((resolve) => setImmediate(resolve));
+    if (this.#gone.signal.aborted || this.#reply.raw.writableLength < HIGH_WATER_BYTES) return;
+    await new Promise<void>((resolve) => {
+      this.#reply.raw.once('drain', resolve);
+      this.#gone.signal.addEventListener('abort', () => resolve(), { once: true });
+    });
+  }
+
   close(): void {
     if (this.#gone.signal.aborted) return;
     clearInterval(this.#heartbeat);
+    clearTimeout(this.#tokenEnd);
     this.#gone.abort();
     this.#reply.raw.end();
   }

@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
+import type { IncomingMessage } from 'node:http';
 import Fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify';
 import { registerOpenApi } from './openapi.ts';
+import { answerBrokenRequest, answerFrameworkError, takeJson } from './problem.ts';
 import { type RouteTools, registerRoutes } from './routes.ts';
 
 /** Bodies of this API are a path and a reason. */
@@ -15,6 +17,11 @@ export interface HttpServerOptions extends RouteTools {
   } | null;
 }
 
+/** Other upgrades, which some HTTP clients offer by themselves (`h2c`), are not taken; the request is answered as it is. */
+function shouldUpgradeCallback(request: IncomingMessage): boolean {
+  return request.headers.upgrade?.toLowerCase() === 'websocket';
+}
+
 /** Fastify with all routes, not yet listening. */
 export async function createHttpServer(options: HttpServerOptions): Promise<FastifyInstance> {
   const { tls, logger } = options;
@@ -26,13 +33,18 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Fast
     routerOptions: { maxParamLength: 200 },
     // Idle keep-alive sockets must not hold up a shutdown.
     forceCloseConnections: 'idle' as const,
+    // Fastify's own answer is no problem document; the routes' is.
+    return503OnClosing: false,
+    frameworkErrors: answerFrameworkError,
+    clientErrorHandler: answerBrokenRequest,
   };
   const app: FastifyInstance =
     tls === null
-      ? Fastify(common)
+      ? Fastify({ ...common, http: { shouldUpgradeCallback } })
       : Fastify({
           ...common,
           https: {
+            shouldUpgradeCallback,
             cert: readFileSync(tls.certFile),
             key: readFileSync(tls.keyFile),
             // Operators come without a certificate; the gateway asks agents for theirs.
@@ -41,8 +53,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Fast
               : { ca: readFileSync(tls.clientCaFile), requestCert: true, rejectUnauthorized: false }),
           },
         });
-  // Fastify would take text as well; every body here is JSON.
-  app.removeContentTypeParser('text/plain');
+  takeJson(app);
   await registerOpenApi(app);
   registerRoutes(app, options);
   return app;

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import { BackhaulError, type ErrorCode, problemOf } from '@backhaul/protocol';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { hasZodFastifySchemaValidationErrors, isResponseSerializationError } from 'fastify-type-provider-zod';
@@ -24,6 +25,39 @@ export function registerProblems(app: FastifyInstance): void {
     const detail = `${path} answers ${allowed.join(' and ')}, not ${request.method}.`;
     return sendProblem(reply, new BackhaulError('method_not_allowed', detail));
   });
+}
+
+/**
+ * Bodies are JSON and nothing else. An empty one is none, whatever its type: many HTTP libraries name one with
+ * every POST and DELETE.
+ */
+export function takeJson(app: FastifyInstance): void {
+  const parse = app.getDefaultJsonParser('error', 'error');
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, body, done) => {
+    if (body === '') done(null, undefined);
+    else void parse(request, body, done);
+  });
+}
+
+/** What Fastify refuses before it looks for a route: a path that is not percent-encoded text, or too long. */
+export function answerFrameworkError(error: FastifyError, _request: unknown, reply: FastifyReply): void {
+  void sendProblem(reply, toBackhaulError(error));
+}
+
+/** What Node refuses before there is a request. */
+export function answerBrokenRequest(error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const problem = problemOf(
+    new BackhaulError('invalid_request', 'This is not a request of HTTP/1.1, or it is too large.'),
+  );
+  const body = JSON.stringify(problem);
+  socket.end(
+    `HTTP/1.1 400 Bad Request\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+  );
 }
 
 function sendProblem(reply: FastifyReply, error: BackhaulError): FastifyReply {

@@ -1,4 +1,4 @@
-import type { OperatorClaims } from '@backhaul/protocol';
+import { BackhaulError, type OperatorClaims } from '@backhaul/protocol';
 import type { FastifyInstance } from 'fastify';
 import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod';
 import { registerAuthentication } from './authentication.ts';
@@ -23,6 +23,9 @@ export function registerRoutes(app: FastifyInstance, { services, verifyOperator 
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
   registerProblems(app);
+  app.addHook('onRequest', async () => {
+    if (services.shutdown.aborted) throw new BackhaulError('shutting_down');
+  });
   registerAuthentication(app, verifyOperator);
   for (const routes of [triggerDownload, status, uploads, uploadContent, events, clients, operations]) {
     void app.register(routes(services));

@@ -11,7 +11,7 @@ export interface Services {
   readonly uploads: UploadService;
   readonly clients: ClientService;
   readonly commands: CommandRunner;
-  readonly store: Pick<Store, 'listUploadsChangedSince' | 'getUpload' | 'appendAudit'>;
+  readonly store: Pick<Store, 'listUploadsChangedAfter' | 'getUpload' | 'appendAudit'>;
   readonly bus: Bus;
   readonly readiness: () => Promise<Readiness>;
   readonly diagnosis: () => Promise<Diagnosis>;

@@ -24,6 +24,8 @@ const MAX_BUFFERED_BYTES = 16 * 1024 * 1024;
 const MAX_REFUSALS_IN_A_ROW = 100;
 /** Above this many unhandled frames the socket is not read, so that an agent cannot fill the memory. */
 const MAX_UNHANDLED_FRAMES = 16;
+/** How often it is looked whether the agent is still there. */
+const WATCH_INTERVAL_MS = 5000;
 
 export interface ConnectionOptions {
   readonly clientId: string;
@@ -35,8 +37,9 @@ export interface ConnectionOptions {
 }
 
 /**
- * One agent's socket. Frames are handled strictly one after another, so that what an agent says last is also
- * looked at last.
+ * One agent's socket. Frames are begun in the order they came, those before the welcome one after another; what
+ * is about one upload is then kept in order by the upload's lock, so that an upload that waits for the object
+ * store holds up no other.
  */
 export class AgentConnection {
   readonly #socket: WebSocket;
@@ -47,6 +50,7 @@ export class AgentConnection {
   readonly #closed = Promise.withResolvers<void>();
   #session: AgentSession | undefined;
   #lastHeard = performance.now();
+  #lastWatch = performance.now();
   #unhandled = 0;
   #refusals = 0;
   #tail: Promise<void> = Promise.resolve();
@@ -80,19 +84,25 @@ export class AgentConnection {
   #startTimers(): void {
     const { tokenExpiresAt } = this.#options;
     const heartbeat = setInterval(() => {
-      if (performance.now() - this.#lastHeard > DEAD_AFTER_MS) {
+      if (this.#socket.readyState === this.#socket.OPEN) this.#socket.ping();
+    }, HEARTBEAT_INTERVAL_MS);
+    const watch = setInterval(() => {
+      const now = performance.now();
+      // While this process was busy, or did not read, it heard nothing from agents that did speak.
+      const isOurFault = now - this.#lastWatch > 2 * WATCH_INTERVAL_MS || this.#socket.isPaused;
+      this.#lastWatch = now;
+      if (isOurFault) this.#heard();
+      if (now - this.#lastHeard > DEAD_AFTER_MS) {
         this.#log.info({}, 'agent silent for too long');
         this.#socket.terminate();
-      } else if (this.#socket.readyState === this.#socket.OPEN) {
-        this.#socket.ping();
-        // A timer cannot wait 25 days or more, and this one comes round anyway.
-        if (Date.now() >= tokenExpiresAt) this.close(closeCodes.tokenExpired, 'the token has expired');
       }
-    }, HEARTBEAT_INTERVAL_MS);
+      // A timer cannot wait 25 days or more, and this one comes round anyway.
+      if (Date.now() >= tokenExpiresAt) this.close(closeCodes.tokenExpired, 'the token has expired');
+    }, WATCH_INTERVAL_MS);
     const greeting = setTimeout(() => {
       if (this.#session === undefined) this.close(closeCodes.helloTimeout, 'no hello');
     }, HELLO_TIMEOUT_MS);
-    this.#timers.push(heartbeat, greeting);
+    this.#timers.push(heartbeat, watch, greeting);
   }
 
   #heard(): void {
@@ -103,23 +113,29 @@ export class AgentConnection {
     this.#heard();
     this.#unhandled += 1;
     if (this.#unhandled >= MAX_UNHANDLED_FRAMES) this.#socket.pause();
-    this.#tail = this.#tail.then(async () => {
-      try {
-        // `ws` hands text frames over as one Buffer.
-        const frame: Decoded<AgentMessage> = isBinary
-          ? { ok: false, problem: 'a binary frame; this protocol has text frames only' }
-          : decodeAgentMessage((data as Buffer).toString('utf8'));
-        await this.#handle(frame);
-      } catch (error) {
-        // The database or the store is away, most likely. What the agent said is lost; when it comes back it says
-        // all of it again, and its transfers go on meanwhile.
-        this.#log.error({ err: error }, 'agent message not handled');
-        this.close(closeCodes.tryAgain, 'the message could not be handled now; connect again');
-      } finally {
-        this.#unhandled -= 1;
-        if (this.#socket.isPaused) this.#socket.resume();
-      }
+    this.#tail = this.#tail.then(() => {
+      const handled = this.#take(data, isBinary);
+      return this.#session === undefined ? handled : undefined;
     });
+  }
+
+  /** Never rejects. */
+  async #take(data: RawData, isBinary: boolean): Promise<void> {
+    try {
+      // `ws` hands text frames over as one Buffer.
+      const frame: Decoded<AgentMessage> = isBinary
+        ? { ok: false, problem: 'a binary frame; this protocol has text frames only' }
+        : decodeAgentMessage((data as Buffer).toString('utf8'));
+      await this.#handle(frame);
+    } catch (error) {
+      // The database or the store is away, most likely. What the agent said is lost; when it comes back it says
+      // all of it again, and its transfers go on meanwhile.
+      this.#log.error({ err: error }, 'agent message not handled');
+      this.close(closeCodes.tryAgain, 'the message could not be handled now; connect again');
+    } finally {
+      this.#unhandled -= 1;
+      if (this.#socket.isPaused) this.#socket.resume();
+    }
   }
 
   async #handle(frame: Decoded<AgentMessage>): Promise<void> {

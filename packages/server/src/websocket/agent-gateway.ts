@@ -76,6 +76,8 @@ export class AgentGateway {
       if (this.#options.requireClientCertificate) checkCertificate(request);
       const claims = await this.#options.verifyAgent(bearerToken(request));
       if (socket.destroyed) return;
+      // It may have begun while the token was being checked.
+      if (this.#draining) throw new BackhaulError('shutting_down');
       this.#sockets.handleUpgrade(request, socket, head, (webSocket) => {
         const sessionId = uuidv7();
         const log = this.#options.log.child({ clientId: claims.sub, sessionId });

@@ -180,13 +180,18 @@ describe('POST /trigger-download', () => {
   });
 
   test('refuses a body that is no JSON object', async () => {
-    for (const body of ['{', '{"file_path": "/a"', '', 'null null', '[]', '"text"']) {
+    for (const body of ['{', '{"file_path": "/a"', ' ', 'null null', '[]', '"text"']) {
       await assertProblem(
         await trigger('till', body, { 'content-type': 'application/json' }),
         400,
         'invalid_request',
       );
     }
+  });
+
+  test('takes an empty body for none, also where its type is named', async () => {
+    const accepted = await trigger('till', '', { 'content-type': 'application/json' });
+    assert.equal(accepted.status, 202);
   });
 
   test('refuses a body of another type, or too large', async () => {

@@ -35,16 +35,17 @@ export const events: Routes = (services) => (app, _options, done) => {
       schema: {
         ...schema,
         summary: 'Follow one upload (server-sent events)',
-        description: 'Ends after the record with a terminal status.',
+        description: 'Begins with the record as it is, ends after the one with a terminal status.',
         params: uploadParams,
+        response: { ...schema.response, 204: z.null() },
       },
     },
     async (request, reply) => {
-      const upload = await services.uploads.get(request.params.upload_id);
-      await followOne(services, new EventStream(request, reply), {
-        uploadId: upload.uploadId,
-        seenVersion: Number(request.headers['last-event-id'] ?? 0) || 0,
-      });
+      const { uploadId, status, version } = await services.uploads.get(request.params.upload_id);
+      const seenVersion = Number(request.headers['last-event-id'] ?? 0) || 0;
+      // Nothing will come: 204 tells a browser not to connect again (WHATWG HTML, section 9.2).
+      if (isTerminal(status) && seenVersion >= version) return reply.code(204).send(null);
+      await followOne(services, new EventStream(request, reply), { uploadId, seenVersion });
     },
   );
   app.get(
@@ -87,15 +88,23 @@ async function followAll(services: Services, stream: EventStream, start: number)
   // Several changes can share a millisecond, so the last one is asked for again and what was sent is skipped.
   let sent = new Set<string>();
   await onEveryHint(services, stream, undefined, async () => {
+    let position = { updatedAt: since, uploadId: '' };
     for (;;) {
-      const changed = await services.store.listUploadsChangedSince(since, PAGE);
-      const fresh = changed.filter((upload) => !sent.has(eventId(upload)));
-      for (const upload of fresh) stream.send(eventId(upload), toUploadRecord(upload));
-      const newest = changed.at(-1)?.updatedAt ?? since;
-      const kept = newest === since ? [...sent] : [];
-      sent = new Set([...kept, ...changed.filter((one) => one.updatedAt === newest).map(eventId)]);
-      since = newest;
-      if (changed.length < PAGE || fresh.length === 0) return;
+      const changed = await services.store.listUploadsChangedAfter(position, PAGE);
+      for (const upload of changed) {
+        const id = eventId(upload);
+        if (upload.updatedAt > since) {
+          since = upload.updatedAt;
+          sent = new Set();
+        } else if (sent.has(id)) continue;
+        sent.add(id);
+        stream.send(id, toUploadRecord(upload));
+      }
+      const last = changed.at(-1);
+      if (last === undefined || changed.length < PAGE) return;
+      position = last;
+      await stream.drained();
+      if (stream.gone.aborted) return;
     }
   });
 }

@@ -9,6 +9,7 @@ import { z } from 'zod';
 import { clientParams, problems, withToken } from '../schemas.ts';
 import type { Routes } from '../services.ts';
 import { toUploadRecord } from '../upload-record.ts';
+import { whenClosed } from '../when-closed.ts';
 
 /** `POST /trigger-download/{client_id}` */
 export const triggerDownload: Routes = (services) => (app, _options, done) => {
@@ -81,11 +82,4 @@ function preferredWait(prefer: string | undefined): number {
     );
   }
   return seconds;
-}
-
-/** Of the answer, not of the socket: a connection that is kept open would collect a listener for each request. */
-function whenClosed(answer: NodeJS.EventEmitter): AbortSignal {
-  const closed = new AbortController();
-  answer.once('close', () => closed.abort());
-  return closed.signal;
 }

@@ -1,9 +1,15 @@
-import { uploadListQuerySchema, uploadListSchema, uploadRecordSchema } from '@backhaul/protocol';
+import {
+  BackhaulError,
+  uploadListQuerySchema,
+  uploadListSchema,
+  uploadRecordSchema,
+} from '@backhaul/protocol';
 import { z } from 'zod';
 import { decodeCursor, encodeCursor } from '../cursor.ts';
 import { problems, uploadParams, withToken } from '../schemas.ts';
 import type { Routes } from '../services.ts';
 import { toUploadRecord } from '../upload-record.ts';
+import { whenClosed } from '../when-closed.ts';
 
 const cursorSchema = z.tuple([z.int(), z.string()]);
 
@@ -94,8 +100,16 @@ export const uploads: Routes = (services) => (app, _options, done) => {
         response: { 200: uploadRecordSchema, ...problems },
       },
     },
-    async (request) =>
-      toUploadRecord(await services.uploads.cancel(request.params.upload_id, request.operator)),
+    async (request, reply) => {
+      const signal = AbortSignal.any([services.shutdown, whenClosed(reply.raw)]);
+      try {
+        return toUploadRecord(
+          await services.uploads.cancel(request.params.upload_id, request.operator, { signal }),
+        );
+      } catch (error) {
+        throw services.shutdown.aborted ? new BackhaulError('shutting_down') : error;
+      }
+    },
   );
 
   app.post(
