@@ -30,18 +30,18 @@ export interface UpgradeRequest {
  */
 export class AgentSocket {
   readonly webSocket: WebSocket;
-  readonly closed: Promise<{ readonly code: number; readonly reason: string }>;
+  readonly #closed: Promise<number>;
   readonly #heard: ServerMessage[] = [];
   readonly #wake = new EventTarget();
   #broken: Error | undefined;
 
   private constructor(webSocket: WebSocket) {
     this.webSocket = webSocket;
-    const { promise, resolve } = Promise.withResolvers<{ code: number; reason: string }>();
-    this.closed = promise;
+    const { promise, resolve } = Promise.withResolvers<number>();
+    this.#closed = promise;
     webSocket.on('message', (data, isBinary) => this.#onFrame(data as Buffer, isBinary));
-    webSocket.on('close', (code, reason) => {
-      resolve({ code, reason: reason.toString() });
+    webSocket.on('close', (code) => {
+      resolve(code);
       this.#wake.dispatchEvent(new Event('change'));
     });
     // A reset arrives as `close` with 1006, too.
@@ -111,11 +111,18 @@ export class AgentSocket {
     await this.next('error');
   }
 
+  /** Waits until the server has closed it. */
+  async closeCode(): Promise<number> {
+    const { promise, reject } = Promise.withResolvers<never>();
+    const timer = setTimeout(() => reject(new Error(`still open after ${DEADLINE_MS} ms`)), DEADLINE_MS);
+    return await Promise.race([this.#closed, promise]).finally(() => clearTimeout(timer));
+  }
+
   async close(): Promise<void> {
     this.webSocket.resume();
     this.webSocket.close();
     const timer = setTimeout(() => this.webSocket.terminate(), 5000);
-    await this.closed;
+    await this.#closed;
     clearTimeout(timer);
   }
 

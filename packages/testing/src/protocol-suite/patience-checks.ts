@@ -10,7 +10,7 @@ export function patienceChecks(target: () => SuiteTarget): void {
       await using client = await target().lend();
       const started = performance.now();
       const socket = await client.connect();
-      assert.equal((await socket.closed).code, 4002);
+      assert.equal(await socket.closeCode(), 4002);
       const waited = performance.now() - started;
       assert.ok(waited > 9000 && waited < 15_000, `closed after ${waited} ms`);
       assert.deepEqual(socket.unread, []);

@@ -45,7 +45,8 @@ export class Pull {
   async put(signed: PresignedPart): Promise<UploadedPart> {
     const { part_number, url, headers } = signed;
     const body = new Uint8Array(this.file.part(part_number, this.request.plan));
-    const answer = await fetch(url, { method: 'PUT', headers, body, redirect: 'manual' });
+    const signal = AbortSignal.timeout(60_000);
+    const answer = await fetch(url, { method: 'PUT', headers, body, redirect: 'manual', signal });
     assert.equal(answer.status, 200, await answer.text());
     const etag = answer.headers.get('etag');
     assert.ok(etag, 'the store sent no ETag');

@@ -102,7 +102,7 @@ export function reconnectChecks(target: () => SuiteTarget): void {
       elder.socket.send(pull.completed(parts));
       elder.socket.send({ status: 'failed', ...pull.id, error: 'read_failed', message: 'late' });
       elder.socket.webSocket.resume();
-      assert.equal((await elder.socket.closed).code, 4000);
+      assert.equal(await elder.socket.closeCode(), 4000);
       const signed = elder.socket.unread.filter(({ action }) => action === 'part_urls');
       assert.deepEqual(signed, []);
       await newer.socket.settle();

@@ -68,7 +68,7 @@ export function sessionChecks(target: () => SuiteTarget): void {
       await using client = await target().lend();
       const elder = await client.session();
       const newer = await client.session();
-      assert.equal((await elder.socket.closed).code, 4000);
+      assert.equal(await elder.socket.closeCode(), 4000);
       assert.ok(newer.welcome.epoch > elder.welcome.epoch);
       await newer.socket.settle();
     });
