@@ -238,6 +238,23 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
     assert.equal(await store.lastUpload('client-3'), undefined);
   });
 
+  storeTest(
+    'changed uploads that share a millisecond are all listed, however small the page',
+    async (store) => {
+      const together = [1, 2, 3].map(() => sampleUpload({ updatedAt: AT + 50 }));
+      await insert(store, ...together);
+      const page = await store.listUploadsChangedAfter({ updatedAt: AT + 50, uploadId: '' }, 2);
+      const [last] = page.slice(-1);
+      assert.ok(last !== undefined);
+      const rest = await store.listUploadsChangedAfter(last, 2);
+      const everything = ids([...page, ...rest]).toSorted((a, b) => a.localeCompare(b));
+      assert.deepEqual(
+        everything,
+        ids(together).toSorted((a, b) => a.localeCompare(b)),
+      );
+    },
+  );
+
   storeTest('changed uploads are listed from a time on, in the order of change', async (store) => {
     const [first, second, third] = series(3);
     assert.ok(first !== undefined && second !== undefined && third !== undefined);
@@ -249,18 +266,6 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
     assert.deepEqual(
       ids(await store.listUploadsChangedAfter({ updatedAt: AT, uploadId: '' }, 2)),
       ids([first, second]),
-    );
-    const together = [1, 2, 3].map(() => sampleUpload({ updatedAt: AT + 50 }));
-    await insert(store, ...together);
-    const page = await store.listUploadsChangedAfter({ updatedAt: AT + 50, uploadId: '' }, 2);
-    const [last] = page.slice(-1);
-    assert.ok(last !== undefined);
-    const rest = await store.listUploadsChangedAfter(last, 2);
-    const everything = ids([...page, ...rest]).toSorted((a, b) => a.localeCompare(b));
-    assert.deepEqual(
-      everything,
-      ids(together).toSorted((a, b) => a.localeCompare(b)),
-      'no page ends in the middle of a millisecond for ever',
     );
     await store.saveUpload({ ...first, version: 2, updatedAt: AT + 50 }, { expectedVersion: 1 });
     assert.deepEqual(
