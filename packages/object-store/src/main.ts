@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import packageJson from '../package.json' with { type: 'json' };
 import { HELP, readCommand, UsageError, type Command } from './config.ts';
 import { startObjectStore } from './object-store.ts';
+import { ForeignDataDirectory } from './storage/data-directory-format.ts';
 import { DataDirectoryInUse } from './storage/data-directory-lock.ts';
 
 const EXIT_FAULT = 1;
@@ -36,7 +37,7 @@ async function serve({ options, exitWithStdin }: Extract<Command, { kind: 'serve
 /** Why the store couldn't start, for a person. */
 function explain(error: unknown): string {
   if (error instanceof UsageError) return `${error.message}\nSee backhaul-object-store --help.`;
-  if (error instanceof DataDirectoryInUse) return error.message;
+  if (error instanceof DataDirectoryInUse || error instanceof ForeignDataDirectory) return error.message;
   if (!(error instanceof Error)) return String(error);
   const code = 'code' in error ? error.code : undefined;
   if (code === 'EADDRINUSE') return `${error.message}. Another program listens there: choose another --port.`;
@@ -54,7 +55,9 @@ export async function main(): Promise<void> {
     process.exitCode = 0;
   } catch (error) {
     process.stderr.write(`${explain(error)}\n`);
-    process.exitCode =
-      error instanceof UsageError || error instanceof DataDirectoryInUse ? EXIT_USAGE : EXIT_FAULT;
+    const usage = [UsageError, DataDirectoryInUse, ForeignDataDirectory].some(
+      (type) => error instanceof type,
+    );
+    process.exitCode = usage ? EXIT_USAGE : EXIT_FAULT;
   }
 }

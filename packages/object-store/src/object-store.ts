@@ -45,7 +45,7 @@ export interface ObjectStore extends AsyncDisposable {
 
 /**
  * Opens the data directory and listens.
- * @throws DataDirectoryInUse, or the system's error if the directory or the port can't be had
+ * @throws DataDirectoryInUse, ForeignDataDirectory, or the system's error if the directory or the port can't be had
  */
 export async function startObjectStore(options: ObjectStoreOptions): Promise<ObjectStore> {
   await using opened = new AsyncDisposableStack();

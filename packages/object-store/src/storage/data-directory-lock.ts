@@ -1,6 +1,9 @@
 import { DatabaseSync } from 'node:sqlite';
 import { join } from 'node:path';
 
+/** SQLite may put a journal beside it, of the same name and an ending. */
+export const LOCK_FILE = 'lock.sqlite';
+
 /** Another process serves the same data directory. */
 export class DataDirectoryInUse extends Error {
   readonly dataDir: string;
@@ -24,7 +27,7 @@ export class DataDirectoryLock implements Disposable {
   readonly #database: DatabaseSync;
 
   constructor(dataDir: string) {
-    this.#database = new DatabaseSync(join(dataDir, 'lock.sqlite'), { timeout: 0 });
+    this.#database = new DatabaseSync(join(dataDir, LOCK_FILE), { timeout: 0 });
     try {
       this.#database.exec('BEGIN EXCLUSIVE');
     } catch (error) {

@@ -1,16 +1,15 @@
-import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { PartContent } from '../body/digested-content.ts';
 import { S3Error } from '../errors.ts';
 import type { Bucket } from './bucket.ts';
+import { claimDataDirectory, isNewDataDirectory } from './data-directory-format.ts';
 import { DataDirectoryLock } from './data-directory-lock.ts';
-import { freshName, syncDirectory, writeDurably } from './durable-file.ts';
+import { freshName, syncDirectory } from './durable-file.ts';
 import { Mutex } from './mutex.ts';
 import { createBucketDirectory, openBucket } from './open-bucket.ts';
 import { stagePart, type StagedPart } from './part-file.ts';
 import { compareUtf8 } from './sorted-keys.ts';
-
-const FORMAT = JSON.stringify({ format: 1 });
 
 /**
  * General-purpose bucket names: 3 to 63 of a-z, 0-9, dot and hyphen, no two dots together, not an IP address.
@@ -45,17 +44,19 @@ export class Storage implements AsyncDisposable {
     this.nowMs = nowMs;
   }
 
-  /** @throws DataDirectoryInUse */
+  /** @throws DataDirectoryInUse, ForeignDataDirectory */
   static async open(dataDir: string, options: StorageOptions): Promise<Storage> {
     const directory = resolve(dataDir);
     await mkdir(directory, { recursive: true, mode: 0o700 });
+    // Judged before the lock's file is put there, and once more when nobody else can be claiming it.
+    await isNewDataDirectory(directory);
     const lock = new DataDirectoryLock(directory);
     try {
+      if (await isNewDataDirectory(directory)) await claimDataDirectory(directory);
       const temporary = join(directory, 'tmp');
       // What a crash left half-written or half-removed.
       await rm(temporary, { recursive: true, force: true });
       await mkdir(temporary, { mode: 0o700 });
-      await checkFormat(directory, temporary);
       const bucketsPath = join(directory, 'buckets');
       await mkdir(bucketsPath, { recursive: true, mode: 0o700 });
       await syncDirectory(directory);
@@ -126,18 +127,5 @@ export class Storage implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     this.#lock[Symbol.dispose]();
     return Promise.resolve();
-  }
-}
-
-/** Refuses a directory written by another version of this layout instead of misreading it. */
-async function checkFormat(directory: string, temporary: string): Promise<void> {
-  const path = join(directory, 'format.json');
-  const found = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return undefined;
-    throw error;
-  });
-  if (found === undefined) await writeDurably(path, FORMAT, temporary);
-  else if (found !== FORMAT) {
-    throw new Error(`${path} says ${found}; this version reads ${FORMAT}. Use another --data directory.`);
   }
 }

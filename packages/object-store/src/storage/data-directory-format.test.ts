@@ -1,0 +1,49 @@
+import assert from 'node:assert/strict';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { filesBelow, temporaryDirectory } from '../testing/store-fixture.ts';
+import { ForeignDataDirectory } from './data-directory-format.ts';
+import { Storage } from './storage.ts';
+
+const open = (path: string): Promise<Storage> => Storage.open(path, { nowMs: Date.now });
+
+test('a directory that holds other things is refused by --data, and left as it was', async () => {
+  await using directory = await temporaryDirectory();
+  await mkdir(join(directory.path, 'tmp'));
+  await writeFile(join(directory.path, 'tmp', 'precious'), 'x');
+  await assert.rejects(open(directory.path), (error) => {
+    assert.ok(error instanceof ForeignDataDirectory);
+    assert.match(error.message, /tmp.*--data/);
+    return true;
+  });
+  assert.deepEqual(await filesBelow(directory.path), [join('tmp', 'precious')]);
+});
+
+test('a directory of another format is refused, and left as it was', async () => {
+  await using directory = await temporaryDirectory();
+  await writeFile(join(directory.path, 'format.json'), '{"format":2}');
+  await mkdir(join(directory.path, 'tmp'));
+  await writeFile(join(directory.path, 'tmp', 'staged'), 'x');
+  await assert.rejects(open(directory.path), ForeignDataDirectory);
+  assert.deepEqual(await filesBelow(directory.path), ['format.json', join('tmp', 'staged')]);
+});
+
+test('a new directory, an empty one and one of a start that died early are taken', async () => {
+  await using directory = await temporaryDirectory();
+  for (const leftovers of [undefined, [], ['lock.sqlite', 'lock.sqlite-journal', 'format.json.new']]) {
+    const path = join(directory.path, String(leftovers?.length));
+    if (leftovers !== undefined) await mkdir(path);
+    for (const name of leftovers ?? []) await writeFile(join(path, name), '');
+    await using _storage = await open(path);
+    assert.equal(await readFile(join(path, 'format.json'), 'utf8'), '{"format":1}');
+  }
+});
+
+test('what a crash left in tmp is removed from a directory of the store', async () => {
+  await using directory = await temporaryDirectory();
+  await (await open(directory.path))[Symbol.asyncDispose]();
+  await writeFile(join(directory.path, 'tmp', 'half-written'), 'x');
+  await using _storage = await open(directory.path);
+  assert.deepEqual(await readdir(join(directory.path, 'tmp')), []);
+});
