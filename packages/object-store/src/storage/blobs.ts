@@ -1,6 +1,6 @@
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { freshName, syncDirectory } from './durable-file.ts';
+import { freshName, type SyncDirectory } from './durable-file.ts';
 import type { StagedPart } from './part-file.ts';
 
 /** Keeps a blob's files while it is held. */
@@ -15,12 +15,14 @@ export interface BlobPin extends Disposable {
 export class Blobs {
   readonly #directory: string;
   readonly #temporary: string;
+  readonly #syncDirectory: SyncDirectory;
   readonly #pins = new Map<string, number>();
   readonly #doomed = new Set<string>();
 
-  constructor(directory: string, temporary: string) {
+  constructor(directory: string, temporary: string, syncDirectory: SyncDirectory) {
     this.#directory = directory;
     this.#temporary = temporary;
+    this.#syncDirectory = syncDirectory;
   }
 
   path(id: string): string {
@@ -38,13 +40,16 @@ export class Blobs {
 
   async create(id: string): Promise<void> {
     await mkdir(this.path(id), { mode: 0o700 });
-    await syncDirectory(this.#directory);
+    await this.#syncDirectory(this.#directory);
   }
 
-  /** Moves a part to its place, over an earlier one of the same number. */
+  /** Moves a part to its place, over an earlier one of the same number, for good once the blob is synced. */
   async place(id: string, part: StagedPart): Promise<void> {
     await rename(part.path, this.partPath(id, part.record.number));
-    await syncDirectory(this.path(id));
+  }
+
+  async sync(id: string): Promise<void> {
+    await this.#syncDirectory(this.path(id));
   }
 
   /** To be called while the blob is still named by an object, in the same turn of the event loop. */

@@ -2,7 +2,7 @@ import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { S3Error } from '../errors.ts';
 import type { Blobs, BlobPin } from './blobs.ts';
-import { freshName, syncDirectory, writeDurably } from './durable-file.ts';
+import { freshName, replaceFile, type SyncDirectory } from './durable-file.ts';
 import { listKeys, type KeyListing, type ListQuery } from './list-keys.ts';
 import { MultipartUpload, newUploadId, type UploadRecord } from './multipart-upload.ts';
 import { NamedMutex } from './mutex.ts';
@@ -21,6 +21,7 @@ export interface BucketPlace {
   readonly objects: string;
   readonly uploads: string;
   readonly temporary: string;
+  readonly syncDirectory: SyncDirectory;
   readonly blobs: Blobs;
 }
 
@@ -76,19 +77,30 @@ export class Bucket {
 
   /** @throws S3Error NoSuchKey */
   async open(key: string): Promise<OpenObject> {
-    for (;;) {
-      if (!this.#objects.has(key)) throw new S3Error('NoSuchKey');
-      const text = await readFile(this.#manifestPath(key), 'utf8').catch((error: NodeJS.ErrnoException) => {
-        // Deleted since the index was asked; anything else is a fault.
-        if (error.code === 'ENOENT' && !this.#objects.has(key)) throw new S3Error('NoSuchKey');
-        throw error;
-      });
-      const manifest = JSON.parse(text) as ObjectManifest;
-      // Replaced between reading and now, or just about to be: read again.
-      if (this.#objects.get(key)?.blob !== manifest.blob) continue;
-      const pin = this.#place.blobs.pin(manifest.blob);
-      return { manifest, pin, [Symbol.dispose]: () => pin[Symbol.dispose]() };
-    }
+    const opened = await this.#tryOpen(key);
+    if (opened !== undefined) return opened;
+    // A writer came between. Alone with the key nothing can: then index and disk agree, or something is damaged.
+    return await this.#keyMutex.run(key, async () => {
+      const settled = await this.#tryOpen(key);
+      if (settled === undefined) {
+        throw new Error(`${this.#manifestPath(key)} is not what the store put there.`);
+      }
+      return settled;
+    });
+  }
+
+  /** @returns undefined if the manifest on disk is not the one that the index names */
+  async #tryOpen(key: string): Promise<OpenObject | undefined> {
+    if (!this.#objects.has(key)) throw new S3Error('NoSuchKey');
+    const text = await readFile(this.#manifestPath(key), 'utf8').catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return undefined;
+      throw error;
+    });
+    if (text === undefined) return undefined;
+    const manifest = JSON.parse(text) as ObjectManifest;
+    if (this.#objects.get(key)?.blob !== manifest.blob) return undefined;
+    const pin = this.#place.blobs.pin(manifest.blob);
+    return { manifest, pin, [Symbol.dispose]: () => pin[Symbol.dispose]() };
   }
 
   /** Stores an object of one part. */
@@ -101,9 +113,11 @@ export class Bucket {
     return await this.#change(async () => {
       const blob = freshName();
       const { blobs } = this.#place;
-      await blobs.create(blob);
+      let committed = false;
       try {
+        await blobs.create(blob);
         await blobs.place(blob, part);
+        await blobs.sync(blob);
         const { sizeBytes, md5, checksum } = part.record;
         return await this.#commit(
           {
@@ -118,9 +132,10 @@ export class Bucket {
             parts: [part.record],
           },
           condition,
+          () => (committed = true),
         );
       } catch (error) {
-        await blobs.discard(blob);
+        if (!committed) await blobs.discard(blob);
         throw error;
       }
     });
@@ -142,7 +157,7 @@ export class Bucket {
           this.#keys.add(key);
           throw error;
         }
-        await syncDirectory(this.#place.objects);
+        await this.#place.syncDirectory(this.#place.objects);
         await this.#place.blobs.discard(current.blob);
       }),
     );
@@ -153,9 +168,10 @@ export class Bucket {
       const initiatedAtMs = this.#nowMs();
       const record: UploadRecord = { ...upload, id: newUploadId(initiatedAtMs), initiatedAtMs };
       await this.#place.blobs.create(record.id);
-      await writeDurably(this.#uploadPath(record.id), JSON.stringify(record), this.#place.temporary);
+      await replaceFile(this.#uploadPath(record.id), JSON.stringify(record), this.#place.temporary);
       const created = new MultipartUpload(record, []);
       this.#uploads.set(record.id, created);
+      await this.#place.syncDirectory(this.#place.uploads);
       return created;
     });
   }
@@ -178,6 +194,7 @@ export class Bucket {
   async addPart(upload: MultipartUpload, part: StagedPart): Promise<PartRecord> {
     return await upload.change(async () => {
       await this.#place.blobs.place(upload.record.id, part);
+      await this.#place.blobs.sync(upload.record.id);
       upload.setPart(part.record);
       return part.record;
     });
@@ -186,6 +203,7 @@ export class Bucket {
   /**
    * @param assemble judges the request against the parts, which can't change meanwhile
    * @throws whatever `assemble` or `condition` throws; the upload then stays open
+   * @throws Error of the disk after the object exists; the upload has ended then
    */
   async complete(
     upload: MultipartUpload,
@@ -199,9 +217,11 @@ export class Bucket {
         const manifest = await this.#commit(
           { key, blob: id, ...properties, ...completed, lastModifiedMs: this.#nowMs(), multipart: true },
           condition,
+          () => {
+            upload.end();
+            this.#uploads.delete(id);
+          },
         );
-        upload.end();
-        this.#uploads.delete(id);
         const kept = new Set(completed.parts.map((part) => part.number));
         const surplus = upload.parts().filter((part) => !kept.has(part.number));
         for (const part of surplus) await rm(this.#place.blobs.partPath(id, part.number), { force: true });
@@ -243,7 +263,7 @@ export class Bucket {
 
   async #forgetUpload(id: string): Promise<void> {
     await rm(this.#uploadPath(id), { force: true });
-    await syncDirectory(this.#place.uploads);
+    await this.#place.syncDirectory(this.#place.uploads);
   }
 
   async #change<T>(task: () => Promise<T>): Promise<T> {
@@ -256,14 +276,25 @@ export class Bucket {
     }
   }
 
-  /** Writing the manifest is the moment at which the object exists. */
-  async #commit(manifest: ObjectManifest, condition: WriteCondition): Promise<ObjectManifest> {
+  /**
+   * Renaming the manifest into place is the moment at which the object exists.
+   * @param onCommitted called in that moment. An error that comes later undoes nothing: the client hears that
+   * something failed, and the object is the new one.
+   */
+  async #commit(
+    manifest: ObjectManifest,
+    condition: WriteCondition,
+    onCommitted: () => void,
+  ): Promise<ObjectManifest> {
     return await this.#keyMutex.run(manifest.key, async () => {
       const previous = this.#objects.get(manifest.key);
       condition(previous);
-      await writeDurably(this.#manifestPath(manifest.key), JSON.stringify(manifest), this.#place.temporary);
+      await replaceFile(this.#manifestPath(manifest.key), JSON.stringify(manifest), this.#place.temporary);
       this.#objects.set(manifest.key, summarize(manifest));
       this.#keys.add(manifest.key);
+      onCommitted();
+      await this.#place.syncDirectory(this.#place.objects);
+      // Not before: a power cut could still bring back the previous manifest, which names this blob.
       if (previous !== undefined) await this.#place.blobs.discard(previous.blob);
       return manifest;
     });

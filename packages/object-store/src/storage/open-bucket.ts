@@ -1,8 +1,8 @@
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Blobs } from './blobs.ts';
-import { Bucket } from './bucket.ts';
-import { syncDirectory, writeDurably } from './durable-file.ts';
+import { Bucket, type BucketPlace } from './bucket.ts';
+import { syncDirectory, writeDurably, type SyncDirectory } from './durable-file.ts';
 import { MultipartUpload, type UploadRecord } from './multipart-upload.ts';
 import { manifestFileName, summarize, type ObjectManifest, type ObjectSummary } from './object-manifest.ts';
 import { readPartRecord, type PartRecord } from './part-file.ts';
@@ -22,6 +22,7 @@ interface BucketRecord {
 interface OpenOptions {
   readonly temporary: string;
   readonly nowMs: () => number;
+  readonly syncDirectory: SyncDirectory;
 }
 
 /** Reads of small files at the start that are under way together. */
@@ -43,12 +44,13 @@ async function readJson<T>(path: string): Promise<T> {
   }
 }
 
-function place(directory: string, temporary: string) {
+function place(directory: string, { temporary, syncDirectory }: OpenOptions): BucketPlace {
   return {
     objects: join(directory, 'objects'),
     uploads: join(directory, 'uploads'),
     temporary,
-    blobs: new Blobs(join(directory, 'blobs'), temporary),
+    syncDirectory,
+    blobs: new Blobs(join(directory, 'blobs'), temporary, syncDirectory),
   };
 }
 
@@ -56,7 +58,7 @@ function place(directory: string, temporary: string) {
 export async function createBucketDirectory(
   directory: string,
   name: string,
-  options: OpenOptions,
+  options: Pick<OpenOptions, 'temporary' | 'nowMs'>,
 ): Promise<void> {
   const record: BucketRecord = { name, createdAtMs: options.nowMs() };
   for (const part of ['objects', 'uploads', 'blobs']) await mkdir(join(directory, part), { mode: 0o700 });
@@ -70,12 +72,8 @@ export async function createBucketDirectory(
  */
 export async function openBucket(directory: string, options: OpenOptions): Promise<Bucket> {
   const { name, createdAtMs } = await readJson<BucketRecord>(join(directory, 'bucket.json'));
-  const {
-    objects: objectsPath,
-    uploads: uploadsPath,
-    blobs,
-    temporary,
-  } = place(directory, options.temporary);
+  const bucketPlace = place(directory, options);
+  const { objects: objectsPath, uploads: uploadsPath, blobs } = bucketPlace;
   const present = new Set(await readdir(join(directory, 'blobs')));
   const unclaimed = new Set(present);
 
@@ -105,9 +103,5 @@ export async function openBucket(directory: string, options: OpenOptions): Promi
   });
   for (const { record } of uploads) unclaimed.delete(record.id);
   for (const leftover of unclaimed) await blobs.discard(leftover);
-  return new Bucket(
-    { name, createdAtMs, objects, uploads },
-    { objects: objectsPath, uploads: uploadsPath, temporary, blobs },
-    options.nowMs,
-  );
+  return new Bucket({ name, createdAtMs, objects, uploads }, bucketPlace, options.nowMs);
 }

@@ -5,7 +5,7 @@ import { S3Error } from '../errors.ts';
 import type { Bucket } from './bucket.ts';
 import { claimDataDirectory, isNewDataDirectory } from './data-directory-format.ts';
 import { DataDirectoryLock } from './data-directory-lock.ts';
-import { freshName, syncDirectory } from './durable-file.ts';
+import { freshName, syncDirectory, type SyncDirectory } from './durable-file.ts';
 import { Mutex } from './mutex.ts';
 import { createBucketDirectory, openBucket } from './open-bucket.ts';
 import { stagePart, type StagedPart } from './part-file.ts';
@@ -21,12 +21,15 @@ export function isBucketName(name: string): boolean {
 
 interface StorageOptions {
   readonly nowMs: () => number;
+  /** How the buckets sync their directories; tests make it fail as a disk does. */
+  readonly syncDirectory?: SyncDirectory;
 }
 
 /** All buckets of one data directory, held by this process alone. */
 export class Storage implements AsyncDisposable {
   readonly nowMs: () => number;
   readonly #temporary: string;
+  readonly #syncDirectory: SyncDirectory;
   readonly #directory: string;
   readonly #lock: DataDirectoryLock;
   readonly #buckets: Map<string, Bucket>;
@@ -35,17 +38,19 @@ export class Storage implements AsyncDisposable {
   private constructor(
     directory: string,
     state: { readonly lock: DataDirectoryLock; readonly buckets: Map<string, Bucket> },
-    { nowMs }: StorageOptions,
+    options: Required<StorageOptions>,
   ) {
     this.#directory = directory;
     this.#lock = state.lock;
     this.#buckets = state.buckets;
     this.#temporary = join(directory, 'tmp');
-    this.nowMs = nowMs;
+    this.nowMs = options.nowMs;
+    this.#syncDirectory = options.syncDirectory;
   }
 
   /** @throws DataDirectoryInUse, ForeignDataDirectory */
-  static async open(dataDir: string, options: StorageOptions): Promise<Storage> {
+  static async open(dataDir: string, { nowMs, ...rest }: StorageOptions): Promise<Storage> {
+    const options = { nowMs, syncDirectory, ...rest };
     const directory = resolve(dataDir);
     await mkdir(directory, { recursive: true, mode: 0o700 });
     // Judged before the lock's file is put there, and once more when nobody else can be claiming it.
@@ -62,7 +67,7 @@ export class Storage implements AsyncDisposable {
       await syncDirectory(directory);
       const buckets = new Map<string, Bucket>();
       for (const name of await readdir(bucketsPath)) {
-        buckets.set(name, await openBucket(join(bucketsPath, name), { temporary, nowMs: options.nowMs }));
+        buckets.set(name, await openBucket(join(bucketsPath, name), { temporary, ...options }));
       }
       return new Storage(directory, { lock, buckets }, options);
     } catch (error) {
@@ -99,12 +104,16 @@ export class Storage implements AsyncDisposable {
       if (this.#buckets.has(name)) throw new S3Error('BucketAlreadyOwnedByYou');
       const staged = join(this.#temporary, freshName());
       const place = this.#bucketPath(name);
-      const options = { temporary: this.#temporary, nowMs: this.nowMs };
+      const options = {
+        temporary: this.#temporary,
+        nowMs: this.nowMs,
+        syncDirectory: this.#syncDirectory,
+      };
       await mkdir(staged, { mode: 0o700 });
       await createBucketDirectory(staged, name, options);
       await rename(staged, place);
-      await syncDirectory(join(this.#directory, 'buckets'));
       this.#buckets.set(name, await openBucket(place, options));
+      await this.#syncDirectory(join(this.#directory, 'buckets'));
     });
   }
 
@@ -115,7 +124,7 @@ export class Storage implements AsyncDisposable {
       this.#buckets.delete(name);
       const grave = join(this.#temporary, freshName());
       await rename(this.#bucketPath(name), grave);
-      await syncDirectory(join(this.#directory, 'buckets'));
+      await this.#syncDirectory(join(this.#directory, 'buckets'));
       await rm(grave, { recursive: true, force: true });
     });
   }
