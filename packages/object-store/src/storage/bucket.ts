@@ -194,8 +194,9 @@ export class Bucket {
   async addPart(upload: MultipartUpload, part: StagedPart): Promise<PartRecord> {
     return await upload.change(async () => {
       await this.#place.blobs.place(upload.record.id, part);
-      await this.#place.blobs.sync(upload.record.id);
+      // In the same moment as the rename: the record in memory must never speak of bytes that are replaced.
       upload.setPart(part.record);
+      await this.#place.blobs.sync(upload.record.id);
       return part.record;
     });
   }

@@ -131,3 +131,19 @@ test(
     await assert.rejects(storage.bucket('box').open('key'), /is not what the store put there/);
   },
 );
+
+test('a part that replaced another is the upload’s, though its directory failed to sync', async () => {
+  await using directory = await temporaryDirectory();
+  const disk = new FailingDisk(directory.path);
+  await using storage = await disk.open();
+  await storage.createBucket('box');
+  const bucket = storage.bucket('box');
+  const upload = await bucket.createUpload({ key: 'key', properties: PROPERTIES, checksum: undefined });
+  await bucket.addPart(upload, await stage(storage, 'old'));
+  const replacement = await stage(storage, 'new bytes');
+  await disk.failing(
+    (path) => basename(path) === upload.record.id,
+    () => bucket.addPart(upload, replacement),
+  );
+  assert.deepEqual(upload.parts(), [replacement.record]);
+});
