@@ -20,7 +20,8 @@ export interface PartRecord {
  */
 const FOOTER_LENGTH_BYTES = 4;
 const FOOTER_LIMIT_BYTES = 4096;
-const WRITE_BATCH_BYTES = 1024 * 1024;
+/** An upload that stalls holds less than this in memory, one that flows up to twice as much; larger batches write no faster. */
+const WRITE_BATCH_BYTES = 128 * 1024;
 /** Tiny chunks are costly to hold. */
 const WRITE_BATCH_CHUNKS = 512;
 
