@@ -9,6 +9,7 @@ import type { Store } from './ports/store.ts';
 import { SessionRegistry } from './sessions/session-registry.ts';
 import type { TransferContext } from './transfer-context.ts';
 import type { UploadSettings } from './upload-settings.ts';
+import { BucketProbe } from './uploads/bucket-probe.ts';
 import { Completion } from './uploads/completion.ts';
 import { Dispatcher } from './uploads/dispatcher.ts';
 import { abortOrphans } from './uploads/orphan-sweep.ts';
@@ -40,6 +41,8 @@ export interface Domain {
   readonly uploads: UploadService;
   readonly clients: ClientService;
   readonly sweeper: Sweeper;
+  /** Cuts short what waits for the object store in the background; the next start takes it up. Idempotent. */
+  stop(): Promise<void>;
 }
 
 /** Wires the domain's parts to each other. Which store, bus and bucket they work with, the caller knows. */
@@ -47,7 +50,10 @@ export function createDomain(parts: DomainParts): Domain {
   const { store, bucket, bus, clock, log, settings } = parts;
   const sessions = new SessionRegistry();
   const ledger = new UploadLedger({ store, bus, clock, observe: parts.observe });
-  const dispatcher = new Dispatcher({ store, ledger, bucket, sessions, settings, log });
+  const stopping = new AbortController();
+  const probe = new BucketProbe(bucket, clock);
+  const { signal } = stopping;
+  const dispatcher = new Dispatcher({ store, ledger, bucket, probe, sessions, settings, log, signal });
   const onEnded = (clientId: string): void => dispatcher.kick(clientId);
   const ending = new UploadEnding({ ledger, bucket, sessions, log, onEnded });
   const { maxBackoffMs } = settings;
@@ -100,6 +106,10 @@ export function createDomain(parts: DomainParts): Domain {
       retentionMs: parts.retentionMs,
       abortOrphans: () => abortOrphans({ store, bucket, clock, log, keyPrefix: settings.keyPrefix }),
     }),
+    stop: async () => {
+      stopping.abort();
+      await completion.close();
+    },
   };
 }
 

@@ -39,12 +39,3 @@ export async function endSessionsOf(db: Queries, nodeId: string): Promise<void> 
     .where('connectedSince', 'is not', null)
     .execute();
 }
-
-export async function selectEpoch(db: Queries, clientId: string): Promise<number | undefined> {
-  const row = await db
-    .selectFrom('sessions')
-    .select('epoch')
-    .where('clientId', '=', clientId)
-    .executeTakeFirst();
-  return row?.epoch;
-}

@@ -50,8 +50,28 @@ export class SqlStore implements Store {
     return this.#read((db) => uploads.selectUploads(db, filter));
   }
 
-  listActiveUploads(clientId?: string) {
+  listActiveUploads(clientId: string) {
     return this.#read((db) => uploads.selectActiveUploads(db, clientId));
+  }
+
+  listRunningIds(clientId: string) {
+    return this.#read((db) => uploads.selectRunningIds(db, clientId));
+  }
+
+  listQueuedIds(clientId: string, limit: number) {
+    return this.#read((db) => uploads.selectQueuedIds(db, clientId, limit));
+  }
+
+  listCompletingIds() {
+    return this.#read(uploads.selectCompletingIds);
+  }
+
+  listUnansweredIds(askedBefore: number, limit: number) {
+    return this.#read((db) => uploads.selectUnansweredIds(db, askedBefore, limit));
+  }
+
+  listWaitingClients() {
+    return this.#read(uploads.selectWaitingClients);
   }
 
   async lastUpload(clientId: string) {
@@ -63,8 +83,8 @@ export class SqlStore implements Store {
     return this.#read((db) => uploads.selectUploadsChangedAfter(db, position, limit));
   }
 
-  listOverdueUploads(now: number, limit: number) {
-    return this.#read((db) => uploads.selectOverdueUploads(db, now, limit));
+  listOverdueIds(now: number, limit: number) {
+    return this.#read((db) => uploads.selectOverdueIds(db, now, limit));
   }
 
   listUploadsWithOpenMultipart(limit: number) {
@@ -113,10 +133,6 @@ export class SqlStore implements Store {
       await uploads.stallUploadsOf(db, nodeId, at);
       await sessions.endSessionsOf(db, nodeId);
     });
-  }
-
-  async isNewestEpoch(clientId: string, epoch: number) {
-    return (await this.#read((db) => sessions.selectEpoch(db, clientId))) === epoch;
   }
 
   getClient(clientId: string) {

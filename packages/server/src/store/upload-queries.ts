@@ -7,6 +7,7 @@ import type { Queries } from './queries.ts';
 import { fromUploadRow, toUploadRow } from './upload-row.ts';
 
 const ACTIVE = ['queued', 'preparing', 'uploading', 'completing'] as const;
+const RUNNING = ['preparing', 'uploading'] as const;
 const ENDED = ['completed', 'failed', 'cancelled', 'expired'] as const;
 
 /** @returns the upload that already has this subject's idempotency key, if one does. */
@@ -75,10 +76,59 @@ export async function selectUploads(db: Queries, filter: UploadFilter): Promise<
   return run(query.orderBy('createdAt', 'desc').orderBy('uploadId', 'desc').limit(filter.limit));
 }
 
-export async function selectActiveUploads(db: Queries, clientId: string | undefined): Promise<Upload[]> {
-  let query = selectAll(db).where('status', 'in', ACTIVE);
-  if (clientId !== undefined) query = query.where('clientId', '=', clientId);
-  return run(query.orderBy('createdAt').orderBy('uploadId'));
+export async function selectActiveUploads(db: Queries, clientId: string): Promise<Upload[]> {
+  return run(
+    selectAll(db)
+      .where('completedAt', 'is', null)
+      .where('status', 'in', ACTIVE)
+      .where('clientId', '=', clientId)
+      .orderBy('createdAt')
+      .orderBy('uploadId'),
+  );
+}
+
+export async function selectRunningIds(db: Queries, clientId: string): Promise<string[]> {
+  return ids(unfinished(db).where('status', 'in', RUNNING).where('clientId', '=', clientId));
+}
+
+export async function selectQueuedIds(db: Queries, clientId: string, limit: number): Promise<string[]> {
+  return ids(
+    unfinished(db)
+      .where('status', '=', 'queued')
+      .where('clientId', '=', clientId)
+      .orderBy('createdAt')
+      .orderBy('uploadId')
+      .limit(limit),
+  );
+}
+
+export async function selectCompletingIds(db: Queries): Promise<string[]> {
+  return ids(unfinished(db).where('status', '=', 'completing'));
+}
+
+export async function selectUnansweredIds(
+  db: Queries,
+  askedBefore: number,
+  limit: number,
+): Promise<string[]> {
+  return ids(
+    unfinished(db)
+      .where('status', '=', 'preparing')
+      .where('stalledSince', 'is', null)
+      .where('startedAt', '<', askedBefore)
+      .limit(limit),
+  );
+}
+
+export async function selectWaitingClients(db: Queries): Promise<string[]> {
+  const rows = await db
+    .selectFrom('uploads')
+    .select('clientId')
+    .distinct()
+    .where('completedAt', 'is', null)
+    .where('status', '=', 'queued')
+    .execute();
+  return rows.map(({ clientId }) => clientId);
 }
 
 export async function selectUploadsChangedAfter(
@@ -96,11 +146,12 @@ export async function selectUploadsChangedAfter(
   );
 }
 
-export async function selectOverdueUploads(db: Queries, now: number, limit: number): Promise<Upload[]> {
-  return run(
-    selectAll(db)
-      .where('status', 'in', ['queued', 'preparing', 'uploading'])
+export async function selectOverdueIds(db: Queries, now: number, limit: number): Promise<string[]> {
+  return ids(
+    unfinished(db)
+      .where('status', '!=', 'completing')
       .where('expiresAt', '<=', now)
+      .orderBy('expiresAt')
       .limit(limit),
   );
 }
@@ -150,6 +201,15 @@ export async function deleteUploadsEndedBefore(db: Queries, before: number): Pro
     .where('completedAt', '<', before)
     .executeTakeFirst();
   return Number(removed.numDeletedRows);
+}
+
+/** The condition is that of the indexes of what has not ended; without it SQLite does not use them. */
+function unfinished(db: Queries) {
+  return db.selectFrom('uploads').select('uploadId').where('completedAt', 'is', null);
+}
+
+async function ids(query: ReturnType<typeof unfinished>): Promise<string[]> {
+  return (await query.execute()).map(({ uploadId }) => uploadId);
 }
 
 function selectAll(db: Queries) {

@@ -10,6 +10,7 @@ export function failed(context: TransferContext, session: AgentSession, message:
     if (upload.status === 'completing') return;
     if (message.error === 'agent_busy' && upload.status === 'preparing') {
       await context.ledger.apply(upload, { type: 'requeue', message: message.message }, { clearParts: true });
+      context.dispatcher.kickSoon(upload.clientId);
       return;
     }
     await context.ending.endHeld(upload, {

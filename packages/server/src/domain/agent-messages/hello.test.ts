@@ -164,7 +164,7 @@ test('a newer session closes the older one', async () => {
 });
 
 /** A bench where the answer of the next `name` call is held back until it is let go. */
-async function holding(name: 'openSession' | 'listActiveUploads') {
+async function holding(name: 'openSession' | 'listRunningIds') {
   const real = await openSqliteStore(':memory:');
   const state: { hold: Promise<void> | undefined; reached: () => void } = {
     hold: undefined,
@@ -184,7 +184,7 @@ async function holding(name: 'openSession' | 'listActiveUploads') {
     real,
     name === 'openSession'
       ? { openSession: (session) => held(real.openSession(session)) }
-      : { listActiveUploads: (clientId) => held(real.listActiveUploads(clientId)) },
+      : { listRunningIds: (clientId) => held(real.listRunningIds(clientId)) },
   );
   /** @returns `reached` resolves when the call waits; `letGo` ends that. */
   const hold = (): { reached: Promise<void>; letGo: () => void } => {
@@ -216,7 +216,7 @@ test('an older hello that comes last loses', async () => {
 for (const stillRuns of [true, false]) {
   const claim = stillRuns ? 'claims' : 'knows nothing of';
   test(`an older hello that is slow and ${claim} an upload does not take it from the newer one`, async () => {
-    const { bench: opened, hold } = await holding('listActiveUploads');
+    const { bench: opened, hold } = await holding('listRunningIds');
     await using bench = opened;
     const { agent, upload } = await bench.uploading();
     await endSession(bench.context, agent.session);
@@ -236,7 +236,7 @@ for (const stillRuns of [true, false]) {
 }
 
 test('an upload triggered during hello is handed over after welcome', async () => {
-  const { bench: opened, hold } = await holding('listActiveUploads');
+  const { bench: opened, hold } = await holding('listRunningIds');
   await using bench = opened;
   await endSession(bench.context, (await bench.connect()).session);
   const { reached, letGo } = hold();

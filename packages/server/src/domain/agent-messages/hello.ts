@@ -94,9 +94,8 @@ async function reconcile(
   session: AgentSession,
   running: Hello['running'],
 ): Promise<Verdict[]> {
-  const active = await context.store.listActiveUploads(session.clientId);
   const kept = new Set<string>();
-  for (const { uploadId } of active) {
+  for (const uploadId of await context.store.listRunningIds(session.clientId)) {
     const isKept = await context.ledger.exclusively(uploadId, async () => {
       const upload = await context.ledger.get(uploadId);
       if (upload.status !== 'preparing' && upload.status !== 'uploading') return false;

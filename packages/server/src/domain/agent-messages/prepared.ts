@@ -38,7 +38,7 @@ export function prepared(context: TransferContext, session: AgentSession, messag
   });
 }
 
-/** Nothing has begun at the store, so the upload waits in the queue again until the sweeper finds the store back. */
+/** Nothing has begun at the store, so the upload waits in the queue again until the store is back. */
 async function putBack(
   context: TransferContext,
   session: AgentSession,
@@ -53,6 +53,7 @@ async function putBack(
     attempt: upload.attempt,
     reason: message.slice(0, 500),
   });
+  context.dispatcher.kickSoon(upload.clientId);
 }
 
 /** @returns the upload in `uploading`; undefined when the message no longer fits its status. */

@@ -128,7 +128,7 @@ export class DomainBench implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.domain.transfers.completion.close();
+    await this.domain.stop();
     await this.domain.sweeper.idle();
     await this.settle();
     await this.store.close();

@@ -61,16 +61,25 @@ export interface Store {
   deleteUpload(uploadId: string, audit: AuditEvent): Promise<void>;
   /** Newest first. */
   listUploads(filter: UploadFilter): Promise<Upload[]>;
-  /** Queued, preparing, uploading and completing ones, oldest first; of one client, or of all. */
-  listActiveUploads(clientId?: string): Promise<Upload[]>;
+  /** Queued, preparing, uploading and completing ones of a client, oldest first. */
+  listActiveUploads(clientId: string): Promise<Upload[]>;
+  /** Those of a client that are preparing or uploading: few, however long its queue is. */
+  listRunningIds(clientId: string): Promise<string[]>;
+  /** The oldest of a client's queue, oldest first. */
+  listQueuedIds(clientId: string, limit: number): Promise<string[]>;
+  listCompletingIds(): Promise<string[]>;
+  /** Preparing since before `askedBefore`, and their agent is there (not stalled). */
+  listUnansweredIds(askedBefore: number, limit: number): Promise<string[]>;
+  /** Clients that have queued uploads, connected or not. */
+  listWaitingClients(): Promise<string[]>;
   lastUpload(clientId: string): Promise<Upload | undefined>;
   /** Changed after this position, in the order of change, and of their ids within a millisecond. */
   listUploadsChangedAfter(
     position: { readonly updatedAt: number; readonly uploadId: string },
     limit: number,
   ): Promise<Upload[]>;
-  /** Not terminal, not completing, and past their deadline. */
-  listOverdueUploads(now: number, limit: number): Promise<Upload[]>;
+  /** Not terminal, not completing, and at their deadline or past it. */
+  listOverdueIds(now: number, limit: number): Promise<string[]>;
   /** Terminal, but S3 may still hold their multipart upload. */
   listUploadsWithOpenMultipart(limit: number): Promise<Upload[]>;
   countUploadsByStatus(): Promise<Partial<Record<UploadStatus, number>>>;
@@ -98,8 +107,6 @@ export interface Store {
   closeSession(clientId: string, epoch: number, at: number): Promise<void>;
   /** At start: sessions that this node's last run left open. */
   closeSessionsOf(nodeId: string, at: number): Promise<void>;
-  /** Whether `epoch` is the client's newest. */
-  isNewestEpoch(clientId: string, epoch: number): Promise<boolean>;
   getClient(clientId: string): Promise<Client | undefined>;
   listClients(filter: ClientFilter): Promise<Client[]>;
   /** Forgets the client; its uploads stay. */

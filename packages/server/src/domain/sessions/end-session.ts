@@ -7,9 +7,8 @@ export async function endSession(context: TransferContext, session: AgentSession
   const wasNewest = context.sessions.remove(session);
   await context.store.closeSession(session.clientId, session.epoch, context.clock.now());
   if (!wasNewest) return;
-  for (const { uploadId } of await context.store.listActiveUploads(session.clientId)) {
+  for (const uploadId of await context.store.listRunningIds(session.clientId)) {
     await context.ledger.exclusively(uploadId, async () => {
-      // Read only here: one that was being handed over just now has this session's epoch by now.
       const upload = await context.ledger.get(uploadId);
       if (upload.epoch === session.epoch) await context.ledger.apply(upload, { type: 'stall' });
     });

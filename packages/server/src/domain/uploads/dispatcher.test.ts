@@ -3,11 +3,19 @@ import { test } from 'node:test';
 import { openSqliteStore } from '../../store/open-sqlite-store.ts';
 import { failed } from '../agent-messages/failed.ts';
 import { completed } from '../agent-messages/completed.ts';
+import { prepared } from '../agent-messages/prepared.ts';
 import { type BenchOptions, DomainBench } from '../fakes/domain-bench.ts';
-import { completedMessage, failedMessage, sayHello } from '../fakes/fake-agent.ts';
+import {
+  type FakeAgent,
+  completedMessage,
+  failedMessage,
+  preparedMessage,
+  sayHello,
+} from '../fakes/fake-agent.ts';
 import { intercepted } from '../fakes/intercepted.ts';
 import type { Store } from '../ports/store.ts';
 import { endSession } from '../sessions/end-session.ts';
+import type { Upload } from './upload.ts';
 
 async function openBench(options: BenchOptions = {}): Promise<DomainBench> {
   return new DomainBench(await openSqliteStore(':memory:'), options);
@@ -112,6 +120,62 @@ test('kicked twice, it asks once', async () => {
   assert.equal(connection.sent('prepare_upload').length, 1);
 });
 
+test('however often it is kicked, a client’s queue is looked at once more', async () => {
+  const real = await openSqliteStore(':memory:');
+  const gate = Promise.withResolvers<void>();
+  let looks = 0;
+  const store = intercepted<Store>(real, {
+    listQueuedIds: async (clientId, limit) => {
+      looks += 1;
+      if (looks === 1) await gate.promise;
+      return real.listQueuedIds(clientId, limit);
+    },
+  });
+  await using bench = new DomainBench(store);
+  await bench.connect();
+  await bench.until(() => looks === 1, 'the look after welcome');
+  for (let kick = 0; kick < 100; kick += 1) bench.context.dispatcher.kick('client-1');
+  gate.resolve();
+  await bench.settle();
+  assert.equal(looks, 2);
+  bench.context.dispatcher.kick('client-1');
+  await bench.until(() => looks === 3, 'a look of its own afterwards');
+});
+
+for (const [why, putBack] of [
+  [
+    'the agent was busy',
+    (bench: DomainBench, agent: FakeAgent, upload: Upload) =>
+      failed(bench.context, agent.session, failedMessage(upload, 'agent_busy')),
+  ],
+  [
+    'the store was away',
+    (bench: DomainBench, agent: FakeAgent, upload: Upload) => {
+      bench.bucket.fail('createMultipartUpload', 'unavailable');
+      return prepared(bench.context, agent.session, preparedMessage(upload));
+    },
+  ],
+] as const) {
+  test(`an upload put back because ${why} is handed over again a second later`, async (context) => {
+    context.mock.timers.enable({ apis: ['setTimeout'] });
+    await using bench = await openBench();
+    const { agent, upload } = await bench.preparing();
+    await putBack(bench, agent, upload);
+    await bench.settle();
+    assert.equal((await bench.upload(upload.uploadId)).status, 'queued', 'not at once');
+    bench.clock.advance(1000);
+    context.mock.timers.tick(1000);
+    assert.equal((await bench.reaches(upload.uploadId, 'preparing')).attempt, 2);
+
+    await putBack(bench, agent, { ...upload, attempt: 2 });
+    await bench.domain.stop();
+    bench.clock.advance(1000);
+    context.mock.timers.tick(1000);
+    await bench.settle();
+    assert.equal((await bench.upload(upload.uploadId)).status, 'queued', 'nor after the end');
+  });
+}
+
 test('an upload for an agent that is away stays queued', async () => {
   await using bench = await openBench();
   const [id = ''] = await triggerWhileAway(bench, 1);
@@ -145,6 +209,7 @@ test('while the store is away no agent is asked to read a file in vain', async (
   await bench.settle();
   assert.equal((await bench.upload(uploadId)).status, 'queued');
   assert.deepEqual(connection.sent('prepare_upload'), []);
+  bench.clock.advance(1000);
   await bench.domain.sweeper.sweep();
   await bench.reaches(uploadId, 'preparing');
 });

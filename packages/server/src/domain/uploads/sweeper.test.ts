@@ -2,10 +2,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openSqliteStore } from '../../store/open-sqlite-store.ts';
 import { type BenchOptions, DomainBench, RETENTION_MS } from '../fakes/domain-bench.ts';
-import { failedMessage } from '../fakes/fake-agent.ts';
+import { failedMessage, preparedMessage } from '../fakes/fake-agent.ts';
 import { intercepted } from '../fakes/intercepted.ts';
 import { sampleAudit, sampleUpload, sampleUploadIn } from '../fakes/sample-upload.ts';
 import { failed } from '../agent-messages/failed.ts';
+import { prepared } from '../agent-messages/prepared.ts';
 import { type Store, StoreError } from '../ports/store.ts';
 import { endSession } from '../sessions/end-session.ts';
 
@@ -80,6 +81,55 @@ test('an agent that is away is not held to that time', async () => {
   assert.equal((await bench.upload(upload.uploadId)).status, 'preparing');
 });
 
+test('an upload that is prepared while the sweeper looks is not failed', async () => {
+  const real = await openSqliteStore(':memory:');
+  let meanwhile = async (): Promise<void> => {};
+  const store = intercepted<Store>(real, {
+    listUnansweredIds: async (askedBefore, limit) => {
+      const found = await real.listUnansweredIds(askedBefore, limit);
+      if (found.length > 0) await meanwhile();
+      return found;
+    },
+  });
+  await using bench = new DomainBench(store, { settings: { prepareTimeoutMs: 60_000 } });
+  const { agent, upload } = await bench.preparing();
+  let looked = false;
+  meanwhile = async () => {
+    looked = true;
+    await prepared(bench.context, agent.session, preparedMessage(upload));
+  };
+  bench.clock.advance(60_001);
+  await bench.domain.sweeper.sweep();
+  assert.ok(looked);
+  assert.equal((await bench.upload(upload.uploadId)).status, 'uploading');
+});
+
+test('an upload that is retried while the sweeper looks does not expire', async () => {
+  const real = await openSqliteStore(':memory:');
+  let meanwhile = async (): Promise<void> => {};
+  const store = intercepted<Store>(real, {
+    listOverdueIds: async (now, limit) => {
+      const found = await real.listOverdueIds(now, limit);
+      if (found.length > 0) await meanwhile();
+      return found;
+    },
+  });
+  await using bench = new DomainBench(store);
+  const agent = await bench.connect();
+  await endSession(bench.context, agent.session);
+  const { uploadId } = await bench.trigger();
+  let looked = false;
+  meanwhile = async () => {
+    looked = true;
+    await bench.domain.uploads.cancel(uploadId, 'operator-1');
+    await bench.domain.uploads.retry(uploadId, 'operator-1');
+  };
+  bench.clock.advance(24 * HOUR_MS);
+  await bench.domain.sweeper.sweep();
+  assert.ok(looked);
+  assert.equal((await bench.upload(uploadId)).status, 'queued');
+});
+
 test('what was completing when the server stopped is finished by the next start’s first round', async () => {
   await using bench = await openBench();
   const running = sampleUploadIn('completing');
@@ -152,8 +202,9 @@ test('ended uploads go after the retention time', async () => {
 });
 
 const steps: Partial<Record<keyof Store, string>> = {
-  listActiveUploads: 'resume',
-  listOverdueUploads: 'expire',
+  listCompletingIds: 'resume',
+  listUnansweredIds: 'unanswered',
+  listOverdueIds: 'expire',
   listUploadsWithOpenMultipart: 'abort',
   removeOlderThan: 'retain',
 };

@@ -70,6 +70,7 @@ export class Sweeper {
 
   async #round(): Promise<void> {
     await this.#step('resume', () => this.#resume());
+    await this.#step('unanswered', () => this.#giveUpUnanswered());
     await this.#step('expire', () => this.#expire());
     await this.#step('abort', () => this.#abortLeftovers());
     await this.#step('orphans', () => this.#lookForOrphans());
@@ -79,31 +80,23 @@ export class Sweeper {
   }
 
   async #resume(): Promise<void> {
-    const now = this.#clock.now();
-    const waiting = new Set<string>();
-    for (const upload of await this.#store.listActiveUploads()) {
-      if (upload.status === 'completing') this.#completion.start(upload.uploadId);
-      if (upload.status === 'queued') waiting.add(upload.clientId);
-      const isOverdue =
-        upload.status === 'preparing' &&
-        upload.stalledSince === null &&
-        now - (upload.startedAt ?? now) > this.#settings.prepareTimeoutMs;
-      if (isOverdue) {
-        await this.#ending.end(upload.uploadId, {
-          type: 'fail',
-          error: 'agent_fault',
-          message: `The agent did not answer prepare_upload within ${this.#settings.prepareTimeoutMs / 1000} s.`,
-        });
-      }
-    }
-    for (const clientId of waiting) {
+    for (const uploadId of await this.#store.listCompletingIds()) this.#completion.start(uploadId);
+    for (const clientId of await this.#store.listWaitingClients()) {
       if (this.#sessions.get(clientId) !== undefined) this.#dispatcher.kick(clientId);
     }
   }
 
+  async #giveUpUnanswered(): Promise<void> {
+    const { prepareTimeoutMs: timeoutMs } = this.#settings;
+    const askedBefore = this.#clock.now() - timeoutMs;
+    for (const uploadId of await this.#store.listUnansweredIds(askedBefore, BATCH)) {
+      await this.#ending.end(uploadId, { type: 'prepare_timeout', timeoutMs });
+    }
+  }
+
   async #expire(): Promise<void> {
-    for (const upload of await this.#store.listOverdueUploads(this.#clock.now(), BATCH)) {
-      await this.#ending.end(upload.uploadId, { type: 'expire' });
+    for (const uploadId of await this.#store.listOverdueIds(this.#clock.now(), BATCH)) {
+      await this.#ending.end(uploadId, { type: 'expire' });
     }
   }
 

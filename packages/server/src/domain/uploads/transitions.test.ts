@@ -47,6 +47,7 @@ const samples: Samples = {
   fail: { type: 'fail', error: 'read_failed', message: 'The disk broke.' },
   cancel: { type: 'cancel', by: 'operator-2' },
   expire: { type: 'expire' },
+  prepare_timeout: { type: 'prepare_timeout', timeoutMs: 60_000 },
   retry: { type: 'retry', expiresAt: NOW + 1000 },
   multipart_closed: { type: 'multipart_closed' },
 };
@@ -65,6 +66,7 @@ const allowed: { readonly [Type in TransitionType]: Partial<Record<UploadStatus,
   fail: { queued: 'failed', preparing: 'failed', uploading: 'failed', completing: 'failed' },
   cancel: { queued: 'cancelled', preparing: 'cancelled', uploading: 'cancelled' },
   expire: { queued: 'expired', preparing: 'expired', uploading: 'expired' },
+  prepare_timeout: { preparing: 'failed' },
   retry: { failed: 'queued', cancelled: 'queued', expired: 'queued' },
   multipart_closed: { failed: 'failed', cancelled: 'cancelled', expired: 'expired' },
 };
@@ -239,6 +241,21 @@ test('fail, cancel and expire say why, and leave the multipart upload open for w
     error: 'upload_expired',
     message: 'The transfer was at 2 of 3 parts at the deadline.',
   });
+});
+
+test('an upload does not expire before its deadline', () => {
+  const upload = sampleUpload({ expiresAt: NOW + 1 });
+  assert.equal(applyTransition(upload, samples.expire, NOW), undefined);
+  assert.notEqual(applyTransition(upload, samples.expire, NOW + 1), undefined);
+});
+
+test('an agent has its whole time to prepare, and no deadline while it is away', () => {
+  const upload = { ...sampleUploadIn('preparing'), startedAt: NOW };
+  const at = (now: number): Upload | undefined => applyTransition(upload, samples.prepare_timeout, now);
+  assert.equal(at(NOW + 60_000), undefined);
+  assert.equal(at(NOW + 60_001)?.error, 'agent_fault');
+  const stalled = { ...upload, stalledSince: NOW };
+  assert.equal(applyTransition(stalled, samples.prepare_timeout, NOW + 60_001), undefined);
 });
 
 test('an expired upload that never began says that the agent was away', () => {

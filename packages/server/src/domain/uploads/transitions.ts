@@ -12,7 +12,8 @@ import type { Verification } from '@backhaul/protocol';
  *    ▲ ▲                  │ requeue            │ requeue               │
  *    │ └──────────────────┴────────────────────┘                       │
  *    │ retry                                                           │ fail
- *  failed, cancelled, expired ◀── fail, cancel, expire (not cancel or expire while completing)
+ *  failed, cancelled, expired ◀── fail, cancel, expire (not cancel or expire while completing),
+ *                                 prepare_timeout (only while preparing)
  * ```
  */
 export type Transition =
@@ -51,6 +52,8 @@ export type Transition =
   | { readonly type: 'fail'; readonly error: ErrorCode; readonly message: string }
   | { readonly type: 'cancel'; readonly by: string }
   | { readonly type: 'expire' }
+  /** @see UploadSettings.prepareTimeoutMs */
+  | { readonly type: 'prepare_timeout'; readonly timeoutMs: number }
   | { readonly type: 'retry'; readonly expiresAt: number }
   | { readonly type: 'multipart_closed' };
 
@@ -137,8 +140,16 @@ function changesFor(upload: Upload, transition: Transition, now: number): Partia
       if (isTerminal(status) || status === 'completing') return undefined;
       return ended('cancelled', 'cancelled', `Cancelled by ${transition.by}.`, now);
     case 'expire':
-      if (isTerminal(status) || status === 'completing') return undefined;
+      if (isTerminal(status) || status === 'completing' || upload.expiresAt > now) return undefined;
       return ended('expired', 'upload_expired', expiryMessage(upload), now);
+    case 'prepare_timeout': {
+      const { startedAt, stalledSince } = upload;
+      // An agent that is away is not held to it, and each handing over has a time of its own.
+      if (status !== 'preparing' || stalledSince !== null) return undefined;
+      if (startedAt === null || now - startedAt <= transition.timeoutMs) return undefined;
+      const message = `The agent did not answer prepare_upload within ${transition.timeoutMs / 1000} s.`;
+      return ended('failed', 'agent_fault', message, now);
+    }
     case 'retry':
       if (status !== 'failed' && status !== 'cancelled' && status !== 'expired') return undefined;
       return {

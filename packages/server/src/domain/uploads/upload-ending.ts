@@ -7,7 +7,7 @@ import type { Transition } from './transitions.ts';
 import type { UploadLedger } from './upload-ledger.ts';
 import type { Upload } from './upload.ts';
 
-type EndingTransition = Extract<Transition, { type: 'fail' | 'cancel' | 'expire' }>;
+type EndingTransition = Extract<Transition, { type: 'fail' | 'cancel' | 'expire' | 'prepare_timeout' }>;
 
 /**
  * Ends uploads without an object: first the guarded row, then, only if that was won, the agent is told and S3's

@@ -1,4 +1,4 @@
-import type { Kysely } from 'kysely';
+import { type Kysely, sql } from 'kysely';
 
 /** Column names pass through the CamelCasePlugin like everywhere else. */
 export async function up(db: Kysely<unknown>): Promise<void> {
@@ -66,6 +66,19 @@ export async function up(db: Kysely<unknown>): Promise<void> {
   await index('uploads', ['status', 'createdAt']);
   await index('uploads', ['updatedAt', 'uploadId']);
   await index('uploads', ['multipartOpen', 'status']);
+  // What is queued or runs is little beside what has ended, and is asked for all the time.
+  await db.schema
+    .createIndex('uploads_unfinished')
+    .on('uploads')
+    .columns(['status', 'clientId', 'createdAt', 'uploadId'])
+    .where(sql<boolean>`completed_at is null`)
+    .execute();
+  await db.schema
+    .createIndex('uploads_deadline')
+    .on('uploads')
+    .column('expiresAt')
+    .where(sql<boolean>`completed_at is null`)
+    .execute();
   await db.schema
     .createIndex('uploads_idempotency')
     .on('uploads')
