@@ -14,29 +14,62 @@ function setHeaders(response: ServerResponse, headers: S3Answer['headers'] = {})
     if (value !== undefined) response.setHeader(name, value);
 }
 
-function sendText(response: ServerResponse, text: string, options: SendOptions): void {
+/** What is handed to the socket at once of a text: each piece has the stall time-out to itself. */
+const TEXT_PIECE_BYTES = 64 * 1024;
+
+async function sendText(response: ServerResponse, text: string, options: SendOptions): Promise<void> {
   const bytes = Buffer.from(text);
   response.setHeader('content-type', 'application/xml');
   response.setHeader('content-length', bytes.length);
-  // Written, not ended: the caller may still have to take in the rest of the request's body.
-  response.write(bytes);
-  options.onBytes(bytes.length);
+  for (let at = 0; at < bytes.length; at += TEXT_PIECE_BYTES) {
+    if (!(await sendChunk(response, bytes.subarray(at, at + TEXT_PIECE_BYTES), options))) return;
+  }
 }
 
-/** Waits until the socket takes more. @returns false if the client is gone, or took nothing for too long */
-async function drained(response: ServerResponse, stallTimeoutMs: number): Promise<boolean> {
+/**
+ * Waits until the operating system has taken what was written, and cuts the connection of a client that takes
+ * nothing for too long.
+ * @param subscribe calls back when that is so
+ * @returns false if the client is gone
+ */
+async function taken(
+  response: ServerResponse,
+  stallTimeoutMs: number,
+  subscribe: (done: () => void) => void,
+): Promise<boolean> {
   if (response.destroyed) return false;
-  return await new Promise<boolean>((resolve) => {
-    const settle = (ok: boolean) => (): void => {
+  await new Promise<void>((resolve) => {
+    const settle = (): void => {
       clearTimeout(timer);
-      response.off('drain', onDrain).off('close', onClose);
-      resolve(ok);
+      response.off('close', settle);
+      resolve();
     };
-    const onDrain = settle(true);
-    const onClose = settle(false);
-    const timer = setTimeout(onClose, stallTimeoutMs);
-    response.on('drain', onDrain).on('close', onClose);
+    const timer = setTimeout(() => {
+      response.destroy();
+      settle();
+    }, stallTimeoutMs);
+    response.once('close', settle);
+    subscribe(settle);
   });
+  return !response.destroyed;
+}
+
+/** @returns false if the client is gone */
+async function sendChunk(response: ServerResponse, chunk: Buffer, options: SendOptions): Promise<boolean> {
+  options.onBytes(chunk.length);
+  if (response.write(chunk)) return !response.destroyed;
+  return await taken(response, options.stallTimeoutMs, (done) => response.once('drain', done));
+}
+
+/**
+ * Ends an answer once its bytes have left this process. Between its end and their leaving Node takes the
+ * connection for idle, and would close it under them when the server stops.
+ */
+export async function endAnswer(response: ServerResponse, stallTimeoutMs: number): Promise<void> {
+  if (response.headersSent && response.writableLength > 0) {
+    if (!(await taken(response, stallTimeoutMs, (done) => response.write('', done)))) return;
+  }
+  await taken(response, stallTimeoutMs, (done) => response.end(done));
 }
 
 async function sendBytes(response: ServerResponse, body: AnswerBytes, options: SendOptions): Promise<void> {
@@ -44,16 +77,11 @@ async function sendBytes(response: ServerResponse, body: AnswerBytes, options: S
   if (body.chunks === undefined) return;
   // The head goes out with the first chunk, so that a file which can't be read is still an error answer.
   for await (const chunk of body.chunks) {
-    options.onBytes(chunk.length);
-    if (response.write(chunk)) continue;
-    if (!(await drained(response, options.stallTimeoutMs))) {
-      response.destroy();
-      return;
-    }
+    if (!(await sendChunk(response, chunk, options))) return;
   }
 }
 
-/** Writes an answer, all but its end. */
+/** Writes an answer, all but its end: the caller may still have to take in the rest of the request's body. */
 export async function sendAnswer(
   response: ServerResponse,
   answer: S3Answer,
@@ -65,8 +93,9 @@ export async function sendAnswer(
     if (answer.status !== 204) response.setHeader('content-length', 0);
     return;
   }
-  if ('root' in answer.body) sendText(response, renderXml(answer.body.root, answer.body.content), options);
-  else await sendBytes(response, answer.body, options);
+  if ('root' in answer.body) {
+    await sendText(response, renderXml(answer.body.root, answer.body.content), options);
+  } else await sendBytes(response, answer.body, options);
 }
 
 interface ErrorContext {
@@ -76,11 +105,11 @@ interface ErrorContext {
 }
 
 /** Writes a refusal, all but its end. HEAD and 304 have no body to hold the code. */
-export function sendError(
+export async function sendError(
   response: ServerResponse,
   error: S3Error,
   { requestId, resource, head, ...options }: ErrorContext & SendOptions,
-): void {
+): Promise<void> {
   response.statusCode = error.status;
   if (error.code === 'NotModified') {
     response.setHeader('etag', `"${error.details['ETag'] ?? ''}"`);
@@ -98,5 +127,5 @@ export function sendError(
     Resource: resource,
     RequestId: requestId,
   });
-  sendText(response, text, options);
+  await sendText(response, text, options);
 }

@@ -8,7 +8,7 @@ import type { Operation, OperationContext } from '../operation.ts';
 import { route, type OperationName } from '../routes.ts';
 import { authenticate } from '../signature/authenticate.ts';
 import type { Credentials } from '../signature/signing-key.ts';
-import { sendAnswer, sendError } from './answer.ts';
+import { endAnswer, sendAnswer, sendError } from './answer.ts';
 import { collectHeaders } from './headers.ts';
 import { hoistQuery, singleQuery } from './query.ts';
 import { parseRequestTarget, type RequestTarget } from './request-target.ts';
@@ -66,7 +66,7 @@ export class Exchange {
     try {
       await this.#answer(signal);
     } catch (error) {
-      this.#refuse(error);
+      await this.#refuse(error);
     }
     await this.#finish();
     this.#log();
@@ -106,7 +106,7 @@ export class Exchange {
     });
   }
 
-  #refuse(error: unknown): void {
+  async #refuse(error: unknown): Promise<void> {
     if (error instanceof ClientGone) {
       this.#errorCode = 'ClientGone';
       this.#response.destroy();
@@ -124,7 +124,7 @@ export class Exchange {
       if (name !== 'x-amz-request-id' && name !== 'server') this.#response.removeHeader(name);
     }
     if (!this.#incoming.complete) this.#response.setHeader('connection', 'close');
-    sendError(this.#response, refusal, {
+    await sendError(this.#response, refusal, {
       requestId: this.#requestId,
       resource: this.#target?.path ?? '/',
       head: this.#incoming.method === 'HEAD',
@@ -138,10 +138,7 @@ export class Exchange {
     const silent = this.#awaitsContinue || this.#errorCode === 'RequestTimeout';
     if (!this.#incoming.complete && !silent && !this.#response.destroyed) await this.#drain();
     if (this.#response.destroyed || this.#response.writableFinished) return;
-    await new Promise<void>((resolve) => {
-      this.#response.once('close', resolve);
-      this.#response.end(resolve);
-    });
+    await endAnswer(this.#response, this.#settings.stallTimeoutMs);
   }
 
   async #drain(): Promise<void> {
