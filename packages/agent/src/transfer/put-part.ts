@@ -54,7 +54,7 @@ export async function putPart(
   try {
     const complete = await exchange.sendBody(request.body, tools.rateLimit, signal);
     exchange.expectAnswerWithin(tools.answerMs);
-    return await readAnswer(await exchange.answer, { complete });
+    return await readAnswer(await exchange.answer, { complete, signal });
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof BackhaulError) throw error;
@@ -157,10 +157,10 @@ class Stalled extends Error {
 
 async function readAnswer(
   response: IncomingMessage,
-  { complete }: { complete: boolean },
+  { complete, signal }: { complete: boolean; signal: AbortSignal },
 ): Promise<PutResult> {
   const status = response.statusCode ?? 0;
-  const body = await readBody(response);
+  const body = await readBody(response, { signal });
   if (status >= 200 && status < 300) {
     const etag = response.headers.etag ?? '';
     if (!complete)
@@ -173,7 +173,8 @@ async function readAnswer(
   return { ok: false, verdict: judgeAnswer({ status, retryAfterMs, ...readErrorDocument(body) }) };
 }
 
-async function readBody(response: IncomingMessage): Promise<string> {
+/** @throws Stalled if the connection broke amid the answer: its status alone is not trusted. */
+async function readBody(response: IncomingMessage, { signal }: { signal: AbortSignal }): Promise<string> {
   const chunks: Buffer[] = [];
   let size = 0;
   response.on('data', (chunk: Buffer) => {
@@ -181,8 +182,10 @@ async function readBody(response: IncomingMessage): Promise<string> {
     if (size <= MAX_ANSWER_BYTES) chunks.push(chunk);
     else response.destroy();
   });
-  // `close` follows both the end and a connection that broke amid the body.
-  await once(response, 'close');
+  // `close` follows both the end and a connection that broke amid the body; an answer amid the request may have
+  // come and broken off before anybody looked.
+  if (!response.closed) await once(response, 'close', { signal });
+  if (!response.complete && size <= MAX_ANSWER_BYTES) throw new Stalled('ECONNRESET');
   return Buffer.concat(chunks).toString('latin1');
 }
 

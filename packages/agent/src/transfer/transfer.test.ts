@@ -548,6 +548,37 @@ test('an answer amid the body ends the PUT and is believed', async () => {
   assert.equal(final.error, 'storage_refused');
 });
 
+test('an answer that breaks off before anybody looks at it is a failure like any other', async () => {
+  // At this rate the third write waits, and meanwhile the answer comes and goes.
+  await using bench = await AgentBench.start({ config: { maxRate: 100_000 } });
+  const { path, content } = await bench.file('broken-off', 30_000);
+  let brokenOff = 0;
+  bench.store.fault = (put) => {
+    if (put.try > 1) return false;
+    brokenOff += 1;
+    put.socket.end('HTTP/1.1 503 Slow Down\r\nContent-Length: 300\r\n\r\n<?xml');
+    return true;
+  };
+  const final = await pull(await bench.server.acceptAndWelcome(), bench.store, path);
+  assert.equal(final.status, 'completed');
+  assert.equal(brokenOff, 1);
+  assert.ok(bench.store.object().equals(content));
+});
+
+test('an error document that never ends is judged by its beginning', async () => {
+  await using bench = await AgentBench.start();
+  const { path } = await bench.file('endless', 10);
+  bench.store.fault = (_put, request, response) => {
+    request.resume();
+    response.writeHead(403).write(`<Code>SignatureDoesNotMatch</Code>${' '.repeat(10_000)}`);
+    response.write(' '.repeat(10_000));
+    return true;
+  };
+  const final = await pull(await bench.server.acceptAndWelcome(), bench.store, path);
+  assert.ok(final.status === 'failed');
+  assert.equal(final.error, 'storage_refused');
+});
+
 test('an address that the agent’s policy refuses gets no request', async () => {
   await using bench = await AgentBench.start({ config: { storageOrigins: ['https://bucket.example.com'] } });
   const { path } = await bench.file('pinned', 10);
