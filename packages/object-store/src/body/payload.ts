@@ -54,12 +54,15 @@ function byteCount(headers: RequestHeaders, name: string): number | undefined {
   return Number(value);
 }
 
-/** The payload's announced size without framing, in bytes. @throws S3Error MissingContentLength */
-export function payloadSize(headers: RequestHeaders, { chunked }: PayloadForm): number {
+/**
+ * The payload's announced size without framing, in bytes; undefined if no header speaks of a payload, which in HTTP
+ * means that there is none.
+ * @throws S3Error MissingContentLength if there is a payload of unknown size
+ */
+export function payloadSize(headers: RequestHeaders, { chunked }: PayloadForm): number | undefined {
   const size = byteCount(headers, chunked ? 'x-amz-decoded-content-length' : 'content-length');
   if (size !== undefined) return size;
-  // Without either length header HTTP says that there is no body.
-  if (!chunked && !headers.has('transfer-encoding')) return 0;
+  if (!chunked && !headers.has('transfer-encoding')) return undefined;
   throw new S3Error(
     'MissingContentLength',
     chunked ? 'A streaming payload needs the x-amz-decoded-content-length header.' : undefined,

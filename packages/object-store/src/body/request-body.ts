@@ -48,16 +48,20 @@ export class RequestBody {
     const form = payloadForm(authentication.payloadHash);
     return {
       algorithm: claimedChecksum(headers, form.trailers)?.algorithm,
-      sizeBytes: payloadSize(headers, form),
+      sizeBytes: payloadSize(headers, form) ?? 0,
     };
   }
 
   /**
-   * The payload as bytes to store. Iterating to the end without an error means that every digest, checksum,
+   * The payload as bytes to store, whose size must be said, even if it is 0. Iterating to the end without an error means that every digest, checksum,
    * signature and length the request gave was right.
    * @param algorithm checksum to compute; by default the one that the request gives
+   * @throws S3Error MissingContentLength
    */
   content(algorithm?: ChecksumAlgorithm): PartContent {
+    const { headers, authentication } = this.#source;
+    const sizeBytes = payloadSize(headers, payloadForm(authentication.payloadHash));
+    if (sizeBytes === undefined) throw new S3Error('MissingContentLength');
     return this.#open({
       limitBytes: CONTENT_LIMIT_BYTES,
       tooLarge: 'EntityTooLarge',
@@ -104,7 +108,7 @@ export class RequestBody {
   }): PartContent {
     const { headers, authentication, receive } = this.#source;
     const form = payloadForm(authentication.payloadHash);
-    const sizeBytes = payloadSize(headers, form);
+    const sizeBytes = payloadSize(headers, form) ?? 0;
     if (sizeBytes > options.limitBytes) throw new S3Error(options.tooLarge);
     const claimed = options.ownChecksum ? claimedChecksum(headers, form.trailers) : undefined;
     const md5 = parseContentMd5(headers);

@@ -258,3 +258,24 @@ test('user metadata beyond 2 KB and keys beyond 1024 bytes are refused', async (
   assert.equal((await client.call('PUT', `/box/${longest}`, { body: 'x' })).status, 200);
   assert.equal((await client.call('PUT', `/box/${longest}k`, { body: 'x' })).code, 'KeyTooLongError');
 });
+
+test('content of unsaid length is answered 411 and not stored, an empty one by its length of 0 is', async () => {
+  const { client } = fixture;
+  const uploadId = await client.createUpload('/box/unsaid');
+  const query = { uploadId, partNumber: '1' };
+  for (const target of [
+    client.presign('PUT', '/box/unsaid'),
+    client.presign('PUT', '/box/unsaid', { query }),
+  ]) {
+    for (const framing of [{}, { 'transfer-encoding': 'chunked' }]) {
+      const head = { ...framing, connection: 'close' };
+      const body = 'transfer-encoding' in framing ? '1\r\nx\r\n0\r\n\r\n' : '';
+      const { text } = await byHand(head, target, { bodySent: Buffer.from(body), destroyAfter: false });
+      assert.match(text, /^HTTP\/1\.1 411 .*<Code>MissingContentLength</s, JSON.stringify(framing));
+    }
+  }
+  assert.equal(await stored('unsaid'), undefined);
+  assert.doesNotMatch((await client.call('GET', '/box/unsaid', { query: { uploadId } })).text, /<Part>/);
+  assert.equal((await client.call('PUT', '/box/unsaid', { body: '' })).status, 200);
+  assert.equal((await stored('unsaid'))?.length, 0);
+});
