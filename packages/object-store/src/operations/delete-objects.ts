@@ -26,6 +26,8 @@ export const deleteObjects: Operation = async (request, { storage }) => {
     );
   }
   const document = parseXml(await request.body.text(), 'Delete');
+  const unknown = document.names().find((name) => name !== 'Object' && name !== 'Quiet');
+  if (unknown !== undefined) throw new S3Error('MalformedXML', `<Delete> takes no <${unknown}>.`);
   const keys = document.children('Object').map(keyOf);
   if (keys.length === 0 || keys.length > KEYS_LIMIT) throw new S3Error('MalformedXML');
   const quiet = document.text('Quiet')?.trim() === 'true';

@@ -128,3 +128,23 @@ test('a document type in a request is refused, so no entity is ever expanded', a
   const { code } = await fixture.client.call('POST', '/tree', { query: { delete: '' }, body, headers });
   assert.equal(code, 'MalformedXML');
 });
+
+test('an element of DeleteObjects that the store does not know is refused, and nothing deleted', async () => {
+  const { client } = fixture;
+  const key = '<Key>untouched</Key>';
+  await client.call('PUT', '/box/untouched', { body: 'x' });
+  const documents: ReadonlyArray<readonly [document: string, outcome: string]> = [
+    [`<Object>${key}</Object><Quite>true</Quite>`, '400 MalformedXML'],
+    [`<Object>${key}</Object><BypassGovernanceRetention/>`, '400 MalformedXML'],
+    [`<Object>${key}<VersionId>1</VersionId></Object>`, '501 NotImplemented'],
+    [`<Object>${key}<ETag>"x"</ETag></Object>`, '501 NotImplemented'],
+  ];
+  for (const [content, outcome] of documents) {
+    const body = `<Delete>${content}</Delete>`;
+    const headers = { 'content-md5': md5Base64(body) };
+    const { status, code } = await client.call('POST', '/box', { query: { delete: '' }, body, headers });
+    assert.equal(`${status} ${code}`, outcome, content);
+  }
+  assert.equal((await client.call('HEAD', '/box/untouched')).status, 200);
+  await client.call('DELETE', '/box/untouched');
+});
