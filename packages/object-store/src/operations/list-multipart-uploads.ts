@@ -43,7 +43,12 @@ export const listMultipartUploads: Operation = async (request, { storage, ownerI
   const prefix = query.get('prefix') ?? '';
   const delimiter = query.get('delimiter') ?? '';
   const markers = { key: query.get('key-marker') ?? '', uploadId: query.get('upload-id-marker') ?? '' };
-  const afterGroup = delimiter !== '' && markers.key.endsWith(delimiter) && markers.uploadId === '';
+  // As in ListObjects: a marker that is a common prefix stands for the whole group.
+  const afterGroup =
+    delimiter !== '' &&
+    markers.key.length > prefix.length &&
+    markers.key.endsWith(delimiter) &&
+    markers.uploadId === '';
   const rest = bucket
     .uploads()
     .filter(({ record }) => record.key.startsWith(prefix))

@@ -291,6 +291,10 @@ test('uploads are listed by key and age, in pages, by prefix and in groups', asy
   assert.deepEqual((await list({ prefix: 'b/1' })).ids, [b1, b1Later]);
   const grouped = await list({ delimiter: '/' });
   assert.deepEqual([grouped.ids, grouped.groups], [[a, c], ['b/']]);
+  assert.deepEqual((await list({ delimiter: '/', 'key-marker': 'b/' })).ids, [c]);
+  // A marker that is the prefix itself is no group that was given out.
+  const folder = await list({ prefix: 'b/', delimiter: '/', 'key-marker': 'b/' });
+  assert.deepEqual(folder.ids, [b1, b1Later, b2]);
 });
 
 test('a part can be copied from a range across another object’s parts', async () => {
