@@ -13,8 +13,8 @@ export function fingerprintOf(stats: BigIntStats): Fingerprint {
 }
 
 /**
- * The fields by which `now` is another version than `before`. A changed ctime alone is none: chmod, rename and a
- * new hard link move it too, and the bytes are held to their announced checksums anyway.
+ * The fields by which `now` is surely another version than `before`. A changed ctime alone is no proof: chmod,
+ * rename and a new hard link move it too. At the end it is settled by reading the file again.
  */
 export function differences(before: Fingerprint, now: Fingerprint): string[] {
   return (['device', 'inode', 'size', 'mtime_ns'] as const).filter((field) => before[field] !== now[field]);

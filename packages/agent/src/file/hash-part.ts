@@ -18,7 +18,11 @@ export interface HashOptions {
 }
 
 /** Reads one part in slices, so that no hash blocks the event loop for more than a slice. */
-export async function hashPart(file: OpenedFile, range: Range, options: HashOptions): Promise<PartChecksums> {
+export async function hashPart(
+  file: Pick<OpenedFile, 'readFully'>,
+  range: Range,
+  options: HashOptions,
+): Promise<PartChecksums> {
   const own = options.mode === 'sha256' || options.mode === 'md5' ? createHash(options.mode) : null;
   let crc = 0;
   for (let done = 0; done < range.length; done += SLICE_BYTES) {

@@ -22,8 +22,9 @@ export async function openFile(asked: string, { allowList, platform }: OpenTools
     // Looked at before it is opened: opening a device can itself do something.
     requireRegularFile(await lstat(path), asked);
     handle = await open(path, platform.fileFlags);
+    requireRegularFile(await handle.stat(), asked);
+    await settleTimes(handle);
     const stats = await handle.stat({ bigint: true });
-    requireRegularFile(stats, asked);
     await allowList.confirm(await platform.whereIs(handle, path), asked);
     if (stats.size > BigInt(Number.MAX_SAFE_INTEGER)) throw new BackhaulError('file_too_large');
     return new OpenedFile(handle, {
@@ -51,6 +52,14 @@ function requireRegularFile(stats: TypedEntry, asked: string): void {
   if (!stats.isFile()) {
     throw new BackhaulError('not_a_file', `${JSON.stringify(asked)} is not a regular file.`);
   }
+}
+
+/**
+ * A page of a mapped file moves the file's times at the first write only, until it has been written back: a writer
+ * that dirtied it before would go unnoticed. Best effort, because some systems grant it to writers alone.
+ */
+async function settleTimes(handle: FileHandle): Promise<void> {
+  await handle.datasync().catch(() => {});
 }
 
 function isSymbolicLink(asked: string): BackhaulError {
@@ -111,11 +120,15 @@ export class OpenedFile {
     }
   }
 
-  /** @throws BackhaulError `file_changed` if this is no longer the version that was fingerprinted. */
-  async assertUnchanged(): Promise<void> {
-    const stats = await this.#handle.stat({ bigint: true });
-    const changed = differences(this.#opened.fingerprint, fingerprintOf(stats));
+  /**
+   * @returns The present fingerprint; it differs from the first one in its ctime at most.
+   * @throws BackhaulError `file_changed` if this is no longer the version that was fingerprinted.
+   */
+  async assertUnchanged(): Promise<Fingerprint> {
+    const present = fingerprintOf(await this.#handle.stat({ bigint: true }));
+    const changed = differences(this.#opened.fingerprint, present);
     if (changed.length > 0) throw this.#changed(`its ${changed.join(' and ')} changed`);
+    return present;
   }
 
   /** For who finds other bytes than those announced. */

@@ -75,6 +75,11 @@ export class PartLedger {
     }));
   }
 
+  /** In order. */
+  get parts(): readonly Part[] {
+    return this.#parts;
+  }
+
   get complete(): boolean {
     return this.#uploaded === this.#parts.length;
   }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { appendFile, chmod, rename, truncate, utimes, writeFile } from 'node:fs/promises';
+import { appendFile, chmod, open, rename, truncate, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -648,6 +648,23 @@ test('changed bytes under an unchanged size and mtime never get stored whole', a
   session.send(message);
   assert.equal((await session.next('failed')).error, 'file_changed');
   assert.equal(bench.store.stored.has(2), false);
+});
+
+test('a part that is rewritten after it was sent, its mtime put back, is file_changed', async () => {
+  await using bench = await AgentBench.start({ config: { parallelParts: 1 } });
+  const { path } = await bench.file('put-back', 11 * MiB);
+  const time = new Date(1_700_000_000_000);
+  await utimes(path, time, time);
+  bench.store.fault = async (put) => {
+    if (put.partNumber !== 2) return false;
+    await using file = await open(path, 'r+');
+    await file.write(Buffer.alloc(4096, 7), 0, 4096, 0);
+    await file.utimes(time, time);
+    return false;
+  };
+  const final = await pull(await bench.server.acceptAndWelcome(), bench.store, path);
+  assert.ok(final.status === 'failed');
+  assert.equal(final.error, 'file_changed');
 });
 
 test('chmod and rename during the PUTs change nothing', async () => {

@@ -1,6 +1,7 @@
 import { BackhaulError, type DownloadFile, type PartUrls, type PrepareUpload } from '@backhaul/protocol';
 import type { OpenedFile } from '../file/open-file.ts';
 import type { Log } from '../log.ts';
+import { confirmVersion } from './confirm-version.ts';
 import { prepareFile, type PreparedFile } from './prepare-file.ts';
 import { Progress } from './progress.ts';
 import type { FinalInput, PreparedInput } from './transfer-messages.ts';
@@ -193,7 +194,7 @@ export class Transfer {
       },
       signal: this.#stop.signal,
     });
-    await file.assertUnchanged();
+    await confirmVersion(prepared, { signal: this.#stop.signal });
     return {
       status: 'completed',
       upload_id: this.uploadId,

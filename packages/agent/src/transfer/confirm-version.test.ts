@@ -1,0 +1,43 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { BackhaulError, planParts } from '@backhaul/protocol';
+import { BufferPool } from '../file/buffer-pool.ts';
+import { crc32Base64 } from '../file/hash-part.ts';
+import { confirmVersion } from './confirm-version.ts';
+import { PartLedger } from './part-ledger.ts';
+
+/** @param ctimes What each look at the file finds; the last one stays. */
+async function confirm(ctimes: readonly string[], content = 0): Promise<number> {
+  const fingerprint = { device: '1', inode: '1', size: '3', mtime_ns: '1', ctime_ns: '1' };
+  const plan = planParts(3, { minChunkSize: 5 * 1024 * 1024, maxParts: 10_000 });
+  const ledger = new PartLedger({ plan, now: () => 0, ask: () => true });
+  ledger.announce({ crc32: crc32Base64(0xff41d912) }); // of three zero bytes
+  let looks = 0;
+  let readings = 0;
+  const file = {
+    fingerprint,
+    assertUnchanged: async () => ({ ...fingerprint, ctime_ns: ctimes[looks++] ?? ctimes.at(-1) ?? '1' }),
+    contentChanged: () => new BackhaulError('file_changed'),
+    readFully: async (buffer: Uint8Array) => {
+      readings += 1;
+      buffer.fill(content);
+    },
+  };
+  const signal = AbortSignal.timeout(5000);
+  await confirmVersion({ file, ledger, buffers: new BufferPool(1) }, { signal });
+  return readings;
+}
+
+test('a file whose ctime stayed is not read again', async () => {
+  assert.equal(await confirm(['1']), 0);
+});
+
+test('a moved ctime is settled by reading the file, once more for each time that it moves meanwhile', async () => {
+  assert.equal(await confirm(['2']), 1);
+  assert.equal(await confirm(['2', '3']), 2);
+});
+
+test('other bytes, or a ctime that never rests, are another version', async () => {
+  await assert.rejects(confirm(['2'], 7), { code: 'file_changed' });
+  await assert.rejects(confirm(['2', '3', '4', '5', '6']), { code: 'file_changed' });
+});

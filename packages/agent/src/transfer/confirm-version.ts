@@ -1,0 +1,40 @@
+import { BackhaulError } from '@backhaul/protocol';
+import type { BufferPool } from '../file/buffer-pool.ts';
+import { hashPart } from '../file/hash-part.ts';
+import type { OpenedFile } from '../file/open-file.ts';
+import type { PartLedger } from './part-ledger.ts';
+
+/** Something that touches the file more often than this while it is read cannot be waited out. */
+const MAX_READINGS = 3;
+
+interface Confirming {
+  readonly file: Pick<OpenedFile, 'fingerprint' | 'assertUnchanged' | 'contentChanged' | 'readFully'>;
+  readonly ledger: Pick<PartLedger, 'parts'>;
+  readonly buffers: BufferPool;
+}
+
+/**
+ * That all parts are of one version. chmod, rename and a new link move the ctime alone, but so does a writer that
+ * puts the mtime back: then only the bytes can tell, so the whole file is read once more while its ctime stays.
+ *
+ * @throws BackhaulError `file_changed`, `read_failed`
+ */
+export async function confirmVersion(
+  { file, ledger, buffers }: Confirming,
+  { signal }: { signal: AbortSignal },
+): Promise<void> {
+  let confirmed = file.fingerprint.ctime_ns;
+  for (let readings = 0; ; readings += 1) {
+    const { ctime_ns: ctime } = await file.assertUnchanged();
+    if (ctime === confirmed) return;
+    if (readings === MAX_READINGS) {
+      const why = 'The file was touched again each time it was read to see whether its content had changed.';
+      throw new BackhaulError('file_changed', why);
+    }
+    for (const part of ledger.parts) {
+      const now = await hashPart(file, part, { mode: 'none', wholeFile: null, buffers, signal });
+      if (now.crc32 !== part.checksums?.crc32) throw file.contentChanged();
+    }
+    confirmed = ctime;
+  }
+}
