@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { startStore, type StoreFixture } from './testing/store-fixture.ts';
+import { elementText } from './testing/test-client.ts';
 
 let fixture: StoreFixture;
 before(async () => {
@@ -31,6 +32,25 @@ test('versioning was never enabled, and says so; enabling it is answered 501', a
   assert.match(read.text, /<VersioningConfiguration xmlns="[^"]+"><\/VersioningConfiguration>/);
   assert.equal((await fixture.client.call('PUT', '/box', { query: { versioning: '' } })).status, 501);
   assert.equal((await fixture.client.call('GET', '/box/key', { query: { versionId: 'v' } })).status, 501);
+});
+
+test('a refused subresource is named with what was asked of it', async () => {
+  const message = async (method: string, path: string, name: string): Promise<string | undefined> => {
+    const target = fixture.client.presign(method, path, { query: { [name]: '' } });
+    const headers = { host: fixture.client.url.host };
+    return elementText((await fixture.client.raw({ method, target, headers })).text, 'Message');
+  };
+  const quoted = '&quot;';
+  for (const [method, path, name, target] of [
+    ['PUT', '/box', 'versioning', 'a bucket'],
+    ['PUT', '/box/key', 'tagging', 'an object'],
+    ['POST', '/box', 'made-up', 'a bucket'],
+  ] as const) {
+    assert.equal(
+      await message(method, path, name),
+      `${method} on ${target} with the query parameter ${quoted}${name}${quoted} is not implemented by this store.`,
+    );
+  }
 });
 
 test('object features that are not kept are answered 501 and change nothing', async () => {

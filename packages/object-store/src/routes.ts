@@ -148,28 +148,28 @@ export function route(request: RoutableRequest): OperationName {
       (candidate.header === undefined || headers.has(candidate.header)),
   );
   if (found === undefined) {
-    const [subresource] = query.keys();
     if (!['GET', 'HEAD', 'PUT', 'POST', 'DELETE'].includes(method)) throw new S3Error('MethodNotAllowed');
-    throw new S3Error(
-      'NotImplemented',
-      `${method} on a ${resource}${subresource === undefined ? '' : ` with "${subresource}"`} is not implemented by this store.`,
-    );
+    const subresource = [...query.keys()].find((name) => !ANY_QUERY.test(name));
+    throw new S3Error('NotImplemented', unsupported(method, resource, subresource));
   }
   const [operation, allowed] = found;
-  checkQuery(operation, allowed, query);
+  checkQuery(allowed, query);
   checkHeaders(operation, allowed, headers);
   return operation;
 }
 
-function checkQuery(operation: OperationName, allowed: Route, query: ReadonlyMap<string, string>): void {
+/** Names the request and not an operation: a subresource asks for another one than its route would do without it. */
+function unsupported(method: string, resource: Resource, parameter: string | undefined): string {
+  const target = { service: 'the service', bucket: 'a bucket', object: 'an object' }[resource];
+  const query = parameter === undefined ? '' : ` with the query parameter "${parameter}"`;
+  return `${method} on ${target}${query} is not implemented by this store.`;
+}
+
+function checkQuery(allowed: Route, query: ReadonlyMap<string, string>): void {
   for (const name of query.keys()) {
     if (ANY_QUERY.test(name)) continue;
     if (allowed.selectors?.includes(name) === true || allowed.query?.includes(name) === true) continue;
-    throw new S3Error(
-      'NotImplemented',
-      `The query parameter "${name}" is not implemented by this store for ${operation}.`,
-      { Query: name },
-    );
+    throw new S3Error('NotImplemented', unsupported(allowed.method, allowed.resource, name), { Query: name });
   }
 }
 
