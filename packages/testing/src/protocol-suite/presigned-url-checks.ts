@@ -162,7 +162,10 @@ function changed(url: string, change: (url: URL) => void): string {
   return copy.href;
 }
 
-/** Not by fetch, which has its own ideas of a GET with a body, and of a length that the caller sets. */
+/**
+ * Not by fetch, which has its own ideas of a GET with a body, and of a length that the caller sets. A store that
+ * refuses a large body at its header closes the connection, and its answer could be lost: hence `Expect`.
+ */
 async function answerOf({
   url,
   method = 'PUT',
@@ -172,14 +175,22 @@ async function answerOf({
   const send = url.startsWith('https:') ? secureRequest : request;
   const asked = send(url, {
     method,
-    headers: { ...headers, 'content-length': body.length },
+    headers: { ...headers, 'content-length': body.length, expect: '100-continue' },
     agent: false,
     signal: AbortSignal.timeout(20_000),
   });
-  asked.end(body);
+  asked.flushHeaders();
+  // A server may leave `Expect` unanswered (RFC 9110, section 10.1.1).
+  const timer = setTimeout(() => asked.end(body), 1000);
+  asked.once('continue', () => {
+    if (!asked.writableEnded) asked.end(body);
+    clearTimeout(timer);
+  });
   const [answer] = (await once(asked, 'response')) as [IncomingMessage];
+  clearTimeout(timer);
   let text = '';
   for await (const chunk of answer.setEncoding('utf8')) text += String(chunk);
+  asked.destroy();
   return { status: answer.statusCode ?? 0, text };
 }
 
