@@ -7,7 +7,9 @@ import { completedMessage, fakeCrc32, uploadedParts } from '../fakes/fake-agent.
 import { type BenchOptions, DomainBench } from '../fakes/domain-bench.ts';
 import { intercepted } from '../fakes/intercepted.ts';
 import type { Store } from '../ports/store.ts';
+import { sampleAudit, sampleUploadIn } from '../fakes/sample-upload.ts';
 import { combineCrc32 } from './combine-crc32.ts';
+import type { Upload } from './upload.ts';
 
 const MiB = 1024 * 1024;
 const FILE_CRC32 = combineCrc32(
@@ -312,6 +314,74 @@ test('a finding that loses the guard is not reported', async () => {
   isRace.on = false;
   bench.context.completion.start(upload.uploadId);
   await bench.reaches(upload.uploadId, 'completed');
+});
+
+/** An upload whose parts were all sent, as the last run of the server left it. */
+async function leftCompleting(bench: DomainBench): Promise<Upload> {
+  const upload = sampleUploadIn('completing');
+  await bench.store.insertUpload(upload, sampleAudit());
+  const parts = [5 * MiB, 5 * MiB, 2 * MiB].map((sizeBytes, index) => {
+    const crc32 = fakeCrc32(index + 1);
+    return { partNumber: index + 1, sizeBytes, crc32, sha256: null, md5: null };
+  });
+  await bench.store.announceParts(upload.uploadId, parts);
+  await bench.store.recordUploadedParts(
+    upload.uploadId,
+    parts.map(({ partNumber }) => ({ partNumber, etag: `"${partNumber}"` })),
+  );
+  return upload;
+}
+
+test('after an outage the store is asked for sixteen at once', async () => {
+  await using bench = await openBench();
+  const release = bench.bucket.hold('completeMultipartUpload');
+  const uploads: Upload[] = [];
+  for (let count = 0; count < 20; count += 1) uploads.push(await leftCompleting(bench));
+  await bench.domain.sweeper.sweep();
+  await bench.until(() => bench.bucket.count('completeMultipartUpload') === 16, 'sixteen');
+  await bench.settle();
+  assert.equal(bench.bucket.count('completeMultipartUpload'), 16);
+  release();
+  for (const { uploadId } of uploads) await bench.reaches(uploadId, 'failed');
+  assert.equal(bench.bucket.count('completeMultipartUpload'), 20);
+});
+
+test('uploads that wait for their next try do not hold up the others', async () => {
+  const store = await openSqliteStore(':memory:');
+  await using bench = new DomainBench(store, {
+    sleep: (_ms, signal) =>
+      new Promise((_resolve, reject) => {
+        signal.addEventListener('abort', () => reject(new Error('aborted')));
+      }),
+  });
+  bench.bucket.fail('completeMultipartUpload', 'unavailable', { times: 16 });
+  for (let count = 0; count < 16; count += 1) await leftCompleting(bench);
+  await bench.domain.sweeper.sweep();
+  await bench.until(() => bench.bucket.faultsFired === 16, 'the faults');
+  const { uploadId } = await leftCompleting(bench);
+  bench.context.completion.start(uploadId);
+  await bench.reaches(uploadId, 'failed');
+});
+
+test('a fault of our own is tried again until the deadline, and then ends the upload', async () => {
+  const real = await openSqliteStore(':memory:');
+  let faults = 0;
+  const store = intercepted<Store>(real, {
+    listParts: () => {
+      faults += 1;
+      return Promise.reject(new TypeError('a mistake'));
+    },
+  });
+  await using bench = new DomainBench(store);
+  const { upload } = await bench.completing();
+  await bench.until(() => bench.log.has('completion interrupted'), 'the fault');
+  await bench.settle();
+  assert.equal((await bench.upload(upload.uploadId)).status, 'completing');
+  bench.clock.advance(upload.expiresAt - bench.clock.now() + 1);
+  await bench.domain.sweeper.sweep();
+  const record = await bench.reaches(upload.uploadId, 'failed');
+  assert.equal(record.error, 'internal_error');
+  assert.equal(faults, 2);
 });
 
 test('started twice, it runs once', async () => {

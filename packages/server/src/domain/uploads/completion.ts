@@ -8,12 +8,16 @@ import {
 import { type Bucket, BucketError, type ObjectFacts } from '../ports/bucket.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Log } from '../ports/log.ts';
-import type { Store } from '../ports/store.ts';
+import { type Store, StoreError } from '../ports/store.ts';
+import { Semaphore } from '../semaphore.ts';
 import { planRule } from '../upload-settings.ts';
 import { combineCrc32 } from './combine-crc32.ts';
 import type { UploadEnding } from './upload-ending.ts';
 import type { UploadLedger } from './upload-ledger.ts';
 import type { Upload, UploadPart } from './upload.ts';
+
+/** After an outage many wait; they must not all come upon the store at once. */
+const MAX_AT_ONCE = 16;
 
 interface Finding {
   readonly error: ErrorCode;
@@ -36,6 +40,7 @@ export class Completion {
   readonly #sleep: (ms: number, signal: AbortSignal) => Promise<void>;
   readonly #stop = new AbortController();
   readonly #running = new Map<string, Promise<void>>();
+  readonly #places = new Semaphore(MAX_AT_ONCE);
 
   constructor(parts: {
     store: Store;
@@ -79,28 +84,50 @@ export class Completion {
 
   async #run(uploadId: string): Promise<void> {
     for (let tries = 0; ; tries += 1) {
-      const upload = await this.#store.getUpload(uploadId);
-      if (upload?.status !== 'completing') return;
-      try {
-        await this.#settle(upload);
-        return;
-      } catch (error) {
-        // A call that close() cut short says nothing of the store.
-        this.#stop.signal.throwIfAborted();
-        if (!(error instanceof BucketError)) throw error;
-        if (error.kind !== 'unavailable') return this.#fail(upload, explainRefusal(error));
-        if (this.#clock.now() > upload.expiresAt) {
-          await this.#fail(upload, {
-            error: 'storage_unavailable',
-            message: `All parts were sent, but the object store could not be asked to complete them: ${error.message}`,
-          });
-          return;
-        }
-        this.#log.warn({ uploadId, tries, err: error }, 'object store unavailable while completing');
-        const ceiling = Math.min(this.#maxBackoffMs, 500 * 2 ** Math.min(tries, 16));
-        await this.#sleep(Math.random() * ceiling, this.#stop.signal);
-      }
+      // Whoever waits for the next try leaves its place to others.
+      const isOver = await this.#places.run(() => this.#try(uploadId, tries));
+      if (isOver) return;
+      const ceiling = Math.min(this.#maxBackoffMs, 500 * 2 ** Math.min(tries, 16));
+      await this.#sleep(Math.random() * ceiling, this.#stop.signal);
     }
+  }
+
+  /** @returns false when it must be tried again. */
+  async #try(uploadId: string, tries: number): Promise<boolean> {
+    this.#stop.signal.throwIfAborted();
+    const upload = await this.#store.getUpload(uploadId);
+    if (upload?.status !== 'completing') return true;
+    try {
+      await this.#settle(upload);
+    } catch (error) {
+      // A call that close() cut short says nothing of the store.
+      this.#stop.signal.throwIfAborted();
+      const isTransient = error instanceof BucketError && error.kind === 'unavailable';
+      if (isTransient && this.#clock.now() <= upload.expiresAt) {
+        this.#log.warn({ uploadId, tries, err: error }, 'object store unavailable while completing');
+        return false;
+      }
+      await this.#fail(upload, this.#explain(error, upload));
+    }
+    return true;
+  }
+
+  /** @throws `error` itself where it says nothing of this upload, and there is time to find out. */
+  #explain(error: unknown, { uploadId, expiresAt }: Upload): Finding {
+    if (error instanceof BucketError) {
+      if (error.kind !== 'unavailable') return explainRefusal(error);
+      return {
+        error: 'storage_unavailable',
+        message: `All parts were sent, but the object store could not be asked to complete them: ${error.message}`,
+      };
+    }
+    // A database that is away could not keep the finding either.
+    if (error instanceof StoreError || this.#clock.now() <= expiresAt) throw error;
+    this.#log.error({ uploadId, err: error }, 'completion given up');
+    return {
+      error: 'internal_error',
+      message: 'All parts were sent, but the server could not complete the upload; its log says why.',
+    };
   }
 
   /** @throws BucketError `unavailable` when it must be tried again. */
