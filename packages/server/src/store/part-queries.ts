@@ -54,14 +54,15 @@ export async function setEtags(
   uploadId: string,
   parts: readonly { readonly partNumber: number; readonly etag: string }[],
 ): Promise<PartTotals> {
-  for (const { partNumber, etag } of parts) {
-    await db
-      .updateTable('uploadParts')
-      .set({ etag })
-      .where('uploadId', '=', uploadId)
-      .where('partNumber', '=', partNumber)
-      .execute();
-  }
+  // One statement however many parts: a message may name ten thousand.
+  await sql`
+    update upload_parts set etag = reported.etag
+    from (
+      select value ->> 'partNumber' as part_number, value ->> 'etag' as etag
+      from json_each(${JSON.stringify(parts)})
+    ) as reported
+    where upload_parts.upload_id = ${uploadId} and upload_parts.part_number = reported.part_number
+  `.execute(db);
   return db
     .selectFrom('uploadParts')
     .select((select) => [

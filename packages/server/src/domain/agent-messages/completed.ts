@@ -2,6 +2,7 @@ import type { Completed } from '@backhaul/protocol';
 import type { AgentSession } from '../sessions/agent-session.ts';
 import type { TransferContext } from '../transfer-context.ts';
 import { withOwnedUpload } from './owned-upload.ts';
+import { reportedParts } from './reported-parts.ts';
 
 /** All parts are sent. `completing` becomes durable before S3 is asked; the rest is {@link Completion}'s. */
 export function completed(
@@ -21,7 +22,7 @@ export function completed(
     }
     const totals = await context.store.recordUploadedParts(
       upload.uploadId,
-      message.parts.map((part) => ({ partNumber: part.part_number, etag: part.etag })),
+      reportedParts(upload, message.parts),
     );
     const completing = await context.ledger.apply(upload, {
       type: 'parts_sent',

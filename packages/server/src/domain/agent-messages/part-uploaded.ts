@@ -2,6 +2,7 @@ import type { PartUploaded } from '@backhaul/protocol';
 import type { AgentSession } from '../sessions/agent-session.ts';
 import type { TransferContext } from '../transfer-context.ts';
 import { withOwnedUpload } from './owned-upload.ts';
+import { reportedParts } from './reported-parts.ts';
 
 /** S3 has acknowledged parts: their ETags are kept, and the record shows the progress. */
 export function partUploaded(
@@ -11,10 +12,9 @@ export function partUploaded(
 ): Promise<void> {
   return withOwnedUpload(context, session, message, async (upload) => {
     if (upload.status !== 'uploading') return;
-    const totals = await context.store.recordUploadedParts(
-      upload.uploadId,
-      message.parts.map((part) => ({ partNumber: part.part_number, etag: part.etag })),
-    );
+    const reported = reportedParts(upload, message.parts);
+    if (reported.length === 0) return;
+    const totals = await context.store.recordUploadedParts(upload.uploadId, reported);
     const unchanged =
       totals.partsCompleted === upload.partsCompleted &&
       upload.stalledSince === null &&

@@ -12,6 +12,8 @@ import {
   partsReadyMessage,
   preparedMessage,
 } from '../fakes/fake-agent.ts';
+import { intercepted } from '../fakes/intercepted.ts';
+import type { Store } from '../ports/store.ts';
 import { completed } from './completed.ts';
 import { failed } from './failed.ts';
 import { partUploaded } from './part-uploaded.ts';
@@ -105,6 +107,24 @@ test('part_uploaded ends a stall even when it says nothing new', async () => {
   await bench.context.ledger.apply(await bench.upload(upload.uploadId), { type: 'stall' });
   await partUploaded(bench.context, agent.session, partUploadedMessage(upload, [1]));
   assert.equal((await bench.upload(upload.uploadId)).stalledSince, null);
+});
+
+test('part_uploaded with numbers beyond the plan does not reach the database, and one named twice counts once', async () => {
+  const real = await openSqliteStore(':memory:');
+  const recorded: unknown[] = [];
+  const store = intercepted<Store>(real, {
+    recordUploadedParts: (uploadId, parts) => {
+      recorded.push(parts.map(({ partNumber }) => partNumber));
+      return real.recordUploadedParts(uploadId, parts);
+    },
+  });
+  await using bench = new DomainBench(store);
+  const { agent, upload } = await bench.uploading();
+  await partUploaded(bench.context, agent.session, partUploadedMessage(upload, [4, 9999]));
+  assert.deepEqual(recorded, []);
+  await partUploaded(bench.context, agent.session, partUploadedMessage(upload, [2, 4, 2]));
+  assert.deepEqual(recorded, [[2]]);
+  assert.equal((await bench.upload(upload.uploadId)).partsCompleted, 1);
 });
 
 test('completed twice completes once', async () => {
