@@ -73,7 +73,7 @@ export async function startApp(config: Config, log: Logger): Promise<App> {
     commandTimeoutMs: COMMAND_TIMEOUT_MS,
     observe: metrics.observeUpload,
   });
-  cleanup.defer(() => domain.transfers.completion.close());
+  cleanup.defer(() => domain.stop());
   metrics.watch({ store, sessions: domain.transfers.sessions });
 
   const verifier = new TokenVerifier(await loadTokenKeys(config.jwt), clock);
@@ -121,7 +121,8 @@ export async function startApp(config: Config, log: Logger): Promise<App> {
   const sweep = setInterval(() => void domain.sweeper.sweep(), SWEEP_INTERVAL_MS);
   cleanup.defer(async () => {
     clearInterval(sweep);
-    await domain.sweeper.idle();
+    // Before the connections: a message that waits for a store which does not answer would hold them up.
+    await domain.stop();
   });
   void domain.sweeper.sweep();
 

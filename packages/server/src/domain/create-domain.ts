@@ -13,6 +13,7 @@ import { BucketProbe } from './uploads/bucket-probe.ts';
 import { Completion } from './uploads/completion.ts';
 import { Dispatcher } from './uploads/dispatcher.ts';
 import { abortOrphans } from './uploads/orphan-sweep.ts';
+import { StoppableBucket } from './uploads/stoppable-bucket.ts';
 import { Sweeper } from './uploads/sweeper.ts';
 import { UploadEnding } from './uploads/upload-ending.ts';
 import { UploadLedger, type UploadObserver } from './uploads/upload-ledger.ts';
@@ -41,18 +42,22 @@ export interface Domain {
   readonly uploads: UploadService;
   readonly clients: ClientService;
   readonly sweeper: Sweeper;
-  /** Cuts short what waits for the object store in the background; the next start takes it up. Idempotent. */
+  /**
+   * Cuts short every call to the object store, and resolves when nothing runs in the background any more. Agents'
+   * messages can still be handled; what they leave undone is taken up by the next start. Idempotent.
+   */
   stop(): Promise<void>;
 }
 
 /** Wires the domain's parts to each other. Which store, bus and bucket they work with, the caller knows. */
 export function createDomain(parts: DomainParts): Domain {
-  const { store, bucket, bus, clock, log, settings } = parts;
+  const { store, bus, clock, log, settings } = parts;
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  const bucket = new StoppableBucket(parts.bucket, signal);
   const sessions = new SessionRegistry();
   const ledger = new UploadLedger({ store, bus, clock, observe: parts.observe });
-  const stopping = new AbortController();
   const probe = new BucketProbe(bucket, clock);
-  const { signal } = stopping;
   const dispatcher = new Dispatcher({ store, ledger, bucket, probe, sessions, settings, log, signal });
   const onEnded = (clientId: string): void => dispatcher.kick(clientId);
   const ending = new UploadEnding({ ledger, bucket, sessions, log, onEnded });
@@ -66,6 +71,18 @@ export function createDomain(parts: DomainParts): Domain {
     log,
     maxBackoffMs,
     sleep: parts.sleep ?? realSleep,
+  });
+  const sweeper = new Sweeper({
+    store,
+    clock,
+    log,
+    settings,
+    sessions,
+    dispatcher,
+    completion,
+    ending,
+    retentionMs: parts.retentionMs,
+    abortOrphans: () => abortOrphans({ store, bucket, clock, log, keyPrefix: settings.keyPrefix }),
   });
   const commands = new CommandRunner(sessions, { timeoutMs: parts.commandTimeoutMs });
   return {
@@ -84,7 +101,8 @@ export function createDomain(parts: DomainParts): Domain {
     },
     uploads: new UploadService({
       store,
-      bucket,
+      // Not stoppable: a request of an operator that is under way may still be answered.
+      bucket: parts.bucket,
       bus,
       clock,
       ledger,
@@ -94,21 +112,11 @@ export function createDomain(parts: DomainParts): Domain {
       pollMs: parts.pollMs ?? 2000,
     }),
     clients: new ClientService({ store, sessions, clock }),
-    sweeper: new Sweeper({
-      store,
-      clock,
-      log,
-      settings,
-      sessions,
-      dispatcher,
-      completion,
-      ending,
-      retentionMs: parts.retentionMs,
-      abortOrphans: () => abortOrphans({ store, bucket, clock, log, keyPrefix: settings.keyPrefix }),
-    }),
+    sweeper,
     stop: async () => {
       stopping.abort();
-      await completion.close();
+      await Promise.all([completion.close(), sweeper.idle()]);
+      await ending.idle();
     },
   };
 }

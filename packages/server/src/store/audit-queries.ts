@@ -8,6 +8,12 @@ export async function insertAudit(db: Queries, event: AuditEvent): Promise<void>
     .execute();
 }
 
-export async function deleteAuditBefore(db: Queries, before: number): Promise<void> {
-  await db.deleteFrom('auditEvents').where('at', '<', before).execute();
+export async function deleteAuditBefore(db: Queries, before: number, limit: number): Promise<number> {
+  const removed = await db
+    .deleteFrom('auditEvents')
+    .where('id', 'in', (select) =>
+      select.selectFrom('auditEvents').select('id').where('at', '<', before).orderBy('at').limit(limit),
+    )
+    .executeTakeFirst();
+  return Number(removed.numDeletedRows);
 }

@@ -151,10 +151,10 @@ export class SqlStore implements Store {
     return this.#write((db) => audits.insertAudit(db, event));
   }
 
-  removeOlderThan(before: number) {
+  removeOlderThan(before: number, limit: number) {
     return this.#write(async (db) => {
-      await audits.deleteAuditBefore(db, before);
-      return uploads.deleteUploadsEndedBefore(db, before);
+      const events = await audits.deleteAuditBefore(db, before, limit);
+      return events + (await uploads.deleteUploadsEndedBefore(db, before, limit));
     });
   }
 

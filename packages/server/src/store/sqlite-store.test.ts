@@ -254,7 +254,7 @@ test('commits reach the disk before they are reported, and audit events with the
   await store.deleteUpload(upload.uploadId, { ...audit, action: 'upload.delete' });
   await store.deleteClient('client-1', { ...audit, action: 'client.forget' });
   await store.appendAudit({ ...audit, action: 'old', at: 5 });
-  await store.removeOlderThan(6);
+  await store.removeOlderThan(6, 100);
   await store.close();
 
   const raw = new DatabaseSync(file);

@@ -1,4 +1,5 @@
 import type { UploadStatus } from '@backhaul/protocol';
+import { type SqlBool, sql } from 'kysely';
 import type { AuditEvent, UploadFilter, UploadSave } from '../domain/ports/store.ts';
 import type { Upload } from '../domain/uploads/upload.ts';
 import { insertAudit } from './audit-queries.ts';
@@ -8,7 +9,6 @@ import { fromUploadRow, toUploadRow } from './upload-row.ts';
 
 const ACTIVE = ['queued', 'preparing', 'uploading', 'completing'] as const;
 const RUNNING = ['preparing', 'uploading'] as const;
-const ENDED = ['completed', 'failed', 'cancelled', 'expired'] as const;
 
 /** @returns the upload that already has this subject's idempotency key, if one does. */
 export async function insertUpload(
@@ -157,7 +157,14 @@ export async function selectOverdueIds(db: Queries, now: number, limit: number):
 }
 
 export async function selectUploadsWithOpenMultipart(db: Queries, limit: number): Promise<Upload[]> {
-  return run(selectAll(db).where('multipartOpen', '=', 1).where('status', 'in', ENDED).limit(limit));
+  return run(
+    selectAll(db)
+      // Not bound: only so SQLite sees that its index of just these will do.
+      .where(sql<SqlBool>`multipart_open = 1`)
+      .where('completedAt', 'is not', null)
+      .orderBy('updatedAt')
+      .limit(limit),
+  );
 }
 
 export async function countUploadsByStatus(db: Queries): Promise<Partial<Record<UploadStatus, number>>> {
@@ -193,12 +200,18 @@ export async function stallUploadsOf(db: Queries, nodeId: string, at: number): P
     .execute();
 }
 
-export async function deleteUploadsEndedBefore(db: Queries, before: number): Promise<number> {
+export async function deleteUploadsEndedBefore(db: Queries, before: number, limit: number): Promise<number> {
   const removed = await db
     .deleteFrom('uploads')
-    .where('status', 'in', ENDED)
-    .where('multipartOpen', '=', 0)
-    .where('completedAt', '<', before)
+    .where('uploadId', 'in', (select) =>
+      select
+        .selectFrom('uploads')
+        .select('uploadId')
+        .where('multipartOpen', '=', 0)
+        .where('completedAt', '<', before)
+        .orderBy('completedAt')
+        .limit(limit),
+    )
     .executeTakeFirst();
   return Number(removed.numDeletedRows);
 }

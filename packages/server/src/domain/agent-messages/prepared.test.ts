@@ -152,15 +152,26 @@ test('a store that is away at Create puts the upload back into the queue, for a 
   assert.equal(agent.connection.sent('cancel_upload')[0]?.attempt, 1, 'the agent may close the file');
   assert.equal(agent.connection.sent('prepare_upload').length, 1, 'not at once');
 
-  await bench.domain.sweeper.sweep();
+  await bench.sweep();
   const again = await bench.reaches(upload.uploadId, 'preparing');
   assert.notEqual(again.objectToken, upload.objectToken);
   await prepared(bench.context, agent.session, preparedMessage(again));
   await bench.reaches(upload.uploadId, 'uploading');
   bench.clock.advance(3_600_000);
-  await bench.domain.sweeper.sweep();
+  await bench.sweep();
   assert.equal(bench.bucket.aborted.length, 1, 'the orphan of the first attempt');
   assert.ok(bench.bucket.uploads.has((await bench.upload(upload.uploadId)).s3UploadId ?? ''));
+});
+
+test('the stop of the server ends the wait for a store that takes a request and does not answer', async () => {
+  await using bench = await openBench();
+  const { agent, upload } = await bench.preparing();
+  bench.bucket.hold('createMultipartUpload');
+  const handling = prepared(bench.context, agent.session, preparedMessage(upload));
+  await bench.until(() => bench.bucket.count('createMultipartUpload') === 1, 'Create');
+  await bench.domain.stop();
+  await handling;
+  assert.equal((await bench.upload(upload.uploadId)).status, 'queued');
 });
 
 test('URLs that cannot be signed end the upload, and its multipart upload', async () => {

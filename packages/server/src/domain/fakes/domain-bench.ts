@@ -106,6 +106,12 @@ export class DomainBench implements AsyncDisposable {
     for (let turn = 0; turn < 20; turn += 1) await nextTurn();
   }
 
+  /** One round of the sweeper, and what it asks the object store for. */
+  async sweep(): Promise<void> {
+    await this.domain.sweeper.sweep();
+    await this.domain.sweeper.idle();
+  }
+
   /** An upload the agent was asked to prepare. */
   async preparing(): Promise<{ agent: FakeAgent; upload: Upload }> {
     const agent = await this.connect();
@@ -129,7 +135,6 @@ export class DomainBench implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.domain.stop();
-    await this.domain.sweeper.idle();
     await this.settle();
     await this.store.close();
   }

@@ -80,7 +80,7 @@ export interface Store {
   ): Promise<Upload[]>;
   /** Not terminal, not completing, and at their deadline or past it. */
   listOverdueIds(now: number, limit: number): Promise<string[]>;
-  /** Terminal, but S3 may still hold their multipart upload. */
+  /** Terminal, but S3 may still hold their multipart upload; those first that were not touched for longest. */
   listUploadsWithOpenMultipart(limit: number): Promise<Upload[]>;
   countUploadsByStatus(): Promise<Partial<Record<UploadStatus, number>>>;
   /** Creation time of the oldest queued upload. */
@@ -89,7 +89,7 @@ export interface Store {
   listParts(uploadId: string): Promise<UploadPart[]>;
   /** Adds or replaces announced parts; a replaced part keeps its ETag only if its checksum is the same. */
   announceParts(uploadId: string, parts: readonly Omit<UploadPart, 'etag'>[]): Promise<void>;
-  /** Sets the ETags of announced parts; unknown part numbers are ignored. */
+  /** Sets the ETags of announced parts, each given once; unknown part numbers are ignored. */
   recordUploadedParts(
     uploadId: string,
     parts: readonly { readonly partNumber: number; readonly etag: string }[],
@@ -113,8 +113,8 @@ export interface Store {
   deleteClient(clientId: string, audit: AuditEvent): Promise<void>;
 
   appendAudit(event: AuditEvent): Promise<void>;
-  /** Removes ended uploads and audit events older than `before`. @returns how many uploads. */
-  removeOlderThan(before: number): Promise<number>;
+  /** Removes ended uploads and audit events older than `before`, at most `limit` of each. @returns how many. */
+  removeOlderThan(before: number, limit: number): Promise<number>;
   ping(): Promise<void>;
   close(): Promise<void>;
 }

@@ -22,10 +22,10 @@ test('an upload that nobody took until its deadline expires', async () => {
   await endSession(bench.context, agent.session);
   const { uploadId, expiresAt } = await bench.trigger();
   bench.clock.advance(expiresAt - bench.clock.now() - 1);
-  await bench.domain.sweeper.sweep();
+  await bench.sweep();
   assert.equal((await bench.upload(uploadId)).status, 'queued', 'not a millisecond early');
   bench.clock.advance(1);
-  await bench.domain.sweeper.sweep();
+  await bench.sweep();
   const record = await bench.upload(uploadId);
   assert.equal(record.status, 'expired');
   assert.equal(record.error, 'upload_expired');
@@ -35,7 +35,7 @@ test('a transfer at its deadline expires: the agent is told, the multipart uploa
   await using bench = await openBench();
   const { agent, upload } = await bench.uploading();
   bench.clock.advance(24 * HOUR_MS);
-  await bench.domain.sweeper.sweep();
+  await bench.sweep();
   assert.equal((await bench.upload(upload.uploadId)).status, 'expired');
   assert.equal(agent.connection.sent('cancel_upload').length, 1);
   assert.deepEqual(bench.bucket.aborted, [upload.s3UploadId]);
@@ -47,13 +47,13 @@ test('an abort that failed is repeated in every round until it works', async () 
   bench.bucket.fail('abortMultipartUpload', 'unavailable', { times: 3 });
   await failed(bench.context, agent.session, failedMessage(upload, 'read_failed'));
   for (let round = 1; round <= 2; round += 1) {
-    await bench.domain.sweeper.sweep();
+    await bench.sweep();
     assert.equal((await bench.upload(upload.uploadId)).multipartOpen, true);
   }
-  await bench.domain.sweeper.sweep();
+  await bench.sweep();
   assert.equal((await bench.upload(upload.uploadId)).multipartOpen, false);
   assert.equal(bench.bucket.uploads.size, 0);
-  await bench.domain.sweeper.sweep();
+  await bench.sweep();
   assert.equal(bench.bucket.count('abortMultipartUpload'), 4, 'and no further');
 });
 
@@ -61,10 +61,10 @@ test('an agent that does not answer prepare_upload in time fails the upload', as
   await using bench = await openBench({ settings: { prepareTimeoutMs: 60_000 } });
   const { agent, upload } = await bench.preparing();
   bench.clock.advance(60_000);
-  await bench.domain.sweeper.sweep();
+  await bench.sweep();
   assert.equal((await bench.upload(upload.uploadId)).status, 'preparing');
   bench.clock.advance(1);
-  await bench.domain.sweeper.sweep();
+  await bench.sweep();
   const record = await bench.upload(upload.uploadId);
   assert.equal(record.status, 'failed');
   assert.equal(record.error, 'agent_fault');
@@ -77,7 +77,7 @@ test('an agent that is away is not held to that time', async () => {
   const { agent, upload } = await bench.preparing();
   await endSession(bench.context, agent.session);
   bench.clock.advance(HOUR_MS);
-  await bench.domain.sweeper.sweep();
+  await bench.sweep();
   assert.equal((await bench.upload(upload.uploadId)).status, 'preparing');
 });
 
@@ -99,7 +99,7 @@ test('an upload that is prepared while the sweeper looks is not failed', async (
     await prepared(bench.context, agent.session, preparedMessage(upload));
   };
   bench.clock.advance(60_001);
-  await bench.domain.sweeper.sweep();
+  await bench.sweep();
   assert.ok(looked);
   assert.equal((await bench.upload(upload.uploadId)).status, 'uploading');
 });
@@ -125,7 +125,7 @@ test('an upload that is retried while the sweeper looks does not expire', async 
     await bench.domain.uploads.retry(uploadId, 'operator-1');
   };
   bench.clock.advance(24 * HOUR_MS);
-  await bench.domain.sweeper.sweep();
+  await bench.sweep();
   assert.ok(looked);
   assert.equal((await bench.upload(uploadId)).status, 'queued');
 });
@@ -157,7 +157,7 @@ test('what was completing when the server stopped is finished by the next startâ
     running.uploadId,
     [1, 2, 3].map((partNumber) => ({ partNumber, etag: `"${partNumber}"` })),
   );
-  await bench.domain.sweeper.sweep();
+  await bench.sweep();
   const record = await bench.reaches(running.uploadId, 'completed');
   assert.equal(record.etag, '"object-3"');
 });
@@ -167,14 +167,14 @@ test('what is completing is never expired or aborted, however late it is', async
   const release = bench.bucket.hold('completeMultipartUpload');
   const { upload } = await bench.completing();
   bench.clock.advance(20 * 24 * HOUR_MS);
-  for (let round = 0; round < 3; round += 1) await bench.domain.sweeper.sweep();
+  for (let round = 0; round < 3; round += 1) await bench.sweep();
   assert.equal((await bench.upload(upload.uploadId)).status, 'completing');
   assert.equal(bench.bucket.count('abortMultipartUpload'), 0);
   assert.equal(bench.bucket.count('completeMultipartUpload'), 1, 'nor is it started twice');
   release();
   await bench.reaches(upload.uploadId, 'completed');
   bench.clock.advance(2 * HOUR_MS);
-  await bench.domain.sweeper.sweep();
+  await bench.sweep();
   assert.equal(bench.bucket.count('abortMultipartUpload'), 0);
   assert.equal(bench.bucket.objects.size, 1);
 });
@@ -184,7 +184,7 @@ test('queued uploads are handed over even if every kick was missed', async () =>
   const { connection } = await bench.connect();
   const upload = sampleUpload();
   await bench.store.insertUpload(upload, sampleAudit());
-  await bench.domain.sweeper.sweep();
+  await bench.sweep();
   await bench.reaches(upload.uploadId, 'preparing');
   assert.equal(connection.sent('prepare_upload').length, 1);
 });
@@ -194,10 +194,13 @@ test('ended uploads go after the retention time', async () => {
   const { agent, upload } = await bench.uploading();
   await failed(bench.context, agent.session, failedMessage(upload, 'read_failed'));
   bench.clock.advance(RETENTION_MS);
-  await bench.domain.sweeper.sweep();
+  await bench.sweep();
   assert.notEqual(await bench.store.getUpload(upload.uploadId), undefined);
+  bench.clock.advance(HOUR_MS - 1);
+  await bench.sweep();
+  assert.notEqual(await bench.store.getUpload(upload.uploadId), undefined, 'looked for once an hour');
   bench.clock.advance(1);
-  await bench.domain.sweeper.sweep();
+  await bench.sweep();
   assert.equal(await bench.store.getUpload(upload.uploadId), undefined);
 });
 
@@ -225,7 +228,7 @@ for (const [method, step] of Object.entries(steps)) {
       ]),
     );
     await using bench = new DomainBench(intercepted<Store>(real, watched));
-    await bench.domain.sweeper.sweep();
+    await bench.sweep();
     assert.deepEqual(asked.sort(), Object.keys(steps).sort());
     const entry = bench.log.entries.find(({ level }) => level === 'error');
     assert.ok(entry !== undefined && 'step' in entry.data);
@@ -238,11 +241,11 @@ test('a round that is under way is joined, and idle waits for it', async () => {
   const gate = Promise.withResolvers<void>();
   const state = { rounds: 0, ended: false };
   const store = intercepted<Store>(real, {
-    removeOlderThan: async (before) => {
+    listCompletingIds: async () => {
       state.rounds += 1;
       await gate.promise;
       state.ended = true;
-      return real.removeOlderThan(before);
+      return real.listCompletingIds();
     },
   });
   await using bench = new DomainBench(store);
@@ -274,14 +277,14 @@ test('multipart uploads of ours that no row refers to are aborted, once they are
     await leftBehind(bench, `elsewhere/client-1/${upload.uploadId}/report.bin`),
   ];
   bench.clock.advance(HOUR_MS - 1);
-  await bench.domain.sweeper.sweep();
+  await bench.sweep();
   assert.equal(bench.bucket.count('listMultipartUploads'), 0, 'a listing costs requests');
   bench.clock.advance(1);
-  await bench.domain.sweeper.sweep();
+  await bench.sweep();
   assert.deepEqual(bench.bucket.aborted, [orphan]);
   assert.ok(bench.bucket.uploads.has(upload.s3UploadId ?? ''), 'the running one stays');
   for (const stranger of strangers) assert.ok(bench.bucket.uploads.has(stranger));
-  await bench.domain.sweeper.sweep();
+  await bench.sweep();
   assert.equal(bench.bucket.count('listMultipartUploads'), 1);
 });
 
@@ -291,7 +294,7 @@ test('a multipart upload that was only just created is no orphan', async () => {
   bench.clock.advance(HOUR_MS);
   const young = await leftBehind(bench, upload.key);
   bench.clock.advance(HOUR_MS - 1);
-  await bench.domain.sweeper.sweep();
+  await bench.sweep();
   assert.equal(bench.bucket.count('listMultipartUploads'), 1);
   assert.ok(bench.bucket.uploads.has(young));
 });
@@ -304,7 +307,7 @@ test('a multipart upload that parts in flight kept alive is aborted again', asyn
   await failed(bench.context, agent.session, failedMessage(upload, 'read_failed'));
   bench.bucket.uploads.set(survivor.s3UploadId, survivor);
   bench.clock.advance(HOUR_MS);
-  await bench.domain.sweeper.sweep();
+  await bench.sweep();
   assert.equal(bench.bucket.uploads.size, 0);
 });
 
@@ -315,6 +318,66 @@ test('an orphan that cannot be aborted does not protect the others', async () =>
   const second = await leftBehind(bench, upload.key);
   bench.bucket.fail('abortMultipartUpload', 'refused');
   bench.clock.advance(HOUR_MS);
-  await bench.domain.sweeper.sweep();
+  await bench.sweep();
   assert.deepEqual(bench.bucket.aborted, [second]);
+});
+
+test('a store that hangs holds up neither the sweeper nor who ends an upload, and the stop cuts it short', async () => {
+  await using bench = await openBench();
+  const { agent, upload } = await bench.uploading();
+  bench.bucket.hold('abortMultipartUpload');
+  await failed(bench.context, agent.session, failedMessage(upload, 'read_failed'));
+  assert.equal((await bench.upload(upload.uploadId)).status, 'failed');
+  await endSession(bench.context, agent.session);
+  const late = await bench.trigger('/data/late');
+  await bench.domain.sweeper.sweep();
+  await bench.until(() => bench.bucket.count('abortMultipartUpload') === 2, 'the sweeperâ€™s abort');
+  bench.clock.advance(24 * HOUR_MS);
+  await bench.domain.sweeper.sweep();
+  assert.equal((await bench.upload(late.uploadId)).status, 'expired');
+  assert.equal(bench.bucket.count('abortMultipartUpload'), 2, 'one look for leftovers at a time');
+  await bench.domain.stop();
+  assert.equal((await bench.upload(upload.uploadId)).multipartOpen, true, 'left to the next start');
+});
+
+test('the first abort that finds the store away is the last of its round', async () => {
+  await using bench = await openBench();
+  for (let count = 0; count < 12; count += 1) {
+    await bench.store.insertUpload(sampleUploadIn('failed'), sampleAudit());
+  }
+  bench.bucket.fail('abortMultipartUpload', 'unavailable');
+  await bench.sweep();
+  assert.equal(bench.bucket.count('abortMultipartUpload'), 4);
+  await bench.sweep();
+  assert.equal(bench.bucket.count('abortMultipartUpload'), 4 + 9);
+});
+
+test('an abort that is refused does not protect the others', async () => {
+  await using bench = await openBench();
+  for (let count = 0; count < 6; count += 1) {
+    await bench.store.insertUpload(sampleUploadIn('failed'), sampleAudit());
+  }
+  bench.bucket.fail('abortMultipartUpload', 'refused');
+  await bench.sweep();
+  assert.equal(bench.bucket.aborted.length, 5);
+});
+
+test('what is beyond retention goes in batches until nothing is left', async () => {
+  const real = await openSqliteStore(':memory:');
+  const limits: number[] = [];
+  const store = intercepted<Store>(real, {
+    removeOlderThan: async (before, limit) => {
+      limits.push(limit);
+      return real.removeOlderThan(before, 2);
+    },
+  });
+  await using bench = new DomainBench(store);
+  for (let count = 0; count < 5; count += 1) {
+    await bench.store.insertUpload({ ...sampleUploadIn('failed'), multipartOpen: false }, sampleAudit());
+  }
+  bench.clock.advance(RETENTION_MS + HOUR_MS);
+  await bench.sweep();
+  assert.deepEqual(await bench.store.listUploads({ limit: 10 }), []);
+  assert.equal(limits.length, 4);
+  assert.ok(limits.every((limit) => limit === 500));
 });

@@ -8,12 +8,14 @@ import type { Dispatcher } from './dispatcher.ts';
 import type { UploadEnding } from './upload-ending.ts';
 
 const BATCH = 500;
-/** Listing all pending uploads of a bucket costs requests; orphans are rare. */
-const ORPHAN_INTERVAL_MS = 3_600_000;
+const ABORTS_AT_ONCE = 4;
+/** Listing all pending uploads of a bucket costs requests, and orphans are rare; retention is not in a hurry. */
+const RARE_INTERVAL_MS = 3_600_000;
 
 /**
  * Makes every hint and every kick dispensable: on a timer it brings back what waits, ends what is overdue and
- * repeats aborts that failed. Each step stands alone, so that one that fails does not hold up the others.
+ * repeats aborts that failed. Each step stands alone, so that one that fails does not hold up the others; and what
+ * asks the object store runs apart, so that a store that hangs holds up nothing that only needs the database.
  */
 export class Sweeper {
   readonly #store: Store;
@@ -27,7 +29,9 @@ export class Sweeper {
   readonly #retentionMs: number;
   readonly #abortOrphans: () => Promise<number>;
   #orphansLookedForAt: number;
+  #retainedAt = -Infinity;
   #running: Promise<void> | undefined;
+  #cleaning: Promise<void> | undefined;
 
   constructor(parts: {
     store: Store;
@@ -55,7 +59,7 @@ export class Sweeper {
     this.#orphansLookedForAt = parts.clock.now();
   }
 
-  /** One round; a round already under way is joined. Never rejects. */
+  /** One round; a round already under way is joined. What asks the object store goes on after it. Never rejects. */
   sweep(): Promise<void> {
     this.#running ??= this.#round().finally(() => {
       this.#running = undefined;
@@ -66,17 +70,31 @@ export class Sweeper {
   /** Resolves when no round is under way. */
   async idle(): Promise<void> {
     await this.#running;
+    await this.#cleaning;
   }
 
   async #round(): Promise<void> {
     await this.#step('resume', () => this.#resume());
     await this.#step('unanswered', () => this.#giveUpUnanswered());
     await this.#step('expire', () => this.#expire());
+    await this.#step('retain', () => this.#retain());
+    this.#cleaning ??= this.#clean().finally(() => {
+      this.#cleaning = undefined;
+    });
+  }
+
+  /** What the object store is asked for. */
+  async #clean(): Promise<void> {
     await this.#step('abort', () => this.#abortLeftovers());
     await this.#step('orphans', () => this.#lookForOrphans());
-    await this.#step('retain', async () => {
-      await this.#store.removeOlderThan(this.#clock.now() - this.#retentionMs);
-    });
+  }
+
+  /** In batches, so that no write has to wait long for its turn. */
+  async #retain(): Promise<void> {
+    const now = this.#clock.now();
+    if (now - this.#retainedAt < RARE_INTERVAL_MS) return;
+    while ((await this.#store.removeOlderThan(now - this.#retentionMs, BATCH)) > 0);
+    this.#retainedAt = now;
   }
 
   async #resume(): Promise<void> {
@@ -101,14 +119,17 @@ export class Sweeper {
   }
 
   async #abortLeftovers(): Promise<void> {
-    for (const upload of await this.#store.listUploadsWithOpenMultipart(BATCH)) {
-      await this.#ending.closeMultipart(upload);
+    const open = await this.#store.listUploadsWithOpenMultipart(BATCH);
+    for (let start = 0; start < open.length; start += ABORTS_AT_ONCE) {
+      const some = open.slice(start, start + ABORTS_AT_ONCE);
+      const answered = await Promise.all(some.map((upload) => this.#ending.closeMultipart(upload)));
+      if (answered.includes(false)) return;
     }
   }
 
   async #lookForOrphans(): Promise<void> {
     const now = this.#clock.now();
-    if (now - this.#orphansLookedForAt < ORPHAN_INTERVAL_MS) return;
+    if (now - this.#orphansLookedForAt < RARE_INTERVAL_MS) return;
     this.#orphansLookedForAt = now;
     await this.#abortOrphans();
   }

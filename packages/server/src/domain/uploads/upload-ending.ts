@@ -1,18 +1,22 @@
 import { isTerminal } from '@backhaul/protocol';
-import type { Bucket } from '../ports/bucket.ts';
+import { type Bucket, BucketError } from '../ports/bucket.ts';
 import type { Log } from '../ports/log.ts';
 import type { AuditEvent } from '../ports/store.ts';
+import { Semaphore } from '../semaphore.ts';
 import type { SessionRegistry } from '../sessions/session-registry.ts';
 import type { Transition } from './transitions.ts';
 import type { UploadLedger } from './upload-ledger.ts';
 import type { Upload } from './upload.ts';
 
+/** Aborts in the background at once; each may take as long as a call to a store that hangs. */
+const MAX_ABORTS = 8;
+
 type EndingTransition = Extract<Transition, { type: 'fail' | 'cancel' | 'expire' | 'prepare_timeout' }>;
 
 /**
  * Ends uploads without an object: first the guarded row, then, only if that was won, the agent is told and S3's
- * multipart upload aborted. An abort that fails is repeated by the sweeper, because the row keeps
- * `multipartOpen`.
+ * multipart upload aborted, in the background: nobody waits for the object store to end an upload. An abort that
+ * fails is repeated by the sweeper, because the row keeps `multipartOpen`.
  */
 export class UploadEnding {
   readonly #ledger: UploadLedger;
@@ -21,6 +25,8 @@ export class UploadEnding {
   readonly #log: Log;
   /** Called when an agent has a free place again. */
   readonly #onEnded: (clientId: string) => void;
+  readonly #aborts = new Set<Promise<unknown>>();
+  readonly #places = new Semaphore(MAX_ABORTS);
 
   constructor(parts: {
     ledger: UploadLedger;
@@ -68,19 +74,38 @@ export class UploadEnding {
         reason: (ended.message ?? ended.status).slice(0, 500),
       });
     }
-    await this.closeMultipart(ended);
+    this.#closeInBackground(ended);
     this.#onEnded(upload.clientId);
     return ended;
   }
 
-  /** Aborts what S3 still holds for an upload that has ended. */
-  async closeMultipart(upload: Upload): Promise<void> {
-    if (!upload.multipartOpen || upload.s3UploadId === null || !isTerminal(upload.status)) return;
+  /** Resolves when no abort is under way in the background. */
+  async idle(): Promise<void> {
+    while (this.#aborts.size > 0) await Promise.all(this.#aborts);
+  }
+
+  #closeInBackground(upload: Upload): void {
+    if (!upload.multipartOpen) return;
+    const abort = this.#places
+      .run(() => this.closeMultipart(upload))
+      .finally(() => this.#aborts.delete(abort));
+    this.#aborts.add(abort);
+  }
+
+  /**
+   * Aborts what S3 still holds for an upload that has ended. Never rejects.
+   *
+   * @returns false when the store is away, so that asking it for the next would be in vain.
+   */
+  async closeMultipart(upload: Upload): Promise<boolean> {
+    if (!upload.multipartOpen || upload.s3UploadId === null || !isTerminal(upload.status)) return true;
     try {
       await this.#bucket.abortMultipartUpload({ key: upload.key, s3UploadId: upload.s3UploadId });
       await this.#ledger.apply(upload, { type: 'multipart_closed' });
+      return true;
     } catch (error) {
       this.#log.warn({ uploadId: upload.uploadId, err: error }, 'abort failed; the sweeper repeats it');
+      return error instanceof BucketError && error.kind !== 'unavailable';
     }
   }
 }

@@ -65,7 +65,6 @@ export async function up(db: Kysely<unknown>): Promise<void> {
   await index('uploads', ['clientId', 'createdAt', 'uploadId']);
   await index('uploads', ['status', 'createdAt']);
   await index('uploads', ['updatedAt', 'uploadId']);
-  await index('uploads', ['multipartOpen', 'status']);
   // What is queued or runs is little beside what has ended, and is asked for all the time.
   await db.schema
     .createIndex('uploads_unfinished')
@@ -78,6 +77,18 @@ export async function up(db: Kysely<unknown>): Promise<void> {
     .on('uploads')
     .column('expiresAt')
     .where(sql<boolean>`completed_at is null`)
+    .execute();
+  await db.schema
+    .createIndex('uploads_leftovers')
+    .on('uploads')
+    .column('updatedAt')
+    .where(sql<boolean>`multipart_open = 1 and completed_at is not null`)
+    .execute();
+  await db.schema
+    .createIndex('uploads_ended')
+    .on('uploads')
+    .column('completedAt')
+    .where(sql<boolean>`completed_at is not null`)
     .execute();
   await db.schema
     .createIndex('uploads_idempotency')
