@@ -92,6 +92,7 @@ function connectionTo(url: string, options: { token?: () => Promise<string>; wel
   const stop = new AbortController();
   const running = connection.run({ signal: stop.signal });
   return {
+    connection,
     lines,
     async [Symbol.asyncDispose]() {
       stop.abort();
@@ -124,6 +125,21 @@ test('a silent server is left after dead_after_ms, although the socket stays ope
   });
   await server.accept();
   assert.ok(connection.lines.some((line) => line.includes('nothing received')));
+});
+
+test('a server that does not read is left before what it asked for fills the memory', async () => {
+  await using server = await FakeServer.start();
+  await using held = connectionTo(server.url);
+  const session = await server.accept();
+  session.welcome();
+  while (!held.connection.connected) await delay(5);
+  session.socket.pause();
+  const command_id = '019ab3c2-5f00-7000-8000-000000000001';
+  const answer = { status: 'result', command_id, ok: true, data: { text: 'x'.repeat(1_000_000) } } as const;
+  const sent = Array.from({ length: 64 }, () => held.connection.send(answer));
+  assert.ok(sent.indexOf(false) >= 8, 'some megabytes may wait');
+  await server.accept();
+  assert.ok(held.lines.some((line) => line.includes('does not read')));
 });
 
 test('pings go out at the interval that welcome names', async () => {

@@ -39,6 +39,14 @@ export class Connection implements Link {
     return this.#session?.congested ?? false;
   }
 
+  get heardAt(): number | null {
+    return this.#session?.heardAt ?? null;
+  }
+
+  probe(): void {
+    this.#session?.probe();
+  }
+
   send(message: AgentMessageInput): boolean {
     return this.connected && (this.#session?.send(message) ?? false);
   }

@@ -42,6 +42,10 @@ export class Heartbeat {
     );
   }
 
+  get heardAt(): number {
+    return this.#heardAt;
+  }
+
   /** Anything at all came from the peer. */
   heard(): void {
     this.#heardAt = this.#options.now();

@@ -9,6 +9,10 @@ export interface Link {
   readonly connected: boolean;
   /** Whether the socket takes data slower than it is given; progress reports wait meanwhile. */
   readonly congested: boolean;
+  /** When anything last came from the server on the present socket; monotonic, milliseconds. Null without one. */
+  readonly heardAt: number | null;
+  /** Makes a living server say something, so that `heardAt` soon tells a dead line from a quiet one. */
+  probe(): void;
   /** @returns Whether the message was handed to a live socket; not whether it arrived. */
   send(message: AgentMessageInput): boolean;
 }

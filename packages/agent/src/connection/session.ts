@@ -16,6 +16,9 @@ import type { SessionEnd } from './session-end.ts';
 /** More than this unsent, and progress reports wait. Bytes. */
 const CONGESTED_BYTES = 256 * 1024;
 
+/** More than this unsent, and the server does not read what it asks for: nothing of it is worth the memory. Bytes. */
+const MAX_UNSENT_BYTES = 8 * 1024 * 1024;
+
 export interface SessionTimings {
   readonly handshakeMs: number;
   readonly welcomeMs: number;
@@ -83,9 +86,22 @@ export class Session {
     return this.#socket.bufferedAmount > CONGESTED_BYTES;
   }
 
+  get heardAt(): number | null {
+    return this.welcomed ? this.#heartbeat.heardAt : null;
+  }
+
+  /** The pong tells that the server is there. */
+  probe(): void {
+    if (this.welcomed && !this.congested) this.#socket.ping();
+  }
+
   /** @returns Whether the frame was handed to an open socket. */
   send(message: AgentMessageInput): boolean {
     if (this.#socket.readyState !== WebSocket.OPEN) return false;
+    if (this.#socket.bufferedAmount > MAX_UNSENT_BYTES) {
+      this.#abandon({ kind: 'lost', detail: 'the server does not read', heldMs: this.#heldMs() });
+      return false;
+    }
     this.#socket.send(JSON.stringify(message));
     return true;
   }

@@ -21,6 +21,7 @@ interface BenchOptions {
 /** Waits short enough for tests. */
 const quickTimings: Partial<TransferTimings> = {
   backoff: { baseMs: 5, capMs: 20 },
+  patienceMs: 0,
   urlCheckMs: 20,
   reportMs: 20,
 };

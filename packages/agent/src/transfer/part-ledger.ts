@@ -28,7 +28,7 @@ export interface Part {
   readonly state: 'unread' | 'waiting' | 'ready' | 'sending' | 'uploaded';
   readonly url: PartUrl | null;
   readonly etag: string | null;
-  /** Failed PUTs that counted. */
+  /** Failed PUTs that counted: the server was there meanwhile. */
   failures: number;
   digestFailures: number;
   expiredUrls: number;

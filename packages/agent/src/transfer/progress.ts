@@ -7,7 +7,7 @@ const MAX_PARTS_PER_MESSAGE = 2000;
 
 interface ProgressOptions {
   readonly ledger: PartLedger;
-  readonly link: Link;
+  readonly link: Pick<Link, 'connected' | 'congested' | 'send'>;
   readonly reportMs: number;
   readonly message: (parts: PartUploadedInput['parts']) => PartUploadedInput;
 }

@@ -4,6 +4,7 @@ import { fullJitter } from '../backoff.ts';
 import type { BufferPool } from '../file/buffer-pool.ts';
 import type { OpenedFile } from '../file/open-file.ts';
 import { partBody } from '../file/part-body.ts';
+import type { Link } from '../connection/link.ts';
 import type { Log } from '../log.ts';
 import type { Part } from './part-ledger.ts';
 import { type PutTools, putPart } from './put-part.ts';
@@ -17,8 +18,13 @@ export interface SendTools {
   readonly now: () => number;
   readonly random: () => number;
   readonly log: Log;
-  /** With no server there is nobody to report a failure to, and the outage is likely the same: keep trying. */
-  readonly failuresCount: () => boolean;
+  /**
+   * With no server there is nobody to report a failure to, and the outage is likely the same: keep trying. A line
+   * can be dead for long before its socket is, so what counts is what was heard.
+   */
+  readonly link: Pick<Link, 'heardAt' | 'probe'>;
+  /** How long the transfer has stored no part. */
+  readonly withoutProgressMs: () => number;
   /** Each PUT beyond a part's first. */
   readonly onRetry: () => void;
 }
@@ -36,10 +42,12 @@ export async function sendPart(
   tools: SendTools & { readonly signal: AbortSignal },
 ): Promise<SendOutcome> {
   const { timings, signal } = tools;
+  let tries = part.failures;
   for (let fresh = false; ; fresh = true) {
     const { url, checksums } = part;
     if (url === null || checksums === null || url.staleAt <= tools.now()) return 'url_expired';
     await file.assertUnchanged();
+    const begunAt = tools.now();
     const body = partBody(file, part, { expectedCrc32: checksums.crc32, buffers: tools.buffers });
     const result = await putPart(
       { url: url.url, headers: url.headers, length: part.length, body, fresh },
@@ -54,9 +62,13 @@ export async function sendPart(
       return 'url_expired';
     }
     if (verdict.act !== 'retry_at_once') {
-      countFailure(part, verdict, tools);
-      const waitMs = fullJitter(part.failures, timings.backoff, tools.random);
+      judgeFailure(part, verdict, timings);
+      tools.link.probe();
+      tries += 1;
+      const waitMs = fullJitter(tries, timings.backoff, tools.random);
       await delay(Math.max(waitMs, 'afterMs' in verdict ? verdict.afterMs : 0), undefined, { signal });
+      // Only now, so that the server had the time to show that it is there.
+      if (verdict.act === 'retry' && heardSince(begunAt, tools)) countFailure(part, verdict, tools);
     }
     tools.onRetry();
   }
@@ -73,30 +85,29 @@ function countExpiredUrl(part: Part, timings: TransferTimings, { detail }: Verdi
 
 type CountedVerdict = Extract<Verdict, { act: 'retry' | 'read_again' | 'give_up' }>;
 
-function countFailure(part: Part, verdict: CountedVerdict, { timings, failuresCount }: SendTools): void {
+/** What ends the upload at once, or after a few times however the line is. */
+function judgeFailure(part: Part, verdict: CountedVerdict, timings: TransferTimings): void {
   const about = `Part ${part.number}: the store answered ${verdict.detail}`;
-  switch (verdict.act) {
-    case 'give_up':
-      throw new BackhaulError(verdict.code, `${about}.`);
-    case 'read_again':
-      part.digestFailures += 1;
-      if (part.digestFailures >= timings.maxDigestFailures) {
-        throw new BackhaulError(
-          'checksum_mismatch',
-          `${about}, ${part.digestFailures} times for unchanged bytes.`,
-        );
-      }
-      break;
-    case 'retry':
-      if (failuresCount()) part.failures += 1;
-      if (part.failures >= timings.maxFailures) {
-        throw new BackhaulError(
-          'storage_unavailable',
-          `Part ${part.number} failed ${part.failures} times, last: ${verdict.detail}.`,
-        );
-      }
-      break;
-    default:
-      verdict satisfies never;
+  if (verdict.act === 'give_up') throw new BackhaulError(verdict.code, `${about}.`);
+  if (verdict.act !== 'read_again') return;
+  part.digestFailures += 1;
+  if (part.digestFailures >= timings.maxDigestFailures) {
+    throw new BackhaulError(
+      'checksum_mismatch',
+      `${about}, ${part.digestFailures} times for unchanged bytes.`,
+    );
   }
+}
+
+function heardSince(begunAt: number, { link }: SendTools): boolean {
+  return link.heardAt !== null && link.heardAt >= begunAt;
+}
+
+function countFailure(part: Part, verdict: CountedVerdict, { timings, withoutProgressMs }: SendTools): void {
+  part.failures += 1;
+  if (part.failures < timings.maxFailures || withoutProgressMs() < timings.patienceMs) return;
+  throw new BackhaulError(
+    'storage_unavailable',
+    `Part ${part.number} failed ${part.failures} times, last: ${verdict.detail}.`,
+  );
 }

@@ -6,8 +6,10 @@ export interface TransferTimings {
   readonly stallMs: number;
   /** From the last byte of a part to the store's answer. */
   readonly answerMs: number;
-  /** PUTs of one part that failed before the store counts as unavailable. */
+  /** PUTs of one part that failed while the server was there, before the store counts as unavailable. */
   readonly maxFailures: number;
+  /** Nor does it before a transfer has stored no part for this long: most outages are over by then. */
+  readonly patienceMs: number;
   /** Of these, answers that the bytes do not match their checksum. */
   readonly maxDigestFailures: number;
   readonly backoff: Backoff;
@@ -23,7 +25,7 @@ export interface TransferTimings {
   readonly reportMs: number;
   /** A transfer without any progress for this long is given up: nobody seems to want it any more. */
   readonly idleMs: number;
-  /** How long an ended transfer can still repeat its last message. */
+  /** How long an ended transfer can still repeat its last message, once it has been sent. */
   readonly rememberMs: number;
 }
 
@@ -31,6 +33,7 @@ export const defaultTimings: TransferTimings = {
   stallMs: 30_000,
   answerMs: 120_000,
   maxFailures: 8,
+  patienceMs: 300_000,
   maxDigestFailures: 3,
   backoff: { baseMs: 500, capMs: 20_000 },
   urlMarginMs: 30_000,

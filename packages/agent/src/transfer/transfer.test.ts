@@ -292,6 +292,32 @@ test('a `completed` that got lost is repeated after the next welcome, until the 
   assert.deepEqual((await fourth.next('hello')).running, []);
 });
 
+test('a last word that no server was there to hear is not forgotten', async () => {
+  await using bench = await AgentBench.start({ timings: { rememberMs: 30 } });
+  const { path } = await bench.file('unheard', 10);
+  const first = await bench.server.acceptAndWelcome();
+  const message = prepareMessage(path);
+  bench.store.fault = async () => {
+    first.socket.terminate();
+    await hello.promise;
+    return false;
+  };
+  const hello = Promise.withResolvers<void>();
+  first.send(message);
+  first.send(downloadMessage(path, await first.next('prepared'), bench.store));
+  const second = await bench.server.accept();
+  await second.next('hello');
+  hello.resolve();
+  while (!bench.log.some((line) => line.includes('all parts sent'))) await delay(5);
+  await delay(100); // Some times `rememberMs`.
+  second.welcome([{ upload_id: message.upload_id, attempt: 1, verdict: 'continue' }]);
+  await second.next('completed');
+  await delay(100);
+  second.socket.terminate();
+  const third = await bench.server.accept();
+  assert.deepEqual((await third.next('hello')).running, [], 'once said, it is forgotten in time');
+});
+
 test('an upload that the server drops at welcome is stopped', async () => {
   await using bench = await AgentBench.start();
   const { path } = await bench.file('drop', 6 * MiB);
@@ -339,7 +365,8 @@ test('a store that stays away is storage_unavailable after a bounded number of t
   const final = await pull(await bench.server.acceptAndWelcome(), bench.store, path);
   assert.ok(final.status === 'failed');
   assert.equal(final.error, 'storage_unavailable');
-  assert.equal(bench.store.puts.length, 3);
+  // One whose pong came only after the next try had begun does not count.
+  assert.ok(bench.store.puts.length >= 3);
 });
 
 test('failures do not count while the server is away as well', async () => {
@@ -359,6 +386,31 @@ test('failures do not count while the server is away as well', async () => {
   const { running } = await second.next('hello');
   second.welcome(running.map((upload) => ({ ...upload, verdict: 'continue' })));
   assert.equal((await second.next('completed', 'failed')).status, 'completed');
+});
+
+test('failures do not count while nothing is heard from the server, although its socket is open', async () => {
+  await using bench = await AgentBench.start({ timings: { maxFailures: 2 } });
+  const { path } = await bench.file('dead-line', 10);
+  const session = await bench.server.acceptAndWelcome();
+  bench.store.fault = (put, request, response) => {
+    if (put.try < 8) session.socket.pause(); // Answers no ping.
+    else session.socket.resume();
+    return put.try <= 8 ? refuse(request, response, 503, 'SlowDown') : false;
+  };
+  const final = await pull(session, bench.store, path);
+  assert.equal(final.status, 'completed');
+  assert.equal(bench.store.puts.length, 9);
+});
+
+test('a store is not given up before the transfer has stood still for long', async () => {
+  await using bench = await AgentBench.start({ timings: { maxFailures: 2, patienceMs: 400 } });
+  const { path } = await bench.file('patient', 10);
+  bench.store.fault = (_put, request, response) => refuse(request, response, 503, 'SlowDown');
+  const started = performance.now();
+  const final = await pull(await bench.server.acceptAndWelcome(), bench.store, path);
+  assert.ok(final.status === 'failed');
+  assert.equal(final.error, 'storage_unavailable');
+  assert.ok(performance.now() - started >= 400);
 });
 
 for (const { status, code, message, error } of [

@@ -38,6 +38,7 @@ export class Transfer {
   #startedAt: number | null = null;
   #retries = 0;
   #final: FinalInput | null = null;
+  #finalSent = false;
 
   /** @param after Must have ended before the file is opened: the older attempt that this one replaces. */
   constructor(request: PrepareUpload, tools: TransferTools, after: Promise<void>) {
@@ -59,9 +60,15 @@ export class Transfer {
     return this.#final === null && this.#stop.signal.reason instanceof Dropped;
   }
 
+  /** Whether the last message went into a socket that still holds; it may have arrived. */
+  get said(): boolean {
+    return this.#finalSent && this.#tools.link.connected;
+  }
+
   /** The same `prepare_upload` came again. */
   repeat(): void {
-    const message = this.#final ?? this.#preparedMessage();
+    if (this.#final !== null) return this.#sayFinal(this.#final);
+    const message = this.#preparedMessage();
     if (message !== null) this.#tools.link.send(message);
   }
 
@@ -215,7 +222,11 @@ export class Transfer {
     } else {
       this.#log.warn({ error: final.error, reason: final.message }, 'failed');
     }
-    this.#tools.link.send(final);
+    this.#sayFinal(final);
+  }
+
+  #sayFinal(final: FinalInput): void {
+    this.#finalSent = this.#tools.link.send(final);
   }
 
   #failed(error: unknown): FinalInput {

@@ -158,12 +158,22 @@ export class Transfers {
     const entry = this.#entries.get(transfer.uploadId);
     if (this.#closed || entry?.transfer !== transfer) return;
     if (transfer.gone && !entry.cancelled) return this.#forget(transfer);
-    const timer = setTimeout(() => this.#forget(transfer), this.#tools.timings.rememberMs);
-    this.#forgetting.set(transfer, timer.unref());
+    this.#forgetLater(entry);
     const over = [...this.#entries.values()]
       .filter(({ transfer }) => !transfer.active)
       .slice(0, -MAX_REMEMBERED);
     for (const { transfer } of over) this.#forget(transfer);
+  }
+
+  /** Not while no server is there: nobody can have heard the last message then. */
+  #forgetLater({ transfer }: Entry): void {
+    const timer = setTimeout(() => {
+      const entry = this.#entries.get(transfer.uploadId);
+      const over = entry?.transfer !== transfer || entry.cancelled || transfer.said;
+      if (over) this.#forget(transfer);
+      else this.#forgetLater(entry);
+    }, this.#tools.timings.rememberMs);
+    this.#forgetting.set(transfer, timer.unref());
   }
 
   #forget(transfer: Transfer): void {

@@ -29,7 +29,8 @@ export async function uploadParts(
     now,
     random: tools.random,
     log: tools.log,
-    failuresCount: () => link.connected,
+    link,
+    withoutProgressMs: () => now() - progressAt,
     onRetry,
   };
   const send = async (signal: AbortSignal): Promise<void> => {
