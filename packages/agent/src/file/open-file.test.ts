@@ -124,6 +124,29 @@ test('an allowed directory may itself be a link', () =>
     );
   }));
 
+test('an allowed directory that is replaced by a link after the start leads nowhere', () =>
+  withPlaces(async ({ base, root, outside }) => {
+    for (const kind of ['--allow', '--file']) {
+      const own = join(base, `own${kind}`);
+      await mkdir(own);
+      await writeFile(join(own, 'secret'), 'harmless');
+      const flags =
+        kind === '--allow'
+          ? { directories: [root, own], file: null }
+          : { directories: [], file: join(own, 'secret') };
+      const allowList = new AllowList({ ...flags, platform: linux });
+      await allowList.findings();
+      await rename(own, join(base, `moved${kind}`));
+      await symlink(outside, own);
+      const opened = openFile(join(own, 'secret'), { allowList, platform: linux });
+      await assert.rejects(opened, { code: refused }, kind);
+      await rm(own);
+      await rename(join(base, `moved${kind}`), own);
+      await using file = await openFile(join(own, 'secret'), { allowList, platform: linux });
+      assert.equal(file.sizeBytes, 8);
+    }
+  }));
+
 test('a directory swapped for a link between the check and the open is caught at the descriptor', () =>
   withPlaces(async ({ root, outside }) => {
     await mkdir(join(root, 'sub'));

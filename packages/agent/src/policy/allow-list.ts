@@ -21,6 +21,8 @@ export class AllowList {
   readonly #directories: readonly string[];
   readonly #file: string | null;
   readonly #platform: Platform;
+  /** Where each directory of the list led when it was first seen. */
+  readonly #pinned = new Map<string, string>();
 
   constructor({ directories, file, platform }: AllowListOptions) {
     this.#directories = directories;
@@ -52,12 +54,8 @@ export class AllowList {
   async confirm(realPath: string, asked: string): Promise<void> {
     if (this.#platform.isOffLimits(realPath)) throw notAllowed(asked);
     const platform = this.#platform;
-    if (
-      this.#file !== null &&
-      platform.pathKey(realPath) === platform.pathKey(await this.#realFile(this.#file))
-    ) {
-      return;
-    }
+    const file = await this.#realFile();
+    if (file !== null && platform.pathKey(realPath) === platform.pathKey(file)) return;
     for (const root of await this.#realDirectories()) {
       if (this.#isWithin(realPath, root)) return;
     }
@@ -100,20 +98,34 @@ export class AllowList {
   }
 
   async #holdsDirectory(realPath: string, root: string): Promise<boolean> {
-    if (root === this.#file) return true;
+    if (root === this.#file) return (await this.#realFile()) !== null;
     return (await this.#realDirectories()).some((directory) => this.#isWithin(realPath, directory));
   }
 
   /** Resolved at each use, so that a directory mounted later counts from then on. */
   async #realDirectories(): Promise<string[]> {
-    return Promise.all(this.#directories.map((directory) => realpath(directory).catch(() => directory)));
+    const real = await Promise.all(this.#directories.map((directory) => this.#pin(directory)));
+    return real.filter((directory) => directory !== null);
+  }
+
+  /**
+   * Where a directory of the list really is; null once that is another place than at first. Whoever may replace it
+   * by a link must not decide what else this agent reads.
+   */
+  async #pin(directory: string): Promise<string | null> {
+    const real = await realpath(directory).catch(() => null);
+    const pinned = this.#pinned.get(directory) ?? real;
+    if (pinned === null) return directory;
+    this.#pinned.set(directory, pinned);
+    return real === null || real === pinned ? pinned : null;
   }
 
   /** Its directory's links are resolved; were it a link itself, opening it would have failed. */
-  async #realFile(file: string): Promise<string> {
+  async #realFile(): Promise<string | null> {
+    if (this.#file === null) return null;
     const { path } = this.#platform;
-    const directory = path.dirname(file);
-    return path.join(await realpath(directory).catch(() => directory), path.basename(file));
+    const directory = await this.#pin(path.dirname(this.#file));
+    return directory === null ? null : path.join(directory, path.basename(this.#file));
   }
 
   #isWithin(path: string, root: string): boolean {
@@ -122,9 +134,10 @@ export class AllowList {
     return path.startsWith(root.endsWith(sep) ? root : root + sep);
   }
 
-  /** What the owner should know at start: each sentence names the flag. */
+  /** What the owner should know at start: each sentence names the flag. From here on the list stays where it leads. */
   async findings(): Promise<string[]> {
     const findings: string[] = [];
+    await Promise.all([this.#realDirectories(), this.#realFile()]);
     if (this.#directories.length === 0 && this.#file === null) {
       findings.push('Nothing may be read: give --file or --allow.');
     }
