@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { closeSync, fstatSync, openSync, readFileSync, type Stats, statSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { describeIssues, type DevFile, devFileSchema, TOKEN_ISSUER, tokenKinds } from '@backhaul/protocol';
 import { isLoopbackHost } from '../policy/addresses.ts';
 
@@ -16,17 +16,20 @@ interface DevTokenOptions {
 export class DevServerAway extends Error {
   override readonly name = 'DevServerAway';
 
-  constructor(path: string, options: ErrorOptions) {
-    super(`no backhaul-server --dev runs: ${path} does not exist`, options);
+  constructor(path: string) {
+    super(`no backhaul-server --dev runs: ${path} does not exist`);
   }
 }
 
-/** A short agent token, signed with the secret that `backhaul-server --dev` left in its working directory. @throws DevServerAway, Error */
+/**
+ * A short agent token, signed with the secret that `backhaul-server --dev` left in its working directory.
+ *
+ * @throws DevServerAway, Error
+ */
 export async function devToken(path: string, { clientId, wallSeconds }: DevTokenOptions): Promise<string> {
-  const text = await readFile(path, 'utf8').catch((error: unknown) => {
-    throw isMissing(error) ? new DevServerAway(path, { cause: error }) : error;
-  });
-  const { jwt_secret: secret } = parseDevFile(text, path);
+  const file = readDevFile(path);
+  if (file === null) throw new DevServerAway(path);
+  const { jwt_secret: secret } = file;
   const { audience, type } = tokenKinds.agent;
   const issuedAt = Math.floor(wallSeconds());
   const claims = {
@@ -42,14 +45,34 @@ export async function devToken(path: string, { clientId, wallSeconds }: DevToken
 
 /** @returns null if there is no such file. @throws Error if there is one that cannot be used. */
 export function readDevFile(path: string): DevFile | null {
-  let text: string;
+  let file: number | null = null;
   try {
-    text = readFileSync(path, 'utf8');
+    const directory = dirname(path);
+    requireOwn(statSync(directory), directory);
+    file = openSync(path, 'r');
+    requireOwn(fstatSync(file), path);
+    return parseDevFile(readFileSync(file, 'utf8'), path);
   } catch (error) {
-    if (isMissing(error)) return null;
+    if (isErrno(error, 'ENOENT')) return null;
+    if (error instanceof Error && !('code' in error)) throw error;
     throw new Error(`${path} cannot be read`, { cause: error });
+  } finally {
+    if (file !== null) closeSync(file);
   }
-  return parseDevFile(text, path);
+}
+
+/** Whoever can write the file chooses the server, and so who is served. Windows tells neither owner nor mode. */
+function requireOwn({ uid, mode }: Stats, path: string): void {
+  const ownUid = process.getuid?.();
+  if (ownUid === undefined) return;
+  const advice = 'start backhaul-server --dev anew as the user that the agent runs as, or give --token-file';
+  if (uid !== ownUid && uid !== 0) {
+    throw new Error(`${path} belongs to another user (uid ${uid}) and is not trusted; ${advice}`);
+  }
+  if ((mode & 0o022) !== 0) {
+    const shown = (mode & 0o777).toString(8);
+    throw new Error(`${path} can be written by other users (mode ${shown}) and is not trusted; ${advice}`);
+  }
 }
 
 /** The file holds a secret that opens the whole server: it is used for a server on this machine and no other. */
@@ -68,8 +91,8 @@ function parseDevFile(text: string, path: string): DevFile {
   return parsed.data;
 }
 
-function isMissing(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
+function isErrno(error: unknown, errno: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === errno;
 }
 
 function base64Json(value: unknown): string {
