@@ -1,8 +1,18 @@
 import { BlockList, isIP } from 'node:net';
+import { networkInterfaces } from 'node:os';
 
 const loopback = new BlockList();
 loopback.addSubnet('127.0.0.0', 8);
 loopback.addAddress('::1', 'ipv6');
+
+/** Spellings that lead to this machine besides loopback: "this network", and IPv4 wrapped into IPv6. */
+const local = new BlockList();
+local.addSubnet('0.0.0.0', 8);
+// Unspecified, and the IPv4-compatible addresses (RFC 4291, section 2.5.5.1).
+local.addSubnet('::', 96, 'ipv6');
+// 0.0.0.0/8 and 127.0.0.0/8 behind NAT64 (RFC 6052).
+local.addSubnet('64:ff9b::', 104, 'ipv6');
+local.addSubnet('64:ff9b::7f00:0', 104, 'ipv6');
 
 /** Where clouds hand credentials to whoever asks from the machine itself. No object store lives there. */
 const metadata = new BlockList();
@@ -10,11 +20,36 @@ metadata.addSubnet('169.254.0.0', 16);
 metadata.addSubnet('fe80::', 10, 'ipv6');
 metadata.addAddress('fd00:ec2::254', 'ipv6');
 metadata.addAddress('100.100.100.200');
-// 169.254.0.0/16 behind NAT64 (RFC 6052).
-metadata.addSubnet('64:ff9b::a9fe:0', 112, 'ipv6');
+// The IPv4 ones behind NAT64, and as IPv4-compatible addresses.
+for (const prefix of ['64:ff9b::', '::']) {
+  metadata.addSubnet(`${prefix}a9fe:0`, 112, 'ipv6');
+  metadata.addAddress(`${prefix}6464:64c8`, 'ipv6');
+}
 
 export function isLoopbackAddress(address: string): boolean {
   return loopback.check(address, familyOf(address));
+}
+
+/** Whether a connection to it ends at this machine. @param own Addresses of its interfaces. */
+export function isOwnAddress(address: string, own: readonly string[]): boolean {
+  if (isLoopbackAddress(address) || local.check(address, familyOf(address))) return true;
+  const interfaces = new BlockList();
+  for (const each of own) {
+    interfaces.addAddress(each, familyOf(each));
+    if (isIP(each) === 4) interfaces.addAddress(`64:ff9b::${each}`, 'ipv6');
+  }
+  return interfaces.check(address, familyOf(address));
+}
+
+/** As `isLoopbackHost`, for all addresses of this machine. A name is judged by where its look-up leads. */
+export function isOwnHost(hostname: string, own: readonly string[]): boolean {
+  const host = bareHost(hostname);
+  return isLoopbackHost(host) || (isIP(host) !== 0 && isOwnAddress(host, own));
+}
+
+/** They change while a machine runs. */
+export function interfaceAddresses(): string[] {
+  return Object.values(networkInterfaces()).flatMap((all) => (all ?? []).map(({ address }) => address));
 }
 
 export function isMetadataAddress(address: string): boolean {

@@ -7,7 +7,11 @@ function verdict(
   url: string,
   options: { origins?: string[]; local?: boolean; headers?: Record<string, string> } = {},
 ) {
-  const policy = new StoragePolicy({ origins: options.origins ?? [], serverIsLocal: options.local ?? false });
+  const policy = new StoragePolicy({
+    origins: options.origins ?? [],
+    serverIsLocal: options.local ?? false,
+    ownAddresses: () => ['192.0.2.7', '2001:db8::7'],
+  });
   try {
     policy.check(new URL(url), options.headers ?? {});
     return 'allowed';
@@ -30,6 +34,15 @@ test('http to this machine is allowed for a server on this machine only', () => 
     'http://127.0.0.1:9000/k',
     'http://[::1]:9000/k',
     'http://127.1/k',
+    'http://0.0.0.0/k',
+    'http://0/k',
+    'http://[::]/k',
+    'http://[::127.0.0.1]/k',
+    'http://[::ffff:0.0.0.0]/k',
+    'http://[64:ff9b::7f00:1]/k',
+    'http://192.0.2.7/k',
+    'http://[2001:db8::7]/k',
+    'http://[64:ff9b::192.0.2.7]/k',
   ]) {
     assert.equal(verdict(url, { local: true }), 'allowed', url);
     assert.equal(verdict(url, { local: false }), 'refused', url);
@@ -65,6 +78,9 @@ test('metadata and link-local addresses are refused in every spelling, even when
     '[fd00:ec2::254]',
     '[::ffff:169.254.169.254]',
     '[64:ff9b::169.254.169.254]',
+    '[64:ff9b::100.100.100.200]',
+    '[::169.254.169.254]',
+    '[::100.100.100.200]',
     '100.100.100.200',
   ]) {
     const url = `http://${host}/latest/meta-data`;
@@ -99,6 +115,7 @@ test('a name that leads into this machine or to metadata is refused at the look-
     const policy = new StoragePolicy({
       origins: options.origins ?? [],
       serverIsLocal: options.serverIsLocal ?? false,
+      ownAddresses: () => ['192.0.2.7', '2001:db8::7'],
       resolve: (_name, _options, callback) =>
         callback(null, [{ address, family: address.includes(':') ? 6 : 4 }]),
     });
@@ -114,7 +131,11 @@ test('a name that leads into this machine or to metadata is refused at the look-
   };
   assert.equal(await lookup('93.184.216.34'), '93.184.216.34');
   assert.equal(await lookup('127.0.0.1'), 'storage_not_allowed');
-  assert.equal(await lookup('::1'), 'storage_not_allowed');
+  for (const address of ['::1', '0.0.0.0', '::', '192.0.2.7', '2001:db8::7']) {
+    assert.equal(await lookup(address), 'storage_not_allowed', address);
+  }
+  assert.equal(await lookup('192.0.2.8'), '192.0.2.8');
+  assert.equal(await lookup('192.0.2.7', { serverIsLocal: true }), '192.0.2.7');
   assert.equal(await lookup('127.0.0.1', { serverIsLocal: true }), '127.0.0.1');
   assert.equal(await lookup('127.0.0.1', { origins: ['http://store.example:9000'] }), '127.0.0.1');
   assert.equal(await lookup('127.0.0.1', { name: 'localhost' }), '127.0.0.1', 'check() has judged that name');

@@ -1,7 +1,14 @@
 import { type LookupAddress, lookup as systemLookup } from 'node:dns';
 import { type LookupFunction, isIP } from 'node:net';
 import { BackhaulError } from '@backhaul/protocol';
-import { bareHost, isLoopbackAddress, isLoopbackHost, isMetadataAddress } from './addresses.ts';
+import {
+  bareHost,
+  interfaceAddresses,
+  isLoopbackHost,
+  isMetadataAddress,
+  isOwnAddress,
+  isOwnHost,
+} from './addresses.ts';
 
 interface StoragePolicyOptions {
   /** `--allow-storage`: origins as `URL.origin` spells them. Empty means any https origin. */
@@ -9,6 +16,8 @@ interface StoragePolicyOptions {
   /** Only a server on this very machine may send the agent to a store on this machine. */
   readonly serverIsLocal: boolean;
   readonly resolve?: Resolve;
+  /** Addresses of this machine's interfaces; asked for anew each time. */
+  readonly ownAddresses?: () => readonly string[];
 }
 
 type Resolve = (
@@ -39,15 +48,16 @@ export class StoragePolicy {
     };
     const { origins, serverIsLocal } = this.#options;
     const host = bareHost(url.hostname);
+    const own = isOwnHost(host, this.#ownAddresses());
     const pinned = origins.includes(url.origin);
     if (url.protocol !== 'https:' && url.protocol !== 'http:') refuse('it is neither https nor http');
     if (url.username !== '' || url.password !== '') refuse('the address carries a user name or password');
     if (isIP(host) !== 0 && isMetadataAddress(host)) refuse('it is a link-local or metadata address');
     if (origins.length > 0 && !pinned) refuse('it is not among the origins given with --allow-storage');
-    if (!pinned && isLoopbackHost(host) && !serverIsLocal) {
+    if (!pinned && own && !serverIsLocal) {
       refuse("it is this machine's own address, and the server is elsewhere; --allow-storage can allow it");
     }
-    if (!pinned && url.protocol === 'http:' && !isLoopbackHost(host)) {
+    if (!pinned && url.protocol === 'http:' && !own) {
       refuse('it is not encrypted (https); --allow-storage can allow it');
     }
     const framing = Object.keys(headers).find((name) => framingHeaders.test(name));
@@ -59,9 +69,10 @@ export class StoragePolicy {
     const resolve: Resolve = this.#options.resolve ?? systemLookup;
     resolve(hostname, { ...options, all: true }, (error, addresses) => {
       if (error) return callback(error, []);
+      const own = this.#ownAddresses();
       for (const { address } of addresses) {
         const strayed =
-          isLoopbackAddress(address) && !isLoopbackHost(hostname) && !this.#mayBeLocal(hostname);
+          isOwnAddress(address, own) && !isLoopbackHost(hostname) && !this.#mayBeLocal(hostname);
         if (isMetadataAddress(address) || strayed) {
           const message = `The agent does not upload to ${hostname}: the name leads to an address inside this machine or its cloud.`;
           return callback(new BackhaulError('storage_not_allowed', message), []);
@@ -72,6 +83,10 @@ export class StoragePolicy {
       return callback(null, first?.address ?? '', first?.family ?? 4);
     });
   };
+
+  #ownAddresses(): readonly string[] {
+    return (this.#options.ownAddresses ?? interfaceAddresses)();
+  }
 
   #mayBeLocal(hostname: string): boolean {
     return (
