@@ -125,6 +125,9 @@ test('a proxy is used for encrypted connections; ws:// through one is refused', 
     HTTPS_PROXY: 'http://proxy:3128',
     NO_PROXY: '.internal,10.0.0.1',
   });
+  for (const wrong of ['proxy.corp:3128', 'socks5://proxy:1080', 'proxy']) {
+    assert.match(mistake(needed, { env: { HTTPS_PROXY: wrong } }), /HTTPS_PROXY .*http:\/\//);
+  }
   const plain = { HTTP_PROXY: 'http://proxy:3128', NO_PROXY: '.internal' };
   const away = (url: string) => [...needed, '--insecure', '--server-url', url];
   assert.match(mistake(away('ws://server.example'), { env: plain }), /HTTP_PROXY/);
@@ -144,11 +147,12 @@ test('without a token, the file of a server in --dev mode serves', async () => {
         pid: 1,
         ...fields,
       }),
+      { mode: 0o600 },
     );
   const argv = ['--client-id', 'a'];
   try {
     assert.match(mistake(argv, { cwd }), /--token-file.*--dev/s);
-    await mkdir(join(cwd, '.backhaul'));
+    await mkdir(join(cwd, '.backhaul'), { mode: 0o700 });
     await write({});
     const found = config(argv, { cwd });
     assert.deepEqual(found.token, { kind: 'dev_file', path: join(cwd, '.backhaul/dev.json') });

@@ -278,5 +278,11 @@ function readProxy(serverUrl: URL, env: Surroundings['env']): ProxySettings | nu
     );
   }
   if (httpsProxy === undefined) return null;
+  // One that Node cannot use is ignored by it, and uploads would silently go another way.
+  if (!/^https?:\/\//i.test(httpsProxy) || !URL.canParse(httpsProxy)) {
+    throw new UsageError(
+      'HTTPS_PROXY must be an address with its scheme, such as http://proxy.example.com:3128.',
+    );
+  }
   return { HTTPS_PROXY: httpsProxy, ...(noProxy === undefined ? {} : { NO_PROXY: noProxy }) };
 }

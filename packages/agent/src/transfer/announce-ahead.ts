@@ -16,9 +16,9 @@ export interface Announcing {
   readonly buffers: BufferPool;
 }
 
-/** Parts per window: what the server asked for, less where parts are huge, but enough for all PUTs at once. */
-export function windowParts(windowSize: number, chunkSize: number, parallelParts: number): number {
-  return Math.min(windowSize, Math.max(parallelParts, Math.floor(MAX_WINDOW_BYTES / chunkSize)));
+/** Parts per window: what the server asked for, less where parts are huge, but at least one. */
+export function windowParts(windowSize: number, chunkSize: number): number {
+  return Math.min(windowSize, Math.max(1, Math.floor(MAX_WINDOW_BYTES / chunkSize)));
 }
 
 /** Reads and hashes the next parts, in order. Fewer than `count` at the file's end. */

@@ -46,7 +46,7 @@ export async function prepareFile(
     wholeFile: settings.sha256 ? createHash('sha256') : null,
     buffers,
   };
-  const window = windowParts(request.plan.window_size, plan.chunkSize, settings.parallelParts);
+  const window = windowParts(request.plan.window_size, plan.chunkSize);
   const firstParts = await announceNext(announcing, window, { signal });
   return { ...announcing, plan, window, firstParts };
 }
