@@ -1,6 +1,18 @@
 import { z } from 'zod';
 import { partNumberSchema, timestampSchema } from '../identifiers.ts';
 
+/** S3 signs a handful; whatever comes is sent, so it must be bounded and must not be able to end its line. */
+const MAX_HEADERS = 16;
+const headerNameSchema = z
+  .string()
+  .min(1)
+  .max(64)
+  .regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]*$/, 'not the name of a header');
+const headerValueSchema = z
+  .string()
+  .max(1024)
+  .regex(/^[ -~]*$/, 'not printable ASCII');
+
 /**
  * One part's URL. It is bound to one method (PUT), key, upload, part number, length and checksum: send `headers`
  * exactly as given, with a body of exactly the announced length.
@@ -12,9 +24,15 @@ export const presignedPartSchema = z.object({
     .max(16_384)
     .meta({ description: 'Where to PUT the part. A secret while it lives: never log its query.' }),
   headers: z
-    .record(z.string(), z.string())
+    .record(headerNameSchema, headerValueSchema)
+    .refine((headers) => Object.keys(headers).length <= MAX_HEADERS, {
+      message: `at most ${MAX_HEADERS} headers`,
+    })
     .default({})
-    .meta({ description: 'Signed headers, to be sent exactly as given.' }),
+    .meta({
+      description:
+        'Signed headers, to be sent exactly as given: at most 16; names are tokens (RFC 9110) of at most 64 characters, values at most 1,024 printable ASCII characters.',
+    }),
 });
 export type PresignedPart = z.infer<typeof presignedPartSchema>;
 
