@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ListMultipartUploadsCommand } from '@aws-sdk/client-s3';
 import { BackhaulClient } from '@backhaul/client';
 import type { TriggerRequest, UploadRecord } from '@backhaul/protocol';
@@ -151,6 +152,17 @@ export class Stage implements AsyncDisposable {
     const { client, bucket } = this.s3;
     const { Uploads = [] } = await client.send(new ListMultipartUploadsCommand({ Bucket: bucket }));
     return Uploads.map(({ Key = '' }) => Key);
+  }
+
+  /** Waits until the store holds none: an upload ends before its abort has reached the store. */
+  async noOpenMultipartUploads(): Promise<void> {
+    const deadline = performance.now() + 10_000;
+    for (;;) {
+      const keys = await this.openMultipartUploads();
+      if (keys.length === 0) return;
+      if (performance.now() > deadline) throw new Error(`the store still holds ${keys.join(', ')}`);
+      await sleep(20);
+    }
   }
 
   /** Runs the command line to its end. */
