@@ -14,6 +14,7 @@ import { currentPlatform } from './platform/current-platform.ts';
 import { isLoopbackHost } from './policy/addresses.ts';
 import { AllowList } from './policy/allow-list.ts';
 import { StoragePolicy } from './policy/storage-policy.ts';
+import { Semaphore } from './semaphore.ts';
 import { RateLimit } from './transfer/rate-limit.ts';
 import { StorageClient } from './transfer/storage-client.ts';
 import { defaultTimings, type TransferTimings } from './transfer/timings.ts';
@@ -71,6 +72,7 @@ export class AgentApp {
         storage,
         rateLimit: config.maxRate === null ? null : new RateLimit(config.maxRate, now),
         buffers: new BufferPool(MAX_SLICES),
+        puts: new Semaphore(config.parallelParts),
         timings: { ...defaultTimings, ...options.transferTimings },
         now,
         random,

@@ -1,3 +1,5 @@
+import { Semaphore } from '../semaphore.ts';
+
 /** Reads and writes go in slices of this size, at any part size. */
 export const SLICE_BYTES = 1024 * 1024;
 
@@ -10,41 +12,29 @@ export const MAX_SLICES = 32;
  */
 export class BufferPool {
   readonly #free: Buffer[] = [];
-  readonly #waiting: Array<() => void> = [];
-  readonly #max: number;
-  #lent = 0;
+  readonly #places: Semaphore;
 
   /** @param max Buffers lent at once. */
   constructor(max: number) {
-    this.#max = max;
+    this.#places = new Semaphore(max);
   }
 
   get lent(): number {
-    return this.#lent;
+    return this.#places.held;
   }
 
-  async take(): Promise<Buffer> {
-    while (this.#lent >= this.#max) {
-      const turn = Promise.withResolvers<void>();
-      this.#waiting.push(turn.resolve);
-      await turn.promise;
-    }
-    this.#lent += 1;
+  async take({ signal }: { signal: AbortSignal }): Promise<Buffer> {
+    await this.#places.acquire({ signal });
     return this.#free.pop() ?? Buffer.allocUnsafeSlow(SLICE_BYTES);
   }
 
   give(buffer: Buffer): void {
     this.#free.push(buffer);
-    this.#returned();
+    this.#places.release();
   }
 
   /** For a buffer that the kernel may still be reading from: it counts as returned, but is left to the collector. */
   abandon(): void {
-    this.#returned();
-  }
-
-  #returned(): void {
-    this.#lent -= 1;
-    this.#waiting.shift()?.();
+    this.#places.release();
   }
 }

@@ -27,7 +27,7 @@ export async function hashPart(
   let crc = 0;
   for (let done = 0; done < range.length; done += SLICE_BYTES) {
     options.signal.throwIfAborted();
-    const buffer = await options.buffers.take();
+    const buffer = await options.buffers.take(options);
     try {
       const slice = buffer.subarray(0, Math.min(SLICE_BYTES, range.length - done));
       await file.readFully(slice, range.offset + done);

@@ -7,6 +7,7 @@ interface PartBodyOptions {
   /** Base64, as announced. */
   readonly expectedCrc32: string;
   readonly buffers: BufferPool;
+  readonly signal: AbortSignal;
 }
 
 /**
@@ -21,10 +22,10 @@ interface PartBodyOptions {
 export async function* partBody(
   file: OpenedFile,
   range: Range,
-  { expectedCrc32, buffers }: PartBodyOptions,
+  { expectedCrc32, buffers, signal }: PartBodyOptions,
 ): AsyncGenerator<Buffer, void, void> {
   if (range.length === 0) return;
-  const buffer = await buffers.take();
+  const buffer = await buffers.take({ signal });
   let crc = 0;
   let sent = false;
   try {

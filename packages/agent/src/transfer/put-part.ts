@@ -17,7 +17,8 @@ export interface PutRequest {
   readonly url: URL;
   readonly headers: Readonly<Record<string, string>>;
   readonly length: number;
-  readonly body: AsyncIterable<Buffer>;
+  /** Closed at the end, however it comes. */
+  readonly body: AsyncGenerator<Buffer, void, void>;
   /** Not on a kept-alive connection. */
   readonly fresh: boolean;
 }
@@ -44,6 +45,21 @@ export async function putPart(
   { signal }: { signal: AbortSignal },
 ): Promise<PutResult> {
   signal.throwIfAborted();
+  try {
+    // It may wait for memory: before there is a connection, whose silence would be taken for the store's.
+    const first = await request.body.next();
+    signal.throwIfAborted();
+    return await exchangeWith(request, first, { ...tools, signal });
+  } finally {
+    await request.body.return();
+  }
+}
+
+async function exchangeWith(
+  request: PutRequest,
+  first: IteratorResult<Buffer, void>,
+  { signal, ...tools }: PutTools & { readonly signal: AbortSignal },
+): Promise<PutResult> {
   const put = tools.storage.put(request.url, {
     headers: { ...request.headers, 'content-length': String(request.length) },
     fresh: request.fresh,
@@ -52,7 +68,7 @@ export async function putPart(
   });
   const exchange = new Exchange(put, deadlineMs(request.length, tools.rateLimit));
   try {
-    const complete = await exchange.sendBody(request.body, tools.rateLimit, signal);
+    const complete = await exchange.sendBody({ first, rest: request.body }, tools.rateLimit, signal);
     exchange.expectAnswerWithin(tools.answerMs);
     return await readAnswer(await exchange.answer, { complete, signal });
   } catch (error) {
@@ -95,11 +111,12 @@ class Exchange {
 
   /** @returns Whether all of the body was sent; an answer amid it is a refusal, and the rest is not wanted. */
   async sendBody(
-    body: AsyncIterable<Buffer>,
+    body: { first: IteratorResult<Buffer, void>; rest: AsyncGenerator<Buffer, void, void> },
     limit: RateLimit | null,
     signal: AbortSignal,
   ): Promise<boolean> {
-    for await (const slice of body) {
+    for (let next = body.first; next.done !== true; next = await body.rest.next()) {
+      const slice = next.value;
       const step = limit === null ? slice.length : limit.sliceBytes;
       for (let at = 0; at < slice.length; at += step) {
         const piece = slice.subarray(at, at + step);

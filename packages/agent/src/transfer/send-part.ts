@@ -6,14 +6,17 @@ import type { OpenedFile } from '../file/open-file.ts';
 import { partBody } from '../file/part-body.ts';
 import type { Link } from '../connection/link.ts';
 import type { Log } from '../log.ts';
+import type { Semaphore } from '../semaphore.ts';
 import type { Part } from './part-ledger.ts';
-import { type PutTools, putPart } from './put-part.ts';
+import { type PutResult, type PutTools, putPart } from './put-part.ts';
 import type { Verdict } from './storage-errors.ts';
 import type { TransferTimings } from './timings.ts';
 
 export interface SendTools {
   readonly put: Pick<PutTools, 'storage' | 'rateLimit'>;
   readonly buffers: BufferPool;
+  /** PUTs at once, of all transfers. */
+  readonly puts: Semaphore;
   readonly timings: TransferTimings;
   readonly now: () => number;
   readonly random: () => number;
@@ -44,16 +47,9 @@ export async function sendPart(
   const { timings, signal } = tools;
   let tries = part.failures;
   for (let fresh = false; ; fresh = true) {
-    const { url, checksums } = part;
-    if (url === null || checksums === null || url.staleAt <= tools.now()) return 'url_expired';
-    await file.assertUnchanged();
-    const begunAt = tools.now();
-    const body = partBody(file, part, { expectedCrc32: checksums.crc32, buffers: tools.buffers });
-    const result = await putPart(
-      { url: url.url, headers: url.headers, length: part.length, body, fresh },
-      { ...tools.put, stallMs: timings.stallMs, answerMs: timings.answerMs },
-      { signal },
-    );
+    const attempt = await tools.puts.run(() => putOnce(part, file, { ...tools, fresh }), { signal });
+    if (attempt === 'url_expired') return attempt;
+    const { begunAt, result } = attempt;
     if (result.ok) return { etag: result.etag };
     const { verdict } = result;
     tools.log.debug({ part: part.number, act: verdict.act, detail: verdict.detail }, 'PUT did not succeed');
@@ -72,6 +68,25 @@ export async function sendPart(
     }
     tools.onRetry();
   }
+}
+
+async function putOnce(
+  part: Part,
+  file: OpenedFile,
+  { fresh, signal, ...tools }: SendTools & { readonly fresh: boolean; readonly signal: AbortSignal },
+): Promise<{ readonly begunAt: number; readonly result: PutResult } | 'url_expired'> {
+  const { url, checksums } = part;
+  const { timings, buffers } = tools;
+  const begunAt = tools.now();
+  if (url === null || checksums === null || url.staleAt <= begunAt) return 'url_expired';
+  await file.assertUnchanged();
+  const body = partBody(file, part, { expectedCrc32: checksums.crc32, buffers, signal });
+  const result = await putPart(
+    { url: url.url, headers: url.headers, length: part.length, body, fresh },
+    { ...tools.put, stallMs: timings.stallMs, answerMs: timings.answerMs },
+    { signal },
+  );
+  return { begunAt, result };
 }
 
 function countExpiredUrl(part: Part, timings: TransferTimings, { detail }: Verdict): void {

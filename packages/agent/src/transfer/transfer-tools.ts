@@ -2,6 +2,7 @@ import type { Link } from '../connection/link.ts';
 import type { BufferPool } from '../file/buffer-pool.ts';
 import type { OpenedFile } from '../file/open-file.ts';
 import type { Log } from '../log.ts';
+import type { Semaphore } from '../semaphore.ts';
 import type { RateLimit } from './rate-limit.ts';
 import type { StorageClient } from './storage-client.ts';
 import type { TransferTimings } from './timings.ts';
@@ -14,6 +15,8 @@ export interface TransferTools {
   readonly storage: StorageClient;
   readonly rateLimit: RateLimit | null;
   readonly buffers: BufferPool;
+  /** PUTs at once, of all transfers. */
+  readonly puts: Semaphore;
   readonly timings: TransferTimings;
   /** Monotonic, milliseconds. */
   readonly now: () => number;
@@ -23,7 +26,7 @@ export interface TransferTools {
 }
 
 export interface TransferSettings {
-  /** PUTs at once, per transfer. */
+  /** PUTs at once, of all transfers together. */
   readonly parallelParts: number;
   /** The owner's limit, bytes. */
   readonly maxFileSize: number | null;

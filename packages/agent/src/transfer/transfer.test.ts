@@ -631,6 +631,30 @@ test('an error document that never ends is judged by its beginning', async () =>
   assert.equal(final.error, 'storage_refused');
 });
 
+test('--parallel-parts bounds the PUTs of all uploads together', async () => {
+  await using bench = await AgentBench.start({ config: { parallelParts: 1 } });
+  let running = 0;
+  let most = 0;
+  bench.store.fault = async (put, request, response) => {
+    most = Math.max(most, (running += 1));
+    await readAll(request);
+    await delay(5);
+    running -= 1;
+    response.writeHead(200, { etag: `"${put.try}"` }).end();
+    return true;
+  };
+  const session = await bench.server.acceptAndWelcome();
+  for (const name of ['first', 'second']) {
+    const { path } = await bench.file(name, 11 * MiB);
+    session.send(prepareMessage(path));
+    session.send(downloadMessage(path, await session.next('prepared'), bench.store));
+  }
+  for (let ends = 0; ends < 2; ends += 1) {
+    assert.equal((await session.next('completed', 'failed')).status, 'completed');
+  }
+  assert.equal(most, 1);
+});
+
 test('an address that the agent’s policy refuses gets no request', async () => {
   await using bench = await AgentBench.start({ config: { storageOrigins: ['https://bucket.example.com'] } });
   const { path } = await bench.file('pinned', 10);

@@ -25,6 +25,7 @@ export async function uploadParts(
   const sendTools = {
     put: { storage: tools.storage, rateLimit: tools.rateLimit },
     buffers: tools.buffers,
+    puts: tools.puts,
     timings,
     now,
     random: tools.random,

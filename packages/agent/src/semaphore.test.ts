@@ -1,0 +1,21 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { Semaphore } from './semaphore.ts';
+
+test('the waiting are let in one by one, and who gives up waiting takes no place', async () => {
+  const semaphore = new Semaphore(1);
+  const { signal } = new AbortController();
+  const order: string[] = [];
+  await semaphore.acquire({ signal });
+  const impatient = new AbortController();
+  const gaveUp = semaphore.acquire({ signal: impatient.signal });
+  const first = semaphore.run(async () => void order.push('first'), { signal });
+  const second = semaphore.run(async () => void order.push('second'), { signal });
+  impatient.abort(new Error('no time'));
+  await assert.rejects(gaveUp, /no time/);
+  assert.deepEqual(order, []);
+  semaphore.release();
+  await Promise.all([first, second]);
+  assert.deepEqual(order, ['first', 'second']);
+  assert.equal(semaphore.held, 0);
+});
