@@ -2,6 +2,7 @@ import { BackhaulError } from '@backhaul/protocol';
 import { together } from '../together.ts';
 import { announceAhead } from './announce-ahead.ts';
 import type { PreparedFile } from './prepare-file.ts';
+import { requireShortEtag } from './require-short-etag.ts';
 import { sendPart } from './send-part.ts';
 import type { TransferTools } from './transfer-tools.ts';
 
@@ -17,7 +18,7 @@ export async function uploadParts(
   prepared: PreparedFile,
   { tools, onRetry, signal }: UploadOptions,
 ): Promise<void> {
-  const { ledger, file, window } = prepared;
+  const { ledger, file, plan, window } = prepared;
   const { timings, now, link, settings } = tools;
   const idle = new AbortController();
   let progressAt = now();
@@ -40,6 +41,7 @@ export async function uploadParts(
       if (outcome === 'url_expired') {
         ledger.urlExpired(part);
       } else {
+        requireShortEtag(outcome.etag, plan.partCount);
         ledger.uploaded(part, outcome.etag);
         progressAt = now();
       }
