@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFile, execFileSync } from 'node:child_process';
 import { mkdirSync, rmSync, symlinkSync } from 'node:fs';
-import { chmod, mkdir, mkdtemp, realpath, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, open, realpath, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,7 +10,7 @@ import { promisify } from 'node:util';
 import { BackhaulError, type ErrorCode } from '@backhaul/protocol';
 import { linux } from '../platform/linux.ts';
 import { AllowList } from '../policy/allow-list.ts';
-import { openFile } from './open-file.ts';
+import { OpenedFile, openFile } from './open-file.ts';
 
 /** `root/` is allowed, `outside/` is not. */
 async function withPlaces(use: (places: Places) => Promise<void>): Promise<void> {
@@ -59,6 +59,19 @@ test('a file under an allowed directory is read, at any depth', () =>
     assert.equal(await open(join(root, 'a/b/c')), 'read: deep');
     assert.equal(await open(`${root}/a/../report`), 'read: report');
   }));
+
+test('a pseudo file, which holds more than its size says, is file_changed', async () => {
+  const handle = await open('/proc/self/status');
+  await using file = new OpenedFile(handle, {
+    path: '/proc/self/status',
+    name: 'status',
+    sizeBytes: 0,
+    fingerprint: { device: '1', inode: '1', size: '0', mtime_ns: '1', ctime_ns: '1' },
+    modifiedAt: '2025-01-01T00:00:00Z',
+    platform: linux,
+  });
+  await assert.rejects(file.assertEnds(), { code: 'file_changed' });
+});
 
 test('an empty allow-list allows nothing', () =>
   withPlaces(async ({ root }) => {

@@ -131,6 +131,12 @@ export class OpenedFile {
     return present;
   }
 
+  /** @throws BackhaulError `file_changed` if there is more than its size says, as in a kernel's pseudo file. */
+  async assertEnds(): Promise<void> {
+    const bytesRead = await this.#read(Buffer.alloc(1), this.#opened.sizeBytes);
+    if (bytesRead > 0) throw this.#changed('it goes on after its end');
+  }
+
   /** For who finds other bytes than those announced. */
   contentChanged(): BackhaulError {
     return this.#changed('its content changed');

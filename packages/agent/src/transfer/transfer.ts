@@ -201,6 +201,7 @@ export class Transfer {
       },
       signal: this.#stop.signal,
     });
+    await file.assertEnds();
     await confirmVersion(prepared, { signal: this.#stop.signal });
     return {
       status: 'completed',
