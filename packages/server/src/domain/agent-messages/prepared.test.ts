@@ -222,13 +222,15 @@ test('prepared again with other checksums puts them on record before it signs', 
   assert.equal(recorded[1]?.crc32, fakeCrc32(77));
 });
 
-test('prepared again of another version of the file gets no URLs', async () => {
+test('prepared again of another version of the file gets no URLs, and ends as file_changed', async () => {
   await using bench = await openBench();
   const { agent, upload } = await bench.uploading();
   const { fingerprint } = preparedMessage(upload);
   const changed = preparedMessage(upload, { fingerprint: { ...fingerprint, mtime_ns: '99' } });
   await prepared(bench.context, agent.session, changed);
   assert.equal(agent.connection.sent('download_file').length, 1);
+  const ended = await bench.store.getUpload(upload.uploadId);
+  assert.deepEqual([ended?.status, ended?.error], ['failed', 'file_changed']);
 });
 
 for (const [what, abort] of [

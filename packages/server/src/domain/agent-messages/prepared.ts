@@ -62,8 +62,13 @@ async function begin(
   upload: Upload,
   message: Prepared,
 ): Promise<Upload | undefined> {
-  if (upload.status === 'uploading')
-    return isSameFile(upload, message) ? beginAgain(context, upload, message) : undefined;
+  if (upload.status === 'uploading') {
+    if (isSameFile(upload, message)) return beginAgain(context, upload, message);
+    throw new BackhaulError(
+      'file_changed',
+      'The agent prepared this attempt twice, of two versions of the file.',
+    );
+  }
   if (upload.status !== 'preparing' || upload.objectToken === null || upload.checksumMode === null) {
     return undefined;
   }

@@ -173,6 +173,15 @@ test('adopt moves the upload to a newer epoch and ends a stall', () => {
   assert.deepEqual(changes(stalled, samples.adopt), { epoch: 4, stalledSince: null });
 });
 
+test('an upload adopted before it was prepared has all its time again', () => {
+  const preparing = applyTransition(
+    sampleUpload({ status: 'preparing', epoch: 1, startedAt: 1 }),
+    { type: 'adopt', epoch: 2 },
+    5000,
+  );
+  assert.equal(preparing?.startedAt, 5000);
+});
+
 test('adopt by an older epoch is refused', () => {
   const owned: Upload = { ...sampleUploadIn('uploading'), epoch: 5 };
   assert.equal(applyTransition(owned, samples.adopt, NOW), undefined);

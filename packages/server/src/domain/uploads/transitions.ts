@@ -105,7 +105,12 @@ function changesFor(upload: Upload, transition: Transition, now: number): Partia
       if (status !== 'preparing' && status !== 'uploading') return undefined;
       // An older session that was slow must not take the upload back from a newer one.
       if (upload.epoch !== null && transition.epoch < upload.epoch) return undefined;
-      return { epoch: transition.epoch, stalledSince: null };
+      return {
+        epoch: transition.epoch,
+        stalledSince: null,
+        // The time in which an agent must have prepared the file runs only while it is there.
+        ...(status === 'preparing' ? { startedAt: now } : {}),
+      };
     case 'requeue':
       if (status !== 'preparing' && status !== 'uploading') return undefined;
       return { ...freshAttempt(upload), message: transition.message };
