@@ -26,7 +26,7 @@ for (const prefix of ['64:ff9b::', '::']) {
   metadata.addAddress(`${prefix}6464:64c8`, 'ipv6');
 }
 
-export function isLoopbackAddress(address: string): boolean {
+function isLoopbackAddress(address: string): boolean {
   return loopback.check(address, familyOf(address));
 }
 
