@@ -34,6 +34,10 @@ export class SqlStore implements Store {
     return this.#write((db) => uploads.insertUpload(db, upload, audit));
   }
 
+  findByIdempotencyKey(requestedBy: string, idempotencyKey: string) {
+    return this.#read((db) => uploads.selectByIdempotencyKey(db, requestedBy, idempotencyKey));
+  }
+
   getUpload(uploadId: string) {
     return this.#read((db) => uploads.selectUpload(db, uploadId));
   }

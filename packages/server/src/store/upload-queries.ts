@@ -25,13 +25,19 @@ export async function insertUpload(
     await insertAudit(db, audit);
     return undefined;
   }
-  const row = await db
-    .selectFrom('uploads')
-    .selectAll()
-    .where('requestedBy', '=', upload.requestedBy)
-    .where('idempotencyKey', '=', upload.idempotencyKey)
-    .executeTakeFirstOrThrow();
-  return fromUploadRow(row);
+  return selectByIdempotencyKey(db, upload.requestedBy, upload.idempotencyKey);
+}
+
+export async function selectByIdempotencyKey(
+  db: Queries,
+  requestedBy: string,
+  idempotencyKey: string | null,
+): Promise<Upload | undefined> {
+  const row = await selectAll(db)
+    .where('requestedBy', '=', requestedBy)
+    .where('idempotencyKey', '=', idempotencyKey)
+    .executeTakeFirst();
+  return row && fromUploadRow(row);
 }
 
 export async function selectUpload(db: Queries, uploadId: string): Promise<Upload | undefined> {

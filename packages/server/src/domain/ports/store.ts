@@ -55,6 +55,8 @@ export interface UploadSave {
 export interface Store {
   /** Undefined when inserted; else the upload that already has this subject's idempotency key. */
   insertUpload(upload: Upload, audit: AuditEvent): Promise<Upload | undefined>;
+  /** A key belongs to the subject that sent it. */
+  findByIdempotencyKey(requestedBy: string, idempotencyKey: string): Promise<Upload | undefined>;
   getUpload(uploadId: string): Promise<Upload | undefined>;
   /** @returns whether the guard held; false changes nothing. */
   saveUpload(upload: Upload, save: UploadSave): Promise<boolean>;

@@ -108,6 +108,18 @@ test('the same idempotency key gives the same upload to its subject, and a confl
   assert.notEqual(one.uploadId, two.uploadId, 'without a key each trigger counts');
 });
 
+test('the same request again is the same upload, even once its client has another default file or is forgotten', async () => {
+  await using bench = await openBench();
+  await bench.connect();
+  const request = { clientId: 'client-1', requestedBy: 'operator-1', idempotencyKey: 'key-1' };
+  const { uploads } = bench.domain;
+  const first = await uploads.trigger({ ...request, filePath: '/a' });
+  const audit = { at: 1, actor: 'operator-1', action: 'client.forget', clientId: 'client-1', uploadId: null };
+  await bench.store.deleteClient('client-1', { ...audit, detail: {} });
+  assert.equal((await uploads.trigger({ ...request, filePath: '/a' })).uploadId, first.uploadId);
+  assert.equal((await uploads.trigger(request)).uploadId, first.uploadId);
+});
+
 test('a cancel ends the upload, tells the agent and aborts the multipart upload', async () => {
   await using bench = await openBench();
   const { agent, upload } = await bench.uploading();

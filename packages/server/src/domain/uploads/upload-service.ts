@@ -5,10 +5,13 @@ import type { Clock } from '../ports/clock.ts';
 import type { Store, UploadFilter } from '../ports/store.ts';
 import type { UploadSettings } from '../upload-settings.ts';
 import type { Dispatcher } from './dispatcher.ts';
-import { newUpload } from './new-upload.ts';
+import { type UploadRequest, newUpload } from './new-upload.ts';
 import type { UploadEnding } from './upload-ending.ts';
 import type { UploadLedger } from './upload-ledger.ts';
 import type { Upload } from './upload.ts';
+
+/** As an operator sent it: `filePath` undefined means the agent's `--file`. */
+type TriggerRequest = Omit<UploadRequest, 'filePath'> & { readonly filePath?: string | undefined };
 
 /** What operators can do with uploads. Every verb names the operator, for the audit. */
 export class UploadService {
@@ -52,13 +55,10 @@ export class UploadService {
    * @param request.idempotencyKey Unique to the operator: the same request again gives the same upload.
    * @throws BackhaulError `client_not_found`, `invalid_request`, `idempotency_conflict`
    */
-  async trigger(request: {
-    clientId: string;
-    filePath?: string | undefined;
-    reason?: string | undefined;
-    requestedBy: string;
-    idempotencyKey?: string | undefined;
-  }): Promise<Upload> {
+  async trigger(request: TriggerRequest): Promise<Upload> {
+    // First of all: whatever has changed since, the same request again is the same upload.
+    const earlier = await this.#earlierUpload(request);
+    if (earlier !== undefined) return earlier;
     const client = await this.#store.getClient(request.clientId);
     if (client === undefined) {
       throw new BackhaulError(
@@ -78,14 +78,7 @@ export class UploadService {
       upload,
       this.#audit('upload.trigger', upload, request.requestedBy, { filePath, reason: upload.reason }),
     );
-    if (existing !== undefined) {
-      const isSame =
-        existing.clientId === upload.clientId &&
-        existing.filePath === upload.filePath &&
-        existing.reason === upload.reason;
-      if (!isSame) throw new BackhaulError('idempotency_conflict');
-      return existing;
-    }
+    if (existing !== undefined) return requireSame(existing, request);
     this.#bus.publish(upload);
     this.#dispatcher.kick(upload.clientId);
     return upload;
@@ -250,8 +243,24 @@ export class UploadService {
     await this.#bucket.deleteObject(key, { versionId: object.versionId });
   }
 
+  async #earlierUpload(request: TriggerRequest): Promise<Upload | undefined> {
+    if (request.idempotencyKey === undefined) return undefined;
+    const earlier = await this.#store.findByIdempotencyKey(request.requestedBy, request.idempotencyKey);
+    return earlier && requireSame(earlier, request);
+  }
+
   #audit(action: string, upload: Upload, actor: string, detail: Record<string, unknown> = {}) {
     const { clientId, uploadId } = upload;
     return { at: this.#clock.now(), actor, action, clientId, uploadId, detail };
   }
+}
+
+/** @throws BackhaulError `idempotency_conflict` when the key was used for another request. */
+function requireSame(earlier: Upload, request: TriggerRequest): Upload {
+  const isSame =
+    earlier.clientId === request.clientId &&
+    (request.filePath === undefined || earlier.filePath === request.filePath) &&
+    earlier.reason === (request.reason ?? null);
+  if (!isSame) throw new BackhaulError('idempotency_conflict');
+  return earlier;
 }
