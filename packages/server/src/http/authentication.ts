@@ -1,5 +1,6 @@
 import { BackhaulError, type OperatorClaims, type Scope } from '@backhaul/protocol';
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance } from 'fastify';
+import { bearerToken } from '../auth/bearer-token.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -24,7 +25,7 @@ export function registerAuthentication(
   app.addHook('onRequest', async (request) => {
     const { scope } = request.routeOptions.config;
     if (scope === undefined) return;
-    const claims = await verifyOperator(bearerToken(request));
+    const claims = await verifyOperator(bearerToken(request.headers, 'The request'));
     if (!claims.scope.includes(scope)) {
       throw new BackhaulError(
         'forbidden',
@@ -34,12 +35,4 @@ export function registerAuthentication(
     request.operator = claims.sub;
     request.tokenExpiresAt = claims.exp * 1000;
   });
-}
-
-function bearerToken(request: FastifyRequest): string {
-  const match = /^Bearer +([^\s]+)$/i.exec(request.headers.authorization ?? '');
-  if (match?.[1] === undefined) {
-    throw new BackhaulError('unauthorized', 'The request needs the header Authorization: Bearer TOKEN.');
-  }
-  return match[1];
 }

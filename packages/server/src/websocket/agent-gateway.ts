@@ -11,6 +11,7 @@ import {
 } from '@backhaul/protocol';
 import { v7 as uuidv7 } from 'uuid';
 import { WebSocketServer } from 'ws';
+import { bearerToken } from '../auth/bearer-token.ts';
 import type { Log } from '../domain/ports/log.ts';
 import type { TransferContext } from '../domain/transfer-context.ts';
 import { AgentConnection } from './agent-connection.ts';
@@ -74,7 +75,7 @@ export class AgentGateway {
     try {
       checkRequest(request);
       if (this.#options.requireClientCertificate) checkCertificate(request);
-      const claims = await this.#options.verifyAgent(bearerToken(request));
+      const claims = await this.#options.verifyAgent(bearerToken(request.headers, 'The upgrade'));
       if (socket.destroyed) return;
       // It may have begun while the token was being checked.
       if (this.#draining) throw new BackhaulError('shutting_down');
@@ -117,14 +118,6 @@ function checkCertificate({ socket }: IncomingMessage): void {
     'unauthorized',
     'Agents must show a client certificate that an authority in TLS_CLIENT_CA_FILE has signed.',
   );
-}
-
-function bearerToken(request: IncomingMessage): string {
-  const match = /^Bearer +([^\s]+)$/i.exec(request.headers.authorization ?? '');
-  if (match?.[1] === undefined) {
-    throw new BackhaulError('unauthorized', 'The upgrade needs the header Authorization: Bearer TOKEN.');
-  }
-  return match[1];
 }
 
 /** Answers as plain HTTP: the connection never becomes a WebSocket. */

@@ -1,7 +1,7 @@
 import type { UploadStatus } from '@backhaul/protocol';
 import { v7 as uuidv7 } from 'uuid';
 import type { AuditEvent } from '../ports/store.ts';
-import type { Upload } from '../uploads/upload.ts';
+import { type Upload, untried } from '../uploads/upload.ts';
 
 const AT = Date.UTC(2025, 10, 1);
 
@@ -9,6 +9,7 @@ const AT = Date.UTC(2025, 10, 1);
 export function sampleUpload(fields: Partial<Upload> = {}): Upload {
   const uploadId = fields.uploadId ?? uuidv7();
   return {
+    ...untried,
     uploadId,
     clientId: 'client-1',
     filePath: '/data/report.bin',
@@ -16,27 +17,12 @@ export function sampleUpload(fields: Partial<Upload> = {}): Upload {
     status: 'queued',
     attempt: 1,
     version: 1,
-    epoch: null,
-    sizeBytes: null,
-    chunkSize: null,
-    partCount: null,
-    partsCompleted: 0,
-    bytesUploaded: 0,
-    partRetries: 0,
-    stalledSince: null,
     bucket: 'fake-bucket',
     key: `uploads/client-1/${uploadId}/report.bin`,
-    s3UploadId: null,
-    multipartOpen: false,
-    objectToken: null,
-    checksumMode: null,
-    fingerprint: null,
-    sourceModifiedAt: null,
     etag: null,
     versionId: null,
     crc32: null,
     verification: null,
-    sha256: null,
     serverSideEncryption: null,
     storageClass: null,
     error: null,
@@ -47,10 +33,8 @@ export function sampleUpload(fields: Partial<Upload> = {}): Upload {
     batchId: null,
     createdAt: AT,
     updatedAt: AT,
-    startedAt: null,
     completedAt: null,
     expiresAt: AT + 86_400_000,
-    uploadDurationMs: null,
     ...fields,
   };
 }

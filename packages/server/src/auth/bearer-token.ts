@@ -1,0 +1,16 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import { BackhaulError } from '@backhaul/protocol';
+
+/**
+ * The token of `Authorization: Bearer` (RFC 6750, section 2.1); never one from the query, which lands in logs.
+ *
+ * @param what Needs the token, to begin the error's sentence with, e.g. `The request`.
+ * @throws BackhaulError `unauthorized`
+ */
+export function bearerToken(headers: IncomingHttpHeaders, what: string): string {
+  const match = /^Bearer +([^\s]+)$/i.exec(headers.authorization ?? '');
+  if (match?.[1] === undefined) {
+    throw new BackhaulError('unauthorized', `${what} needs the header Authorization: Bearer TOKEN.`);
+  }
+  return match[1];
+}
