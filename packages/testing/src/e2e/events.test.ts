@@ -76,7 +76,11 @@ describe('server-sent events', () => {
       claims: { scope: 'read' },
       expiresAt,
     });
-    const answer = await stage.fetch('/events', { headers: { authorization: `Bearer ${token}` } });
+    const answer = await stage.fetch('/events', {
+      headers: { authorization: `Bearer ${token}` },
+      // A stream that outlives its token fails this test instead of keeping it waiting.
+      signal: AbortSignal.timeout(20_000),
+    });
     assert.equal(answer.status, 200);
     await answer.text();
     assert.ok(Date.now() / 1000 >= expiresAt - 1);
