@@ -22,8 +22,11 @@ export interface ProgramOptions {
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
-  /** User to run as; changing it needs root. */
-  readonly uid?: number;
+  /**
+   * Root without its right to read what is not its own (Linux's `setpriv`). Not another account: that could not
+   * even start the program from a checkout in a directory closed to others.
+   */
+  readonly withoutReadingRights?: boolean;
 }
 
 export interface Exit {
@@ -42,13 +45,23 @@ export class Program implements AsyncDisposable {
   #stdout = '';
   #stderr = '';
 
-  constructor(name: ProgramName, { args = [], env = {}, cwd, uid }: ProgramOptions = {}) {
+  constructor(
+    name: ProgramName,
+    { args = [], env = {}, cwd, withoutReadingRights = false }: ProgramOptions = {},
+  ) {
     this.name = name;
-    this.#child = spawn(process.execPath, [binPath(name), ...args], {
+    const [command, ...prefix] = withoutReadingRights
+      ? ([
+          'setpriv',
+          '--bounding-set=-dac_override,-dac_read_search',
+          '--inh-caps=-all',
+          process.execPath,
+        ] as const)
+      : [process.execPath];
+    this.#child = spawn(command, [...prefix, binPath(name), ...args], {
       env: { ...pick(process.env, inherited), NODE_COMPILE_CACHE: compileCache, ...env },
       stdio: 'pipe',
       ...(cwd === undefined ? {} : { cwd }),
-      ...(uid === undefined ? {} : { uid }),
     });
     this.#child.stdout.setEncoding('utf8').on('data', (text: string) => {
       this.#stdout += text;

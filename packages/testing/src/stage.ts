@@ -83,7 +83,7 @@ export class Stage implements AsyncDisposable {
   async startAgent(
     clientId: string,
     args: readonly string[],
-    options: Pick<ProgramOptions, 'uid'> = {},
+    options: Pick<ProgramOptions, 'withoutReadingRights'> = {},
   ): Promise<Program> {
     const agent = this.#cleanup.use(
       new Program('backhaul-agent', {

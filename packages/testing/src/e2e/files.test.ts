@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { chmod, mkdir, readFile, symlink, truncate, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, readFile, symlink, truncate, writeFile } from 'node:fs/promises';
 import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import {
@@ -76,10 +76,10 @@ describe('a file', () => {
 
   test('that the agent’s account may not read fails as permission_denied', async () => {
     const isRoot = process.getuid?.() === 0;
-    await chmod(stage.directory.path, 0o711);
     await writeFile(`${allowed}/private.bin`, 'private');
     await chmod(`${allowed}/private.bin`, isRoot ? 0o600 : 0o000);
-    await stage.startAgent('unprivileged', ['--allow', allowed], isRoot ? { uid: NOBODY } : {});
+    if (isRoot) await chown(`${allowed}/private.bin`, NOBODY, NOBODY);
+    await stage.startAgent('unprivileged', ['--allow', allowed], { withoutReadingRights: isRoot });
     const record = await stage.pull('unprivileged', { file_path: `${allowed}/private.bin` });
     assertFailed(record, 'permission_denied');
   });
