@@ -7,6 +7,7 @@ import { LocalBus } from './bus/local-bus.ts';
 import type { Config } from './config.ts';
 import { createDomain } from './domain/create-domain.ts';
 import { BucketError } from './domain/ports/bucket.ts';
+import { AGENT_AWAY } from './domain/sessions/end-session.ts';
 import { AnswersUnderWay } from './http/answers-under-way.ts';
 import { createHttpServer } from './http/http-server.ts';
 import { Metrics } from './metrics.ts';
@@ -45,7 +46,7 @@ export async function startApp(config: Config, log: Logger): Promise<App> {
 
   const store = await openSqliteStore(config.databasePath);
   cleanup.defer(() => store.close());
-  await store.closeSessionsOf(NODE_ID, clock.now());
+  await store.closeSessionsOf(NODE_ID, { at: clock.now(), reason: AGENT_AWAY });
 
   const s3Bucket = new S3Bucket(config.s3, { clock });
   cleanup.defer(() => s3Bucket.close());

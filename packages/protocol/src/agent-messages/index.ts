@@ -7,13 +7,17 @@ import { partUploadedSchema } from './part-uploaded.ts';
 import { partsReadySchema } from './parts-ready.ts';
 import { preparedSchema } from './prepared.ts';
 import { resultSchema } from './result.ts';
+import { resumedSchema } from './resumed.ts';
+import { stalledSchema } from './stalled.ts';
 
 /** Everything an agent says to its server, told apart by `status`. */
 export const agentMessageSchema = z.discriminatedUnion('status', [
   helloSchema,
   preparedSchema,
+  resumedSchema,
   partsReadySchema,
   partUploadedSchema,
+  stalledSchema,
   completedSchema,
   failedSchema,
   resultSchema,
@@ -32,4 +36,6 @@ export * from './part-uploaded.ts';
 export * from './parts-ready.ts';
 export * from './prepared.ts';
 export * from './result.ts';
+export * from './resumed.ts';
+export * from './stalled.ts';
 export * from './uploaded-part.ts';

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { changePolicySchema } from '../change-policy.ts';
 import { checksumModeSchema, sha256HexSchema, verificationSchema } from '../checksums.ts';
 import { errorCodes } from '../error-table.ts';
 import {
@@ -28,9 +29,20 @@ export const uploadRecordSchema = z
     part_count: z.int().nullable(),
     parts_completed: z.int(),
     bytes_uploaded: sizeBytesSchema.meta({ description: 'Bytes that the object store has acknowledged.' }),
-    stalled_since: timestampSchema
+    stalled_since: timestampSchema.nullable().meta({
+      description:
+        'Since when nothing moves: the agent is away, cannot reach the object store, or waits for the next attempt.',
+    }),
+    stalled_reason: z
+      .string()
       .nullable()
-      .meta({ description: 'Since when the agent has been away from a running upload.' }),
+      .default(null)
+      .meta({ description: 'Why nothing moves, for a person.' }),
+    next_retry_at: timestampSchema
+      .nullable()
+      .default(null)
+      .meta({ description: 'When it is tried again, where that has a time.' }),
+    on_change: changePolicySchema.default('fail'),
     bucket: z.string(),
     key: z.string(),
     etag: z.string().nullable(),

@@ -30,5 +30,6 @@ export * from './list-directory.ts';
 export * from './part-urls.ts';
 export * from './prepare-upload.ts';
 export * from './presigned-part.ts';
+export * from './resume-state.ts';
 export * from './server-error.ts';
 export * from './welcome.ts';

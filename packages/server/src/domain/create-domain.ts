@@ -9,6 +9,7 @@ import type { Store } from './ports/store.ts';
 import { SessionRegistry } from './sessions/session-registry.ts';
 import type { TransferContext } from './transfer-context.ts';
 import type { UploadSettings } from './upload-settings.ts';
+import { AttemptRecovery } from './uploads/attempt-recovery.ts';
 import { BucketProbe } from './uploads/bucket-probe.ts';
 import { Completion } from './uploads/completion.ts';
 import { Dispatcher } from './uploads/dispatcher.ts';
@@ -33,6 +34,8 @@ export interface DomainParts {
   readonly sleep?: (ms: number, signal: AbortSignal) => Promise<void>;
   /** How often a wait for an upload's end looks for itself, in case hints get lost. */
   readonly pollMs?: number;
+  /** In [0, 1); for jitter. */
+  readonly random?: () => number;
 }
 
 export interface Domain {
@@ -58,15 +61,39 @@ export function createDomain(parts: DomainParts): Domain {
   const sessions = new SessionRegistry();
   const ledger = new UploadLedger({ store, bus, clock, observe: parts.observe });
   const probe = new BucketProbe(bucket, clock);
-  const dispatcher = new Dispatcher({ store, ledger, bucket, probe, sessions, settings, log, signal });
   const onEnded = (clientId: string): void => dispatcher.kick(clientId);
   const ending = new UploadEnding({ ledger, bucket, sessions, log, onEnded });
+  const recovery = new AttemptRecovery({
+    ledger,
+    ending,
+    clock,
+    log,
+    random: parts.random ?? Math.random,
+    onQueued: (clientId, notBefore) => {
+      // In any case: a place has become free for another of its uploads.
+      dispatcher.kick(clientId);
+      if (notBefore !== null) dispatcher.kickAt(clientId, notBefore);
+    },
+  });
+  const dispatcher: Dispatcher = new Dispatcher({
+    store,
+    ledger,
+    bucket,
+    probe,
+    recovery,
+    sessions,
+    settings,
+    clock,
+    log,
+    signal,
+  });
   const { maxBackoffMs } = settings;
   const completion = new Completion({
     store,
     ledger,
     bucket,
     ending,
+    recovery,
     clock,
     log,
     maxBackoffMs,
@@ -96,6 +123,7 @@ export function createDomain(parts: DomainParts): Domain {
       ledger,
       dispatcher,
       ending,
+      recovery,
       completion,
       commands,
     },

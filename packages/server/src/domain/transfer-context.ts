@@ -5,6 +5,7 @@ import type { Log } from './ports/log.ts';
 import type { Store } from './ports/store.ts';
 import type { SessionRegistry } from './sessions/session-registry.ts';
 import type { UploadSettings } from './upload-settings.ts';
+import type { AttemptRecovery } from './uploads/attempt-recovery.ts';
 import type { Completion } from './uploads/completion.ts';
 import type { Dispatcher } from './uploads/dispatcher.ts';
 import type { UploadEnding } from './uploads/upload-ending.ts';
@@ -21,6 +22,7 @@ export interface TransferContext {
   readonly ledger: UploadLedger;
   readonly dispatcher: Dispatcher;
   readonly ending: UploadEnding;
+  readonly recovery: AttemptRecovery;
   readonly completion: Completion;
   readonly commands: CommandRunner;
 }

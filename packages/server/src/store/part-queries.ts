@@ -1,7 +1,6 @@
-import { type Expression, type ExpressionBuilder, type SqlBool, sql } from 'kysely';
-import type { PartTotals, UploadPart } from '../domain/uploads/upload.ts';
+import { sql } from 'kysely';
+import type { KeptPart, PartTotals, UploadPart } from '../domain/uploads/upload.ts';
 import type { Queries } from './queries.ts';
-import type { Schema } from './schema.ts';
 
 export type AnnouncedPart = Omit<UploadPart, 'etag'>;
 
@@ -14,39 +13,37 @@ export function selectParts(db: Queries, uploadId: string): Promise<UploadPart[]
     .execute();
 }
 
-export async function upsertParts(
+/** @returns the numbers of parts that are on record otherwise; then nothing was written. */
+export async function announceParts(
   db: Queries,
   uploadId: string,
   parts: readonly AnnouncedPart[],
-): Promise<void> {
-  for (const part of parts) {
+): Promise<number[]> {
+  const numbers = parts.map(({ partNumber }) => partNumber);
+  const known = await db
+    .selectFrom('uploadParts')
+    .select(['partNumber', 'sizeBytes', 'crc32', 'sha256', 'md5'])
+    .where('uploadId', '=', uploadId)
+    .where('partNumber', 'in', numbers)
+    .execute();
+  const onRecord = new Map(known.map((part) => [part.partNumber, part]));
+  const differing = parts.filter((part) => {
+    const known = onRecord.get(part.partNumber);
+    return known !== undefined && !isSamePart(known, part);
+  });
+  if (differing.length > 0) return differing.map(({ partNumber }) => partNumber);
+  const fresh = parts.filter(({ partNumber }) => !onRecord.has(partNumber));
+  if (fresh.length > 0) {
     await db
       .insertInto('uploadParts')
-      .values({ uploadId, ...part, etag: null })
-      .onConflict((conflict) =>
-        conflict.columns(['uploadId', 'partNumber']).doUpdateSet((update) => ({
-          sizeBytes: part.sizeBytes,
-          crc32: part.crc32,
-          sha256: part.sha256,
-          md5: part.md5,
-          // Announced again for a fresh URL, it is still the part S3 has; with other bytes it is not.
-          etag: sql`case when ${isSamePart(update, part)} then ${update.ref('uploadParts.etag')} end`,
-        })),
-      )
+      .values(fresh.map((part) => ({ uploadId, ...part, etag: null })))
       .execute();
   }
+  return [];
 }
 
-function isSamePart(
-  update: ExpressionBuilder<Schema, 'uploadParts'>,
-  { sizeBytes, crc32, sha256, md5 }: AnnouncedPart,
-): Expression<SqlBool> {
-  return update.and([
-    update('uploadParts.sizeBytes', '=', sizeBytes),
-    update('uploadParts.crc32', '=', crc32),
-    update('uploadParts.sha256', 'is not distinct from', sha256),
-    update('uploadParts.md5', 'is not distinct from', md5),
-  ]);
+function isSamePart(known: AnnouncedPart, part: AnnouncedPart): boolean {
+  return (['sizeBytes', 'crc32', 'sha256', 'md5'] as const).every((field) => known[field] === part[field]);
 }
 
 export async function setEtags(
@@ -54,15 +51,7 @@ export async function setEtags(
   uploadId: string,
   parts: readonly { readonly partNumber: number; readonly etag: string }[],
 ): Promise<PartTotals> {
-  // One statement however many parts: a message may name ten thousand.
-  await sql`
-    update upload_parts set etag = reported.etag
-    from (
-      select value ->> 'partNumber' as part_number, value ->> 'etag' as etag
-      from json_each(${JSON.stringify(parts)})
-    ) as reported
-    where upload_parts.upload_id = ${uploadId} and upload_parts.part_number = reported.part_number
-  `.execute(db);
+  await assignEtags(db, uploadId, parts);
   return db
     .selectFrom('uploadParts')
     .select((select) => [
@@ -74,6 +63,28 @@ export async function setEtags(
     .executeTakeFirstOrThrow();
 }
 
+/** From now on only these have an ETag. */
+export async function keepParts(db: Queries, uploadId: string, kept: readonly KeptPart[]): Promise<void> {
+  await db.updateTable('uploadParts').set({ etag: null }).where('uploadId', '=', uploadId).execute();
+  await assignEtags(db, uploadId, kept);
+}
+
 export async function deleteParts(db: Queries, uploadId: string): Promise<void> {
   await db.deleteFrom('uploadParts').where('uploadId', '=', uploadId).execute();
+}
+
+/** One statement however many parts: a message may name ten thousand. */
+async function assignEtags(
+  db: Queries,
+  uploadId: string,
+  parts: readonly { readonly partNumber: number; readonly etag: string }[],
+): Promise<void> {
+  await sql`
+    update upload_parts set etag = reported.etag
+    from (
+      select value ->> 'partNumber' as part_number, value ->> 'etag' as etag
+      from json_each(${JSON.stringify(parts)})
+    ) as reported
+    where upload_parts.upload_id = ${uploadId} and upload_parts.part_number = reported.part_number
+  `.execute(db);
 }

@@ -62,8 +62,8 @@ export class SqlStore implements Store {
     return this.#read((db) => uploads.selectRunningIds(db, clientId));
   }
 
-  listQueuedIds(clientId: string, limit: number) {
-    return this.#read((db) => uploads.selectQueuedIds(db, clientId, limit));
+  listQueuedIds(clientId: string, options: { readonly now: number; readonly limit: number }) {
+    return this.#read((db) => uploads.selectQueuedIds(db, clientId, options));
   }
 
   listCompletingIds() {
@@ -108,7 +108,7 @@ export class SqlStore implements Store {
   }
 
   announceParts(uploadId: string, announced: readonly parts.AnnouncedPart[]) {
-    return this.#write((db) => parts.upsertParts(db, uploadId, announced));
+    return this.#write((db) => parts.announceParts(db, uploadId, announced));
   }
 
   recordUploadedParts(
@@ -132,9 +132,9 @@ export class SqlStore implements Store {
     });
   }
 
-  closeSessionsOf(nodeId: string, at: number) {
+  closeSessionsOf(nodeId: string, options: { readonly at: number; readonly reason: string }) {
     return this.#write(async (db) => {
-      await uploads.stallUploadsOf(db, nodeId, at);
+      await uploads.stallUploadsOf(db, nodeId, options);
       await sessions.endSessionsOf(db, nodeId);
     });
   }

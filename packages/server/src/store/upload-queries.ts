@@ -3,7 +3,7 @@ import { type SqlBool, sql } from 'kysely';
 import type { AuditEvent, UploadFilter, UploadSave } from '../domain/ports/store.ts';
 import type { Upload } from '../domain/uploads/upload.ts';
 import { insertAudit } from './audit-queries.ts';
-import { deleteParts, upsertParts } from './part-queries.ts';
+import { announceParts, deleteParts, keepParts } from './part-queries.ts';
 import type { Queries } from './queries.ts';
 import { fromUploadRow, toUploadRow } from './upload-row.ts';
 
@@ -55,7 +55,12 @@ export async function updateUpload(db: Queries, upload: Upload, save: UploadSave
     .executeTakeFirst();
   if (updated.numUpdatedRows !== 1n) return false;
   if (save.clearParts === true) await deleteParts(db, uploadId);
-  if (save.announced !== undefined) await upsertParts(db, uploadId, save.announced);
+  if (save.kept !== undefined) await keepParts(db, uploadId, save.kept);
+  if (save.announced !== undefined) {
+    const differing = await announceParts(db, uploadId, save.announced);
+    if (differing.length > 0)
+      throw new Error(`parts of an earlier attempt of ${uploadId} are still on record`);
+  }
   if (save.audit !== undefined) await insertAudit(db, save.audit);
   return true;
 }
@@ -99,11 +104,16 @@ export async function selectRunningIds(db: Queries, clientId: string): Promise<s
   return ids(unfinished(db).where('status', 'in', RUNNING).where('clientId', '=', clientId));
 }
 
-export async function selectQueuedIds(db: Queries, clientId: string, limit: number): Promise<string[]> {
+export async function selectQueuedIds(
+  db: Queries,
+  clientId: string,
+  { now, limit }: { readonly now: number; readonly limit: number },
+): Promise<string[]> {
   return ids(
     unfinished(db)
       .where('status', '=', 'queued')
       .where('clientId', '=', clientId)
+      .where((where) => where.or([where('nextAttemptAt', 'is', null), where('nextAttemptAt', '<=', now)]))
       .orderBy('createdAt')
       .orderBy('uploadId')
       .limit(limit),
@@ -196,10 +206,19 @@ export async function selectOldestQueuedAt(db: Queries): Promise<number | undefi
 }
 
 /** Running uploads of this node's clients: nobody is connected who could move them. */
-export async function stallUploadsOf(db: Queries, nodeId: string, at: number): Promise<void> {
+export async function stallUploadsOf(
+  db: Queries,
+  nodeId: string,
+  { at, reason }: { readonly at: number; readonly reason: string },
+): Promise<void> {
   await db
     .updateTable('uploads')
-    .set((update) => ({ stalledSince: at, version: update('version', '+', 1), updatedAt: at }))
+    .set((update) => ({
+      stalledSince: at,
+      stalledReason: reason,
+      version: update('version', '+', 1),
+      updatedAt: at,
+    }))
     .where('status', 'in', ['preparing', 'uploading'])
     .where('stalledSince', 'is', null)
     .where('clientId', 'in', (select) =>

@@ -5,6 +5,8 @@ import { partUploaded } from '../domain/agent-messages/part-uploaded.ts';
 import { partsReady } from '../domain/agent-messages/parts-ready.ts';
 import { prepared } from '../domain/agent-messages/prepared.ts';
 import { result } from '../domain/agent-messages/result.ts';
+import { resumed } from '../domain/agent-messages/resumed.ts';
+import { stalled } from '../domain/agent-messages/stalled.ts';
 import type { AgentSession } from '../domain/sessions/agent-session.ts';
 import type { TransferContext } from '../domain/transfer-context.ts';
 
@@ -17,10 +19,14 @@ export async function handleAgentMessage(
   switch (message.status) {
     case 'prepared':
       return prepared(context, session, message);
+    case 'resumed':
+      return resumed(context, session, message);
     case 'parts_ready':
       return partsReady(context, session, message);
     case 'part_uploaded':
       return partUploaded(context, session, message);
+    case 'stalled':
+      return stalled(context, session, message);
     case 'completed':
       return completed(context, session, message);
     case 'failed':

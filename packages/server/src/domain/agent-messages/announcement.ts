@@ -5,7 +5,10 @@ import {
   type PartPlan,
   partRange,
 } from '@backhaul/protocol';
-import type { UploadPart } from '../uploads/upload.ts';
+import type { TransferContext } from '../transfer-context.ts';
+import type { Upload, UploadPart } from '../uploads/upload.ts';
+
+type AnnouncedPart = Omit<UploadPart, 'etag'>;
 
 /**
  * Checks announced parts against the plan: an agent gets URLs only for parts that exist, of the very length the
@@ -17,7 +20,7 @@ export function checkAnnouncement(
   plan: PartPlan,
   mode: ChecksumMode,
   parts: readonly PartAnnouncement[],
-): Omit<UploadPart, 'etag'>[] {
+): AnnouncedPart[] {
   const seen = new Set<number>();
   return parts.map((part) => {
     const refuse = (problem: string) =>
@@ -38,4 +41,23 @@ export function checkAnnouncement(
       md5: part.md5 ?? null,
     };
   });
+}
+
+/**
+ * Puts announced parts on record. A part that is announced again, for a fresh URL or after an interruption, has to be
+ * the part it was: other bytes are another version of the file.
+ *
+ * @throws BackhaulError `file_changed`
+ */
+export async function putOnRecord(
+  context: TransferContext,
+  { uploadId, filePath }: Upload,
+  parts: readonly AnnouncedPart[],
+): Promise<void> {
+  const changed = await context.store.announceParts(uploadId, parts);
+  if (changed.length === 0) return;
+  throw new BackhaulError(
+    'file_changed',
+    `${JSON.stringify(filePath)} changed during the pull: part ${changed[0]} is no longer what it was.`,
+  );
 }

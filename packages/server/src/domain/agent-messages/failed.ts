@@ -3,18 +3,19 @@ import type { AgentSession } from '../sessions/agent-session.ts';
 import type { TransferContext } from '../transfer-context.ts';
 import { withOwnedUpload } from './owned-upload.ts';
 
+/** At once it would only be refused again. */
+const AGENT_BUSY_WAIT_MS = 1000;
+
 /** The agent gave the attempt up. One that was merely busy gets the upload again later. */
 export function failed(context: TransferContext, session: AgentSession, message: Failed): Promise<void> {
   return withOwnedUpload(context, session, message, async (upload) => {
     // All parts are sent: how it ends is the server's finding from here on.
     if (upload.status === 'completing') return;
     if (message.error === 'agent_busy' && upload.status === 'preparing') {
-      await context.ledger.apply(upload, { type: 'requeue', message: message.message }, { clearParts: true });
-      context.dispatcher.kickSoon(upload.clientId);
+      await context.recovery.interrupt(upload, { reason: message.message, waitMs: AGENT_BUSY_WAIT_MS });
       return;
     }
-    await context.ending.endHeld(upload, {
-      type: 'fail',
+    await context.recovery.settle(upload, {
       error: isErrorCode(message.error) ? message.error : 'agent_fault',
       message: message.message,
     });

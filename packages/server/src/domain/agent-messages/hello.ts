@@ -2,6 +2,7 @@ import {
   DEAD_AFTER_MS,
   HEARTBEAT_INTERVAL_MS,
   type Hello,
+  RESUME_CAPABILITY,
   type Welcome,
   closeCodes,
 } from '@backhaul/protocol';
@@ -9,13 +10,12 @@ import type { ClientDescription } from '../clients/client.ts';
 import type { AgentSession } from '../sessions/agent-session.ts';
 import { endSession } from '../sessions/end-session.ts';
 import type { TransferContext } from '../transfer-context.ts';
-import type { Upload } from '../uploads/upload.ts';
 
 type Verdict = Welcome['uploads'][number];
 
 /**
  * Opens a session: gives it its epoch, brings the transfers that the agent still runs together with their
- * uploads, and starts over those it has lost. From here on only this session moves the client's uploads.
+ * uploads, and puts back into the queue those it has lost. From here on only this session moves the client's uploads.
  *
  * @throws what the store throws; then the session is over, and the connection is to be closed.
  * @returns undefined if a newer session of this client was faster; then the connection is to be closed.
@@ -41,6 +41,7 @@ export async function hello(
     sessionId,
     epoch,
     maxUploads: message.limits.max_uploads,
+    canResume: message.capabilities.includes(RESUME_CAPABILITY),
     send: (frame) => connection.send(frame),
     close: (code, reason) => connection.close(code, reason),
   };
@@ -104,7 +105,9 @@ async function reconcile(
       if (running.some((one) => one.upload_id === uploadId && one.attempt === upload.attempt)) {
         return (await context.ledger.apply(upload, { type: 'adopt', epoch: session.epoch })) !== undefined;
       }
-      if (upload.epoch !== session.epoch) await startOver(context, upload);
+      if (upload.epoch !== session.epoch) {
+        await context.recovery.interrupt(upload, { reason: 'The agent was restarted.' });
+      }
       return false;
     });
     if (isKept) kept.add(uploadId);
@@ -114,21 +117,4 @@ async function reconcile(
     attempt,
     verdict: kept.has(upload_id) ? ('continue' as const) : ('drop' as const),
   }));
-}
-
-/** The agent was restarted and knows nothing of it any more. */
-async function startOver(context: TransferContext, upload: Upload): Promise<void> {
-  const { key, s3UploadId, uploadId } = upload;
-  const requeued = await context.ledger.apply(
-    upload,
-    { type: 'requeue', message: 'The agent was restarted; the file is sent again.' },
-    { clearParts: true },
-  );
-  if (requeued === undefined || s3UploadId === null) return;
-  try {
-    await context.bucket.abortMultipartUpload({ key, s3UploadId });
-  } catch (error) {
-    // Nothing refers to it any more; the bucket's lifecycle rule ends it.
-    context.log.warn({ uploadId, err: error }, 'abort of a lost attempt failed');
-  }
 }

@@ -3,7 +3,7 @@ import type { AgentSession } from '../sessions/agent-session.ts';
 import type { TransferContext } from '../transfer-context.ts';
 import { planRule } from '../upload-settings.ts';
 import type { Upload } from '../uploads/upload.ts';
-import { checkAnnouncement } from './announcement.ts';
+import { checkAnnouncement, putOnRecord } from './announcement.ts';
 import { withOwnedUpload } from './owned-upload.ts';
 import { signWindow } from './sign-window.ts';
 
@@ -18,10 +18,10 @@ export function partsReady(
     try {
       const plan = planParts(upload.sizeBytes, planRule);
       const announced = checkAnnouncement(plan, upload.checksumMode, message.parts);
-      await context.store.announceParts(upload.uploadId, announced);
+      await putOnRecord(context, upload, announced);
     } catch (error) {
       if (!(error instanceof BackhaulError)) throw error;
-      await context.ending.endHeld(upload, { type: 'fail', error: error.code, message: error.message });
+      await context.recovery.settle(upload, { error: error.code, message: error.message });
       return;
     }
     await answer(context, session, upload, message);

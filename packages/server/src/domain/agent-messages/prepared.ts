@@ -4,9 +4,12 @@ import type { AgentSession } from '../sessions/agent-session.ts';
 import type { TransferContext } from '../transfer-context.ts';
 import { planRule } from '../upload-settings.ts';
 import type { Upload } from '../uploads/upload.ts';
-import { checkAnnouncement } from './announcement.ts';
+import { checkAnnouncement, putOnRecord } from './announcement.ts';
 import { withOwnedUpload } from './owned-upload.ts';
 import { signWindow } from './sign-window.ts';
+
+/** The queue asks the store itself before it hands the upload over again. */
+const STORE_AWAY_WAIT_MS = 1000;
 
 /**
  * The agent has opened and measured the file. Creates the multipart upload and answers with the URLs of the
@@ -30,30 +33,14 @@ export function prepared(context: TransferContext, session: AgentSession, messag
       const current = await context.ledger.get(upload.uploadId);
       const text = error instanceof Error ? error.message : '';
       if (code === 'storage_unavailable' && current.status === 'preparing') {
-        await putBack(context, session, { upload: current, why: text });
+        // Nothing has begun at the store, so the queue is the place to wait until it is back.
+        const reason = `Waiting for the object store: ${text}`;
+        await context.recovery.interrupt(current, { reason, waitMs: STORE_AWAY_WAIT_MS });
         return;
       }
-      await context.ending.endHeld(current, { type: 'fail', error: code, message: text });
+      await context.recovery.settle(current, { error: code, message: text });
     }
   });
-}
-
-/** Nothing has begun at the store, so the upload waits in the queue again until the store is back. */
-async function putBack(
-  context: TransferContext,
-  session: AgentSession,
-  { upload, why }: { upload: Upload; why: string },
-): Promise<void> {
-  const message = `Waiting for the object store: ${why}`;
-  const queued = await context.ledger.apply(upload, { type: 'requeue', message }, { clearParts: true });
-  if (queued === undefined) return;
-  session.send({
-    action: 'cancel_upload',
-    upload_id: upload.uploadId,
-    attempt: upload.attempt,
-    reason: message.slice(0, 500),
-  });
-  context.dispatcher.kickSoon(upload.clientId);
 }
 
 /** @returns the upload in `uploading`; undefined when the message no longer fits its status. */
@@ -71,6 +58,12 @@ async function begin(
   }
   if (upload.status !== 'preparing' || upload.objectToken === null || upload.checksumMode === null) {
     return undefined;
+  }
+  if (upload.s3UploadId !== null) {
+    throw new BackhaulError(
+      'protocol_error',
+      'The agent was asked to resume an upload, and prepared it anew.',
+    );
   }
   const { maxFileSize } = context.settings;
   if (maxFileSize !== null && message.size > maxFileSize) {
@@ -115,7 +108,7 @@ async function beginAgain(context: TransferContext, upload: Upload, message: Pre
   if (upload.checksumMode === null) throw new Error('an upload is under way without a checksum mode');
   const plan = planParts(message.size, planRule);
   const announced = checkAnnouncement(plan, upload.checksumMode, message.parts);
-  await context.store.announceParts(upload.uploadId, announced);
+  await putOnRecord(context, upload, announced);
   return upload;
 }
 

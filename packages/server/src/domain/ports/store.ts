@@ -1,6 +1,6 @@
 import type { UploadStatus } from '@backhaul/protocol';
 import type { Client, ClientDescription } from '../clients/client.ts';
-import type { PartTotals, Upload, UploadPart } from '../uploads/upload.ts';
+import type { KeptPart, PartTotals, Upload, UploadPart } from '../uploads/upload.ts';
 
 /** Who did what, for whoever has to answer for it later. */
 export interface AuditEvent {
@@ -40,10 +40,12 @@ export interface ClientFilter {
 export interface UploadSave {
   /** The write happens only if the stored version is this one. */
   readonly expectedVersion: number;
-  /** Announced parts, as in {@link Store.announceParts}. */
+  /** Announced parts of an upload that had none. */
   readonly announced?: readonly Omit<UploadPart, 'etag'>[];
   /** Drops the parts table: the upload ended, or starts over. */
   readonly clearParts?: boolean;
+  /** What S3 was found to hold: from now on only these parts have an ETag. */
+  readonly kept?: readonly KeptPart[];
   readonly audit?: AuditEvent;
 }
 
@@ -67,8 +69,11 @@ export interface Store {
   listActiveUploads(clientId: string): Promise<Upload[]>;
   /** Those of a client that are preparing or uploading: few, however long its queue is. */
   listRunningIds(clientId: string): Promise<string[]>;
-  /** The oldest of a client's queue, oldest first. */
-  listQueuedIds(clientId: string, limit: number): Promise<string[]>;
+  /** The oldest of a client's queue, oldest first; without those that are to wait until later than `now`. */
+  listQueuedIds(
+    clientId: string,
+    options: { readonly now: number; readonly limit: number },
+  ): Promise<string[]>;
   listCompletingIds(): Promise<string[]>;
   /** Preparing since before `askedBefore`, and their agent is there (not stalled). */
   listUnansweredIds(askedBefore: number, limit: number): Promise<string[]>;
@@ -89,8 +94,12 @@ export interface Store {
   oldestQueuedAt(): Promise<number | undefined>;
 
   listParts(uploadId: string): Promise<UploadPart[]>;
-  /** Adds or replaces announced parts; a replaced part keeps its ETag only if its checksum is the same. */
-  announceParts(uploadId: string, parts: readonly Omit<UploadPart, 'etag'>[]): Promise<void>;
+  /**
+   * Puts announced parts on record. One that is there already stays as it is, with its ETag.
+   *
+   * @returns the numbers of parts that are on record with another length or checksum; then nothing was written.
+   */
+  announceParts(uploadId: string, parts: readonly Omit<UploadPart, 'etag'>[]): Promise<number[]>;
   /** Sets the ETags of announced parts, each given once; unknown part numbers are ignored. */
   recordUploadedParts(
     uploadId: string,
@@ -107,8 +116,8 @@ export interface Store {
   }): Promise<{ readonly epoch: number }>;
   /** Ends it, unless a newer one has begun. */
   closeSession(clientId: string, epoch: number, at: number): Promise<void>;
-  /** At start: sessions that this node's last run left open. */
-  closeSessionsOf(nodeId: string, at: number): Promise<void>;
+  /** At start: sessions that this node's last run left open. Their uploads stand still, for `reason`. */
+  closeSessionsOf(nodeId: string, options: { readonly at: number; readonly reason: string }): Promise<void>;
   getClient(clientId: string): Promise<Client | undefined>;
   listClients(filter: ClientFilter): Promise<Client[]>;
   /** Forgets the client; its uploads stay. */

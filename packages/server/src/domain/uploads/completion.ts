@@ -11,6 +11,7 @@ import type { Log } from '../ports/log.ts';
 import { type Store, StoreError } from '../ports/store.ts';
 import { Semaphore } from '../semaphore.ts';
 import { planRule } from '../upload-settings.ts';
+import type { AttemptRecovery } from './attempt-recovery.ts';
 import { combineCrc32 } from './combine-crc32.ts';
 import type { UploadEnding } from './upload-ending.ts';
 import type { UploadLedger } from './upload-ledger.ts';
@@ -18,6 +19,9 @@ import type { Upload, UploadPart } from './upload.ts';
 
 /** After an outage many wait; they must not all come upon the store at once. */
 const MAX_AT_ONCE = 16;
+/** A store that refuses its own parts this often in a row has a fault that sending them again does not mend. */
+const MAX_INVALID_COMPLETIONS = 3;
+const RESEND_WAIT_MS = 1000;
 
 interface Finding {
   readonly error: ErrorCode;
@@ -34,6 +38,7 @@ export class Completion {
   readonly #ledger: UploadLedger;
   readonly #bucket: Bucket;
   readonly #ending: UploadEnding;
+  readonly #recovery: AttemptRecovery;
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #maxBackoffMs: number;
@@ -47,6 +52,7 @@ export class Completion {
     ledger: UploadLedger;
     bucket: Bucket;
     ending: UploadEnding;
+    recovery: AttemptRecovery;
     clock: Clock;
     log: Log;
     maxBackoffMs: number;
@@ -57,6 +63,7 @@ export class Completion {
     this.#ledger = parts.ledger;
     this.#bucket = parts.bucket;
     this.#ending = parts.ending;
+    this.#recovery = parts.recovery;
     this.#clock = parts.clock;
     this.#log = parts.log;
     this.#maxBackoffMs = parts.maxBackoffMs;
@@ -164,7 +171,7 @@ export class Completion {
     const object = await this.#bucket.head(upload.key, { signal });
     if (object === undefined || object.token !== upload.objectToken) {
       if (refusal?.kind === 'unavailable') throw refusal;
-      return this.#fail(upload, explainRefusal(refusal));
+      return this.#recover(upload, refusal);
     }
     const mismatch = compare(object, sizeBytes, crc32);
     if (mismatch !== undefined) {
@@ -192,6 +199,22 @@ export class Completion {
       if (!(error instanceof BucketError) || error.kind === 'unavailable') throw error;
       return `The object could not be removed: ${error.message}`;
     }
+  }
+
+  /** There is no object of ours: what is missing is sent again, where that can help. */
+  async #recover(upload: Upload, refusal: BucketError | undefined): Promise<void> {
+    const finding = explainRefusal(refusal);
+    await this.#ledger.exclusively(upload.uploadId, async () => {
+      if (refusal?.kind === 'upload_gone') {
+        await this.#recovery.settle(upload, finding, 'completion');
+      } else if (refusal?.kind === 'invalid_parts' && upload.setbacks < MAX_INVALID_COMPLETIONS) {
+        // Overwritten by a PUT that came late, most likely: the next attempt sees what S3 holds now.
+        const reason = `The object store does not accept the parts: ${refusal.message}`;
+        await this.#recovery.interrupt(upload, { reason, waitMs: RESEND_WAIT_MS, during: 'completion' });
+      } else {
+        await this.#ending.endHeld(upload, { type: 'fail', ...finding });
+      }
+    });
   }
 
   async #fail(upload: Upload, finding: Finding): Promise<void> {

@@ -1,14 +1,18 @@
 import { randomUUID } from 'node:crypto';
 import { type Bucket, BucketError } from '../ports/bucket.ts';
+import type { Clock } from '../ports/clock.ts';
 import type { Log } from '../ports/log.ts';
 import type { Store } from '../ports/store.ts';
 import type { AgentSession } from '../sessions/agent-session.ts';
 import type { SessionRegistry } from '../sessions/session-registry.ts';
-import { type UploadSettings, WINDOW_PARTS, planRule } from '../upload-settings.ts';
+import { AGENT_AWAY } from '../sessions/end-session.ts';
+import type { UploadSettings } from '../upload-settings.ts';
+import type { AttemptRecovery } from './attempt-recovery.ts';
 import type { BucketProbe } from './bucket-probe.ts';
+import { findKeptParts } from './kept-parts.ts';
+import { prepareUpload } from './prepare-upload.ts';
 import type { UploadLedger } from './upload-ledger.ts';
-
-const SOON_MS = 1000;
+import { totalsOf } from './upload.ts';
 
 /** Hands queued uploads to connected agents: oldest first, never more at once than an agent takes. */
 export class Dispatcher {
@@ -16,19 +20,23 @@ export class Dispatcher {
   readonly #ledger: UploadLedger;
   readonly #bucket: Bucket;
   readonly #probe: BucketProbe;
+  readonly #recovery: AttemptRecovery;
+  readonly #clock: Clock;
   readonly #sessions: SessionRegistry;
   readonly #settings: UploadSettings;
   readonly #log: Log;
   readonly #signal: AbortSignal;
   /** Clients whose queue is being looked at; whether to look again after that. */
   readonly #looks = new Map<string, { again: boolean }>();
-  readonly #soon = new Map<string, NodeJS.Timeout>();
+  readonly #later = new Set<NodeJS.Timeout>();
 
   constructor(parts: {
     store: Store;
     ledger: UploadLedger;
     bucket: Bucket;
     probe: BucketProbe;
+    recovery: AttemptRecovery;
+    clock: Clock;
     sessions: SessionRegistry;
     settings: UploadSettings;
     log: Log;
@@ -39,13 +47,15 @@ export class Dispatcher {
     this.#ledger = parts.ledger;
     this.#bucket = parts.bucket;
     this.#probe = parts.probe;
+    this.#recovery = parts.recovery;
+    this.#clock = parts.clock;
     this.#sessions = parts.sessions;
     this.#settings = parts.settings;
     this.#log = parts.log;
     this.#signal = parts.signal;
     this.#signal.addEventListener('abort', () => {
-      for (const timer of this.#soon.values()) clearTimeout(timer);
-      this.#soon.clear();
+      for (const timer of this.#later) clearTimeout(timer);
+      this.#later.clear();
     });
   }
 
@@ -61,14 +71,17 @@ export class Dispatcher {
     else look.again = true;
   }
 
-  /** The same a moment later, for an upload that was just put back: at once it would only come back again. */
-  kickSoon(clientId: string): void {
-    if (this.#signal.aborted || this.#soon.has(clientId)) return;
-    const timer = setTimeout(() => {
-      this.#soon.delete(clientId);
-      this.kick(clientId);
-    }, SOON_MS);
-    this.#soon.set(clientId, timer.unref());
+  /** The same later. A server that is restarted before leaves it to its sweeper. @param at By the clock, ms. */
+  kickAt(clientId: string, at: number): void {
+    if (this.#signal.aborted) return;
+    const timer = setTimeout(
+      () => {
+        this.#later.delete(timer);
+        this.kick(clientId);
+      },
+      Math.max(0, at - this.#clock.now()),
+    ).unref();
+    this.#later.add(timer);
   }
 
   /** Never rejects. */
@@ -93,45 +106,50 @@ export class Dispatcher {
     const running = await this.#store.listRunningIds(clientId);
     const free = session.maxUploads - running.length;
     if (free <= 0) return;
-    const next = await this.#store.listQueuedIds(clientId, free);
+    const next = await this.#store.listQueuedIds(clientId, { now: this.#clock.now(), limit: free });
     if (next.length === 0) return;
     // While the store is away the queue is the place to wait: no agent reads and hashes a file in vain.
     await this.#probe.assertAnswers();
-    for (const uploadId of next) await this.#prepare(session, uploadId);
+    for (const uploadId of next) await this.#handOver(session, uploadId);
   }
 
-  async #prepare(session: AgentSession, uploadId: string): Promise<void> {
+  async #handOver(session: AgentSession, uploadId: string): Promise<void> {
     const { checksumMode } = await this.#bucket.capabilities();
+    const seen = await this.#ledger.get(uploadId);
+    const kept = session.canResume
+      ? await findKeptParts({ bucket: this.#bucket, store: this.#store, log: this.#log }, seen)
+      : 'gone';
     await this.#ledger.exclusively(uploadId, async () => {
-      // Gone or replaced while the store was asked.
-      if (this.#sessions.get(session.clientId) !== session) return;
-      const upload = await this.#ledger.apply(await this.#ledger.get(uploadId), {
-        type: 'prepare',
-        epoch: session.epoch,
-        objectToken: randomUUID(),
-        checksumMode,
-      });
+      const queued = await this.#ledger.get(uploadId);
+      // Gone or replaced while the store was asked; or what it was asked for has moved on.
+      if (this.#sessions.get(session.clientId) !== session || queued.version !== seen.version) return;
+      if (queued.s3UploadId !== null && kept === 'gone') {
+        const reason = session.canResume
+          ? 'The object store no longer has what was sent; the file is sent again.'
+          : 'The agent cannot resume uploads; the file is sent again.';
+        await this.#recovery.startOver(queued, { reason, during: 'queue' });
+        return;
+      }
+      const holds = kept === 'gone' ? [] : kept;
+      const known = await this.#store.listParts(uploadId);
+      const upload = await this.#ledger.apply(
+        queued,
+        {
+          type: 'prepare',
+          epoch: session.epoch,
+          objectToken: randomUUID(),
+          checksumMode,
+          totals: totalsOf(holds, known),
+        },
+        queued.s3UploadId === null ? {} : { kept: holds },
+      );
       if (upload === undefined) return;
       if (this.#sessions.get(session.clientId) !== session) {
         // Ended or replaced while the row was written, and possibly too late for its successor to see that.
-        await this.#ledger.apply(upload, { type: 'requeue', message: 'The agent’s connection ended.' });
-        this.kick(session.clientId);
+        await this.#recovery.interrupt(upload, { reason: AGENT_AWAY });
         return;
       }
-      session.send({
-        action: 'prepare_upload',
-        upload_id: upload.uploadId,
-        attempt: upload.attempt,
-        file_path: upload.filePath,
-        plan: {
-          min_chunk_size: planRule.minChunkSize,
-          max_parts: planRule.maxParts,
-          window_size: WINDOW_PARTS,
-          ...(this.#settings.maxFileSize === null ? {} : { max_file_size: this.#settings.maxFileSize }),
-        },
-        checksum_mode: checksumMode,
-        expires_in_ms: this.#settings.prepareTimeoutMs,
-      });
+      session.send(prepareUpload(upload, { kept: holds, known, settings: this.#settings }));
     });
   }
 }

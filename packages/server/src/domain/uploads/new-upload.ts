@@ -1,3 +1,4 @@
+import type { ChangePolicy } from '@backhaul/protocol';
 import { v7 as uuidv7 } from 'uuid';
 import type { UploadSettings } from '../upload-settings.ts';
 import { fileNameOf, uploadKey } from './upload-key.ts';
@@ -9,6 +10,10 @@ export interface UploadRequest {
   readonly reason?: string | undefined;
   readonly requestedBy: string;
   readonly idempotencyKey?: string | undefined;
+  /** Default: `fail`. */
+  readonly onChange?: ChangePolicy | undefined;
+  /** From now, in ms. Default: {@link UploadSettings.lifetimeMs}. */
+  readonly expiresInMs?: number | undefined;
 }
 
 /** A pull as it is accepted: queued, nothing of the file known but its path. */
@@ -25,6 +30,9 @@ export function newUpload(request: UploadRequest, settings: UploadSettings, now:
     status: 'queued',
     attempt: 1,
     version: 1,
+    onChange: request.onChange ?? 'fail',
+    setbacks: 0,
+    restarts: 0,
     bucket: settings.bucketName,
     key: uploadKey({ prefix: settings.keyPrefix, clientId, uploadId, fileName }),
     etag: null,
@@ -42,6 +50,6 @@ export function newUpload(request: UploadRequest, settings: UploadSettings, now:
     createdAt: now,
     updatedAt: now,
     completedAt: null,
-    expiresAt: now + settings.lifetimeMs,
+    expiresAt: now + (request.expiresInMs ?? settings.lifetimeMs),
   };
 }

@@ -7,21 +7,28 @@ import type { Verification } from '@backhaul/protocol';
  * Everything that can happen to an upload:
  *
  * ```
- *            prepare            prepared             parts_sent            verified
+ *            prepare            prepared, resumed      parts_sent            verified
  *  queued ──────────▶ preparing ─────────▶ uploading ───────────▶ completing ────────▶ completed
- *    ▲ ▲                  │ requeue            │ requeue               │
- *    │ └──────────────────┴────────────────────┘                       │
+ *    ▲ ▲                  │ interrupt          │ interrupt             │ interrupt
+ *    │ │                  │ start_over         │ start_over            │ start_over
+ *    │ └──────────────────┴────────────────────┴───────────────────────┤
  *    │ retry                                                           │ fail
  *  failed, cancelled, expired ◀── fail, cancel, expire (not cancel or expire while completing),
  *                                 prepare_timeout (only while preparing)
  * ```
+ *
+ * After `interrupt` the next attempt goes on with the parts that S3 holds; after `start_over` nothing of the last
+ * one is left.
  */
 export type Transition =
   | {
       readonly type: 'prepare';
       readonly epoch: number;
+      /** Of a first attempt; one that goes on keeps its own, and so its checksum mode. */
       readonly objectToken: string;
       readonly checksumMode: ChecksumMode;
+      /** What S3 holds already. */
+      readonly totals: PartTotals;
     }
   | {
       readonly type: 'prepared';
@@ -33,10 +40,23 @@ export type Transition =
       readonly fileName: string;
       readonly s3UploadId: string;
     }
+  | { readonly type: 'resumed' }
   | { readonly type: 'progress'; readonly totals: PartTotals; readonly partRetries: number }
-  | { readonly type: 'stall' }
+  | { readonly type: 'stall'; readonly reason: string; readonly nextRetryAt: number | null }
   | { readonly type: 'adopt'; readonly epoch: number }
-  | { readonly type: 'requeue'; readonly message: string }
+  | {
+      readonly type: 'interrupt';
+      /** Which status it is allowed in: only who settles a completion may end one. */
+      readonly during: 'transfer' | 'completion';
+      readonly reason: string;
+      readonly nextAttemptAt: number | null;
+    }
+  | {
+      readonly type: 'start_over';
+      readonly during: 'transfer' | 'completion' | 'queue';
+      readonly reason: string;
+      readonly nextAttemptAt: number | null;
+    }
   | {
       readonly type: 'parts_sent';
       readonly totals: PartTotals;
@@ -76,13 +96,17 @@ function changesFor(upload: Upload, transition: Transition, now: number): Partia
       return {
         status: 'preparing',
         epoch: transition.epoch,
-        objectToken: transition.objectToken,
-        checksumMode: transition.checksumMode,
+        ...(upload.s3UploadId === null
+          ? { objectToken: transition.objectToken, checksumMode: transition.checksumMode }
+          : {}),
+        ...transition.totals,
+        ...moving,
         startedAt: now,
         message: null,
       };
     case 'prepared':
-      if (status !== 'preparing') return undefined;
+      // One that goes on has its multipart upload; a second would leave the first to nobody.
+      if (status !== 'preparing' || upload.s3UploadId !== null) return undefined;
       return {
         status: 'uploading',
         sizeBytes: transition.sizeBytes,
@@ -94,32 +118,56 @@ function changesFor(upload: Upload, transition: Transition, now: number): Partia
         s3UploadId: transition.s3UploadId,
         multipartOpen: true,
       };
+    case 'resumed':
+      if (status !== 'preparing' || upload.s3UploadId === null) return undefined;
+      return { status: 'uploading' };
     case 'progress':
       if (status !== 'uploading') return undefined;
-      return { ...transition.totals, partRetries: transition.partRetries, stalledSince: null };
+      return {
+        ...transition.totals,
+        partRetries: transition.partRetries,
+        ...moving,
+        setbacks: transition.totals.partsCompleted > upload.partsCompleted ? 0 : upload.setbacks,
+      };
     case 'stall':
-      if ((status !== 'preparing' && status !== 'uploading') || upload.stalledSince !== null)
-        return undefined;
-      return { stalledSince: now };
+      if (!isRunning(status)) return undefined;
+      return {
+        stalledSince: upload.stalledSince ?? now,
+        stalledReason: transition.reason,
+        nextAttemptAt: transition.nextRetryAt,
+      };
     case 'adopt':
-      if (status !== 'preparing' && status !== 'uploading') return undefined;
+      if (!isRunning(status)) return undefined;
       // An older session that was slow must not take the upload back from a newer one.
       if (upload.epoch !== null && transition.epoch < upload.epoch) return undefined;
       return {
         epoch: transition.epoch,
-        stalledSince: null,
+        ...moving,
         // The time in which an agent must have prepared the file runs only while it is there.
         ...(status === 'preparing' ? { startedAt: now } : {}),
       };
-    case 'requeue':
-      if (status !== 'preparing' && status !== 'uploading') return undefined;
-      return { ...freshAttempt(upload), message: transition.message };
+    case 'interrupt': {
+      if (transition.during === 'transfer' ? !isRunning(status) : status !== 'completing') return undefined;
+      return {
+        // Nothing has begun at the store that another attempt could go on with.
+        ...(upload.s3UploadId === null ? untried : {}),
+        ...nextAttempt(upload, transition, now),
+        setbacks: upload.setbacks + 1,
+      };
+    }
+    case 'start_over':
+      if (!isDuring(transition.during, status)) return undefined;
+      return {
+        ...untried,
+        ...nextAttempt(upload, transition, now),
+        restarts: upload.restarts + 1,
+      };
     case 'parts_sent':
       if (status !== 'uploading') return undefined;
       return {
         status: 'completing',
         ...transition.totals,
-        stalledSince: null,
+        ...moving,
         sha256: transition.sha256,
         uploadDurationMs: transition.uploadDurationMs,
       };
@@ -158,7 +206,11 @@ function changesFor(upload: Upload, transition: Transition, now: number): Partia
     case 'retry':
       if (status !== 'failed' && status !== 'cancelled' && status !== 'expired') return undefined;
       return {
-        ...freshAttempt(upload),
+        ...untried,
+        status: 'queued',
+        attempt: upload.attempt + 1,
+        setbacks: 0,
+        restarts: 0,
         error: null,
         message: null,
         completedAt: null,
@@ -171,9 +223,34 @@ function changesFor(upload: Upload, transition: Transition, now: number): Partia
   return transition satisfies never;
 }
 
-/** Back to the queue with nothing of the last attempt left; its multipart upload is the caller's to abort. */
-function freshAttempt(upload: Upload): Partial<Upload> {
-  return { ...untried, status: 'queued', attempt: upload.attempt + 1 };
+/** What no longer holds once something moves. */
+const moving = { stalledSince: null, stalledReason: null, nextAttemptAt: null } as const;
+
+function isRunning(status: Upload['status']): boolean {
+  return status === 'preparing' || status === 'uploading';
+}
+
+function isDuring(stage: 'transfer' | 'completion' | 'queue', status: Upload['status']): boolean {
+  if (stage === 'transfer') return isRunning(status);
+  return status === (stage === 'queue' ? 'queued' : 'completing');
+}
+
+/** Back to the queue. It counts as standing still until the next attempt has begun. */
+function nextAttempt(
+  upload: Upload,
+  { reason, nextAttemptAt }: { readonly reason: string; readonly nextAttemptAt: number | null },
+  now: number,
+): Partial<Upload> {
+  return {
+    status: 'queued',
+    attempt: upload.attempt + 1,
+    epoch: null,
+    startedAt: null,
+    stalledSince: upload.stalledSince ?? now,
+    stalledReason: reason,
+    nextAttemptAt,
+    message: reason,
+  };
 }
 
 function ended(
@@ -182,11 +259,12 @@ function ended(
   message: string,
   now: number,
 ): Partial<Upload> {
-  return { status, error, message, completedAt: now, stalledSince: null };
+  return { status, error, message, completedAt: now, ...moving };
 }
 
 function expiryMessage(upload: Upload): string {
-  return upload.status === 'queued'
+  const last = upload.stalledReason === null ? '' : ` Last: ${upload.stalledReason}`;
+  return upload.status === 'queued' && upload.attempt === 1
     ? 'The agent did not connect, or was busy, until the deadline.'
-    : `The transfer was at ${upload.partsCompleted} of ${upload.partCount ?? 'an unknown number of'} parts at the deadline.`;
+    : `The transfer was at ${upload.partsCompleted} of ${upload.partCount ?? 'an unknown number of'} parts at the deadline.${last}`;
 }

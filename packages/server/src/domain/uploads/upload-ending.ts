@@ -66,17 +66,36 @@ export class UploadEnding {
       { uploadId: ended.uploadId, clientId: ended.clientId, status: ended.status, error: ended.error },
       'upload ended',
     );
-    if (upload.status === 'preparing' || upload.status === 'uploading') {
-      this.#sessions.get(upload.clientId)?.send({
-        action: 'cancel_upload',
-        upload_id: upload.uploadId,
-        attempt: upload.attempt,
-        reason: (ended.message ?? ended.status).slice(0, 500),
-      });
-    }
+    this.tellAgent(upload, ended.message ?? ended.status);
     this.#closeInBackground(ended);
     this.#onEnded(upload.clientId);
     return ended;
+  }
+
+  /** That an attempt is no longer wanted. @param upload As it was before. */
+  tellAgent(upload: Upload, reason: string): void {
+    if (upload.status !== 'preparing' && upload.status !== 'uploading') return;
+    this.#sessions.get(upload.clientId)?.send({
+      action: 'cancel_upload',
+      upload_id: upload.uploadId,
+      attempt: upload.attempt,
+      reason: reason.slice(0, 500),
+    });
+  }
+
+  /** Aborts, in the background, the multipart upload of an attempt that its row no longer knows. */
+  abandon({ uploadId, key, s3UploadId }: Upload): void {
+    if (s3UploadId === null) return;
+    this.#inBackground(async () => {
+      try {
+        await this.#bucket.abortMultipartUpload({ key, s3UploadId });
+      } catch (error) {
+        this.#log.warn(
+          { uploadId, err: error },
+          'abort of an attempt failed; the sweep for orphans repeats it',
+        );
+      }
+    });
   }
 
   /** Resolves when no abort is under way in the background. */
@@ -85,11 +104,12 @@ export class UploadEnding {
   }
 
   #closeInBackground(upload: Upload): void {
-    if (!upload.multipartOpen) return;
-    const abort = this.#places
-      .run(() => this.closeMultipart(upload))
-      .finally(() => this.#aborts.delete(abort));
-    this.#aborts.add(abort);
+    if (upload.multipartOpen) this.#inBackground(() => this.closeMultipart(upload));
+  }
+
+  #inBackground(abort: () => Promise<unknown>): void {
+    const running = this.#places.run(abort).finally(() => this.#aborts.delete(running));
+    this.#aborts.add(running);
   }
 
   /**

@@ -1,4 +1,11 @@
-import type { ChecksumMode, ErrorCode, Fingerprint, UploadStatus, Verification } from '@backhaul/protocol';
+import type {
+  ChangePolicy,
+  ChecksumMode,
+  ErrorCode,
+  Fingerprint,
+  UploadStatus,
+  Verification,
+} from '@backhaul/protocol';
 
 /**
  * One pull of one file, as the store keeps it. Times are milliseconds since the epoch. An `Upload` is never
@@ -16,6 +23,13 @@ export interface Upload {
   readonly version: number;
   /** The session epoch that owns it; null while no session does. */
   readonly epoch: number | null;
+  readonly onChange: ChangePolicy;
+  /** Attempts in a row that were interrupted without storing a part; each doubles the wait before the next. */
+  readonly setbacks: number;
+  /** How often it was begun anew from the file's first byte, because the file or the multipart upload was lost. */
+  readonly restarts: number;
+  /** Of a queued upload: not before. Of a stalled one: when the agent tries again. */
+  readonly nextAttemptAt: number | null;
 
   readonly sizeBytes: number | null;
   readonly chunkSize: number | null;
@@ -24,6 +38,8 @@ export interface Upload {
   readonly bytesUploaded: number;
   readonly partRetries: number;
   readonly stalledSince: number | null;
+  /** Why, in a sentence for people; null exactly when `stalledSince` is. */
+  readonly stalledReason: string | null;
 
   readonly bucket: string;
   readonly key: string;
@@ -71,7 +87,9 @@ export const untried = {
   partsCompleted: 0,
   bytesUploaded: 0,
   partRetries: 0,
+  nextAttemptAt: null,
   stalledSince: null,
+  stalledReason: null,
   s3UploadId: null,
   multipartOpen: false,
   objectToken: null,
@@ -93,8 +111,20 @@ export interface UploadPart {
   readonly etag: string | null;
 }
 
+/** A part that S3 holds with the length and checksum that were announced. */
+export type KeptPart = Pick<UploadPart, 'partNumber'> & { readonly etag: string };
+
 /** The parts table of a running upload, summed up. */
 export interface PartTotals {
   readonly partsCompleted: number;
   readonly bytesUploaded: number;
+}
+
+/** Of the parts that S3 was found to hold. */
+export function totalsOf(kept: readonly KeptPart[], known: readonly UploadPart[]): PartTotals {
+  const sizes = new Map(known.map(({ partNumber, sizeBytes }) => [partNumber, sizeBytes]));
+  return {
+    partsCompleted: kept.length,
+    bytesUploaded: kept.reduce((sum, { partNumber }) => sum + (sizes.get(partNumber) ?? 0), 0),
+  };
 }

@@ -1,0 +1,29 @@
+import { type Resumed, versionDifferences } from '@backhaul/protocol';
+import type { AgentSession } from '../sessions/agent-session.ts';
+import type { TransferContext } from '../transfer-context.ts';
+import type { Upload } from '../uploads/upload.ts';
+import { withOwnedUpload } from './owned-upload.ts';
+
+/** A new process of the agent goes on with an earlier attempt; it asks for URLs as it finds what is missing. */
+export function resumed(context: TransferContext, session: AgentSession, message: Resumed): Promise<void> {
+  return withOwnedUpload(context, session, message, async (upload) => {
+    if (upload.s3UploadId === null || (upload.status !== 'preparing' && upload.status !== 'uploading'))
+      return;
+    if (!isSameVersion(upload, message)) {
+      await context.recovery.settle(upload, {
+        error: 'file_changed',
+        message: `${JSON.stringify(upload.filePath)} changed while the upload was interrupted.`,
+      });
+      return;
+    }
+    await context.ledger.apply(upload, { type: 'resumed' });
+  });
+}
+
+function isSameVersion({ sizeBytes, fingerprint, onChange }: Upload, message: Resumed): boolean {
+  return (
+    message.size === sizeBytes &&
+    fingerprint !== null &&
+    versionDifferences(fingerprint, message.fingerprint, onChange).length === 0
+  );
+}

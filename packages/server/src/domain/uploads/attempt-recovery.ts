@@ -1,0 +1,118 @@
+import type { ErrorCode } from '@backhaul/protocol';
+import type { Clock } from '../ports/clock.ts';
+import type { Log } from '../ports/log.ts';
+import { MAX_RESTARTS, remedyFor } from './attempt-failure.ts';
+import type { UploadEnding } from './upload-ending.ts';
+import type { UploadLedger } from './upload-ledger.ts';
+import type { Upload } from './upload.ts';
+
+type Stage = 'transfer' | 'completion';
+
+/**
+ * What happens to an upload whose attempt came to nothing: it fails, or goes back to the queue, to go on with what
+ * S3 holds or to begin anew. For callers that run exclusively for the upload.
+ */
+export class AttemptRecovery {
+  readonly #ledger: UploadLedger;
+  readonly #ending: UploadEnding;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #random: () => number;
+  /** Told when there is something in a client's queue, and from when on. */
+  readonly #onQueued: (clientId: string, notBefore: number | null) => void;
+
+  constructor(parts: {
+    ledger: UploadLedger;
+    ending: UploadEnding;
+    clock: Clock;
+    log: Log;
+    random: () => number;
+    onQueued: (clientId: string, notBefore: number | null) => void;
+  }) {
+    this.#ledger = parts.ledger;
+    this.#ending = parts.ending;
+    this.#clock = parts.clock;
+    this.#log = parts.log;
+    this.#random = parts.random;
+    this.#onQueued = parts.onQueued;
+  }
+
+  /** Decides by the error what becomes of the upload. */
+  async settle(
+    upload: Upload,
+    { error, message }: { readonly error: ErrorCode; readonly message: string },
+    during: Stage = 'transfer',
+  ): Promise<void> {
+    const remedy = remedyFor(upload, error, this.#random);
+    switch (remedy.act) {
+      case 'fail': {
+        const told =
+          upload.restarts >= MAX_RESTARTS
+            ? `${message} It was begun anew ${upload.restarts} times.`
+            : message;
+        await this.#ending.endHeld(upload, { type: 'fail', error, message: told });
+        return;
+      }
+      case 'interrupt':
+        await this.interrupt(upload, { reason: message, waitMs: remedy.waitMs, during });
+        return;
+      case 'start_over':
+        await this.startOver(upload, { reason: message, waitMs: remedy.waitMs, during });
+        return;
+    }
+    remedy satisfies never;
+  }
+
+  /**
+   * The next attempt goes on with the parts that S3 holds by then.
+   *
+   * @returns the queued upload; undefined if it had moved on.
+   */
+  async interrupt(
+    upload: Upload,
+    {
+      reason,
+      waitMs = null,
+      during = 'transfer',
+    }: { reason: string; waitMs?: number | null; during?: Stage },
+  ): Promise<Upload | undefined> {
+    const nextAttemptAt = this.#nextAttemptAt(waitMs);
+    const queued = await this.#ledger.apply(upload, { type: 'interrupt', during, reason, nextAttemptAt });
+    if (queued !== undefined) this.#queued(upload, queued);
+    return queued;
+  }
+
+  /** The next attempt begins with nothing; what S3 holds of this one is aborted. */
+  async startOver(
+    upload: Upload,
+    {
+      reason,
+      waitMs = null,
+      during = 'transfer',
+    }: { reason: string; waitMs?: number | null; during?: Stage | 'queue' },
+  ): Promise<Upload | undefined> {
+    const nextAttemptAt = this.#nextAttemptAt(waitMs);
+    const queued = await this.#ledger.apply(
+      upload,
+      { type: 'start_over', during, reason, nextAttemptAt },
+      { clearParts: true },
+    );
+    if (queued === undefined) return undefined;
+    this.#ending.abandon(upload);
+    this.#queued(upload, queued);
+    return queued;
+  }
+
+  #nextAttemptAt(waitMs: number | null): number | null {
+    return waitMs === null ? null : this.#clock.now() + waitMs;
+  }
+
+  #queued(
+    before: Upload,
+    { uploadId, clientId, attempt, nextAttemptAt, stalledReason: reason }: Upload,
+  ): void {
+    this.#log.info({ uploadId, clientId, attempt, nextAttemptAt, reason }, 'upload back in the queue');
+    this.#ending.tellAgent(before, reason ?? 'the attempt is over');
+    this.#onQueued(clientId, nextAttemptAt);
+  }
+}
