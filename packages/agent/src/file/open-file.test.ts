@@ -68,6 +68,7 @@ test('a pseudo file, which holds more than its size says, is file_changed', asyn
     sizeBytes: 0,
     fingerprint: { device: '1', inode: '1', size: '0', mtime_ns: '1', ctime_ns: '1' },
     modifiedAt: '2025-01-01T00:00:00Z',
+    onChange: 'fail',
     platform: linux,
   });
   await assert.rejects(file.assertEnds(), { code: 'file_changed' });
