@@ -27,7 +27,9 @@ describe('an agent that is killed in the middle of an upload', { concurrency: tr
     assert.equal(record.sha256, sha256);
     assert.equal(record.parts_completed, 13);
     if (stage.s3.isEmbedded) {
-      const puts = (await stage.storeRequests()).filter(({ operation, status }) => operation === 'UploadPart' && status === 200);
+      const puts = (await stage.storeRequests()).filter(
+        ({ operation, status }) => operation === 'UploadPart' && status === 200,
+      );
       const stored = puts.filter(({ key }) => key === record.key);
       assert.ok(stored.length <= 13 + 4, `${stored.length} PUTs of 13 parts`);
     }
