@@ -52,6 +52,7 @@ test('the least that has to be set gives the documented defaults', () => {
     databasePath: join(cwd, 'backhaul.sqlite'),
     maxFileSize: null,
     retentionDays: 90,
+    orphanAgeSeconds: 3600,
     logLevel: 'info',
     s3: {
       bucket: 'files',

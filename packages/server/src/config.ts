@@ -96,6 +96,7 @@ function commonConfig(
     databasePath: resolve(cwd, values.DATABASE_URL ?? defaults.database),
     maxFileSize: values.MAX_FILE_SIZE ?? null,
     retentionDays: values.RETENTION_DAYS,
+    orphanAgeSeconds: values.ORPHAN_AGE_SECONDS,
     logLevel: values.LOG_LEVEL,
   };
 }

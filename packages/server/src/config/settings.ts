@@ -211,6 +211,15 @@ const settings = {
     description: 'Rows and audit older than this many days are removed. Objects in the bucket stay.',
     example: '30',
   },
+  ORPHAN_AGE_SECONDS: {
+    group: 'State',
+    schema: wholeNumber(1, 31_536_000),
+    default: '3600',
+    secret: false,
+    description:
+      'A multipart upload of ours that no record refers to any more (the server was killed as it was created, or parts came late) is aborted when it is this old. The bucket is looked through as often as this, and at the start.',
+    example: '86400',
+  },
   HOST: {
     group: 'Listening',
     schema: matching(/^[A-Za-z0-9.:-]{1,253}$/, 'must be an IP address or a host name, without a port'),

@@ -28,6 +28,8 @@ export interface DomainParts {
   readonly log: Log;
   readonly settings: UploadSettings;
   readonly retentionMs: number;
+  /** Age at which a multipart upload that no row refers to is aborted; also how often they are looked for. */
+  readonly orphanAgeMs: number;
   readonly commandTimeoutMs: number;
   readonly observe: UploadObserver;
   /** Rejects when the signal aborts. By default real time passes. */
@@ -54,7 +56,7 @@ export interface Domain {
 
 /** Wires the domain's parts to each other. Which store, bus and bucket they work with, the caller knows. */
 export function createDomain(parts: DomainParts): Domain {
-  const { store, bus, clock, log, settings } = parts;
+  const { store, bus, clock, log, settings, orphanAgeMs } = parts;
   const stopping = new AbortController();
   const { signal } = stopping;
   const bucket = new StoppableBucket(parts.bucket, signal);
@@ -109,7 +111,9 @@ export function createDomain(parts: DomainParts): Domain {
     completion,
     ending,
     retentionMs: parts.retentionMs,
-    abortOrphans: () => abortOrphans({ store, bucket, clock, log, keyPrefix: settings.keyPrefix }),
+    orphanAgeMs,
+    abortOrphans: () =>
+      abortOrphans({ store, bucket, clock, log, keyPrefix: settings.keyPrefix, orphanAgeMs }),
   });
   const commands = new CommandRunner(sessions, { timeoutMs: parts.commandTimeoutMs });
   return {

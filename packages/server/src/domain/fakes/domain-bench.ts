@@ -55,6 +55,7 @@ export class DomainBench implements AsyncDisposable {
         ...options.settings,
       },
       retentionMs: RETENTION_MS,
+      orphanAgeMs: HOUR_MS,
       commandTimeoutMs: options.commandTimeoutMs ?? 30_000,
       observe: (change) => this.changes.push(change),
       sleep: options.sleep ?? this.clock.sleep,
