@@ -86,6 +86,7 @@ export async function startApp(config: Config, log: Logger): Promise<App> {
     verifyOperator: (token) => verifier.verify('operator', token),
     services: {
       uploads: domain.uploads,
+      verifier: domain.verifier,
       clients: domain.clients,
       commands: domain.transfers.commands,
       store,

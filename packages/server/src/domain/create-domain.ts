@@ -13,6 +13,7 @@ import { AttemptRecovery } from './uploads/attempt-recovery.ts';
 import { BucketProbe } from './uploads/bucket-probe.ts';
 import { Completion } from './uploads/completion.ts';
 import { Dispatcher } from './uploads/dispatcher.ts';
+import { ObjectVerifier } from './uploads/object-verifier.ts';
 import { abortOrphans } from './uploads/orphan-sweep.ts';
 import { StoppableBucket } from './uploads/stoppable-bucket.ts';
 import { Sweeper } from './uploads/sweeper.ts';
@@ -45,6 +46,7 @@ export interface Domain {
   readonly transfers: TransferContext;
   /** For the HTTP adapter. */
   readonly uploads: UploadService;
+  readonly verifier: ObjectVerifier;
   readonly clients: ClientService;
   readonly sweeper: Sweeper;
   /**
@@ -143,6 +145,8 @@ export function createDomain(parts: DomainParts): Domain {
       settings,
       pollMs: parts.pollMs ?? 2000,
     }),
+    // Not stoppable either.
+    verifier: new ObjectVerifier({ store, ledger, bucket: parts.bucket, clock }),
     clients: new ClientService({ store, sessions, clock }),
     sweeper,
     stop: async () => {
