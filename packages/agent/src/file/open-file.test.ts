@@ -64,6 +64,7 @@ test('a pseudo file, which holds more than its size says, is file_changed', asyn
   const handle = await open('/proc/self/status');
   await using file = new OpenedFile(handle, {
     path: '/proc/self/status',
+    place: '/proc/self/status',
     name: 'status',
     sizeBytes: 0,
     fingerprint: { device: '1', inode: '1', size: '0', mtime_ns: '1', ctime_ns: '1' },

@@ -43,6 +43,7 @@ export async function openFile(
     if (resume !== undefined) requireVersion(resume.fingerprint, fingerprint, { asked, onChange });
     return new OpenedFile(handle, {
       path: asked,
+      place: path,
       name: platform.path.basename(path),
       sizeBytes: resume?.size ?? Number(stats.size),
       fingerprint,
@@ -103,7 +104,10 @@ function isErrno(error: unknown, errno: string): boolean {
 }
 
 interface Opened {
+  /** As it was asked for. */
   readonly path: string;
+  /** What was opened. */
+  readonly place: string;
   readonly name: string;
   readonly sizeBytes: number;
   readonly fingerprint: Fingerprint;
@@ -164,7 +168,24 @@ export class OpenedFile {
     const { fingerprint, onChange } = this.#opened;
     const changed = versionDifferences(fingerprint, present, onChange);
     if (changed.length > 0) throw this.#changed(`its ${changed.join(' and ')} changed`);
+    if (onChange !== 'prefix' && (await this.#isReplaced(present))) {
+      throw this.#changed('another file has taken its place');
+    }
     return present;
+  }
+
+  /**
+   * A new version that was written beside it and renamed over it: the descriptor still shows the old one, whole, but
+   * that is not what whoever asks for this path now gets. Only moved away or deleted it is the newest there is. With
+   * `prefix` it is a log that was rotated, whose beginning is what is wanted.
+   */
+  async #isReplaced(present: Fingerprint): Promise<boolean> {
+    try {
+      const there = await lstat(this.#opened.place, { bigint: true });
+      return String(there.ino) !== present.inode || String(there.dev) !== present.device;
+    } catch {
+      return false;
+    }
   }
 
   /** @throws BackhaulError `file_changed` if there is more than its size says, as in a kernel's pseudo file. */
