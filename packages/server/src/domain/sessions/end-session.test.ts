@@ -47,16 +47,14 @@ test('the end of a session that the database did not take can be repeated', asyn
   const real = await openSqliteStore(':memory:');
   let isAway = false;
   let refusals = 0;
-  const whileAway = <Args extends unknown[], Result>(method: (...args: Args) => Promise<Result>) => {
-    return async (...args: Args): Promise<Result> => {
-      if (!isAway) return method.apply(real, args);
-      refusals += 1;
-      throw new StoreError('the database is locked');
-    };
+  const unlessAway = <Result>(go: () => Promise<Result>): Promise<Result> => {
+    if (!isAway) return go();
+    refusals += 1;
+    throw new StoreError('the database is locked');
   };
   const store = intercepted<Store>(real, {
-    closeSession: whileAway(real.closeSession),
-    saveUpload: whileAway(real.saveUpload),
+    closeSession: async (...session) => unlessAway(() => real.closeSession(...session)),
+    saveUpload: async (...saving) => unlessAway(() => real.saveUpload(...saving)),
   });
   await using bench = new DomainBench(store);
   const { agent, upload } = await bench.uploading();
