@@ -38,12 +38,19 @@ export class Stage implements AsyncDisposable {
     this.client = new BackhaulClient({ url: parts.url, token: parts.operatorToken });
   }
 
-  /** @param options.env Settings of the server, over the stage's own. */
-  static async start(options: { env?: Readonly<Record<string, string>> } = {}): Promise<Stage> {
+  /**
+   * @param options.env Settings of the server, over the stage's own.
+   * @param options.objects Where the embedded store keeps its data; by default in the stage's directory.
+   */
+  static async start(
+    options: { env?: Readonly<Record<string, string>>; objects?: string } = {},
+  ): Promise<Stage> {
     await using cleanup = new AsyncDisposableStack();
     const directory = cleanup.use(await temporaryDirectory());
     const s3 = cleanup.use(
-      await startS3Target(directory.join('objects'), { accessLog: accessLogOf(directory) }),
+      await startS3Target(options.objects ?? directory.join('objects'), {
+        accessLog: accessLogOf(directory),
+      }),
     );
     const tokens = new TokenSigner();
     const operatorToken = await tokens.operator();
