@@ -203,9 +203,9 @@ test('a file that is missing or no JSON object is named', () => {
 test('flags that do not exist, lack a value or have one too many are named', () => {
   assert.deepEqual(refusedSettings(['--prot', '1', '--host', '--dev=1', '--config'], enough), [
     '--prot',
-    'arguments',
     '--host',
     '--config',
+    'arguments',
   ]);
   assert.deepEqual(refusedSettings(['--setup-bucket=no'], enough), ['--setup-bucket']);
 });

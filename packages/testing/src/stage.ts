@@ -13,6 +13,8 @@ import { TokenSigner } from './tokens.ts';
 export interface StageOptions extends StageLinkOptions {
   /** Settings of the server, over the stage's own. They hold for its restarts too. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Where the embedded store keeps its data; by default in the stage's directory. */
+  readonly objects?: string;
   /** The store; by default {@link startS3Target}'s. */
   readonly s3?: (directory: TemporaryDirectory) => Promise<S3Target>;
 }
@@ -57,7 +59,9 @@ export class Stage implements AsyncDisposable {
     await using cleanup = new AsyncDisposableStack();
     const directory = cleanup.use(await temporaryDirectory());
     const startStore =
-      options.s3 ?? (() => startS3Target(directory.join('objects'), { accessLog: accessLogOf(directory) }));
+      options.s3 ??
+      (() =>
+        startS3Target(options.objects ?? directory.join('objects'), { accessLog: accessLogOf(directory) }));
     const s3 = cleanup.use(await startStore(directory));
     const links = cleanup.use(await startStageLinks(s3.endpoint, options));
     const tokens = new TokenSigner();

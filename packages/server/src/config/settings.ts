@@ -189,7 +189,8 @@ const settings = {
     unset: '`sqlite:backhaul.sqlite`, with --dev `sqlite:.backhaul/backhaul.sqlite`.',
     // A PostgreSQL address, though refused so far, holds a password.
     secret: true,
-    description: 'Where uploads and clients are recorded: sqlite:PATH, relative to the working directory.',
+    description:
+      'Where uploads and clients are recorded: sqlite:PATH, relative to the working directory. On a disk of this machine, not on a network file system.',
     example: 'sqlite:/var/lib/backhaul/backhaul.sqlite',
   },
   REDIS_URL: {

@@ -5,7 +5,7 @@ import { type BenchOptions, DomainBench } from '../fakes/domain-bench.ts';
 import { FILE_BYTES, announce, fakeCrc32, preparedMessage } from '../fakes/fake-agent.ts';
 import { URL_LIFETIME_MS } from '../fakes/fake-bucket.ts';
 import { intercepted } from '../fakes/intercepted.ts';
-import type { Store } from '../ports/store.ts';
+import { type Store, StoreError } from '../ports/store.ts';
 import { prepared } from './prepared.ts';
 
 async function openBench(options: BenchOptions = {}): Promise<DomainBench> {
@@ -260,3 +260,26 @@ for (const [what, abort] of [
     assert.deepEqual(agent.connection.sent('download_file'), []);
   });
 }
+
+test('while the database does not take the row, no multipart upload is left behind', async () => {
+  const real = await openSqliteStore(':memory:');
+  let refusals = 0;
+  const store = intercepted<Store>(real, {
+    saveUpload: async (upload, save) => {
+      if (upload.status !== 'uploading' || refusals === 2) return real.saveUpload(upload, save);
+      refusals += 1;
+      throw new StoreError('the database is locked');
+    },
+  });
+  await using bench = new DomainBench(store);
+  const { agent, upload } = await bench.preparing();
+  const handle = () => prepared(bench.context, agent.session, preparedMessage(upload));
+  await assert.rejects(handle, StoreError);
+  await assert.rejects(handle, StoreError);
+  assert.equal(refusals, 2);
+  assert.equal(bench.bucket.uploads.size, 0);
+  await handle();
+  const { status, attempt } = await bench.upload(upload.uploadId);
+  assert.deepEqual([status, attempt], ['uploading', 1]);
+  assert.equal(bench.bucket.uploads.size, 1);
+});
