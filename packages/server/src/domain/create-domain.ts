@@ -13,7 +13,9 @@ import { AttemptRecovery } from './uploads/attempt-recovery.ts';
 import { BucketProbe } from './uploads/bucket-probe.ts';
 import { Completion } from './uploads/completion.ts';
 import { Dispatcher } from './uploads/dispatcher.ts';
+import { Expiry } from './uploads/expiry.ts';
 import { abortOrphans } from './uploads/orphan-sweep.ts';
+import { PullIntake } from './uploads/pull-intake.ts';
 import { StoppableBucket } from './uploads/stoppable-bucket.ts';
 import { Sweeper } from './uploads/sweeper.ts';
 import { UploadEnding } from './uploads/upload-ending.ts';
@@ -99,6 +101,7 @@ export function createDomain(parts: DomainParts): Domain {
     maxBackoffMs,
     sleep: parts.sleep ?? realSleep,
   });
+  const expiry = new Expiry({ store, ending, sessions, clock, log, signal });
   const sweeper = new Sweeper({
     store,
     clock,
@@ -108,9 +111,11 @@ export function createDomain(parts: DomainParts): Domain {
     dispatcher,
     completion,
     ending,
+    expiry,
     retentionMs: parts.retentionMs,
     abortOrphans: () => abortOrphans({ store, bucket, clock, log, keyPrefix: settings.keyPrefix }),
   });
+  const intake = new PullIntake({ store, bus, clock, sessions, dispatcher, expiry, settings });
   const commands = new CommandRunner(sessions, { timeoutMs: parts.commandTimeoutMs });
   return {
     transfers: {
@@ -136,6 +141,8 @@ export function createDomain(parts: DomainParts): Domain {
       ledger,
       ending,
       dispatcher,
+      expiry,
+      intake,
       settings,
       pollMs: parts.pollMs ?? 2000,
     }),
@@ -143,7 +150,7 @@ export function createDomain(parts: DomainParts): Domain {
     sweeper,
     stop: async () => {
       stopping.abort();
-      await Promise.all([completion.close(), sweeper.idle()]);
+      await Promise.all([completion.close(), sweeper.idle(), expiry.idle()]);
       await ending.idle();
     },
   };
