@@ -1,5 +1,5 @@
 import type { AddressInfo } from 'node:net';
-import { SUBPROTOCOL } from '@backhaul/protocol';
+import { DEFAULT_EXPIRES_IN_SECONDS, SUBPROTOCOL } from '@backhaul/protocol';
 import type { Logger } from 'pino';
 import { loadTokenKeys } from './auth/token-keys.ts';
 import { TokenVerifier } from './auth/token-verifier.ts';
@@ -66,7 +66,7 @@ export async function startApp(config: Config, log: Logger): Promise<App> {
       bucketName: config.s3.bucket,
       keyPrefix: config.s3.keyPrefix,
       maxFileSize: config.maxFileSize,
-      lifetimeMs: 24 * HOUR_MS,
+      lifetimeMs: DEFAULT_EXPIRES_IN_SECONDS * 1000,
       prepareTimeoutMs: 10 * 60_000,
       maxBackoffMs: 30_000,
     },

@@ -14,7 +14,9 @@ import { BucketProbe } from './uploads/bucket-probe.ts';
 import { Completion } from './uploads/completion.ts';
 import { Dispatcher } from './uploads/dispatcher.ts';
 import { ObjectVerifier } from './uploads/object-verifier.ts';
+import { Expiry } from './uploads/expiry.ts';
 import { abortOrphans } from './uploads/orphan-sweep.ts';
+import { PullIntake } from './uploads/pull-intake.ts';
 import { StoppableBucket } from './uploads/stoppable-bucket.ts';
 import { Sweeper } from './uploads/sweeper.ts';
 import { UploadEnding } from './uploads/upload-ending.ts';
@@ -103,6 +105,7 @@ export function createDomain(parts: DomainParts): Domain {
     maxBackoffMs,
     sleep: parts.sleep ?? realSleep,
   });
+  const expiry = new Expiry({ store, ending, sessions, clock, log, signal });
   const sweeper = new Sweeper({
     store,
     clock,
@@ -112,11 +115,13 @@ export function createDomain(parts: DomainParts): Domain {
     dispatcher,
     completion,
     ending,
+    expiry,
     retentionMs: parts.retentionMs,
     orphanAgeMs,
     abortOrphans: () =>
       abortOrphans({ store, bucket, clock, log, keyPrefix: settings.keyPrefix, orphanAgeMs }),
   });
+  const intake = new PullIntake({ store, bus, clock, sessions, dispatcher, expiry, settings });
   const commands = new CommandRunner(sessions, { timeoutMs: parts.commandTimeoutMs });
   return {
     transfers: {
@@ -142,6 +147,8 @@ export function createDomain(parts: DomainParts): Domain {
       ledger,
       ending,
       dispatcher,
+      expiry,
+      intake,
       settings,
       pollMs: parts.pollMs ?? 2000,
     }),
@@ -151,7 +158,7 @@ export function createDomain(parts: DomainParts): Domain {
     sweeper,
     stop: async () => {
       stopping.abort();
-      await Promise.all([completion.close(), sweeper.idle()]);
+      await Promise.all([completion.close(), sweeper.idle(), expiry.idle()]);
       await ending.idle();
     },
   };

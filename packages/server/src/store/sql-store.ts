@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import {
   type AuditEvent,
   type ClientFilter,
+  type InsertOptions,
   type Store,
   StoreError,
   type UploadFilter,
@@ -11,6 +12,8 @@ import type { Upload } from '../domain/uploads/upload.ts';
 import * as audits from './audit-queries.ts';
 import * as clients from './client-queries.ts';
 import type { CommitQueue } from './commit-queue.ts';
+import { insertUpload } from './insert-upload.ts';
+import { selectByKey } from './key-queries.ts';
 import * as parts from './part-queries.ts';
 import type { Queries } from './queries.ts';
 import type { Schema } from './schema.ts';
@@ -31,12 +34,12 @@ export class SqlStore implements Store {
     this.#closeDatabase = closeDatabase;
   }
 
-  insertUpload(upload: Upload, audit: AuditEvent) {
-    return this.#write((db) => uploads.insertUpload(db, upload, audit));
+  insertUpload(upload: Upload, audit: AuditEvent, options: InsertOptions = {}) {
+    return this.#write((db) => insertUpload(db, upload, { audit, ...options }));
   }
 
   findByIdempotencyKey(requestedBy: string, idempotencyKey: string) {
-    return this.#read((db) => uploads.selectByIdempotencyKey(db, requestedBy, idempotencyKey));
+    return this.#read((db) => selectByKey(db, requestedBy, idempotencyKey));
   }
 
   getUpload(uploadId: string) {
@@ -90,6 +93,10 @@ export class SqlStore implements Store {
 
   listOverdueIds(now: number, limit: number) {
     return this.#read((db) => uploads.selectOverdueIds(db, now, limit));
+  }
+
+  nextDeadline(now: number) {
+    return this.#read((db) => uploads.selectNextDeadline(db, now));
   }
 
   listUploadsWithOpenMultipart(limit: number) {

@@ -77,8 +77,9 @@ export class DomainBench implements AsyncDisposable {
     return { connection, session };
   }
 
+  /** Each makes an upload of its own. */
   trigger(filePath = '/data/report.bin', clientId = 'client-1'): Promise<Upload> {
-    return this.domain.uploads.trigger({ clientId, filePath, requestedBy: 'operator-1' });
+    return this.domain.uploads.trigger({ clientId, filePath, requestedBy: 'operator-1', force: true });
   }
 
   async upload(uploadId: string): Promise<Upload> {

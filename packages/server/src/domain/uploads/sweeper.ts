@@ -5,6 +5,7 @@ import type { SessionRegistry } from '../sessions/session-registry.ts';
 import type { UploadSettings } from '../upload-settings.ts';
 import type { Completion } from './completion.ts';
 import type { Dispatcher } from './dispatcher.ts';
+import type { Expiry } from './expiry.ts';
 import type { UploadEnding } from './upload-ending.ts';
 
 const BATCH = 500;
@@ -26,6 +27,7 @@ export class Sweeper {
   readonly #dispatcher: Dispatcher;
   readonly #completion: Completion;
   readonly #ending: UploadEnding;
+  readonly #expiry: Expiry;
   readonly #retentionMs: number;
   readonly #abortOrphans: () => Promise<number>;
   readonly #orphanAgeMs: number;
@@ -43,6 +45,7 @@ export class Sweeper {
     dispatcher: Dispatcher;
     completion: Completion;
     ending: UploadEnding;
+    expiry: Expiry;
     /** How long ended uploads and audit events are kept. */
     retentionMs: number;
     orphanAgeMs: number;
@@ -56,6 +59,7 @@ export class Sweeper {
     this.#dispatcher = parts.dispatcher;
     this.#completion = parts.completion;
     this.#ending = parts.ending;
+    this.#expiry = parts.expiry;
     this.#retentionMs = parts.retentionMs;
     this.#abortOrphans = parts.abortOrphans;
     this.#orphanAgeMs = parts.orphanAgeMs;
@@ -78,7 +82,7 @@ export class Sweeper {
   async #round(): Promise<void> {
     await this.#step('resume', () => this.#resume());
     await this.#step('unanswered', () => this.#giveUpUnanswered());
-    await this.#step('expire', () => this.#expire());
+    await this.#step('expire', () => this.#expiry.endOverdue());
     await this.#step('retain', () => this.#retain());
     this.#cleaning ??= this.#clean().finally(() => {
       this.#cleaning = undefined;
@@ -111,12 +115,6 @@ export class Sweeper {
     const askedBefore = this.#clock.now() - timeoutMs;
     for (const uploadId of await this.#store.listUnansweredIds(askedBefore, BATCH)) {
       await this.#ending.end(uploadId, { type: 'prepare_timeout', timeoutMs });
-    }
-  }
-
-  async #expire(): Promise<void> {
-    for (const uploadId of await this.#store.listOverdueIds(this.#clock.now(), BATCH)) {
-      await this.#ending.end(uploadId, { type: 'expire' });
     }
   }
 

@@ -71,7 +71,11 @@ export type Transition =
     }
   | { readonly type: 'fail'; readonly error: ErrorCode; readonly message: string }
   | { readonly type: 'cancel'; readonly by: string }
-  | { readonly type: 'expire' }
+  | {
+      readonly type: 'expire';
+      /** Whether the agent could have been asked, for whoever reads why it expired. Default: no. */
+      readonly isAgentConnected?: boolean;
+    }
   /** @see UploadSettings.prepareTimeoutMs */
   | { readonly type: 'prepare_timeout'; readonly timeoutMs: number }
   | { readonly type: 'retry'; readonly expiresAt: number }
@@ -194,7 +198,12 @@ function changesFor(upload: Upload, transition: Transition, now: number): Partia
       return ended('cancelled', 'cancelled', `Cancelled by ${transition.by}.`, now);
     case 'expire':
       if (isTerminal(status) || status === 'completing' || upload.expiresAt > now) return undefined;
-      return ended('expired', 'upload_expired', expiryMessage(upload), now);
+      return ended(
+        'expired',
+        'upload_expired',
+        expiryMessage(upload, transition.isAgentConnected === true),
+        now,
+      );
     case 'prepare_timeout': {
       const { startedAt, stalledSince } = upload;
       // An agent that is away is not held to it, and each handing over has a time of its own.
@@ -262,9 +271,12 @@ function ended(
   return { status, error, message, completedAt: now, ...moving };
 }
 
-function expiryMessage(upload: Upload): string {
+function expiryMessage(upload: Upload, isAgentConnected: boolean): string {
+  if (upload.status === 'queued' && upload.attempt === 1) {
+    return isAgentConnected
+      ? 'The agent is connected, but the pull was still waiting for its turn at the deadline.'
+      : 'The agent was away: it did not connect before the deadline.';
+  }
   const last = upload.stalledReason === null ? '' : ` Last: ${upload.stalledReason}`;
-  return upload.status === 'queued' && upload.attempt === 1
-    ? 'The agent did not connect, or was busy, until the deadline.'
-    : `The transfer was at ${upload.partsCompleted} of ${upload.partCount ?? 'an unknown number of'} parts at the deadline.${last}`;
+  return `The transfer was at ${upload.partsCompleted} of ${upload.partCount ?? 'an unknown number of'} parts at the deadline.${last}`;
 }

@@ -67,6 +67,7 @@ export interface Upload {
 
   readonly requestedBy: string;
   readonly reason: string | null;
+  /** Of the request that made it; those that joined it have theirs beside it in the store. */
   readonly idempotencyKey: string | null;
   readonly batchId: string | null;
 
