@@ -28,6 +28,7 @@ export class Stage implements AsyncDisposable {
   readonly #links: StageLinks;
   readonly #env: Readonly<Record<string, string>>;
   #server: Program;
+  #restarting: Promise<void> = Promise.resolve();
   #url: string;
 
   private constructor(parts: {
@@ -93,10 +94,20 @@ export class Stage implements AsyncDisposable {
   async restartServer(
     options: { signal?: NodeJS.Signals; env?: Readonly<Record<string, string>> } = {},
   ): Promise<Exit> {
-    this.#server.kill(options.signal ?? 'SIGTERM');
+    const restarting = this.#restart(options);
+    // Waited for by who closes the stage: a server that starts after that would stay.
+    this.#restarting = restarting.then(
+      () => undefined,
+      () => undefined,
+    );
+    return await restarting;
+  }
+
+  async #restart({ signal = 'SIGTERM', env }: Parameters<Stage['restartServer']>[0] = {}): Promise<Exit> {
+    this.#server.kill(signal);
     const exit = await this.#server.exit;
-    const env = { ...this.#env, ...options.env };
-    const { server, url } = await startServer(env, this.directory.path, new URL(this.#url).port);
+    const { port } = new URL(this.#url);
+    const { server, url } = await startServer({ ...this.#env, ...env }, this.directory.path, port);
     this.#server = server;
     this.#url = url;
     return exit;
@@ -211,6 +222,7 @@ export class Stage implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#restarting;
     await this.#server.stop();
     await this.#cleanup.disposeAsync();
   }
