@@ -4,8 +4,10 @@ import { BackhaulClient } from '@backhaul/client';
 import type { TriggerRequest, UploadRecord } from '@backhaul/protocol';
 import { type AccessLogEntry, readAccessLog } from './demo/access-log.ts';
 import type { S3FaultProxy } from './faults/s3/index.ts';
+import { TcpFaultProxy } from './faults/tcp/index.ts';
 import { type S3Target, startS3Target } from './object-store.ts';
 import { type Exit, Program, type ProgramOptions, logged } from './program.ts';
+import { serverEnvironment, startServer } from './stage-server.ts';
 import { type StageLinkOptions, type StageLinks, startStageLinks } from './stage-links.ts';
 import { type TemporaryDirectory, temporaryDirectory } from './temporary-directory.ts';
 import { TokenSigner } from './tokens.ts';
@@ -26,6 +28,7 @@ export class Stage implements AsyncDisposable {
   readonly operatorToken: string;
   readonly #cleanup: AsyncDisposableStack;
   readonly #links: StageLinks;
+  readonly #network: TcpFaultProxy | undefined;
   readonly #env: Readonly<Record<string, string>>;
   #server: Program;
   #restarting: Promise<void> = Promise.resolve();
@@ -37,6 +40,7 @@ export class Stage implements AsyncDisposable {
     tokens: TokenSigner;
     operatorToken: string;
     links: StageLinks;
+    network: TcpFaultProxy | undefined;
     env: Readonly<Record<string, string>>;
     server: Program;
     url: string;
@@ -47,6 +51,7 @@ export class Stage implements AsyncDisposable {
     this.tokens = parts.tokens;
     this.operatorToken = parts.operatorToken;
     this.#links = parts.links;
+    this.#network = parts.network;
     this.#env = parts.env;
     this.#server = parts.server;
     this.#url = parts.url;
@@ -65,8 +70,10 @@ export class Stage implements AsyncDisposable {
     const operatorToken = await tokens.operator();
     const env = { ...serverEnvironment(s3, tokens, directory), ...links.environment, ...options.env };
     const { server, url } = await startServer(env, directory.path, '0');
+    const network =
+      options.networkFaults === true ? cleanup.use(await TcpFaultProxy.start({ target: url })) : undefined;
     return new Stage({
-      ...{ directory, s3, tokens, operatorToken, links, env, server, url },
+      ...{ directory, s3, tokens, operatorToken, links, network, env, server, url },
       cleanup: cleanup.move(),
     });
   }
@@ -74,6 +81,16 @@ export class Stage implements AsyncDisposable {
   /** Between everything and the store. @throws TypeError on a stage without `faults: true`. */
   get faults(): S3FaultProxy {
     return required(this.#links.faults, 'faults');
+  }
+
+  /** Between agents and server. @throws TypeError on a stage without `networkFaults: true`. */
+  get network(): TcpFaultProxy {
+    return required(this.#network, 'networkFaults');
+  }
+
+  /** Between agents and store. @throws TypeError on a stage without `storeNetworkFaults: true`. */
+  get storeNetwork(): TcpFaultProxy {
+    return required(this.#links.storeNetwork, 'storeNetworkFaults');
   }
 
   get server(): Program {
@@ -85,9 +102,9 @@ export class Stage implements AsyncDisposable {
     return this.#url;
   }
 
-  /** For agents: the same with `ws:`. */
+  /** For agents: the same with `ws:`, or over {@link network} if there is one. */
   get webSocketUrl(): string {
-    return this.#url.replace(/^http/, 'ws');
+    return (this.#network?.endpoint ?? this.#url).replace(/^http/, 'ws');
   }
 
   /** Ends the server, by SIGTERM or as told, and starts it again on the same port and database. */
@@ -223,6 +240,9 @@ export class Stage implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#restarting;
+    // What a test left silent or held would hold up the server's end.
+    this.#links.faults?.clear();
+    for (const link of [this.#network, this.#links.storeNetwork]) link?.reset();
     await this.#server.stop();
     await this.#cleanup.disposeAsync();
   }
@@ -235,37 +255,4 @@ function required<Link>(link: Link | undefined, option: keyof StageLinkOptions):
 
 function accessLogOf(directory: TemporaryDirectory): string {
   return directory.join('store-access.log');
-}
-
-function serverEnvironment(
-  s3: S3Target,
-  tokens: TokenSigner,
-  directory: TemporaryDirectory,
-): Record<string, string> {
-  return {
-    AWS_ACCESS_KEY_ID: s3.accessKeyId,
-    AWS_SECRET_ACCESS_KEY: s3.secretAccessKey,
-    AWS_REGION: 'us-east-1',
-    S3_BUCKET_NAME: s3.bucket,
-    S3_ENDPOINT: s3.endpoint,
-    S3_FORCE_PATH_STYLE: 'true',
-    JWT_SECRET: tokens.secret,
-    DATABASE_URL: `sqlite:${directory.join('backhaul.sqlite')}`,
-    HOST: '127.0.0.1',
-  };
-}
-
-async function startServer(
-  env: Record<string, string>,
-  cwd: string,
-  port: string,
-): Promise<{ server: Program; url: string }> {
-  const server = new Program('backhaul-server', { args: ['--port', port], env, cwd });
-  try {
-    const { url } = await server.line(logged('listening'));
-    return { server, url: String(url) };
-  } catch (error) {
-    await server.stop();
-    throw error;
-  }
 }

@@ -1,2 +1,3 @@
 export * from './s3/index.ts';
 export * from './seeded-random.ts';
+export * from './tcp/index.ts';
