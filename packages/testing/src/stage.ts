@@ -5,7 +5,7 @@ import type { TriggerRequest, UploadRecord } from '@backhaul/protocol';
 import { type AccessLogEntry, readAccessLog } from './demo/access-log.ts';
 import type { S3FaultProxy } from './faults/s3/index.ts';
 import { TcpFaultProxy } from './faults/tcp/index.ts';
-import { type S3Target, startS3Target } from './object-store.ts';
+import { type S3Target, type S3TargetOptions, startS3Target } from './object-store.ts';
 import { type Exit, Program, type ProgramOptions, logged } from './program.ts';
 import { serverEnvironment, startServer } from './stage-server.ts';
 import { type StageLinkOptions, type StageLinks, startStageLinks } from './stage-links.ts';
@@ -16,7 +16,7 @@ export interface StageOptions extends StageLinkOptions {
   /** Settings of the server, over the stage's own. They hold for its restarts too. */
   readonly env?: Readonly<Record<string, string>>;
   /** The store; by default {@link startS3Target}'s. */
-  readonly s3?: (directory: TemporaryDirectory) => Promise<S3Target>;
+  readonly s3?: (dataDirectory: string, options: S3TargetOptions) => Promise<S3Target>;
 }
 
 /** A store and a server as real processes, and what is needed to start agents and the command line beside them. */
@@ -62,9 +62,10 @@ export class Stage implements AsyncDisposable {
   static async start(options: StageOptions = {}): Promise<Stage> {
     await using cleanup = new AsyncDisposableStack();
     const directory = cleanup.use(await temporaryDirectory());
-    const startStore =
-      options.s3 ?? (() => startS3Target(directory.join('objects'), { accessLog: accessLogOf(directory) }));
-    const s3 = cleanup.use(await startStore(directory));
+    const startStore = options.s3 ?? startS3Target;
+    const s3 = cleanup.use(
+      await startStore(directory.join('objects'), { accessLog: accessLogOf(directory) }),
+    );
     const links = cleanup.use(await startStageLinks(s3.endpoint, options));
     const tokens = new TokenSigner();
     const operatorToken = await tokens.operator();
@@ -193,7 +194,7 @@ export class Stage implements AsyncDisposable {
     throw new Error(`upload ${uploadId} ended otherwise: ${JSON.stringify(last)}`);
   }
 
-  /** What the embedded store was asked so far; another store does not tell. */
+  /** What a store of this repository was asked so far; another one does not tell. */
   storeRequests(): Promise<AccessLogEntry[]> {
     return readAccessLog(accessLogOf(this.directory));
   }
