@@ -71,6 +71,7 @@ export async function startApp(config: Config, log: Logger): Promise<App> {
       maxBackoffMs: 30_000,
     },
     retentionMs: config.retentionDays * 24 * HOUR_MS,
+    orphanAgeMs: config.orphanAgeSeconds * 1000,
     commandTimeoutMs: COMMAND_TIMEOUT_MS,
     observe: metrics.observeUpload,
   });
@@ -85,6 +86,7 @@ export async function startApp(config: Config, log: Logger): Promise<App> {
     verifyOperator: (token) => verifier.verify('operator', token),
     services: {
       uploads: domain.uploads,
+      verifier: domain.verifier,
       clients: domain.clients,
       commands: domain.transfers.commands,
       store,

@@ -132,6 +132,8 @@ describe('lines', () => {
     view.showSaving(1, 10);
     assert.equal(written.length, 6);
     assert.match(written[5] ?? '', /^saving  10%/);
+    view.showChecking(2, 10);
+    assert.match(written[6] ?? '', /^checking  20%/);
   });
 
   test('say why nothing moves, once for each reason', () => {

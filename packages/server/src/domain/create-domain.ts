@@ -13,6 +13,7 @@ import { AttemptRecovery } from './uploads/attempt-recovery.ts';
 import { BucketProbe } from './uploads/bucket-probe.ts';
 import { Completion } from './uploads/completion.ts';
 import { Dispatcher } from './uploads/dispatcher.ts';
+import { ObjectVerifier } from './uploads/object-verifier.ts';
 import { Expiry } from './uploads/expiry.ts';
 import { abortOrphans } from './uploads/orphan-sweep.ts';
 import { PullIntake } from './uploads/pull-intake.ts';
@@ -30,6 +31,8 @@ export interface DomainParts {
   readonly log: Log;
   readonly settings: UploadSettings;
   readonly retentionMs: number;
+  /** Age at which a multipart upload that no row refers to is aborted; also how often they are looked for. */
+  readonly orphanAgeMs: number;
   readonly commandTimeoutMs: number;
   readonly observe: UploadObserver;
   /** Rejects when the signal aborts. By default real time passes. */
@@ -45,6 +48,7 @@ export interface Domain {
   readonly transfers: TransferContext;
   /** For the HTTP adapter. */
   readonly uploads: UploadService;
+  readonly verifier: ObjectVerifier;
   readonly clients: ClientService;
   readonly sweeper: Sweeper;
   /**
@@ -56,7 +60,7 @@ export interface Domain {
 
 /** Wires the domain's parts to each other. Which store, bus and bucket they work with, the caller knows. */
 export function createDomain(parts: DomainParts): Domain {
-  const { store, bus, clock, log, settings } = parts;
+  const { store, bus, clock, log, settings, orphanAgeMs } = parts;
   const stopping = new AbortController();
   const { signal } = stopping;
   const bucket = new StoppableBucket(parts.bucket, signal);
@@ -113,7 +117,9 @@ export function createDomain(parts: DomainParts): Domain {
     ending,
     expiry,
     retentionMs: parts.retentionMs,
-    abortOrphans: () => abortOrphans({ store, bucket, clock, log, keyPrefix: settings.keyPrefix }),
+    orphanAgeMs,
+    abortOrphans: () =>
+      abortOrphans({ store, bucket, clock, log, keyPrefix: settings.keyPrefix, orphanAgeMs }),
   });
   const intake = new PullIntake({ store, bus, clock, sessions, dispatcher, expiry, settings });
   const commands = new CommandRunner(sessions, { timeoutMs: parts.commandTimeoutMs });
@@ -146,6 +152,8 @@ export function createDomain(parts: DomainParts): Domain {
       settings,
       pollMs: parts.pollMs ?? 2000,
     }),
+    // Not stoppable either.
+    verifier: new ObjectVerifier({ store, ledger, bucket: parts.bucket, clock }),
     clients: new ClientService({ store, sessions, clock }),
     sweeper,
     stop: async () => {

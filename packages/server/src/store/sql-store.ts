@@ -18,6 +18,7 @@ import * as parts from './part-queries.ts';
 import type { Queries } from './queries.ts';
 import type { Schema } from './schema.ts';
 import * as sessions from './session-queries.ts';
+import { isSqliteError } from './sqlite-error.ts';
 import * as uploads from './upload-queries.ts';
 
 /**
@@ -207,6 +208,6 @@ export class SqlStore implements Store {
 
 /** Whatever the database says becomes one class, with its cause; faults of our own stay what they are. */
 function asStoreError(error: unknown): unknown {
-  const isFromSqlite = error instanceof Error && 'code' in error && error.code === 'ERR_SQLITE_ERROR';
-  return isFromSqlite ? new StoreError(`the database refused: ${error.message}`, { cause: error }) : error;
+  if (!isSqliteError(error)) return error;
+  return new StoreError(`the database refused: ${error.message}`, { cause: error });
 }

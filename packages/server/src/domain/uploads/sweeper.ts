@@ -10,8 +10,8 @@ import type { UploadEnding } from './upload-ending.ts';
 
 const BATCH = 500;
 const ABORTS_AT_ONCE = 4;
-/** Listing all pending uploads of a bucket costs requests, and orphans are rare; retention is not in a hurry. */
-const RARE_INTERVAL_MS = 3_600_000;
+/** Retention is not in a hurry. */
+const RETENTION_INTERVAL_MS = 3_600_000;
 
 /**
  * Makes every hint and every kick dispensable: on a timer it brings back what waits, ends what is overdue and
@@ -30,7 +30,8 @@ export class Sweeper {
   readonly #expiry: Expiry;
   readonly #retentionMs: number;
   readonly #abortOrphans: () => Promise<number>;
-  #orphansLookedForAt: number;
+  readonly #orphanAgeMs: number;
+  #orphansLookedForAt = -Infinity;
   #retainedAt = -Infinity;
   #running: Promise<void> | undefined;
   #cleaning: Promise<void> | undefined;
@@ -47,6 +48,7 @@ export class Sweeper {
     expiry: Expiry;
     /** How long ended uploads and audit events are kept. */
     retentionMs: number;
+    orphanAgeMs: number;
     abortOrphans: () => Promise<number>;
   }) {
     this.#store = parts.store;
@@ -60,7 +62,7 @@ export class Sweeper {
     this.#expiry = parts.expiry;
     this.#retentionMs = parts.retentionMs;
     this.#abortOrphans = parts.abortOrphans;
-    this.#orphansLookedForAt = parts.clock.now();
+    this.#orphanAgeMs = parts.orphanAgeMs;
   }
 
   /** One round; a round already under way is joined. What asks the object store goes on after it. Never rejects. */
@@ -96,7 +98,7 @@ export class Sweeper {
   /** In batches, so that no write has to wait long for its turn. */
   async #retain(): Promise<void> {
     const now = this.#clock.now();
-    if (now - this.#retainedAt < RARE_INTERVAL_MS) return;
+    if (now - this.#retainedAt < RETENTION_INTERVAL_MS) return;
     while ((await this.#store.removeOlderThan(now - this.#retentionMs, BATCH)) > 0);
     this.#retainedAt = now;
   }
@@ -127,7 +129,8 @@ export class Sweeper {
 
   async #lookForOrphans(): Promise<void> {
     const now = this.#clock.now();
-    if (now - this.#orphansLookedForAt < RARE_INTERVAL_MS) return;
+    // Listing all pending uploads of a bucket costs requests, and orphans are rare.
+    if (now - this.#orphansLookedForAt < this.#orphanAgeMs) return;
     this.#orphansLookedForAt = now;
     await this.#abortOrphans();
   }

@@ -119,10 +119,11 @@ test(
         code: 'upload_finished',
       });
       await bench.settle();
-      const totals = await bench.store.recordUploadedParts(
-        upload.uploadId,
-        uploadedParts([1, 2, 3]).map(({ part_number, etag }) => ({ partNumber: part_number, etag })),
-      );
+      const sent = uploadedParts([1, 2, 3]).map(({ part_number: partNumber, etag }) => ({
+        partNumber,
+        etag,
+      }));
+      const totals = await bench.store.recordUploadedParts(upload.uploadId, sent);
       await ledger.apply(await ledger.get(upload.uploadId), {
         type: 'parts_sent',
         totals,
