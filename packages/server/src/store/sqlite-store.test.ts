@@ -18,12 +18,14 @@ import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { sampleAudit, sampleUpload } from '../domain/fakes/sample-upload.ts';
 import { StoreError } from '../domain/ports/store.ts';
+import { testInsertConformance } from './insert-conformance.ts';
 import { openSqliteStore } from './open-sqlite-store.ts';
 import { testStoreConformance } from './store-conformance.ts';
 
 const temporaryDirectory = () => mkdtempDisposable(path.join(tmpdir(), 'backhaul-store-'));
 
 testStoreConformance('SQLite in memory', () => openSqliteStore(':memory:'));
+testInsertConformance('SQLite in memory', () => openSqliteStore(':memory:'));
 
 testStoreConformance('SQLite in a file', async () => {
   const directory = await temporaryDirectory();

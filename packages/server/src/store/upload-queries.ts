@@ -199,13 +199,14 @@ export async function stallUploadsOf(
   await db
     .updateTable('uploads')
     .set((update) => ({
-      stalledSince: at,
+      stalledSince: update.fn.coalesce('stalledSince', update.val(at)),
       stalledReason: reason,
+      nextAttemptAt: null,
       version: update('version', '+', 1),
       updatedAt: at,
     }))
     .where('status', 'in', ['preparing', 'uploading'])
-    .where('stalledSince', 'is', null)
+    .where('stalledReason', 'is distinct from', reason)
     .where('clientId', 'in', (select) =>
       select.selectFrom('sessions').select('clientId').where('nodeId', '=', nodeId),
     )

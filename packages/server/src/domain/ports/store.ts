@@ -123,7 +123,8 @@ export interface Store {
   /**
    * Puts announced parts on record. One that is there already stays as it is, with its ETag.
    *
-   * @returns the numbers of parts that are on record with another length or checksum; then nothing was written.
+   * @returns the numbers of parts that are on record with another length or checksum; then nothing was written. A
+   *   checksum that is null here or there is not compared.
    */
   announceParts(uploadId: string, parts: readonly Omit<UploadPart, 'etag'>[]): Promise<number[]>;
   /** Sets the ETags of announced parts, each given once; unknown part numbers are ignored. */

@@ -16,6 +16,7 @@ function session(
     sessionId: connection.sessionId,
     epoch,
     maxUploads: 1,
+    canResume: true,
     send: (message) => connection.send(message),
     close: (code, reason) => connection.close(code, reason),
   };

@@ -3,6 +3,9 @@ import type { ObjectFacts } from '../ports/bucket.ts';
 import { type PartTotals, type Upload, untried } from './upload.ts';
 import type { Verification } from '@backhaul/protocol';
 
+/** Where an attempt comes to nothing. In `queue`: before its agent was asked. */
+export type Stage = 'queue' | 'transfer' | 'completion';
+
 /**
  * Everything that can happen to an upload:
  *
@@ -47,13 +50,13 @@ export type Transition =
   | {
       readonly type: 'interrupt';
       /** Which status it is allowed in: only who settles a completion may end one. */
-      readonly during: 'transfer' | 'completion';
+      readonly during: Stage;
       readonly reason: string;
       readonly nextAttemptAt: number | null;
     }
   | {
       readonly type: 'start_over';
-      readonly during: 'transfer' | 'completion' | 'queue';
+      readonly during: Stage;
       readonly reason: string;
       readonly nextAttemptAt: number | null;
     }
@@ -150,15 +153,17 @@ function changesFor(upload: Upload, transition: Transition, now: number): Partia
         // The time in which an agent must have prepared the file runs only while it is there.
         ...(status === 'preparing' ? { startedAt: now } : {}),
       };
-    case 'interrupt': {
-      if (transition.during === 'transfer' ? !isRunning(status) : status !== 'completing') return undefined;
+    case 'interrupt':
+      if (!isDuring(transition.during, status)) return undefined;
       return {
         // Nothing has begun at the store that another attempt could go on with.
         ...(upload.s3UploadId === null ? untried : {}),
         ...nextAttempt(upload, transition, now),
         setbacks: upload.setbacks + 1,
+        refusedCompletions: upload.refusedCompletions + (status === 'completing' ? 1 : 0),
+        sha256: null,
+        uploadDurationMs: null,
       };
-    }
     case 'start_over':
       if (!isDuring(transition.during, status)) return undefined;
       return {
@@ -220,6 +225,7 @@ function changesFor(upload: Upload, transition: Transition, now: number): Partia
         attempt: upload.attempt + 1,
         setbacks: 0,
         restarts: 0,
+        refusedCompletions: 0,
         error: null,
         message: null,
         completedAt: null,
@@ -239,7 +245,7 @@ function isRunning(status: Upload['status']): boolean {
   return status === 'preparing' || status === 'uploading';
 }
 
-function isDuring(stage: 'transfer' | 'completion' | 'queue', status: Upload['status']): boolean {
+function isDuring(stage: Stage, status: Upload['status']): boolean {
   if (stage === 'transfer') return isRunning(status);
   return status === (stage === 'queue' ? 'queued' : 'completing');
 }

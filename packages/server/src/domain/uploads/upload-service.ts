@@ -82,7 +82,8 @@ export class UploadService {
   async cancel(uploadId: string, by: string, options: { signal?: AbortSignal } = {}): Promise<Upload> {
     let upload = await this.get(uploadId);
     if (upload.status === 'completing') {
-      upload = await this.waitUntilEnded(uploadId, options);
+      // Not for its end: the finding may be that parts have to be sent again.
+      upload = await this.#waitUntil(({ status }) => status !== 'completing', uploadId, options);
       options.signal?.throwIfAborted();
     }
     const audit = this.#audit('upload.cancel', upload, by);
@@ -175,8 +176,15 @@ export class UploadService {
    *
    * @returns the upload as it is then, or as it is when the signal aborts.
    */
-  async waitUntilEnded(uploadId: string, options: { signal?: AbortSignal } = {}): Promise<Upload> {
-    const { signal } = options;
+  waitUntilEnded(uploadId: string, options: { signal?: AbortSignal } = {}): Promise<Upload> {
+    return this.#waitUntil(({ status }) => isTerminal(status), uploadId, options);
+  }
+
+  async #waitUntil(
+    isOver: (upload: Upload) => boolean,
+    uploadId: string,
+    { signal }: { signal?: AbortSignal },
+  ): Promise<Upload> {
     let wake = Promise.withResolvers<void>();
     const unsubscribe = this.#bus.subscribe((hint) => {
       if (hint.uploadId === uploadId) wake.resolve();
@@ -189,7 +197,7 @@ export class UploadService {
       for (;;) {
         const current = wake;
         const upload = await this.get(uploadId);
-        if (isTerminal(upload.status) || signal?.aborted === true) return upload;
+        if (isOver(upload) || signal?.aborted === true) return upload;
         await current.promise;
         wake = Promise.withResolvers<void>();
       }
