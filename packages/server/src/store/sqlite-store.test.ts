@@ -96,6 +96,17 @@ test('what was reported as written is there after kill -9, and the lock is gone'
   await store.close();
 });
 
+test('the connection that writes syncs every commit', async (t) => {
+  await using directory = await temporaryDirectory();
+  const exec = t.mock.method(DatabaseSync.prototype, 'exec');
+  const store = await openSqliteStore(path.join(directory.path, 'backhaul.db'));
+  const connection = exec.mock.calls[0]?.this;
+  assert.ok(connection instanceof DatabaseSync);
+  // The file does not keep the setting, so only its connection can tell; 2 is FULL.
+  assert.deepEqual({ ...connection.prepare('pragma synchronous').get() }, { synchronous: 2 });
+  await store.close();
+});
+
 test('a database that another process has open is refused, with what to do about it', async () => {
   await using directory = await temporaryDirectory();
   const file = path.join(directory.path, 'backhaul.db');

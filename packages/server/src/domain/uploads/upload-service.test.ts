@@ -346,14 +346,16 @@ test('a wait ends with the upload, by the hint', { timeout: DEADLINE_MS }, async
   assert.equal(bench.bus.subscriptions, 0);
 });
 
-test('a wait ends with the upload although every hint gets lost', { timeout: DEADLINE_MS }, async () => {
+test('a wait ends with the upload although every hint gets lost', async () => {
   await using bench = await openBench({ pollMs: 10 });
   bench.bus.isDeaf = true;
   const { upload } = await bench.uploading();
-  const waiting = bench.domain.uploads.waitUntilEnded(upload.uploadId);
+  const signal = AbortSignal.timeout(DEADLINE_MS);
+  const waiting = bench.domain.uploads.waitUntilEnded(upload.uploadId, { signal });
   await bench.settle();
   await bench.domain.uploads.cancel(upload.uploadId, 'operator-1');
   assert.equal((await waiting).status, 'cancelled');
+  assert.equal(signal.aborted, false, 'it was called off, and would have waited for ever');
 });
 
 test('a hint that comes while the row is being read is not missed', { timeout: DEADLINE_MS }, async () => {
