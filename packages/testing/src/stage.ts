@@ -209,8 +209,8 @@ export class Stage implements AsyncDisposable {
   }
 
   /** Waits until the store holds none: an upload ends before its abort has reached the store. */
-  async noOpenMultipartUploads(): Promise<void> {
-    const deadline = performance.now() + 10_000;
+  async noOpenMultipartUploads({ deadlineMs = 10_000 }: { deadlineMs?: number } = {}): Promise<void> {
+    const deadline = performance.now() + deadlineMs;
     for (;;) {
       const keys = await this.openMultipartUploads();
       if (keys.length === 0) return;
