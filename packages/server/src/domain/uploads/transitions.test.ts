@@ -379,6 +379,12 @@ test('fail, cancel and expire say why, and leave the multipart upload open for w
   });
 });
 
+test('what is completing is neither cancelled nor expired', () => {
+  const completing = sampleUploadIn('completing');
+  assert.equal(applyTransition(completing, samples.cancel, NOW), undefined);
+  assert.equal(applyTransition(completing, samples.expire, NOW), undefined);
+});
+
 test('an upload does not expire before its deadline', () => {
   const upload = sampleUpload({ expiresAt: NOW + 1 });
   assert.equal(applyTransition(upload, samples.expire, NOW), undefined);
