@@ -8,7 +8,10 @@ import { checkAnnouncement, putOnRecord } from './announcement.ts';
 import { withOwnedUpload } from './owned-upload.ts';
 import { signWindow } from './sign-window.ts';
 
-/** The queue asks the store itself before it hands the upload over again. */
+/**
+ * The queue asks the store itself before it hands the upload over again. One that answers, but takes no upload, is
+ * asked ever more rarely: each time an agent reads and hashes in vain.
+ */
 const STORE_AWAY_WAIT_MS = 1000;
 
 /**
@@ -35,7 +38,10 @@ export function prepared(context: TransferContext, session: AgentSession, messag
       if (code === 'storage_unavailable' && current.status === 'preparing') {
         // Nothing has begun at the store, so the queue is the place to wait until it is back.
         const reason = `Waiting for the object store: ${text}`;
-        await context.recovery.interrupt(current, { reason, waitMs: STORE_AWAY_WAIT_MS });
+        await context.recovery.interrupt(current, {
+          reason,
+          ...(current.setbacks === 0 ? { waitMs: STORE_AWAY_WAIT_MS } : {}),
+        });
         return;
       }
       await context.recovery.settle(current, { error: code, message: text });

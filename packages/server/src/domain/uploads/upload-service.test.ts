@@ -151,6 +151,99 @@ test('a cancel whose caller has gone stops waiting for the finding', async () =>
   assert.equal((await bench.upload(upload.uploadId)).status, 'completing');
 });
 
+test(
+  'a cancel while completing ends an upload that the finding puts back into the queue',
+  { timeout: DEADLINE_MS },
+  async () => {
+    await using bench = await openBench();
+    const release = bench.bucket.hold('completeMultipartUpload');
+    bench.bucket.fail('completeMultipartUpload', 'invalid_parts');
+    const { upload } = await bench.completing();
+    const cancelling = bench.domain.uploads.cancel(upload.uploadId, 'operator-2');
+    await bench.settle();
+    release();
+    assert.equal((await cancelling).status, 'cancelled');
+    assert.equal(bench.bucket.faultsFired, 1);
+    await bench.until(() => bench.bucket.aborted.length === 1, 'the abort');
+    assert.deepEqual(bench.bucket.aborted, [upload.s3UploadId]);
+  },
+);
+
+test('a cancel of an interrupted upload aborts what the store holds of it', async () => {
+  await using bench = await openBench();
+  const queued = await bench.interrupted();
+  const record = await bench.domain.uploads.cancel(queued.uploadId, 'operator-2');
+  assert.deepEqual([record.status, record.stalledReason, record.nextAttemptAt], ['cancelled', null, null]);
+  await bench.until(() => bench.bucket.aborted.length === 1, 'the abort');
+  assert.deepEqual(bench.bucket.aborted, [queued.s3UploadId]);
+  assert.deepEqual(await bench.store.listParts(queued.uploadId), []);
+  const agent = await bench.connect();
+  await bench.settle();
+  assert.deepEqual(agent.connection.sent('prepare_upload'), []);
+});
+
+test('an interrupted upload has not ended: it can neither be retried nor removed', async () => {
+  await using bench = await openBench();
+  const queued = await bench.interrupted();
+  const { uploads } = bench.domain;
+  await assert.rejects(uploads.retry(queued.uploadId, 'o'), { code: 'upload_not_retryable' });
+  await assert.rejects(uploads.remove(queued.uploadId, 'o', { withObject: true }), {
+    code: 'upload_not_finished',
+  });
+  assert.deepEqual(await bench.upload(queued.uploadId), queued);
+  assert.equal(bench.bucket.count('abortMultipartUpload'), 0);
+});
+
+test('a retry of what was cancelled in the queue begins with nothing, and with every chance again', async () => {
+  await using bench = await openBench();
+  const queued = await bench.interrupted();
+  bench.bucket.fail('abortMultipartUpload', 'unavailable');
+  await bench.domain.uploads.cancel(queued.uploadId, 'operator-2');
+  await bench.until(() => bench.bucket.faultsFired === 1, 'the abort that fails');
+  const retried = await bench.domain.uploads.retry(queued.uploadId, 'operator-1');
+  assert.deepEqual(
+    [retried.status, retried.attempt, retried.s3UploadId, retried.setbacks, retried.stalledSince],
+    ['queued', 3, null, 0, null],
+  );
+  assert.deepEqual(bench.bucket.aborted, [queued.s3UploadId]);
+  const { connection } = await bench.connect();
+  await bench.reaches(queued.uploadId, 'preparing');
+  assert.equal(connection.sent('prepare_upload')[0]?.resume, undefined);
+});
+
+/** An upload that has ended, and an orphan of an earlier attempt that no sweep has found yet. */
+async function endedWithOrphan(bench: DomainBench): Promise<string> {
+  const { upload } = await bench.uploading();
+  bench.bucket.fail('abortMultipartUpload', 'unavailable');
+  await bench.context.recovery.settle(upload, { error: 'upload_gone', message: 'Gone.' });
+  await bench.until(() => bench.bucket.faultsFired === 1, 'the abort that fails');
+  await bench.domain.uploads.cancel(upload.uploadId, 'operator-1');
+  return upload.uploadId;
+}
+
+test('a removal takes along what an earlier attempt left, for no sweep knows it without the row', async () => {
+  await using bench = await openBench();
+  const uploadId = await endedWithOrphan(bench);
+  const { key } = await bench.upload(uploadId);
+  const longer = { key: `${key}.bak`, token: 't', checksumMode: 'crc32' } as const;
+  const stranger = await bench.bucket.createMultipartUpload(longer);
+  bench.bucket.fail('listMultipartUploads', 'unavailable');
+  const remove = () => bench.domain.uploads.remove(uploadId, 'operator-1', { withObject: false });
+  await assert.rejects(remove(), /listMultipartUploads/);
+  assert.notEqual(await bench.store.getUpload(uploadId), undefined);
+  await remove();
+  assert.deepEqual([...bench.bucket.uploads.keys()], [stranger.s3UploadId]);
+});
+
+test('a policy that does not allow to look for orphans does not keep an upload from being removed', async () => {
+  await using bench = await openBench();
+  const uploadId = await endedWithOrphan(bench);
+  bench.bucket.fail('listMultipartUploads', 'refused');
+  await bench.domain.uploads.remove(uploadId, 'operator-1', { withObject: false });
+  assert.equal(bench.bucket.faultsFired, 2);
+  assert.equal(await bench.store.getUpload(uploadId), undefined);
+});
+
 test('a retry is a new attempt, with a new token and a new deadline', async () => {
   await using bench = await openBench();
   const { agent, upload } = await bench.uploading();
