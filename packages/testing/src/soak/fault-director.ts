@@ -3,9 +3,9 @@ import type { Fault } from './fault.ts';
 import type { Journal } from './journal.ts';
 import type { Tally } from './tally.ts';
 
-const LONGEST_PAUSE_MS = 1500;
-/** All at once would be an outage, and nothing would move. */
-const MOST_AT_ONCE = 5;
+/** Between two of them something has to move: an outage is one fault only, however much is broken. */
+const LONGEST_PAUSE_MS = 4500;
+const MOST_AT_ONCE = 6;
 
 export interface DirectorOptions {
   readonly faults: readonly Fault[];

@@ -37,7 +37,7 @@ export function serverFaults(server: SoakServer): Fault[] {
     },
   });
   return [
-    restart('kill -9 the server', 'SIGKILL', 6),
+    restart('kill -9 the server', 'SIGKILL', 5),
     restart('terminate the server', 'SIGTERM', 2),
     { ...stopped('the server', 'server', (signal) => server.signal(signal)), weight: 2 },
   ];
@@ -48,7 +48,7 @@ export function storeFaults(store: EmbeddedStore): Fault[] {
     {
       kind: 'kill -9 the store',
       target: 'store',
-      weight: 3,
+      weight: 2,
       run: async (options) => {
         await store.goAway();
         await lasting(options, AWAY);
@@ -56,7 +56,7 @@ export function storeFaults(store: EmbeddedStore): Fault[] {
         return 1;
       },
     },
-    { ...stopped('the store', 'store', (signal) => store.signal(signal)), weight: 2 },
+    stopped('the store', 'store', (signal) => store.signal(signal)),
   ];
 }
 

@@ -17,7 +17,7 @@ const HELD = [2000, 6000] as const;
 /** Longer than anybody waits for an answer. */
 const HELD_LONG = [46_000, 55_000] as const;
 const LONG_SHARE = 0.1;
-const WAITED_FOR = [1000, 4000] as const;
+const WAITED_FOR = [2000, 12_000] as const;
 
 const anyCall = [
   'UploadPart',

@@ -1,5 +1,5 @@
 import { chmod, open, rename, truncate, utimes } from 'node:fs/promises';
-import { keyStream, sha256OfKeyStream } from './key-stream.ts';
+import { keyStream, sha256OfKeyStream } from '../key-stream.ts';
 
 /** Whole seconds, so that a writer who puts it back does so exactly. */
 const OLD_TIME = new Date(1_700_000_000_000);

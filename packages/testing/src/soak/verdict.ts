@@ -1,5 +1,5 @@
 import type { UploadRecord } from '@backhaul/protocol';
-import { sha256OfKeyStream } from './key-stream.ts';
+import { sha256OfKeyStream } from '../key-stream.ts';
 import type { Pull } from './pull.ts';
 import type { FileVersion, SoakFile } from './soak-file.ts';
 
