@@ -235,6 +235,28 @@ test('a removal takes along what an earlier attempt left, for no sweep knows it 
   assert.deepEqual([...bench.bucket.uploads.keys()], [stranger.s3UploadId]);
 });
 
+test('a removal takes along what a Create without a row left, though it was the only attempt', async () => {
+  await using bench = await openBench();
+  const { agent, upload } = await bench.uploading();
+  const { key, objectToken: token } = upload;
+  // By a server that was killed before it could write the row: the agent prepared the same attempt once more.
+  await bench.bucket.createMultipartUpload({ key, token: token ?? '', checksumMode: 'crc32' });
+  await failed(bench.context, agent.session, failedMessage(upload, 'file_changed'));
+  await bench.domain.uploads.remove(upload.uploadId, 'operator-1', { withObject: true });
+  assert.equal(bench.bucket.uploads.size, 0);
+});
+
+test('an upload that no agent has been asked for is removed without the store', async () => {
+  await using bench = await openBench();
+  const { session } = await bench.connect();
+  await endSession(bench.context, session);
+  const { uploadId } = await bench.trigger();
+  await bench.domain.uploads.cancel(uploadId, 'operator-1');
+  bench.bucket.fail('listMultipartUploads', 'unavailable');
+  await bench.domain.uploads.remove(uploadId, 'operator-1', { withObject: true });
+  assert.equal(bench.bucket.faultsFired, 0);
+});
+
 test('a policy that does not allow to look for orphans does not keep an upload from being removed', async () => {
   await using bench = await openBench();
   const uploadId = await endedWithOrphan(bench);

@@ -142,7 +142,8 @@ export class UploadService {
         );
       }
       await this.#closeMultipart(upload);
-      if (upload.attempt > 1) await this.#abortOrphans(upload);
+      const wasHandedOver = upload.attempt > 1 || upload.objectToken !== null;
+      if (wasHandedOver) await this.#abortOrphans(upload);
       if (options.withObject) await this.#deleteObject(upload);
       await this.#store.deleteUpload(uploadId, this.#audit('upload.delete', upload, by, { ...options }));
     });
@@ -226,7 +227,8 @@ export class UploadService {
   }
 
   /**
-   * What an earlier attempt left, and no sweep has found yet: without the row it would be nobody's for ever.
+   * What an earlier attempt left, or a Create whose answer was lost with a server, and no sweep has found yet: without
+   * the row it would be nobody's for ever.
    *
    * @throws BucketError `unavailable`
    */
