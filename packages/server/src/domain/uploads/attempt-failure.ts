@@ -34,6 +34,8 @@ export function remedyFor(
 ): Remedy {
   switch (error) {
     case 'storage_unavailable':
+    // Of the agent, which stored no part for very long; the upload's own deadline is the server's to keep.
+    case 'upload_expired':
       return { act: 'interrupt', waitMs: backoff(upload.setbacks, OUTAGE_BASE_MS, OUTAGE_CAP_MS, random) };
     case 'file_changed':
       if (upload.onChange !== 'restart' || upload.restarts >= MAX_RESTARTS) return { act: 'fail' };
