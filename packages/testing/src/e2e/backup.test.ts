@@ -38,7 +38,7 @@ describe('backhaul-server backup', { concurrency: true }, () => {
     const stop = new AbortController();
     const burst = Array.from({ length: 8 }, async () => {
       while (!stop.signal.aborted) {
-        answered.add((await stage.client.triggerDownload('till', {})).upload_id);
+        answered.add((await stage.client.triggerDownload('till', { force: true })).upload_id);
       }
     });
     while (answered.size < 100) await sleep(5);
