@@ -111,7 +111,7 @@ test('a store that stays away until the deadline ends the upload with storage_un
   assert.deepEqual(bench.bucket.aborted, [upload.s3UploadId]);
 });
 
-test('an object of somebody else at the key is never taken for the file', async () => {
+test('an object of somebody else at the key is never taken for the file, nor for what Complete has made', async () => {
   for (const conditionalComplete of [true, false]) {
     await using bench = await openBench();
     bench.bucket.honours = { ...bench.bucket.honours, conditionalComplete };
