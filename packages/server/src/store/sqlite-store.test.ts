@@ -101,7 +101,7 @@ test('the connection that writes syncs every commit', async (t) => {
   const exec = t.mock.method(DatabaseSync.prototype, 'exec');
   const store = await openSqliteStore(path.join(directory.path, 'backhaul.db'));
   // The lock beside the file has a connection of its own.
-  const connection = exec.mock.calls.find(({ arguments: [text] }) => /journal_mode/.test(String(text)))?.this;
+  const connection = exec.mock.calls.find(({ arguments: [text] }) => /journal_mode/.test(text))?.this;
   assert.ok(connection instanceof DatabaseSync);
   // The file does not keep the setting, so only its connection can tell; 2 is FULL.
   assert.deepEqual({ ...connection.prepare('pragma synchronous').get() }, { synchronous: 2 });
