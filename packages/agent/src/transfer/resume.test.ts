@@ -105,6 +105,7 @@ describe('an upload that goes on', () => {
 
   const changes: Record<string, (path: string) => Promise<void>> = {
     'was appended to': (path) => appendFile(path, 'more'),
+    'was touched': (path) => utimes(path, TIME, new Date(TIME.getTime() + 1000)),
     'was cut short': (path) => truncate(path, 100),
     'was replaced by another of the same size and time': async (path) => {
       const { size } = await stat(path);
