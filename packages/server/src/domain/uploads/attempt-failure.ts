@@ -28,6 +28,11 @@ export function pauseBeforeNext(before: number, random: () => number): number | 
   return before === 0 ? null : backoff(before - 1, RESTART_BASE_MS, RESTART_CAP_MS, random);
 }
 
+/** Why an upload stands still that only waits for the object store, for people. */
+export function storeAway({ message }: Pick<Error, 'message'>): string {
+  return `Waiting for the object store: ${message}`;
+}
+
 /** @param random In [0, 1): many uploads that failed together must not come back together. */
 export function remedyFor(
   upload: Pick<Upload, 'onChange' | 'restarts' | 'setbacks'>,

@@ -137,7 +137,7 @@ function changesFor(upload: Upload, transition: Transition, now: number): Partia
         setbacks: transition.totals.partsCompleted > upload.partsCompleted ? 0 : upload.setbacks,
       };
     case 'stall':
-      if (!isRunning(status)) return undefined;
+      if (!isRunning(status) && status !== 'queued') return undefined;
       return {
         stalledSince: upload.stalledSince ?? now,
         stalledReason: transition.reason,
@@ -278,7 +278,8 @@ function ended(
 }
 
 function expiryMessage(upload: Upload, isAgentConnected: boolean): string {
-  if (upload.status === 'queued' && upload.attempt === 1) {
+  const isForItsTurn = upload.stalledReason === null || !isAgentConnected;
+  if (upload.status === 'queued' && upload.attempt === 1 && isForItsTurn) {
     return isAgentConnected
       ? 'The agent is connected, but the pull was still waiting for its turn at the deadline.'
       : 'The agent was away: it did not connect before the deadline.';
