@@ -44,7 +44,13 @@ export type Transition =
       readonly s3UploadId: string;
     }
   | { readonly type: 'resumed' }
-  | { readonly type: 'progress'; readonly totals: PartTotals; readonly partRetries: number }
+  | {
+      readonly type: 'progress';
+      readonly totals: PartTotals;
+      readonly partRetries: number;
+      /** Whether it is news of an agent that has gone since: then nothing moves. Default: no. */
+      readonly isAgentAway?: boolean;
+    }
   | { readonly type: 'stall'; readonly reason: string; readonly nextRetryAt: number | null }
   | { readonly type: 'adopt'; readonly epoch: number }
   | {
@@ -133,7 +139,7 @@ function changesFor(upload: Upload, transition: Transition, now: number): Partia
       return {
         ...transition.totals,
         partRetries: transition.partRetries,
-        ...moving,
+        ...(transition.isAgentAway === true ? {} : moving),
         setbacks: transition.totals.partsCompleted > upload.partsCompleted ? 0 : upload.setbacks,
       };
     case 'stall':
