@@ -2,6 +2,7 @@ import type { Stalled } from '@backhaul/protocol';
 import type { AgentSession } from '../sessions/agent-session.ts';
 import type { TransferContext } from '../transfer-context.ts';
 import { withOwnedUpload } from './owned-upload.ts';
+import { withoutSignatures } from './without-signatures.ts';
 
 /** Agents report every few seconds; more often it would be no news, and each time a write and an event. */
 const MIN_INTERVAL_MS = 1000;
@@ -15,7 +16,7 @@ export function stalled(context: TransferContext, session: AgentSession, message
     if (upload.stalledSince !== null && sinceLastMs >= 0 && sinceLastMs < MIN_INTERVAL_MS) return;
     await context.ledger.apply(upload, {
       type: 'stall',
-      reason: message.reason,
+      reason: withoutSignatures(message.reason),
       nextRetryAt: now + message.retry_in_ms,
     });
   });
