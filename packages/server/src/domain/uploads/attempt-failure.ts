@@ -9,6 +9,8 @@ const RESTART_CAP_MS = 60_000;
 /** Before an agent reports the store as unavailable it has tried for minutes itself. */
 const OUTAGE_BASE_MS = 15_000;
 const OUTAGE_CAP_MS = 600_000;
+/** Before any next attempt. */
+export const LONGEST_WAIT_MS = OUTAGE_CAP_MS;
 
 /** What becomes of an upload whose attempt failed. Waits are before the next attempt. */
 export type Remedy =

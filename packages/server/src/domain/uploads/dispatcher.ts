@@ -8,7 +8,7 @@ import type { AgentSession } from '../sessions/agent-session.ts';
 import type { SessionRegistry } from '../sessions/session-registry.ts';
 import { AGENT_AWAY } from '../sessions/end-session.ts';
 import type { UploadSettings } from '../upload-settings.ts';
-import { storeAway } from './attempt-failure.ts';
+import { LONGEST_WAIT_MS, storeAway } from './attempt-failure.ts';
 import type { AttemptRecovery } from './attempt-recovery.ts';
 import type { BucketProbe } from './bucket-probe.ts';
 import { findKeptParts } from './kept-parts.ts';
@@ -111,7 +111,11 @@ export class Dispatcher {
     const running = await this.#store.listRunningIds(clientId);
     const free = session.maxUploads - running.length;
     if (free <= 0) return;
-    const next = await this.#store.listQueuedIds(clientId, { now: this.#clock.now(), limit: free });
+    const next = await this.#store.listQueuedIds(clientId, {
+      now: this.#clock.now(),
+      longestWaitMs: LONGEST_WAIT_MS,
+      limit: free,
+    });
     if (next.length === 0) return;
     // While the store is away the queue is the place to wait: no agent reads and hashes a file in vain.
     try {
