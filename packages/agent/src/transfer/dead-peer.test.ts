@@ -74,7 +74,7 @@ describe('a store that falls silent is noticed in', { concurrency: true }, () =>
   for (const {
     at,
     url,
-    peer = (socket) => socket.pause(),
+    peer = (socket: Socket) => socket.pause(),
     secure,
     proxied,
     sizeBytes = 32 * MiB,
