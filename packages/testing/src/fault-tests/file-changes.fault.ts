@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { appendFile, readFile, utimes } from 'node:fs/promises';
 import { describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { HeadObjectCommand } from '@aws-sdk/client-s3';
 import type { ChangePolicy, UploadRecord } from '@backhaul/protocol';
 import { logged } from '../program.ts';
@@ -141,12 +142,12 @@ function sha256Of(bytes: Buffer): string {
 /** Does it again and again until it is disposed of. */
 function restlessly(act: () => Promise<void>) {
   let times = 0;
-  let stopped = false;
+  const stop = new AbortController();
   const running = (async () => {
-    while (!stopped) {
+    while (!stop.signal.aborted) {
       await act();
       times += 1;
-      await new Promise((resolve) => setTimeout(resolve, 50));
+      await sleep(50);
     }
   })();
   return {
@@ -154,7 +155,7 @@ function restlessly(act: () => Promise<void>) {
       return times;
     },
     async [Symbol.asyncDispose]() {
-      stopped = true;
+      stop.abort();
       await running;
     },
   };

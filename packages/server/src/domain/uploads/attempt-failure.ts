@@ -19,11 +19,13 @@ export type Remedy =
   | { readonly act: 'start_over'; readonly waitMs: number };
 
 /**
- * How long an attempt that was cut off waits before it goes on; null for not at all. One that is cut off again and
- * again before it has stored a part, because it takes its agent down with it, must leave the others their turn.
+ * How long an attempt that was cut off waits before the next; null for not at all. One that is cut off again and again
+ * without getting further, because it takes its agent down with it, must leave the others their turn.
+ *
+ * @param before How often that has happened already.
  */
-export function pauseBeforeNext({ setbacks }: Pick<Upload, 'setbacks'>, random: () => number): number | null {
-  return setbacks === 0 ? null : backoff(setbacks - 1, RESTART_BASE_MS, RESTART_CAP_MS, random);
+export function pauseBeforeNext(before: number, random: () => number): number | null {
+  return before === 0 ? null : backoff(before - 1, RESTART_BASE_MS, RESTART_CAP_MS, random);
 }
 
 /** @param random In [0, 1): many uploads that failed together must not come back together. */
@@ -34,6 +36,8 @@ export function remedyFor(
 ): Remedy {
   switch (error) {
     case 'storage_unavailable':
+    // Of the agent, which stored no part for very long; the upload's own deadline is the server's to keep.
+    case 'upload_expired':
       return { act: 'interrupt', waitMs: backoff(upload.setbacks, OUTAGE_BASE_MS, OUTAGE_CAP_MS, random) };
     case 'file_changed':
       if (upload.onChange !== 'restart' || upload.restarts >= MAX_RESTARTS) return { act: 'fail' };

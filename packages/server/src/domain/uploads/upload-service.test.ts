@@ -151,23 +151,21 @@ test('a cancel whose caller has gone stops waiting for the finding', async () =>
   assert.equal((await bench.upload(upload.uploadId)).status, 'completing');
 });
 
-test(
-  'a cancel while completing ends an upload that the finding puts back into the queue',
-  { timeout: DEADLINE_MS },
-  async () => {
-    await using bench = await openBench();
-    const release = bench.bucket.hold('completeMultipartUpload');
-    bench.bucket.fail('completeMultipartUpload', 'invalid_parts');
-    const { upload } = await bench.completing();
-    const cancelling = bench.domain.uploads.cancel(upload.uploadId, 'operator-2');
-    await bench.settle();
-    release();
-    assert.equal((await cancelling).status, 'cancelled');
-    assert.equal(bench.bucket.faultsFired, 1);
-    await bench.until(() => bench.bucket.aborted.length === 1, 'the abort');
-    assert.deepEqual(bench.bucket.aborted, [upload.s3UploadId]);
-  },
-);
+test('a cancel while completing ends an upload that the finding puts back into the queue', async () => {
+  await using bench = await openBench();
+  const release = bench.bucket.hold('completeMultipartUpload');
+  bench.bucket.fail('completeMultipartUpload', 'invalid_parts');
+  const { upload } = await bench.completing();
+  // A wait that nothing ends must not hold up the run.
+  const signal = AbortSignal.timeout(DEADLINE_MS);
+  const cancelling = bench.domain.uploads.cancel(upload.uploadId, 'operator-2', { signal });
+  await bench.settle();
+  release();
+  assert.equal((await cancelling).status, 'cancelled');
+  assert.equal(bench.bucket.faultsFired, 1);
+  await bench.until(() => bench.bucket.aborted.length === 1, 'the abort');
+  assert.deepEqual(bench.bucket.aborted, [upload.s3UploadId]);
+});
 
 test('a cancel of an interrupted upload aborts what the store holds of it', async () => {
   await using bench = await openBench();
