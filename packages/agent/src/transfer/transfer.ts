@@ -167,7 +167,12 @@ export class Transfer {
     const about = { upload_id: this.uploadId, attempt: this.attempt };
     const prepared = await prepareFile(file, this.#request, {
       tools: this.#tools,
-      ask: (parts) => link.send({ status: 'parts_ready', ...about, parts }),
+      ask: (parts) => {
+        const asked = link.send({ status: 'parts_ready', ...about, parts });
+        if (asked)
+          this.#log.debug({ parts: parts.map(({ part_number: number }) => number) }, 'asked for URLs');
+        return asked;
+      },
       signal: this.#stop.signal,
     });
     this.#prepared = prepared;
