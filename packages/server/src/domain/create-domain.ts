@@ -57,6 +57,7 @@ export function createDomain(parts: DomainParts): Domain {
   const { store, bus, clock, log, settings } = parts;
   const stopping = new AbortController();
   const { signal } = stopping;
+  const random = parts.random ?? Math.random;
   const bucket = new StoppableBucket(parts.bucket, signal);
   const sessions = new SessionRegistry();
   const ledger = new UploadLedger({ store, bus, clock, observe: parts.observe });
@@ -68,7 +69,7 @@ export function createDomain(parts: DomainParts): Domain {
     ending,
     clock,
     log,
-    random: parts.random ?? Math.random,
+    random,
     onQueued: (clientId, notBefore) => {
       // In any case: a place has become free for another of its uploads.
       dispatcher.kick(clientId);
@@ -98,6 +99,7 @@ export function createDomain(parts: DomainParts): Domain {
     log,
     maxBackoffMs,
     sleep: parts.sleep ?? realSleep,
+    random,
   });
   const sweeper = new Sweeper({
     store,

@@ -1,0 +1,85 @@
+import type { PartUrls, PutAnswer } from './part-urls.ts';
+import type { Content } from './simulated-file.ts';
+import type { Tally } from './tally.ts';
+
+interface PutRequest {
+  readonly url: string;
+  /** The file as it is now. */
+  readonly read: () => Content;
+  /** Whether anybody is still there who sends, and waits for the answer. */
+  readonly isListening: () => boolean;
+  readonly answered: (answer: PutAnswer) => void;
+}
+
+/** One PUT on its way: it may arrive long after whoever sent it has gone. */
+export class SimulatedPut {
+  readonly #request: PutRequest;
+  readonly #store: (content: Content) => PutAnswer;
+  /** Undefined where the body is still being read when it arrives. */
+  readonly #body: Content | undefined;
+  readonly #tally: Tally;
+
+  constructor(request: PutRequest, urls: PartUrls, options: { isBuffered: boolean; tally: Tally }) {
+    this.#request = request;
+    this.#tally = options.tally;
+    this.#store = urls.begin(request.url);
+    this.#body = options.isBuffered ? request.read() : undefined;
+  }
+
+  /** Its sender is no more. */
+  get isLate(): boolean {
+    return !this.#request.isListening();
+  }
+
+  arrive(): void {
+    const answer = this.#effect();
+    if (answer !== undefined && !this.isLate) this.#request.answered(answer);
+  }
+
+  /** Its answer gets lost. */
+  arriveUnheard(): void {
+    const answer = this.#effect();
+    if (answer === undefined || this.isLate) return;
+    if (answer.status === 'stored') this.#tally.count('PUT stored, its answer lost');
+    this.#request.answered({ status: 'unavailable' });
+  }
+
+  break(): void {
+    if (this.isLate) return;
+    this.#tally.count('PUT failed');
+    this.#request.answered({ status: 'unavailable' });
+  }
+
+  /** Undefined where its end never came. */
+  #effect(): PutAnswer | undefined {
+    const body = this.#body ?? (this.isLate ? undefined : this.#request.read());
+    if (body === undefined) return undefined;
+    const answer = this.#store(body);
+    if (answer.status === 'stored' && this.isLate) this.#tally.count('PUT landed after its process had died');
+    return answer;
+  }
+}
+
+/** The PUTs under way, of all agents. */
+export class Puts {
+  readonly underWay: SimulatedPut[] = [];
+  readonly #urls: PartUrls;
+  readonly #tally: Tally;
+  readonly #random: () => number;
+
+  constructor(urls: PartUrls, tally: Tally, random: () => number) {
+    this.#urls = urls;
+    this.#tally = tally;
+    this.#random = random;
+  }
+
+  begin(request: PutRequest): void {
+    const isBuffered = this.#random() < 0.6;
+    this.underWay.push(new SimulatedPut(request, this.#urls, { isBuffered, tally: this.#tally }));
+  }
+
+  end(put: SimulatedPut, how: 'arrive' | 'arriveUnheard' | 'break'): void {
+    this.underWay.splice(this.underWay.indexOf(put), 1);
+    put[how]();
+  }
+}
