@@ -55,7 +55,9 @@ export class SimulatedAgent {
   connect(socket: Connection): void {
     this.#socket = socket;
     this.#isWelcome = false;
-    const running = [...this.#transfers.values()].filter(({ isCancelled }) => !isCancelled);
+    const running = [...this.#transfers.values()].filter(
+      ({ transfer, isCancelled }) => !isCancelled && !transfer.isGone,
+    );
     socket.send({
       status: 'hello',
       agent_version: '0.0.0-model',

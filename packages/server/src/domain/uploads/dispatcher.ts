@@ -115,14 +115,16 @@ export class Dispatcher {
 
   async #handOver(session: AgentSession, uploadId: string): Promise<void> {
     const { checksumMode } = await this.#bucket.capabilities();
-    const seen = await this.#ledger.get(uploadId);
+    const seen = await this.#store.getUpload(uploadId);
+    // An operator may have ended it, and removed it, since the queue was read.
+    if (seen?.status !== 'queued') return;
     const kept = session.canResume
       ? await findKeptParts({ bucket: this.#bucket, store: this.#store, log: this.#log }, seen)
       : 'gone';
     await this.#ledger.exclusively(uploadId, async () => {
-      const queued = await this.#ledger.get(uploadId);
+      const queued = await this.#store.getUpload(uploadId);
       // Gone or replaced while the store was asked; or what it was asked for has moved on.
-      if (this.#sessions.get(session.clientId) !== session || queued.version !== seen.version) return;
+      if (this.#sessions.get(session.clientId) !== session || queued?.version !== seen.version) return;
       if (queued.s3UploadId !== null && kept === 'gone') {
         const reason = session.canResume
           ? 'The object store no longer has what was sent; the file is sent again.'
