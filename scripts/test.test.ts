@@ -34,6 +34,12 @@ describe('npm test', () => {
     assert.match(output, /There is no test at packages\/no-such-package\./);
   });
 
+  test('fails for a suite that does not exist, and names those that do', () => {
+    const { status, output } = npmTest('--suite=none');
+    assert.equal(status, 1);
+    assert.match(output, /--suite is one of everyday, faults\./);
+  });
+
   test('fails if no test ran', () => {
     const { status, output } = npmTest(one, '--test-name-pattern=no test has this name');
     assert.equal(status, 1);

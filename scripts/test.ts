@@ -5,6 +5,7 @@
  *     npm test
  *     npm test -- packages/agent
  *     npm test -- packages/server/src/http --test-name-pattern='idempotency'
+ *     npm run test:faults
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -14,7 +15,11 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { RanTests } from './ran-tests-reporter.ts';
 
-const everything = ['packages/*/src/**/*.test.ts', 'scripts/**/*.test.ts', 'examples/**/*.test.{ts,mjs}'];
+/** What runs if nothing is given. Tests of faults take minutes, so they are a suite of their own. */
+const suites = new Map([
+  ['everyday', ['packages/*/src/**/*.test.ts', 'scripts/**/*.test.ts', 'examples/**/*.test.{ts,mjs}']],
+  ['faults', ['packages/testing/src/fault-tests/**/*.fault.ts']],
+]);
 
 const root = join(import.meta.dirname, '..');
 
@@ -25,9 +30,12 @@ if (Number(process.versions.node.split('.')[0]) < 24) {
 }
 
 async function runTests(given: readonly string[]): Promise<void> {
-  const flags = given.filter((argument) => argument.startsWith('-'));
+  const suite = given.find((argument) => argument.startsWith('--suite='));
+  const patterns = suites.get(suite?.slice('--suite='.length) ?? 'everyday');
+  if (patterns === undefined) return fail(`--suite is one of ${[...suites.keys()].join(', ')}.`);
+  const flags = given.filter((argument) => argument.startsWith('-') && argument !== suite);
   const places = given.filter((argument) => !argument.startsWith('-'));
-  const files = new Set(everything.flatMap((pattern) => globSync(pattern, { cwd: root })));
+  const files = new Set(patterns.flatMap((pattern) => globSync(pattern, { cwd: root })));
   if (places.length > 0) {
     files.clear();
     for (const place of places) {

@@ -1,6 +1,6 @@
 import https from 'node:https';
 import { arch, hostname } from 'node:os';
-import { type AgentMessageInput, commandNames } from '@backhaul/protocol';
+import { type AgentMessageInput, commandNames, RESUME_CAPABILITY } from '@backhaul/protocol';
 import type { AgentConfig } from './config.ts';
 import { Connection } from './connection/connection.ts';
 import { defaultReconnectTimings, type ReconnectTimings } from './connection/session-end.ts';
@@ -15,6 +15,7 @@ import { isLoopbackHost } from './policy/addresses.ts';
 import { AllowList } from './policy/allow-list.ts';
 import { StoragePolicy } from './policy/storage-policy.ts';
 import { Semaphore } from './semaphore.ts';
+import { AnswerPatience } from './transfer/answer-patience.ts';
 import { RateLimit } from './transfer/rate-limit.ts';
 import { StorageClient } from './transfer/storage-client.ts';
 import { defaultTimings, type TransferTimings } from './transfer/timings.ts';
@@ -50,6 +51,7 @@ export class AgentApp {
     const storagePolicy = new StoragePolicy({ origins: config.storageOrigins, serverIsLocal });
     const storage = new StorageClient(storagePolicy, config.proxy);
     const startedAt = now();
+    const timings = { ...defaultTimings, ...options.transferTimings };
 
     const connection: Connection = new Connection({
       clientId: config.clientId,
@@ -68,12 +70,13 @@ export class AgentApp {
       maxActive: config.maxUploads,
       tools: {
         link: connection,
-        openFile: (path) => openFile(path, open),
+        openFile: (path, version) => openFile(path, open, version),
         storage,
         rateLimit: config.maxRate === null ? null : new RateLimit(config.maxRate, now),
         buffers: new BufferPool(MAX_SLICES),
         puts: new Semaphore(config.parallelParts),
-        timings: { ...defaultTimings, ...options.transferTimings },
+        patience: new AnswerPatience({ firstMs: timings.answerMs, maxMs: timings.maxAnswerMs }),
+        timings,
         now,
         random,
         log,
@@ -142,7 +145,7 @@ function hello(config: AgentConfig, transfers: Transfers): AgentMessageInput {
     status: 'hello',
     agent_version: AGENT_VERSION,
     platform: { os: process.platform, arch: arch(), hostname: hostname().slice(0, 255) },
-    capabilities: [...commandNames],
+    capabilities: [...commandNames, RESUME_CAPABILITY],
     limits: { max_uploads: config.maxUploads, parallel_parts: config.parallelParts },
     labels: { ...config.labels },
     default_file_path: config.file,

@@ -194,6 +194,19 @@ describe('deleting', () => {
   });
 });
 
+test('a verification is what the server found', async () => {
+  const found = {
+    upload_id: UPLOAD_ID,
+    verdict: 'altered',
+    verification: 'parts',
+    checks: [{ name: 'etag', ok: false, expected: '"a"', found: '"b"' }],
+    checked_at: '2025-11-01T10:30:00.000Z',
+  };
+  await using fake = await start((_, response) => answerJson(response, 200, { ...found, more: 1 }));
+  assert.deepEqual(await fake.client.verifyUpload(UPLOAD_ID), found);
+  assert.equal(fake.server.requests[0]?.url, `/uploads/${UPLOAD_ID}/verification`);
+});
+
 describe('the content', () => {
   test('is an address that is not followed, so the token never reaches the store', async () => {
     await using fake = await start((_, response) => {

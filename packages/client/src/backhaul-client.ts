@@ -14,6 +14,8 @@ import {
   diagnosisSchema,
   isTerminal,
   MAX_WAIT_SECONDS,
+  type ObjectVerification,
+  objectVerificationSchema,
   type Readiness,
   readinessSchema,
   type TriggerRequest,
@@ -241,6 +243,15 @@ export class BackhaulClient {
         return new URL(location, this.origin).href;
       }
       throw new UnexpectedAnswerError('the redirect to the content names no address', response.status);
+    });
+  }
+
+  /** Whether the stored object of a completed upload is still what its record says, as the store's HEAD tells. */
+  async verifyUpload(uploadId: string, { signal }: CallOptions = {}): Promise<ObjectVerification> {
+    return await this.#transport.json(path`/uploads/${uploadId}/verification`, objectVerificationSchema, {
+      // The server tries again for a while before it says that the store is away.
+      timeoutMs: SLOW_REQUEST_TIMEOUT_MS,
+      signal,
     });
   }
 

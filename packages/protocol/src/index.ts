@@ -14,6 +14,7 @@ export * from './rest/dev-file.ts';
 export * from './rest/events.ts';
 export * from './rest/health.ts';
 export * from './rest/lists.ts';
+export * from './rest/object-verification.ts';
 export * from './rest/problem.ts';
 export * from './rest/trigger.ts';
 export * from './rest/upload-record.ts';

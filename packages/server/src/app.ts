@@ -1,5 +1,5 @@
 import type { AddressInfo } from 'node:net';
-import { SUBPROTOCOL } from '@backhaul/protocol';
+import { DEFAULT_EXPIRES_IN_SECONDS, SUBPROTOCOL } from '@backhaul/protocol';
 import type { Logger } from 'pino';
 import { loadTokenKeys } from './auth/token-keys.ts';
 import { TokenVerifier } from './auth/token-verifier.ts';
@@ -66,11 +66,12 @@ export async function startApp(config: Config, log: Logger): Promise<App> {
       bucketName: config.s3.bucket,
       keyPrefix: config.s3.keyPrefix,
       maxFileSize: config.maxFileSize,
-      lifetimeMs: 24 * HOUR_MS,
+      lifetimeMs: DEFAULT_EXPIRES_IN_SECONDS * 1000,
       prepareTimeoutMs: 10 * 60_000,
       maxBackoffMs: 30_000,
     },
     retentionMs: config.retentionDays * 24 * HOUR_MS,
+    orphanAgeMs: config.orphanAgeSeconds * 1000,
     commandTimeoutMs: COMMAND_TIMEOUT_MS,
     observe: metrics.observeUpload,
   });
@@ -85,6 +86,7 @@ export async function startApp(config: Config, log: Logger): Promise<App> {
     verifyOperator: (token) => verifier.verify('operator', token),
     services: {
       uploads: domain.uploads,
+      verifier: domain.verifier,
       clients: domain.clients,
       commands: domain.transfers.commands,
       store,

@@ -52,6 +52,7 @@ test('the least that has to be set gives the documented defaults', () => {
     databasePath: join(cwd, 'backhaul.sqlite'),
     maxFileSize: null,
     retentionDays: 90,
+    orphanAgeSeconds: 3600,
     logLevel: 'info',
     s3: {
       bucket: 'files',
@@ -202,9 +203,9 @@ test('a file that is missing or no JSON object is named', () => {
 test('flags that do not exist, lack a value or have one too many are named', () => {
   assert.deepEqual(refusedSettings(['--prot', '1', '--host', '--dev=1', '--config'], enough), [
     '--prot',
-    'arguments',
     '--host',
     '--config',
+    'arguments',
   ]);
   assert.deepEqual(refusedSettings(['--setup-bucket=no'], enough), ['--setup-bucket']);
 });

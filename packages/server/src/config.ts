@@ -1,8 +1,8 @@
-import { resolve } from 'node:path';
 import { readCommandLine } from './config/command-line.ts';
 import { ConfigError, type SettingProblem } from './config/config-error.ts';
 import { readConfigFile } from './config/config-file.ts';
 import type { Config, DevConfig } from './config/config-types.ts';
+import { databasePath } from './config/database-path.ts';
 import { deepFreeze } from './config/deep-freeze.ts';
 import { devJwtSecret, jwtSource } from './config/jwt-from-settings.ts';
 import { type ReadSettings, readSettings } from './config/read-settings.ts';
@@ -61,7 +61,7 @@ interface Place {
 function completeConfig(settings: ReadSettings, place: Place): Config | null {
   const s3 = s3Settings(settings, place.problems);
   const jwt = jwtSource(settings, place.cwd, place.problems);
-  const common = commonConfig(settings, place, { host: '0.0.0.0', database: 'backhaul.sqlite' });
+  const common = commonConfig(settings, place, { host: '0.0.0.0', dev: false });
   return jwt === null ? null : { kind: 'complete', ...common, s3, jwt };
 }
 
@@ -70,7 +70,7 @@ function devConfig(settings: ReadSettings, place: Place & { env: Environment }):
   const ownStore = settings.isSet('S3_ENDPOINT') || settings.isSet('S3_BUCKET_NAME');
   return {
     kind: 'dev',
-    ...commonConfig(settings, place, { host: '127.0.0.1', database: '.backhaul/backhaul.sqlite' }),
+    ...commonConfig(settings, place, { host: '127.0.0.1', dev: true }),
     s3: ownStore ? s3Settings(settings, place.problems) : null,
     s3Preferences: s3Preferences(settings, true),
     jwtSecret: devJwtSecret(settings, place.problems),
@@ -85,17 +85,18 @@ function devConfig(settings: ReadSettings, place: Place & { env: Environment }):
 function commonConfig(
   settings: ReadSettings,
   { cwd, setupBucket, problems }: Place,
-  defaults: { host: string; database: string },
+  { host, dev }: { host: string; dev: boolean },
 ) {
   const { values } = settings;
   return {
     setupBucket,
-    host: values.HOST ?? defaults.host,
+    host: values.HOST ?? host,
     port: values.PORT,
     tls: tlsFiles(settings, cwd, problems),
-    databasePath: resolve(cwd, values.DATABASE_URL ?? defaults.database),
+    databasePath: databasePath(settings, { cwd, dev }),
     maxFileSize: values.MAX_FILE_SIZE ?? null,
     retentionDays: values.RETENTION_DAYS,
+    orphanAgeSeconds: values.ORPHAN_AGE_SECONDS,
     logLevel: values.LOG_LEVEL,
   };
 }

@@ -12,8 +12,10 @@ export function informationFor(argv: readonly string[]): string | undefined {
 const WIDTH = 98;
 
 const head = `Usage: backhaul-server [--dev] [--host HOST] [--port PORT] [--config FILE] [--setup-bucket]
+       backhaul-server backup FILE [--config FILE] [--dev]
 
 Asks agents for files and has them uploaded straight to S3.
+"backup" copies the database to a new FILE instead, while a server runs on it or not.
 
 Flags:
   --dev            Needs no settings: an embedded object store, a secret and a database under
@@ -30,6 +32,7 @@ Examples:
   S3_BUCKET_NAME=my-app-uploads AWS_REGION=eu-central-1 \\
     JWT_SECRET="$(cat jwt-secret)" backhaul-server
   backhaul-server --config /etc/backhaul/server.json --port 8443
+  backhaul-server backup /backups/backhaul-$(date +%F).sqlite --config /etc/backhaul/server.json
 
 Settings, in the environment or in FILE:
 `;

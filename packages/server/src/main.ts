@@ -1,6 +1,9 @@
 import type { Logger } from 'pino';
 import { startApp } from './app.ts';
+import { runBackup } from './backup/backup-command.ts';
+import { BackupError } from './backup/backup-error.ts';
 import { type Config, ConfigError, loadConfig } from './config.ts';
+import { loadBackupConfig } from './config/backup-config.ts';
 import { type DevMode, startDevMode } from './dev/dev-mode.ts';
 import { BucketError } from './domain/ports/bucket.ts';
 import { StoreError } from './domain/ports/store.ts';
@@ -11,7 +14,7 @@ import { setUpBucket } from './s3/bucket-setup.ts';
 /** How long a drain may take before the process ends anyway. */
 const DRAIN_TIMEOUT_MS = 30_000;
 
-/** Runs `backhaul-server`. Exit codes: 0 stopped by a signal, 1 fault, 2 a setting must change. */
+/** Runs `backhaul-server`. Exit codes: 0 stopped by a signal or backup done, 1 fault, 2 a setting must change. */
 export async function main(): Promise<void> {
   const argv = process.argv.slice(2);
   const information = informationFor(argv);
@@ -20,7 +23,7 @@ export async function main(): Promise<void> {
     return;
   }
   try {
-    await run(argv);
+    await (argv[0] === 'backup' ? backUp(argv.slice(1)) : run(argv));
   } catch (error) {
     process.exitCode = report(error);
   }
@@ -68,6 +71,16 @@ async function run(argv: readonly string[]): Promise<void> {
   log.info({}, 'stopped');
 }
 
+async function backUp(argv: readonly string[]): Promise<void> {
+  const config = loadBackupConfig({ argv, cwd: process.cwd() });
+  const stopping = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    // However often it comes: nothing of the backup may be left behind.
+    process.on(signal, () => stopping.abort(new BackupError(`stopped by ${signal}; there is no backup`)));
+  }
+  await runBackup(config, { signal: stopping.signal });
+}
+
 /** The first signal begins a drain; the second ends the process at once. */
 function firstSignal(log: Logger): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
@@ -102,6 +115,7 @@ function report(error: unknown): number {
   if (error instanceof ConfigError) return fail(error.message, 2);
   if (error instanceof BucketError) return fail(error.message, error.kind === 'unavailable' ? 1 : 2);
   if (error instanceof StoreError) return fail(error.message, 2);
+  if (error instanceof BackupError) return fail(error.message, 1);
   if (error instanceof Error && 'code' in error && error.code === 'EADDRINUSE') {
     return fail('The port is already in use. Stop what uses it, or give another: --port PORT.', 2);
   }

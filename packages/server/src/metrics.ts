@@ -8,6 +8,7 @@ import type { UploadObserver } from './domain/uploads/upload-ledger.ts';
 export class Metrics {
   readonly #registry = new Registry();
   readonly #uploadsEnded: Counter<'status'>;
+  readonly #interrupted: Counter<'next'>;
   readonly #bytes: Counter;
   readonly #partRetries: Counter;
   readonly #duration: Histogram;
@@ -20,6 +21,12 @@ export class Metrics {
       name: 'backhaul_uploads_ended_total',
       help: 'Uploads that reached a terminal status.',
       labelNames: ['status'],
+      registers,
+    });
+    this.#interrupted = new Counter({
+      name: 'backhaul_attempts_interrupted_total',
+      help: 'Attempts that went back to the queue: the next goes on (`resume`) or begins anew (`start_over`).',
+      labelNames: ['next'],
       registers,
     });
     this.#bytes = new Counter({
@@ -85,6 +92,9 @@ export class Metrics {
     if (isProgress) {
       this.#bytes.inc(Math.max(0, after.bytesUploaded - before.bytesUploaded));
       this.#partRetries.inc(Math.max(0, after.partRetries - before.partRetries));
+    }
+    if (transition.type === 'interrupt' || transition.type === 'start_over') {
+      this.#interrupted.inc({ next: after.s3UploadId === null ? 'start_over' : 'resume' });
     }
     if (endings.has(after.status) && !endings.has(before.status)) {
       this.#uploadsEnded.inc({ status: after.status });

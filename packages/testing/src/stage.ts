@@ -3,10 +3,21 @@ import { ListMultipartUploadsCommand } from '@aws-sdk/client-s3';
 import { BackhaulClient } from '@backhaul/client';
 import type { TriggerRequest, UploadRecord } from '@backhaul/protocol';
 import { type AccessLogEntry, readAccessLog } from './demo/access-log.ts';
+import type { S3FaultProxy } from './faults/s3/index.ts';
 import { type S3Target, startS3Target } from './object-store.ts';
 import { type Exit, Program, type ProgramOptions, logged } from './program.ts';
+import { type StageLinkOptions, type StageLinks, startStageLinks } from './stage-links.ts';
 import { type TemporaryDirectory, temporaryDirectory } from './temporary-directory.ts';
 import { TokenSigner } from './tokens.ts';
+
+export interface StageOptions extends StageLinkOptions {
+  /** Settings of the server, over the stage's own. They hold for its restarts too. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Where the embedded store keeps its data; by default in the stage's directory. */
+  readonly objects?: string;
+  /** The store; by default {@link startS3Target}'s. */
+  readonly s3?: (directory: TemporaryDirectory) => Promise<S3Target>;
+}
 
 /** A store and a server as real processes, and what is needed to start agents and the command line beside them. */
 export class Stage implements AsyncDisposable {
@@ -16,6 +27,8 @@ export class Stage implements AsyncDisposable {
   readonly client: BackhaulClient;
   readonly operatorToken: string;
   readonly #cleanup: AsyncDisposableStack;
+  readonly #links: StageLinks;
+  readonly #env: Readonly<Record<string, string>>;
   #server: Program;
   #url: string;
 
@@ -24,6 +37,8 @@ export class Stage implements AsyncDisposable {
     s3: S3Target;
     tokens: TokenSigner;
     operatorToken: string;
+    links: StageLinks;
+    env: Readonly<Record<string, string>>;
     server: Program;
     url: string;
     cleanup: AsyncDisposableStack;
@@ -32,24 +47,36 @@ export class Stage implements AsyncDisposable {
     this.s3 = parts.s3;
     this.tokens = parts.tokens;
     this.operatorToken = parts.operatorToken;
+    this.#links = parts.links;
+    this.#env = parts.env;
     this.#server = parts.server;
     this.#url = parts.url;
     this.#cleanup = parts.cleanup;
     this.client = new BackhaulClient({ url: parts.url, token: parts.operatorToken });
   }
 
-  /** @param options.env Settings of the server, over the stage's own. */
-  static async start(options: { env?: Readonly<Record<string, string>> } = {}): Promise<Stage> {
+  static async start(options: StageOptions = {}): Promise<Stage> {
     await using cleanup = new AsyncDisposableStack();
     const directory = cleanup.use(await temporaryDirectory());
-    const s3 = cleanup.use(
-      await startS3Target(directory.join('objects'), { accessLog: accessLogOf(directory) }),
-    );
+    const startStore =
+      options.s3 ??
+      (() =>
+        startS3Target(options.objects ?? directory.join('objects'), { accessLog: accessLogOf(directory) }));
+    const s3 = cleanup.use(await startStore(directory));
+    const links = cleanup.use(await startStageLinks(s3.endpoint, options));
     const tokens = new TokenSigner();
     const operatorToken = await tokens.operator();
-    const env = { ...serverEnvironment(s3, tokens, directory), ...options.env };
+    const env = { ...serverEnvironment(s3, tokens, directory), ...links.environment, ...options.env };
     const { server, url } = await startServer(env, directory.path, '0');
-    return new Stage({ directory, s3, tokens, operatorToken, server, url, cleanup: cleanup.move() });
+    return new Stage({
+      ...{ directory, s3, tokens, operatorToken, links, env, server, url },
+      cleanup: cleanup.move(),
+    });
+  }
+
+  /** Between everything and the store. @throws TypeError on a stage without `faults: true`. */
+  get faults(): S3FaultProxy {
+    return required(this.#links.faults, 'faults');
   }
 
   get server(): Program {
@@ -72,7 +99,7 @@ export class Stage implements AsyncDisposable {
   ): Promise<Exit> {
     this.#server.kill(options.signal ?? 'SIGTERM');
     const exit = await this.#server.exit;
-    const env = { ...serverEnvironment(this.s3, this.tokens, this.directory), ...options.env };
+    const env = { ...this.#env, ...options.env };
     const { server, url } = await startServer(env, this.directory.path, new URL(this.#url).port);
     this.#server = server;
     this.#url = url;
@@ -110,7 +137,7 @@ export class Stage implements AsyncDisposable {
     return this.#cleanup.use(
       new Program('backhaul-server', {
         args: ['--port', '0', ...(options.args ?? [])],
-        env: { ...serverEnvironment(this.s3, this.tokens, this.directory), ...options.env },
+        env: { ...this.#env, ...options.env },
         cwd: this.directory.path,
       }),
     );
@@ -191,6 +218,11 @@ export class Stage implements AsyncDisposable {
     await this.#server.stop();
     await this.#cleanup.disposeAsync();
   }
+}
+
+function required<Link>(link: Link | undefined, option: keyof StageLinkOptions): Link {
+  if (link === undefined) throw new TypeError(`start the stage with { ${option}: true }`);
+  return link;
 }
 
 function accessLogOf(directory: TemporaryDirectory): string {

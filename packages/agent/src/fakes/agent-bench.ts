@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdtemp, realpath, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { PartAnnouncement, ServerMessageInput } from '@backhaul/protocol';
+import type { ChangePolicy, PartAnnouncement, ResumeState, ServerMessageInput } from '@backhaul/protocol';
 import { AgentApp } from '../app.ts';
 import type { AgentConfig } from '../config.ts';
 import { createLog } from '../log.ts';
@@ -99,6 +99,8 @@ export interface PullOptions {
   readonly checksumMode?: 'crc32' | 'sha256' | 'md5' | 'none';
   readonly maxFileSize?: number;
   readonly expiresInMs?: number;
+  readonly onChange?: ChangePolicy;
+  readonly resume?: ResumeState;
 }
 
 export function prepareMessage(
@@ -117,6 +119,8 @@ export function prepareMessage(
       ...(options.maxFileSize === undefined ? {} : { max_file_size: options.maxFileSize }),
     },
     checksum_mode: options.checksumMode ?? 'crc32',
+    ...(options.onChange === undefined ? {} : { on_change: options.onChange }),
+    ...(options.resume === undefined ? {} : { resume: options.resume }),
     expires_in_ms: options.expiresInMs ?? 60_000,
   };
 }

@@ -64,10 +64,12 @@ test('a pseudo file, which holds more than its size says, is file_changed', asyn
   const handle = await open('/proc/self/status');
   await using file = new OpenedFile(handle, {
     path: '/proc/self/status',
+    place: '/proc/self/status',
     name: 'status',
     sizeBytes: 0,
     fingerprint: { device: '1', inode: '1', size: '0', mtime_ns: '1', ctime_ns: '1' },
     modifiedAt: '2025-01-01T00:00:00Z',
+    onChange: 'fail',
     platform: linux,
   });
   await assert.rejects(file.assertEnds(), { code: 'file_changed' });

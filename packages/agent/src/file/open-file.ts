@@ -1,21 +1,33 @@
 import { type FileHandle, lstat, open } from 'node:fs/promises';
-import { BackhaulError, type Fingerprint } from '@backhaul/protocol';
+import { BackhaulError, type ChangePolicy, type Fingerprint, versionDifferences } from '@backhaul/protocol';
 import type { Platform } from '../platform/platform.ts';
 import type { AllowList } from '../policy/allow-list.ts';
 import { fileError } from './file-error.ts';
-import { differences, fingerprintOf, modifiedAt } from './fingerprint.ts';
+import { fingerprintOf, modifiedAt } from './fingerprint.ts';
 
 export interface OpenTools {
   readonly allowList: AllowList;
   readonly platform: Platform;
 }
 
+/** Which version of the file is wanted. */
+export interface WantedVersion {
+  readonly onChange: ChangePolicy;
+  /** Of an earlier attempt that goes on; undefined for whatever version is there now. */
+  readonly resume?: { readonly size: number; readonly fingerprint: Fingerprint } | undefined;
+}
+
 /**
  * Opens a file that the owner allows, and nothing else: spelling first, then type, then the descriptor itself.
  *
- * @throws BackhaulError `path_not_allowed`, `invalid_path`, `file_not_found`, `permission_denied`, `not_a_file`, …
+ * @throws BackhaulError `path_not_allowed`, `invalid_path`, `file_not_found`, `permission_denied`, `not_a_file`,
+ *   `file_changed` if it surely is not the wanted version, …
  */
-export async function openFile(asked: string, { allowList, platform }: OpenTools): Promise<OpenedFile> {
+export async function openFile(
+  asked: string,
+  { allowList, platform }: OpenTools,
+  { onChange, resume }: WantedVersion = { onChange: 'fail' },
+): Promise<OpenedFile> {
   const path = await allowList.admit(asked);
   let handle: FileHandle | null = null;
   try {
@@ -27,12 +39,16 @@ export async function openFile(asked: string, { allowList, platform }: OpenTools
     const stats = await handle.stat({ bigint: true });
     await allowList.confirm(await platform.whereIs(handle, path), asked);
     if (stats.size > BigInt(Number.MAX_SAFE_INTEGER)) throw new BackhaulError('file_too_large');
+    const fingerprint = fingerprintOf(stats);
+    if (resume !== undefined) requireVersion(resume.fingerprint, fingerprint, { asked, onChange });
     return new OpenedFile(handle, {
       path: asked,
+      place: path,
       name: platform.path.basename(path),
-      sizeBytes: Number(stats.size),
-      fingerprint: fingerprintOf(stats),
+      sizeBytes: resume?.size ?? Number(stats.size),
+      fingerprint,
       modifiedAt: modifiedAt(stats),
+      onChange,
       platform,
     });
   } catch (error) {
@@ -52,6 +68,20 @@ function requireRegularFile(stats: TypedEntry, asked: string): void {
   if (!stats.isFile()) {
     throw new BackhaulError('not_a_file', `${JSON.stringify(asked)} is not a regular file.`);
   }
+}
+
+function requireVersion(
+  before: Fingerprint,
+  now: Fingerprint,
+  { asked, onChange }: { asked: string; onChange: ChangePolicy },
+): void {
+  const changed = versionDifferences(before, now, onChange);
+  if (changed.length === 0) return;
+  const how = `its ${changed.join(' and ')} changed`;
+  throw new BackhaulError(
+    'file_changed',
+    `${JSON.stringify(asked)} changed while the upload was interrupted: ${how}.`,
+  );
 }
 
 /**
@@ -74,11 +104,15 @@ function isErrno(error: unknown, errno: string): boolean {
 }
 
 interface Opened {
+  /** As it was asked for. */
   readonly path: string;
+  /** What was opened. */
+  readonly place: string;
   readonly name: string;
   readonly sizeBytes: number;
   readonly fingerprint: Fingerprint;
   readonly modifiedAt: string;
+  readonly onChange: ChangePolicy;
   readonly platform: Platform;
 }
 
@@ -96,11 +130,16 @@ export class OpenedFile {
   get name(): string {
     return this.#opened.name;
   }
+  /** What is to be sent; with `prefix` the file may have grown beyond it. */
   get sizeBytes(): number {
     return this.#opened.sizeBytes;
   }
+  /** As it was opened. */
   get fingerprint(): Fingerprint {
     return this.#opened.fingerprint;
+  }
+  get onChange(): ChangePolicy {
+    return this.#opened.onChange;
   }
   /** RFC 3339. */
   get modifiedAt(): string {
@@ -121,18 +160,37 @@ export class OpenedFile {
   }
 
   /**
-   * @returns The present fingerprint; it differs from the first one in its ctime at most.
+   * @returns The present fingerprint; it differs from the first one in its ctime at most, or by what was appended.
    * @throws BackhaulError `file_changed` if this is no longer the version that was fingerprinted.
    */
   async assertUnchanged(): Promise<Fingerprint> {
     const present = fingerprintOf(await this.#handle.stat({ bigint: true }));
-    const changed = differences(this.#opened.fingerprint, present);
+    const { fingerprint, onChange } = this.#opened;
+    const changed = versionDifferences(fingerprint, present, onChange);
     if (changed.length > 0) throw this.#changed(`its ${changed.join(' and ')} changed`);
+    if (onChange !== 'prefix' && (await this.#isReplaced(present))) {
+      throw this.#changed('another file has taken its place');
+    }
     return present;
+  }
+
+  /**
+   * A new version that was written beside it and renamed over it: the descriptor still shows the old one, whole, but
+   * that is not what whoever asks for this path now gets. Only moved away or deleted it is the newest there is. With
+   * `prefix` it is a log that was rotated, whose beginning is what is wanted.
+   */
+  async #isReplaced(present: Fingerprint): Promise<boolean> {
+    try {
+      const there = await lstat(this.#opened.place, { bigint: true });
+      return String(there.ino) !== present.inode || String(there.dev) !== present.device;
+    } catch {
+      return false;
+    }
   }
 
   /** @throws BackhaulError `file_changed` if there is more than its size says, as in a kernel's pseudo file. */
   async assertEnds(): Promise<void> {
+    if (this.#opened.onChange === 'prefix') return;
     const bytesRead = await this.#read(Buffer.alloc(1), this.#opened.sizeBytes);
     if (bytesRead > 0) throw this.#changed('it goes on after its end');
   }

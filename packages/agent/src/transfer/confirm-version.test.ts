@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { BackhaulError, planParts } from '@backhaul/protocol';
+import { BackhaulError, type ChangePolicy, planParts } from '@backhaul/protocol';
 import { BufferPool } from '../file/buffer-pool.ts';
 import { crc32Base64 } from '../file/hash-part.ts';
 import { confirmVersion } from './confirm-version.ts';
 import { PartLedger } from './part-ledger.ts';
 
 /** @param ctimes What each look at the file finds; the last one stays. */
-async function confirm(ctimes: readonly string[], content = 0): Promise<number> {
+async function confirm(
+  ctimes: readonly string[],
+  { content = 0, onChange = 'fail' }: { content?: number; onChange?: ChangePolicy } = {},
+): Promise<number> {
   const fingerprint = { device: '1', inode: '1', size: '3', mtime_ns: '1', ctime_ns: '1' };
   const plan = planParts(3, { minChunkSize: 5 * 1024 * 1024, maxParts: 10_000 });
   const ledger = new PartLedger({ plan, now: () => 0, ask: () => true });
@@ -16,6 +19,7 @@ async function confirm(ctimes: readonly string[], content = 0): Promise<number> 
   let readings = 0;
   const file = {
     fingerprint,
+    onChange,
     assertUnchanged: async () => ({ ...fingerprint, ctime_ns: ctimes[looks++] ?? ctimes.at(-1) ?? '1' }),
     contentChanged: () => new BackhaulError('file_changed'),
     readFully: async (buffer: Uint8Array) => {
@@ -38,6 +42,12 @@ test('a moved ctime is settled by reading the file, once more for each time that
 });
 
 test('other bytes, or a ctime that never rests, are another version', async () => {
-  await assert.rejects(confirm(['2'], 7), { code: 'file_changed' });
+  await assert.rejects(confirm(['2'], { content: 7 }), { code: 'file_changed' });
   await assert.rejects(confirm(['2', '3', '4', '5', '6']), { code: 'file_changed' });
+});
+
+test('a file that is appended to all the time is read once more, and its prefix has to be the same', async () => {
+  const ctimes = ['2', '3', '4', '5', '6'];
+  assert.equal(await confirm(ctimes, { onChange: 'prefix' }), 1);
+  await assert.rejects(confirm(ctimes, { onChange: 'prefix', content: 7 }), { code: 'file_changed' });
 });

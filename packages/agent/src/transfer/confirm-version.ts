@@ -8,7 +8,10 @@ import type { PartLedger } from './part-ledger.ts';
 const MAX_READINGS = 3;
 
 interface Confirming {
-  readonly file: Pick<OpenedFile, 'fingerprint' | 'assertUnchanged' | 'contentChanged' | 'readFully'>;
+  readonly file: Pick<
+    OpenedFile,
+    'fingerprint' | 'onChange' | 'assertUnchanged' | 'contentChanged' | 'readFully'
+  >;
   readonly ledger: Pick<PartLedger, 'parts'>;
   readonly buffers: BufferPool;
 }
@@ -16,6 +19,9 @@ interface Confirming {
 /**
  * That all parts are of one version. chmod, rename and a new link move the ctime alone, but so does a writer that
  * puts the mtime back: then only the bytes can tell, so the whole file is read once more while its ctime stays.
+ *
+ * With `prefix` the ctime may move all the time. One more reading is enough then: each part is what it was when it was
+ * first read, so between the two readings all of them were there together.
  *
  * @throws BackhaulError `file_changed`, `read_failed`
  */
@@ -26,7 +32,7 @@ export async function confirmVersion(
   let confirmed = file.fingerprint.ctime_ns;
   for (let readings = 0; ; readings += 1) {
     const { ctime_ns: ctime } = await file.assertUnchanged();
-    if (ctime === confirmed) return;
+    if (ctime === confirmed || (file.onChange === 'prefix' && readings > 0)) return;
     if (readings === MAX_READINGS) {
       const why = 'The file was touched again each time it was read to see whether its content had changed.';
       throw new BackhaulError('file_changed', why);

@@ -17,15 +17,15 @@ export interface PartUrl {
 
 /**
  * One part's way: `unread` → `waiting` (announced; has no URL) → `ready` → `sending` → `uploaded`, and back to
- * `waiting` when its URL goes stale.
+ * `waiting` when its URL goes stale. A part that an earlier attempt stored is `kept` from the start.
  */
 export interface Part {
   readonly number: number;
   readonly offset: number;
   readonly length: number;
-  /** What was announced; null while unread. */
+  /** What was announced, by this attempt or an earlier one; null while unread. */
   readonly checksums: PartChecksums | null;
-  readonly state: 'unread' | 'waiting' | 'ready' | 'sending' | 'uploaded';
+  readonly state: 'unread' | 'waiting' | 'ready' | 'sending' | 'uploaded' | 'kept';
   readonly url: PartUrl | null;
   readonly etag: string | null;
   /** Failed PUTs that counted: the server was there meanwhile. */
@@ -41,6 +41,8 @@ interface LedgerOptions {
   readonly now: () => number;
   /** Asks the server for URLs. @returns Whether the request could be sent. */
   readonly ask: (parts: PartAnnouncement[]) => boolean;
+  /** Parts that S3 holds from an earlier attempt, by number. */
+  readonly kept?: ReadonlyMap<number, PartChecksums>;
 }
 
 const NEVER = Number.NEGATIVE_INFINITY;
@@ -52,19 +54,21 @@ export class PartLedger {
   readonly #parts: MutablePart[];
   readonly #options: LedgerOptions;
   readonly #changed = new Wakeup();
-  /** All parts before this index are uploaded. */
+  /** All parts before this index are uploaded or kept. */
   #firstOpen = 0;
-  /** All parts from this index on are unread. */
+  /** All parts from this index on are unread or kept. */
   #firstUnread = 0;
-  #uploaded = 0;
+  /** Parts that S3 holds. */
+  #stored = 0;
 
   constructor(options: LedgerOptions) {
     this.#options = options;
-    this.#parts = Array.from({ length: options.plan.partCount }, (_, index) => ({
+    const { plan, kept = new Map<number, PartChecksums>() } = options;
+    this.#parts = Array.from({ length: plan.partCount }, (_, index) => ({
       number: index + 1,
-      ...partRange(options.plan, index + 1),
-      checksums: null,
-      state: 'unread',
+      ...partRange(plan, index + 1),
+      checksums: kept.get(index + 1) ?? null,
+      state: kept.has(index + 1) ? 'kept' : 'unread',
       url: null,
       etag: null,
       failures: 0,
@@ -73,6 +77,8 @@ export class PartLedger {
       askedAt: NEVER,
       reported: false,
     }));
+    this.#stored = this.#parts.filter(isStored).length;
+    this.#moveOn();
   }
 
   /** In order. */
@@ -81,7 +87,11 @@ export class PartLedger {
   }
 
   get complete(): boolean {
-    return this.#uploaded === this.#parts.length;
+    return this.#stored === this.#parts.length;
+  }
+
+  get keptCount(): number {
+    return this.#parts.filter(({ state }) => state === 'kept').length;
   }
 
   get nextUnread(): Part | null {
@@ -100,6 +110,7 @@ export class PartLedger {
     this.#firstUnread += 1;
     part.checksums = checksums;
     part.state = 'waiting';
+    this.#moveOn();
     return announcement(part, checksums);
   }
 
@@ -132,8 +143,8 @@ export class PartLedger {
     own.state = 'uploaded';
     own.etag = etag;
     own.url = null;
-    this.#uploaded += 1;
-    while (this.#parts[this.#firstOpen]?.state === 'uploaded') this.#firstOpen += 1;
+    this.#stored += 1;
+    this.#moveOn();
     this.#changed.notify();
   }
 
@@ -197,9 +208,9 @@ export class PartLedger {
     }
   }
 
-  /** In order. */
+  /** In order, without those that were kept. */
   allUploaded(): UploadedPart[] {
-    return this.#parts.map(uploadedPart);
+    return this.#parts.filter(({ state }) => state === 'uploaded').map(uploadedPart);
   }
 
   /** The parts that are read but not uploaded: a few windows at most, so that looking through them is cheap. */
@@ -207,11 +218,22 @@ export class PartLedger {
     return this.#parts.slice(this.#firstOpen, this.#firstUnread);
   }
 
+  #moveOn(): void {
+    for (let part = this.#parts[this.#firstOpen]; part !== undefined && isStored(part);) {
+      part = this.#parts[(this.#firstOpen += 1)];
+    }
+    while (this.#parts[this.#firstUnread]?.state === 'kept') this.#firstUnread += 1;
+  }
+
   #own(part: Part): MutablePart {
     const own = this.#parts[part.number - 1];
     if (own !== part) throw new RangeError(`part ${part.number} is of another ledger`);
     return own;
   }
+}
+
+function isStored({ state }: Part): boolean {
+  return state === 'uploaded' || state === 'kept';
 }
 
 function withoutUrl(part: MutablePart): void {

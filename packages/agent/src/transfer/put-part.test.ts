@@ -3,6 +3,7 @@ import test from 'node:test';
 import { BufferPool } from '../file/buffer-pool.ts';
 import { type OpenedFile } from '../file/open-file.ts';
 import { partBody } from '../file/part-body.ts';
+import { AnswerPatience } from './answer-patience.ts';
 import { putPart } from './put-part.ts';
 import type { StorageClient } from './storage-client.ts';
 
@@ -21,7 +22,7 @@ test('no request begins before its body has memory, and the wait for it can be a
   const body = partBody({} as OpenedFile, { offset: 0, length: 1 }, { expectedCrc32: '', buffers, signal });
   const put = putPart(
     { url: new URL('https://store.example'), headers: {}, length: 1, body, fresh: false },
-    { storage, rateLimit: null, stallMs: 1, answerMs: 1 },
+    { storage, rateLimit: null, stallMs: 1, patience: new AnswerPatience({ firstMs: 1, maxMs: 1 }) },
     { signal },
   );
   setImmediate(() => stop.abort(new Error('stopped')));

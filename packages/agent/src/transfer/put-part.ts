@@ -3,6 +3,7 @@ import type { ClientRequest, IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { BackhaulError } from '@backhaul/protocol';
 import { MAX_SLICES } from '../file/buffer-pool.ts';
+import type { AnswerPatience } from './answer-patience.ts';
 import type { RateLimit } from './rate-limit.ts';
 import type { StorageClient } from './storage-client.ts';
 import { judgeAnswer, judgeNoAnswer, readErrorDocument, type Verdict } from './storage-errors.ts';
@@ -27,7 +28,7 @@ export interface PutTools {
   readonly storage: StorageClient;
   readonly rateLimit: RateLimit | null;
   readonly stallMs: number;
-  readonly answerMs: number;
+  readonly patience: AnswerPatience;
 }
 
 export type PutResult =
@@ -69,11 +70,12 @@ async function exchangeWith(
   const exchange = new Exchange(put, deadlineMs(request.length, tools.rateLimit));
   try {
     const complete = await exchange.sendBody({ first, rest: request.body }, tools.rateLimit, signal);
-    exchange.expectAnswerWithin(tools.answerMs);
+    exchange.expectAnswerWithin(tools.patience.ms);
     return await readAnswer(await exchange.answer, { complete, signal });
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof BackhaulError) throw error;
+    if (exchange.gaveUpAfterMs !== null) tools.patience.wasNotEnough(exchange.gaveUpAfterMs);
     return { ok: false, verdict: judgeNoAnswer(error, { reused: put.reusedSocket }) };
   } finally {
     exchange.close();
@@ -89,6 +91,8 @@ class Exchange {
   #socket: Socket | null = null;
   #response: IncomingMessage | null = null;
   #holdingBack = false;
+  #answerMs: number | null = null;
+  #gaveUpAfterMs: number | null = null;
 
   constructor(put: ClientRequest, deadlineMs: number) {
     this.#put = put;
@@ -130,7 +134,13 @@ class Exchange {
   }
 
   expectAnswerWithin(ms: number): void {
+    this.#answerMs = ms;
     this.#socket?.setTimeout(ms);
+  }
+
+  /** How long the answer was waited for in vain; null if that is not why it ended. */
+  get gaveUpAfterMs(): number | null {
+    return this.#gaveUpAfterMs;
   }
 
   /** Gives the connection back for the next part, or ends it if the exchange is unfinished. */
@@ -142,7 +152,9 @@ class Exchange {
 
   readonly #onIdle = (): void => {
     // While the rate limit holds the body back it is not the store that is slow; the next write winds the timer.
-    if (!this.#holdingBack) this.#put.destroy(new Stalled('ETIMEDOUT'));
+    if (this.#holdingBack) return;
+    this.#gaveUpAfterMs = this.#answerMs;
+    this.#put.destroy(new Stalled('ETIMEDOUT'));
   };
 
   async #holdBack(limit: RateLimit, bytes: number, signal: AbortSignal): Promise<void> {

@@ -13,7 +13,7 @@ import type { Verdict } from './storage-errors.ts';
 import type { TransferTimings } from './timings.ts';
 
 export interface SendTools {
-  readonly put: Pick<PutTools, 'storage' | 'rateLimit'>;
+  readonly put: Pick<PutTools, 'storage' | 'rateLimit' | 'patience'>;
   readonly buffers: BufferPool;
   /** PUTs at once, of all transfers. */
   readonly puts: Semaphore;
@@ -30,6 +30,14 @@ export interface SendTools {
   readonly withoutProgressMs: () => number;
   /** Each PUT beyond a part's first. */
   readonly onRetry: () => void;
+  /** A PUT failed, and the next waits. */
+  readonly onSetback: (setback: Setback) => void;
+}
+
+export interface Setback {
+  /** For people. */
+  readonly reason: string;
+  readonly retryInMs: number;
 }
 
 export type SendOutcome = { readonly etag: string } | 'url_expired';
@@ -61,8 +69,10 @@ export async function sendPart(
       judgeFailure(part, verdict, timings);
       tools.link.probe();
       tries += 1;
-      const waitMs = fullJitter(tries, timings.backoff, tools.random);
-      await delay(Math.max(waitMs, 'afterMs' in verdict ? verdict.afterMs : 0), undefined, { signal });
+      const jitterMs = fullJitter(tries, timings.backoff, tools.random);
+      const waitMs = Math.max(jitterMs, 'afterMs' in verdict ? verdict.afterMs : 0);
+      tools.onSetback({ reason: `Part ${part.number}: ${verdict.detail}.`, retryInMs: waitMs });
+      await delay(waitMs, undefined, { signal });
       // Only now, so that the server had the time to show that it is there.
       if (verdict.act === 'retry' && heardSince(begunAt, tools)) countFailure(part, verdict, tools);
     }
@@ -83,7 +93,7 @@ async function putOnce(
   const body = partBody(file, part, { expectedCrc32: checksums.crc32, buffers, signal });
   const result = await putPart(
     { url: url.url, headers: url.headers, length: part.length, body, fresh },
-    { ...tools.put, stallMs: timings.stallMs, answerMs: timings.answerMs },
+    { ...tools.put, stallMs: timings.stallMs },
     { signal },
   );
   return { begunAt, result };

@@ -4,8 +4,9 @@ import type { Backoff } from '../backoff.ts';
 export interface TransferTimings {
   /** No byte taken by the store's socket for this long: the connection is dead. */
   readonly stallMs: number;
-  /** From the last byte of a part to the store's answer. */
+  /** From the last byte of a part to the store's answer, at first. @see AnswerPatience */
   readonly answerMs: number;
+  readonly maxAnswerMs: number;
   /** PUTs of one part that failed while the server was there, before the store counts as unavailable. */
   readonly maxFailures: number;
   /** Nor does it before a transfer has stored no part for this long: most outages are over by then. */
@@ -21,6 +22,8 @@ export interface TransferTimings {
   readonly urlAnswerMs: number;
   /** URLs of one part that the store called expired before it is clear that its clock and the signer's differ. */
   readonly maxExpiredUrls: number;
+  /** Without a stored part for this long, the server is told why. */
+  readonly stallReportMs: number;
   /** At least this long between two progress reports. */
   readonly reportMs: number;
   /** A transfer without any progress for this long is given up: nobody seems to want it any more. */
@@ -31,7 +34,8 @@ export interface TransferTimings {
 
 export const defaultTimings: TransferTimings = {
   stallMs: 30_000,
-  answerMs: 120_000,
+  answerMs: 45_000,
+  maxAnswerMs: 600_000,
   maxFailures: 8,
   patienceMs: 300_000,
   maxDigestFailures: 3,
@@ -40,6 +44,7 @@ export const defaultTimings: TransferTimings = {
   urlCheckMs: 250,
   urlAnswerMs: 30_000,
   maxExpiredUrls: 5,
+  stallReportMs: 5000,
   reportMs: 250,
   idleMs: 24 * 3_600_000,
   rememberMs: 600_000,

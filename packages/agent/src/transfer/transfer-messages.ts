@@ -1,6 +1,7 @@
 import type { AgentMessageInput } from '@backhaul/protocol';
 
 export type PreparedInput = Extract<AgentMessageInput, { status: 'prepared' }>;
+export type ResumedInput = Extract<AgentMessageInput, { status: 'resumed' }>;
 export type PartUploadedInput = Extract<AgentMessageInput, { status: 'part_uploaded' }>;
 /** What ends an attempt, as far as the agent is concerned. */
 export type FinalInput = Extract<AgentMessageInput, { status: 'completed' | 'failed' }>;

@@ -1,8 +1,9 @@
 import type { Link } from '../connection/link.ts';
 import type { BufferPool } from '../file/buffer-pool.ts';
-import type { OpenedFile } from '../file/open-file.ts';
+import type { OpenedFile, WantedVersion } from '../file/open-file.ts';
 import type { Log } from '../log.ts';
 import type { Semaphore } from '../semaphore.ts';
+import type { AnswerPatience } from './answer-patience.ts';
 import type { RateLimit } from './rate-limit.ts';
 import type { StorageClient } from './storage-client.ts';
 import type { TransferTimings } from './timings.ts';
@@ -11,9 +12,10 @@ import type { TransferTimings } from './timings.ts';
 export interface TransferTools {
   readonly link: Link;
   /** Opens under the owner's policy; rejects with a BackhaulError. */
-  readonly openFile: (path: string) => Promise<OpenedFile>;
+  readonly openFile: (path: string, version: WantedVersion) => Promise<OpenedFile>;
   readonly storage: StorageClient;
   readonly rateLimit: RateLimit | null;
+  readonly patience: AnswerPatience;
   readonly buffers: BufferPool;
   /** PUTs at once, of all transfers. */
   readonly puts: Semaphore;

@@ -758,6 +758,24 @@ test('chmod and rename during the PUTs change nothing', async () => {
   assert.ok(bench.store.object().equals(content));
 });
 
+test('a file that another one replaces during the PUTs is file_changed, but by prefix a log that was rotated', async () => {
+  for (const onChange of ['fail', 'prefix'] as const) {
+    await using bench = await AgentBench.start({ config: { parallelParts: 1 } });
+    const { path, content } = await bench.file('replaced', 11 * MiB);
+    bench.store.fault = async (put) => {
+      if (put.partNumber !== 2) return false;
+      await writeFile(join(bench.directory, 'new'), content);
+      await rename(join(bench.directory, 'new'), path);
+      return false;
+    };
+    const session = await bench.server.acceptAndWelcome();
+    const final = await pull(session, bench.store, path, { onChange });
+    assert.equal(final.status, onChange === 'prefix' ? 'completed' : 'failed', JSON.stringify(final));
+    if (final.status === 'failed') assert.equal(final.error, 'file_changed');
+    else assert.ok(bench.store.object().equals(content));
+  }
+});
+
 test('no line of the log holds a signature or the token', async () => {
   await using bench = await AgentBench.start();
   const { path } = await bench.file('secret', 10);

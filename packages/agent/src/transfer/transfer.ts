@@ -4,7 +4,8 @@ import type { Log } from '../log.ts';
 import { confirmVersion } from './confirm-version.ts';
 import { prepareFile, type PreparedFile } from './prepare-file.ts';
 import { Progress } from './progress.ts';
-import type { FinalInput, PreparedInput } from './transfer-messages.ts';
+import { StallReport } from './stall-report.ts';
+import type { FinalInput, PreparedInput, ResumedInput } from './transfer-messages.ts';
 import type { TransferTools } from './transfer-tools.ts';
 import { uploadParts } from './upload-parts.ts';
 
@@ -68,13 +69,15 @@ export class Transfer {
   /** The same `prepare_upload` came again. */
   repeat(): void {
     if (this.#final !== null) return this.#sayFinal(this.#final);
-    const message = this.#preparedMessage();
+    const message = this.#openingMessage();
     if (message !== null) this.#tools.link.send(message);
   }
 
   /** There is a new socket, and the server wants this upload to go on. */
   resume(): void {
     if (this.#final !== null || this.#prepared === null || this.#startedAt === null) return this.repeat();
+    // Nobody answers `resumed`, so it may never have arrived.
+    if (this.#prepared.resumed) this.repeat();
     this.#prepared.ledger.forgetWhatWasSaid();
     this.#progress?.flush();
     this.#prepared.ledger.askForUrls();
@@ -137,7 +140,10 @@ export class Transfer {
     try {
       await after;
       signal.throwIfAborted();
-      await using file = await this.#tools.openFile(this.#request.file_path);
+      await using file = await this.#tools.openFile(this.#request.file_path, {
+        onChange: this.#request.on_change ?? 'fail',
+        resume: this.#request.resume,
+      });
       await this.#prepare(file);
       await this.#untilStarted();
       const completed = await this.#upload(file);
@@ -168,8 +174,18 @@ export class Transfer {
       reportMs: timings.reportMs,
       message: (parts) => ({ status: 'part_uploaded', ...about, parts, retries: this.#retries }),
     });
-    this.#log.info({ file: file.name, size: file.sizeBytes, parts: prepared.plan.partCount }, 'prepared');
+    this.#log.info(
+      {
+        file: file.name,
+        size: file.sizeBytes,
+        parts: prepared.plan.partCount,
+        kept: prepared.ledger.keptCount,
+      },
+      prepared.resumed ? 'resumed' : 'prepared',
+    );
     this.repeat();
+    // It asks for its URLs itself, as it finds what is missing.
+    if (prepared.resumed) this.#started.resolve();
   }
 
   /** A prepared upload that nobody starts holds a file open and a place in the agent's limit: it is let go. */
@@ -199,6 +215,18 @@ export class Transfer {
       onRetry: () => {
         this.#retries += 1;
       },
+      stall: new StallReport({
+        link: this.#tools.link,
+        afterMs: this.#tools.timings.stallReportMs,
+        now,
+        message: (reason, retryInMs) => ({
+          status: 'stalled',
+          upload_id: this.uploadId,
+          attempt: this.attempt,
+          reason,
+          retry_in_ms: retryInMs,
+        }),
+      }),
       signal: this.#stop.signal,
     });
     await file.assertEnds();
@@ -210,8 +238,9 @@ export class Transfer {
       file_name: file.name,
       size: file.sizeBytes,
       parts: prepared.ledger.allUploaded(),
+      ...(prepared.resumed ? { resumed: true } : {}),
       upload_duration_ms: Math.round(now() - startedAt),
-      sha256: prepared.wholeFile?.digest('hex') ?? null,
+      sha256: prepared.sha256?.digest('hex') ?? null,
     };
   }
 
@@ -242,9 +271,19 @@ export class Transfer {
     };
   }
 
-  #preparedMessage(): PreparedInput | null {
+  /** What answers `prepare_upload`; null until the file is ready. */
+  #openingMessage(): PreparedInput | ResumedInput | null {
     if (this.#prepared === null) return null;
-    const { file, plan, firstParts } = this.#prepared;
+    const { file, plan, firstParts, resumed } = this.#prepared;
+    if (resumed) {
+      return {
+        status: 'resumed',
+        upload_id: this.uploadId,
+        attempt: this.attempt,
+        size: file.sizeBytes,
+        fingerprint: file.fingerprint,
+      };
+    }
     return {
       status: 'prepared',
       upload_id: this.uploadId,

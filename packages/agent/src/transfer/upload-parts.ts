@@ -2,21 +2,27 @@ import { BackhaulError } from '@backhaul/protocol';
 import { together } from '../together.ts';
 import { announceAhead } from './announce-ahead.ts';
 import type { PreparedFile } from './prepare-file.ts';
+import { requireSameParts, rereadParts } from './reread-parts.ts';
 import { requireShortEtag } from './require-short-etag.ts';
-import { sendPart } from './send-part.ts';
+import { type Setback, sendPart } from './send-part.ts';
+import type { StallReport } from './stall-report.ts';
 import type { TransferTools } from './transfer-tools.ts';
 
 interface UploadOptions {
   readonly tools: TransferTools;
   /** Each PUT beyond a part's first. */
   readonly onRetry: () => void;
+  readonly stall: StallReport;
   readonly signal: AbortSignal;
 }
 
-/** Sends all parts: a few PUTs side by side, one reader ahead of them, and an eye on the age of the URLs. */
+/**
+ * Sends all parts that are missing: a few PUTs side by side, one reader ahead of them, and an eye on the age of the
+ * URLs. What an earlier attempt sent is read again meanwhile.
+ */
 export async function uploadParts(
   prepared: PreparedFile,
-  { tools, onRetry, signal }: UploadOptions,
+  { tools, onRetry, stall, signal }: UploadOptions,
 ): Promise<void> {
   const { ledger, file, plan, window } = prepared;
   const { timings, now, link, settings } = tools;
@@ -24,7 +30,7 @@ export async function uploadParts(
   let progressAt = now();
 
   const sendTools = {
-    put: { storage: tools.storage, rateLimit: tools.rateLimit },
+    put: { storage: tools.storage, rateLimit: tools.rateLimit, patience: tools.patience },
     buffers: tools.buffers,
     puts: tools.puts,
     timings,
@@ -34,6 +40,7 @@ export async function uploadParts(
     link,
     withoutProgressMs: () => now() - progressAt,
     onRetry,
+    onSetback: (setback: Setback) => stall.setback(setback),
   };
   const send = async (signal: AbortSignal): Promise<void> => {
     for (let part = await ledger.take({ signal }); part !== null; part = await ledger.take({ signal })) {
@@ -44,19 +51,28 @@ export async function uploadParts(
         requireShortEtag(outcome.etag, plan.partCount);
         ledger.uploaded(part, outcome.etag);
         progressAt = now();
+        stall.progress();
       }
     }
   };
   const readAhead = (signal: AbortSignal) => announceAhead(prepared, window, { signal });
 
+  let read: ReadonlyMap<number, string> = new Map();
+  const reread = async (signal: AbortSignal): Promise<void> => {
+    read = await rereadParts(prepared, { signal });
+  };
+
   const care = setInterval(() => {
+    stall.report();
     ledger.dropStaleUrls();
     ledger.askForUrls(timings.urlAnswerMs);
     if (now() - progressAt > timings.idleMs) idle.abort(new BackhaulError('upload_expired'));
   }, timings.urlCheckMs);
   try {
     const senders = Array.from({ length: settings.parallelParts }, () => send);
-    await together([readAhead, ...senders], { signal: AbortSignal.any([signal, idle.signal]) });
+    const tasks = [readAhead, ...(prepared.resumed ? [reread] : []), ...senders];
+    await together(tasks, { signal: AbortSignal.any([signal, idle.signal]) });
+    requireSameParts(prepared, read);
   } finally {
     clearInterval(care);
   }

@@ -14,6 +14,7 @@ import { status } from './status.ts';
 import { tokenAgent } from './token-agent.ts';
 import { tokenOperator } from './token-operator.ts';
 import { uploads } from './uploads.ts';
+import { verify } from './verify.ts';
 
 const token: CommandGroup = {
   name: 'token',
@@ -25,6 +26,7 @@ const token: CommandGroup = {
 export const commands: readonly (AnyCommand | CommandGroup)[] = [
   download,
   content,
+  verify,
   status,
   uploads,
   clients,

@@ -1,6 +1,5 @@
-import { createHash } from 'node:crypto';
-import { crc32 } from 'node:zlib';
 import { BackhaulError, type UploadRecord } from '@backhaul/protocol';
+import { crc32Digest, type Digest, sha256Digest } from './digest.ts';
 
 /** Compares bytes, given in order, with what the record says of them. */
 export interface ContentCheck {
@@ -14,7 +13,7 @@ export interface ContentCheck {
 /** The strongest check that the record allows: SHA-256 of the file, else CRC32 of the object, else the size. */
 export function contentCheck(record: UploadRecord): ContentCheck {
   let sizeBytes = 0;
-  const digest = openDigest(record);
+  const digest = strongestDigest(record);
   return {
     by: digest.by,
     update(chunk) {
@@ -32,36 +31,14 @@ export function contentCheck(record: UploadRecord): ContentCheck {
   };
 }
 
-interface Digest {
+interface ExpectedDigest extends Digest {
   readonly by: ContentCheck['by'];
   readonly expected: string;
-  update(chunk: Uint8Array): void;
-  value(): string;
 }
 
-function openDigest({ sha256, checksum }: UploadRecord): Digest {
-  if (sha256 !== null) {
-    const hash = createHash('sha256');
-    return {
-      by: 'sha256',
-      expected: sha256,
-      update: (chunk) => void hash.update(chunk),
-      value: () => hash.digest('hex'),
-    };
-  }
-  if (checksum !== null) {
-    let crc = 0;
-    return {
-      by: 'crc32',
-      expected: checksum.value,
-      update: (chunk) => void (crc = crc32(chunk, crc)),
-      value: () => {
-        const bytes = Buffer.alloc(4);
-        bytes.writeUInt32BE(crc);
-        return bytes.toString('base64');
-      },
-    };
-  }
+function strongestDigest({ sha256, checksum }: UploadRecord): ExpectedDigest {
+  if (sha256 !== null) return { by: 'sha256', expected: sha256, ...sha256Digest() };
+  if (checksum !== null) return { by: 'crc32', expected: checksum.value, ...crc32Digest() };
   return { by: 'size', expected: '', update: () => undefined, value: () => '' };
 }
 

@@ -1,6 +1,12 @@
 import type { UploadRecord } from '@backhaul/protocol';
 import type { Terminal } from '../output.ts';
-import { describePhase, describeSaving, describeTransfer, fraction } from './describe-pull.ts';
+import {
+  describeFetching,
+  describePhase,
+  describeTransfer,
+  type Fetching,
+  fraction,
+} from './describe-pull.ts';
 import type { PullView } from './pull-view.ts';
 import { RateMeter } from './rate-meter.ts';
 
@@ -10,7 +16,7 @@ const ERASE_LINE = '\r\u001b[K';
 
 type Shown =
   | { readonly kind: 'pull'; readonly record: UploadRecord }
-  | { readonly kind: 'saving'; readonly done: number; readonly total: number };
+  | ({ readonly kind: 'fetching' } & Fetching);
 
 /** One line that is drawn again and again, on a terminal. */
 export class BarView implements PullView {
@@ -36,9 +42,11 @@ export class BarView implements PullView {
   }
 
   showSaving(done: number, total: number): void {
-    if (this.#shown?.kind !== 'saving') this.#meter = new RateMeter();
-    this.#meter.add(done, this.#now());
-    this.#shown = { kind: 'saving', done, total };
+    this.#showFetching({ purpose: 'saving', done, total });
+  }
+
+  showChecking(done: number, total: number): void {
+    this.#showFetching({ purpose: 'checking', done, total });
   }
 
   notice(text: string): void {
@@ -51,6 +59,12 @@ export class BarView implements PullView {
     clearInterval(this.#timer);
     this.#erase();
     this.#shown = undefined;
+  }
+
+  #showFetching(fetching: Fetching): void {
+    if (this.#shown?.kind !== 'fetching') this.#meter = new RateMeter();
+    this.#meter.add(fetching.done, this.#now());
+    this.#shown = { kind: 'fetching', ...fetching };
   }
 
   #draw(): void {
@@ -69,8 +83,8 @@ export class BarView implements PullView {
 
   #line(shown: Shown): string {
     const now = this.#now();
-    if (shown.kind === 'saving') {
-      return `${bar(fraction(shown.done, shown.total))} ${describeSaving(shown, this.#meter, now)}`;
+    if (shown.kind === 'fetching') {
+      return `${bar(fraction(shown.done, shown.total))} ${describeFetching(shown, this.#meter, now)}`;
     }
     const { record } = shown;
     const phase = describePhase(record);

@@ -34,14 +34,17 @@ export function describeTransfer(record: UploadRecord, meter: RateMeter, now: nu
   return [...words, ...describeSpeed(meter, size === null ? null : size - bytes, now)].join('  ');
 }
 
+/** The finished object's bytes on their way here. */
+export interface Fetching {
+  readonly purpose: 'saving' | 'checking';
+  readonly done: number;
+  readonly total: number;
+}
+
 /** `saving  40%  41.9 MB of 104.9 MB  12.3 MB/s  ETA 5.1 s` */
-export function describeSaving(
-  { done, total }: { readonly done: number; readonly total: number },
-  meter: RateMeter,
-  now: number,
-): string {
+export function describeFetching({ purpose, done, total }: Fetching, meter: RateMeter, now: number): string {
   const amount = `${readableBytes(done)} of ${readableBytes(total)}`;
-  return ['saving', percent(done, total), amount, ...describeSpeed(meter, total - done, now)].join('  ');
+  return [purpose, percent(done, total), amount, ...describeSpeed(meter, total - done, now)].join('  ');
 }
 
 export function fraction(part: number, whole: number): number {

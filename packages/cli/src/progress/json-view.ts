@@ -17,6 +17,10 @@ export class JsonView implements PullView {
     // Not a record.
   }
 
+  showChecking(): void {
+    // Not a record.
+  }
+
   notice(): void {
     // Not a record.
   }

@@ -1,5 +1,5 @@
 import type { UploadRecord } from '@backhaul/protocol';
-import { describePhase, describeSaving, describeTransfer } from './describe-pull.ts';
+import { describeFetching, describePhase, describeTransfer, type Fetching } from './describe-pull.ts';
 import type { PullView } from './pull-view.ts';
 import { RateMeter } from './rate-meter.ts';
 
@@ -29,10 +29,11 @@ export class LinesView implements PullView {
   }
 
   showSaving(done: number, total: number): void {
-    const now = this.#now();
-    if (this.#phase !== 'saving') this.#meter = new RateMeter();
-    this.#meter.add(done, now);
-    this.#say('saving', () => describeSaving({ done, total }, this.#meter, now));
+    this.#showFetching({ purpose: 'saving', done, total });
+  }
+
+  showChecking(done: number, total: number): void {
+    this.#showFetching({ purpose: 'checking', done, total });
   }
 
   notice(text: string): void {
@@ -41,6 +42,13 @@ export class LinesView implements PullView {
 
   close(): void {
     // Each line is finished as it is written.
+  }
+
+  #showFetching(fetching: Fetching): void {
+    const now = this.#now();
+    if (this.#phase !== fetching.purpose) this.#meter = new RateMeter();
+    this.#meter.add(fetching.done, now);
+    this.#say(fetching.purpose, () => describeFetching(fetching, this.#meter, now));
   }
 
   #say(phase: string, text: () => string): void {

@@ -110,5 +110,7 @@ describe('lines', () => {
     view.showSaving(1, 10);
     assert.equal(written.length, 6);
     assert.match(written[5] ?? '', /^saving  10%/);
+    view.showChecking(2, 10);
+    assert.match(written[6] ?? '', /^checking  20%/);
   });
 });

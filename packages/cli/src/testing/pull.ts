@@ -64,13 +64,16 @@ export function pullRoutes(versions: readonly UploadRecord[]): Record<string, Ro
 export interface PullOptions {
   readonly faults?: ObjectFaults;
   readonly last?: Partial<UploadRecord>;
+  /** Beside those of the pull itself. */
+  readonly routes?: Readonly<Record<string, Route>>;
 }
 
 /** A server and a store where a pull of `content` completes. */
-export async function startPull(content: Buffer, { faults, last }: PullOptions = {}) {
+export async function startPull(content: Buffer, { faults, last, routes = {} }: PullOptions = {}) {
   const store = await FakeObjectStore.start(content, faults);
   const server = await FakeBackhaul.start({
     ...pullRoutes(versionsOf(content, last)),
+    ...routes,
     [`GET /uploads/${UPLOAD_ID}/content`]: (response) =>
       response.writeHead(302, { location: store.presign() }).end(),
   });

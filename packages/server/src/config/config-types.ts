@@ -25,6 +25,7 @@ interface CommonConfig {
   /** Bytes; null for S3's own limit. */
   readonly maxFileSize: number | null;
   readonly retentionDays: number;
+  readonly orphanAgeSeconds: number;
   readonly logLevel: SettingValues['LOG_LEVEL'];
 }
 

@@ -14,12 +14,19 @@ export interface ReadSettings {
   readonly isSet: (name: SettingName) => boolean;
 }
 
-/** @param problems grows by one for each value that is not understood; its setting then reads as not set. */
-export function readSettings(sources: readonly SettingSource[], problems: SettingProblem[]): ReadSettings {
+/**
+ * @param problems grows by one for each value that is not understood; its setting then reads as not set.
+ * @param names All others read as not set.
+ */
+export function readSettings(
+  sources: readonly SettingSource[],
+  problems: SettingProblem[],
+  names: readonly SettingName[] = settingNames,
+): ReadSettings {
   const values: Partial<Record<SettingName, unknown>> = {};
   const set = new Set<SettingName>();
 
-  for (const name of settingNames) {
+  for (const name of names) {
     const { schema, default: fallback } = settingOf(name);
     const source = sources.find((candidate) => (candidate.get(name) ?? '') !== '');
     const text = source?.get(name) ?? fallback;

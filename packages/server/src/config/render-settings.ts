@@ -44,6 +44,7 @@ const pageHead = [
   '',
   '```',
   'backhaul-server [--dev] [--host HOST] [--port PORT] [--config FILE] [--setup-bucket]',
+  'backhaul-server backup FILE [--config FILE] [--dev]',
   '```',
   '',
   'With `--dev` nothing has to be set: state, secrets and an embedded object store live under `.backhaul/` in the',
@@ -52,6 +53,8 @@ const pageHead = [
   '',
   'Secrets are never flags, because other users of a machine can see those. For `systemd` credentials or mounted',
   'secrets, put them into a file that only the server can read and name that with `--config`.',
+  '',
+  '`backup` copies the database to a new FILE; [backup.md](backup.md) says how, and how to restore it.',
   '',
 ];
 

@@ -189,7 +189,8 @@ const settings = {
     unset: '`sqlite:backhaul.sqlite`, with --dev `sqlite:.backhaul/backhaul.sqlite`.',
     // A PostgreSQL address, though refused so far, holds a password.
     secret: true,
-    description: 'Where uploads and clients are recorded: sqlite:PATH, relative to the working directory.',
+    description:
+      'Where uploads and clients are recorded: sqlite:PATH, relative to the working directory. On a disk of this machine, not on a network file system.',
     example: 'sqlite:/var/lib/backhaul/backhaul.sqlite',
   },
   REDIS_URL: {
@@ -210,6 +211,15 @@ const settings = {
     secret: false,
     description: 'Rows and audit older than this many days are removed. Objects in the bucket stay.',
     example: '30',
+  },
+  ORPHAN_AGE_SECONDS: {
+    group: 'State',
+    schema: wholeNumber(1, 31_536_000),
+    default: '3600',
+    secret: false,
+    description:
+      'A multipart upload of ours that no record refers to any more (the server was killed as it was created, or parts came late) is aborted when it is this old. The bucket is looked through as often as this, and at the start.',
+    example: '86400',
   },
   HOST: {
     group: 'Listening',

@@ -1,8 +1,8 @@
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import { DEV_FILE } from '@backhaul/protocol';
 import { ConfigError } from '../config/config-error.ts';
+import { FileLock, FileLockHeld } from '../file-lock.ts';
 
 /** Where dev mode keeps everything, in the working directory. */
 const DEV_DIRECTORY = dirname(DEV_FILE);
@@ -10,9 +10,9 @@ const DEV_DIRECTORY = dirname(DEV_FILE);
 /** A directory that only its owner can enter, held by one server at a time. */
 export class DevDirectory implements Disposable {
   readonly path: string;
-  readonly #lock: DatabaseSync;
+  readonly #lock: FileLock;
 
-  private constructor(path: string, lock: DatabaseSync) {
+  private constructor(path: string, lock: FileLock) {
     this.path = path;
     this.#lock = lock;
   }
@@ -33,23 +33,15 @@ export class DevDirectory implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    if (this.#lock.isOpen) this.#lock.close();
+    this.#lock[Symbol.dispose]();
   }
 }
 
-/**
- * SQLite's exclusive transaction is a lock of the operating system, which ends with the process however that
- * dies; a file with a process id in it would be believed after a crash. Node has no other binding to such locks.
- */
-function takeLock(directory: string): DatabaseSync {
-  const lock = new DatabaseSync(join(directory, 'lock.sqlite'), { timeout: 0 });
+function takeLock(directory: string): FileLock {
   try {
-    lock.exec('BEGIN EXCLUSIVE');
-    return lock;
+    return new FileLock(join(directory, 'lock.sqlite'));
   } catch (cause) {
-    lock.close();
-    const SQLITE_BUSY = 5;
-    if (!(cause instanceof Error && 'errcode' in cause && cause.errcode === SQLITE_BUSY)) throw cause;
+    if (!(cause instanceof FileLockHeld)) throw cause;
     const message = `--dev cannot use ${directory}: another backhaul-server --dev is running there. Stop that one, or start this one in another directory.`;
     throw new ConfigError([{ setting: '--dev', message }], { cause });
   }

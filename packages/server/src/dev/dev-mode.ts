@@ -118,10 +118,20 @@ export async function startDevMode({
 }
 
 function completed(config: DevConfig, s3: S3Settings, jwtSecret: string): Config {
-  const { setupBucket, host, port, tls, databasePath, maxFileSize, retentionDays, logLevel } = config;
+  const {
+    setupBucket,
+    host,
+    port,
+    tls,
+    databasePath,
+    maxFileSize,
+    retentionDays,
+    orphanAgeSeconds,
+    logLevel,
+  } = config;
   return deepFreeze({
     kind: 'complete',
-    ...{ setupBucket, host, port, tls, databasePath, maxFileSize, retentionDays, logLevel },
+    ...{ setupBucket, host, port, tls, databasePath, maxFileSize, retentionDays, orphanAgeSeconds, logLevel },
     s3,
     jwt: { kind: 'secret', secret: jwtSecret },
   });

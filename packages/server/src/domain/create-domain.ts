@@ -13,7 +13,10 @@ import { AttemptRecovery } from './uploads/attempt-recovery.ts';
 import { BucketProbe } from './uploads/bucket-probe.ts';
 import { Completion } from './uploads/completion.ts';
 import { Dispatcher } from './uploads/dispatcher.ts';
+import { ObjectVerifier } from './uploads/object-verifier.ts';
+import { Expiry } from './uploads/expiry.ts';
 import { abortOrphans } from './uploads/orphan-sweep.ts';
+import { PullIntake } from './uploads/pull-intake.ts';
 import { StoppableBucket } from './uploads/stoppable-bucket.ts';
 import { Sweeper } from './uploads/sweeper.ts';
 import { UploadEnding } from './uploads/upload-ending.ts';
@@ -28,6 +31,8 @@ export interface DomainParts {
   readonly log: Log;
   readonly settings: UploadSettings;
   readonly retentionMs: number;
+  /** Age at which a multipart upload that no row refers to is aborted; also how often they are looked for. */
+  readonly orphanAgeMs: number;
   readonly commandTimeoutMs: number;
   readonly observe: UploadObserver;
   /** Rejects when the signal aborts. By default real time passes. */
@@ -43,6 +48,7 @@ export interface Domain {
   readonly transfers: TransferContext;
   /** For the HTTP adapter. */
   readonly uploads: UploadService;
+  readonly verifier: ObjectVerifier;
   readonly clients: ClientService;
   readonly sweeper: Sweeper;
   /**
@@ -54,7 +60,7 @@ export interface Domain {
 
 /** Wires the domain's parts to each other. Which store, bus and bucket they work with, the caller knows. */
 export function createDomain(parts: DomainParts): Domain {
-  const { store, bus, clock, log, settings } = parts;
+  const { store, bus, clock, log, settings, orphanAgeMs } = parts;
   const stopping = new AbortController();
   const { signal } = stopping;
   const random = parts.random ?? Math.random;
@@ -101,6 +107,7 @@ export function createDomain(parts: DomainParts): Domain {
     sleep: parts.sleep ?? realSleep,
     random,
   });
+  const expiry = new Expiry({ store, ending, sessions, clock, log, signal });
   const sweeper = new Sweeper({
     store,
     clock,
@@ -110,9 +117,13 @@ export function createDomain(parts: DomainParts): Domain {
     dispatcher,
     completion,
     ending,
+    expiry,
     retentionMs: parts.retentionMs,
-    abortOrphans: () => abortOrphans({ store, bucket, clock, log, keyPrefix: settings.keyPrefix }),
+    orphanAgeMs,
+    abortOrphans: () =>
+      abortOrphans({ store, bucket, clock, log, keyPrefix: settings.keyPrefix, orphanAgeMs }),
   });
+  const intake = new PullIntake({ store, bus, clock, sessions, dispatcher, expiry, settings });
   const commands = new CommandRunner(sessions, { timeoutMs: parts.commandTimeoutMs });
   return {
     transfers: {
@@ -138,14 +149,18 @@ export function createDomain(parts: DomainParts): Domain {
       ledger,
       ending,
       dispatcher,
+      expiry,
+      intake,
       settings,
       pollMs: parts.pollMs ?? 2000,
     }),
+    // Not stoppable either.
+    verifier: new ObjectVerifier({ store, ledger, bucket: parts.bucket, clock }),
     clients: new ClientService({ store, sessions, clock }),
     sweeper,
     stop: async () => {
       stopping.abort();
-      await Promise.all([completion.close(), sweeper.idle()]);
+      await Promise.all([completion.close(), sweeper.idle(), expiry.idle()]);
       await ending.idle();
     },
   };

@@ -9,6 +9,7 @@ import { operations } from './routes/operations.ts';
 import { status } from './routes/status.ts';
 import { triggerDownload } from './routes/trigger-download.ts';
 import { uploadContent } from './routes/upload-content.ts';
+import { uploadVerification } from './routes/upload-verification.ts';
 import { uploads } from './routes/uploads.ts';
 import type { Services } from './services.ts';
 
@@ -27,7 +28,16 @@ export function registerRoutes(app: FastifyInstance, { services, verifyOperator 
     if (services.shutdown.aborted) throw new BackhaulError('shutting_down');
   });
   registerAuthentication(app, verifyOperator);
-  for (const routes of [triggerDownload, status, uploads, uploadContent, events, clients, operations]) {
+  for (const routes of [
+    triggerDownload,
+    status,
+    uploads,
+    uploadContent,
+    uploadVerification,
+    events,
+    clients,
+    operations,
+  ]) {
     void app.register(routes(services));
   }
 }

@@ -4,11 +4,13 @@ import type { ClientService } from '../domain/clients/client-service.ts';
 import type { CommandRunner } from '../domain/commands/command-runner.ts';
 import type { Bus } from '../domain/ports/bus.ts';
 import type { Store } from '../domain/ports/store.ts';
+import type { ObjectVerifier } from '../domain/uploads/object-verifier.ts';
 import type { UploadService } from '../domain/uploads/upload-service.ts';
 
 /** What the routes call. */
 export interface Services {
   readonly uploads: UploadService;
+  readonly verifier: ObjectVerifier;
   readonly clients: ClientService;
   readonly commands: CommandRunner;
   readonly store: Pick<Store, 'listUploadsChangedAfter' | 'getUpload' | 'appendAudit'>;

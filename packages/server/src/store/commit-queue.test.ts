@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
+import { mkdtempDisposable } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { test } from 'node:test';
+import { describe, test } from 'node:test';
 import { Kysely, SqliteDialect, sql } from 'kysely';
 import { CommitQueue } from './commit-queue.ts';
 import { NodeSqliteDatabase } from './node-sqlite-database.ts';
@@ -9,8 +12,11 @@ interface Numbers {
   numbers: { value: number };
 }
 
-async function openQueue(): Promise<{ queue: CommitQueue<Numbers>; log: string[] } & AsyncDisposable> {
-  const database = new DatabaseSync(':memory:');
+async function openQueue(
+  options: { file?: string; patienceMs?: number } = {},
+): Promise<{ queue: CommitQueue<Numbers>; log: string[] } & AsyncDisposable> {
+  const database = new DatabaseSync(options.file ?? ':memory:', { timeout: 0 });
+  database.exec('pragma journal_mode = wal');
   database.exec('create table numbers (value integer not null unique)');
   const log: string[] = [];
   const db = new Kysely<Numbers>({
@@ -19,7 +25,9 @@ async function openQueue(): Promise<{ queue: CommitQueue<Numbers>; log: string[]
       log.push(query.sql);
     },
   });
-  return { queue: new CommitQueue(db), log, [Symbol.asyncDispose]: () => db.destroy() };
+  const { patienceMs } = options;
+  const queue = new CommitQueue(db, patienceMs === undefined ? {} : { patienceMs });
+  return { queue, log, [Symbol.asyncDispose]: () => db.destroy() };
 }
 
 test('writes of one turn share one transaction', async () => {
@@ -78,6 +86,47 @@ test('a read never sees what is not yet committed', async () => {
   ]);
   await Promise.all(reads);
   assert.deepEqual(seen, [0], 'the write failed, so its first row never existed');
+});
+
+describe('while another program holds the write lock', () => {
+  const insert = (value: number) => (db: Kysely<Numbers>) =>
+    db.insertInto('numbers').values({ value }).execute();
+  const count = async (db: Kysely<Numbers>) => (await db.selectFrom('numbers').selectAll().execute()).length;
+
+  async function openLocked(options: { patienceMs: number }) {
+    await using cleanup = new AsyncDisposableStack();
+    const directory = cleanup.use(await mkdtempDisposable(path.join(tmpdir(), 'backhaul-queue-')));
+    const file = path.join(directory.path, 'numbers.db');
+    const { queue, log } = cleanup.use(await openQueue({ file, ...options }));
+    const other = cleanup.adopt(new DatabaseSync(file), (database) => database.close());
+    other.exec('begin immediate');
+    const owned = cleanup.move();
+    return { queue, log, other, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  }
+
+  test('writes wait and are done in their order once it is free; reads do not wait', async () => {
+    await using opened = await openLocked({ patienceMs: 60_000 });
+    const { queue, log, other } = opened;
+    const writes = [1, 2, 3].map((value) => queue.write(insert(value)));
+    assert.equal(await queue.read(count), 0, 'read while the writes wait');
+    assert.ok(log.includes('begin'), 'it was tried, and refused');
+    const later = queue.write(async (db) => db.selectFrom('numbers').select('value').execute());
+    other.exec('commit');
+    await Promise.all(writes);
+    assert.deepEqual(
+      (await later).map(({ value }) => value),
+      [1, 2, 3],
+    );
+  });
+
+  test('a write that has waited too long fails and is never done', async () => {
+    await using opened = await openLocked({ patienceMs: 50 });
+    const { queue, other } = opened;
+    await assert.rejects(queue.write(insert(1)), { code: 'ERR_SQLITE_ERROR', message: /locked/ });
+    other.exec('commit');
+    await queue.write(insert(2));
+    assert.equal(await queue.read(count), 1);
+  });
 });
 
 test('a task that comes in as the queue runs dry is not forgotten', async () => {

@@ -1,4 +1,11 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Kysely, type Transaction, sql } from 'kysely';
+import { isBusy } from './sqlite-error.ts';
+
+/** How long a write waits for another program that writes; a backup only reads and never makes it wait. */
+const DEFAULT_PATIENCE_MS = 1000;
+/** Asked again by the queue, because SQLite's own waiting would block the event loop. */
+const RETRY_MS = 10;
 
 type Write<Database> = (transaction: Transaction<Database>) => Promise<unknown>;
 
@@ -6,6 +13,8 @@ interface Queued<Task> {
   readonly task: Task;
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: unknown) => void;
+  /** By the monotonic clock. */
+  readonly queuedAt: number;
 }
 
 /**
@@ -14,16 +23,20 @@ interface Queued<Task> {
  * resolves once its transaction is on disk. One that fails takes only itself back (savepoint); if the commit
  * fails, all of them do.
  *
+ * While another program holds the write lock, reads go on and writes wait; those that have waited too long fail.
+ *
  * There is one connection, so reads run between transactions: inside one they would see what is not yet durable.
  */
 export class CommitQueue<Database> {
   readonly #db: Kysely<Database>;
+  readonly #patienceMs: number;
   #writes: Queued<Write<Database>>[] = [];
   #reads: Queued<() => Promise<unknown>>[] = [];
   #pumping: Promise<void> | undefined;
 
-  constructor(db: Kysely<Database>) {
+  constructor(db: Kysely<Database>, options: { patienceMs?: number } = {}) {
     this.#db = db;
+    this.#patienceMs = options.patienceMs ?? DEFAULT_PATIENCE_MS;
   }
 
   write<Result>(task: (transaction: Transaction<Database>) => Promise<Result>): Promise<Result> {
@@ -41,7 +54,8 @@ export class CommitQueue<Database> {
 
   #enqueue<Task, Result>(queue: Queued<Task>[], task: Task): Promise<Result> {
     const { promise, resolve, reject } = Promise.withResolvers<Result>();
-    queue.push({ task, resolve: resolve as (value: unknown) => void, reject });
+    const queuedAt = performance.now();
+    queue.push({ task, resolve: resolve as (value: unknown) => void, reject, queuedAt });
     this.#pumping ??= this.#pump();
     return promise;
   }
@@ -54,14 +68,16 @@ export class CommitQueue<Database> {
       const reads = this.#reads;
       this.#writes = [];
       this.#reads = [];
-      if (writes.length > 0) await this.#commit(writes);
+      const isLocked = writes.length > 0 && !(await this.#commit(writes));
       for (const { task, resolve, reject } of reads) await task().then(resolve, reject);
+      if (isLocked) await sleep(RETRY_MS * (0.5 + Math.random()));
     }
     // In the same turn as the loop's last look, or a task that comes in between would wait for the next.
     this.#pumping = undefined;
   }
 
-  async #commit(writes: readonly Queued<Write<Database>>[]): Promise<void> {
+  /** @returns false if another program holds the write lock; then nothing was written. */
+  async #commit(writes: readonly Queued<Write<Database>>[]): Promise<boolean> {
     const settlements: (() => void)[] = [];
     try {
       const transaction = await this.#db.startTransaction().execute();
@@ -78,10 +94,23 @@ export class CommitQueue<Database> {
         throw error;
       }
     } catch (error) {
+      if (isBusy(error)) {
+        this.#postpone(writes, error);
+        return false;
+      }
       for (const { reject } of writes) reject(error);
-      return;
+      return true;
     }
     for (const settle of settlements) settle();
+    return true;
+  }
+
+  /** To the queue's head again, but for those that have waited long enough. */
+  #postpone(writes: readonly Queued<Write<Database>>[], error: unknown): void {
+    const now = performance.now();
+    const isPatient = ({ queuedAt }: Queued<Write<Database>>) => now - queuedAt < this.#patienceMs;
+    for (const write of writes) if (!isPatient(write)) write.reject(error);
+    this.#writes = [...writes.filter(isPatient), ...this.#writes];
   }
 }
 

@@ -19,7 +19,9 @@ export class NodeSqliteDatabase implements SqliteDatabase {
   prepare(sql: string): SqliteStatement {
     const known = this.#prepared.get(sql);
     if (known !== undefined) return known;
-    const statement = adapt(this.#database.prepare(sql));
+    // A plain `begin` takes the write lock with its first write only: amid a transaction, where waiting for a
+    // program that holds it would be in vain.
+    const statement = adapt(this.#database.prepare(sql === 'begin' ? 'begin immediate' : sql));
     const oldest = this.#prepared.keys().next();
     if (this.#prepared.size >= MAX_PREPARED && oldest.done !== true) this.#prepared.delete(oldest.value);
     this.#prepared.set(sql, statement);

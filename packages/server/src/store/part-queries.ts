@@ -42,8 +42,11 @@ export async function announceParts(
   return [];
 }
 
+/** A checksum that only one of the two has says nothing: an agent may have learned of it between two attempts. */
 function isSamePart(known: AnnouncedPart, part: AnnouncedPart): boolean {
-  return (['sizeBytes', 'crc32', 'sha256', 'md5'] as const).every((field) => known[field] === part[field]);
+  return (['sizeBytes', 'crc32', 'sha256', 'md5'] as const).every(
+    (field) => known[field] === part[field] || known[field] === null || part[field] === null,
+  );
 }
 
 export async function setEtags(

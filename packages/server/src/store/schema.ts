@@ -8,6 +8,7 @@ import type { Upload, UploadPart } from '../domain/uploads/upload.ts';
 export interface Schema {
   clients: ClientsTable;
   uploads: UploadsTable;
+  uploadKeys: UploadKeysTable;
   uploadParts: UploadPart & { readonly uploadId: string };
   sessions: SessionsTable;
   nodes: { readonly nodeId: string; readonly leaseUntil: number };
@@ -32,6 +33,14 @@ export type UploadsTable = Omit<Upload, 'multipartOpen' | 'fingerprint'> & {
   readonly multipartOpen: number;
   readonly fingerprint: string | null;
 };
+
+/** Idempotency keys: more than one of an upload that other requests joined. */
+export interface UploadKeysTable {
+  readonly requestedBy: string;
+  readonly idempotencyKey: string;
+  readonly uploadId: string;
+  readonly terms: string | null;
+}
 
 /** One row a client, kept when the client is forgotten: its epoch must never start over. */
 export interface SessionsTable {

@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import {
   type AuditEvent,
   type ClientFilter,
+  type InsertOptions,
   type Store,
   StoreError,
   type UploadFilter,
@@ -11,10 +12,13 @@ import type { Upload } from '../domain/uploads/upload.ts';
 import * as audits from './audit-queries.ts';
 import * as clients from './client-queries.ts';
 import type { CommitQueue } from './commit-queue.ts';
+import { insertUpload } from './insert-upload.ts';
+import { selectByKey } from './key-queries.ts';
 import * as parts from './part-queries.ts';
 import type { Queries } from './queries.ts';
 import type { Schema } from './schema.ts';
 import * as sessions from './session-queries.ts';
+import { isSqliteError } from './sqlite-error.ts';
 import * as uploads from './upload-queries.ts';
 
 /**
@@ -30,12 +34,12 @@ export class SqlStore implements Store {
     this.#closeDatabase = closeDatabase;
   }
 
-  insertUpload(upload: Upload, audit: AuditEvent) {
-    return this.#write((db) => uploads.insertUpload(db, upload, audit));
+  insertUpload(upload: Upload, audit: AuditEvent, options: InsertOptions = {}) {
+    return this.#write((db) => insertUpload(db, upload, { audit, ...options }));
   }
 
   findByIdempotencyKey(requestedBy: string, idempotencyKey: string) {
-    return this.#read((db) => uploads.selectByIdempotencyKey(db, requestedBy, idempotencyKey));
+    return this.#read((db) => selectByKey(db, requestedBy, idempotencyKey));
   }
 
   getUpload(uploadId: string) {
@@ -89,6 +93,10 @@ export class SqlStore implements Store {
 
   listOverdueIds(now: number, limit: number) {
     return this.#read((db) => uploads.selectOverdueIds(db, now, limit));
+  }
+
+  nextDeadline(now: number) {
+    return this.#read((db) => uploads.selectNextDeadline(db, now));
   }
 
   listUploadsWithOpenMultipart(limit: number) {
@@ -200,6 +208,6 @@ export class SqlStore implements Store {
 
 /** Whatever the database says becomes one class, with its cause; faults of our own stay what they are. */
 function asStoreError(error: unknown): unknown {
-  const isFromSqlite = error instanceof Error && 'code' in error && error.code === 'ERR_SQLITE_ERROR';
-  return isFromSqlite ? new StoreError(`the database refused: ${error.message}`, { cause: error }) : error;
+  if (!isSqliteError(error)) return error;
+  return new StoreError(`the database refused: ${error.message}`, { cause: error });
 }

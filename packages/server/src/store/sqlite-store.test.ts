@@ -1,7 +1,16 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdir, mkdtempDisposable, readFile, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  mkdir,
+  mkdtempDisposable,
+  readFile,
+  rename,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
@@ -36,7 +45,11 @@ const PROLOGUE = `
 
 /** A process of its own that works on a database file, and says line by line what it did. */
 function startChild(script: string, file: string, options: { fileSizeLimitKiB?: number } = {}) {
-  const node = [process.execPath, '--input-type=module', '--eval', `${PROLOGUE}${script}`, file];
+  return startProcess(`${PROLOGUE}${script}`, file, options);
+}
+
+function startProcess(script: string, file: string, options: { fileSizeLimitKiB?: number } = {}) {
+  const node = [process.execPath, '--input-type=module', '--eval', script, file];
   const { fileSizeLimitKiB } = options;
   // A write past the limit fails with EFBIG once SIGXFSZ is ignored: the nearest to a full disk without root.
   const limited = ['-c', `trap '' XFSZ; ulimit -f ${(fileSizeLimitKiB ?? 0) * 2}; exec "$@"`, 'sh', ...node];
@@ -104,6 +117,101 @@ test('a database that this process has open already is refused as well', async (
   await store.ping();
   await store.close();
   await (await openSqliteStore(file)).close();
+});
+
+test('a symbolic link to a database that is open elsewhere is refused as well', async () => {
+  await using directory = await temporaryDirectory();
+  const file = path.join(directory.path, 'backhaul.db');
+  const link = path.join(directory.path, 'link.db');
+  await symlink(file, link);
+  const store = await openSqliteStore(link);
+  await assert.rejects(openSqliteStore(file), /another process has it open/);
+  await store.close();
+  await (await openSqliteStore(file)).close();
+});
+
+test('another program can read the file while the store has it open', async () => {
+  await using directory = await temporaryDirectory();
+  const file = path.join(directory.path, 'backhaul.db');
+  const store = await openSqliteStore(file);
+  const upload = sampleUpload();
+  await store.insertUpload(upload, sampleAudit());
+  await using reader = startProcess(
+    `import { DatabaseSync } from 'node:sqlite';
+     const database = new DatabaseSync(process.argv[1], { readOnly: true });
+     console.log(database.prepare('select upload_id from uploads').get().upload_id);`,
+    file,
+  );
+  assert.equal(await reader.line(), upload.uploadId);
+  await store.close();
+});
+
+test('while another program holds the write lock, writes fail as StoreError, and go on after it', async () => {
+  await using directory = await temporaryDirectory();
+  const file = path.join(directory.path, 'backhaul.db');
+  const store = await openSqliteStore(file);
+  const [refused, accepted] = [sampleUpload(), sampleUpload()];
+  await using locker = startProcess(
+    `import { DatabaseSync } from 'node:sqlite';
+     new DatabaseSync(process.argv[1]).exec('begin immediate');
+     console.log('locked');
+     process.stdin.resume();`,
+    file,
+  );
+  assert.equal(await locker.line(), 'locked');
+  let turns = 0;
+  const ticking = setInterval(() => (turns += 1), 10);
+  await assert.rejects(store.insertUpload(refused, sampleAudit()), (error: unknown) => {
+    assert.ok(error instanceof StoreError);
+    assert.match(error.message, /locked/);
+    return true;
+  });
+  clearInterval(ticking);
+  assert.ok(turns >= 10, `the event loop came round ${turns} times while the write waited`);
+  await assert.rejects(store.ping(), StoreError);
+  assert.equal(await store.getUpload(refused.uploadId), undefined, 'it can still be read');
+  const patient = store.insertUpload(accepted, sampleAudit());
+  await locker.kill();
+  assert.equal(await patient, undefined);
+  assert.equal(await store.getUpload(refused.uploadId), undefined);
+  await store.close();
+});
+
+test('a backup in the place of a database whose server was killed is not mixed with its log', async () => {
+  await using directory = await temporaryDirectory();
+  const file = path.join(directory.path, 'backhaul.db');
+  const backup = path.join(directory.path, 'copy.db');
+  const store = await openSqliteStore(file);
+  const kept = sampleUpload();
+  await store.insertUpload(kept, sampleAudit());
+  const raw = new DatabaseSync(file);
+  raw.prepare('vacuum into ?').run(backup);
+  raw.close();
+  await store.close();
+
+  await using child = startChild(
+    `for (let count = 0; count < 50; count += 1) await store.insertUpload(sampleUpload(), sampleAudit());
+     console.log('written');
+     process.stdin.resume();`,
+    file,
+  );
+  assert.equal(await child.line(), 'written');
+  await child.kill();
+  assert.ok((await stat(`${file}-wal`)).size > 0, 'it was killed with a log');
+  await rename(backup, file);
+
+  const restored = await openSqliteStore(file);
+  const rows = await restored.listUploads({ limit: 100 });
+  assert.deepEqual(
+    rows.map(({ uploadId }) => uploadId),
+    [kept.uploadId],
+  );
+  const added = sampleUpload();
+  await restored.insertUpload(added, sampleAudit());
+  await restored.close();
+  const again = await openSqliteStore(file);
+  assert.equal((await again.listUploads({ limit: 100 })).length, 2);
+  await again.close();
 });
 
 test(

@@ -241,9 +241,9 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
     );
     assert.deepEqual((await store.listRunningIds('client-1')).sort(), ids(running).sort());
     assert.deepEqual(await store.listRunningIds('client-3'), []);
-    assert.deepEqual(await store.listQueuedIds('client-1', 2), ids(queue).slice(0, 2));
-    assert.deepEqual(await store.listQueuedIds('client-1', 10), ids(queue));
-    assert.deepEqual(await store.listQueuedIds('client-2', 10), []);
+    assert.deepEqual(await store.listQueuedIds('client-1', { now: AT, limit: 2 }), ids(queue).slice(0, 2));
+    assert.deepEqual(await store.listQueuedIds('client-1', { now: AT, limit: 10 }), ids(queue));
+    assert.deepEqual(await store.listQueuedIds('client-2', { now: AT, limit: 10 }), []);
     assert.deepEqual((await store.listWaitingClients()).sort(), ['client-1', 'client-3']);
     assert.deepEqual(
       await store.listCompletingIds(),
@@ -398,34 +398,100 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
     assert.equal(totals.bytesUploaded, 10 * 2 ** 30);
   });
 
-  const known = announced(1, { sha256: 'sha', md5: 'md5' });
-  for (const [what, again] of [
-    ['length', { ...known, sizeBytes: 1 }],
-    ['CRC32', { ...known, crc32: 'other' }],
-    ['SHA-256', { ...known, sha256: 'other' }],
-    ['MD5', { ...known, md5: 'other' }],
+  const known = (partNumber: number, fields: Partial<UploadPart> = {}) =>
+    announced(partNumber, { sha256: 'sha', md5: 'md5', ...fields });
+  for (const [what, fields] of [
+    ['length', { sizeBytes: 1 }],
+    ['CRC32', { crc32: 'other' }],
+    ['SHA-256', { sha256: 'other' }],
+    ['MD5', { md5: 'other' }],
   ] as const) {
-    storeTest(`a part announced again with another ${what} loses its ETag`, async (store) => {
-      const upload = sampleUpload();
-      await insert(store, upload);
-      await store.announceParts(upload.uploadId, [known, announced(2)]);
-      await store.recordUploadedParts(upload.uploadId, [
+    storeTest(
+      `a part announced again with another ${what} is told, and nothing is written`,
+      async (store) => {
+        const upload = sampleUpload();
+        await insert(store, upload);
+        assert.deepEqual(await store.announceParts(upload.uploadId, [known(1), announced(2)]), []);
+        await store.recordUploadedParts(upload.uploadId, [
+          { partNumber: 1, etag: '"one"' },
+          { partNumber: 2, etag: '"two"' },
+        ]);
+        const onRecord = [
+          { ...known(1), etag: '"one"' },
+          { ...announced(2), etag: '"two"' },
+        ];
+        assert.deepEqual(await store.announceParts(upload.uploadId, [known(1), announced(2)]), []);
+        assert.deepEqual(await store.listParts(upload.uploadId), onRecord, 'announced again unchanged');
+        assert.deepEqual(
+          await store.announceParts(upload.uploadId, [announced(3), known(1, fields), announced(2)]),
+          [1],
+        );
+        assert.deepEqual(await store.listParts(upload.uploadId), onRecord, 'nor the part that is new');
+      },
+    );
+  }
+
+  storeTest('a checksum that only one of two announcements has is not compared', async (store) => {
+    const upload = sampleUpload();
+    await insert(store, upload);
+    await store.announceParts(upload.uploadId, [announced(1), known(2)]);
+    assert.deepEqual(await store.announceParts(upload.uploadId, [known(1), announced(2)]), []);
+    assert.deepEqual(await store.listParts(upload.uploadId), [
+      { ...announced(1), etag: null },
+      { ...known(2), etag: null },
+    ]);
+  });
+
+  storeTest('what S3 was found to hold are from then on the only parts with an ETag', async (store) => {
+    const upload = sampleUpload();
+    const other = sampleUpload();
+    await insert(store, upload, other);
+    for (const { uploadId } of [upload, other]) {
+      await store.announceParts(uploadId, [announced(1), announced(2), announced(3)]);
+      await store.recordUploadedParts(uploadId, [
         { partNumber: 1, etag: '"one"' },
         { partNumber: 2, etag: '"two"' },
       ]);
-      await store.announceParts(upload.uploadId, [known, announced(2)]);
-      assert.deepEqual(
-        (await store.listParts(upload.uploadId)).map(({ etag }) => etag),
-        ['"one"', '"two"'],
-        'announced again unchanged, both keep theirs',
-      );
-      await store.announceParts(upload.uploadId, [again]);
-      assert.deepEqual(await store.listParts(upload.uploadId), [
-        { ...again, etag: null },
-        { ...announced(2), etag: '"two"' },
-      ]);
-    });
-  }
+    }
+    const etags = async ({ uploadId }: Upload) => (await store.listParts(uploadId)).map(({ etag }) => etag);
+    const kept = [
+      { partNumber: 2, etag: '"two, again"' },
+      { partNumber: 3, etag: '"three"' },
+      { partNumber: 4, etag: '"never announced"' },
+    ];
+    const next = { ...upload, version: 2 };
+    assert.equal(await store.saveUpload(next, { expectedVersion: 9, kept }), false);
+    assert.deepEqual(await etags(upload), ['"one"', '"two"', null], 'with the guard, or not at all');
+    assert.equal(await store.saveUpload(next, { expectedVersion: 1, kept }), true);
+    assert.deepEqual(await etags(upload), [null, '"two, again"', '"three"']);
+    assert.deepEqual(await etags(other), ['"one"', '"two"', null]);
+    assert.equal(await store.saveUpload({ ...upload, version: 3 }, { expectedVersion: 2, kept: [] }), true);
+    assert.deepEqual(await etags(upload), [null, null, null]);
+  });
+
+  storeTest('a queued upload is not listed before its time, and an older one goes first', async (store) => {
+    const [first, second, third] = series(3);
+    assert.ok(first !== undefined && second !== undefined && third !== undefined);
+    await insert(store, third, { ...first, nextAttemptAt: AT + 10 }, { ...second, nextAttemptAt: AT + 11 });
+    const queuedAt = (now: number, limit = 10) => store.listQueuedIds('client-1', { now, limit });
+    assert.deepEqual(await queuedAt(AT + 9), ids([third]));
+    assert.deepEqual(await queuedAt(AT + 9, 1), ids([third]), 'those that wait take nobody’s place');
+    assert.deepEqual(await queuedAt(AT + 10), ids([first, third]));
+    assert.deepEqual(await queuedAt(AT + 11, 2), ids([first, second]));
+    assert.deepEqual(await store.listWaitingClients(), ['client-1']);
+  });
+
+  storeTest('new parts are not saved over those of an earlier attempt', async (store) => {
+    const upload = sampleUpload();
+    await insert(store, upload);
+    await store.announceParts(upload.uploadId, [announced(1)]);
+    const next = { ...upload, version: 2 };
+    const save = { expectedVersion: 1, announced: [announced(1, { crc32: 'other' })] };
+    await assert.rejects(store.saveUpload(next, save), /earlier attempt/);
+    assert.equal((await store.getUpload(upload.uploadId))?.version, 1);
+    assert.equal(await store.saveUpload(next, { ...save, clearParts: true }), true);
+    assert.equal((await store.listParts(upload.uploadId))[0]?.crc32, 'other');
+  });
 
   storeTest('a session makes its client known, as it describes itself', async (store) => {
     assert.equal(await store.getClient('client-1'), undefined);
@@ -498,10 +564,12 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
       await openSession(store, 'client-1');
       await openSession(store, 'client-2', { nodeId: 'node-2' });
       const running = uploadStatuses.map((status) => ({ ...sampleUploadIn(status), clientId: 'client-1' }));
-      const stalled = { ...sampleUploadIn('uploading'), stalledSince: AT - 5 };
+      const standing = { ...sampleUploadIn('uploading'), stalledSince: AT - 5 };
+      const stalled = { ...standing, uploadId: uuidv7(), stalledReason: 'away' };
+      const cutOff = { ...standing, stalledReason: 'The network is down.', nextAttemptAt: AT + 99 };
       const foreign = { ...sampleUploadIn('uploading'), clientId: 'client-2' };
-      await insert(store, ...running, stalled, foreign);
-      await store.closeSessionsOf('node-1', AT + 5);
+      await insert(store, ...running, stalled, cutOff, foreign);
+      await store.closeSessionsOf('node-1', { at: AT + 5, reason: 'away' });
       assert.equal((await store.getClient('client-1'))?.connectedSince, null);
       assert.notEqual((await store.getClient('client-2'))?.connectedSince, null);
       for (const upload of running) {
@@ -509,11 +577,28 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
         assert.deepEqual(
           await store.getUpload(upload.uploadId),
           isRunning
-            ? { ...upload, stalledSince: AT + 5, version: upload.version + 1, updatedAt: AT + 5 }
+            ? {
+                ...upload,
+                stalledSince: AT + 5,
+                stalledReason: 'away',
+                version: upload.version + 1,
+                updatedAt: AT + 5,
+              }
             : upload,
         );
       }
       assert.deepEqual(await store.getUpload(stalled.uploadId), stalled);
+      assert.deepEqual(
+        await store.getUpload(cutOff.uploadId),
+        {
+          ...cutOff,
+          stalledReason: 'away',
+          nextAttemptAt: null,
+          version: cutOff.version + 1,
+          updatedAt: AT + 5,
+        },
+        'why it stands still is another now, since when is not',
+      );
       assert.deepEqual(await store.getUpload(foreign.uploadId), foreign);
     },
   );

@@ -3,42 +3,13 @@ import { type SqlBool, sql } from 'kysely';
 import type { AuditEvent, UploadFilter, UploadSave } from '../domain/ports/store.ts';
 import type { Upload } from '../domain/uploads/upload.ts';
 import { insertAudit } from './audit-queries.ts';
+import { deleteKeys } from './key-queries.ts';
 import { announceParts, deleteParts, keepParts } from './part-queries.ts';
 import type { Queries } from './queries.ts';
 import { fromUploadRow, toUploadRow } from './upload-row.ts';
 
 const ACTIVE = ['queued', 'preparing', 'uploading', 'completing'] as const;
 const RUNNING = ['preparing', 'uploading'] as const;
-
-/** @returns the upload that already has this subject's idempotency key, if one does. */
-export async function insertUpload(
-  db: Queries,
-  upload: Upload,
-  audit: AuditEvent,
-): Promise<Upload | undefined> {
-  const inserted = await db
-    .insertInto('uploads')
-    .values(toUploadRow(upload))
-    .onConflict((conflict) => conflict.columns(['requestedBy', 'idempotencyKey']).doNothing())
-    .executeTakeFirst();
-  if (inserted.numInsertedOrUpdatedRows === 1n) {
-    await insertAudit(db, audit);
-    return undefined;
-  }
-  return selectByIdempotencyKey(db, upload.requestedBy, upload.idempotencyKey);
-}
-
-export async function selectByIdempotencyKey(
-  db: Queries,
-  requestedBy: string,
-  idempotencyKey: string | null,
-): Promise<Upload | undefined> {
-  const row = await selectAll(db)
-    .where('requestedBy', '=', requestedBy)
-    .where('idempotencyKey', '=', idempotencyKey)
-    .executeTakeFirst();
-  return row && fromUploadRow(row);
-}
 
 export async function selectUpload(db: Queries, uploadId: string): Promise<Upload | undefined> {
   const row = await selectAll(db).where('uploadId', '=', uploadId).executeTakeFirst();
@@ -67,6 +38,7 @@ export async function updateUpload(db: Queries, upload: Upload, save: UploadSave
 
 export async function deleteUpload(db: Queries, uploadId: string, audit: AuditEvent): Promise<void> {
   await deleteParts(db, uploadId);
+  await deleteKeys(db, [uploadId]);
   await db.deleteFrom('uploads').where('uploadId', '=', uploadId).execute();
   await insertAudit(db, audit);
 }
@@ -174,6 +146,19 @@ export async function selectOverdueIds(db: Queries, now: number, limit: number):
   );
 }
 
+export async function selectNextDeadline(db: Queries, now: number): Promise<number | undefined> {
+  const row = await db
+    .selectFrom('uploads')
+    .select('expiresAt')
+    .where('completedAt', 'is', null)
+    .where('status', '!=', 'completing')
+    .where('expiresAt', '>', now)
+    .orderBy('expiresAt')
+    .limit(1)
+    .executeTakeFirst();
+  return row?.expiresAt;
+}
+
 export async function selectUploadsWithOpenMultipart(db: Queries, limit: number): Promise<Upload[]> {
   return run(
     selectAll(db)
@@ -214,13 +199,14 @@ export async function stallUploadsOf(
   await db
     .updateTable('uploads')
     .set((update) => ({
-      stalledSince: at,
+      stalledSince: update.fn.coalesce('stalledSince', update.val(at)),
       stalledReason: reason,
+      nextAttemptAt: null,
       version: update('version', '+', 1),
       updatedAt: at,
     }))
     .where('status', 'in', ['preparing', 'uploading'])
-    .where('stalledSince', 'is', null)
+    .where('stalledReason', 'is distinct from', reason)
     .where('clientId', 'in', (select) =>
       select.selectFrom('sessions').select('clientId').where('nodeId', '=', nodeId),
     )
@@ -239,8 +225,11 @@ export async function deleteUploadsEndedBefore(db: Queries, before: number, limi
         .orderBy('completedAt')
         .limit(limit),
     )
-    .executeTakeFirst();
-  return Number(removed.numDeletedRows);
+    .returning('uploadId')
+    .execute();
+  const ids = removed.map(({ uploadId }) => uploadId);
+  await deleteKeys(db, ids);
+  return ids.length;
 }
 
 /** The condition is that of the indexes of what has not ended; without it SQLite does not use them. */

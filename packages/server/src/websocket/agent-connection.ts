@@ -15,6 +15,7 @@ import type { AgentSession } from '../domain/sessions/agent-session.ts';
 import { endSession } from '../domain/sessions/end-session.ts';
 import type { TransferContext } from '../domain/transfer-context.ts';
 import { handleAgentMessage } from './agent-message-handlers.ts';
+import { untilRecorded } from './until-recorded.ts';
 
 /** An agent that says nothing this long after connecting is disconnected. */
 const HELLO_TIMEOUT_MS = 10_000;
@@ -34,6 +35,8 @@ export interface ConnectionOptions {
   readonly serverVersion: string;
   /** Milliseconds since the epoch: the token's end, and so the socket's. */
   readonly tokenExpiresAt: number;
+  /** The server is about to stop. */
+  readonly draining: AbortSignal;
 }
 
 /**
@@ -48,6 +51,7 @@ export class AgentConnection {
   readonly #log: Log;
   readonly #timers: NodeJS.Timeout[] = [];
   readonly #closed = Promise.withResolvers<void>();
+  readonly #gone = new AbortController();
   #session: AgentSession | undefined;
   #lastHeard = performance.now();
   #lastWatch = performance.now();
@@ -128,8 +132,8 @@ export class AgentConnection {
         : decodeAgentMessage((data as Buffer).toString('utf8'));
       await this.#handle(frame);
     } catch (error) {
-      // The database or the store is away, most likely. What the agent said is lost; when it comes back it says
-      // all of it again, and its transfers go on meanwhile.
+      // Of a hello, most likely because the database is away. What else the agent said is lost with its socket; when
+      // it comes back it says all of it again, and its transfers go on meanwhile.
       this.#log.error({ err: error }, 'agent message not handled');
       this.close(closeCodes.tryAgain, 'the message could not be handled now; connect again');
     } finally {
@@ -142,11 +146,13 @@ export class AgentConnection {
     if (!frame.ok) return this.#refuse(new BackhaulError('protocol_error', frame.problem));
     const { message } = frame;
     if (message.status === 'hello') return this.#greet(message);
-    if (this.#session === undefined) {
+    const session = this.#session;
+    if (session === undefined) {
       return this.#refuse(new BackhaulError('protocol_error', 'the first message must be hello'));
     }
     this.#refusals = 0;
-    await handleAgentMessage(this.#context, this.#session, message);
+    const handle = () => handleAgentMessage(this.#context, session, message);
+    await untilRecorded(handle, { signal: this.#gone.signal, log: this.#log });
   }
 
   async #greet(message: Extract<AgentMessage, { status: 'hello' }>): Promise<void> {
@@ -186,12 +192,18 @@ export class AgentConnection {
 
   #onClose(code: number): void {
     for (const timer of this.#timers) clearTimeout(timer);
+    this.#gone.abort();
     this.#tail = this.#tail.then(async () => {
+      const session = this.#session;
+      this.#log.info({ code }, 'agent disconnected');
       try {
-        if (this.#session !== undefined) await endSession(this.#context, this.#session);
-        this.#log.info({ code }, 'agent disconnected');
+        if (session === undefined) return;
+        // What this leaves, the next hello or the next start settles.
+        await untilRecorded(() => endSession(this.#context, session), {
+          signal: this.#options.draining,
+          log: this.#log,
+        });
       } catch (error) {
-        // The next hello, or the next start, settles what this left.
         this.#log.error({ err: error }, 'session not ended properly');
       } finally {
         this.#closed.resolve();

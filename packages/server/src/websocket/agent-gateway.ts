@@ -42,7 +42,7 @@ export class AgentGateway {
   });
   readonly #connections = new Set<AgentConnection>();
   #pending = 0;
-  #draining = false;
+  readonly #draining = new AbortController();
 
   constructor(options: GatewayOptions) {
     this.#options = options;
@@ -62,14 +62,14 @@ export class AgentGateway {
 
   /** Closes every connection with 1001, "going away", and waits for their sessions to end. */
   async close(): Promise<void> {
-    this.#draining = true;
+    this.#draining.abort();
     const connections = [...this.#connections];
     for (const connection of connections) connection.close(1001, 'the server is shutting down');
     await Promise.all(connections.map((connection) => connection.closed));
   }
 
   async #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
-    if (this.#draining) throw new BackhaulError('shutting_down');
+    if (this.#draining.signal.aborted) throw new BackhaulError('shutting_down');
     if (this.#pending >= MAX_PENDING_UPGRADES) throw new BackhaulError('too_many_requests');
     this.#pending += 1;
     try {
@@ -78,7 +78,7 @@ export class AgentGateway {
       const claims = await this.#options.verifyAgent(bearerToken(request.headers, 'The upgrade'));
       if (socket.destroyed) return;
       // It may have begun while the token was being checked.
-      if (this.#draining) throw new BackhaulError('shutting_down');
+      if (this.#draining.signal.aborted) throw new BackhaulError('shutting_down');
       this.#sockets.handleUpgrade(request, socket, head, (webSocket) => {
         const sessionId = uuidv7();
         const log = this.#options.log.child({ clientId: claims.sub, sessionId });
@@ -88,6 +88,7 @@ export class AgentGateway {
           nodeId: this.#options.nodeId,
           serverVersion: this.#options.serverVersion,
           tokenExpiresAt: claims.exp * 1000,
+          draining: this.#draining.signal,
           log,
         });
         this.#connections.add(connection);

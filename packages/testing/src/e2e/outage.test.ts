@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { describe, test } from 'node:test';
-import { readinessSchema } from '@backhaul/protocol';
 import type { EmbeddedStore } from '../embedded-store.ts';
 import { hasExternalStore } from '../object-store.ts';
 import { logged } from '../program.ts';
 import { randomFile } from '../random-file.ts';
+import { readinessWhen } from '../readiness.ts';
 import { Stage } from '../stage.ts';
 
 const MiB = 1024 * 1024;
@@ -92,16 +92,4 @@ describe('while the object store is away', { skip: hasExternalStore(), concurren
 function embeddedOf({ s3 }: Stage): EmbeddedStore {
   assert.ok(s3.embedded !== undefined);
   return s3.embedded;
-}
-
-/** Asks until it is so: what the server found out is kept for two seconds. */
-async function readinessWhen(stage: Stage, ready: boolean) {
-  const deadline = AbortSignal.timeout(20_000);
-  for (;;) {
-    const answer = await fetch(`${stage.url}/readyz`, { signal: deadline });
-    const readiness = readinessSchema.parse(await answer.json());
-    assert.equal(answer.status, readiness.ready ? 200 : 503);
-    if (readiness.ready === ready) return readiness;
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
 }

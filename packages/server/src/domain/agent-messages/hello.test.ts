@@ -3,13 +3,27 @@ import { test } from 'node:test';
 import { closeCodes } from '@backhaul/protocol';
 import { openSqliteStore } from '../../store/open-sqlite-store.ts';
 import { DomainBench } from '../fakes/domain-bench.ts';
-import { partUploadedMessage, preparedMessage, sayHello } from '../fakes/fake-agent.ts';
+import {
+  announce,
+  completedMessage,
+  fakeCrc32,
+  FILE_BYTES,
+  partUploadedMessage,
+  partsReadyMessage,
+  preparedMessage,
+  resumedMessage,
+  sayHello,
+  uploadedParts,
+} from '../fakes/fake-agent.ts';
 import { intercepted } from '../fakes/intercepted.ts';
 import { type Store, StoreError } from '../ports/store.ts';
 import { endSession } from '../sessions/end-session.ts';
 import type { Upload } from '../uploads/upload.ts';
+import { completed } from './completed.ts';
 import { partUploaded } from './part-uploaded.ts';
+import { partsReady } from './parts-ready.ts';
 import { prepared } from './prepared.ts';
+import { resumed } from './resumed.ts';
 
 async function openBench(): Promise<DomainBench> {
   return new DomainBench(await openSqliteStore(':memory:'));
@@ -31,7 +45,7 @@ test('hello makes the client known, as it describes itself', async () => {
     lastSeenAt: bench.clock.now(),
     agentVersion: '1.2.3',
     platform: { os: 'linux', arch: 'arm64', hostname: 'till-3' },
-    capabilities: ['list_directory'],
+    capabilities: ['list_directory', 'resume'],
     labels: { site: 'berlin' },
     defaultFilePath: '/data/report.bin',
     epoch: 1,
@@ -93,19 +107,90 @@ test('an upload that the agent was preparing goes on', async () => {
   await bench.reaches(upload.uploadId, 'uploading');
 });
 
-test('an upload that the agent has lost starts over: a new attempt, the old multipart upload aborted', async () => {
+test('an upload that the agent has lost is a new attempt, with the parts that the store holds', async () => {
+  await using bench = await openBench();
+  const { agent, upload } = await bench.uploading({ sent: [1, 2] });
+  // What was stored counts, not what was reported.
+  await partUploaded(bench.context, agent.session, partUploadedMessage(upload, [1]));
+  await endSession(bench.context, agent.session);
+  const { connection, session } = await bench.connect();
+  const record = await bench.reaches(upload.uploadId, 'preparing');
+  assert.deepEqual([record.attempt, record.epoch], [2, session.epoch]);
+  assert.deepEqual([record.partsCompleted, record.bytesUploaded], [2, 2 * 5_242_880]);
+  assert.equal(record.s3UploadId, upload.s3UploadId);
+  assert.equal(record.objectToken, upload.objectToken, 'it is in the metadata of the multipart upload');
+  const [asked] = connection.sent('prepare_upload');
+  assert.equal(asked?.attempt, 2);
+  assert.deepEqual(asked.resume, {
+    size: FILE_BYTES,
+    fingerprint: upload.fingerprint,
+    kept_parts: [1, 2].map((number) => ({ part_number: number, crc32: fakeCrc32(number) })),
+  });
+
+  await resumed(bench.context, session, resumedMessage(record));
+  assert.equal((await bench.upload(upload.uploadId)).status, 'uploading');
+  await partsReady(bench.context, session, partsReadyMessage(record, announce(FILE_BYTES, [3])));
+  assert.equal(connection.sent('part_urls').length, 1);
+  bench.bucket.put(upload.s3UploadId, 3);
+  const last = completedMessage(record, { parts: uploadedParts([3]), resumed: true });
+  await completed(bench.context, session, last);
+  const end = await bench.reaches(upload.uploadId, 'completed');
+  assert.deepEqual([end.partsCompleted, end.bytesUploaded], [3, FILE_BYTES]);
+  assert.equal(bench.bucket.count('createMultipartUpload'), 1);
+  assert.equal(bench.bucket.count('abortMultipartUpload'), 0);
+});
+
+test('an agent that cannot resume starts over: the old multipart upload is aborted', async () => {
   await using bench = await openBench();
   const { agent, upload } = await bench.uploading();
   await partUploaded(bench.context, agent.session, partUploadedMessage(upload, [1, 2]));
   await endSession(bench.context, agent.session);
+  const { connection } = await bench.connect('client-1', { capabilities: ['list_directory'] });
+  const record = await bench.reaches(upload.uploadId, 'preparing');
+  assert.deepEqual([record.s3UploadId, record.partsCompleted, record.restarts], [null, 0, 1]);
+  assert.notEqual(record.objectToken, upload.objectToken);
+  assert.deepEqual(await bench.store.listParts(upload.uploadId), []);
+  assert.deepEqual(bench.bucket.aborted, [upload.s3UploadId]);
+  assert.equal(bench.bucket.count('listParts'), 0, 'what it cannot use is not asked for');
+  const [asked, ...more] = connection.sent('prepare_upload');
+  assert.deepEqual([asked?.attempt, asked?.resume, more.length], [record.attempt, undefined, 0]);
+});
+
+test('an upload that was only being prepared as its agent died is prepared anew', async () => {
+  await using bench = await openBench();
+  const { agent, upload } = await bench.preparing();
+  await endSession(bench.context, agent.session);
   const { connection } = await bench.connect();
   const record = await bench.reaches(upload.uploadId, 'preparing');
   assert.equal(record.attempt, 2);
-  assert.equal(record.partsCompleted, 0);
-  assert.notEqual(record.objectToken, upload.objectToken, 'each attempt has its own token');
-  assert.deepEqual(await bench.store.listParts(upload.uploadId), []);
-  assert.deepEqual(bench.bucket.aborted, [upload.s3UploadId]);
-  assert.equal(connection.sent('prepare_upload')[0]?.attempt, 2);
+  assert.notEqual(record.objectToken, upload.objectToken, 'its Create may still be on its way');
+  assert.equal(connection.sent('prepare_upload')[0]?.resume, undefined);
+});
+
+test('an upload that takes its agent down each time leaves others their turn, and a stored part makes up for it', async () => {
+  await using bench = await openBench();
+  const { agent, upload } = await bench.uploading({ sent: [] });
+  let last = agent;
+  const restartAgent = async () => {
+    await endSession(bench.context, last.session);
+    last = await bench.connect('client-1', { maxUploads: 1 });
+    await bench.settle();
+    return bench.upload(upload.uploadId);
+  };
+  assert.equal((await restartAgent()).status, 'preparing', 'the first time at once');
+  const behind = await bench.trigger('/data/other.bin');
+  const waiting = await restartAgent();
+  assert.equal(waiting.status, 'queued');
+  assert.ok((waiting.nextAttemptAt ?? 0) > bench.clock.now());
+  await bench.reaches(behind.uploadId, 'preparing');
+  await bench.domain.uploads.cancel(behind.uploadId, 'operator-1');
+
+  bench.clock.advance(1000);
+  bench.context.dispatcher.kick('client-1');
+  const again = await bench.reaches(upload.uploadId, 'preparing');
+  await resumed(bench.context, last.session, resumedMessage(again));
+  await partUploaded(bench.context, last.session, partUploadedMessage(again, [1]));
+  assert.equal((await restartAgent()).status, 'preparing');
 });
 
 test('an abort that fails does not keep the upload from starting over', async () => {
@@ -113,12 +198,12 @@ test('an abort that fails does not keep the upload from starting over', async ()
   const { agent, upload } = await bench.uploading();
   await endSession(bench.context, agent.session);
   bench.bucket.fail('abortMultipartUpload', 'unavailable');
-  await bench.connect();
+  await bench.connect('client-1', { capabilities: [] });
   await bench.reaches(upload.uploadId, 'preparing');
   assert.equal(bench.bucket.faultsFired, 1);
 });
 
-test('another attempt than the server’s is dropped, and starts over', async () => {
+test('another attempt than the server’s is dropped, and its upload goes on as the next', async () => {
   await using bench = await openBench();
   const { agent, upload } = await bench.uploading();
   await endSession(bench.context, agent.session);

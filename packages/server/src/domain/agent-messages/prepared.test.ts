@@ -5,7 +5,7 @@ import { type BenchOptions, DomainBench } from '../fakes/domain-bench.ts';
 import { FILE_BYTES, announce, fakeCrc32, preparedMessage } from '../fakes/fake-agent.ts';
 import { URL_LIFETIME_MS } from '../fakes/fake-bucket.ts';
 import { intercepted } from '../fakes/intercepted.ts';
-import type { Store } from '../ports/store.ts';
+import { type Store, StoreError } from '../ports/store.ts';
 import { prepared } from './prepared.ts';
 
 async function openBench(options: BenchOptions = {}): Promise<DomainBench> {
@@ -152,6 +152,7 @@ test('a store that is away at Create puts the upload back into the queue, for a 
   assert.equal(agent.connection.sent('cancel_upload')[0]?.attempt, 1, 'the agent may close the file');
   assert.equal(agent.connection.sent('prepare_upload').length, 1, 'not at once');
 
+  bench.clock.advance(1000);
   await bench.sweep();
   const again = await bench.reaches(upload.uploadId, 'preparing');
   assert.notEqual(again.objectToken, upload.objectToken);
@@ -174,11 +175,19 @@ test('the stop of the server ends the wait for a store that takes a request and 
   assert.equal((await bench.upload(upload.uploadId)).status, 'queued');
 });
 
-test('URLs that cannot be signed end the upload, and its multipart upload', async () => {
+test('URLs that cannot be signed just now put the upload back into the queue, with its multipart upload', async () => {
   await using bench = await openBench();
+  const { agent, upload } = await bench.preparing();
   bench.bucket.fail('signParts', 'unavailable');
-  assert.equal((await refusal(bench, {})).error, 'storage_unavailable');
-  assert.equal(bench.bucket.uploads.size, 0);
+  await prepared(bench.context, agent.session, preparedMessage(upload));
+  assert.equal(bench.bucket.faultsFired, 1);
+  const record = await bench.upload(upload.uploadId);
+  assert.deepEqual([record.status, record.attempt], ['queued', 2]);
+  assert.match(record.stalledReason ?? '', /signParts/);
+  assert.ok((record.nextAttemptAt ?? 0) > bench.clock.now());
+  assert.ok(bench.bucket.uploads.has(record.s3UploadId ?? ''));
+  assert.deepEqual(agent.connection.sent('download_file'), []);
+  assert.equal(agent.connection.sent('cancel_upload')[0]?.attempt, 1);
 });
 
 test('prepared again is answered with fresh URLs, and creates nothing', async () => {
@@ -213,13 +222,15 @@ test('prepared again with parts that are not of the plan gets no URLs for them',
   assert.equal((await bench.upload(upload.uploadId)).error, 'protocol_error');
 });
 
-test('prepared again with other checksums puts them on record before it signs', async () => {
+test('prepared again with other checksums is of another version of the file: it gets no URLs', async () => {
   await using bench = await openBench();
   const { agent, upload } = await bench.uploading();
   const parts = [{ part_number: 2, size: 5 * 1024 ** 2, crc32: fakeCrc32(77) }];
   await prepared(bench.context, agent.session, preparedMessage(upload, { parts }));
-  const recorded = await bench.store.listParts(upload.uploadId);
-  assert.equal(recorded[1]?.crc32, fakeCrc32(77));
+  const record = await bench.upload(upload.uploadId);
+  assert.deepEqual([record.status, record.error], ['failed', 'file_changed']);
+  assert.match(record.message ?? '', /part 2/);
+  assert.equal(agent.connection.sent('download_file').length, 1);
 });
 
 test('prepared again of another version of the file gets no URLs, and ends as file_changed', async () => {
@@ -245,7 +256,7 @@ for (const [what, abort] of [
         if (!race.on) return real.saveUpload(upload, save);
         race.on = false;
         // Somebody else was faster.
-        await real.closeSessionsOf('node-1', bench.clock.now());
+        await real.closeSessionsOf('node-1', { at: bench.clock.now(), reason: 'The server was restarted.' });
         return real.saveUpload(upload, save);
       },
     });
@@ -260,3 +271,26 @@ for (const [what, abort] of [
     assert.deepEqual(agent.connection.sent('download_file'), []);
   });
 }
+
+test('while the database does not take the row, no multipart upload is left behind', async () => {
+  const real = await openSqliteStore(':memory:');
+  let refusals = 0;
+  const store = intercepted<Store>(real, {
+    saveUpload: async (upload, save) => {
+      if (upload.status !== 'uploading' || refusals === 2) return real.saveUpload(upload, save);
+      refusals += 1;
+      throw new StoreError('the database is locked');
+    },
+  });
+  await using bench = new DomainBench(store);
+  const { agent, upload } = await bench.preparing();
+  const handle = () => prepared(bench.context, agent.session, preparedMessage(upload));
+  await assert.rejects(handle, StoreError);
+  await assert.rejects(handle, StoreError);
+  assert.equal(refusals, 2);
+  assert.equal(bench.bucket.uploads.size, 0);
+  await handle();
+  const { status, attempt } = await bench.upload(upload.uploadId);
+  assert.deepEqual([status, attempt], ['uploading', 1]);
+  assert.equal(bench.bucket.uploads.size, 1);
+});

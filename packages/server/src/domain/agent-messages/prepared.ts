@@ -85,22 +85,27 @@ async function begin(
     token: upload.objectToken,
     checksumMode: upload.checksumMode,
   });
-  const begun = await context.ledger.apply(
-    upload,
-    {
-      type: 'prepared',
-      sizeBytes: plan.sizeBytes,
-      chunkSize: plan.chunkSize,
-      partCount: plan.partCount,
-      fingerprint: message.fingerprint,
-      sourceModifiedAt: Date.parse(message.source_modified_at),
-      fileName: message.file_name,
-      s3UploadId,
-    },
-    { announced },
-  );
-  if (begun === undefined) await abandon(context, upload, s3UploadId);
-  return begun;
+  let begun: Upload | undefined;
+  try {
+    begun = await context.ledger.apply(
+      upload,
+      {
+        type: 'prepared',
+        sizeBytes: plan.sizeBytes,
+        chunkSize: plan.chunkSize,
+        partCount: plan.partCount,
+        fingerprint: message.fingerprint,
+        sourceModifiedAt: Date.parse(message.source_modified_at),
+        fileName: message.file_name,
+        s3UploadId,
+      },
+      { announced },
+    );
+    return begun;
+  } finally {
+    // While the database is away the message is handled again and again, each time with another multipart upload.
+    if (begun === undefined) await abandon(context, upload, s3UploadId);
+  }
 }
 
 /** The same message once more: nothing is created, but what is signed for has to be of the plan and on record. */
@@ -112,7 +117,7 @@ async function beginAgain(context: TransferContext, upload: Upload, message: Pre
   return upload;
 }
 
-/** Of a lost race. The row belongs to whoever won it, so a failure here must not end the upload. */
+/** Of no row. That belongs to whoever won it, or could not be written, so a failure here must not end the upload. */
 async function abandon(
   context: TransferContext,
   { key, uploadId }: Upload,
@@ -122,7 +127,7 @@ async function abandon(
     await context.bucket.abortMultipartUpload({ key, s3UploadId });
   } catch (error) {
     // The sweep for orphans finds it.
-    context.log.warn({ uploadId, err: error }, 'abort of a multipart upload that lost a race failed');
+    context.log.warn({ uploadId, err: error }, 'abort of a multipart upload that is on no record failed');
   }
 }
 

@@ -104,7 +104,11 @@ test('part_uploaded ends a stall even when it says nothing new', async () => {
   await using bench = await openBench();
   const { agent, upload } = await bench.uploading();
   await partUploaded(bench.context, agent.session, partUploadedMessage(upload, [1]));
-  await bench.context.ledger.apply(await bench.upload(upload.uploadId), { type: 'stall' });
+  await bench.context.ledger.apply(await bench.upload(upload.uploadId), {
+    type: 'stall',
+    reason: 'The network is down.',
+    nextRetryAt: bench.clock.now() + 1000,
+  });
   await partUploaded(bench.context, agent.session, partUploadedMessage(upload, [1]));
   assert.equal((await bench.upload(upload.uploadId)).stalledSince, null);
 });
@@ -199,6 +203,7 @@ test('an agent that was busy gets the upload again later, as a new attempt', asy
   assert.equal(record.attempt, 2);
   assert.equal(record.message, 'Two are running.');
   assert.equal(agent.connection.sent('prepare_upload').length, 1, 'not at once, or the two would go round');
+  bench.clock.advance(1000);
   await bench.domain.sweeper.sweep();
   await bench.reaches(upload.uploadId, 'preparing');
   assert.equal(agent.connection.sent('prepare_upload')[1]?.attempt, 2);

@@ -25,6 +25,7 @@ function openRunner(timeoutMs = 30_000) {
       sessionId: connection.sessionId,
       epoch: 1,
       maxUploads: 1,
+      canResume: true,
       send: (message) => connection.send(message),
       close: (code, reason) => connection.close(code, reason),
     };

@@ -25,6 +25,8 @@ export interface BenchOptions {
   readonly pollMs?: number;
   readonly commandTimeoutMs?: number;
   readonly sleep?: (ms: number, signal: AbortSignal) => Promise<void>;
+  /** Default: the middle. */
+  readonly random?: () => number;
 }
 
 /** The whole domain on a store of the test's choice, with time, bucket and agents in the test's hands. */
@@ -55,9 +57,11 @@ export class DomainBench implements AsyncDisposable {
         ...options.settings,
       },
       retentionMs: RETENTION_MS,
+      orphanAgeMs: HOUR_MS,
       commandTimeoutMs: options.commandTimeoutMs ?? 30_000,
       observe: (change) => this.changes.push(change),
       sleep: options.sleep ?? this.clock.sleep,
+      random: options.random ?? (() => 0.5),
       // For ever, as far as tests go: what ends must have been told.
       pollMs: options.pollMs ?? 2 ** 30,
     });
@@ -76,8 +80,9 @@ export class DomainBench implements AsyncDisposable {
     return { connection, session };
   }
 
+  /** Each makes an upload of its own. */
   trigger(filePath = '/data/report.bin', clientId = 'client-1'): Promise<Upload> {
-    return this.domain.uploads.trigger({ clientId, filePath, requestedBy: 'operator-1' });
+    return this.domain.uploads.trigger({ clientId, filePath, requestedBy: 'operator-1', force: true });
   }
 
   async upload(uploadId: string): Promise<Upload> {
@@ -119,11 +124,13 @@ export class DomainBench implements AsyncDisposable {
     return { agent, upload: await this.reaches(uploadId, 'preparing') };
   }
 
-  /** An upload whose multipart upload exists and whose parts are all signed for. */
-  async uploading(): Promise<{ agent: FakeAgent; upload: Upload }> {
+  /** An upload whose multipart upload exists and whose parts are all signed for; the store holds those `sent`. */
+  async uploading(options: { sent?: readonly number[] } = {}): Promise<{ agent: FakeAgent; upload: Upload }> {
     const { agent, upload } = await this.preparing();
     await prepared(this.context, agent.session, preparedMessage(upload));
-    return { agent, upload: await this.reaches(upload.uploadId, 'uploading') };
+    const uploading = await this.reaches(upload.uploadId, 'uploading');
+    for (const partNumber of options.sent ?? [1, 2, 3]) this.bucket.put(uploading.s3UploadId, partNumber);
+    return { agent, upload: uploading };
   }
 
   /** All parts are sent, and the completion has begun. */

@@ -6,7 +6,9 @@ import type {
   PartUploaded,
   PartsReady,
   Prepared,
+  Resumed,
   ServerMessageInput,
+  Stalled,
 } from '@backhaul/protocol';
 import { partRange, planParts } from '@backhaul/protocol';
 import { v7 as uuidv7 } from 'uuid';
@@ -71,7 +73,7 @@ function helloMessage({ maxUploads = 4, ...fields }: Partial<Hello> & { maxUploa
     status: 'hello',
     agent_version: '1.2.3',
     platform: { os: 'linux', arch: 'x64' },
-    capabilities: ['list_directory'],
+    capabilities: ['list_directory', 'resume'],
     limits: { max_uploads: maxUploads, parallel_parts: 4 },
     labels: { site: 'berlin' },
     default_file_path: null,
@@ -111,6 +113,30 @@ export function preparedMessage(upload: About, fields: Partial<Prepared> = {}): 
     fingerprint: { device: '1', inode: '2', size: String(size), mtime_ns: '3', ctime_ns: '4' },
     source_modified_at: '2025-10-31T00:00:00.000Z',
     parts: announce(size),
+    ...fields,
+  };
+}
+
+/** Of the file as {@link preparedMessage} says it is. */
+export function resumedMessage(upload: About, fields: Partial<Resumed> = {}): Resumed {
+  const { size, fingerprint } = preparedMessage(upload);
+  return {
+    status: 'resumed',
+    upload_id: upload.uploadId,
+    attempt: upload.attempt,
+    size,
+    fingerprint,
+    ...fields,
+  };
+}
+
+export function stalledMessage(upload: About, fields: Partial<Stalled> = {}): Stalled {
+  return {
+    status: 'stalled',
+    upload_id: upload.uploadId,
+    attempt: upload.attempt,
+    reason: 'The object store does not answer.',
+    retry_in_ms: 5000,
     ...fields,
   };
 }

@@ -39,16 +39,16 @@ interface Fault {
 
 interface FakeUpload extends PendingUpload {
   readonly token: string;
-  readonly parts: Map<number, ListedPart & { readonly crc32: string }>;
+  /** What URLs were given for. */
+  readonly signed: Map<number, ListedPart>;
+  /** What was PUT. */
+  readonly parts: Map<number, ListedPart>;
 }
 
 /** How long its URLs live, in milliseconds. */
 export const URL_LIFETIME_MS = 900_000;
 
-/**
- * A bucket in memory, with the faults that stores have. A part that was signed for counts as sent: agents here
- * send what they announced.
- */
+/** A bucket in memory, with the faults that stores have. It holds the parts that a test puts there. */
 export class FakeBucket implements Bucket {
   readonly name = 'fake-bucket';
   readonly objects = new Map<string, ObjectFacts>();
@@ -102,6 +102,25 @@ export class FakeBucket implements Bucket {
     };
   }
 
+  /**
+   * A part is sent by the URL that was signed for it.
+   *
+   * @param fields What the store then holds, or lists, otherwise than it was signed for.
+   */
+  put(s3UploadId: string | null, partNumber: number, fields: Partial<ListedPart> = {}): void {
+    const pending = this.uploads.get(s3UploadId ?? '');
+    const signed = pending?.signed.get(partNumber);
+    if (pending === undefined || signed === undefined) {
+      throw new Error(`part ${partNumber} was not signed for, or its multipart upload is gone`);
+    }
+    pending.parts.set(partNumber, { ...signed, ...fields });
+  }
+
+  /** Somebody else, or a lifecycle rule, removes what is not completed. */
+  loseUploads(): void {
+    this.uploads.clear();
+  }
+
   count(operation: Operation): number {
     return this.calls.filter((call) => call.operation === operation).length;
   }
@@ -122,6 +141,7 @@ export class FakeBucket implements Bucket {
         s3UploadId,
         token,
         initiatedAt: this.#clock.now(),
+        signed: new Map(),
         parts: new Map(),
       });
       return { key, s3UploadId };
@@ -137,7 +157,7 @@ export class FakeBucket implements Bucket {
       const pending = this.uploads.get(upload.s3UploadId);
       for (const { partNumber, sizeBytes, crc32, sha256 } of parts) {
         const etag = etagOf(partNumber, crc32);
-        pending?.parts.set(partNumber, { partNumber, sizeBytes, etag, crc32, sha256: sha256 ?? null });
+        pending?.signed.set(partNumber, { partNumber, sizeBytes, etag, crc32, sha256: sha256 ?? null });
       }
       const urls = parts.map(({ partNumber, crc32 }) => ({
         part_number: partNumber,
@@ -151,8 +171,8 @@ export class FakeBucket implements Bucket {
   listParts(upload: MultipartUpload, options: CallOptions = {}): Promise<ListedPart[]> {
     return this.#call('listParts', upload.key, options, () => {
       const pending = this.uploads.get(upload.s3UploadId);
-      if (pending === undefined) throw new BucketError('upload_gone', 'NoSuchUpload');
-      return [...pending.parts.values()];
+      if (pending === undefined) throw gone();
+      return [...pending.parts.values()].toSorted((a, b) => a.partNumber - b.partNumber);
     });
   }
 
@@ -163,16 +183,15 @@ export class FakeBucket implements Bucket {
   ): Promise<void> {
     return this.#call('completeMultipartUpload', upload.key, options, () => {
       const pending = this.uploads.get(upload.s3UploadId);
-      if (pending === undefined)
-        throw new BucketError('upload_gone', 'the multipart upload is gone (NoSuchUpload)');
+      if (pending === undefined) throw gone();
       if (this.honours.conditionalComplete && this.objects.has(upload.key)) {
         throw new BucketError('object_exists', 'something is at the key already');
       }
-      const parts = request.parts.map(({ partNumber, etag }) => {
+      const parts = request.parts.map(({ partNumber, etag, crc32 }) => {
         const part = pending.parts.get(partNumber);
         if (part?.etag !== etag)
           throw new BucketError('invalid_parts', `part ${partNumber} is not the one sent`);
-        return part;
+        return { ...part, crc32: part.crc32 ?? crc32 };
       });
       this.uploads.delete(upload.s3UploadId);
       const facts: ObjectFacts = {
@@ -249,6 +268,10 @@ export class FakeBucket implements Bucket {
 /** The ETag that this store gives a part. */
 export function etagOf(partNumber: number, crc32: string): string {
   return `"${partNumber}-${crc32}"`;
+}
+
+function gone(): BucketError {
+  return new BucketError('upload_gone', 'the multipart upload is gone (NoSuchUpload)');
 }
 
 function failure(kind: BucketErrorKind, operation: Operation): BucketError {

@@ -20,6 +20,7 @@ export function sampleUpload(fields: Partial<Upload> = {}): Upload {
     onChange: 'fail',
     setbacks: 0,
     restarts: 0,
+    refusedCompletions: 0,
     bucket: 'fake-bucket',
     key: `uploads/client-1/${uploadId}/report.bin`,
     etag: null,

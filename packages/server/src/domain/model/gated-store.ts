@@ -7,9 +7,11 @@ type Call = (...given: unknown[]) => Promise<unknown>;
 /** The store as one process has it. The witness sees each row as soon as it is durable, before the process does. */
 export function gatedStore(store: Store, gate: CrashGate, witness: Witness): Store {
   const witnessed: Partial<Store> = {
-    async insertUpload(upload, audit) {
-      const existing = await store.insertUpload(upload, audit);
-      if (existing === undefined) witness.sawRow(upload);
+    async insertUpload(upload, audit, options) {
+      const existing = await store.insertUpload(upload, audit, options);
+      // One that was joined may have a new deadline.
+      const row = existing ?? upload;
+      if (row.version !== witness.rows.get(row.uploadId)?.version) witness.sawRow(row);
       return existing;
     },
     async saveUpload(upload, save) {
@@ -41,7 +43,7 @@ export function gatedStore(store: Store, gate: CrashGate, witness: Witness): Sto
     get(_store, name: string) {
       const source: Partial<Store> = name in witnessed ? witnessed : store;
       const call = (Reflect.get(source, name) as Call).bind(source);
-      const isRead = /^(?:get|list|find|count|last|oldest)/.test(name);
+      const isRead = /^(?:get|list|find|count|last|next|oldest)/.test(name);
       return (...given: unknown[]) =>
         isRead ? gate.read(() => call(...given)) : gate.write(() => call(...given));
     },

@@ -19,6 +19,7 @@ interface TriggerOptions {
   readonly filePath: string;
   readonly onChange: ChangePolicy;
   readonly expiresInMs: number | undefined;
+  readonly force: boolean;
 }
 
 /** Operators, who remember what they were promised. */

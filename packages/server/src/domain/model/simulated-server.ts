@@ -75,6 +75,7 @@ export class SimulatedServer {
         maxBackoffMs: 30_000,
       },
       retentionMs: RETENTION_MS,
+      orphanAgeMs: HOUR_MS,
       commandTimeoutMs: 30_000,
       observe: world.observe,
       sleep: time.sleep,

@@ -49,16 +49,40 @@ export interface UploadSave {
   readonly audit?: AuditEvent;
 }
 
+/** How a new upload is met by what is there already. */
+export interface InsertOptions {
+  /** What else the request asked for, kept under its idempotency key; only compared. */
+  readonly terms?: string;
+  /**
+   * Present if the request may join an upload of the same client, path and change policy that has not ended: audited
+   * as this, with that upload's id.
+   */
+  readonly join?: AuditEvent;
+}
+
+/** What a subject got for an idempotency key. */
+export interface KeyedUpload {
+  readonly upload: Upload;
+  /** As in {@link InsertOptions}; null if none were kept. */
+  readonly terms: string | null;
+}
+
 /**
  * Durable state. Every write is on disk when its promise resolves, and guarded writes say whether they won.
  *
  * @throws StoreError from any method when the database cannot do it now (locked, full, away).
  */
 export interface Store {
-  /** Undefined when inserted; else the upload that already has this subject's idempotency key. */
-  insertUpload(upload: Upload, audit: AuditEvent): Promise<Upload | undefined>;
-  /** A key belongs to the subject that sent it. */
-  findByIdempotencyKey(requestedBy: string, idempotencyKey: string): Promise<Upload | undefined>;
+  /**
+   * Also of requests at the same time, one inserts and the others find.
+   *
+   * @returns undefined when inserted; else the upload that this subject's idempotency key already gave, or the one
+   *   that was joined: the newest, from now on under that key too. Its deadline becomes that of `upload` if that
+   *   is later, with the next version.
+   */
+  insertUpload(upload: Upload, audit: AuditEvent, options?: InsertOptions): Promise<Upload | undefined>;
+  /** A key belongs to the subject that sent it, and lasts as long as its upload. */
+  findByIdempotencyKey(requestedBy: string, idempotencyKey: string): Promise<KeyedUpload | undefined>;
   getUpload(uploadId: string): Promise<Upload | undefined>;
   /** @returns whether the guard held; false changes nothing. */
   saveUpload(upload: Upload, save: UploadSave): Promise<boolean>;
@@ -87,6 +111,8 @@ export interface Store {
   ): Promise<Upload[]>;
   /** Not terminal, not completing, and at their deadline or past it. */
   listOverdueIds(now: number, limit: number): Promise<string[]>;
+  /** The nearest deadline after `now` of one that is not terminal and not completing. */
+  nextDeadline(now: number): Promise<number | undefined>;
   /** Terminal, but S3 may still hold their multipart upload; those first that were not touched for longest. */
   listUploadsWithOpenMultipart(limit: number): Promise<Upload[]>;
   countUploadsByStatus(): Promise<Partial<Record<UploadStatus, number>>>;
@@ -97,7 +123,8 @@ export interface Store {
   /**
    * Puts announced parts on record. One that is there already stays as it is, with its ETag.
    *
-   * @returns the numbers of parts that are on record with another length or checksum; then nothing was written.
+   * @returns the numbers of parts that are on record with another length or checksum; then nothing was written. A
+   *   checksum that is null here or there is not compared.
    */
   announceParts(uploadId: string, parts: readonly Omit<UploadPart, 'etag'>[]): Promise<number[]>;
   /** Sets the ETags of announced parts, each given once; unknown part numbers are ignored. */

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { openSqliteStore } from '../../store/open-sqlite-store.ts';
 import { DomainBench } from '../fakes/domain-bench.ts';
 import { intercepted } from '../fakes/intercepted.ts';
-import type { Store } from '../ports/store.ts';
+import { type Store, StoreError } from '../ports/store.ts';
 import { endSession } from './end-session.ts';
 
 async function openBench(): Promise<DomainBench> {
@@ -41,6 +41,30 @@ test('an upload that a newer session elsewhere has adopted is not stalled by the
   await bench.context.ledger.apply(upload, { type: 'adopt', epoch: agent.session.epoch + 1 });
   await endSession(bench.context, agent.session);
   assert.equal((await bench.upload(upload.uploadId)).stalledSince, null);
+});
+
+test('the end of a session that the database did not take can be repeated', async () => {
+  const real = await openSqliteStore(':memory:');
+  let isAway = false;
+  let refusals = 0;
+  const unlessAway = <Result>(go: () => Promise<Result>): Promise<Result> => {
+    if (!isAway) return go();
+    refusals += 1;
+    throw new StoreError('the database is locked');
+  };
+  const store = intercepted<Store>(real, {
+    closeSession: async (...session) => unlessAway(() => real.closeSession(...session)),
+    saveUpload: async (...saving) => unlessAway(() => real.saveUpload(...saving)),
+  });
+  await using bench = new DomainBench(store);
+  const { agent, upload } = await bench.uploading();
+  isAway = true;
+  await assert.rejects(endSession(bench.context, agent.session), StoreError);
+  assert.equal(refusals, 1);
+  isAway = false;
+  await endSession(bench.context, agent.session);
+  assert.notEqual((await bench.upload(upload.uploadId)).stalledSince, null);
+  assert.equal((await bench.store.getClient('client-1'))?.connectedSince, null);
 });
 
 test('an upload that was being handed over as its session ended goes back to the queue', async () => {

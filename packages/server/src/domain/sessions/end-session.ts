@@ -4,12 +4,16 @@ import type { AgentSession } from './agent-session.ts';
 /** Why an upload stands still that nobody is connected for. */
 export const AGENT_AWAY = 'The agent is not connected.';
 
-/** A connection is gone. Its uploads wait for the agent's return; transfers go on without a socket. */
+/**
+ * A connection is gone. Its uploads wait for the agent's return; transfers go on without a socket. To be called again
+ * if it throws: it leaves nothing half-done that it would not do then.
+ */
 export async function endSession(context: TransferContext, session: AgentSession): Promise<void> {
   context.commands.sessionEnded(session);
-  const wasNewest = context.sessions.remove(session);
+  context.sessions.remove(session);
   await context.store.closeSession(session.clientId, session.epoch, context.clock.now());
-  if (!wasNewest) return;
+  // The successor's hello has settled them, or is about to.
+  if (context.sessions.newest(session.clientId) !== undefined) return;
   for (const uploadId of await context.store.listRunningIds(session.clientId)) {
     await context.ledger.exclusively(uploadId, async () => {
       const upload = await context.ledger.get(uploadId);

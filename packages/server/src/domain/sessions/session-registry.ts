@@ -35,9 +35,8 @@ export class SessionRegistry {
     this.#welcomed.add(session);
   }
 
-  /** @returns whether it was still the client's session here. */
-  remove(session: AgentSession): boolean {
-    if (this.#sessions.get(session.clientId) !== session) return false;
-    return this.#sessions.delete(session.clientId);
+  /** Unless a newer one has taken its place. */
+  remove(session: AgentSession): void {
+    if (this.#sessions.get(session.clientId) === session) this.#sessions.delete(session.clientId);
   }
 }

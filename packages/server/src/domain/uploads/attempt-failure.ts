@@ -18,6 +18,14 @@ export type Remedy =
   /** Begin anew with what the file is then. */
   | { readonly act: 'start_over'; readonly waitMs: number };
 
+/**
+ * How long an attempt that was cut off waits before it goes on; null for not at all. One that is cut off again and
+ * again before it has stored a part, because it takes its agent down with it, must leave the others their turn.
+ */
+export function pauseBeforeNext({ setbacks }: Pick<Upload, 'setbacks'>, random: () => number): number | null {
+  return setbacks === 0 ? null : backoff(setbacks - 1, RESTART_BASE_MS, RESTART_CAP_MS, random);
+}
+
 /** @param random In [0, 1): many uploads that failed together must not come back together. */
 export function remedyFor(
   upload: Pick<Upload, 'onChange' | 'restarts' | 'setbacks'>,

@@ -1,12 +1,11 @@
 import type { ErrorCode } from '@backhaul/protocol';
 import type { Clock } from '../ports/clock.ts';
 import type { Log } from '../ports/log.ts';
-import { MAX_RESTARTS, remedyFor } from './attempt-failure.ts';
+import { MAX_RESTARTS, pauseBeforeNext, remedyFor } from './attempt-failure.ts';
 import type { UploadEnding } from './upload-ending.ts';
+import type { Stage } from './transitions.ts';
 import type { UploadLedger } from './upload-ledger.ts';
 import type { Upload } from './upload.ts';
-
-type Stage = 'transfer' | 'completion';
 
 /**
  * What happens to an upload whose attempt came to nothing: it fails, or goes back to the queue, to go on with what
@@ -66,13 +65,14 @@ export class AttemptRecovery {
   /**
    * The next attempt goes on with the parts that S3 holds by then.
    *
+   * @param options.waitMs Default: at once, but after a growing pause if the last ones stored nothing either.
    * @returns the queued upload; undefined if it had moved on.
    */
   async interrupt(
     upload: Upload,
     {
       reason,
-      waitMs = null,
+      waitMs = pauseBeforeNext(upload, this.#random),
       during = 'transfer',
     }: { reason: string; waitMs?: number | null; during?: Stage },
   ): Promise<Upload | undefined> {
@@ -89,7 +89,7 @@ export class AttemptRecovery {
       reason,
       waitMs = null,
       during = 'transfer',
-    }: { reason: string; waitMs?: number | null; during?: Stage | 'queue' },
+    }: { reason: string; waitMs?: number | null; during?: Stage },
   ): Promise<Upload | undefined> {
     const nextAttemptAt = this.#nextAttemptAt(waitMs);
     const queued = await this.#ledger.apply(

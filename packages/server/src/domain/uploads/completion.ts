@@ -19,8 +19,8 @@ import type { Upload, UploadPart } from './upload.ts';
 
 /** After an outage many wait; they must not all come upon the store at once. */
 const MAX_AT_ONCE = 16;
-/** A store that refuses its own parts this often in a row has a fault that sending them again does not mend. */
-const MAX_INVALID_COMPLETIONS = 3;
+/** A store that so often refuses parts it has acknowledged has a fault that sending them again does not mend. */
+const MAX_REFUSED_COMPLETIONS = 3;
 const RESEND_WAIT_MS = 1000;
 
 interface Finding {
@@ -211,7 +211,7 @@ export class Completion {
     await this.#ledger.exclusively(upload.uploadId, async () => {
       if (refusal?.kind === 'upload_gone') {
         await this.#recovery.settle(upload, finding, 'completion');
-      } else if (refusal?.kind === 'invalid_parts' && upload.setbacks < MAX_INVALID_COMPLETIONS) {
+      } else if (refusal?.kind === 'invalid_parts' && upload.refusedCompletions < MAX_REFUSED_COMPLETIONS) {
         // Overwritten by a PUT that came late, most likely: the next attempt sees what S3 holds now.
         const reason = `The object store does not accept the parts: ${refusal.message}`;
         await this.#recovery.interrupt(upload, { reason, waitMs: RESEND_WAIT_MS, during: 'completion' });

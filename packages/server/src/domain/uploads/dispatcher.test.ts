@@ -44,6 +44,7 @@ test('an agent is asked to prepare as the plan rule, the limits and the checksum
       file_path: '/data/report.bin',
       plan: { min_chunk_size: 5 * 1024 * 1024, max_parts: 10_000, window_size: 32, max_file_size: 4096 },
       checksum_mode: 'crc32',
+      on_change: 'fail',
       expires_in_ms: 1234,
     },
   ]);
@@ -125,10 +126,10 @@ test('however often it is kicked, a client’s queue is looked at once more', as
   const gate = Promise.withResolvers<void>();
   let looks = 0;
   const store = intercepted<Store>(real, {
-    listQueuedIds: async (clientId, limit) => {
+    listQueuedIds: async (clientId, options) => {
       looks += 1;
       if (looks === 1) await gate.promise;
-      return real.listQueuedIds(clientId, limit);
+      return real.listQueuedIds(clientId, options);
     },
   });
   await using bench = new DomainBench(store);

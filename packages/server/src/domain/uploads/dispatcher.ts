@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type { ErrorCode } from '@backhaul/protocol';
 import { type Bucket, BucketError } from '../ports/bucket.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Log } from '../ports/log.ts';
@@ -12,7 +13,10 @@ import type { BucketProbe } from './bucket-probe.ts';
 import { findKeptParts } from './kept-parts.ts';
 import { prepareUpload } from './prepare-upload.ts';
 import type { UploadLedger } from './upload-ledger.ts';
-import { totalsOf } from './upload.ts';
+import { type KeptPart, type Upload, totalsOf } from './upload.ts';
+
+/** What setTimeout can count. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** Hands queued uploads to connected agents: oldest first, never more at once than an agent takes. */
 export class Dispatcher {
@@ -74,13 +78,13 @@ export class Dispatcher {
   /** The same later. A server that is restarted before leaves it to its sweeper. @param at By the clock, ms. */
   kickAt(clientId: string, at: number): void {
     if (this.#signal.aborted) return;
-    const timer = setTimeout(
-      () => {
-        this.#later.delete(timer);
-        this.kick(clientId);
-      },
-      Math.max(0, at - this.#clock.now()),
-    ).unref();
+    const delayMs = Math.min(LONGEST_TIMER_MS, Math.max(0, at - this.#clock.now()));
+    const timer = setTimeout(() => {
+      this.#later.delete(timer);
+      // A timer counts from when its loop last looked at the time, so it may fire some milliseconds early.
+      if (this.#clock.now() < at) this.kickAt(clientId, at);
+      else this.kick(clientId);
+    }, delayMs).unref();
     this.#later.add(timer);
   }
 
@@ -116,23 +120,21 @@ export class Dispatcher {
   async #handOver(session: AgentSession, uploadId: string): Promise<void> {
     const { checksumMode } = await this.#bucket.capabilities();
     const seen = await this.#store.getUpload(uploadId);
-    // An operator may have ended it, and removed it, since the queue was read.
     if (seen?.status !== 'queued') return;
-    const kept = session.canResume
-      ? await findKeptParts({ bucket: this.#bucket, store: this.#store, log: this.#log }, seen)
-      : 'gone';
+    const found = session.canResume ? await this.#findKept(seen) : [];
     await this.#ledger.exclusively(uploadId, async () => {
       const queued = await this.#store.getUpload(uploadId);
       // Gone or replaced while the store was asked; or what it was asked for has moved on.
       if (this.#sessions.get(session.clientId) !== session || queued?.version !== seen.version) return;
-      if (queued.s3UploadId !== null && kept === 'gone') {
-        const reason = session.canResume
-          ? 'The object store no longer has what was sent; the file is sent again.'
-          : 'The agent cannot resume uploads; the file is sent again.';
+      if (queued.s3UploadId !== null && !session.canResume) {
+        const reason = 'The agent cannot resume uploads; the file is sent again.';
         await this.#recovery.startOver(queued, { reason, during: 'queue' });
         return;
       }
-      const holds = kept === 'gone' ? [] : kept;
+      if ('error' in found) {
+        await this.#recovery.settle(queued, found, 'queue');
+        return;
+      }
       const known = await this.#store.listParts(uploadId);
       const upload = await this.#ledger.apply(
         queued,
@@ -141,9 +143,9 @@ export class Dispatcher {
           epoch: session.epoch,
           objectToken: randomUUID(),
           checksumMode,
-          totals: totalsOf(holds, known),
+          totals: totalsOf(found, known),
         },
-        queued.s3UploadId === null ? {} : { kept: holds },
+        queued.s3UploadId === null ? {} : { kept: found },
       );
       if (upload === undefined) return;
       if (this.#sessions.get(session.clientId) !== session) {
@@ -151,7 +153,20 @@ export class Dispatcher {
         await this.#recovery.interrupt(upload, { reason: AGENT_AWAY });
         return;
       }
-      session.send(prepareUpload(upload, { kept: holds, known, settings: this.#settings }));
+      session.send(prepareUpload(upload, { kept: found, known, settings: this.#settings }));
     });
+  }
+
+  /** One that cannot be asked for has to wait by itself, or those behind it in the queue would wait with it. */
+  async #findKept(upload: Upload): Promise<KeptPart[] | { error: ErrorCode; message: string }> {
+    try {
+      const kept = await findKeptParts({ bucket: this.#bucket, store: this.#store, log: this.#log }, upload);
+      if (kept !== 'gone') return kept;
+      const message = 'The object store no longer has what was sent; the file is sent again.';
+      return { error: 'upload_gone', message };
+    } catch (error) {
+      if (!(error instanceof BucketError) || this.#signal.aborted) throw error;
+      return { error: 'storage_unavailable', message: `Waiting for the object store: ${error.message}` };
+    }
   }
 }

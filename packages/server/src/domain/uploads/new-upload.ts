@@ -33,6 +33,7 @@ export function newUpload(request: UploadRequest, settings: UploadSettings, now:
     onChange: request.onChange ?? 'fail',
     setbacks: 0,
     restarts: 0,
+    refusedCompletions: 0,
     bucket: settings.bucketName,
     key: uploadKey({ prefix: settings.keyPrefix, clientId, uploadId, fileName }),
     etag: null,

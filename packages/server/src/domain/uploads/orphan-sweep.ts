@@ -4,9 +4,6 @@ import type { Clock } from '../ports/clock.ts';
 import type { Log } from '../ports/log.ts';
 import type { Store } from '../ports/store.ts';
 
-/** Between Create and the row that remembers it lie milliseconds; an hour is far beyond. */
-const GRACE_MS = 3_600_000;
-
 /**
  * Aborts multipart uploads that S3 holds for uploads of ours but that no row refers to any more: the server was
  * killed between Create and the row, an abort failed as an attempt was given up, or parts in flight outlived it.
@@ -21,11 +18,13 @@ export async function abortOrphans(parts: {
   clock: Clock;
   log: Log;
   keyPrefix: string;
+  /** Between Create and the row that remembers it lie milliseconds; a younger one may be on its way there. */
+  orphanAgeMs: number;
 }): Promise<number> {
-  const { store, bucket, clock, log, keyPrefix } = parts;
+  const { store, bucket, clock, log, keyPrefix, orphanAgeMs } = parts;
   let aborted = 0;
   for await (const pending of bucket.listMultipartUploads(keyPrefix === '' ? '' : `${keyPrefix}/`)) {
-    if (clock.now() - pending.initiatedAt < GRACE_MS || !(await isOrphan(store, pending))) continue;
+    if (clock.now() - pending.initiatedAt < orphanAgeMs || !(await isOrphan(store, pending))) continue;
     try {
       await bucket.abortMultipartUpload(pending);
       log.info({ key: pending.key }, 'orphaned multipart upload aborted');

@@ -5,12 +5,13 @@ import type { SessionRegistry } from '../sessions/session-registry.ts';
 import type { UploadSettings } from '../upload-settings.ts';
 import type { Completion } from './completion.ts';
 import type { Dispatcher } from './dispatcher.ts';
+import type { Expiry } from './expiry.ts';
 import type { UploadEnding } from './upload-ending.ts';
 
 const BATCH = 500;
 const ABORTS_AT_ONCE = 4;
-/** Listing all pending uploads of a bucket costs requests, and orphans are rare; retention is not in a hurry. */
-const RARE_INTERVAL_MS = 3_600_000;
+/** Retention is not in a hurry. */
+const RETENTION_INTERVAL_MS = 3_600_000;
 
 /**
  * Makes every hint and every kick dispensable: on a timer it brings back what waits, ends what is overdue and
@@ -26,9 +27,11 @@ export class Sweeper {
   readonly #dispatcher: Dispatcher;
   readonly #completion: Completion;
   readonly #ending: UploadEnding;
+  readonly #expiry: Expiry;
   readonly #retentionMs: number;
   readonly #abortOrphans: () => Promise<number>;
-  #orphansLookedForAt: number;
+  readonly #orphanAgeMs: number;
+  #orphansLookedForAt = -Infinity;
   #retainedAt = -Infinity;
   #running: Promise<void> | undefined;
   #cleaning: Promise<void> | undefined;
@@ -42,8 +45,10 @@ export class Sweeper {
     dispatcher: Dispatcher;
     completion: Completion;
     ending: UploadEnding;
+    expiry: Expiry;
     /** How long ended uploads and audit events are kept. */
     retentionMs: number;
+    orphanAgeMs: number;
     abortOrphans: () => Promise<number>;
   }) {
     this.#store = parts.store;
@@ -54,9 +59,10 @@ export class Sweeper {
     this.#dispatcher = parts.dispatcher;
     this.#completion = parts.completion;
     this.#ending = parts.ending;
+    this.#expiry = parts.expiry;
     this.#retentionMs = parts.retentionMs;
     this.#abortOrphans = parts.abortOrphans;
-    this.#orphansLookedForAt = parts.clock.now();
+    this.#orphanAgeMs = parts.orphanAgeMs;
   }
 
   /** One round; a round already under way is joined. What asks the object store goes on after it. Never rejects. */
@@ -76,7 +82,7 @@ export class Sweeper {
   async #round(): Promise<void> {
     await this.#step('resume', () => this.#resume());
     await this.#step('unanswered', () => this.#giveUpUnanswered());
-    await this.#step('expire', () => this.#expire());
+    await this.#step('expire', () => this.#expiry.endOverdue());
     await this.#step('retain', () => this.#retain());
     this.#cleaning ??= this.#clean().finally(() => {
       this.#cleaning = undefined;
@@ -92,7 +98,7 @@ export class Sweeper {
   /** In batches, so that no write has to wait long for its turn. */
   async #retain(): Promise<void> {
     const now = this.#clock.now();
-    if (now - this.#retainedAt < RARE_INTERVAL_MS) return;
+    if (now - this.#retainedAt < RETENTION_INTERVAL_MS) return;
     while ((await this.#store.removeOlderThan(now - this.#retentionMs, BATCH)) > 0);
     this.#retainedAt = now;
   }
@@ -112,12 +118,6 @@ export class Sweeper {
     }
   }
 
-  async #expire(): Promise<void> {
-    for (const uploadId of await this.#store.listOverdueIds(this.#clock.now(), BATCH)) {
-      await this.#ending.end(uploadId, { type: 'expire' });
-    }
-  }
-
   async #abortLeftovers(): Promise<void> {
     const open = await this.#store.listUploadsWithOpenMultipart(BATCH);
     for (let start = 0; start < open.length; start += ABORTS_AT_ONCE) {
@@ -129,7 +129,8 @@ export class Sweeper {
 
   async #lookForOrphans(): Promise<void> {
     const now = this.#clock.now();
-    if (now - this.#orphansLookedForAt < RARE_INTERVAL_MS) return;
+    // Listing all pending uploads of a bucket costs requests, and orphans are rare.
+    if (now - this.#orphansLookedForAt < this.#orphanAgeMs) return;
     this.#orphansLookedForAt = now;
     await this.#abortOrphans();
   }

@@ -22,7 +22,13 @@ type TransitionType = Transition['type'];
 type Samples = { readonly [Type in TransitionType]: Extract<Transition, { type: Type }> };
 
 const samples: Samples = {
-  prepare: { type: 'prepare', epoch: 4, objectToken: 'token-2', checksumMode: 'sha256' },
+  prepare: {
+    type: 'prepare',
+    epoch: 4,
+    objectToken: 'token-2',
+    checksumMode: 'sha256',
+    totals: { partsCompleted: 1, bytesUploaded: 100 },
+  },
   prepared: {
     type: 'prepared',
     sizeBytes: 100,
@@ -34,9 +40,11 @@ const samples: Samples = {
     s3UploadId: 's3-upload-2',
   },
   progress: { type: 'progress', totals: { partsCompleted: 3, bytesUploaded: 300 }, partRetries: 5 },
-  stall: { type: 'stall' },
+  resumed: { type: 'resumed' },
+  stall: { type: 'stall', reason: 'The network is down.', nextRetryAt: NOW + 5000 },
   adopt: { type: 'adopt', epoch: 4 },
-  requeue: { type: 'requeue', message: 'again' },
+  interrupt: { type: 'interrupt', during: 'transfer', reason: 'It was cut off.', nextAttemptAt: NOW + 9000 },
+  start_over: { type: 'start_over', during: 'transfer', reason: 'It changed.', nextAttemptAt: null },
   parts_sent: {
     type: 'parts_sent',
     totals: { partsCompleted: 3, bytesUploaded: 300 },
@@ -60,7 +68,9 @@ const allowed: { readonly [Type in TransitionType]: Partial<Record<UploadStatus,
   progress: { uploading: 'uploading' },
   stall: { preparing: 'preparing', uploading: 'uploading' },
   adopt: { preparing: 'preparing', uploading: 'uploading' },
-  requeue: { preparing: 'queued', uploading: 'queued' },
+  resumed: {},
+  interrupt: { preparing: 'queued', uploading: 'queued' },
+  start_over: { preparing: 'queued', uploading: 'queued' },
   parts_sent: { uploading: 'completing' },
   verified: { completing: 'completed' },
   fail: { queued: 'failed', preparing: 'failed', uploading: 'failed', completing: 'failed' },
@@ -70,6 +80,14 @@ const allowed: { readonly [Type in TransitionType]: Partial<Record<UploadStatus,
   retry: { failed: 'queued', cancelled: 'queued', expired: 'queued' },
   multipart_closed: { failed: 'failed', cancelled: 'cancelled', expired: 'expired' },
 };
+
+/** How the same message stands to an upload that has parts already. */
+const interrupted = sampleUploadIn('uploading');
+const withParts = (status: UploadStatus): Upload => ({
+  ...interrupted,
+  status,
+  epoch: status === 'queued' ? null : interrupted.epoch,
+});
 
 for (const type of transitionTypes) {
   for (const status of uploadStatuses) {
@@ -83,6 +101,36 @@ for (const type of transitionTypes) {
       assert.equal(after.updatedAt, NOW);
     });
   }
+}
+
+test('an upload with parts is resumed and not prepared, one without is prepared and not resumed', () => {
+  for (const status of uploadStatuses) {
+    const target = status === 'preparing' ? 'uploading' : undefined;
+    assert.equal(applyTransition(withParts(status), samples.resumed, NOW)?.status, target, status);
+    assert.equal(applyTransition(withParts(status), samples.prepared, NOW), undefined, status);
+  }
+  assert.equal(applyTransition(sampleUploadIn('preparing'), samples.resumed, NOW), undefined);
+});
+
+for (const type of ['interrupt', 'start_over'] as const) {
+  test(`${type} is allowed only in the stage that it names`, () => {
+    const stages = {
+      queue: ['queued'],
+      transfer: ['preparing', 'uploading'],
+      completion: ['completing'],
+    } as const;
+    for (const [during, statuses] of Object.entries(stages)) {
+      const allowedIn = uploadStatuses.filter(
+        (status) =>
+          applyTransition(
+            sampleUploadIn(status),
+            { ...samples[type], during: during as keyof typeof stages },
+            NOW,
+          ) !== undefined,
+      );
+      assert.deepEqual(allowedIn, statuses);
+    }
+  });
 }
 
 test('a transition leaves what it was given as it was', () => {
@@ -133,9 +181,31 @@ test('prepare gives the upload to an epoch, with a token and a checksum mode', (
     epoch: 4,
     objectToken: 'token-2',
     checksumMode: 'sha256',
+    partsCompleted: 1,
+    bytesUploaded: 100,
     startedAt: NOW,
     message: null,
   });
+});
+
+test('prepare of an interrupted upload keeps its token, its checksum mode and its multipart upload', () => {
+  const queued = applyTransition(sampleUploadIn('uploading'), samples.interrupt, NOW);
+  assert.ok(queued !== undefined);
+  assert.deepEqual(changes(queued, samples.prepare), {
+    status: 'preparing',
+    epoch: 4,
+    partsCompleted: 1,
+    bytesUploaded: 100,
+    stalledSince: null,
+    stalledReason: null,
+    nextAttemptAt: null,
+    startedAt: NOW,
+    message: null,
+  });
+});
+
+test('resumed changes nothing but the status', () => {
+  assert.deepEqual(changes(withParts('preparing'), samples.resumed), { status: 'uploading' });
 });
 
 test('prepared takes the plan, the fingerprint and the multipart upload', () => {
@@ -152,25 +222,47 @@ test('prepared takes the plan, the fingerprint and the multipart upload', () => 
   });
 });
 
+/** An upload that stands still. */
+const stalled: Upload = {
+  ...sampleUploadIn('uploading'),
+  stalledSince: 1,
+  stalledReason: 'The agent is not connected.',
+  nextAttemptAt: 2,
+};
+const movesAgain = { stalledSince: null, stalledReason: null, nextAttemptAt: null };
+
 test('progress takes the totals and ends a stall', () => {
-  const stalled: Upload = { ...sampleUploadIn('uploading'), stalledSince: 1 };
   assert.deepEqual(changes(stalled, samples.progress), {
     partsCompleted: 3,
     bytesUploaded: 300,
     partRetries: 5,
-    stalledSince: null,
+    ...movesAgain,
   });
 });
 
-test('stall keeps the time of the first loss', () => {
-  const uploading = sampleUploadIn('uploading');
-  assert.deepEqual(changes(uploading, samples.stall), { stalledSince: NOW });
-  assert.equal(applyTransition({ ...uploading, stalledSince: 1 }, samples.stall, NOW), undefined);
+test('only a part that was stored ends a row of setbacks', () => {
+  const upload: Upload = { ...sampleUploadIn('uploading'), setbacks: 4 };
+  const progress = (partsCompleted: number): number | undefined =>
+    applyTransition(upload, { ...samples.progress, totals: { partsCompleted, bytesUploaded: 1 } }, NOW)
+      ?.setbacks;
+  assert.equal(progress(upload.partsCompleted), 4);
+  assert.equal(progress(upload.partsCompleted + 1), 0);
+});
+
+test('stall keeps the time of the first loss, and says why and until when it stands still now', () => {
+  assert.deepEqual(changes(sampleUploadIn('uploading'), samples.stall), {
+    stalledSince: NOW,
+    stalledReason: 'The network is down.',
+    nextAttemptAt: NOW + 5000,
+  });
+  assert.deepEqual(changes(stalled, { type: 'stall', reason: 'Away.', nextRetryAt: null }), {
+    stalledReason: 'Away.',
+    nextAttemptAt: null,
+  });
 });
 
 test('adopt moves the upload to a newer epoch and ends a stall', () => {
-  const stalled: Upload = { ...sampleUploadIn('uploading'), stalledSince: 1 };
-  assert.deepEqual(changes(stalled, samples.adopt), { epoch: 4, stalledSince: null });
+  assert.deepEqual(changes(stalled, samples.adopt), { epoch: 4, ...movesAgain });
 });
 
 test('an upload adopted before it was prepared has all its time again', () => {
@@ -187,29 +279,64 @@ test('adopt by an older epoch is refused', () => {
   assert.equal(applyTransition(owned, samples.adopt, NOW), undefined);
 });
 
-test('requeue is a new attempt with nothing of the last one but why', () => {
-  const stalled: Upload = {
-    ...sampleUploadIn('uploading'),
-    stalledSince: 1,
-    sha256: 'c'.repeat(64),
-    uploadDurationMs: 1,
-  };
-  assert.deepEqual(changes(stalled, samples.requeue), {
+test('interrupt is a new attempt that has the multipart upload of the last one, and knows since when and why', () => {
+  assert.deepEqual(changes(stalled, samples.interrupt), {
+    status: 'queued',
+    attempt: 2,
+    epoch: null,
+    startedAt: null,
+    setbacks: 1,
+    stalledReason: 'It was cut off.',
+    nextAttemptAt: NOW + 9000,
+    message: 'It was cut off.',
+  });
+  assert.equal(applyTransition(sampleUploadIn('uploading'), samples.interrupt, NOW)?.stalledSince, NOW);
+});
+
+test('interrupt before there is a multipart upload leaves nothing of the attempt', () => {
+  assert.deepEqual(changes(sampleUploadIn('preparing'), samples.interrupt), {
+    status: 'queued',
+    attempt: 2,
+    epoch: null,
+    startedAt: null,
+    objectToken: null,
+    checksumMode: null,
+    setbacks: 1,
+    stalledSince: NOW,
+    stalledReason: 'It was cut off.',
+    nextAttemptAt: NOW + 9000,
+    message: 'It was cut off.',
+  });
+});
+
+test('interrupt of a completion counts the refusal, and takes back the agent’s last figures', () => {
+  const completing = sampleUploadIn('completing');
+  const { refusedCompletions, sha256, uploadDurationMs } = changes(completing, {
+    ...samples.interrupt,
+    during: 'completion',
+  });
+  assert.deepEqual([refusedCompletions, sha256, uploadDurationMs], [1, null, null]);
+});
+
+test('start_over is a new attempt with nothing of the last one but why, and counts', () => {
+  const completing: Upload = { ...sampleUploadIn('completing'), setbacks: 2, refusedCompletions: 2 };
+  assert.deepEqual(changes(completing, { ...samples.start_over, during: 'completion' }), {
     ...nothingOfTheLastAttempt,
-    stalledSince: null,
     sha256: null,
     uploadDurationMs: null,
-    message: 'again',
+    restarts: 1,
+    stalledSince: NOW,
+    stalledReason: 'It changed.',
+    message: 'It changed.',
   });
 });
 
 test('parts_sent takes the agent’s last figures, which are not the finding', () => {
-  const stalled: Upload = { ...sampleUploadIn('uploading'), stalledSince: 1 };
   assert.deepEqual(changes(stalled, samples.parts_sent), {
     status: 'completing',
     partsCompleted: 3,
     bytesUploaded: 300,
-    stalledSince: null,
+    ...movesAgain,
     sha256: 'b'.repeat(64),
     uploadDurationMs: 77,
   });
@@ -230,8 +357,8 @@ test('verified takes what the store says of the object, and closes the multipart
 });
 
 test('fail, cancel and expire say why, and leave the multipart upload open for whoever aborts it', () => {
-  const before: Upload = { ...sampleUploadIn('uploading'), stalledSince: 1 };
-  const ended = { completedAt: NOW, stalledSince: null };
+  const before = stalled;
+  const ended = { completedAt: NOW, ...movesAgain };
   assert.deepEqual(changes(before, samples.fail), {
     ...ended,
     status: 'failed',
@@ -248,7 +375,7 @@ test('fail, cancel and expire say why, and leave the multipart upload open for w
     ...ended,
     status: 'expired',
     error: 'upload_expired',
-    message: 'The transfer was at 2 of 3 parts at the deadline.',
+    message: 'The transfer was at 2 of 3 parts at the deadline. Last: The agent is not connected.',
   });
 });
 
@@ -271,8 +398,12 @@ test('an expired upload that never began says that the agent was away', () => {
   assert.match(changes(sampleUpload(), samples.expire).message ?? '', /did not connect/);
 });
 
-test('retry is a new attempt with a new deadline and no error', () => {
-  assert.deepEqual(changes(sampleUploadIn('failed'), samples.retry), {
+test('retry is a new attempt with a new deadline, no error, and every chance again', () => {
+  const given = { setbacks: 3, restarts: 5, refusedCompletions: 3 };
+  assert.deepEqual(changes({ ...sampleUploadIn('failed'), ...given }, samples.retry), {
+    setbacks: 0,
+    restarts: 0,
+    refusedCompletions: 0,
     ...nothingOfTheLastAttempt,
     error: null,
     message: null,
@@ -288,40 +419,66 @@ test('multipart_closed is refused when nothing is open', () => {
 });
 
 const anyEpoch = fc.integer({ min: 1, max: 6 });
+const anyStage = fc.constantFrom('queue', 'transfer', 'completion');
 const anyTransition: fc.Arbitrary<Transition> = fc.oneof(
   ...transitionTypes.map((type) => fc.constant<Transition>(samples[type])),
   anyEpoch.map((epoch): Transition => ({ ...samples.adopt, epoch })),
   anyEpoch.map((epoch): Transition => ({ ...samples.prepare, epoch })),
+  anyStage.map((during): Transition => ({ ...samples.interrupt, during })),
+  anyStage.map((during): Transition => ({ ...samples.start_over, during })),
 );
 
 /** What leads on to success; a walk by chance alone hardly ever gets there. */
-const forward: Partial<Record<UploadStatus, Transition>> = {
-  queued: samples.prepare,
-  preparing: samples.prepared,
-  uploading: samples.parts_sent,
-  completing: samples.verified,
-};
+function forward({ status, s3UploadId }: Upload): Transition {
+  switch (status) {
+    case 'queued':
+      return samples.prepare;
+    case 'preparing':
+      return s3UploadId === null ? samples.prepared : samples.resumed;
+    case 'uploading':
+      return samples.parts_sent;
+    case 'completing':
+      return samples.verified;
+    case 'completed':
+    case 'failed':
+    case 'cancelled':
+    case 'expired':
+      return samples.progress;
+  }
+  return status satisfies never;
+}
 const anyStep = fc.oneof(anyTransition, fc.constant('forward' as const));
 
 /** What holds between an upload and what a transition made of it, whatever came before. */
 function checkStep(before: Upload, { type }: Transition, after: Upload): void {
   assert.notEqual(before.status, 'completed', 'a completed upload changed');
   assert.equal(after.version, before.version + 1);
-  const isNewAttempt = type === 'requeue' || type === 'retry';
+  const isNewAttempt = type === 'interrupt' || type === 'start_over' || type === 'retry';
   assert.equal(after.attempt, before.attempt + (isNewAttempt ? 1 : 0));
   if (isTerminal(before.status)) assert.ok(type === 'retry' || type === 'multipart_closed');
-  if (before.status === 'completing') assert.ok(after.status === 'completed' || after.status === 'failed');
+  if (before.status === 'completing') {
+    const isRecovery = type === 'interrupt' || type === 'start_over';
+    assert.ok(after.status === 'completed' || after.status === 'failed' || isRecovery);
+  }
+  // Whose multipart upload it is, and what it is of, is known for as long as there is one.
+  if (before.s3UploadId !== null && type !== 'start_over' && type !== 'retry') {
+    for (const ofTheMultipart of ['s3UploadId', 'objectToken', 'checksumMode', 'fingerprint'] as const) {
+      assert.deepEqual(after[ofTheMultipart], before[ofTheMultipart]);
+    }
+  }
   for (const fixed of [
     'uploadId',
     'clientId',
     'filePath',
     'key',
+    'onChange',
     'createdAt',
     'requestedBy',
     'idempotencyKey',
   ] as const) {
     assert.equal(after[fixed], before[fixed]);
   }
+  if (type !== 'retry') assert.ok(after.restarts >= before.restarts, 'a restart was forgotten');
   if (!isNewAttempt && before.epoch !== null)
     assert.ok((after.epoch ?? 0) >= before.epoch, 'the epoch shrank');
 }
@@ -330,36 +487,54 @@ function checkStep(before: Upload, { type }: Transition, after: Upload): void {
 function checkState(upload: Upload): void {
   const { status } = upload;
   const hasBegun = status === 'uploading' || status === 'completing' || status === 'completed';
-  if (hasBegun) {
-    assert.ok(upload.s3UploadId !== null && upload.objectToken !== null && upload.fingerprint !== null);
+  if (hasBegun) assert.notEqual(upload.s3UploadId, null);
+  // All of it together, so that whoever goes on has what it takes.
+  if (upload.s3UploadId !== null) {
+    assert.ok(upload.objectToken !== null && upload.checksumMode !== null && upload.fingerprint !== null);
+    assert.ok(upload.sizeBytes !== null && upload.chunkSize !== null && upload.partCount !== null);
+    assert.equal(upload.multipartOpen || isTerminal(status), true, 'a sweep would not find it');
+  } else {
+    assert.equal(upload.fingerprint, null);
+    assert.equal(upload.sizeBytes, null);
   }
   assert.equal(upload.completedAt !== null, isTerminal(status));
   assert.equal(upload.error !== null, isTerminal(status) && status !== 'completed', 'an end says why');
   if (upload.multipartOpen) assert.notEqual(upload.s3UploadId, null);
-  if (status === 'queued') assert.ok(upload.epoch === null && upload.s3UploadId === null);
+  if (status === 'queued') {
+    assert.ok(upload.epoch === null && upload.startedAt === null && upload.sha256 === null);
+    if (upload.s3UploadId === null) assert.equal(upload.objectToken, null);
+  }
   if (status === 'completed') assert.ok(upload.verification !== null && !upload.multipartOpen);
   else assert.equal(upload.etag, null);
-  if (upload.stalledSince !== null) assert.ok(status === 'preparing' || status === 'uploading');
+  assert.equal(upload.stalledReason !== null, upload.stalledSince !== null, 'since when and why go together');
+  if (upload.stalledSince !== null)
+    assert.ok(status === 'queued' || status === 'preparing' || status === 'uploading');
+  if (upload.nextAttemptAt !== null) assert.notEqual(upload.stalledSince, null);
 }
 
 test('no sequence of transitions breaks what holds of every upload', (t) => {
   const seen = new Set<UploadStatus>();
+  let resumedToTheEnd = 0;
   const seed = Date.now() % 2 ** 31;
   t.diagnostic(`seed ${seed}`);
   fc.assert(
     fc.property(fc.array(anyStep, { minLength: 1, maxLength: 60 }), (sequence) => {
       let upload = sampleUpload();
+      let hadParts = false;
       for (const [step, choice] of sequence.entries()) {
-        const transition = choice === 'forward' ? (forward[upload.status] ?? samples.progress) : choice;
+        const transition = choice === 'forward' ? forward(upload) : choice;
         const after = applyTransition(upload, transition, NOW + step);
         seen.add(upload.status);
         if (after === undefined) continue;
         checkStep(upload, transition, after);
         checkState(after);
+        if (after.status === 'queued') hadParts = after.s3UploadId !== null;
+        if (hadParts && transition.type === 'verified') resumedToTheEnd += 1;
         upload = after;
       }
     }),
     { seed, numRuns: 2000 },
   );
   assert.deepEqual([...seen].sort(), [...uploadStatuses].sort(), 'every status was passed through');
+  assert.ok(resumedToTheEnd > 0, 'no interrupted upload went on to its end');
 });

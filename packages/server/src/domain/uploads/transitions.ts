@@ -3,6 +3,9 @@ import type { ObjectFacts } from '../ports/bucket.ts';
 import { type PartTotals, type Upload, untried } from './upload.ts';
 import type { Verification } from '@backhaul/protocol';
 
+/** Where an attempt comes to nothing. In `queue`: before its agent was asked. */
+export type Stage = 'queue' | 'transfer' | 'completion';
+
 /**
  * Everything that can happen to an upload:
  *
@@ -47,13 +50,13 @@ export type Transition =
   | {
       readonly type: 'interrupt';
       /** Which status it is allowed in: only who settles a completion may end one. */
-      readonly during: 'transfer' | 'completion';
+      readonly during: Stage;
       readonly reason: string;
       readonly nextAttemptAt: number | null;
     }
   | {
       readonly type: 'start_over';
-      readonly during: 'transfer' | 'completion' | 'queue';
+      readonly during: Stage;
       readonly reason: string;
       readonly nextAttemptAt: number | null;
     }
@@ -71,7 +74,11 @@ export type Transition =
     }
   | { readonly type: 'fail'; readonly error: ErrorCode; readonly message: string }
   | { readonly type: 'cancel'; readonly by: string }
-  | { readonly type: 'expire' }
+  | {
+      readonly type: 'expire';
+      /** Whether the agent could have been asked, for whoever reads why it expired. Default: no. */
+      readonly isAgentConnected?: boolean;
+    }
   /** @see UploadSettings.prepareTimeoutMs */
   | { readonly type: 'prepare_timeout'; readonly timeoutMs: number }
   | { readonly type: 'retry'; readonly expiresAt: number }
@@ -146,15 +153,17 @@ function changesFor(upload: Upload, transition: Transition, now: number): Partia
         // The time in which an agent must have prepared the file runs only while it is there.
         ...(status === 'preparing' ? { startedAt: now } : {}),
       };
-    case 'interrupt': {
-      if (transition.during === 'transfer' ? !isRunning(status) : status !== 'completing') return undefined;
+    case 'interrupt':
+      if (!isDuring(transition.during, status)) return undefined;
       return {
         // Nothing has begun at the store that another attempt could go on with.
         ...(upload.s3UploadId === null ? untried : {}),
         ...nextAttempt(upload, transition, now),
         setbacks: upload.setbacks + 1,
+        refusedCompletions: upload.refusedCompletions + (status === 'completing' ? 1 : 0),
+        sha256: null,
+        uploadDurationMs: null,
       };
-    }
     case 'start_over':
       if (!isDuring(transition.during, status)) return undefined;
       return {
@@ -194,7 +203,12 @@ function changesFor(upload: Upload, transition: Transition, now: number): Partia
       return ended('cancelled', 'cancelled', `Cancelled by ${transition.by}.`, now);
     case 'expire':
       if (isTerminal(status) || status === 'completing' || upload.expiresAt > now) return undefined;
-      return ended('expired', 'upload_expired', expiryMessage(upload), now);
+      return ended(
+        'expired',
+        'upload_expired',
+        expiryMessage(upload, transition.isAgentConnected === true),
+        now,
+      );
     case 'prepare_timeout': {
       const { startedAt, stalledSince } = upload;
       // An agent that is away is not held to it, and each handing over has a time of its own.
@@ -211,6 +225,7 @@ function changesFor(upload: Upload, transition: Transition, now: number): Partia
         attempt: upload.attempt + 1,
         setbacks: 0,
         restarts: 0,
+        refusedCompletions: 0,
         error: null,
         message: null,
         completedAt: null,
@@ -230,7 +245,7 @@ function isRunning(status: Upload['status']): boolean {
   return status === 'preparing' || status === 'uploading';
 }
 
-function isDuring(stage: 'transfer' | 'completion' | 'queue', status: Upload['status']): boolean {
+function isDuring(stage: Stage, status: Upload['status']): boolean {
   if (stage === 'transfer') return isRunning(status);
   return status === (stage === 'queue' ? 'queued' : 'completing');
 }
@@ -262,9 +277,12 @@ function ended(
   return { status, error, message, completedAt: now, ...moving };
 }
 
-function expiryMessage(upload: Upload): string {
+function expiryMessage(upload: Upload, isAgentConnected: boolean): string {
+  if (upload.status === 'queued' && upload.attempt === 1) {
+    return isAgentConnected
+      ? 'The agent is connected, but the pull was still waiting for its turn at the deadline.'
+      : 'The agent was away: it did not connect before the deadline.';
+  }
   const last = upload.stalledReason === null ? '' : ` Last: ${upload.stalledReason}`;
-  return upload.status === 'queued' && upload.attempt === 1
-    ? 'The agent did not connect, or was busy, until the deadline.'
-    : `The transfer was at ${upload.partsCompleted} of ${upload.partCount ?? 'an unknown number of'} parts at the deadline.${last}`;
+  return `The transfer was at ${upload.partsCompleted} of ${upload.partCount ?? 'an unknown number of'} parts at the deadline.${last}`;
 }

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { BackhaulError } from '@backhaul/protocol';
 import { KeyedLock } from '../keyed-lock.ts';
 import type { Bus } from '../ports/bus.ts';
@@ -50,18 +51,31 @@ export class UploadLedger {
   }
 
   /**
-   * Applies a transition to `upload` as it was read.
+   * Applies a transition to `upload` as it was read. If since then only its deadline was moved, by a request that
+   * joined it, the transition is decided once more on that.
    *
    * @returns the new upload; undefined if the transition is not allowed from its status, or if somebody else
    *   was faster. Then nothing was changed, and whatever hangs on the transition must not happen.
    */
   async apply(upload: Upload, transition: Transition, extras: Extras = {}): Promise<Upload | undefined> {
-    const next = applyTransition(upload, transition, this.#clock.now());
-    if (next === undefined) return undefined;
-    const won = await this.#store.saveUpload(next, { ...extras, expectedVersion: upload.version });
-    if (!won) return undefined;
-    this.#observe({ before: upload, after: next, transition });
-    this.#bus.publish({ uploadId: next.uploadId, clientId: next.clientId, version: next.version });
-    return next;
+    let before = upload;
+    for (;;) {
+      const next = applyTransition(before, transition, this.#clock.now());
+      if (next === undefined) return undefined;
+      if (await this.#store.saveUpload(next, { ...extras, expectedVersion: before.version })) {
+        this.#observe({ before, after: next, transition });
+        this.#bus.publish({ uploadId: next.uploadId, clientId: next.clientId, version: next.version });
+        return next;
+      }
+      const current = await this.#store.getUpload(upload.uploadId);
+      if (current === undefined || !isOnlyExtended(before, current)) return undefined;
+      before = current;
+    }
   }
+}
+
+function isOnlyExtended(before: Upload, current: Upload): boolean {
+  if (current.version <= before.version) return false;
+  const { version, updatedAt, expiresAt } = before;
+  return isDeepStrictEqual({ ...current, version, updatedAt, expiresAt }, before);
 }

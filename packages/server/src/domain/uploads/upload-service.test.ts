@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openSqliteStore } from '../../store/open-sqlite-store.ts';
 import { type BenchOptions, DomainBench } from '../fakes/domain-bench.ts';
-import { failedMessage, preparedMessage } from '../fakes/fake-agent.ts';
+import { failedMessage, preparedMessage, uploadedParts } from '../fakes/fake-agent.ts';
 import { intercepted } from '../fakes/intercepted.ts';
 import { failed } from '../agent-messages/failed.ts';
 import { prepared } from '../agent-messages/prepared.ts';
@@ -102,7 +102,7 @@ test('the same idempotency key gives the same upload to its subject, and a confl
   for (const other of [{ filePath: '/b' }, { reason: 'r' }, { clientId: 'client-2' }]) {
     await assert.rejects(uploads.trigger({ ...request, ...other }), { code: 'idempotency_conflict' });
   }
-  const stranger = await uploads.trigger({ ...request, requestedBy: 'operator-2' });
+  const stranger = await uploads.trigger({ ...request, requestedBy: 'operator-2', force: true });
   assert.notEqual(stranger.uploadId, first?.uploadId);
   const [one, two] = await Promise.all([bench.trigger('/a'), bench.trigger('/a')]);
   assert.notEqual(one.uploadId, two.uploadId, 'without a key each trigger counts');
@@ -195,11 +195,11 @@ test(
         code: 'upload_finished',
       });
       await bench.settle();
-      const totals = await bench.store.recordUploadedParts(upload.uploadId, [
-        { partNumber: 1, etag: '"1"' },
-        { partNumber: 2, etag: '"2"' },
-        { partNumber: 3, etag: '"3"' },
-      ]);
+      const sent = uploadedParts([1, 2, 3]).map(({ part_number: partNumber, etag }) => ({
+        partNumber,
+        etag,
+      }));
+      const totals = await bench.store.recordUploadedParts(upload.uploadId, sent);
       await ledger.apply(await ledger.get(upload.uploadId), {
         type: 'parts_sent',
         totals,

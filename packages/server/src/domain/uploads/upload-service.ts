@@ -5,13 +5,11 @@ import type { Clock } from '../ports/clock.ts';
 import type { Store, UploadFilter } from '../ports/store.ts';
 import type { UploadSettings } from '../upload-settings.ts';
 import type { Dispatcher } from './dispatcher.ts';
-import { type UploadRequest, newUpload } from './new-upload.ts';
+import type { Expiry } from './expiry.ts';
+import type { PullIntake, PullRequest } from './pull-intake.ts';
 import type { UploadEnding } from './upload-ending.ts';
 import type { UploadLedger } from './upload-ledger.ts';
 import type { Upload } from './upload.ts';
-
-/** As an operator sent it: `filePath` undefined means the agent's `--file`. */
-type TriggerRequest = Omit<UploadRequest, 'filePath'> & { readonly filePath?: string | undefined };
 
 /** What operators can do with uploads. Every verb names the operator, for the audit. */
 export class UploadService {
@@ -22,6 +20,8 @@ export class UploadService {
   readonly #ledger: UploadLedger;
   readonly #ending: UploadEnding;
   readonly #dispatcher: Dispatcher;
+  readonly #expiry: Expiry;
+  readonly #intake: PullIntake;
   readonly #settings: UploadSettings;
   readonly #pollMs: number;
 
@@ -33,6 +33,8 @@ export class UploadService {
     ledger: UploadLedger;
     ending: UploadEnding;
     dispatcher: Dispatcher;
+    expiry: Expiry;
+    intake: PullIntake;
     settings: UploadSettings;
     /** How often a wait looks for itself, in case hints get lost. */
     pollMs: number;
@@ -44,6 +46,8 @@ export class UploadService {
     this.#ledger = parts.ledger;
     this.#ending = parts.ending;
     this.#dispatcher = parts.dispatcher;
+    this.#expiry = parts.expiry;
+    this.#intake = parts.intake;
     this.#settings = parts.settings;
     this.#pollMs = parts.pollMs;
   }
@@ -51,37 +55,14 @@ export class UploadService {
   /**
    * Accepts a pull. It is durable when this returns, and ends in a terminal status whatever happens.
    *
-   * @param request.filePath Default: the agent's `--file`.
+   * Joins an upload of the same client, path and change policy that has not ended, unless `force` says otherwise;
+   * its deadline is then the later of the two.
+   *
    * @param request.idempotencyKey Unique to the operator: the same request again gives the same upload.
-   * @throws BackhaulError `client_not_found`, `invalid_request`, `idempotency_conflict`
+   * @throws BackhaulError `client_not_found`, `client_offline`, `invalid_request`, `idempotency_conflict`
    */
-  async trigger(request: TriggerRequest): Promise<Upload> {
-    // First of all: whatever has changed since, the same request again is the same upload.
-    const earlier = await this.#earlierUpload(request);
-    if (earlier !== undefined) return earlier;
-    const client = await this.#store.getClient(request.clientId);
-    if (client === undefined) {
-      throw new BackhaulError(
-        'client_not_found',
-        `No agent has ever connected as ${request.clientId}. Check the client_id, or start its agent once.`,
-      );
-    }
-    const filePath = request.filePath ?? client.defaultFilePath;
-    if (filePath === null) {
-      throw new BackhaulError(
-        'invalid_request',
-        `file_path is missing, and agent ${request.clientId} was started without --file, so it has no default.`,
-      );
-    }
-    const upload = newUpload({ ...request, filePath }, this.#settings, this.#clock.now());
-    const existing = await this.#store.insertUpload(
-      upload,
-      this.#audit('upload.trigger', upload, request.requestedBy, { filePath, reason: upload.reason }),
-    );
-    if (existing !== undefined) return requireSame(existing, request);
-    this.#bus.publish(upload);
-    this.#dispatcher.kick(upload.clientId);
-    return upload;
+  trigger(request: PullRequest): Promise<Upload> {
+    return this.#intake.accept(request);
   }
 
   get(uploadId: string): Promise<Upload> {
@@ -101,7 +82,8 @@ export class UploadService {
   async cancel(uploadId: string, by: string, options: { signal?: AbortSignal } = {}): Promise<Upload> {
     let upload = await this.get(uploadId);
     if (upload.status === 'completing') {
-      upload = await this.waitUntilEnded(uploadId, options);
+      // Not for its end: the finding may be that parts have to be sent again.
+      upload = await this.#waitUntil(({ status }) => status !== 'completing', uploadId, options);
       options.signal?.throwIfAborted();
     }
     const audit = this.#audit('upload.cancel', upload, by);
@@ -141,6 +123,7 @@ export class UploadService {
         `Upload ${uploadId} is ${status}; only failed, cancelled and expired uploads can be retried.`,
       );
     }
+    this.#expiry.watch(queued.expiresAt);
     this.#dispatcher.kick(queued.clientId);
     return queued;
   }
@@ -193,8 +176,15 @@ export class UploadService {
    *
    * @returns the upload as it is then, or as it is when the signal aborts.
    */
-  async waitUntilEnded(uploadId: string, options: { signal?: AbortSignal } = {}): Promise<Upload> {
-    const { signal } = options;
+  waitUntilEnded(uploadId: string, options: { signal?: AbortSignal } = {}): Promise<Upload> {
+    return this.#waitUntil(({ status }) => isTerminal(status), uploadId, options);
+  }
+
+  async #waitUntil(
+    isOver: (upload: Upload) => boolean,
+    uploadId: string,
+    { signal }: { signal?: AbortSignal },
+  ): Promise<Upload> {
     let wake = Promise.withResolvers<void>();
     const unsubscribe = this.#bus.subscribe((hint) => {
       if (hint.uploadId === uploadId) wake.resolve();
@@ -207,7 +197,7 @@ export class UploadService {
       for (;;) {
         const current = wake;
         const upload = await this.get(uploadId);
-        if (isTerminal(upload.status) || signal?.aborted === true) return upload;
+        if (isOver(upload) || signal?.aborted === true) return upload;
         await current.promise;
         wake = Promise.withResolvers<void>();
       }
@@ -243,24 +233,8 @@ export class UploadService {
     await this.#bucket.deleteObject(key, { versionId: object.versionId });
   }
 
-  async #earlierUpload(request: TriggerRequest): Promise<Upload | undefined> {
-    if (request.idempotencyKey === undefined) return undefined;
-    const earlier = await this.#store.findByIdempotencyKey(request.requestedBy, request.idempotencyKey);
-    return earlier && requireSame(earlier, request);
-  }
-
   #audit(action: string, upload: Upload, actor: string, detail: Record<string, unknown> = {}) {
     const { clientId, uploadId } = upload;
     return { at: this.#clock.now(), actor, action, clientId, uploadId, detail };
   }
-}
-
-/** @throws BackhaulError `idempotency_conflict` when the key was used for another request. */
-function requireSame(earlier: Upload, request: TriggerRequest): Upload {
-  const isSame =
-    earlier.clientId === request.clientId &&
-    (request.filePath === undefined || earlier.filePath === request.filePath) &&
-    earlier.reason === (request.reason ?? null);
-  if (!isSame) throw new BackhaulError('idempotency_conflict');
-  return earlier;
 }

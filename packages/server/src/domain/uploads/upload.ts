@@ -28,6 +28,8 @@ export interface Upload {
   readonly setbacks: number;
   /** How often it was begun anew from the file's first byte, because the file or the multipart upload was lost. */
   readonly restarts: number;
+  /** How often the store did not complete the upload, because of parts that it had acknowledged. */
+  readonly refusedCompletions: number;
   /** Of a queued upload: not before. Of a stalled one: when the agent tries again. */
   readonly nextAttemptAt: number | null;
 
@@ -67,6 +69,7 @@ export interface Upload {
 
   readonly requestedBy: string;
   readonly reason: string | null;
+  /** Of the request that made it; those that joined it have theirs beside it in the store. */
   readonly idempotencyKey: string | null;
   readonly batchId: string | null;
 

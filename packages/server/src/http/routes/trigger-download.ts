@@ -20,7 +20,7 @@ export const triggerDownload: Routes = (services) => (app, _options, done) => {
       schema: {
         summary: 'Start a pull',
         description:
-          'Durable before the answer. With `Prefer: wait=N` the answer waits up to N seconds for the end and is then 200.',
+          'Durable before the answer. A pull of the same file that has not ended yet is answered instead of a second one, unless `force` is true. With `Prefer: wait=N` the answer waits up to N seconds for the end and is then 200.',
         tags: ['uploads'],
         security: withToken,
         params: clientParams,
@@ -42,11 +42,16 @@ export const triggerDownload: Routes = (services) => (app, _options, done) => {
       },
     },
     async (request, reply) => {
+      const expiresInSeconds = request.body?.expires_in;
       const waitSeconds = preferredWait(request.headers.prefer);
       const accepted = await services.uploads.trigger({
         clientId: request.params.client_id,
         filePath: request.body?.file_path,
         reason: request.body?.reason,
+        expiresInMs: expiresInSeconds === undefined ? undefined : expiresInSeconds * 1000,
+        offline: request.body?.offline,
+        onChange: request.body?.on_change,
+        force: request.body?.force,
         requestedBy: request.operator,
         idempotencyKey: request.headers['idempotency-key'],
       });

@@ -7,6 +7,9 @@ export async function up(db: Kysely<unknown>): Promise<void> {
   await uploads.addColumn('onChange', 'text', (column) => column.notNull().defaultTo('fail')).execute();
   await uploads.addColumn('setbacks', 'integer', (column) => column.notNull().defaultTo(0)).execute();
   await uploads.addColumn('restarts', 'integer', (column) => column.notNull().defaultTo(0)).execute();
+  await uploads
+    .addColumn('refusedCompletions', 'integer', (column) => column.notNull().defaultTo(0))
+    .execute();
   await uploads.addColumn('nextAttemptAt', 'bigint').execute();
   await uploads.addColumn('stalledReason', 'text').execute();
 }

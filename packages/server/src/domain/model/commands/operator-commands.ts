@@ -15,14 +15,15 @@ export const triggers: fc.Arbitrary<WorldCommand> = command(
     file: fc.nat(1),
     onChange: fc.constantFrom('fail', 'restart', 'prefix'),
     expiresInMs: fc.constantFrom(undefined, undefined, undefined, HOUR_MS / 2),
+    force: fc.boolean(),
   }),
   {
     can: ({ server, desk }) => server !== undefined && desk.uploads.length < MAX_UPLOADS,
-    act({ desk, agents }, { agent, file, onChange, expiresInMs }) {
+    act({ desk, agents }, { agent, file, ...options }) {
       const machine = agents[agent];
       const filePath = machine?.files[file]?.path;
       if (machine === undefined || filePath === undefined) return;
-      desk.trigger({ clientId: machine.clientId, filePath, onChange, expiresInMs });
+      desk.trigger({ clientId: machine.clientId, filePath, ...options });
     },
   },
 );

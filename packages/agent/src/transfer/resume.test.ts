@@ -1,0 +1,214 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { appendFile, chmod, open, rename, stat, truncate, utimes, writeFile } from 'node:fs/promises';
+import test, { describe } from 'node:test';
+import { crc32 } from 'node:zlib';
+import type { ResumeState } from '@backhaul/protocol';
+import { AgentBench, downloadMessage, MiB, prepareMessage, signOnRequest } from '../fakes/agent-bench.ts';
+import { fingerprintOf } from '../file/fingerprint.ts';
+import { crc32Base64 } from '../file/hash-part.ts';
+
+const PART_BYTES = 5 * MiB;
+/** Whole seconds, so that it can be put back exactly. */
+const TIME = new Date(1_700_000_000_000);
+const sha256Of = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex');
+
+interface Interrupted {
+  readonly bench: AgentBench;
+  readonly path: string;
+  readonly content: Buffer;
+  readonly resume: ResumeState;
+}
+
+/** A file of three parts and a bit, of which the store holds some from an earlier attempt. */
+async function interrupted(bench: AgentBench, kept: readonly number[]): Promise<Interrupted> {
+  const { path, content } = await bench.file('large', 3 * PART_BYTES + 7);
+  await utimes(path, TIME, TIME);
+  const part = (number: number) => content.subarray((number - 1) * PART_BYTES, number * PART_BYTES);
+  for (const number of kept) bench.store.stored.set(number, part(number));
+  return {
+    bench,
+    path,
+    content,
+    resume: {
+      size: content.length,
+      fingerprint: fingerprintOf(await stat(path, { bigint: true })),
+      kept_parts: kept.map((number) => ({ part_number: number, crc32: crc32Base64(crc32(part(number))) })),
+    },
+  };
+}
+
+type Options = Parameters<typeof prepareMessage>[1];
+
+async function goOn({ bench, path, resume }: Interrupted, options: Options = {}) {
+  const session = await bench.server.acceptAndWelcome();
+  signOnRequest(session, bench.store);
+  session.send(prepareMessage(path, { attempt: 2, resume, ...options }));
+  const final = await session.next('completed', 'failed');
+  return { session, final };
+}
+
+describe('an upload that goes on', () => {
+  test('sends only what is missing, and has the SHA-256 of the whole file', async () => {
+    await using bench = await AgentBench.start();
+    const upload = await interrupted(bench, [1, 3]);
+    const { session, final } = await goOn(upload);
+    assert.ok(final.status === 'completed', JSON.stringify(final));
+    assert.deepEqual(
+      final.parts.map(({ part_number: number }) => number),
+      [2, 4],
+    );
+    assert.equal(final.resumed, true);
+    assert.equal(final.attempt, 2);
+    assert.equal(final.sha256, sha256Of(upload.content));
+    assert.deepEqual(bench.store.puts.map(({ partNumber }) => partNumber).sort(), [2, 4]);
+    assert.ok(bench.store.object().equals(upload.content));
+    const [answer] = session.heard.filter(({ status }) => status === 'resumed');
+    assert.ok(answer?.status === 'resumed');
+    assert.equal(answer.size, upload.content.length);
+    assert.deepEqual(answer.fingerprint, upload.resume.fingerprint);
+  });
+
+  test('with everything kept sends nothing, and completes once all of it was read', async () => {
+    await using bench = await AgentBench.start();
+    const upload = await interrupted(bench, [1, 2, 3, 4]);
+    const { final } = await goOn(upload);
+    assert.ok(final.status === 'completed', JSON.stringify(final));
+    assert.deepEqual(final.parts, []);
+    assert.equal(final.sha256, sha256Of(upload.content));
+    assert.equal(bench.store.puts.length, 0);
+  });
+
+  test('without SHA-256 reads what was kept all the same', async () => {
+    await using bench = await AgentBench.start({ config: { sha256: false } });
+    const upload = await interrupted(bench, [1, 2, 3, 4]);
+    await rewriteUnnoticed(upload.path, 2 * PART_BYTES);
+    const { final } = await goOn(upload);
+    assert.ok(final.status === 'failed');
+    assert.equal(final.error, 'file_changed');
+  });
+
+  test('compares a kept part by its SHA-256 where it has one', async () => {
+    await using bench = await AgentBench.start();
+    const upload = await interrupted(bench, [1]);
+    const [part] = upload.resume.kept_parts;
+    assert.ok(part !== undefined);
+    const digest = (bytes: Buffer) => createHash('sha256').update(bytes).digest('base64');
+    part.sha256 = digest(Buffer.from('another part with the same CRC32'));
+    const { final } = await goOn(upload, { checksumMode: 'sha256' });
+    assert.ok(final.status === 'failed');
+    assert.equal(final.error, 'file_changed');
+  });
+
+  const changes: Record<string, (path: string) => Promise<void>> = {
+    'was appended to': (path) => appendFile(path, 'more'),
+    'was cut short': (path) => truncate(path, 100),
+    'was replaced by another of the same size and time': async (path) => {
+      const { size } = await stat(path);
+      await writeFile(`${path}.new`, Buffer.alloc(size, 1));
+      await utimes(`${path}.new`, TIME, TIME);
+      await rename(`${path}.new`, path);
+    },
+    'was rewritten under its old time': (path) => rewriteUnnoticed(path, 10),
+  };
+  for (const [how, change] of Object.entries(changes)) {
+    test(`is file_changed when the file ${how}`, async () => {
+      await using bench = await AgentBench.start();
+      const upload = await interrupted(bench, [1, 2]);
+      await change(upload.path);
+      const { final } = await goOn(upload);
+      assert.ok(final.status === 'failed', JSON.stringify(final));
+      assert.equal(final.error, 'file_changed');
+    });
+  }
+
+  test('does not mind a chmod, nor another device number after a reboot', async () => {
+    await using bench = await AgentBench.start();
+    const upload = await interrupted(bench, [1, 2]);
+    await chmod(upload.path, 0o600);
+    const fingerprint = { ...upload.resume.fingerprint, device: '424242' };
+    const { final } = await goOn({ ...upload, resume: { ...upload.resume, fingerprint } });
+    assert.equal(final.status, 'completed', JSON.stringify(final));
+    assert.ok(bench.store.object().equals(upload.content));
+  });
+
+  test('with prefix delivers the bytes of the start, although the file has grown', async () => {
+    await using bench = await AgentBench.start();
+    const upload = await interrupted(bench, [1, 3]);
+    await appendFile(upload.path, Buffer.alloc(2 * PART_BYTES, 9));
+    const { final } = await goOn(upload, { onChange: 'prefix' });
+    assert.ok(final.status === 'completed', JSON.stringify(final));
+    assert.equal(final.size, upload.content.length);
+    assert.equal(final.sha256, sha256Of(upload.content));
+    assert.ok(bench.store.object().equals(upload.content));
+  });
+
+  test('says all again on a new socket: that it goes on, what is stored, and what wants a URL', async () => {
+    await using bench = await AgentBench.start();
+    const upload = await interrupted(bench, [1]);
+    const release = Promise.withResolvers<void>();
+    bench.store.fault = async (put) => {
+      if (put.partNumber === 4) await release.promise;
+      return false;
+    };
+    const first = await bench.server.acceptAndWelcome();
+    signOnRequest(first, bench.store);
+    first.send(prepareMessage(upload.path, { attempt: 2, resume: upload.resume }));
+    const stored: number[] = [];
+    while (stored.length < 2) {
+      const { parts } = await first.next('part_uploaded');
+      stored.push(...parts.map(({ part_number: number }) => number));
+    }
+    first.socket.terminate();
+    const second = await bench.server.acceptAndWelcome();
+    signOnRequest(second, bench.store);
+    const answer = await second.next('resumed');
+    assert.equal(answer.attempt, 2);
+    const again = await second.next('part_uploaded');
+    assert.deepEqual(again.parts.map(({ part_number: number }) => number).sort(), stored.sort());
+    release.resolve();
+    const final = await second.next('completed');
+    assert.equal(final.parts.length, 3);
+    assert.ok(bench.store.object().equals(upload.content));
+  });
+});
+
+test('with prefix a file may grow during the upload, but its beginning must stay', async () => {
+  for (const isKept of [true, false]) {
+    await using bench = await AgentBench.start({ config: { parallelParts: 1 } });
+    const { path, content } = await bench.file('log', 2 * PART_BYTES);
+    let changed = 0;
+    bench.store.fault = async (put) => {
+      if (put.partNumber !== 2 || put.try > 1) return false;
+      changed += 1;
+      if (isKept) await appendFile(path, 'one line more\n');
+      else await rewrite(path, 10);
+      return false;
+    };
+    const session = await bench.server.acceptAndWelcome();
+    signOnRequest(session, bench.store);
+    session.send(prepareMessage(path, { onChange: 'prefix' }));
+    const prepared = await session.next('prepared');
+    session.send(downloadMessage(path, prepared, bench.store));
+    const final = await session.next('completed', 'failed');
+    assert.equal(changed, 1);
+    assert.equal(final.status, isKept ? 'completed' : 'failed', JSON.stringify(final));
+    if (final.status === 'completed') assert.ok(bench.store.object().equals(content));
+    else assert.equal(final.error, 'file_changed');
+  }
+});
+
+/** One byte, in place. */
+async function rewrite(path: string, offset: number): Promise<void> {
+  await using file = await open(path, 'r+');
+  const byte = Buffer.alloc(1);
+  await file.read(byte, 0, 1, offset);
+  byte.writeUInt8(byte.readUInt8() ^ 0xff);
+  await file.write(byte, 0, 1, offset);
+}
+
+/** The same, with the times put back: only the ctime tells. */
+async function rewriteUnnoticed(path: string, offset: number): Promise<void> {
+  await rewrite(path, offset);
+  await utimes(path, TIME, TIME);
+}

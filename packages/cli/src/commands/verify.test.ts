@@ -1,0 +1,242 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { readdir } from 'node:fs/promises';
+import { describe, test } from 'node:test';
+import type { ObjectVerification, UploadRecord } from '@backhaul/protocol';
+import { FakeBackhaul, sendJson, sendProblem } from '../testing/fake-backhaul.ts';
+import type { ObjectFaults } from '../testing/fake-object-store.ts';
+import { failedRecord, startPull, versionsOf } from '../testing/pull.ts';
+import { finishCli, runCli, startCli } from '../testing/run-cli.ts';
+import { scratchDirectory } from '../testing/scratch-directory.ts';
+import { UPLOAD_ID, uploadRecord } from '../testing/upload-record.ts';
+
+const content = randomBytes(9 * 1024 * 1024 + 1);
+
+/** What the server finds of an intact object in a store that keeps checksums. */
+function found(fields: Partial<ObjectVerification> = {}): ObjectVerification {
+  return {
+    upload_id: UPLOAD_ID,
+    verdict: 'intact',
+    verification: 'full_object',
+    checks: [
+      { name: 'token', ok: true, expected: null, found: null },
+      { name: 'size', ok: true, expected: String(content.length), found: String(content.length) },
+      { name: 'crc32', ok: true, expected: 'AAAAAA==', found: 'AAAAAA==' },
+      { name: 'etag', ok: true, expected: '"a"', found: '"a"' },
+      { name: 'version_id', ok: null, expected: null, found: null },
+    ],
+    checked_at: '2025-11-01T10:40:00.000Z',
+    ...fields,
+  };
+}
+
+interface Situation {
+  readonly finding?: Partial<ObjectVerification>;
+  readonly faults?: ObjectFaults;
+  readonly last?: Partial<UploadRecord>;
+}
+
+async function start({ finding, faults, last }: Situation = {}) {
+  return await startPull(content, {
+    ...(faults !== undefined && { faults }),
+    ...(last !== undefined && { last }),
+    routes: {
+      [`GET /uploads/${UPLOAD_ID}/verification`]: (response) => sendJson(response, found(finding)),
+    },
+  });
+}
+
+const VERIFY = ['verify', UPLOAD_ID];
+
+describe('verify', { concurrency: 4 }, () => {
+  test('prints a line for each check and the verdict, and reads no bytes', async () => {
+    await using pull = await start();
+    const { code, stdout, stderr } = await runCli(VERIFY, { env: pull.server.env });
+    assert.equal(stderr, '');
+    assert.equal(code, 0);
+    assert.deepEqual(stdout.trimEnd().split('\n'), [
+      'ok       token: the object is of this upload',
+      `ok       size: ${content.length}`,
+      'ok       crc32: AAAAAA==',
+      'ok       etag: "a"',
+      `intact   s3://my-app-uploads/uploads/restaurant-1/${UPLOAD_ID}/report.bin (by the store’s checksum of the whole object)`,
+    ]);
+    assert.deepEqual(pull.store.ranges, []);
+  });
+
+  for (const verification of ['parts', 'size_only'] as const) {
+    test(`of ${verification} names the doubt and --content`, async () => {
+      await using pull = await start({
+        finding: {
+          verification,
+          checks: [{ name: 'crc32', ok: null, expected: 'AAAAAA==', found: null }],
+        },
+      });
+      const { code, stdout } = await runCli(VERIFY, { env: pull.server.env });
+      assert.equal(code, 0);
+      assert.match(stdout, /^– {8}crc32: the store keeps none; recorded is AAAAAA==$/m);
+      assert.match(stdout, /^intact .*\(as far as the store tells/m);
+      assert.match(stdout, new RegExp(`→ .*: backhaul verify ${UPLOAD_ID} --content`));
+    });
+  }
+
+  test('of an altered object exits with 7 and names what differs', async () => {
+    const checks = [
+      { name: 'token', ok: false, expected: null, found: null },
+      { name: 'etag', ok: false, expected: '"a"', found: '"b\u001b[31m"' },
+    ] as const;
+    await using pull = await start({ finding: { verdict: 'altered', checks: [...checks] } });
+    const { code, stdout, stderr } = await runCli(VERIFY, { env: pull.server.env });
+    assert.equal(code, 7);
+    assert.match(stdout, /^differs {2}token: the object is not of this upload$/m);
+    assert.match(stdout, /^differs {2}etag: "b\\u001b\[31m", recorded is "a"$/m);
+    assert.match(stdout, /^altered {2}s3:/m);
+    assert.match(stderr, /not as recorded: token, etag\./);
+  });
+
+  test('of a missing object exits with 4', async () => {
+    await using pull = await start({ finding: { verdict: 'missing', verification: null, checks: [] } });
+    for (const args of [VERIFY, [...VERIFY, '--content']]) {
+      const { code, stdout, stderr } = await runCli(args, { env: pull.server.env });
+      assert.equal(code, 4);
+      assert.match(stdout, /^missing {2}s3:/);
+      assert.match(stderr, /no longer/);
+    }
+    assert.equal(pull.store.urlsMade, 0);
+  });
+
+  test('with --json prints the finding as one value, and an error beside it where there is one', async () => {
+    await using intact = await start();
+    const good = await runCli([...VERIFY, '--json'], { env: intact.server.env });
+    assert.equal(good.code, 0);
+    assert.deepEqual(JSON.parse(good.stdout), { ...found(), content: null });
+    assert.equal(good.stderr, '');
+    const finding = { verdict: 'missing', verification: null, checks: [] } as const;
+    await using missing = await start({ finding: { ...finding, checks: [] } });
+    const bad = await runCli([...VERIFY, '--json'], { env: missing.server.env });
+    assert.equal(bad.code, 4);
+    assert.deepEqual(JSON.parse(bad.stdout), { ...found({ ...finding, checks: [] }), content: null });
+    const { error } = JSON.parse(bad.stderr) as { error: Record<string, unknown> };
+    assert.equal(error['code'], 'object_not_found');
+  });
+
+  test('of an upload that runs exits with 5, of one that failed by its error', async () => {
+    await using running = await FakeBackhaul.start({
+      [`GET /uploads/${UPLOAD_ID}`]: (response) => sendJson(response, uploadRecord()),
+    });
+    const early = await runCli(VERIFY, { env: running.env });
+    assert.equal(early.code, 5);
+    assert.match(early.stderr, /no finished object yet[\s\S]*--follow/);
+    await using failed = await FakeBackhaul.start({
+      [`GET /uploads/${UPLOAD_ID}`]: (response) =>
+        sendJson(response, failedRecord({ error: 'path_not_allowed' })),
+    });
+    assert.equal((await runCli(VERIFY, { env: failed.env })).code, 6);
+  });
+
+  test('when the store is away exits with 5', async () => {
+    await using server = await FakeBackhaul.start({
+      [`GET /uploads/${UPLOAD_ID}`]: (response) => sendJson(response, versionsOf(content).at(-1)),
+      [`GET /uploads/${UPLOAD_ID}/verification`]: (response) => sendProblem(response, 'storage_unavailable'),
+    });
+    assert.equal((await runCli(VERIFY, { env: server.env })).code, 5);
+  });
+});
+
+describe('verify --content', { concurrency: 4 }, () => {
+  test('reads every byte, shows how far it is, and leaves nothing behind', async () => {
+    await using directory = await scratchDirectory();
+    await using pull = await start();
+    const { code, stdout, stderr } = await runCli([...VERIFY, '--content'], {
+      env: pull.server.env,
+      cwd: directory.path,
+    });
+    assert.equal(stderr, '');
+    assert.equal(code, 0);
+    assert.match(stdout, /^checking {2}\d+% {2}/m);
+    assert.match(stdout, new RegExp(`^ok {7}content size: ${content.length}$`, 'm'));
+    assert.match(stdout, /^ok {7}content crc32: .{6}==$/m);
+    assert.match(stdout, /^ok {7}content sha256: [0-9a-f]{64}$/m);
+    assert.match(stdout, /^intact .*\(read whole, compared by sha256\)$/m);
+    assert.deepEqual(pull.store.ranges, ['bytes=0-8388607', `bytes=8388608-${content.length - 1}`]);
+    assert.deepEqual(await readdir(directory.path), []);
+  });
+
+  test('finds one changed bit that the store itself does not know of', async () => {
+    await using pull = await start();
+    pull.store.content = Buffer.from(content);
+    pull.store.content.writeUInt8((content.at(-1) ?? 0) ^ 1, content.length - 1);
+    const { code, stdout, stderr } = await runCli([...VERIFY, '--content', '--json'], {
+      env: pull.server.env,
+    });
+    assert.equal(code, 7);
+    const report = JSON.parse(stdout) as { verdict: string; content: { checks: { ok: boolean }[] } };
+    assert.equal(report.verdict, 'altered');
+    assert.deepEqual(
+      report.content.checks.map(({ ok }) => ok),
+      [true, false, false],
+    );
+    assert.match(stderr, /content crc32, content sha256/);
+  });
+
+  test('makes do with CRC32 where the agent made no SHA-256', async () => {
+    await using pull = await start({ last: { sha256: null } });
+    const good = await runCli([...VERIFY, '--content'], { env: pull.server.env });
+    assert.equal(good.code, 0);
+    assert.match(good.stdout, /compared by crc32\)$/m);
+    assert.doesNotMatch(good.stdout, /sha256/);
+    pull.store.content = Buffer.from(content);
+    pull.store.content.writeUInt8((content[0] ?? 0) ^ 1, 0);
+    const bad = await runCli([...VERIFY, '--content'], { env: pull.server.env });
+    assert.equal(bad.code, 7);
+    assert.match(bad.stdout, /^differs {2}content crc32: /m);
+  });
+
+  test('does not read what cannot be the file', async () => {
+    for (const name of ['token', 'size'] as const) {
+      const checks = [{ name, ok: false, expected: null, found: null }];
+      await using pull = await start({ finding: { verdict: 'altered', checks } });
+      const { code, stdout } = await runCli([...VERIFY, '--content', '--json'], { env: pull.server.env });
+      assert.equal(code, 7);
+      assert.equal((JSON.parse(stdout) as { content: unknown }).content, null);
+      assert.equal(pull.store.urlsMade, 0);
+      const told = await runCli([...VERIFY, '--content'], { env: pull.server.env });
+      assert.match(told.stderr, /Not read/);
+    }
+  });
+
+  test('reads what was only written again, and stays with the finding that it is another object', async () => {
+    const checks = [{ name: 'etag', ok: false, expected: '"a"', found: '"b"' }] as const;
+    await using pull = await start({ finding: { verdict: 'altered', checks: [...checks] } });
+    const { code, stdout } = await runCli([...VERIFY, '--content'], { env: pull.server.env });
+    assert.equal(code, 7);
+    assert.match(stdout, /^ok {7}content sha256/m);
+    assert.match(stdout, /^altered/m);
+  });
+
+  test('of a store that sends another length than its HEAD says exits with 7', async () => {
+    await using pull = await start();
+    pull.store.content = content.subarray(0, 1000);
+    const { code, stderr } = await runCli([...VERIFY, '--content'], { env: pull.server.env });
+    assert.equal(code, 7);
+    assert.match(stderr, /size|shorter/);
+  });
+
+  test('goes on after a cut connection without counting bytes twice', async () => {
+    await using pull = await start({ faults: { cuts: 3, cutAfterBytes: 1_000_000 } });
+    const { code, stderr } = await runCli([...VERIFY, '--content'], { env: pull.server.env });
+    assert.equal(code, 0, stderr);
+    assert.equal(pull.store.cutsMade, 3, 'the fault has fired');
+  });
+
+  test('on Ctrl-C exits with 130', async () => {
+    await using pull = await start({ faults: { hang: true } });
+    const child = startCli([...VERIFY, '--content'], { env: pull.server.env });
+    child.stdout.on('data', (chunk: Buffer) => {
+      if (chunk.includes('checking')) child.kill('SIGINT');
+    });
+    const { code, stdout } = await finishCli(child);
+    assert.equal(code, 130);
+    assert.doesNotMatch(stdout, /intact/);
+  });
+});

@@ -1,0 +1,79 @@
+import type { BackhaulClient } from '@backhaul/client';
+import { BackhaulError, isTerminal, type UploadRecord } from '@backhaul/protocol';
+import { Option } from 'commander';
+import { uploadIdArgument } from '../argument-parsers.ts';
+import { defineCommand } from '../command.ts';
+import { connect, type Context } from '../context.ts';
+import { openView } from '../progress/open-view.ts';
+import { PullFailedError } from '../pull-failed-error.ts';
+import { compareContent } from '../verify/compare-content.ts';
+import { printChecks, printVerdict } from '../verify/print-report.ts';
+import { type Check, differences, isWorthReading, reportOf } from '../verify/verification-report.ts';
+
+interface Options {
+  readonly content?: boolean;
+}
+
+export const verify = defineCommand<readonly [uploadId: string], Options>({
+  name: 'verify',
+  summary: 'check that the stored object is still the file',
+  description:
+    'Compares what the store has now with the record of a completed upload. Exits with 0 if it is intact, 7 if it ' +
+    'is altered, 4 if it is missing. The store is asked about the object, whose bytes are not read; with --content ' +
+    'every byte is read and compared, and nothing is saved.',
+  arguments: [uploadIdArgument()],
+  options: [new Option('--content', 'read the whole object: size, CRC32 and SHA-256')],
+  examples: [
+    'backhaul verify 019ab3c2-5f00-7000-8000-000000000001',
+    'backhaul verify 019ab3c2-5f00-7000-8000-000000000001 --content',
+    'backhaul verify 019ab3c2-5f00-7000-8000-000000000001 --json | jq -r .verdict',
+  ],
+  async run(context, { arguments: [uploadId], options }) {
+    const { output, signal } = context;
+    const client = connect(context);
+    const record = await client.getUpload(uploadId, { signal });
+    if (!isTerminal(record.status)) throw new BackhaulError('upload_not_completed');
+    if (record.status !== 'completed') throw new PullFailedError(record);
+
+    const found = await client.verifyUpload(uploadId, { signal });
+    if (!output.json) printChecks(output, found.checks);
+    let contentChecks: Check[] | undefined;
+    if (options.content === true && found.verdict !== 'missing') {
+      if (isWorthReading(found)) contentChecks = await read(context, record, client);
+      else output.remark('Not read: it cannot be the file.');
+    }
+    const report = reportOf(found, contentChecks);
+    if (output.json) output.value(report);
+    else {
+      printChecks(output, contentChecks ?? [], 'content ');
+      printVerdict(output, record, report);
+    }
+    switch (report.verdict) {
+      case 'intact':
+        return;
+      case 'altered':
+        throw new BackhaulError(
+          'checksum_mismatch',
+          `The object of upload ${uploadId} is not as recorded: ${differences(report).join(', ')}.`,
+        );
+      case 'missing':
+        throw new BackhaulError(
+          'object_not_found',
+          `The object of upload ${uploadId} is no longer at its key.`,
+        );
+    }
+  },
+});
+
+async function read(context: Context, record: UploadRecord, client: BackhaulClient): Promise<Check[]> {
+  const view = openView(context, false);
+  try {
+    return await compareContent(record, {
+      client,
+      signal: context.signal,
+      onProgress: (done, total) => view.showChecking(done, total),
+    });
+  } finally {
+    view.close();
+  }
+}

@@ -1,0 +1,23 @@
+import type { BackupConfig } from '../config/backup-config.ts';
+import { createLogger } from '../logger.ts';
+import { takeBackup } from './take-backup.ts';
+
+/**
+ * `backhaul-server backup`: one line on standard output, for a person with `--dev`, in the log's format otherwise.
+ *
+ * @throws ConfigError, BackupError; then there is no FILE.
+ */
+export async function runBackup(
+  { dev, databasePath: database, file }: BackupConfig,
+  { signal }: { signal: AbortSignal },
+): Promise<void> {
+  const startedAt = performance.now();
+  const { sizeBytes } = await takeBackup({ databasePath: database, file }, { signal });
+  const durationMs = Math.round(performance.now() - startedAt);
+  if (dev) {
+    process.stdout.write(`Backed up ${database} to ${file}: ${sizeBytes} bytes in ${durationMs} ms.\n`);
+  } else {
+    const log = createLogger({ level: 'info', fileDescriptor: 1 });
+    log.info({ database, file, sizeBytes, durationMs }, 'backup written');
+  }
+}

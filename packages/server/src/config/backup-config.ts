@@ -1,0 +1,57 @@
+import { resolve } from 'node:path';
+import { ConfigError, type SettingProblem } from './config-error.ts';
+import { readConfigFile } from './config-file.ts';
+import { databasePath } from './database-path.ts';
+import { readArguments } from './read-arguments.ts';
+import { type SettingSource, readSettings } from './read-settings.ts';
+
+export interface BackupConfig {
+  readonly dev: boolean;
+  /** Absolute path of the SQLite database. */
+  readonly databasePath: string;
+  /** Absolute path of the file to write. */
+  readonly file: string;
+}
+
+const USAGE = 'backhaul-server backup FILE [--config FILE] [--dev]';
+
+/**
+ * Finds the database as the server would, and looks at no other setting.
+ *
+ * @param place.argv What follows `backup`.
+ * @throws ConfigError with all that has to change.
+ */
+export function loadBackupConfig({
+  argv,
+  env = process.env,
+  cwd,
+}: {
+  argv: readonly string[];
+  env?: Readonly<Record<string, string | undefined>>;
+  cwd: string;
+}): BackupConfig {
+  const { on, values, positionals, ...read } = readArguments(argv, {
+    command: 'backhaul-server backup',
+    switches: ['dev', 'help', 'version'],
+    valued: ['config'],
+  });
+  const problems: SettingProblem[] = [...read.problems];
+  const configFile = values.get('config');
+  const config = configFile === undefined ? undefined : readConfigFile(configFile, cwd);
+  problems.push(...(config?.problems ?? []));
+  const sources: SettingSource[] = [
+    { label: () => null, get: (name) => env[name] },
+    { label: () => `in ${configFile}`, get: (name) => config?.settings.get(name) },
+  ];
+  const settings = readSettings(sources, problems, ['DATABASE_URL']);
+
+  const [file, ...others] = positionals;
+  if (file === undefined || file.value === '') {
+    problems.push({ setting: 'FILE', message: `FILE is missing: ${USAGE}.` });
+  } else if (others.length > 0) {
+    problems.push({ setting: 'FILE', message: `One FILE is written, not ${positionals.length}: ${USAGE}.` });
+  }
+  if (file === undefined || problems.length > 0) throw new ConfigError(problems);
+  const dev = on.has('dev');
+  return { dev, databasePath: databasePath(settings, { cwd, dev }), file: resolve(cwd, file.value) };
+}

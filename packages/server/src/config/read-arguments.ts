@@ -1,0 +1,64 @@
+import { parseArgs } from 'node:util';
+import type { SettingProblem } from './config-error.ts';
+
+export interface ArgumentNames {
+  /** As it is started, for messages. */
+  readonly command: string;
+  /** Flags that take no value. */
+  readonly switches: readonly string[];
+  /** Flags that take one. */
+  readonly valued: readonly string[];
+}
+
+export interface ReadArguments {
+  readonly on: ReadonlySet<string>;
+  /** As they were spelled; the last of a flag given twice. */
+  readonly values: ReadonlyMap<string, string>;
+  readonly positionals: readonly { readonly place: number; readonly value: string }[];
+  readonly problems: readonly SettingProblem[];
+}
+
+/**
+ * Collects mistakes instead of throwing at the first, unlike `parseArgs` in its strict mode; and repeats no
+ * argument it does not know, which may be a secret in the wrong place.
+ */
+export function readArguments(
+  argv: readonly string[],
+  { command, switches, valued }: ArgumentNames,
+): ReadArguments {
+  const { tokens } = parseArgs({
+    args: [...argv],
+    options: {
+      ...Object.fromEntries(switches.map((name) => [name, { type: 'boolean' as const }])),
+      ...Object.fromEntries(valued.map((name) => [name, { type: 'string' as const }])),
+    },
+    strict: false,
+    allowPositionals: true,
+    tokens: true,
+  });
+  const on = new Set<string>();
+  const values = new Map<string, string>();
+  const positionals: { place: number; value: string }[] = [];
+  const problems: SettingProblem[] = [];
+  const complain = (setting: string, message: string) => problems.push({ setting, message });
+
+  for (const token of tokens) {
+    if (token.kind === 'option-terminator') continue;
+    if (token.kind === 'positional') {
+      positionals.push({ place: token.index + 1, value: token.value });
+      continue;
+    }
+    const { name, rawName, value, inlineValue } = token;
+    if (switches.includes(name)) {
+      if (value === undefined) on.add(name);
+      else complain(rawName, `${rawName} takes no value; leave it out to turn it off.`);
+    } else if (!valued.includes(name)) {
+      complain(rawName, `${rawName} is not a flag of ${command}; see --help.`);
+    } else if (value === undefined || (!inlineValue && value.startsWith('-'))) {
+      complain(rawName, `${rawName} needs a value: ${rawName} VALUE.`);
+    } else {
+      values.set(name, value);
+    }
+  }
+  return { on, values, positionals, problems };
+}

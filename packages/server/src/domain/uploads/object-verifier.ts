@@ -1,0 +1,58 @@
+import { BackhaulError } from '@backhaul/protocol';
+import type { Bucket } from '../ports/bucket.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Store } from '../ports/store.ts';
+import { type ObjectFinding, judgeObject } from './object-verification.ts';
+import type { UploadLedger } from './upload-ledger.ts';
+
+export interface ObjectReport extends ObjectFinding {
+  readonly uploadId: string;
+  /** Milliseconds since the epoch. */
+  readonly checkedAt: number;
+}
+
+/** Compares the objects of completed uploads with their records, as often as somebody wants to know. Changes nothing. */
+export class ObjectVerifier {
+  readonly #store: Pick<Store, 'appendAudit'>;
+  readonly #ledger: Pick<UploadLedger, 'get'>;
+  readonly #bucket: Pick<Bucket, 'head'>;
+  readonly #clock: Clock;
+
+  constructor(parts: {
+    store: Pick<Store, 'appendAudit'>;
+    ledger: Pick<UploadLedger, 'get'>;
+    bucket: Pick<Bucket, 'head'>;
+    clock: Clock;
+  }) {
+    this.#store = parts.store;
+    this.#ledger = parts.ledger;
+    this.#bucket = parts.bucket;
+    this.#clock = parts.clock;
+  }
+
+  /**
+   * @param by The operator, for the audit.
+   * @throws BackhaulError `upload_not_found`, `upload_not_completed`
+   * @throws BucketError when the store does not say.
+   */
+  async verify(uploadId: string, by: string): Promise<ObjectReport> {
+    const upload = await this.#ledger.get(uploadId);
+    if (upload.status !== 'completed') {
+      throw new BackhaulError(
+        'upload_not_completed',
+        `Upload ${uploadId} is ${upload.status}; it has no finished object.`,
+      );
+    }
+    const finding = judgeObject(upload, await this.#bucket.head(upload.key));
+    const checkedAt = this.#clock.now();
+    await this.#store.appendAudit({
+      at: checkedAt,
+      actor: by,
+      action: 'upload.verify',
+      clientId: upload.clientId,
+      uploadId,
+      detail: { verdict: finding.verdict },
+    });
+    return { uploadId, ...finding, checkedAt };
+  }
+}

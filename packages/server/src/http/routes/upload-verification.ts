@@ -1,0 +1,36 @@
+import { objectVerificationSchema } from '@backhaul/protocol';
+import { problems, uploadParams, withToken } from '../schemas.ts';
+import type { Routes } from '../services.ts';
+
+/** `GET /uploads/{upload_id}/verification` */
+export const uploadVerification: Routes = (services) => (app, _options, done) => {
+  app.get(
+    '/uploads/:upload_id/verification',
+    {
+      config: { scope: 'read' },
+      schema: {
+        summary: 'Compare the stored object with the record',
+        description:
+          'Asks the object store what it has at the key now (HEAD), and compares. No bytes are read: what the ' +
+          'store says of them is believed.',
+        tags: ['uploads'],
+        security: withToken,
+        params: uploadParams,
+        response: { 200: objectVerificationSchema, ...problems },
+      },
+    },
+    async (request, reply) => {
+      const report = await services.verifier.verify(request.params.upload_id, request.operator);
+      // True for the moment only.
+      void reply.header('cache-control', 'no-store');
+      return {
+        upload_id: report.uploadId,
+        verdict: report.verdict,
+        verification: report.verification,
+        checks: report.checks,
+        checked_at: new Date(report.checkedAt).toISOString(),
+      };
+    },
+  );
+  done();
+};

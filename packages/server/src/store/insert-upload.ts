@@ -1,0 +1,54 @@
+import type { AuditEvent, InsertOptions } from '../domain/ports/store.ts';
+import type { Upload } from '../domain/uploads/upload.ts';
+import { insertAudit } from './audit-queries.ts';
+import { insertKey, selectByKey } from './key-queries.ts';
+import type { Queries } from './queries.ts';
+import { fromUploadRow, toUploadRow } from './upload-row.ts';
+
+/** To be run as one write: between its looks and what it writes nothing else may come. */
+export async function insertUpload(
+  db: Queries,
+  upload: Upload,
+  { audit, terms, join }: InsertOptions & { readonly audit: AuditEvent },
+): Promise<Upload | undefined> {
+  const { requestedBy, idempotencyKey } = upload;
+  const keyed = idempotencyKey === null ? undefined : await selectByKey(db, requestedBy, idempotencyKey);
+  if (keyed !== undefined) return keyed.upload;
+  const active = join === undefined ? undefined : await selectNewestActive(db, upload);
+  if (join === undefined || active === undefined) {
+    await db.insertInto('uploads').values(toUploadRow(upload)).execute();
+    await insertKey(db, upload, { uploadId: upload.uploadId, terms });
+    await insertAudit(db, audit);
+    return undefined;
+  }
+  const { uploadId } = active;
+  await insertKey(db, upload, { uploadId, terms });
+  await insertAudit(db, { ...join, uploadId });
+  return extend(db, active, upload);
+}
+
+/** Of the same file; the newest, because it may have the newer version. */
+async function selectNewestActive(
+  db: Queries,
+  { clientId, filePath, onChange }: Upload,
+): Promise<Upload | undefined> {
+  const row = await db
+    .selectFrom('uploads')
+    .selectAll()
+    .where('completedAt', 'is', null)
+    .where('clientId', '=', clientId)
+    .where('filePath', '=', filePath)
+    .where('onChange', '=', onChange)
+    .orderBy('createdAt', 'desc')
+    .orderBy('uploadId', 'desc')
+    .limit(1)
+    .executeTakeFirst();
+  return row && fromUploadRow(row);
+}
+
+async function extend(db: Queries, active: Upload, { expiresAt, createdAt }: Upload): Promise<Upload> {
+  if (expiresAt <= active.expiresAt) return active;
+  const changes = { expiresAt, version: active.version + 1, updatedAt: createdAt };
+  await db.updateTable('uploads').set(changes).where('uploadId', '=', active.uploadId).execute();
+  return { ...active, ...changes };
+}

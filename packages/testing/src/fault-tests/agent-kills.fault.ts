@@ -1,0 +1,108 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { AccessLogEntry } from '../demo/access-log.ts';
+import { seededRandom } from '../faults/seeded-random.ts';
+import { logged, type Program } from '../program.ts';
+import { randomFile } from '../random-file.ts';
+import { Stage } from '../stage.ts';
+
+const MiB = 1024 * 1024;
+const FILE_BYTES = 500 * MiB;
+const PART_BYTES = 5 * MiB;
+const PARALLEL_PARTS = 4;
+const PULLS = 6;
+const KILLS_PER_PULL = 5;
+/** So that a pull lasts some seconds, and moments can be told apart. */
+const RATE = 120 * MiB;
+
+describe(`kill -9 of the agent at ${PULLS * KILLS_PER_PULL} random moments`, () => {
+  test(
+    'each pull ends completed, and only what was on its way is sent twice',
+    { timeout: 600_000 },
+    async (t) => {
+      const seed = Number(process.env['FAULT_SEED'] ?? Date.now() % 2 ** 31);
+      t.diagnostic(`seed ${seed} (FAULT_SEED)`);
+      const random = seededRandom(seed);
+      await using stage = await Stage.start();
+      const file = stage.directory.join('large.bin');
+      const sha256 = await randomFile(file, FILE_BYTES, String(seed));
+      let withPartsInFlight = 0;
+      let kept = 0;
+      let receivedTwice = 0;
+
+      for (let pull = 1; pull <= PULLS; pull += 1) {
+        const kills = await pullWithKills(stage, { clientId: `till-${pull}`, file, random });
+        const record = await stage.ended(kills.uploadId);
+        assert.equal(record.status, 'completed', record.message ?? '');
+        assert.equal(record.sha256, sha256);
+        assert.equal(record.verification, 'full_object');
+        await kills.agent.stop();
+        const puts = (await stage.storeRequests()).filter(
+          ({ operation, key }) => operation === 'UploadPart' && key === record.key,
+        );
+        const inFlight = kills.moments.filter((moment) =>
+          puts.some((put) => wasUnderWay(put, moment)),
+        ).length;
+        const twice = puts.reduce((sum, { bytes_in: bytes }) => sum + bytes, 0) - FILE_BYTES;
+        const allowed = kills.moments.length * PARALLEL_PARTS * PART_BYTES;
+        t.diagnostic(
+          `pull ${pull}: ${kills.moments.length} kills, ${inFlight} with parts in flight, ` +
+            `parts kept ${kills.kept.join(', ')}; ${(twice / MiB).toFixed(1)} MiB received twice (allowed ${allowed / MiB})`,
+        );
+        assert.ok(twice <= allowed, `${twice} bytes were received twice`);
+        assert.equal(record.attempt, kills.moments.length + 1);
+        withPartsInFlight += inFlight;
+        kept += kills.kept.reduce((sum, parts) => sum + parts, 0);
+        receivedTwice += twice;
+        await stage.client.deleteUpload(record.upload_id, { object: true });
+      }
+      t.diagnostic(
+        `in all: ${PULLS * KILLS_PER_PULL} kills, ${withPartsInFlight} with parts in flight, ${kept} parts kept, ` +
+          `${(receivedTwice / MiB).toFixed(1)} MiB received twice`,
+      );
+      assert.ok(withPartsInFlight >= 25, `only ${withPartsInFlight} kills met parts in flight`);
+      assert.ok(kept > 0);
+      await stage.noOpenMultipartUploads();
+    },
+  );
+});
+
+/** Lets one pull be interrupted at random moments between its first byte and its last. */
+async function pullWithKills(
+  stage: Stage,
+  { clientId, file, random }: { clientId: string; file: string; random: () => number },
+): Promise<{ uploadId: string; agent: Program; moments: number[]; kept: number[] }> {
+  const args = ['--file', file, '--max-rate', String(RATE)];
+  const thresholds = Array.from({ length: KILLS_PER_PULL }, () => random() * 0.9 * FILE_BYTES).sort(
+    (a, b) => a - b,
+  );
+  const moments: number[] = [];
+  const kept: number[] = [];
+  let agent = await stage.startAgent(clientId, args);
+  const { upload_id: uploadId } = await stage.client.triggerDownload(clientId, {});
+  for (const threshold of thresholds) {
+    // Mostly amid its PUTs; now and then as it has only just come back.
+    const atOnce = random() < 0.1 && moments.length > 0;
+    const held = (kept.at(-1) ?? 0) * PART_BYTES;
+    await stage.recordWhen(
+      uploadId,
+      ({ status, bytes_uploaded: bytes }) =>
+        status === 'uploading' && (atOnce || bytes >= Math.max(threshold, held + PART_BYTES)),
+    );
+    await new Promise((resolve) => setTimeout(resolve, random() * 80));
+    moments.push(Date.now());
+    agent.kill('SIGKILL');
+    await agent.exit;
+    agent = await stage.startAgent(clientId, args);
+    const resumed = await agent.line(logged('resumed'));
+    kept.push(Number(resumed['kept']));
+  }
+  return { uploadId, agent, moments, kept };
+}
+
+function wasUnderWay(
+  { started_at_ms: started, ended_at_ms: ended }: AccessLogEntry,
+  moment: number,
+): boolean {
+  return started <= moment && ended >= moment;
+}

@@ -1,0 +1,99 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { ListObjectsV2Command } from '@aws-sdk/client-s3';
+import { type FaultRule, hold, type S3Operation } from '../faults/s3/index.ts';
+import { randomFile } from '../random-file.ts';
+import { Stage } from '../stage.ts';
+
+const MiB = 1024 * 1024;
+const FILE_BYTES = 32 * MiB;
+const ROUNDS = 3;
+
+interface Moment {
+  readonly name: string;
+  readonly operation: S3Operation;
+  readonly at: 'before' | 'after';
+  /** Calls of the operation that pass before. */
+  readonly skip: number;
+}
+
+/** The server dies as a call is with the store: before it has had any effect, or after and before its answer. */
+const moments: readonly Moment[] = [
+  {
+    name: 'before the multipart upload was created',
+    operation: 'CreateMultipartUpload',
+    at: 'before',
+    skip: 0,
+  },
+  {
+    name: 'after it was created, and before the row said so',
+    operation: 'CreateMultipartUpload',
+    at: 'after',
+    skip: 0,
+  },
+  { name: 'between parts', operation: 'UploadPart', at: 'after', skip: 2 },
+  { name: 'after `completing` was recorded', operation: 'CompleteMultipartUpload', at: 'before', skip: 0 },
+  {
+    name: 'after S3 completed, and before the row said so',
+    operation: 'CompleteMultipartUpload',
+    at: 'after',
+    skip: 0,
+  },
+  { name: 'before the object was looked at', operation: 'HeadObject', at: 'before', skip: 0 },
+];
+
+describe('kill -9 of the server', { concurrency: 2 }, () => {
+  for (const moment of moments) {
+    test(`${moment.name} ends completed, once, and leaves no multipart upload`, async (t) => {
+      await using stage = await Stage.start({ faults: true, env: { ORPHAN_AGE_SECONDS: '1' } });
+      const file = stage.directory.join('large.bin');
+      const sha256 = await randomFile(file, FILE_BYTES);
+      await stage.startAgent('till', ['--file', file]);
+      for (let round = 1; round <= ROUNDS; round += 1) {
+        const rule = killServerAt(stage, moment);
+        const { upload_id: id } = await stage.client.triggerDownload('till', { force: true });
+        await rule.fired();
+        const record = await stage.ended(id);
+        assert.equal(record.status, 'completed', record.message ?? '');
+        assert.equal(record.sha256, sha256);
+        assert.equal(rule.firedCount, 1);
+        assert.deepEqual(await objectsOf(stage, id), [{ key: record.key, size: FILE_BYTES }]);
+      }
+      const aborted = () =>
+        stage.faults.calls.filter(
+          ({ operation, status }) => operation === 'AbortMultipartUpload' && status === 204,
+        );
+      await stage.noOpenMultipartUploads({ deadlineMs: 30_000 });
+      t.diagnostic(`${ROUNDS} kills, ${ROUNDS} completed, ${aborted().length} orphans aborted`);
+      if (moment.operation === 'CreateMultipartUpload' && moment.at === 'after') {
+        assert.equal(aborted().length, ROUNDS, 'what no row knew was found');
+      }
+    });
+  }
+});
+
+function killServerAt(stage: Stage, { operation, at, skip }: Moment): FaultRule {
+  const kill = async (): Promise<'drop'> => {
+    const { signal } = await stage.restartServer({ signal: 'SIGKILL' });
+    assert.equal(signal, 'SIGKILL');
+    return 'drop';
+  };
+  // A part's PUT is the agent's; it goes on.
+  const during = async (): Promise<void> => void (await kill());
+  const isPart = operation === 'UploadPart';
+  const act = isPart ? during : kill;
+  return stage.faults.next({
+    operation,
+    skip,
+    matching: ({ key }) => key?.startsWith('uploads/') ?? false,
+    fault: hold(at === 'before' ? { before: act } : { after: act }),
+  });
+}
+
+async function objectsOf({ s3 }: Stage, uploadId: string): Promise<{ key: string; size: number }[]> {
+  const { Contents = [] } = await s3.client.send(new ListObjectsV2Command({ Bucket: s3.bucket }));
+  return Contents.filter(({ Key = '' }) => Key.includes(uploadId)).map(({ Key = '', Size = -1 }) => ({
+    key: Key,
+    size: Size,
+  }));
+}

@@ -1,0 +1,2 @@
+export * from './s3/index.ts';
+export * from './seeded-random.ts';

@@ -1,0 +1,14 @@
+export * from './broken-answer.ts';
+export * from './error-answer.ts';
+export * from './hold.ts';
+export * from './lost-call.ts';
+export * from './s3-fault-proxy.ts';
+export * from './slow-call.ts';
+export * from './transient-fault.ts';
+export type { CallFilter, FaultRule, FaultRuleOptions } from './fault-rule.ts';
+export type { RandomFaultOptions, RandomFaults } from './random-faults.ts';
+export type { S3Call } from './s3-call.ts';
+export type { S3Exchange } from './s3-exchange.ts';
+export type { FaultControl, S3Fault } from './s3-fault.ts';
+export type { S3Operation } from './s3-operation-of.ts';
+export type { StoreAnswer } from './store-answer.ts';

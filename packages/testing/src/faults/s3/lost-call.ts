@@ -1,0 +1,44 @@
+import type { S3Fault } from './s3-fault.ts';
+
+/** The connection breaks before anything of the request has reached the store. */
+export function dropRequest(): S3Fault {
+  return {
+    kind: 'dropRequest',
+    apply: (exchange, { tookEffect }) => {
+      exchange.drop();
+      tookEffect();
+      return Promise.resolve();
+    },
+  };
+}
+
+/** The store does it, whatever its answer is, and the connection breaks before any of that. */
+export function dropAnswer(): S3Fault {
+  return {
+    kind: 'dropAnswer',
+    apply: async (exchange, { tookEffect }) => {
+      const answer = await exchange.forward();
+      await answer.bytes();
+      exchange.drop();
+      tookEffect();
+    },
+  };
+}
+
+/**
+ * The connection breaks once the request has been sent, which lingers on the way and reaches the store when the
+ * rule is released; never, if it is not. Its body is held in memory.
+ */
+export function arriveLate(): S3Fault {
+  return {
+    kind: 'arriveLate',
+    apply: async (exchange, { tookEffect, released }) => {
+      const body = await exchange.takeBody();
+      exchange.drop();
+      tookEffect();
+      if (!(await released())) return;
+      const answer = await exchange.deliver(body);
+      await answer.bytes();
+    },
+  };
+}

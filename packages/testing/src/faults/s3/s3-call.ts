@@ -1,0 +1,18 @@
+import type { S3Subject } from './s3-operation-of.ts';
+
+/** One request that came by, and what became of it. The query is not kept: it may hold a signature. */
+export interface S3Call extends S3Subject {
+  readonly method: string;
+  /** Milliseconds since the epoch. */
+  readonly startedAtMs: number;
+  /** Null while it is under way. */
+  endedAtMs: number | null;
+  /** Of the body, as far as it was read here. */
+  requestBytes: number;
+  /** What the store answered; null if it was not asked, or did not answer. */
+  storeStatus: number | null;
+  /** What the client was told; null if nothing. */
+  status: number | null;
+  /** The kind of the fault that was chosen for it, whether or not that took effect. */
+  fault: string | null;
+}

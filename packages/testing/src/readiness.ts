@@ -1,0 +1,15 @@
+import assert from 'node:assert/strict';
+import { type Readiness, readinessSchema } from '@backhaul/protocol';
+import type { Stage } from './stage.ts';
+
+/** Asks until it is so: what the server found out is kept for two seconds. */
+export async function readinessWhen(stage: Stage, ready: boolean): Promise<Readiness> {
+  const deadline = AbortSignal.timeout(20_000);
+  for (;;) {
+    const answer = await fetch(`${stage.url}/readyz`, { signal: deadline });
+    const readiness = readinessSchema.parse(await answer.json());
+    assert.equal(answer.status, readiness.ready ? 200 : 503);
+    if (readiness.ready === ready) return readiness;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
