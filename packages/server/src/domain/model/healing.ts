@@ -29,7 +29,7 @@ export async function heal(world: World): Promise<void> {
     assert.ok(isTerminal(row.status), `${row.uploadId} does not end: ${JSON.stringify(row)}`);
     assert.ok(row.error === null || !impossible.has(row.error), `ended for no good reason: ${JSON.stringify(row)}`);
   }
-  assert.equal(world.desk.waiting, 0, 'an operator never got an answer');
+  assert.equal(world.desk.waiting.size, 0, 'an operator never got an answer');
   await expectNothingLeft(world);
 }
 
@@ -58,7 +58,7 @@ function isQuiet(world: World): boolean {
   const { uploads, leftovers } = world.s3.state;
   return (
     world.desk.uploads.every(({ status, multipartOpen }) => isTerminal(status) && !multipartOpen) &&
-    world.desk.waiting === 0 &&
+    world.desk.waiting.size === 0 &&
     uploads.size === 0 &&
     leftovers.size === 0
   );

@@ -27,8 +27,8 @@ export class OperatorDesk {
   /** Ids of uploads whose trigger was answered. */
   readonly accepted = new Set<string>();
   readonly removed = new Set<string>();
-  /** Requests that have had no answer. */
-  waiting = 0;
+  /** Questions that have had no answer. */
+  readonly waiting = new Set<object>();
   readonly #world: World;
 
   constructor(world: World) {
@@ -82,21 +82,19 @@ export class OperatorDesk {
 
   /** The server is gone, and with it whoever would have answered. */
   abandon(): void {
-    this.waiting = 0;
+    this.waiting.clear();
   }
 
   #ask(question: (domain: Domain) => Promise<void>): void {
     const { server, witness } = this.#world;
     if (server === undefined) return;
-    this.waiting += 1;
+    this.waiting.add(question);
     void question(server.domain)
       .catch((error: unknown) => {
         const isExpected =
           error instanceof BackhaulError ? answers.has(error.code) : error instanceof BucketError;
         if (!isExpected) witness.object(`an operator was told: ${String(error)}`);
       })
-      .finally(() => {
-        this.waiting -= 1;
-      });
+      .finally(() => this.waiting.delete(question));
   }
 }

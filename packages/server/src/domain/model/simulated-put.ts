@@ -18,6 +18,8 @@ export class SimulatedPut {
   /** Undefined where the body is still being read when it arrives. */
   readonly #body: Content | undefined;
   readonly #tally: Tally;
+  /** Its sender took it for failed. */
+  #isGivenUp = false;
 
   constructor(request: PutRequest, urls: PartUrls, options: { isBuffered: boolean; tally: Tally }) {
     this.#request = request;
@@ -26,9 +28,9 @@ export class SimulatedPut {
     this.#body = options.isBuffered ? request.read() : undefined;
   }
 
-  /** Its sender is no more. */
+  /** Its sender waits for it no longer. */
   get isLate(): boolean {
-    return !this.#request.isListening();
+    return this.#isGivenUp || !this.#request.isListening();
   }
 
   arrive(): void {
@@ -44,10 +46,13 @@ export class SimulatedPut {
     this.#request.answered({ status: 'unavailable' });
   }
 
-  break(): void {
-    if (this.isLate) return;
+  /** @returns whether it is still on its way, although nobody waits for it. */
+  break(): boolean {
+    if (this.isLate) return false;
     this.#tally.count('PUT failed');
+    this.#isGivenUp = true;
     this.#request.answered({ status: 'unavailable' });
+    return this.#body !== undefined;
   }
 
   /** Undefined where its end never came. */
@@ -55,14 +60,14 @@ export class SimulatedPut {
     const body = this.#body ?? (this.isLate ? undefined : this.#request.read());
     if (body === undefined) return undefined;
     const answer = this.#store(body);
-    if (answer.status === 'stored' && this.isLate) this.#tally.count('PUT landed after its process had died');
+    if (answer.status === 'stored' && this.isLate) this.#tally.count('PUT landed after its sender had gone');
     return answer;
   }
 }
 
 /** The PUTs under way, of all agents. */
 export class Puts {
-  readonly underWay: SimulatedPut[] = [];
+  #underWay: SimulatedPut[] = [];
   readonly #urls: PartUrls;
   readonly #tally: Tally;
   readonly #random: () => number;
@@ -73,13 +78,17 @@ export class Puts {
     this.#random = random;
   }
 
+  get underWay(): readonly SimulatedPut[] {
+    return this.#underWay;
+  }
+
   begin(request: PutRequest): void {
     const isBuffered = this.#random() < 0.6;
-    this.underWay.push(new SimulatedPut(request, this.#urls, { isBuffered, tally: this.#tally }));
+    this.#underWay.push(new SimulatedPut(request, this.#urls, { isBuffered, tally: this.#tally }));
   }
 
   end(put: SimulatedPut, how: 'arrive' | 'arriveUnheard' | 'break'): void {
-    this.underWay.splice(this.underWay.indexOf(put), 1);
-    put[how]();
+    this.#underWay = this.#underWay.filter((other) => other !== put);
+    if (put[how]() === true) this.#underWay.push(put);
   }
 }

@@ -25,7 +25,7 @@ export const facts = [
   'session replaced before its end was noticed',
   'PUT failed',
   'PUT stored, its answer lost',
-  'PUT landed after its process had died',
+  'PUT landed after its sender had gone',
   'PUT landed after the abort of its upload',
   'PUT with an expired URL',
   'PUT refused for its checksum',

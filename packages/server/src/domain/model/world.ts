@@ -41,22 +41,27 @@ export class World implements AsyncDisposable {
   /** Of servers that are no more. */
   readonly lateRequests = new Map<S3Request, number>();
   readonly #handle: HandleAgentMessage;
+  readonly #facts: TransitionFacts;
 
   constructor({ seed, store, handle, tally }: WorldOptions) {
     this.tally = tally;
     this.store = store;
     this.random = seededRandom(seed);
     this.#handle = handle;
+    this.#facts = new TransitionFacts(tally);
     const { witness, time } = this;
     this.s3 = new SimulatedS3({ clock: time.clock, tally, witness });
     this.puts = new Puts(this.s3.urls, tally, this.random);
-    const surroundings = { now: () => time.clock.now(), tally, witness, puts: this.puts };
+    const startedAt = time.clock.now();
+    // Their clocks are slow: they take URLs for good that have expired.
+    const now = () => (time.clock.now() - startedAt) * 0.8;
+    const surroundings = { now, tally, witness, puts: this.puts };
     this.agents = ['client-1', 'client-2'].map(
       (clientId, index) =>
         new SimulatedAgent(
           {
             clientId,
-            files: [new SimulatedFile('/data/a.bin', 12), new SimulatedFile('/data/b.bin', 3)],
+            files: [new SimulatedFile('/data/a.bin', 12), new SimulatedFile('/data/b.bin', 17)],
             // One of an earlier release.
             canResume: index === 0,
           },
@@ -68,10 +73,9 @@ export class World implements AsyncDisposable {
 
   async startServer(): Promise<void> {
     const { store, s3, time, witness, random } = this;
-    const facts = new TransitionFacts(this.tally);
     const server = new SimulatedServer({
       ...{ store, s3, time, witness, random, handle: this.#handle },
-      observe: (change) => facts.saw(change),
+      observe: (change) => this.#facts.saw(change),
       onServerDeath: (dead, side) => this.#serverDied(dead, side),
     });
     this.server = server;

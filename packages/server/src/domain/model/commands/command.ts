@@ -41,3 +41,6 @@ export function pick<Item>(items: readonly Item[], drawn: number): Item | undefi
 
 /** A number to {@link pick} by. */
 export const drawn = fc.nat(7);
+
+/** More often the one that can resume. */
+export const someAgent = fc.constantFrom(0, 0, 1);

@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { type Operation } from '../s3-requests.ts';
 import { HOUR_MS } from '../simulated-server.ts';
-import { type WorldCommand, command, drawn, pick } from './command.ts';
+import type { World } from '../world.ts';
+import { type WorldCommand, command, drawn, pick, someAgent } from './command.ts';
 
 const operations: Operation[] = ['create', 'complete', 'listParts', 'abort', 'head', 'delete', 'ping'];
-const isAgent = fc.record({ agent: fc.nat(1), loseFrames: fc.boolean() });
 
 export const storeFaults: readonly fc.Arbitrary<WorldCommand>[] = [
   command(
@@ -15,7 +15,7 @@ export const storeFaults: readonly fc.Arbitrary<WorldCommand>[] = [
     }),
     { act: ({ s3 }, { operation, fault }) => s3.requests.failNext(operation, fault) },
   ),
-  command('the store is away', fc.boolean(), {
+  command('the store is away', fc.constantFrom(true, false, false), {
     act({ s3 }, isAway) {
       s3.requests.isDown = isAway;
     },
@@ -42,14 +42,8 @@ export const storeFaults: readonly fc.Arbitrary<WorldCommand>[] = [
     },
   }),
   command('a stored part rots', drawn, {
-    // Nobody else notices.
-    can: ({ s3 }) => s3.honours.fullObjectChecksum && s3.state.storedParts.length > 0,
-    act({ s3, tally }, drawn) {
-      const part = pick(s3.state.storedParts, drawn);
-      if (part === undefined || part.content.length === 0) return;
-      part.content = part.content.map((block) => -block);
-      tally.count('stored part rotted');
-    },
+    can: ({ s3 }) => s3.state.storedParts.length > 0,
+    act: rot,
   }),
 ];
 
@@ -65,14 +59,38 @@ export const putFaults: readonly fc.Arbitrary<WorldCommand>[] = (
   }),
 );
 
-export const crashes: readonly fc.Arbitrary<WorldCommand>[] = [
-  command('kill the agent', isAgent, {
-    act({ agents, tally }, { agent, loseFrames }) {
-      const machine = agents[agent];
-      if ((machine?.activeTransfers.length ?? 0) > 0) tally.count('agent killed during an attempt');
-      machine?.kill({ loseFrames });
-    },
+/** A machine is off for a while, and what was read from its disk by then may not be there any more. */
+export const agentDeaths: fc.Arbitrary<WorldCommand> = command(
+  'kill the agent',
+  fc.record({
+    agent: someAgent,
+    loseFrames: fc.boolean(),
+    meanwhile: fc.constantFrom('nothing', 'nothing', 'rewrite', 'chmod', 'rot'),
+    drawn,
   }),
+  {
+    act(world, { agent, loseFrames, meanwhile, drawn }) {
+      const machine = world.agents[agent];
+      if ((machine?.activeTransfers.length ?? 0) > 0) world.tally.count('agent killed during an attempt');
+      machine?.kill({ loseFrames });
+      const file = pick(machine?.files ?? [], drawn);
+      if (meanwhile === 'rewrite') file?.rewrite();
+      if (meanwhile === 'chmod') file?.chmod();
+      if (meanwhile === 'rot') rot(world, drawn);
+    },
+  },
+);
+
+function rot({ s3, tally }: World, drawn: number): void {
+  // Nobody else notices.
+  if (!s3.honours.fullObjectChecksum) return;
+  const part = pick(s3.state.storedParts, drawn);
+  if (part === undefined || part.content.length === 0) return;
+  part.content = part.content.map((block) => -block);
+  tally.count('stored part rotted');
+}
+
+export const serverDeaths: readonly fc.Arbitrary<WorldCommand>[] = [
   command('kill the server', fc.constant(null), {
     can: ({ server }) => server !== undefined,
     act: ({ server }) => server?.gate.die(),
@@ -92,10 +110,13 @@ export const restart: fc.Arbitrary<WorldCommand> = command('start the server', f
   act: (world) => world.startServer(),
 });
 
+export const longTimes: fc.Arbitrary<WorldCommand> = command(
+  'pass',
+  fc.constantFrom(1_000_000, 1_000_000, 2 * HOUR_MS, 25 * HOUR_MS),
+  { act: (world, ms) => world.pass(ms) },
+);
+
 export const timeCommands: readonly fc.Arbitrary<WorldCommand>[] = [
-  command('pass', fc.constantFrom(1000, 20_000, 60_000, 700_000, 2 * HOUR_MS, 25 * HOUR_MS), {
-    act: (world, ms) => world.pass(ms),
-  }),
   command('pass a little', fc.constantFrom(1000, 20_000, 60_000), { act: (world, ms) => world.pass(ms) }),
   command('sweep', fc.constant(null), {
     can: ({ server }) => server !== undefined,

@@ -2,10 +2,10 @@ import fc from 'fast-check';
 import type { SimulatedFile } from '../simulated-file.ts';
 import type { Fact } from '../tally.ts';
 import type { World } from '../world.ts';
-import { type WorldCommand, command, drawn } from './command.ts';
+import { type WorldCommand, command, drawn, someAgent } from './command.ts';
 
 const MAX_MIB = 17;
-const place = fc.record({ agent: fc.nat(1), file: fc.nat(1) });
+const place = fc.record({ agent: someAgent, file: fc.nat(1) });
 
 /** What other programs do to a file on an agent's machine. */
 export const fileCommands: readonly fc.Arbitrary<WorldCommand>[] = [

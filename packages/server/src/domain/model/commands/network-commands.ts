@@ -5,16 +5,16 @@ import type { Connection } from '../connection.ts';
 import type { Fact } from '../tally.ts';
 import type { World } from '../world.ts';
 import { letHappen } from '../world-events.ts';
-import { type WorldCommand, command, pick } from './command.ts';
+import { type WorldCommand, command, pick, someAgent } from './command.ts';
 
 /** Frames, answers and bodies arrive, agents work. */
-export const flow: fc.Arbitrary<WorldCommand> = command('let happen', fc.integer({ min: 1, max: 30 }), {
+export const flow: fc.Arbitrary<WorldCommand> = command('let happen', fc.integer({ min: 1, max: 12 }), {
   act: letHappen,
 });
 
 /** What lines and sockets do. */
 export const networkCommands: readonly fc.Arbitrary<WorldCommand>[] = [
-  command('lose the socket', fc.record({ agent: fc.nat(1), loseFrames: fc.boolean() }), {
+  command('lose the socket', fc.record({ agent: someAgent, loseFrames: fc.boolean() }), {
     can: ({ agents }, { agent }) => agents[agent]?.socket !== undefined,
     act({ agents, tally }, { agent, loseFrames }) {
       const machine = agents[agent];
@@ -29,7 +29,7 @@ export const networkCommands: readonly fc.Arbitrary<WorldCommand>[] = [
       if (machine !== undefined) world.connect(machine);
     },
   }),
-  command('deliver twice', fc.nat(1), {
+  command('deliver twice', someAgent, {
     can: (world, agent) => readyConnection(world, agent) !== undefined,
     act(world, agent) {
       const connection = readyConnection(world, agent);
@@ -40,7 +40,7 @@ export const networkCommands: readonly fc.Arbitrary<WorldCommand>[] = [
       world.tally.count('frame delivered twice');
     },
   }),
-  command('overtake', fc.nat(1), {
+  command('overtake', someAgent, {
     can: (world, agent) => overtaker(readyConnection(world, agent)) > 0,
     act(world, agent) {
       const connection = readyConnection(world, agent);

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import type { Upload } from '../../uploads/upload.ts';
 import { HOUR_MS } from '../simulated-server.ts';
 import type { World } from '../world.ts';
-import { type WorldCommand, command, drawn, pick } from './command.ts';
+import { type WorldCommand, command, drawn, pick, someAgent } from './command.ts';
 
 const MAX_UPLOADS = 6;
 
@@ -11,7 +11,7 @@ const MAX_UPLOADS = 6;
 export const triggers: fc.Arbitrary<WorldCommand> = command(
   'trigger',
   fc.record({
-    agent: fc.nat(1),
+    agent: someAgent,
     file: fc.nat(1),
     onChange: fc.constantFrom('fail', 'restart', 'prefix'),
     expiresInMs: fc.constantFrom(undefined, undefined, undefined, HOUR_MS / 2),

@@ -1,18 +1,30 @@
 import type fc from 'fast-check';
 import type { WorldCommand } from './command.ts';
-import { crashes, putFaults, restart, storeFaults, timeCommands } from './fault-commands.ts';
+import {
+  agentDeaths,
+  longTimes,
+  putFaults,
+  restart,
+  serverDeaths,
+  storeFaults,
+  timeCommands,
+} from './fault-commands.ts';
 import { fileCommands } from './file-commands.ts';
 import { flow, networkCommands } from './network-commands.ts';
 import { operatorCommands, triggers } from './operator-commands.ts';
 
 /** All that happens in the model; what is named more often, more often. */
 export const worldCommands: readonly fc.Arbitrary<WorldCommand>[] = [
-  ...many(14, [flow]),
-  ...many(4, [triggers, restart]),
-  ...many(2, [...networkCommands, ...putFaults, ...crashes, ...timeCommands]),
+  ...many(24, [flow]),
+  ...many(10, [restart]),
+  ...many(10, [triggers]),
+  ...many(4, [agentDeaths]),
+  ...many(2, [...networkCommands, ...putFaults, ...timeCommands]),
+  longTimes,
+  ...serverDeaths,
   ...operatorCommands,
   ...storeFaults,
-  ...fileCommands,
+  ...many(2, fileCommands),
 ];
 
 function many<Item>(times: number, items: readonly Item[]): Item[] {
