@@ -56,6 +56,18 @@ export class Connection {
     return this.isOpenAtServer && this.toServer.length > 0 && (this.session !== undefined || !this.#isGreeting);
   }
 
+  /** Where the first frame stands that is of another upload than all before it; 0 if none is. */
+  get overtaker(): number {
+    const seen = new Set<string>();
+    const at = this.toServer.findIndex((message) => {
+      const uploadId = 'upload_id' in message ? message.upload_id : '';
+      const isOther = seen.size > 0 && !seen.has(uploadId);
+      seen.add(uploadId);
+      return isOther;
+    });
+    return Math.max(0, at);
+  }
+
   /** Hands the server a frame. Its handling goes on in the background. */
   deliver(at = 0): void {
     const [message] = this.toServer.splice(at, 1);

@@ -11,6 +11,9 @@ export type Operation =
   | 'delete'
   | 'ping';
 
+/** Of requests that take their time. */
+const SLOW_SHARE = 0.3;
+
 /** `before` its effect the request fails; `after` it only the answer is lost. */
 type Fault = 'before' | 'after';
 
@@ -26,14 +29,16 @@ export interface S3Request {
 export class S3Requests {
   /** Nothing gets through. */
   isDown = false;
-  /** Requests wait until they are moved on one by one. */
+  /** Every request waits until it is moved on, not only some. */
   isSlow = false;
   readonly #waiting: S3Request[] = [];
   readonly #faults = new Map<Operation, Fault>();
   readonly #tally: Tally;
+  readonly #random: () => number;
 
-  constructor(tally: Tally) {
+  constructor(tally: Tally, random: () => number) {
     this.#tally = tally;
+    this.#random = random;
   }
 
   get waiting(): readonly S3Request[] {
@@ -70,7 +75,7 @@ export class S3Requests {
       this.#faults.delete(operation);
       if (fault === 'after') request.carryOut();
       this.fail(request);
-    } else if (!this.isSlow) {
+    } else if (!this.isSlow && this.#random() > SLOW_SHARE) {
       this.moveOn(request);
     }
     return promise;
@@ -99,10 +104,6 @@ export class S3Requests {
       if (request.operation === 'complete') this.#tally.count('answer to Complete lost, the object there');
     }
     request.fail(new BucketError('unavailable', `${request.operation}: no answer`));
-  }
-
-  forgetFaults(): void {
-    this.#faults.clear();
   }
 
   #remove(request: S3Request): void {

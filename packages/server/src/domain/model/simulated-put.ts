@@ -11,6 +11,13 @@ interface PutRequest {
   readonly answered: (answer: PutAnswer) => void;
 }
 
+interface PutOptions {
+  /** Whether the process has nothing more to do with it. */
+  readonly isBuffered: boolean;
+  readonly isSlow: boolean;
+  readonly tally: Tally;
+}
+
 /** One PUT on its way: it may arrive long after whoever sent it has gone. */
 export class SimulatedPut {
   readonly #request: PutRequest;
@@ -18,10 +25,13 @@ export class SimulatedPut {
   /** Undefined where the body is still being read when it arrives. */
   readonly #body: Content | undefined;
   readonly #tally: Tally;
+  /** It takes longer than most else. */
+  isSlow: boolean;
   /** Its sender took it for failed. */
   #isGivenUp = false;
 
-  constructor(request: PutRequest, urls: PartUrls, options: { isBuffered: boolean; tally: Tally }) {
+  constructor(request: PutRequest, urls: PartUrls, options: PutOptions) {
+    this.isSlow = options.isSlow;
     this.#request = request;
     this.#tally = options.tally;
     this.#store = urls.begin(request.url);
@@ -51,6 +61,7 @@ export class SimulatedPut {
     if (this.isLate) return false;
     this.#tally.count('PUT failed');
     this.#isGivenUp = true;
+    this.isSlow = true;
     this.#request.answered({ status: 'unavailable' });
     return this.#body !== undefined;
   }
@@ -83,8 +94,12 @@ export class Puts {
   }
 
   begin(request: PutRequest): void {
-    const isBuffered = this.#random() < 0.6;
-    this.#underWay.push(new SimulatedPut(request, this.#urls, { isBuffered, tally: this.#tally }));
+    const options = {
+      isBuffered: this.#random() < 0.6,
+      isSlow: this.#random() < 0.3,
+      tally: this.#tally,
+    };
+    this.#underWay.push(new SimulatedPut(request, this.#urls, options));
   }
 
   end(put: SimulatedPut, how: 'arrive' | 'arriveUnheard' | 'break'): void {

@@ -37,11 +37,11 @@ export class SimulatedS3 implements Bucket {
   readonly #tally: Tally;
   readonly #witness: Witness;
 
-  constructor(world: { clock: Clock; tally: Tally; witness: Witness }) {
+  constructor(world: { clock: Clock; tally: Tally; witness: Witness; random: () => number }) {
     this.#clock = world.clock;
     this.#tally = world.tally;
     this.#witness = world.witness;
-    this.requests = new S3Requests(world.tally);
+    this.requests = new S3Requests(world.tally, world.random);
     this.urls = new PartUrls(this.state, this.requests, world);
   }
 

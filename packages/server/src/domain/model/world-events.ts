@@ -1,17 +1,19 @@
+import type { SimulatedPut } from './simulated-put.ts';
 import type { World } from './world.ts';
 
 /** Something that can happen next by itself. @returns whether anything did. */
 type WorldEvent = () => boolean;
 
 /** All that can happen without anybody doing anything: frames, answers and bodies arrive, agents work and come back. */
-export function possibleEvents(world: World): WorldEvent[] {
-  return [...onSockets(world), ...atAgents(world), ...atTheStore(world)];
+function possibleEvents(world: World, { withSlowPuts }: { withSlowPuts: boolean }): WorldEvent[] {
+  const puts = world.puts.underWay.filter(({ isSlow }) => withSlowPuts || !isSlow);
+  return [...onSockets(world), ...atAgents(world), ...arrivals(world, puts), ...atTheStore(world)];
 }
 
 /** So many of them, one after another, in an order that follows from the world's seed. */
 export async function letHappen(world: World, count: number): Promise<void> {
   for (let step = 0; step < count; step += 1) {
-    const events = possibleEvents(world);
+    const events = possibleEvents(world, { withSlowPuts: world.random() < 0.1 });
     const event = events[Math.floor(world.random() * events.length)];
     if (event === undefined) return;
     event();
@@ -26,7 +28,7 @@ export async function comeToRest(world: World): Promise<void> {
   for (let round = 0; round < 2000; round += 1) {
     await world.settle();
     let moved = false;
-    for (const event of possibleEvents(world)) moved = event() || moved;
+    for (const event of possibleEvents(world, { withSlowPuts: true })) moved = event() || moved;
     if (!moved) return;
   }
   throw new Error('the world does not come to rest');
@@ -39,7 +41,10 @@ function onSockets(world: World): WorldEvent[] {
     if (connection.canDeliver) {
       events.push(() => {
         if (!connection.canDeliver) return false;
-        connection.deliver();
+        // What is about different uploads is not handled in order.
+        const at = world.random() < 0.3 ? connection.overtaker : 0;
+        if (at > 0) world.tally.count('frame overtook one of another upload');
+        connection.deliver(at);
         return true;
       });
     }
@@ -75,13 +80,16 @@ function comeBack(world: World, agent: World['agents'][number]): boolean {
   return true;
 }
 
-function atTheStore({ puts, s3, lateRequests, tally }: World): WorldEvent[] {
-  const arrivals = puts.underWay.map((put) => () => {
+function arrivals({ puts }: World, moving: readonly SimulatedPut[]): WorldEvent[] {
+  return moving.map((put) => () => {
     if (!puts.underWay.includes(put)) return false;
     puts.end(put, 'arrive');
     return true;
   });
-  const answers = s3.requests.waiting.map((request) => () => {
+}
+
+function atTheStore({ s3, lateRequests, tally }: World): WorldEvent[] {
+  return s3.requests.waiting.map((request) => () => {
     if (!s3.requests.waiting.includes(request)) return false;
     if (lateRequests.has(request) && request.state === 'sent') {
       tally.count('request of a killed server carried out late');
@@ -89,5 +97,4 @@ function atTheStore({ puts, s3, lateRequests, tally }: World): WorldEvent[] {
     s3.requests.step(request);
     return true;
   });
-  return [...arrivals, ...answers];
 }

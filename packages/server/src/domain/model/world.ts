@@ -16,7 +16,9 @@ import { Witness } from './witness.ts';
 
 /** How long a request of a killed server may still be on its way. */
 const LATE_MS = 60_000;
-const LONGEST_STRIDE_MS = 300_000;
+const SWEEP_INTERVAL_MS = 10_000;
+/** However long the time that passes at once. */
+const MOST_SWEEPS = 6;
 
 interface WorldOptions {
   readonly seed: number;
@@ -50,7 +52,7 @@ export class World implements AsyncDisposable {
     this.#handle = handle;
     this.#facts = new TransitionFacts(tally);
     const { witness, time } = this;
-    this.s3 = new SimulatedS3({ clock: time.clock, tally, witness });
+    this.s3 = new SimulatedS3({ clock: time.clock, tally, witness, random: this.random });
     this.puts = new Puts(this.s3.urls, tally, this.random);
     const startedAt = time.clock.now();
     // Their clocks are slow: they take URLs for good that have expired.
@@ -104,7 +106,7 @@ export class World implements AsyncDisposable {
 
   /** With a sweep now and then. */
   async pass(ms: number): Promise<void> {
-    const stride = Math.min(LONGEST_STRIDE_MS, Math.max(10_000, ms / 10));
+    const stride = Math.max(SWEEP_INTERVAL_MS, ms / MOST_SWEEPS);
     for (let left = ms; left > 0; left -= stride) {
       this.time.pass(Math.min(left, stride));
       for (const agent of this.agents) agent.timePassed();

@@ -10,7 +10,7 @@ export const storeFaults: readonly fc.Arbitrary<WorldCommand>[] = [
   command(
     'the store fails next',
     fc.record({
-      operation: fc.constantFrom(...operations, 'complete' as const, 'create' as const),
+      operation: fc.constantFrom(...operations, 'complete' as const, 'complete' as const),
       fault: fc.constantFrom('before' as const, 'after' as const),
     }),
     { act: ({ s3 }, { operation, fault }) => s3.requests.failNext(operation, fault) },

@@ -4,14 +4,16 @@ import type { Fact } from '../tally.ts';
 import type { World } from '../world.ts';
 import { type WorldCommand, command, drawn, someAgent } from './command.ts';
 
-const MAX_MIB = 17;
+const MAX_MIB = 19;
 const place = fc.record({ agent: someAgent, file: fc.nat(1) });
 
-/** What other programs do to a file on an agent's machine. */
+/** As programs do that write logs. */
+export const appending = change('append', 'file appended to during an attempt', (file, drawn) => {
+  if (file.sizeMiB < MAX_MIB) file.append(Math.min(1 + drawn, MAX_MIB - file.sizeMiB));
+});
+
+/** What else other programs do to a file on an agent's machine. */
 export const fileCommands: readonly fc.Arbitrary<WorldCommand>[] = [
-  change('append', 'file appended to during an attempt', (file, drawn) => {
-    if (file.sizeMiB < MAX_MIB) file.append(Math.min(1 + drawn, MAX_MIB - file.sizeMiB));
-  }),
   change('truncate', 'file cut short during an attempt', (file, drawn) => {
     file.truncate(Math.max(0, file.sizeMiB - 1 - drawn));
   }),

@@ -9,7 +9,7 @@ import {
   storeFaults,
   timeCommands,
 } from './fault-commands.ts';
-import { fileCommands } from './file-commands.ts';
+import { appending, fileCommands } from './file-commands.ts';
 import { flow, networkCommands } from './network-commands.ts';
 import { operatorCommands, triggers } from './operator-commands.ts';
 
@@ -18,13 +18,15 @@ export const worldCommands: readonly fc.Arbitrary<WorldCommand>[] = [
   ...many(24, [flow]),
   ...many(10, [restart]),
   ...many(10, [triggers]),
-  ...many(4, [agentDeaths]),
+  ...many(6, [agentDeaths]),
   ...many(2, [...networkCommands, ...putFaults, ...timeCommands]),
   longTimes,
   ...serverDeaths,
+  ...many(2, storeFaults),
   ...operatorCommands,
-  ...storeFaults,
-  ...many(2, fileCommands),
+  ...fileCommands,
+  appending,
+  appending,
 ];
 
 function many<Item>(times: number, items: readonly Item[]): Item[] {
