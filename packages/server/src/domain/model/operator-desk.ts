@@ -72,7 +72,8 @@ export class OperatorDesk {
       try {
         await uploads.remove(uploadId, 'operator-1', options);
       } catch (error) {
-        witness.removing.delete(uploadId);
+        // The store may have deleted the object, and only its answer was lost.
+        if (error instanceof BackhaulError) witness.removing.delete(uploadId);
         throw error;
       }
       this.removed.add(uploadId);
