@@ -12,7 +12,7 @@ export const facts = [
   'completed by prefix after the file had grown',
   'completed in spite of a ctime that moved',
   'resumed with kept parts',
-  'resumed by one process after another',
+  'handed over again after it was resumed',
   'begun anew for an agent that cannot resume',
   'kept parts that the process had to find changed',
   'agent killed during an attempt',

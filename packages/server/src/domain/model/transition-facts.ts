@@ -29,8 +29,12 @@ export class TransitionFacts {
         }
         return;
       case 'resumed':
-        if (this.#resumed.has(after.uploadId)) this.#tally.count('resumed by one process after another');
         this.#resumed.add(after.uploadId);
+        return;
+      case 'prepare':
+        if (after.s3UploadId !== null && this.#resumed.has(after.uploadId)) {
+          this.#tally.count('handed over again after it was resumed');
+        }
         return;
       case 'prepare_timeout':
         return this.#tally.count('prepare_upload not answered in time');

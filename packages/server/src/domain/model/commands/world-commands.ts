@@ -18,7 +18,7 @@ export const worldCommands: readonly fc.Arbitrary<WorldCommand>[] = [
   ...many(24, [flow]),
   ...many(10, [restart]),
   ...many(10, [triggers]),
-  ...many(6, [agentDeaths]),
+  ...many(8, [agentDeaths]),
   ...many(2, [...networkCommands, ...putFaults, ...timeCommands]),
   longTimes,
   ...serverDeaths,
