@@ -53,7 +53,9 @@ export class Connection {
 
   /** Nothing is handled between `hello` and `welcome`. */
   get canDeliver(): boolean {
-    return this.isOpenAtServer && this.toServer.length > 0 && (this.session !== undefined || !this.#isGreeting);
+    return (
+      this.isOpenAtServer && this.toServer.length > 0 && (this.session !== undefined || !this.#isGreeting)
+    );
   }
 
   /** Where the first frame stands that is of another upload than all before it; 0 if none is. */

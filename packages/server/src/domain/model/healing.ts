@@ -27,7 +27,10 @@ export async function heal(world: World): Promise<void> {
   }
   for (const row of world.desk.uploads) {
     assert.ok(isTerminal(row.status), `${row.uploadId} does not end: ${JSON.stringify(row)}`);
-    assert.ok(row.error === null || !impossible.has(row.error), `ended for no good reason: ${JSON.stringify(row)}`);
+    assert.ok(
+      row.error === null || !impossible.has(row.error),
+      `ended for no good reason: ${JSON.stringify(row)}`,
+    );
   }
   assert.equal(world.desk.waiting.size, 0, 'an operator never got an answer');
   await expectNothingLeft(world);
@@ -42,9 +45,7 @@ async function expectNothingLeft(world: World): Promise<void> {
   }
   await checkInvariants(world);
   // A server may not touch what no row of its own tells it about.
-  const left = [...uploads.values(), ...leftovers.values()].filter(
-    ({ key }) => !world.desk.isOfRemoved(key),
-  );
+  const left = [...uploads.values(), ...leftovers.values()].filter(({ key }) => !world.desk.isOfRemoved(key));
   assert.deepEqual(left, [], 'a multipart upload is left over');
   const ended = world.desk.uploads.length;
   world.time.pass(RETENTION_MS);

@@ -41,7 +41,10 @@ function checkObject({ s3, agents, witness }: World, row: Upload): void {
     .find(({ clientId }) => clientId === row.clientId)
     ?.files.find(({ path }) => path === row.filePath);
   const source = file?.versions.find((version) => isSource(version, row, object.content));
-  assert.ok(source, `the object of ${row.uploadId} is of no version of its file: ${object.content.join(' ')}`);
+  assert.ok(
+    source,
+    `the object of ${row.uploadId} is of no version of its file: ${object.content.join(' ')}`,
+  );
 }
 
 /** A program that puts the mtime back leaves two versions that only the bytes tell apart. */

@@ -117,7 +117,10 @@ export class SimulatedTransfer {
     this.takeUrls(message.upload_config);
   }
 
-  takeUrls({ presigned_urls: urls, expires_in_ms: lifeMs }: Pick<PartUrls, 'presigned_urls' | 'expires_in_ms'>): void {
+  takeUrls({
+    presigned_urls: urls,
+    expires_in_ms: lifeMs,
+  }: Pick<PartUrls, 'presigned_urls' | 'expires_in_ms'>): void {
     for (const { part_number: number, url } of urls) {
       this.#parts?.giveUrl(number, { url, staleAt: this.#world.now() + lifeMs });
     }
@@ -150,7 +153,8 @@ export class SimulatedTransfer {
       case 'bad_digest':
         part.digestFailures += 1;
         if (this.#read(part.number) !== part.crc32) return this.#fileChanged('its content changed');
-        if (part.digestFailures === MAX_DIGEST_FAILURES) return this.#fail('checksum_mismatch', 'Three times.');
+        if (part.digestFailures === MAX_DIGEST_FAILURES)
+          return this.#fail('checksum_mismatch', 'Three times.');
         break;
       case 'unavailable':
         part.failures += 1;
@@ -209,7 +213,12 @@ export class SimulatedTransfer {
     }
     const news = parts.toReport();
     if (news.length > 0) {
-      return this.#world.say({ status: 'part_uploaded', ...this.#about, parts: news, retries: this.#retries });
+      return this.#world.say({
+        status: 'part_uploaded',
+        ...this.#about,
+        parts: news,
+        retries: this.#retries,
+      });
     }
     if (!parts.isComplete) return false;
     this.#finish(parts);
@@ -302,7 +311,12 @@ export class SimulatedTransfer {
   }
 
   #sayStalled(): void {
-    this.#world.say({ status: 'stalled', ...this.#about, reason: 'The store does not answer.', retry_in_ms: 5000 });
+    this.#world.say({
+      status: 'stalled',
+      ...this.#about,
+      reason: 'The store does not answer.',
+      retry_in_ms: 5000,
+    });
   }
 
   #sayResumed(): void {

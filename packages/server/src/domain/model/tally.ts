@@ -73,7 +73,9 @@ export class Tally {
   /** For people. */
   table(): string[] {
     const lines = facts.map((fact) => [this.#counts.get(fact) ?? 0, fact] as const);
-    const endings = [...this.#endings].toSorted().map(([ending, times]) => [times, `end: ${ending}`] as const);
+    const endings = [...this.#endings]
+      .toSorted()
+      .map(([ending, times]) => [times, `end: ${ending}`] as const);
     return [...lines, ...endings].map(([times, what]) => `${String(times).padStart(6)}  ${what}`);
   }
 }

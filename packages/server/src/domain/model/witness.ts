@@ -37,7 +37,8 @@ export class Witness {
 
   sawHint({ uploadId, version }: Hint): void {
     const durable = this.rows.get(uploadId)?.version ?? 0;
-    if (version > durable) this.object(`version ${version} of ${uploadId} was published before it was durable`);
+    if (version > durable)
+      this.object(`version ${version} of ${uploadId} was published before it was durable`);
   }
 
   /** @param signedFor The checksum that a part has to have. */
@@ -65,7 +66,8 @@ export class Witness {
   sawDeletion(key: string, object: StoredObject | undefined): void {
     for (const row of this.rows.values()) {
       if (row.key !== key || row.status !== 'completed' || this.removing.has(row.uploadId)) continue;
-      if (object?.token === row.objectToken) this.object(`the object of ${name(row)} was deleted or replaced`);
+      if (object?.token === row.objectToken)
+        this.object(`the object of ${name(row)} was deleted or replaced`);
     }
   }
 

@@ -89,9 +89,7 @@ export class World implements AsyncDisposable {
     const { server, tally, witness } = this;
     if (server === undefined || agent.socket !== undefined) return;
     const { clientId } = agent;
-    const isNoticed = this.connections.every(
-      (other) => other.clientId !== clientId || !other.isOpenAtServer,
-    );
+    const isNoticed = this.connections.every((other) => other.clientId !== clientId || !other.isOpenAtServer);
     if (!isNoticed) tally.count('session replaced before its end was noticed');
     const connection = new Connection({ server, clientId, tally, witness });
     this.connections.push(connection);
@@ -130,11 +128,11 @@ export class World implements AsyncDisposable {
     this.server = undefined;
     if (side !== undefined) this.tally.count(`server killed ${side} a write`);
     const rows = [...this.witness.rows.values()];
-    if (rows.some(({ status }) => status === 'completing')) this.tally.count('server killed while completing');
+    if (rows.some(({ status }) => status === 'completing'))
+      this.tally.count('server killed while completing');
     const isUnknown = rows.some(
       ({ objectToken, s3UploadId }) =>
-        s3UploadId === null &&
-        [...this.s3.state.uploads.values()].some(({ token }) => token === objectToken),
+        s3UploadId === null && [...this.s3.state.uploads.values()].some(({ token }) => token === objectToken),
     );
     if (isUnknown) this.tally.count('server killed between Create and its row');
     for (const request of this.s3.requests.waiting) {

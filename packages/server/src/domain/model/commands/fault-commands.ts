@@ -97,7 +97,10 @@ export const serverDeaths: readonly fc.Arbitrary<WorldCommand>[] = [
   }),
   command(
     'kill the server at a write',
-    fc.record({ calls: fc.integer({ min: 1, max: 6 }), side: fc.constantFrom('before' as const, 'after' as const) }),
+    fc.record({
+      calls: fc.integer({ min: 1, max: 6 }),
+      side: fc.constantFrom('before' as const, 'after' as const),
+    }),
     {
       can: ({ server }) => server !== undefined,
       act: ({ server }, { calls, side }) => server?.gate.light(calls, side),

@@ -64,8 +64,9 @@ function late(
 ): fc.Arbitrary<WorldCommand> {
   const frames = (world: World) =>
     world.connections.flatMap((connection) =>
-      framesOf(world, connection)
-        .flatMap((message) => (message.status === 'hello' ? [] : [{ connection, message }])),
+      framesOf(world, connection).flatMap((message) =>
+        message.status === 'hello' ? [] : [{ connection, message }],
+      ),
     );
   return command(name, fc.nat(100), {
     can: (world) => world.server !== undefined && frames(world).length > 0,
@@ -83,7 +84,11 @@ function late(
         (error: unknown) => world.witness.object(`${frame.message.status} came late: ${String(error)}`),
       );
       await world.settle();
-      assert.deepEqual(world.witness.rows, before, `${frame.message.status} came late, and changed something`);
+      assert.deepEqual(
+        world.witness.rows,
+        before,
+        `${frame.message.status} came late, and changed something`,
+      );
       assert.deepEqual(await partsOf(world), parts, `${frame.message.status} came late, and changed parts`);
       // It may have to wait for its turn, or the server has died of it.
       if (isHandled) world.tally.count(fact);
@@ -98,6 +103,8 @@ async function partsOf({ store, witness }: World) {
 function readyConnection({ connections, agents }: World, agent: number): Connection | undefined {
   return connections.find(
     (connection) =>
-      connection.clientId === agents[agent]?.clientId && connection.canDeliver && connection.session !== undefined,
+      connection.clientId === agents[agent]?.clientId &&
+      connection.canDeliver &&
+      connection.session !== undefined,
   );
 }

@@ -46,14 +46,20 @@ export const operatorCommands: readonly fc.Arbitrary<WorldCommand>[] = [
   command('retry', drawn, {
     can: hasEnded,
     act({ desk }, drawn) {
-      const upload = pick(desk.uploads.filter(({ status }) => isTerminal(status)), drawn);
+      const upload = pick(
+        desk.uploads.filter(({ status }) => isTerminal(status)),
+        drawn,
+      );
       if (upload !== undefined) desk.retry(upload);
     },
   }),
   command('remove', fc.tuple(drawn, fc.boolean()), {
     can: hasEnded,
     act({ desk }, [drawn, withObject]) {
-      const upload = pick(desk.uploads.filter(({ status }) => isTerminal(status)), drawn);
+      const upload = pick(
+        desk.uploads.filter(({ status }) => isTerminal(status)),
+        drawn,
+      );
       if (upload !== undefined) desk.remove(upload, { withObject });
     },
   }),
