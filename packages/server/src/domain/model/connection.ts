@@ -9,7 +9,7 @@ import { v7 as uuidv7 } from 'uuid';
 import { hello } from '../agent-messages/hello.ts';
 import type { AgentSession } from '../sessions/agent-session.ts';
 import { endSession } from '../sessions/end-session.ts';
-import type { SimulatedServer } from './simulated-server.ts';
+import type { SimulatedServer } from './server/simulated-server.ts';
 import type { Tally } from './tally.ts';
 import type { Witness } from './witness.ts';
 

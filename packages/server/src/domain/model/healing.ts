@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { isTerminal } from '@backhaul/protocol';
 import { checkInvariants } from './invariants.ts';
-import { HOUR_MS, RETENTION_MS } from './simulated-server.ts';
+import { HOUR_MS, RETENTION_MS } from './server/simulated-server.ts';
 import type { World } from './world.ts';
 import { comeToRest, letHappen } from './world-events.ts';
 

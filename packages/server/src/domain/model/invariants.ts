@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { isTerminal, versionDifferences } from '@backhaul/protocol';
 import { BucketError } from '../ports/bucket.ts';
 import type { Upload } from '../uploads/upload.ts';
-import { type FileVersion, fingerprintOf } from './simulated-file.ts';
+import { type FileVersion, fingerprintOf } from './agent/simulated-file.ts';
 import type { World } from './world.ts';
 
 /** What holds at any time at which the server is at rest. */

@@ -40,8 +40,10 @@ export class OperatorDesk {
     return [...this.#world.witness.rows.values()];
   }
 
+  /** Of an upload whose row is gone because an operator wanted it so, even if nobody could tell them. */
   isOfRemoved(key: string): boolean {
-    return [...this.removed].some((uploadId) => key.includes(uploadId));
+    const { removing, rows } = this.#world.witness;
+    return [...removing].some((uploadId) => key.includes(uploadId) && !rows.has(uploadId));
   }
 
   trigger({ expiresInMs, ...request }: TriggerOptions): void {

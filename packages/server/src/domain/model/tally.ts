@@ -36,6 +36,7 @@ export const facts = [
   'multipart upload vanished',
   'stored part rotted',
   'stored part rotted, and sent again',
+  'object of somebody else put at the key',
   'server killed before a write',
   'server killed after a write',
   'server killed while completing',
@@ -73,9 +74,9 @@ export class Tally {
   /** For people. */
   table(): string[] {
     const lines = facts.map((fact) => [this.#counts.get(fact) ?? 0, fact] as const);
-    const endings = [...this.#endings]
-      .toSorted()
-      .map(([ending, times]) => [times, `end: ${ending}`] as const);
+    const endings = [...this.#endings.keys()]
+      .toSorted((a, b) => a.localeCompare(b))
+      .map((ending) => [this.#endings.get(ending) ?? 0, `end: ${ending}`] as const);
     return [...lines, ...endings].map(([times, what]) => `${String(times).padStart(6)}  ${what}`);
   }
 }

@@ -2,7 +2,7 @@ import { isTerminal } from '@backhaul/protocol';
 import type { Hint } from '../ports/bus.ts';
 import type { ListedPart, MultipartUpload } from '../ports/bucket.ts';
 import type { Upload } from '../uploads/upload.ts';
-import type { StoredObject } from './s3-state.ts';
+import type { StoredObject } from './object-store/s3-state.ts';
 
 /** Sees each durable row, each hint and what is done to the store, at the moment it happens, and objects. */
 export class Witness {
@@ -64,10 +64,16 @@ export class Witness {
   }
 
   sawDeletion(key: string, object: StoredObject | undefined): void {
+    if (object === undefined) return;
+    if (object.token === null) this.object(`an object of somebody else was deleted: ${key}`);
+    this.sawReplacement(key, object);
+  }
+
+  /** An object goes, or another takes its place. */
+  sawReplacement(key: string, { token }: StoredObject): void {
     for (const row of this.rows.values()) {
       if (row.key !== key || row.status !== 'completed' || this.removing.has(row.uploadId)) continue;
-      if (object?.token === row.objectToken)
-        this.object(`the object of ${name(row)} was deleted or replaced`);
+      if (token === row.objectToken) this.object(`the object of ${name(row)} was deleted or replaced`);
     }
   }
 

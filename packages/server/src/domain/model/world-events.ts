@@ -1,4 +1,4 @@
-import type { SimulatedPut } from './simulated-put.ts';
+import type { SimulatedPut } from './agent/simulated-put.ts';
 import type { World } from './world.ts';
 
 /** Something that can happen next by itself. @returns whether anything did. */

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import type { SimulatedFile } from '../simulated-file.ts';
+import type { SimulatedFile } from '../agent/simulated-file.ts';
 import type { Fact } from '../tally.ts';
 import type { World } from '../world.ts';
 import { type WorldCommand, command, drawn, someAgent } from './command.ts';

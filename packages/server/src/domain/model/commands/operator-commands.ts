@@ -1,7 +1,7 @@
 import { isTerminal } from '@backhaul/protocol';
 import fc from 'fast-check';
 import type { Upload } from '../../uploads/upload.ts';
-import { HOUR_MS } from '../simulated-server.ts';
+import { HOUR_MS } from '../server/simulated-server.ts';
 import type { World } from '../world.ts';
 import { type WorldCommand, command, drawn, pick, someAgent } from './command.ts';
 

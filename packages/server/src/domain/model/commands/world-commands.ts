@@ -1,17 +1,11 @@
 import type fc from 'fast-check';
 import type { WorldCommand } from './command.ts';
-import {
-  agentDeaths,
-  longTimes,
-  putFaults,
-  restart,
-  serverDeaths,
-  storeFaults,
-  timeCommands,
-} from './fault-commands.ts';
+import { agentDeaths, restart, serverDeaths } from './death-commands.ts';
 import { appending, fileCommands } from './file-commands.ts';
 import { flow, networkCommands } from './network-commands.ts';
 import { operatorCommands, triggers } from './operator-commands.ts';
+import { putFaults, storeFaults } from './store-commands.ts';
+import { longTimes, timeCommands } from './time-commands.ts';
 
 /** All that happens in the model; what is named more often, more often. */
 export const worldCommands: readonly fc.Arbitrary<WorldCommand>[] = [

@@ -1,6 +1,6 @@
-import type { Store } from '../ports/store.ts';
+import type { Store } from '../../ports/store.ts';
 import type { CrashGate } from './crash-gate.ts';
-import type { Witness } from './witness.ts';
+import type { Witness } from '../witness.ts';
 
 type Call = (...given: unknown[]) => Promise<unknown>;
 

@@ -10,14 +10,14 @@ import {
   type PartToSign,
   type PendingUpload,
   type SignedWindow,
-} from '../ports/bucket.ts';
-import type { Clock } from '../ports/clock.ts';
+} from '../../ports/bucket.ts';
+import type { Clock } from '../../ports/clock.ts';
 import { PartUrls } from './part-urls.ts';
 import { S3Requests } from './s3-requests.ts';
 import { S3State, combinedCrc32 } from './s3-state.ts';
-import { crc32Of, sizeBytesOf } from './simulated-file.ts';
-import type { Tally } from './tally.ts';
-import type { Witness } from './witness.ts';
+import { crc32Of, sizeBytesOf } from '../agent/simulated-file.ts';
+import type { Tally } from '../tally.ts';
+import type { Witness } from '../witness.ts';
 
 /** A store that keeps what it is sent, enforces what was signed, and loses no more than a fault says. */
 export class SimulatedS3 implements Bucket {
@@ -94,7 +94,8 @@ export class SimulatedS3 implements Bucket {
       }
       const { serverSideEncryption, storageClass, fullObjectChecksum } = this.honours;
       const facts = { token: upload.token, versionId: null, serverSideEncryption, storageClass };
-      this.#witness.sawDeletion(upload.key, this.state.objects.get(upload.key));
+      const replaced = this.state.objects.get(upload.key);
+      if (replaced !== undefined) this.#witness.sawReplacement(upload.key, replaced);
       this.state.complete(upload, { ...facts, etag: `"${randomUUID()}"` }, fullObjectChecksum);
     });
   }

@@ -1,6 +1,6 @@
-import type { PartUrls, PutAnswer } from './part-urls.ts';
+import type { PartUrls, PutAnswer } from '../object-store/part-urls.ts';
 import type { Content } from './simulated-file.ts';
-import type { Tally } from './tally.ts';
+import type { Tally } from '../tally.ts';
 
 interface PutRequest {
   readonly url: string;

@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import type { MultipartUpload, PartToSign, SignedWindow } from '../ports/bucket.ts';
-import type { Clock } from '../ports/clock.ts';
+import type { MultipartUpload, PartToSign, SignedWindow } from '../../ports/bucket.ts';
+import type { Clock } from '../../ports/clock.ts';
 import type { S3Requests } from './s3-requests.ts';
 import type { S3State } from './s3-state.ts';
-import { type Content, crc32Of, sizeBytesOf } from './simulated-file.ts';
-import type { Tally } from './tally.ts';
-import type { Witness } from './witness.ts';
+import { type Content, crc32Of, sizeBytesOf } from '../agent/simulated-file.ts';
+import type { Tally } from '../tally.ts';
+import type { Witness } from '../witness.ts';
 
 const URL_LIFETIME_MS = 900_000;
 

@@ -1,5 +1,5 @@
-import { BucketError } from '../ports/bucket.ts';
-import type { Tally } from './tally.ts';
+import { BucketError } from '../../ports/bucket.ts';
+import type { Tally } from '../tally.ts';
 
 export type Operation =
   | 'create'
@@ -62,7 +62,7 @@ export class S3Requests {
           settle = () => resolve(result);
         } catch (error) {
           request.state = 'refused';
-          settle = () => reject(error as Error);
+          settle = () => reject(error);
         }
       },
       answer: () => settle(),

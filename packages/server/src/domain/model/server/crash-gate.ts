@@ -1,4 +1,4 @@
-import { turns } from './turns.ts';
+import { turns } from '../turns.ts';
 
 /** Where in its way through the gate a call may be when the process dies. */
 type Side = 'before' | 'after';

@@ -1,23 +1,23 @@
 import type { AgentMessage } from '@backhaul/protocol';
-import { type Domain, createDomain } from '../create-domain.ts';
-import type { Store } from '../ports/store.ts';
-import { FakeBus } from '../fakes/fake-bus.ts';
-import { FakeLog } from '../fakes/fake-log.ts';
-import type { AgentSession } from '../sessions/agent-session.ts';
-import { AGENT_AWAY } from '../sessions/end-session.ts';
-import type { TransferContext } from '../transfer-context.ts';
-import type { UploadObserver } from '../uploads/upload-ledger.ts';
+import { type Domain, createDomain } from '../../create-domain.ts';
+import type { Store } from '../../ports/store.ts';
+import { FakeBus } from '../../fakes/fake-bus.ts';
+import { FakeLog } from '../../fakes/fake-log.ts';
+import type { AgentSession } from '../../sessions/agent-session.ts';
+import { AGENT_AWAY } from '../../sessions/end-session.ts';
+import type { TransferContext } from '../../transfer-context.ts';
+import type { UploadObserver } from '../../uploads/upload-ledger.ts';
 import { CrashGate } from './crash-gate.ts';
 import { gatedBucket } from './gated-bucket.ts';
 import { gatedStore } from './gated-store.ts';
-import type { SimulatedS3 } from './simulated-s3.ts';
-import type { SimulatedTime } from './simulated-time.ts';
-import type { Witness } from './witness.ts';
+import type { SimulatedS3 } from '../object-store/simulated-s3.ts';
+import type { SimulatedTime } from '../simulated-time.ts';
+import type { Witness } from '../witness.ts';
 
 export const HOUR_MS = 3_600_000;
-export const LIFETIME_MS = 24 * HOUR_MS;
+const LIFETIME_MS = 24 * HOUR_MS;
 export const RETENTION_MS = 30 * LIFETIME_MS;
-export const PREPARE_TIMEOUT_MS = 600_000;
+const PREPARE_TIMEOUT_MS = 600_000;
 const NODE_ID = 'node-1';
 
 /** How a server's WebSocket adapter hands messages to the domain; the domain does not know it. */

@@ -1,7 +1,7 @@
-import type { Bucket } from '../ports/bucket.ts';
+import type { Bucket } from '../../ports/bucket.ts';
 import type { CrashGate } from './crash-gate.ts';
-import type { SimulatedS3 } from './simulated-s3.ts';
-import type { Witness } from './witness.ts';
+import type { SimulatedS3 } from '../object-store/simulated-s3.ts';
+import type { Witness } from '../witness.ts';
 
 /** The object store as one process has it. */
 export function gatedBucket(s3: SimulatedS3, gate: CrashGate, witness: Witness): Bucket {

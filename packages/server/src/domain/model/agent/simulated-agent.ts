@@ -5,7 +5,7 @@ import {
   RESUME_CAPABILITY,
   type ServerMessage,
 } from '@backhaul/protocol';
-import type { Connection } from './connection.ts';
+import type { Connection } from '../connection.ts';
 import type { SimulatedFile } from './simulated-file.ts';
 import type { Puts } from './simulated-put.ts';
 import { SimulatedTransfer, type TransferSurroundings } from './simulated-transfer.ts';

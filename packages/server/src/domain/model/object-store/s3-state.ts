@@ -1,6 +1,6 @@
-import type { ObjectFacts, PendingUpload } from '../ports/bucket.ts';
-import { combineCrc32 } from '../uploads/combine-crc32.ts';
-import { type Content, crc32Of, sizeBytesOf } from './simulated-file.ts';
+import type { ObjectFacts, PendingUpload } from '../../ports/bucket.ts';
+import { combineCrc32 } from '../../uploads/combine-crc32.ts';
+import { type Content, crc32Of, sizeBytesOf } from '../agent/simulated-file.ts';
 
 export interface StoredPart {
   readonly etag: string;
@@ -14,7 +14,7 @@ export interface StoredUpload extends PendingUpload {
 }
 
 export interface StoredObject {
-  readonly token: string;
+  readonly token: string | null;
   readonly etag: string;
   readonly content: Content;
   readonly facts: ObjectFacts;
@@ -50,6 +50,17 @@ export class S3State {
     if (aborted === undefined) return false;
     this.leftovers.set(s3UploadId, { ...aborted, parts: new Map([[partNumber, part]]) });
     return true;
+  }
+
+  /** By an ordinary PUT, without a word about whose it is. */
+  putForeign(key: string, content: Content): void {
+    const facts = { token: null, versionId: null, serverSideEncryption: null, storageClass: null };
+    this.objects.set(key, {
+      token: null,
+      etag: '"foreign"',
+      content,
+      facts: { ...facts, etag: '"foreign"', sizeBytes: sizeBytesOf(content), crc32: null },
+    });
   }
 
   /** Turns all parts, in order, into the object. */
