@@ -9,10 +9,10 @@ import { Tally } from './tally.ts';
 import { World } from './world.ts';
 
 /** More for long runs: `MODEL_RUNS=5000 npm test -- packages/server/src/domain/model`. */
-const RUNS = Number(process.env['MODEL_RUNS'] ?? 40);
+const RUNS = Number(process.env['MODEL_RUNS'] ?? 25);
 const SEED = Number(process.env['MODEL_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
 /** A short run may miss a rare fact; it goes on until it has seen them all. */
-const MAX_ROUNDS = 12;
+const MAX_ROUNDS = 20;
 
 test('whatever fails, in whatever order, every upload ends well or with a reason', async (t) => {
   const tally = new Tally();

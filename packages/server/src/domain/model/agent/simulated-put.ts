@@ -95,7 +95,7 @@ export class Puts {
 
   begin(request: PutRequest): void {
     const options = {
-      isBuffered: this.#random() < 0.6,
+      isBuffered: this.#random() < 0.75,
       isSlow: this.#random() < 0.3,
       tally: this.#tally,
     };

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import type { SimulatedFile } from '../agent/simulated-file.ts';
 import type { Fact } from '../tally.ts';
 import type { World } from '../world.ts';
-import { type WorldCommand, command, drawn, someAgent } from './command.ts';
+import { type WorldCommand, command, drawn, pick, someAgent } from './command.ts';
 
 const MAX_MIB = 19;
 const place = fc.record({ agent: someAgent, file: fc.nat(1) });
@@ -30,10 +30,13 @@ function change(
   return command(name, fc.tuple(place, drawn), {
     act(world, [place, drawn]) {
       const agent = world.agents[place.agent];
-      const file = agent?.files[place.file];
-      if (agent === undefined || file === undefined) return;
+      if (agent === undefined) return;
+      // Rather one of which it matters.
+      const beingSent = agent.files.filter((file) => isBeingSent(world, agent.clientId, file));
+      const file = pick(beingSent, place.file) ?? agent.files[place.file];
+      if (file === undefined) return;
       act(file, drawn);
-      if (isBeingSent(world, agent.clientId, file)) world.tally.count(fact);
+      if (beingSent.includes(file)) world.tally.count(fact);
     },
   });
 }

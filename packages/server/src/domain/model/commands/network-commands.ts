@@ -1,11 +1,8 @@
-import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import type { AgentMessage } from '@backhaul/protocol';
 import type { Connection } from '../connection.ts';
-import type { Fact } from '../tally.ts';
 import type { World } from '../world.ts';
 import { letHappen } from '../world-events.ts';
-import { type WorldCommand, command, pick, someAgent } from './command.ts';
+import { type WorldCommand, command, someAgent } from './command.ts';
 
 /** Frames, answers and bodies arrive, agents work. */
 export const flow: fc.Arbitrary<WorldCommand> = command(
@@ -42,63 +39,7 @@ export const networkCommands: readonly fc.Arbitrary<WorldCommand>[] = [
       world.tally.count('frame delivered twice');
     },
   }),
-  late('deliver of an older session', 'frame of an older session delivered', (world, connection) => {
-    const { session } = connection;
-    const newest = session && world.server?.domain.transfers.sessions.get(connection.clientId);
-    return newest !== undefined && newest.epoch > (session?.epoch ?? 0) ? connection.sent : [];
-  }),
-  late('deliver of an older attempt', 'frame of an older attempt delivered', (world, connection) => {
-    if (connection.session === undefined || !connection.isOpenAtServer) return [];
-    return connection.sent.filter(
-      (message) =>
-        'attempt' in message && message.attempt < (world.witness.rows.get(message.upload_id)?.attempt ?? 0),
-    );
-  }),
 ];
-
-/** A frame that must change nothing. */
-function late(
-  name: string,
-  fact: Fact,
-  framesOf: (world: World, connection: Connection) => readonly AgentMessage[],
-): fc.Arbitrary<WorldCommand> {
-  const frames = (world: World) =>
-    world.connections.flatMap((connection) =>
-      framesOf(world, connection).flatMap((message) =>
-        message.status === 'hello' ? [] : [{ connection, message }],
-      ),
-    );
-  return command(name, fc.nat(100), {
-    can: (world) => world.server !== undefined && frames(world).length > 0,
-    async act(world, drawn) {
-      await world.settle();
-      const frame = pick(frames(world), drawn);
-      if (frame?.connection.session === undefined || world.server === undefined) return;
-      const before = structuredClone(world.witness.rows);
-      const parts = await partsOf(world);
-      let isHandled = false;
-      void world.server.handle(frame.connection.session, frame.message).then(
-        () => {
-          isHandled = true;
-        },
-        (error: unknown) => world.witness.object(`${frame.message.status} came late: ${String(error)}`),
-      );
-      await world.settle();
-      assert.deepEqual(
-        world.witness.rows,
-        before,
-        `${frame.message.status} came late, and changed something`,
-      );
-      assert.deepEqual(await partsOf(world), parts, `${frame.message.status} came late, and changed parts`);
-      // It may have to wait for its turn, or the server has died of it.
-      if (isHandled) world.tally.count(fact);
-    },
-  });
-}
-
-async function partsOf({ store, witness }: World) {
-  return Promise.all([...witness.rows.keys()].map((uploadId) => store.listParts(uploadId)));
-}
 
 function readyConnection({ connections, agents }: World, agent: number): Connection | undefined {
   return connections.find(

@@ -13,7 +13,7 @@ export const triggers: fc.Arbitrary<WorldCommand> = command(
   fc.record({
     agent: someAgent,
     file: fc.nat(1),
-    onChange: fc.constantFrom('fail', 'restart', 'prefix'),
+    onChange: fc.constantFrom('fail', 'restart', 'prefix', 'prefix'),
     expiresInMs: fc.constantFrom(undefined, undefined, undefined, HOUR_MS / 2),
     force: fc.boolean(),
   }),

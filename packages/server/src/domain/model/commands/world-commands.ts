@@ -2,6 +2,7 @@ import type fc from 'fast-check';
 import type { WorldCommand } from './command.ts';
 import { agentDeaths, restart, serverDeaths } from './death-commands.ts';
 import { appending, fileCommands } from './file-commands.ts';
+import { lateFrameCommands } from './late-frame-commands.ts';
 import { flow, networkCommands } from './network-commands.ts';
 import { operatorCommands, triggers } from './operator-commands.ts';
 import { putFaults, storeFaults } from './store-commands.ts';
@@ -13,11 +14,12 @@ export const worldCommands: readonly fc.Arbitrary<WorldCommand>[] = [
   ...many(10, [restart]),
   ...many(10, [triggers]),
   ...many(8, [agentDeaths]),
-  ...many(2, [...networkCommands, ...putFaults, ...timeCommands]),
+  ...many(3, putFaults),
+  ...many(2, [...networkCommands, ...lateFrameCommands, ...timeCommands]),
   longTimes,
-  ...serverDeaths,
+  ...many(2, serverDeaths),
   ...many(2, storeFaults),
-  ...operatorCommands,
+  ...many(2, operatorCommands),
   ...fileCommands,
   appending,
   appending,
