@@ -16,8 +16,10 @@ export async function heal(world: World): Promise<void> {
   const { requests } = world.s3;
   requests.isDown = false;
   requests.isSlow = false;
-  if (world.server === undefined) await world.startServer();
   world.server?.gate.unlight();
+  // It may be dying.
+  await world.settle();
+  if (world.server === undefined) await world.startServer();
   await letHappen(world, 60);
   for (const strideMs of STRIDES_MS) {
     await comeToRest(world);

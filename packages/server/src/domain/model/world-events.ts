@@ -1,19 +1,26 @@
-import type { SimulatedPut } from './agent/simulated-put.ts';
 import type { World } from './world.ts';
 
 /** Something that can happen next by itself. @returns whether anything did. */
 type WorldEvent = () => boolean;
 
+/** Which PUTs come to their end now, and what that is. */
+interface PutsNow {
+  readonly slowOnes: boolean;
+  readonly how: 'arrive' | 'break';
+}
+
 /** All that can happen without anybody doing anything: frames, answers and bodies arrive, agents work and come back. */
-function possibleEvents(world: World, { withSlowPuts }: { withSlowPuts: boolean }): WorldEvent[] {
-  const puts = world.puts.underWay.filter(({ isSlow }) => withSlowPuts || !isSlow);
-  return [...onSockets(world), ...atAgents(world), ...arrivals(world, puts), ...atTheStore(world)];
+function possibleEvents(world: World, puts: PutsNow): WorldEvent[] {
+  return [...onSockets(world), ...atAgents(world), ...onTheirWay(world, puts), ...atTheStore(world)];
 }
 
 /** So many of them, one after another, in an order that follows from the world's seed. */
 export async function letHappen(world: World, count: number): Promise<void> {
   for (let step = 0; step < count; step += 1) {
-    const events = possibleEvents(world, { withSlowPuts: world.random() < 0.1 });
+    const events = possibleEvents(world, {
+      slowOnes: world.random() < 0.1,
+      how: world.random() < 0.1 ? 'break' : 'arrive',
+    });
     const event = events[Math.floor(world.random() * events.length)];
     if (event === undefined) return;
     event();
@@ -28,7 +35,7 @@ export async function comeToRest(world: World): Promise<void> {
   for (let round = 0; round < 2000; round += 1) {
     await world.settle();
     let moved = false;
-    for (const event of possibleEvents(world, { withSlowPuts: true })) moved = event() || moved;
+    for (const event of possibleEvents(world, { slowOnes: true, how: 'arrive' })) moved = event() || moved;
     if (!moved) return;
   }
   throw new Error('the world does not come to rest');
@@ -80,12 +87,14 @@ function comeBack(world: World, agent: World['agents'][number]): boolean {
   return true;
 }
 
-function arrivals({ puts }: World, moving: readonly SimulatedPut[]): WorldEvent[] {
-  return moving.map((put) => () => {
-    if (!puts.underWay.includes(put)) return false;
-    puts.end(put, 'arrive');
-    return true;
-  });
+function onTheirWay({ puts }: World, { slowOnes, how }: PutsNow): WorldEvent[] {
+  return puts.underWay
+    .filter(({ isSlow }) => slowOnes || !isSlow)
+    .map((put) => () => {
+      if (!puts.underWay.includes(put)) return false;
+      puts.end(put, how);
+      return true;
+    });
 }
 
 function atTheStore({ s3, lateRequests, tally }: World): WorldEvent[] {
