@@ -43,6 +43,7 @@ export class Completion {
   readonly #log: Log;
   readonly #maxBackoffMs: number;
   readonly #sleep: (ms: number, signal: AbortSignal) => Promise<void>;
+  readonly #random: () => number;
   readonly #stop = new AbortController();
   readonly #running = new Map<string, Promise<void>>();
   readonly #places = new Semaphore(MAX_AT_ONCE);
@@ -58,6 +59,8 @@ export class Completion {
     maxBackoffMs: number;
     /** Rejects when the signal aborts. */
     sleep: (ms: number, signal: AbortSignal) => Promise<void>;
+    /** In [0, 1); for jitter. */
+    random: () => number;
   }) {
     this.#store = parts.store;
     this.#ledger = parts.ledger;
@@ -68,6 +71,7 @@ export class Completion {
     this.#log = parts.log;
     this.#maxBackoffMs = parts.maxBackoffMs;
     this.#sleep = parts.sleep;
+    this.#random = parts.random;
   }
 
   /** Starts it in the background, once per upload. */
@@ -95,7 +99,7 @@ export class Completion {
       const isOver = await this.#places.run(() => this.#try(uploadId, tries));
       if (isOver) return;
       const ceiling = Math.min(this.#maxBackoffMs, 500 * 2 ** Math.min(tries, 16));
-      await this.#sleep(Math.random() * ceiling, this.#stop.signal);
+      await this.#sleep(this.#random() * ceiling, this.#stop.signal);
     }
   }
 
