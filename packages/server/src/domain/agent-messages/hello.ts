@@ -10,7 +10,7 @@ import type { ClientDescription } from '../clients/client.ts';
 import type { AgentSession } from '../sessions/agent-session.ts';
 import { endSession } from '../sessions/end-session.ts';
 import type { TransferContext } from '../transfer-context.ts';
-import type { Upload } from '../uploads/upload.ts';
+import { type Upload, isRunning } from '../uploads/upload.ts';
 
 type Verdict = Welcome['uploads'][number];
 
@@ -100,7 +100,7 @@ async function reconcile(
   for (const uploadId of await context.store.listRunningIds(session.clientId)) {
     const isKept = await context.ledger.exclusively(uploadId, async () => {
       const upload = await context.ledger.get(uploadId);
-      if (upload.status !== 'preparing' && upload.status !== 'uploading') return false;
+      if (!isRunning(upload)) return false;
       // A newer session was faster; the upload is its own.
       if (upload.epoch !== null && upload.epoch > session.epoch) return false;
       if (running.some((one) => one.upload_id === uploadId && one.attempt === upload.attempt)) {
