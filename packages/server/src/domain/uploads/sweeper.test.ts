@@ -304,6 +304,19 @@ test('a multipart upload that was only just created is no orphan', async () => {
   assert.ok(bench.bucket.uploads.has(young));
 });
 
+test('trials of the store that a killed server left are aborted after an hour, however young orphans may be', async () => {
+  await using bench = await openBench({ orphanAgeMs: 1000 });
+  const elsewhere = await leftBehind(bench, 'elsewhere/.backhaul-probe/some/part');
+  const trial = await leftBehind(bench, 'uploads/.backhaul-probe/some/part');
+  bench.clock.advance(HOUR_MS - 1);
+  await bench.sweep();
+  assert.deepEqual(bench.bucket.aborted, [], 'another server may be at it');
+  bench.clock.advance(1000);
+  await bench.sweep();
+  assert.deepEqual(bench.bucket.aborted, [trial]);
+  assert.ok(bench.bucket.uploads.has(elsewhere));
+});
+
 test('a multipart upload that parts in flight kept alive is aborted again', async () => {
   await using bench = await openBench();
   const { agent, upload } = await bench.uploading();
