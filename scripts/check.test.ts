@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { type CheckName, type CheckResult, type CheckStep, checkSteps, runCheck } from './check-steps.ts';
-import { CheckoutCopy, violations } from './check-turns-red.ts';
+import { violations } from './check-turns-red.ts';
+import { CheckoutCopy } from './checkout-copy.ts';
 
 /** One line for each finding, so that a finding and its file can be looked for together. */
 const oneLine: Partial<Record<CheckName, readonly string[]>> = { lint: ['--format=unix'] };

@@ -9,11 +9,11 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { globSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { globSync, rmSync, statSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import type { RanTests } from './ran-tests-reporter.ts';
+import { readRanTests } from './read-ran-tests.ts';
 
 /** What runs if nothing is given. Tests of faults take minutes, so they are a suite of their own. */
 const suites = new Map([
@@ -61,14 +61,14 @@ async function runTests(given: readonly string[]): Promise<void> {
     stdio: 'inherit',
   });
   const [code, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals | null];
-  const { ran, filesWithoutTests } = readReport(report);
+  const { tests, filesWithoutTests } = readRanTests(report);
   rmSync(folder, { recursive: true });
   if (code !== 0) {
     process.exitCode = code ?? 1;
     if (signal !== null) fail(`The test runner ended by ${signal}.`);
     return;
   }
-  if (ran === 0) return fail('No test ran.');
+  if (tests.length === 0) return fail('No test ran.');
   const filtered = flags.some((flag) => flag.startsWith('--test-'));
   if (!filtered && filesWithoutTests.length > 0) fail(`There is no test in ${filesWithoutTests.join(', ')}.`);
 }
@@ -79,15 +79,6 @@ function testFilesAt(place: string): string[] {
   if (found?.isFile()) return [place];
   const pattern = found?.isDirectory() ? join(place, '**', '*.test.{ts,mjs}') : place;
   return globSync(pattern, { cwd: root, exclude: ['**/node_modules/**', '**/dist/**'] });
-}
-
-/** A runner that was killed leaves none. */
-function readReport(report: string): RanTests {
-  try {
-    return JSON.parse(readFileSync(report, 'utf8')) as RanTests;
-  } catch {
-    return { ran: 0, filesWithoutTests: [] };
-  }
 }
 
 function fail(message: string): void {

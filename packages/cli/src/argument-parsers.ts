@@ -1,6 +1,7 @@
 import {
   clientIdSchema,
   filePathSchema,
+  MAX_EXPIRES_IN_SECONDS,
   type Scope,
   scopeSchema,
   scopes,
@@ -72,6 +73,13 @@ export function parseDuration(text: string): number {
   const seconds = parseDurationSeconds(text);
   if (seconds !== undefined) return seconds;
   throw new InvalidArgumentError('A duration is a number with s, m, h or d, such as 90m, 12h or 30d.');
+}
+
+/** Seconds, as a trigger takes them. */
+export function parseExpiresIn(text: string): number {
+  const seconds = parseDuration(text);
+  if (seconds <= MAX_EXPIRES_IN_SECONDS) return seconds;
+  throw new InvalidArgumentError('A pull may take 30d at most.');
 }
 
 export function parseScopes(text: string): Scope[] {

@@ -1,6 +1,6 @@
 import type { UploadRecord } from '@backhaul/protocol';
 import type { Context } from './context.ts';
-import { readableAge, readableBytes, readableDuration } from './readable.ts';
+import { readableAge, readableBytes, readableDuration, readableUntil } from './readable.ts';
 import { renderFields } from './table.ts';
 
 /** One record: as JSON as it stands, else what a person wants to know of it. */
@@ -26,17 +26,33 @@ function fieldsOf(record: UploadRecord, now: number): [string, string | null][] 
     ['size', size === null ? null : `${readableBytes(size)} (${size} bytes)`],
     ['uploaded', readableBytes(record.bytes_uploaded)],
     ['parts', record.part_count === null ? null : `${record.parts_completed} of ${record.part_count}`],
-    ['stalled', record.stalled_since === null ? null : `since ${readableAge(record.stalled_since, now)}`],
+    ['stalled', describeStall(record, now)],
+    ['next try', record.next_retry_at === null ? null : readableUntil(record.next_retry_at, now)],
     ['object', record.status === 'completed' ? `s3://${record.bucket}/${record.key}` : null],
     ['verification', record.verification],
     ['sha256', sha256],
     ['crc32', checksum === null ? null : checksum.value],
     ['encryption', record.server_side_encryption],
     ['storage class', record.storage_class],
+    ['on change', record.on_change],
     ['requested by', record.requested_by],
     ['reason', record.reason],
     ['created', `${record.created_at} (${readableAge(record.created_at, now)})`],
+    ['expires', record.completed_at === null ? describeDeadline(record, now) : null],
     ['ended', record.completed_at],
     ['transfer took', ms === null ? null : readableDuration(ms)],
   ];
+}
+
+function describeStall(
+  { stalled_since: since, stalled_reason: reason }: UploadRecord,
+  now: number,
+): string | null {
+  if (since === null) return null;
+  const age = `since ${readableAge(since, now)}`;
+  return reason === null ? age : `${age}: ${reason}`;
+}
+
+function describeDeadline({ expires_at: at }: UploadRecord, now: number): string {
+  return `${at} (${readableUntil(at, now)})`;
 }

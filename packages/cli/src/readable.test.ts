@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { printable, readableAge, readableBytes, readableDuration, readableRate } from './readable.ts';
+import {
+  printable,
+  readableAge,
+  readableBytes,
+  readableDuration,
+  readableRate,
+  readableUntil,
+} from './readable.ts';
 
 test('sizes', () => {
   const sizes = [0, 999, 1000, 104_857_600, 999_949, 999_950, 5e15].map(readableBytes);
@@ -40,6 +47,21 @@ test('ages', () => {
     ['now', '5 s ago', '59 min ago', '2 d ago'],
   );
   assert.equal(readableAge(null, now), '–');
+});
+
+test('times that are still to come', () => {
+  const now = Date.parse('2025-11-01T10:30:00Z');
+  const said = [
+    '2025-11-01T10:29:00Z',
+    '2025-11-01T10:30:00.200Z',
+    '2025-11-01T10:30:05Z',
+    '2025-11-01T10:32:05Z',
+    '2025-11-08T10:30:00Z',
+  ];
+  assert.deepEqual(
+    said.map((at) => readableUntil(at, now)),
+    ['now', 'now', 'in 5 s', 'in 2 min 5 s', 'in 7 d'],
+  );
 });
 
 test('text from elsewhere cannot steer the terminal or turn its direction', () => {

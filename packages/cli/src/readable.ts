@@ -41,6 +41,13 @@ export function readableAge(timestamp: string | null, now: number): string {
   return `${Math.floor(seconds / 86_400)} d ago`;
 }
 
+/** How long yet: `in 24 s`, `in 23 h 59 min`; `now` for what is due. */
+export function readableUntil(timestamp: string, now: number): string {
+  const seconds = Math.round((Date.parse(timestamp) - now) / 1000);
+  if (seconds < 1) return 'now';
+  return `in ${seconds < 60 ? `${seconds} s` : readableDuration(seconds * 1000)}`;
+}
+
 /**
  * Text from other machines, made safe for a terminal: control characters could move the cursor or set colours,
  * and direction marks could make one file name look like another.

@@ -112,4 +112,30 @@ describe('the largest messages fit into a frame', () => {
     assert.ok(Buffer.byteLength(frame) < MAX_FRAME_BYTES);
     assert.ok(decodeServerMessage(frame).ok);
   });
+
+  test('prepare_upload that resumes with 10,000 parts kept, bound by their SHA-256', () => {
+    const integers = { device: '9'.repeat(20), inode: '9'.repeat(20), size: '9'.repeat(20) };
+    const message: ServerMessageInput = {
+      action: 'prepare_upload',
+      upload_id: uploadId,
+      attempt: 1_000_000,
+      file_path: 'p'.repeat(4096),
+      plan: { min_chunk_size: 5_242_880, max_parts: 10_000, window_size: 64 },
+      checksum_mode: 'sha256',
+      on_change: 'restart',
+      resume: {
+        size: Number.MAX_SAFE_INTEGER,
+        fingerprint: { ...integers, mtime_ns: '9'.repeat(20), ctime_ns: '9'.repeat(20) },
+        kept_parts: Array.from({ length: 10_000 }, (_, index) => ({
+          part_number: index + 1,
+          crc32: '/////w==',
+          sha256: Buffer.alloc(32, 0xff).toString('base64'),
+        })),
+      },
+      expires_in_ms: 600_000,
+    };
+    const frame = JSON.stringify(message);
+    assert.ok(Buffer.byteLength(frame) < MAX_FRAME_BYTES);
+    assert.ok(decodeServerMessage(frame).ok);
+  });
 });

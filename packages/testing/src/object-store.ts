@@ -24,6 +24,11 @@ export interface S3Target extends AsyncDisposable {
   readonly client: S3Client;
 }
 
+export interface S3TargetOptions {
+  /** A file; written by stores of this repository only. */
+  readonly accessLog?: string;
+}
+
 /** Whether tests run on a store that is not ours, which cannot be taken away. */
 export function hasExternalStore(): boolean {
   return externalEndpoint() !== undefined;
@@ -36,12 +41,10 @@ function externalEndpoint(): string | undefined {
 /**
  * The store that `S3_TEST_ENDPOINT` names (with `S3_TEST_ACCESS_KEY` and `S3_TEST_SECRET_KEY`), with a bucket of
  * its own for each caller; without it, the embedded store in a directory of the caller's.
- *
- * @param options.accessLog Written by the embedded store only.
  */
 export async function startS3Target(
   dataDirectory: string,
-  options: { accessLog?: string } = {},
+  { accessLog }: S3TargetOptions = {},
 ): Promise<S3Target> {
   const bucket = `test-${Date.now().toString(36)}-${randomBytes(4).toString('hex')}`;
   const external = externalEndpoint();
@@ -71,7 +74,7 @@ export async function startS3Target(
     bucket,
     accessKeyId,
     secretAccessKey,
-    accessLog: options.accessLog,
+    accessLog,
   });
   const { endpoint } = embedded;
   const client = s3Client(endpoint, accessKeyId, secretAccessKey);
@@ -101,7 +104,8 @@ async function removeBucket(client: S3Client, bucket: string): Promise<void> {
   await client.send(new DeleteBucketCommand({ Bucket: bucket }));
 }
 
-function s3Client(endpoint: string, accessKeyId: string, secretAccessKey: string): S3Client {
+/** A client with the SDK's defaults turned to what every store takes. */
+export function s3Client(endpoint: string, accessKeyId: string, secretAccessKey: string): S3Client {
   return new S3Client({
     endpoint,
     region: 'us-east-1',

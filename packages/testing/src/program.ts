@@ -8,6 +8,7 @@ const bins = {
   'backhaul-agent': '../../agent/bin/backhaul-agent.js',
   'backhaul-object-store': '../../object-store/bin/backhaul-object-store.js',
   backhaul: '../../cli/bin/backhaul.js',
+  'discarding-store': './faults/discarding-store/discarding-store-main.ts',
 } as const;
 export type ProgramName = keyof typeof bins;
 

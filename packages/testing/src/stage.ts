@@ -4,8 +4,10 @@ import { BackhaulClient } from '@backhaul/client';
 import type { TriggerRequest, UploadRecord } from '@backhaul/protocol';
 import { type AccessLogEntry, readAccessLog } from './demo/access-log.ts';
 import type { S3FaultProxy } from './faults/s3/index.ts';
-import { type S3Target, startS3Target } from './object-store.ts';
+import { TcpFaultProxy } from './faults/tcp/index.ts';
+import { type S3Target, type S3TargetOptions, startS3Target } from './object-store.ts';
 import { type Exit, Program, type ProgramOptions, logged } from './program.ts';
+import { serverEnvironment, startServer } from './stage-server.ts';
 import { type StageLinkOptions, type StageLinks, startStageLinks } from './stage-links.ts';
 import { type TemporaryDirectory, temporaryDirectory } from './temporary-directory.ts';
 import { TokenSigner } from './tokens.ts';
@@ -16,7 +18,7 @@ export interface StageOptions extends StageLinkOptions {
   /** Where the embedded store keeps its data; by default in the stage's directory. */
   readonly objects?: string;
   /** The store; by default {@link startS3Target}'s. */
-  readonly s3?: (directory: TemporaryDirectory) => Promise<S3Target>;
+  readonly s3?: (dataDirectory: string, options: S3TargetOptions) => Promise<S3Target>;
 }
 
 /** A store and a server as real processes, and what is needed to start agents and the command line beside them. */
@@ -28,8 +30,10 @@ export class Stage implements AsyncDisposable {
   readonly operatorToken: string;
   readonly #cleanup: AsyncDisposableStack;
   readonly #links: StageLinks;
+  readonly #network: TcpFaultProxy | undefined;
   readonly #env: Readonly<Record<string, string>>;
   #server: Program;
+  #restarting: Promise<void> = Promise.resolve();
   #url: string;
 
   private constructor(parts: {
@@ -38,6 +42,7 @@ export class Stage implements AsyncDisposable {
     tokens: TokenSigner;
     operatorToken: string;
     links: StageLinks;
+    network: TcpFaultProxy | undefined;
     env: Readonly<Record<string, string>>;
     server: Program;
     url: string;
@@ -48,6 +53,7 @@ export class Stage implements AsyncDisposable {
     this.tokens = parts.tokens;
     this.operatorToken = parts.operatorToken;
     this.#links = parts.links;
+    this.#network = parts.network;
     this.#env = parts.env;
     this.#server = parts.server;
     this.#url = parts.url;
@@ -58,18 +64,19 @@ export class Stage implements AsyncDisposable {
   static async start(options: StageOptions = {}): Promise<Stage> {
     await using cleanup = new AsyncDisposableStack();
     const directory = cleanup.use(await temporaryDirectory());
-    const startStore =
-      options.s3 ??
-      (() =>
-        startS3Target(options.objects ?? directory.join('objects'), { accessLog: accessLogOf(directory) }));
-    const s3 = cleanup.use(await startStore(directory));
+    const startStore = options.s3 ?? startS3Target;
+    const s3 = cleanup.use(
+      await startStore(options.objects ?? directory.join('objects'), { accessLog: accessLogOf(directory) }),
+    );
     const links = cleanup.use(await startStageLinks(s3.endpoint, options));
     const tokens = new TokenSigner();
     const operatorToken = await tokens.operator();
     const env = { ...serverEnvironment(s3, tokens, directory), ...links.environment, ...options.env };
     const { server, url } = await startServer(env, directory.path, '0');
+    const network =
+      options.networkFaults === true ? cleanup.use(await TcpFaultProxy.start({ target: url })) : undefined;
     return new Stage({
-      ...{ directory, s3, tokens, operatorToken, links, env, server, url },
+      ...{ directory, s3, tokens, operatorToken, links, network, env, server, url },
       cleanup: cleanup.move(),
     });
   }
@@ -77,6 +84,21 @@ export class Stage implements AsyncDisposable {
   /** Between everything and the store. @throws TypeError on a stage without `faults: true`. */
   get faults(): S3FaultProxy {
     return required(this.#links.faults, 'faults');
+  }
+
+  /** Between agents and server. @throws TypeError on a stage without `networkFaults: true`. */
+  get network(): TcpFaultProxy {
+    return required(this.#network, 'networkFaults');
+  }
+
+  /** Between agents and store. @throws TypeError on a stage without `storeNetworkFaults: true`. */
+  get storeNetwork(): TcpFaultProxy {
+    return required(this.#links.storeNetwork, 'storeNetworkFaults');
+  }
+
+  /** Between server and store. @throws TypeError on a stage without `serverStoreNetworkFaults: true`. */
+  get serverStoreNetwork(): TcpFaultProxy {
+    return required(this.#links.serverStoreNetwork, 'serverStoreNetworkFaults');
   }
 
   get server(): Program {
@@ -88,19 +110,29 @@ export class Stage implements AsyncDisposable {
     return this.#url;
   }
 
-  /** For agents: the same with `ws:`. */
+  /** For agents: the same with `ws:`, or over {@link network} if there is one. */
   get webSocketUrl(): string {
-    return this.#url.replace(/^http/, 'ws');
+    return (this.#network?.endpoint ?? this.#url).replace(/^http/, 'ws');
   }
 
   /** Ends the server, by SIGTERM or as told, and starts it again on the same port and database. */
   async restartServer(
     options: { signal?: NodeJS.Signals; env?: Readonly<Record<string, string>> } = {},
   ): Promise<Exit> {
-    this.#server.kill(options.signal ?? 'SIGTERM');
+    const restarting = this.#restart(options);
+    // Waited for by who closes the stage: a server that starts after that would stay.
+    this.#restarting = restarting.then(
+      () => undefined,
+      () => undefined,
+    );
+    return await restarting;
+  }
+
+  async #restart({ signal = 'SIGTERM', env }: Parameters<Stage['restartServer']>[0] = {}): Promise<Exit> {
+    this.#server.kill(signal);
     const exit = await this.#server.exit;
-    const env = { ...this.#env, ...options.env };
-    const { server, url } = await startServer(env, this.directory.path, new URL(this.#url).port);
+    const { port } = new URL(this.#url);
+    const { server, url } = await startServer({ ...this.#env, ...env }, this.directory.path, port);
     this.#server = server;
     this.#url = url;
     return exit;
@@ -169,7 +201,7 @@ export class Stage implements AsyncDisposable {
     throw new Error(`upload ${uploadId} ended otherwise: ${JSON.stringify(last)}`);
   }
 
-  /** What the embedded store was asked so far; another store does not tell. */
+  /** What a store of this repository was asked so far; another one does not tell. */
   storeRequests(): Promise<AccessLogEntry[]> {
     return readAccessLog(accessLogOf(this.directory));
   }
@@ -182,8 +214,8 @@ export class Stage implements AsyncDisposable {
   }
 
   /** Waits until the store holds none: an upload ends before its abort has reached the store. */
-  async noOpenMultipartUploads(): Promise<void> {
-    const deadline = performance.now() + 10_000;
+  async noOpenMultipartUploads({ deadlineMs = 10_000 }: { deadlineMs?: number } = {}): Promise<void> {
+    const deadline = performance.now() + deadlineMs;
     for (;;) {
       const keys = await this.openMultipartUploads();
       if (keys.length === 0) return;
@@ -215,6 +247,11 @@ export class Stage implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#restarting;
+    // What a test left silent or held would hold up the server's end.
+    this.#links.faults?.clear();
+    const { storeNetwork, serverStoreNetwork } = this.#links;
+    for (const link of [this.#network, storeNetwork, serverStoreNetwork]) link?.reset();
     await this.#server.stop();
     await this.#cleanup.disposeAsync();
   }
@@ -227,37 +264,4 @@ function required<Link>(link: Link | undefined, option: keyof StageLinkOptions):
 
 function accessLogOf(directory: TemporaryDirectory): string {
   return directory.join('store-access.log');
-}
-
-function serverEnvironment(
-  s3: S3Target,
-  tokens: TokenSigner,
-  directory: TemporaryDirectory,
-): Record<string, string> {
-  return {
-    AWS_ACCESS_KEY_ID: s3.accessKeyId,
-    AWS_SECRET_ACCESS_KEY: s3.secretAccessKey,
-    AWS_REGION: 'us-east-1',
-    S3_BUCKET_NAME: s3.bucket,
-    S3_ENDPOINT: s3.endpoint,
-    S3_FORCE_PATH_STYLE: 'true',
-    JWT_SECRET: tokens.secret,
-    DATABASE_URL: `sqlite:${directory.join('backhaul.sqlite')}`,
-    HOST: '127.0.0.1',
-  };
-}
-
-async function startServer(
-  env: Record<string, string>,
-  cwd: string,
-  port: string,
-): Promise<{ server: Program; url: string }> {
-  const server = new Program('backhaul-server', { args: ['--port', port], env, cwd });
-  try {
-    const { url } = await server.line(logged('listening'));
-    return { server, url: String(url) };
-  } catch (error) {
-    await server.stop();
-    throw error;
-  }
 }

@@ -36,6 +36,48 @@ describe('download', { concurrency: 4 }, () => {
     assert.equal(trigger?.headers['idempotency-key'], 'k1');
   });
 
+  test('passes on how long, when and how to pull', async () => {
+    await using server = await FakeBackhaul.start(pullRoutes(versionsOf(content)));
+    const { code, stderr } = await runCli(
+      [
+        ...[...DOWNLOAD, '--no-wait', '--expires-in', '15m', '--offline', 'fail'],
+        ...['--on-change', 'prefix', '--force'],
+      ],
+      { env: server.env },
+    );
+    assert.equal(code, 0, stderr);
+    assert.deepEqual(JSON.parse(server.requests[0]?.body ?? ''), {
+      expires_in: 900,
+      offline: 'fail',
+      on_change: 'prefix',
+      force: true,
+    });
+  });
+
+  const mistakes: readonly (readonly [args: string[], said: RegExp])[] = [
+    [['--expires-in', '90'], /--expires-in[^]*90m, 12h or 30d/],
+    [['--expires-in', '31d'], /--expires-in[^]*30d at most/],
+    [['--offline', 'wait'], /--offline[^]*queue, fail/],
+    [['--on-change', 'ignore'], /--on-change[^]*fail, restart, prefix/],
+  ];
+  for (const [args, said] of mistakes) {
+    test(`with ${args.join(' ')} exits with 2, and says what can be said`, async () => {
+      const { code, stderr } = await runCli([...DOWNLOAD, ...args]);
+      assert.equal(code, 2);
+      assert.match(stderr, said);
+    });
+  }
+
+  test('of an agent that is away, with --offline fail, exits with 5', async () => {
+    await using server = await FakeBackhaul.start({
+      'POST /trigger-download/restaurant-1': (response) =>
+        sendProblem(response, 'client_offline', 'Agent restaurant-1 is not connected.'),
+    });
+    const { code, stderr } = await runCli([...DOWNLOAD, '--offline', 'fail'], { env: server.env });
+    assert.equal(code, 5);
+    assert.match(stderr, /not connected/);
+  });
+
   test('with --json prints each version of the record as a line, the last one last', async () => {
     const versions = versionsOf(content);
     await using server = await FakeBackhaul.start(pullRoutes(versions));

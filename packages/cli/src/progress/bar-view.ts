@@ -87,7 +87,7 @@ export class BarView implements PullView {
       return `${bar(fraction(shown.done, shown.total))} ${describeFetching(shown, this.#meter, now)}`;
     }
     const { record } = shown;
-    const phase = describePhase(record);
+    const phase = describePhase(record, now);
     if (record.size === null) return phase ?? describeTransfer(record, this.#meter, now);
     const text = phase ?? describeTransfer(record, this.#meter, now);
     return `${bar(fraction(record.bytes_uploaded, record.size))} ${text}`;

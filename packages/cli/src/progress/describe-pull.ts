@@ -1,10 +1,13 @@
-import type { UploadRecord } from '@backhaul/protocol';
-import { readableBytes, readableDuration, readableRate } from '../readable.ts';
+import { isTerminal, type UploadRecord } from '@backhaul/protocol';
+import { printable, readableBytes, readableDuration, readableRate, readableUntil } from '../readable.ts';
 import type { RateMeter } from './rate-meter.ts';
 
 /** What the pull waits for or does, where it is not bytes that move; undefined while they do. */
-export function describePhase(record: UploadRecord): string | undefined {
+export function describePhase(record: UploadRecord, now: number): string | undefined {
   const again = record.attempt > 1 ? ` (attempt ${record.attempt})` : '';
+  if (record.stalled_reason !== null && !isTerminal(record.status)) {
+    return describeWait(record, record.stalled_reason, now);
+  }
   switch (record.status) {
     case 'queued':
       return `queued: waiting for the agent${again}`;
@@ -22,6 +25,14 @@ export function describePhase(record: UploadRecord): string | undefined {
     default:
       return record.status satisfies never;
   }
+}
+
+/** `waiting, attempt 2, next try in 24 s: The object store cannot be reached.` What may be cut off comes last. */
+function describeWait({ attempt, next_retry_at: next }: UploadRecord, reason: string, now: number): string {
+  const words = ['waiting'];
+  if (attempt > 1) words.push(`attempt ${attempt}`);
+  if (next !== null) words.push(`next try ${readableUntil(next, now)}`);
+  return `${words.join(', ')}: ${printable(reason)}`;
 }
 
 /** `40%  8/20 parts  41.9 MB of 104.9 MB  12.3 MB/s  ETA 5.1 s` */

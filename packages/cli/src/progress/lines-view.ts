@@ -21,9 +21,11 @@ export class LinesView implements PullView {
   show(record: UploadRecord): void {
     const now = this.#now();
     this.#meter.add(record.bytes_uploaded, now);
-    const phase = describePhase(record);
+    const phase = describePhase(record, now);
+    const { status, attempt, stalled_since, stalled_reason } = record;
     this.#say(
-      phase ?? record.status,
+      // Without how long yet: that passes by itself.
+      [status, attempt, stalled_since, stalled_reason].join(' '),
       () => phase ?? `uploading: ${describeTransfer(record, this.#meter, now)}`,
     );
   }

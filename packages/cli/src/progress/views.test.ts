@@ -43,6 +43,28 @@ describe('the bar', () => {
     view.close();
   });
 
+  test('counts down to the next try while nothing happens', (context) => {
+    context.mock.timers.enable({ apis: ['setInterval', 'Date'], now: Date.parse('2025-11-01T10:30:00Z') });
+    const screen = terminal(120);
+    const view = new BarView(screen, Date.now);
+    view.show(
+      half({
+        status: 'queued',
+        attempt: 2,
+        stalled_since: '2025-11-01T10:29:00.000Z',
+        stalled_reason: 'The object store cannot be reached.',
+        next_retry_at: '2025-11-01T10:30:24.000Z',
+      }),
+    );
+    assert.match(
+      screen.written.at(-1) ?? '',
+      /waiting, attempt 2, next try in 24 s: The object store cannot be reached\.$/,
+    );
+    context.mock.timers.tick(4000);
+    assert.match(screen.written.at(-1) ?? '', /next try in 20 s: /);
+    view.close();
+  });
+
   test('is never wider than the terminal', (context) => {
     context.mock.timers.enable({ apis: ['setInterval', 'Date'] });
     const screen = terminal(30);
@@ -112,5 +134,27 @@ describe('lines', () => {
     assert.match(written[5] ?? '', /^saving  10%/);
     view.showChecking(2, 10);
     assert.match(written[6] ?? '', /^checking  20%/);
+  });
+
+  test('say why nothing moves, once for each reason', () => {
+    const { written, clock, view } = lines();
+    const away = {
+      status: 'queued',
+      size: null,
+      stalled_since: '2025-11-01T10:29:00.000Z',
+      stalled_reason: 'The agent is not connected.',
+    } as const;
+    clock.now = Date.parse('2025-11-01T10:30:00Z');
+    view.show(half(away));
+    const again = { ...away, attempt: 3, stalled_reason: 'The store said: \u001b[2J' };
+    view.show(half({ ...again, next_retry_at: '2025-11-01T10:32:05.000Z' }));
+    clock.now += 100;
+    view.show(half({ ...again, next_retry_at: '2025-11-01T10:32:05.000Z', version: 9 }));
+    view.show(half({ ...away, status: 'expired' }));
+    assert.deepEqual(written, [
+      'waiting: The agent is not connected.',
+      'waiting, attempt 3, next try in 2 min 5 s: The store said: \\u001b[2J',
+      'expired',
+    ]);
   });
 });

@@ -9,29 +9,41 @@ export interface PartContent extends AsyncIterable<Buffer> {
   readonly checksum: Checksum | undefined;
 }
 
+/** What is computed of bytes that pass. */
+export interface WantedDigests {
+  /** By default true. Costs more than all else that is done to a part; without it, asking for it throws. */
+  readonly md5?: boolean;
+}
+
 /** Hashes bytes while they pass. Can be iterated once. */
 export class DigestedContent implements PartContent {
   readonly #source: AsyncIterable<Buffer>;
   readonly #algorithm: ChecksumAlgorithm | undefined;
+  readonly #wantsMd5: boolean;
   #sizeBytes = 0;
   #md5: string | undefined;
   #checksum: Checksum | undefined;
 
-  constructor(source: AsyncIterable<Buffer>, algorithm: ChecksumAlgorithm | undefined) {
+  constructor(
+    source: AsyncIterable<Buffer>,
+    algorithm: ChecksumAlgorithm | undefined,
+    { md5 = true }: WantedDigests = {},
+  ) {
     this.#source = source;
     this.#algorithm = algorithm;
+    this.#wantsMd5 = md5;
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Buffer, void, undefined> {
-    const md5 = createHash('md5');
+    const md5 = this.#wantsMd5 ? createHash('md5') : undefined;
     const running = this.#algorithm === undefined ? undefined : CHECKSUM_TRAITS[this.#algorithm].start();
     for await (const chunk of this.#source) {
-      md5.update(chunk);
+      md5?.update(chunk);
       running?.update(chunk);
       this.#sizeBytes += chunk.length;
       yield chunk;
     }
-    this.#md5 = md5.digest('hex');
+    this.#md5 = md5?.digest('hex');
     if (this.#algorithm !== undefined && running !== undefined) {
       this.#checksum = { algorithm: this.#algorithm, value: running.digest().toString('base64') };
     }
@@ -42,7 +54,11 @@ export class DigestedContent implements PartContent {
   }
 
   get md5(): string {
-    if (this.#md5 === undefined) throw new TypeError('The content has not been read to its end.');
+    if (this.#md5 === undefined) {
+      throw new TypeError(
+        this.#wantsMd5 ? 'The content has not been read to its end.' : 'The MD5 was not wanted.',
+      );
+    }
     return this.#md5;
   }
 

@@ -6,7 +6,7 @@ import type { RequestHeaders } from '../http/headers.ts';
 import type { Authentication } from '../signature/authenticate.ts';
 import { decodeAwsChunked } from './aws-chunked.ts';
 import { announcedTrailers, checkChecksumValue, claimedChecksum } from './claimed-checksum.ts';
-import { DigestedContent, type PartContent } from './digested-content.ts';
+import { DigestedContent, type PartContent, type WantedDigests } from './digested-content.ts';
 import { payloadForm, payloadSize } from './payload.ts';
 
 const XML_LIMIT_BYTES = 4 * 1024 * 1024;
@@ -56,9 +56,10 @@ export class RequestBody {
    * The payload as bytes to store, whose size must be said, even if it is 0. Iterating to the end without an error means that every digest, checksum,
    * signature and length the request gave was right.
    * @param algorithm checksum to compute; by default the one that the request gives
+   * @param wanted an MD5 that is not wanted is computed nevertheless if the request gives one
    * @throws S3Error MissingContentLength
    */
-  content(algorithm?: ChecksumAlgorithm): PartContent {
+  content(algorithm?: ChecksumAlgorithm, wanted?: WantedDigests): PartContent {
     const { headers, authentication } = this.#source;
     const sizeBytes = payloadSize(headers, payloadForm(authentication.payloadHash));
     if (sizeBytes === undefined) throw new S3Error('MissingContentLength');
@@ -67,6 +68,7 @@ export class RequestBody {
       tooLarge: 'EntityTooLarge',
       ownChecksum: true,
       algorithm,
+      ...(wanted && { wanted }),
     });
   }
 
@@ -105,6 +107,7 @@ export class RequestBody {
     readonly tooLarge: 'EntityTooLarge' | 'MaxMessageLengthExceeded' | 'InvalidRequest';
     readonly ownChecksum: boolean;
     readonly algorithm: ChecksumAlgorithm | undefined;
+    readonly wanted?: WantedDigests;
   }): PartContent {
     const { headers, authentication, receive } = this.#source;
     const form = payloadForm(authentication.payloadHash);
@@ -128,6 +131,7 @@ export class RequestBody {
     const digested = new DigestedContent(
       exactly(sha256Checked(payload, form.sha256), sizeBytes),
       options.algorithm ?? claimed?.algorithm,
+      { md5: md5 !== undefined || options.wanted?.md5 !== false },
     );
     const claimedValue = (): Checksum | undefined => {
       if (claimed === undefined) return undefined;

@@ -61,7 +61,24 @@ test('a write that fails takes only itself back', async () => {
 test('no write is reported done when the commit fails', async () => {
   await using opened = await openQueue();
   const { queue } = opened;
-  // Ends the transaction under the queue's feet, so that its own commit has nothing to commit.
+  // Looked at by SQLite only when it commits, so that the writes themselves succeed.
+  await queue.write((db) =>
+    sql`create table marks (value integer references numbers (value) deferrable initially deferred)`.execute(
+      db,
+    ),
+  );
+  const dangling = queue.write((db) => sql`insert into marks values (8)`.execute(db));
+  const write = queue.write((db) => db.insertInto('numbers').values({ value: 7 }).execute());
+  for (const result of await Promise.allSettled([dangling, write])) {
+    assert.ok(result.status === 'rejected');
+    assert.match(String(result.reason), /FOREIGN KEY/);
+  }
+  assert.deepEqual(await queue.read((db) => db.selectFrom('numbers').selectAll().execute()), []);
+});
+
+test('no write is reported done when the transaction ends under the queue’s feet', async () => {
+  await using opened = await openQueue();
+  const { queue } = opened;
   const sabotage = queue.write((db) => sql`rollback`.execute(db));
   const write = queue.write((db) => db.insertInto('numbers').values({ value: 7 }).execute());
   const [first, second] = await Promise.allSettled([sabotage, write]);

@@ -18,12 +18,14 @@ import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { sampleAudit, sampleUpload } from '../domain/fakes/sample-upload.ts';
 import { StoreError } from '../domain/ports/store.ts';
+import { testInsertConformance } from './insert-conformance.ts';
 import { openSqliteStore } from './open-sqlite-store.ts';
 import { testStoreConformance } from './store-conformance.ts';
 
 const temporaryDirectory = () => mkdtempDisposable(path.join(tmpdir(), 'backhaul-store-'));
 
 testStoreConformance('SQLite in memory', () => openSqliteStore(':memory:'));
+testInsertConformance('SQLite in memory', () => openSqliteStore(':memory:'));
 
 testStoreConformance('SQLite in a file', async () => {
   const directory = await temporaryDirectory();
@@ -91,6 +93,18 @@ test('what was reported as written is there after kill -9, and the lock is gone'
 
   const store = await openSqliteStore(file);
   for (const uploadId of reported) assert.equal((await store.getUpload(uploadId))?.uploadId, uploadId);
+  await store.close();
+});
+
+test('the connection that writes syncs every commit', async (t) => {
+  await using directory = await temporaryDirectory();
+  const exec = t.mock.method(DatabaseSync.prototype, 'exec');
+  const store = await openSqliteStore(path.join(directory.path, 'backhaul.db'));
+  // The lock beside the file has a connection of its own.
+  const connection = exec.mock.calls.find(({ arguments: [text] }) => /journal_mode/.test(text))?.this;
+  assert.ok(connection instanceof DatabaseSync);
+  // The file does not keep the setting, so only its connection can tell; 2 is FULL.
+  assert.deepEqual({ ...connection.prepare('pragma synchronous').get() }, { synchronous: 2 });
   await store.close();
 });
 

@@ -10,6 +10,7 @@ import {
 } from '@backhaul/protocol';
 import type { RawData, WebSocket } from 'ws';
 import { hello } from '../domain/agent-messages/hello.ts';
+import { KeyedLock } from '../domain/keyed-lock.ts';
 import type { Log } from '../domain/ports/log.ts';
 import type { AgentSession } from '../domain/sessions/agent-session.ts';
 import { endSession } from '../domain/sessions/end-session.ts';
@@ -40,9 +41,9 @@ export interface ConnectionOptions {
 }
 
 /**
- * One agent's socket. Frames are begun in the order they came, those before the welcome one after another; what
- * is about one upload is then kept in order by the upload's lock, so that an upload that waits for the object
- * store holds up no other.
+ * One agent's socket. Frames are begun in the order they came, those before the welcome one after another. What is
+ * about one upload is handled in order, over refusals of the database too; an upload that waits for the object store
+ * holds up no other.
  */
 export class AgentConnection {
   readonly #socket: WebSocket;
@@ -52,6 +53,7 @@ export class AgentConnection {
   readonly #timers: NodeJS.Timeout[] = [];
   readonly #closed = Promise.withResolvers<void>();
   readonly #gone = new AbortController();
+  readonly #inOrder = new KeyedLock();
   #session: AgentSession | undefined;
   #lastHeard = performance.now();
   #lastWatch = performance.now();
@@ -152,7 +154,11 @@ export class AgentConnection {
     }
     this.#refusals = 0;
     const handle = () => handleAgentMessage(this.#context, session, message);
-    await untilRecorded(handle, { signal: this.#gone.signal, log: this.#log });
+    const subject = 'upload_id' in message ? message.upload_id : message.status;
+    // What comes later of the same upload may make sense only after it.
+    await this.#inOrder.run(subject, () =>
+      untilRecorded(handle, { signal: this.#gone.signal, log: this.#log }),
+    );
   }
 
   async #greet(message: Extract<AgentMessage, { status: 'hello' }>): Promise<void> {

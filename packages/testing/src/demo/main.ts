@@ -5,7 +5,7 @@ import { createReadStream } from 'node:fs';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { BackhaulClient } from '@backhaul/client';
-import { startCountingProxy } from '../counting-proxy.ts';
+import { TcpFaultProxy } from '../faults/tcp/index.ts';
 import { Program, binPath, logged } from '../program.ts';
 import { randomFile } from '../random-file.ts';
 import { temporaryDirectory } from '../temporary-directory.ts';
@@ -49,7 +49,7 @@ async function demo(options: DemoOptions, signal: AbortSignal): Promise<void> {
   );
   const storeUrl = new URL(String((await store.line(logged('listening')))['url']));
   // The server's own traffic to the store is counted; agents and operators go to the store itself.
-  const storeProxy = cleanup.use(await startCountingProxy(Number(storeUrl.port)));
+  const storeProxy = cleanup.use(await TcpFaultProxy.start({ target: storeUrl.origin }));
 
   const tokens = new TokenSigner(randomBytes(32).toString('hex'));
   const server = cleanup.use(
@@ -60,7 +60,7 @@ async function demo(options: DemoOptions, signal: AbortSignal): Promise<void> {
         AWS_SECRET_ACCESS_KEY: keys.secret,
         AWS_REGION: 'us-east-1',
         S3_BUCKET_NAME: BUCKET,
-        S3_ENDPOINT: `http://127.0.0.1:${storeProxy.port}`,
+        S3_ENDPOINT: storeProxy.endpoint,
         S3_PUBLIC_ENDPOINT: storeUrl.origin,
         S3_FORCE_PATH_STYLE: 'true',
         JWT_SECRET: tokens.secret,
@@ -70,8 +70,8 @@ async function demo(options: DemoOptions, signal: AbortSignal): Promise<void> {
     }),
   );
   const serverUrl = new URL(String((await server.line(logged('listening')))['url']));
-  const serverProxy = cleanup.use(await startCountingProxy(Number(serverUrl.port)));
-  const url = `http://127.0.0.1:${serverProxy.port}`;
+  const serverProxy = cleanup.use(await TcpFaultProxy.start({ target: serverUrl.origin }));
+  const url = serverProxy.endpoint;
 
   const agent = cleanup.use(
     new Program('backhaul-agent', {

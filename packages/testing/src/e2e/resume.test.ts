@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { appendFile, chmod, open, readFile, rename, truncate, utimes, writeFile } from 'node:fs/promises';
 import { describe, test } from 'node:test';
 import { logged } from '../program.ts';
 import { randomFile } from '../random-file.ts';

@@ -1,2 +1,4 @@
+export * from './discarding-store/discarding-store.ts';
 export * from './s3/index.ts';
 export * from './seeded-random.ts';
+export * from './tcp/index.ts';

@@ -2,8 +2,9 @@ import { type Failed, isErrorCode } from '@backhaul/protocol';
 import type { AgentSession } from '../sessions/agent-session.ts';
 import type { TransferContext } from '../transfer-context.ts';
 import { withOwnedUpload } from './owned-upload.ts';
+import { withoutSignatures } from './without-signatures.ts';
 
-/** At once it would only be refused again. */
+/** At once it would only be refused again. From the second time on the pause grows by itself. */
 const AGENT_BUSY_WAIT_MS = 1000;
 
 /** The agent gave the attempt up. One that was merely busy gets the upload again later. */
@@ -12,12 +13,15 @@ export function failed(context: TransferContext, session: AgentSession, message:
     // All parts are sent: how it ends is the server's finding from here on.
     if (upload.status === 'completing') return;
     if (message.error === 'agent_busy' && upload.status === 'preparing') {
-      await context.recovery.interrupt(upload, { reason: message.message, waitMs: AGENT_BUSY_WAIT_MS });
+      await context.recovery.interrupt(upload, {
+        reason: withoutSignatures(message.message),
+        ...(upload.setbacks === 0 ? { waitMs: AGENT_BUSY_WAIT_MS } : {}),
+      });
       return;
     }
     await context.recovery.settle(upload, {
       error: isErrorCode(message.error) ? message.error : 'agent_fault',
-      message: message.message,
+      message: withoutSignatures(message.message),
     });
   });
 }

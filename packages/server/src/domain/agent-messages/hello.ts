@@ -10,6 +10,7 @@ import type { ClientDescription } from '../clients/client.ts';
 import type { AgentSession } from '../sessions/agent-session.ts';
 import { endSession } from '../sessions/end-session.ts';
 import type { TransferContext } from '../transfer-context.ts';
+import type { Upload } from '../uploads/upload.ts';
 
 type Verdict = Welcome['uploads'][number];
 
@@ -105,9 +106,7 @@ async function reconcile(
       if (running.some((one) => one.upload_id === uploadId && one.attempt === upload.attempt)) {
         return (await context.ledger.apply(upload, { type: 'adopt', epoch: session.epoch })) !== undefined;
       }
-      if (upload.epoch !== session.epoch) {
-        await context.recovery.interrupt(upload, { reason: 'The agent was restarted.' });
-      }
+      if (upload.epoch !== session.epoch) await putBack(context, session, upload);
       return false;
     });
     if (isKept) kept.add(uploadId);
@@ -117,4 +116,11 @@ async function reconcile(
     attempt,
     verdict: kept.has(upload_id) ? ('continue' as const) : ('drop' as const),
   }));
+}
+
+/** The agent was restarted and knows nothing of it any more. */
+async function putBack(context: TransferContext, session: AgentSession, upload: Upload): Promise<void> {
+  const { recovery } = context;
+  if (session.canResume) await recovery.interrupt(upload, { reason: 'The agent was restarted.' });
+  else await recovery.startOver(upload, { reason: 'The agent was restarted; the file is sent again.' });
 }

@@ -11,7 +11,9 @@ import {
   partUploadedMessage,
   partsReadyMessage,
   preparedMessage,
+  resumedMessage,
   sayHello,
+  stalledMessage,
 } from '../fakes/fake-agent.ts';
 import type { AgentSession } from '../sessions/agent-session.ts';
 import type { TransferContext } from '../transfer-context.ts';
@@ -20,6 +22,8 @@ import { failed } from './failed.ts';
 import { partUploaded } from './part-uploaded.ts';
 import { partsReady } from './parts-ready.ts';
 import { prepared } from './prepared.ts';
+import { resumed } from './resumed.ts';
+import { stalled } from './stalled.ts';
 
 type About = { readonly uploadId: string; readonly attempt: number };
 type Say = (context: TransferContext, session: AgentSession, about: About) => Promise<void>;
@@ -27,6 +31,8 @@ type Say = (context: TransferContext, session: AgentSession, about: About) => Pr
 /** Every message about an upload. */
 const messages: Record<string, Say> = {
   prepared: (context, session, about) => prepared(context, session, preparedMessage(about)),
+  resumed: (context, session, about) => resumed(context, session, resumedMessage(about)),
+  stalled: (context, session, about) => stalled(context, session, stalledMessage(about)),
   parts_ready: (context, session, about) =>
     partsReady(context, session, partsReadyMessage(about, announce(FILE_BYTES, [1]))),
   part_uploaded: (context, session, about) => partUploaded(context, session, partUploadedMessage(about, [1])),

@@ -7,8 +7,14 @@ import { withOwnedUpload } from './owned-upload.ts';
 /** A new process of the agent goes on with an earlier attempt; it asks for URLs as it finds what is missing. */
 export function resumed(context: TransferContext, session: AgentSession, message: Resumed): Promise<void> {
   return withOwnedUpload(context, session, message, async (upload) => {
-    if (upload.s3UploadId === null || (upload.status !== 'preparing' && upload.status !== 'uploading'))
+    if (upload.status !== 'preparing' && upload.status !== 'uploading') return;
+    if (upload.s3UploadId === null) {
+      await context.recovery.settle(upload, {
+        error: 'protocol_error',
+        message: 'The agent was asked to prepare an upload, and resumed it.',
+      });
       return;
+    }
     if (!isSameVersion(upload, message)) {
       await context.recovery.settle(upload, {
         error: 'file_changed',

@@ -70,6 +70,39 @@ test('parts_ready with parts that are not of the plan ends the upload', async ()
   assert.equal(bench.bucket.uploads.size, 0);
 });
 
+test('parts_ready with another checksum is of another version of the file: it gets no URLs', async () => {
+  await using bench = await openBench();
+  const { agent, upload } = await bench.uploading();
+  const parts = [{ part_number: 2, size: 5 * MiB, crc32: fakeCrc32(77) }];
+  await partsReady(bench.context, agent.session, partsReadyMessage(upload, parts));
+  const record = await bench.upload(upload.uploadId);
+  assert.deepEqual([record.status, record.error], ['failed', 'file_changed']);
+  assert.match(record.message ?? '', /"\/data\/report\.bin" changed during the pull: part 2/);
+  assert.deepEqual(agent.connection.sent('part_urls'), []);
+  assert.deepEqual(bench.bucket.aborted, [upload.s3UploadId]);
+});
+
+test('parts_ready of another version of the file begins anew, where the policy says so', async () => {
+  await using bench = await openBench();
+  const agent = await bench.connect();
+  const { uploadId } = await bench.domain.uploads.trigger({
+    clientId: 'client-1',
+    filePath: '/data/report.bin',
+    requestedBy: 'operator-1',
+    onChange: 'restart',
+  });
+  await prepared(bench.context, agent.session, preparedMessage(await bench.reaches(uploadId, 'preparing')));
+  const upload = await bench.reaches(uploadId, 'uploading');
+  const parts = [{ part_number: 2, size: 5 * MiB, crc32: fakeCrc32(77) }];
+  await partsReady(bench.context, agent.session, partsReadyMessage(upload, parts));
+  const record = await bench.upload(uploadId);
+  assert.deepEqual([record.status, record.restarts, record.s3UploadId], ['queued', 1, null]);
+  assert.equal(agent.connection.sent('cancel_upload')[0]?.attempt, 1);
+  assert.deepEqual(await bench.store.listParts(uploadId), []);
+  await bench.settle();
+  assert.deepEqual(bench.bucket.aborted, [upload.s3UploadId]);
+});
+
 test('parts_ready before prepared gets nothing', async () => {
   await using bench = await openBench();
   const { agent, upload } = await bench.preparing();

@@ -5,6 +5,7 @@ import { completed } from '../agent-messages/completed.ts';
 import { prepared } from '../agent-messages/prepared.ts';
 import { type Domain, createDomain } from '../create-domain.ts';
 import type { Store } from '../ports/store.ts';
+import { endSession } from '../sessions/end-session.ts';
 import type { TransferContext } from '../transfer-context.ts';
 import type { UploadSettings } from '../upload-settings.ts';
 import type { Upload } from '../uploads/upload.ts';
@@ -131,6 +132,18 @@ export class DomainBench implements AsyncDisposable {
     const uploading = await this.reaches(upload.uploadId, 'uploading');
     for (const partNumber of options.sent ?? [1, 2, 3]) this.bucket.put(uploading.s3UploadId, partNumber);
     return { agent, upload: uploading };
+  }
+
+  /** An upload that was interrupted and waits in the queue, its agent away; the store holds the parts that were `sent`. */
+  async interrupted(options: { sent?: readonly number[] } = {}): Promise<Upload> {
+    const { agent, upload } = await this.uploading(options);
+    await endSession(this.context, agent.session);
+    const { recovery } = this.context;
+    const queued = await recovery.interrupt(await this.upload(upload.uploadId), {
+      reason: 'The agent was restarted.',
+    });
+    assert.ok(queued !== undefined);
+    return queued;
   }
 
   /** All parts are sent, and the completion has begun. */

@@ -2,13 +2,20 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openSqliteStore } from '../../store/open-sqlite-store.ts';
 import { completed } from '../agent-messages/completed.ts';
+import { partUploaded } from '../agent-messages/part-uploaded.ts';
+import { partsReady } from '../agent-messages/parts-ready.ts';
 import { prepared } from '../agent-messages/prepared.ts';
+import { resumed } from '../agent-messages/resumed.ts';
 import { createDomain } from '../create-domain.ts';
 import {
+  type FakeAgent,
   announce,
   completedMessage,
   fakeCrc32,
+  partUploadedMessage,
+  partsReadyMessage,
   preparedMessage,
+  resumedMessage,
   uploadedParts,
 } from '../fakes/fake-agent.ts';
 import { type BenchOptions, DomainBench } from '../fakes/domain-bench.ts';
@@ -16,6 +23,7 @@ import { etagOf } from '../fakes/fake-bucket.ts';
 import { intercepted } from '../fakes/intercepted.ts';
 import type { Store } from '../ports/store.ts';
 import { sampleAudit, sampleUploadIn } from '../fakes/sample-upload.ts';
+import { MAX_RESTARTS } from './attempt-failure.ts';
 import { combineCrc32 } from './combine-crc32.ts';
 import type { Upload } from './upload.ts';
 
@@ -201,6 +209,99 @@ test('a store that refuses HEAD ends the upload instead of leaving it completing
   const record = await bench.reaches(upload.uploadId, 'failed');
   assert.equal(record.error, 'storage_refused');
   assert.match(record.message ?? '', /head: refused/);
+});
+
+/** Resumes the upload with what the store holds, sends `missing` and says that it is done. */
+async function nextAttempt(bench: DomainBench, agent: FakeAgent, missing: readonly number[]): Promise<void> {
+  const [{ uploadId } = { uploadId: '' }] = await bench.store.listUploads({ limit: 1 });
+  const { nextAttemptAt } = await bench.reaches(uploadId, 'queued');
+  bench.clock.advance(Math.max(0, (nextAttemptAt ?? 0) - bench.clock.now()));
+  bench.context.dispatcher.kick('client-1');
+  const upload = await bench.reaches(uploadId, 'preparing');
+  const asked = agent.connection.sent('prepare_upload').at(-1)?.resume?.kept_parts ?? [];
+  assert.deepEqual(
+    asked.map(({ part_number: number }) => number),
+    [1, 2, 3].filter((number) => !missing.includes(number)),
+  );
+  await resumed(bench.context, agent.session, resumedMessage(upload));
+  if (missing.length > 0) {
+    const ready = partsReadyMessage(upload, announce(12 * MiB, missing));
+    await partsReady(bench.context, agent.session, ready);
+    for (const partNumber of missing) bench.bucket.put(upload.s3UploadId, partNumber);
+    await partUploaded(bench.context, agent.session, partUploadedMessage(upload, missing));
+  }
+  const last = completedMessage(upload, { parts: uploadedParts(missing), resumed: true });
+  await completed(bench.context, agent.session, last);
+}
+
+test('a part that another PUT has overwritten is sent again, and then the upload completes', async () => {
+  await using bench = await openBench();
+  const { agent, upload } = await bench.uploading();
+  // It came late, from an attempt of before.
+  bench.bucket.put(upload.s3UploadId, 2, { etag: '"other"', crc32: fakeCrc32(9) });
+  await completed(bench.context, agent.session, completedMessage(upload, { sha256: 'd'.repeat(64) }));
+  const record = await bench.reaches(upload.uploadId, 'queued');
+  assert.deepEqual([record.attempt, record.refusedCompletions, record.restarts], [2, 1, 0]);
+  assert.match(record.stalledReason ?? '', /does not accept the parts: part 2/);
+  assert.deepEqual([record.sha256, record.uploadDurationMs], [null, null], 'nothing of it holds any more');
+  await nextAttempt(bench, agent, [2]);
+  const end = await bench.reaches(upload.uploadId, 'completed');
+  assert.deepEqual([end.crc32, end.partsCompleted, end.bytesUploaded], [FILE_CRC32, 3, 12 * MiB]);
+  assert.equal(bench.bucket.objects.get(upload.key)?.token, upload.objectToken);
+});
+
+for (const [what, missing] of [
+  ['that it holds just as they were announced', []],
+  ['of which one has to be sent again each time', [2]],
+] as const) {
+  test(`a store that goes on refusing parts ${what} ends the upload in the end`, async () => {
+    await using bench = await openBench();
+    bench.bucket.fail('completeMultipartUpload', 'invalid_parts', { times: 100 });
+    const { agent, upload } = await bench.completing();
+    for (let refusals = 1; refusals <= 3; refusals += 1) {
+      for (const partNumber of missing) bench.bucket.put(upload.s3UploadId, partNumber, { crc32: null });
+      await nextAttempt(bench, agent, missing);
+    }
+    const record = await bench.reaches(upload.uploadId, 'failed');
+    assert.equal(record.error, 'checksum_mismatch');
+    assert.equal(bench.bucket.count('completeMultipartUpload'), 4);
+    assert.deepEqual(bench.bucket.aborted, [upload.s3UploadId]);
+  });
+}
+
+test('a multipart upload that is gone, without an object of ours, starts over', async () => {
+  await using bench = await openBench();
+  const { agent, upload } = await bench.uploading();
+  bench.bucket.loseUploads();
+  await completed(bench.context, agent.session, completedMessage(upload));
+  const record = await bench.reaches(upload.uploadId, 'queued');
+  assert.deepEqual([record.restarts, record.s3UploadId, record.objectToken], [1, null, null]);
+  assert.deepEqual(await bench.store.listParts(upload.uploadId), []);
+  bench.clock.advance(1000);
+  bench.context.dispatcher.kick('client-1');
+  const again = await bench.reaches(upload.uploadId, 'preparing');
+  await prepared(bench.context, agent.session, preparedMessage(again));
+  const uploading = await bench.upload(upload.uploadId);
+  for (const partNumber of [1, 2, 3]) bench.bucket.put(uploading.s3UploadId, partNumber);
+  await completed(bench.context, agent.session, completedMessage(again));
+  await bench.reaches(upload.uploadId, 'completed');
+  assert.equal(bench.bucket.objects.get(upload.key)?.token, uploading.objectToken);
+});
+
+test('a multipart upload that is gone each time ends the upload in the end', async () => {
+  await using bench = await openBench();
+  const { agent, upload } = await bench.preparing();
+  for (let restarts = 0; restarts <= MAX_RESTARTS; restarts += 1) {
+    const current = await bench.reaches(upload.uploadId, 'preparing');
+    assert.equal(current.restarts, restarts);
+    await prepared(bench.context, agent.session, preparedMessage(current));
+    bench.bucket.loseUploads();
+    await completed(bench.context, agent.session, completedMessage(current));
+    await bench.until(async () => (await bench.upload(upload.uploadId)).status !== 'completing', 'a finding');
+    bench.clock.advance(60_000);
+    bench.context.dispatcher.kick('client-1');
+  }
+  assert.equal((await bench.reaches(upload.uploadId, 'failed')).error, 'upload_gone');
 });
 
 test('a store that names another checksum is a checksum_mismatch', async () => {

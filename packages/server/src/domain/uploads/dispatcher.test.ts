@@ -9,6 +9,7 @@ import {
   type FakeAgent,
   completedMessage,
   failedMessage,
+  fakeCrc32,
   preparedMessage,
   sayHello,
 } from '../fakes/fake-agent.ts';
@@ -260,4 +261,224 @@ test('a database that fails leaves the upload queued, and the failure in the log
   await bench.trigger();
   await bench.until(() => bench.log.entries.some(({ level }) => level === 'error'), 'the log entry');
   assert.deepEqual(connection.sent('prepare_upload'), [], 'row first, message second');
+});
+
+test('an interrupted upload is not handed over before its time, and then by its timer', async (context) => {
+  context.mock.timers.enable({ apis: ['setTimeout'] });
+  await using bench = await openBench();
+  const { agent, upload } = await bench.preparing();
+  await failed(bench.context, agent.session, failedMessage(upload, 'storage_unavailable'));
+  const { nextAttemptAt } = await bench.upload(upload.uploadId);
+  const waitMs = (nextAttemptAt ?? 0) - bench.clock.now();
+  assert.ok(waitMs > 1000);
+  bench.clock.advance(waitMs - 1);
+  for (let kick = 0; kick < 3; kick += 1) bench.context.dispatcher.kick('client-1');
+  await bench.settle();
+  assert.equal((await bench.upload(upload.uploadId)).status, 'queued');
+  bench.clock.advance(1);
+  context.mock.timers.tick(waitMs);
+  await bench.reaches(upload.uploadId, 'preparing');
+});
+
+test('a timer that fires early waits for the rest, instead of leaving the upload to the sweeper', async (context) => {
+  context.mock.timers.enable({ apis: ['setTimeout'] });
+  await using bench = await openBench();
+  const { agent, upload } = await bench.preparing();
+  await failed(bench.context, agent.session, failedMessage(upload, 'agent_busy'));
+  bench.clock.advance(997);
+  context.mock.timers.tick(1000);
+  await bench.settle();
+  assert.equal((await bench.upload(upload.uploadId)).status, 'queued');
+  bench.clock.advance(3);
+  context.mock.timers.tick(3);
+  await bench.reaches(upload.uploadId, 'preparing');
+});
+
+test('an upload that waits for its time costs no looks', async () => {
+  const real = await openSqliteStore(':memory:');
+  let looks = 0;
+  const store = intercepted<Store>(real, {
+    listQueuedIds: (clientId, options) => {
+      looks += 1;
+      return real.listQueuedIds(clientId, options);
+    },
+  });
+  await using bench = new DomainBench(store);
+  const { agent, upload } = await bench.preparing();
+  await bench.settle();
+  const before = looks;
+  await failed(bench.context, agent.session, failedMessage(upload, 'storage_unavailable'));
+  for (let round = 0; round < 20; round += 1) await bench.settle();
+  assert.equal(looks - before, 1, 'for whoever may take its place');
+});
+
+test('a multipart upload that vanished while its upload waited is begun anew, a few times', async () => {
+  await using bench = await openBench();
+  const queued = await bench.interrupted();
+  bench.bucket.loseUploads();
+  const agent = await bench.connect();
+  const waiting = await bench
+    .until(async () => (await bench.upload(queued.uploadId)).restarts === 1, 'the new beginning')
+    .then(() => bench.upload(queued.uploadId));
+  assert.deepEqual([waiting.status, waiting.s3UploadId, waiting.partsCompleted], ['queued', null, 0]);
+  assert.match(waiting.stalledReason ?? '', /no longer has what was sent/);
+  assert.deepEqual(await bench.store.listParts(queued.uploadId), []);
+  bench.clock.advance(1000);
+  bench.context.dispatcher.kick('client-1');
+  await bench.reaches(queued.uploadId, 'preparing');
+  assert.equal(agent.connection.sent('prepare_upload')[0]?.resume, undefined);
+});
+
+test('a store that loses every multipart upload ends the upload, with the reason', async () => {
+  await using bench = await openBench();
+  const { agent, upload } = await bench.uploading();
+  let last = agent;
+  let record = upload;
+  for (let looks = 0; record.status !== 'failed'; looks += 1) {
+    assert.ok(looks < 30, `it goes round: ${record.status}, ${record.restarts} restarts`);
+    if (record.status === 'preparing') {
+      await prepared(bench.context, last.session, preparedMessage(record));
+    } else if (record.status === 'uploading') {
+      bench.bucket.loseUploads();
+      await endSession(bench.context, last.session);
+      last = await bench.connect();
+    }
+    bench.clock.advance(60_000);
+    bench.context.dispatcher.kick('client-1');
+    await bench.settle();
+    record = await bench.upload(upload.uploadId);
+  }
+  assert.equal(record.error, 'upload_gone');
+  assert.match(record.message ?? '', /begun anew 5 times/);
+});
+
+test('an upload whose parts cannot be listed waits by itself, and those behind it have their turn', async () => {
+  await using bench = await openBench();
+  const queued = await bench.interrupted();
+  const behind = await bench.trigger('/data/behind.bin');
+  bench.bucket.fail('listParts', 'unavailable');
+  await bench.connect('client-1', { maxUploads: 1 });
+  await bench.reaches(behind.uploadId, 'preparing');
+  assert.equal(bench.bucket.faultsFired, 1);
+  const record = await bench.upload(queued.uploadId);
+  assert.equal(record.status, 'queued');
+  assert.match(record.stalledReason ?? '', /Waiting for the object store: listParts/);
+  assert.ok((record.nextAttemptAt ?? 0) > bench.clock.now());
+  assert.equal(record.s3UploadId, queued.s3UploadId, 'nothing is lost');
+
+  await bench.domain.uploads.cancel(behind.uploadId, 'operator-1');
+  bench.clock.advance(60_000);
+  bench.context.dispatcher.kick('client-1');
+  assert.equal((await bench.reaches(queued.uploadId, 'preparing')).partsCompleted, 3);
+});
+
+test('the stop of the server while the parts are listed leaves the upload as it was', async () => {
+  await using bench = await openBench();
+  const queued = await bench.interrupted();
+  bench.bucket.hold('listParts');
+  await bench.connect();
+  await bench.until(() => bench.bucket.count('listParts') === 1, 'the question');
+  await bench.domain.stop();
+  await bench.settle();
+  assert.deepEqual(await bench.upload(queued.uploadId), queued);
+});
+
+test('an upload that is cancelled while its parts are listed is not handed over', async () => {
+  await using bench = await openBench();
+  const queued = await bench.interrupted();
+  const release = bench.bucket.hold('listParts');
+  const { connection } = await bench.connect();
+  await bench.until(() => bench.bucket.count('listParts') === 1, 'the question');
+  const cancelled = await bench.domain.uploads.cancel(queued.uploadId, 'operator-1');
+  release();
+  await bench.settle();
+  assert.deepEqual(await bench.upload(queued.uploadId), {
+    ...cancelled,
+    multipartOpen: false,
+    version: cancelled.version + 1,
+  });
+  assert.deepEqual(connection.sent('prepare_upload'), []);
+  assert.deepEqual(bench.bucket.aborted, [queued.s3UploadId]);
+});
+
+test('an upload that is cancelled and retried while its parts are listed takes nothing of them', async () => {
+  await using bench = await openBench();
+  const queued = await bench.interrupted();
+  const release = bench.bucket.hold('listParts');
+  const { connection } = await bench.connect();
+  await bench.until(() => bench.bucket.count('listParts') === 1, 'the question');
+  await bench.domain.uploads.cancel(queued.uploadId, 'operator-1');
+  await bench.until(async () => !(await bench.upload(queued.uploadId)).multipartOpen, 'the abort');
+  await bench.domain.uploads.retry(queued.uploadId, 'operator-1');
+  release();
+  const upload = await bench.reaches(queued.uploadId, 'preparing');
+  assert.deepEqual([upload.s3UploadId, upload.partsCompleted], [null, 0]);
+  assert.deepEqual(
+    connection.sent('prepare_upload').map(({ attempt, resume }) => ({ attempt, resume })),
+    [{ attempt: upload.attempt, resume: undefined }],
+  );
+});
+
+test('an interrupted upload keeps the checksum mode that its parts were bound by', async () => {
+  await using bench = await openBench();
+  const queued = await bench.interrupted();
+  bench.bucket.honours = { ...bench.bucket.honours, checksumMode: 'sha256' };
+  const { connection } = await bench.connect();
+  await bench.reaches(queued.uploadId, 'preparing');
+  assert.equal(connection.sent('prepare_upload')[0]?.checksum_mode, 'crc32');
+});
+
+test('a part that S3 holds otherwise than announced is sent again, and counted once', async () => {
+  await using bench = await openBench();
+  const queued = await bench.interrupted();
+  bench.bucket.put(queued.s3UploadId, 2, { crc32: fakeCrc32(9) });
+  const { connection } = await bench.connect();
+  const upload = await bench.reaches(queued.uploadId, 'preparing');
+  assert.deepEqual([upload.partsCompleted, upload.bytesUploaded], [2, 7 * 1024 * 1024]);
+  assert.deepEqual(
+    connection.sent('prepare_upload')[0]?.resume?.kept_parts.map(({ part_number: number }) => number),
+    [1, 3],
+  );
+  assert.deepEqual(
+    (await bench.store.listParts(upload.uploadId)).map(({ etag }) => etag !== null),
+    [true, false, true],
+  );
+});
+
+test('an upload that waits for the store says so, and at its deadline too', async () => {
+  await using bench = await openBench();
+  await bench.connect();
+  bench.bucket.fail('ping', 'unavailable', { times: Infinity });
+  const waiting = await bench.trigger();
+  const since = bench.clock.now();
+  await bench.until(
+    async () => (await bench.upload(waiting.uploadId)).stalledSince !== null,
+    'a reason to be shown',
+  );
+  const record = await bench.upload(waiting.uploadId);
+  assert.deepEqual([record.status, record.attempt, record.stalledSince], ['queued', 1, since]);
+  assert.match(record.stalledReason ?? '', /^Waiting for the object store: /);
+  bench.clock.advance(10_000);
+  await bench.sweep();
+  await bench.settle();
+  assert.equal(bench.bucket.count('ping'), 2);
+  assert.deepEqual(await bench.upload(waiting.uploadId), record, 'the same is not said twice');
+
+  bench.clock.advance(record.expiresAt - bench.clock.now());
+  await bench.sweep();
+  const { status, message } = await bench.upload(waiting.uploadId);
+  assert.equal(status, 'expired');
+  assert.match(message ?? '', /Waiting for the object store/);
+});
+
+test('once the store is back nothing is left of the wait', async () => {
+  await using bench = await openBench();
+  await bench.connect();
+  bench.bucket.fail('ping', 'unavailable');
+  const { uploadId } = await bench.trigger();
+  await bench.until(async () => (await bench.upload(uploadId)).stalledSince !== null, 'the wait');
+  bench.clock.advance(1000);
+  await bench.sweep();
+  const { stalledSince, stalledReason } = await bench.reaches(uploadId, 'preparing');
+  assert.deepEqual([stalledSince, stalledReason], [null, null]);
 });

@@ -182,6 +182,8 @@ test('what is completing is never expired or aborted, however late it is', async
 test('queued uploads are handed over even if every kick was missed', async () => {
   await using bench = await openBench();
   const { connection } = await bench.connect();
+  // The kick at hello must not find it.
+  await bench.settle();
   const upload = sampleUpload();
   await bench.store.insertUpload(upload, sampleAudit());
   await bench.sweep();

@@ -66,7 +66,7 @@ const allowed: { readonly [Type in TransitionType]: Partial<Record<UploadStatus,
   prepare: { queued: 'preparing' },
   prepared: { preparing: 'uploading' },
   progress: { uploading: 'uploading' },
-  stall: { preparing: 'preparing', uploading: 'uploading' },
+  stall: { queued: 'queued', preparing: 'preparing', uploading: 'uploading' },
   adopt: { preparing: 'preparing', uploading: 'uploading' },
   resumed: {},
   interrupt: { preparing: 'queued', uploading: 'queued' },
@@ -377,6 +377,12 @@ test('fail, cancel and expire say why, and leave the multipart upload open for w
     error: 'upload_expired',
     message: 'The transfer was at 2 of 3 parts at the deadline. Last: The agent is not connected.',
   });
+});
+
+test('what is completing is neither cancelled nor expired', () => {
+  const completing = sampleUploadIn('completing');
+  assert.equal(applyTransition(completing, samples.cancel, NOW), undefined);
+  assert.equal(applyTransition(completing, samples.expire, NOW), undefined);
 });
 
 test('an upload does not expire before its deadline', () => {

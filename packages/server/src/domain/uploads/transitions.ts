@@ -44,7 +44,13 @@ export type Transition =
       readonly s3UploadId: string;
     }
   | { readonly type: 'resumed' }
-  | { readonly type: 'progress'; readonly totals: PartTotals; readonly partRetries: number }
+  | {
+      readonly type: 'progress';
+      readonly totals: PartTotals;
+      readonly partRetries: number;
+      /** Whether it is news of an agent that has gone since: then nothing moves. Default: no. */
+      readonly isAgentAway?: boolean;
+    }
   | { readonly type: 'stall'; readonly reason: string; readonly nextRetryAt: number | null }
   | { readonly type: 'adopt'; readonly epoch: number }
   | {
@@ -133,11 +139,11 @@ function changesFor(upload: Upload, transition: Transition, now: number): Partia
       return {
         ...transition.totals,
         partRetries: transition.partRetries,
-        ...moving,
+        ...(transition.isAgentAway === true ? {} : moving),
         setbacks: transition.totals.partsCompleted > upload.partsCompleted ? 0 : upload.setbacks,
       };
     case 'stall':
-      if (!isRunning(status)) return undefined;
+      if (!isRunning(status) && status !== 'queued') return undefined;
       return {
         stalledSince: upload.stalledSince ?? now,
         stalledReason: transition.reason,
@@ -278,7 +284,8 @@ function ended(
 }
 
 function expiryMessage(upload: Upload, isAgentConnected: boolean): string {
-  if (upload.status === 'queued' && upload.attempt === 1) {
+  const isForItsTurn = upload.stalledReason === null || !isAgentConnected;
+  if (upload.status === 'queued' && upload.attempt === 1 && isForItsTurn) {
     return isAgentConnected
       ? 'The agent is connected, but the pull was still waiting for its turn at the deadline.'
       : 'The agent was away: it did not connect before the deadline.';

@@ -22,8 +22,8 @@ async function auditedBench(): Promise<{ bench: DomainBench; audits: AuditEvent[
   const audits: AuditEvent[] = [];
   const real = await openSqliteStore(':memory:');
   const store = intercepted<Store>(real, {
-    insertUpload: async (upload, audit) => {
-      const existing = await real.insertUpload(upload, audit);
+    insertUpload: async (upload, audit, options) => {
+      const existing = await real.insertUpload(upload, audit, options);
       if (existing === undefined) audits.push(audit);
       return existing;
     },
@@ -43,82 +43,6 @@ async function auditedBench(): Promise<{ bench: DomainBench; audits: AuditEvent[
   });
   return { bench: new DomainBench(store), audits };
 }
-
-test('a trigger is durable when it is answered, with a key of the server’s making', async () => {
-  await using bench = await openBench();
-  await bench.connect('client-1', { maxUploads: 1 });
-  const upload = await bench.domain.uploads.trigger({
-    clientId: 'client-1',
-    filePath: 'C:\\Data\\März 2025.csv',
-    reason: 'month end',
-    requestedBy: 'operator-1',
-  });
-  const stored = await bench.upload(upload.uploadId);
-  assert.equal(stored.filePath, 'C:\\Data\\März 2025.csv');
-  assert.equal(stored.fileName, 'März 2025.csv');
-  assert.equal(stored.key, `uploads/client-1/${upload.uploadId}/Ma_rz_2025.csv`);
-  assert.equal(stored.reason, 'month end');
-  assert.equal(stored.expiresAt, bench.clock.now() + 24 * HOUR_MS);
-  assert.equal(upload.status, 'queued');
-});
-
-test('a trigger without a path asks for the agent’s own', async () => {
-  await using bench = await openBench();
-  await bench.connect('client-1', { default_file_path: '/data/default.bin' });
-  const upload = await bench.domain.uploads.trigger({ clientId: 'client-1', requestedBy: 'operator-1' });
-  assert.equal(upload.filePath, '/data/default.bin');
-});
-
-test('a trigger without a path for an agent without one is an invalid_request that names the field', async () => {
-  await using bench = await openBench();
-  await bench.connect();
-  await assert.rejects(bench.domain.uploads.trigger({ clientId: 'client-1', requestedBy: 'operator-1' }), {
-    code: 'invalid_request',
-    message: /file_path/,
-  });
-});
-
-test('a trigger for a client that never connected is client_not_found, and leaves no row', async () => {
-  await using bench = await openBench();
-  await assert.rejects(bench.trigger(), { code: 'client_not_found' });
-  assert.deepEqual(await bench.store.listUploads({ limit: 10 }), []);
-});
-
-test('the same idempotency key gives the same upload to its subject, and a conflict for another request', async () => {
-  await using bench = await openBench();
-  await bench.connect();
-  const request = {
-    clientId: 'client-1',
-    filePath: '/a',
-    requestedBy: 'operator-1',
-    idempotencyKey: 'key-1',
-  };
-  const { uploads } = bench.domain;
-  const [first, ...again] = await Promise.all([1, 2, 3].map(() => uploads.trigger(request)));
-  for (const upload of again) assert.equal(upload.uploadId, first?.uploadId);
-  assert.equal((await bench.store.listUploads({ limit: 10 })).length, 1);
-
-  await bench.connect('client-2');
-  for (const other of [{ filePath: '/b' }, { reason: 'r' }, { clientId: 'client-2' }]) {
-    await assert.rejects(uploads.trigger({ ...request, ...other }), { code: 'idempotency_conflict' });
-  }
-  const stranger = await uploads.trigger({ ...request, requestedBy: 'operator-2', force: true });
-  assert.notEqual(stranger.uploadId, first?.uploadId);
-  const [one, two] = await Promise.all([bench.trigger('/a'), bench.trigger('/a')]);
-  assert.notEqual(one.uploadId, two.uploadId, 'without a key each trigger counts');
-});
-
-test('the same request again is the same upload, even once its client has another default file or is forgotten', async () => {
-  await using bench = await openBench();
-  await bench.connect();
-  const request = { clientId: 'client-1', requestedBy: 'operator-1', idempotencyKey: 'key-1' };
-  const { uploads } = bench.domain;
-  const first = await uploads.trigger({ ...request, filePath: '/a' });
-  const audit = { at: 1, actor: 'operator-1', action: 'client.forget', clientId: 'client-1', uploadId: null };
-  await bench.store.deleteClient('client-1', { ...audit, detail: {} });
-  assert.equal((await uploads.trigger({ ...request, filePath: '/a' })).uploadId, first.uploadId);
-  assert.equal((await uploads.trigger(request)).uploadId, first.uploadId);
-});
 
 test('a cancel ends the upload, tells the agent and aborts the multipart upload', async () => {
   await using bench = await openBench();
@@ -225,6 +149,117 @@ test('a cancel whose caller has gone stops waiting for the finding', async () =>
   caller.abort();
   await stopped;
   assert.equal((await bench.upload(upload.uploadId)).status, 'completing');
+});
+
+test('a cancel while completing ends an upload that the finding puts back into the queue', async () => {
+  await using bench = await openBench();
+  const release = bench.bucket.hold('completeMultipartUpload');
+  bench.bucket.fail('completeMultipartUpload', 'invalid_parts');
+  const { upload } = await bench.completing();
+  // A wait that nothing ends must not hold up the run.
+  const signal = AbortSignal.timeout(DEADLINE_MS);
+  const cancelling = bench.domain.uploads.cancel(upload.uploadId, 'operator-2', { signal });
+  await bench.settle();
+  release();
+  assert.equal((await cancelling).status, 'cancelled');
+  assert.equal(bench.bucket.faultsFired, 1);
+  await bench.until(() => bench.bucket.aborted.length === 1, 'the abort');
+  assert.deepEqual(bench.bucket.aborted, [upload.s3UploadId]);
+});
+
+test('a cancel of an interrupted upload aborts what the store holds of it', async () => {
+  await using bench = await openBench();
+  const queued = await bench.interrupted();
+  const record = await bench.domain.uploads.cancel(queued.uploadId, 'operator-2');
+  assert.deepEqual([record.status, record.stalledReason, record.nextAttemptAt], ['cancelled', null, null]);
+  await bench.until(() => bench.bucket.aborted.length === 1, 'the abort');
+  assert.deepEqual(bench.bucket.aborted, [queued.s3UploadId]);
+  assert.deepEqual(await bench.store.listParts(queued.uploadId), []);
+  const agent = await bench.connect();
+  await bench.settle();
+  assert.deepEqual(agent.connection.sent('prepare_upload'), []);
+});
+
+test('an interrupted upload has not ended: it can neither be retried nor removed', async () => {
+  await using bench = await openBench();
+  const queued = await bench.interrupted();
+  const { uploads } = bench.domain;
+  await assert.rejects(uploads.retry(queued.uploadId, 'o'), { code: 'upload_not_retryable' });
+  await assert.rejects(uploads.remove(queued.uploadId, 'o', { withObject: true }), {
+    code: 'upload_not_finished',
+  });
+  assert.deepEqual(await bench.upload(queued.uploadId), queued);
+  assert.equal(bench.bucket.count('abortMultipartUpload'), 0);
+});
+
+test('a retry of what was cancelled in the queue begins with nothing, and with every chance again', async () => {
+  await using bench = await openBench();
+  const queued = await bench.interrupted();
+  bench.bucket.fail('abortMultipartUpload', 'unavailable');
+  await bench.domain.uploads.cancel(queued.uploadId, 'operator-2');
+  await bench.until(() => bench.bucket.faultsFired === 1, 'the abort that fails');
+  const retried = await bench.domain.uploads.retry(queued.uploadId, 'operator-1');
+  assert.deepEqual(
+    [retried.status, retried.attempt, retried.s3UploadId, retried.setbacks, retried.stalledSince],
+    ['queued', 3, null, 0, null],
+  );
+  assert.deepEqual(bench.bucket.aborted, [queued.s3UploadId]);
+  const { connection } = await bench.connect();
+  await bench.reaches(queued.uploadId, 'preparing');
+  assert.equal(connection.sent('prepare_upload')[0]?.resume, undefined);
+});
+
+/** An upload that has ended, and an orphan of an earlier attempt that no sweep has found yet. */
+async function endedWithOrphan(bench: DomainBench): Promise<string> {
+  const { upload } = await bench.uploading();
+  bench.bucket.fail('abortMultipartUpload', 'unavailable');
+  await bench.context.recovery.settle(upload, { error: 'upload_gone', message: 'Gone.' });
+  await bench.until(() => bench.bucket.faultsFired === 1, 'the abort that fails');
+  await bench.domain.uploads.cancel(upload.uploadId, 'operator-1');
+  return upload.uploadId;
+}
+
+test('a removal takes along what an earlier attempt left, for no sweep knows it without the row', async () => {
+  await using bench = await openBench();
+  const uploadId = await endedWithOrphan(bench);
+  const { key } = await bench.upload(uploadId);
+  const longer = { key: `${key}.bak`, token: 't', checksumMode: 'crc32' } as const;
+  const stranger = await bench.bucket.createMultipartUpload(longer);
+  bench.bucket.fail('listMultipartUploads', 'unavailable');
+  const remove = () => bench.domain.uploads.remove(uploadId, 'operator-1', { withObject: false });
+  await assert.rejects(remove(), /listMultipartUploads/);
+  assert.notEqual(await bench.store.getUpload(uploadId), undefined);
+  await remove();
+  assert.deepEqual([...bench.bucket.uploads.keys()], [stranger.s3UploadId]);
+});
+
+test('nor does a removal leave what a first attempt had created when the server was killed', async () => {
+  await using bench = await openBench();
+  const { upload } = await bench.preparing();
+  await bench.bucket.createMultipartUpload({ key: upload.key, token: 't', checksumMode: 'crc32' });
+  await bench.domain.uploads.cancel(upload.uploadId, 'operator-1');
+  await bench.domain.uploads.remove(upload.uploadId, 'operator-1', { withObject: false });
+  assert.equal(bench.bucket.uploads.size, 0);
+});
+
+test('to remove an upload that no agent was asked for, the bucket is not asked', async () => {
+  await using bench = await openBench();
+  await bench.connect('client-1', { maxUploads: 1 });
+  await bench.trigger('/data/first');
+  const { uploadId } = await bench.trigger('/data/second');
+  await bench.settle();
+  await bench.domain.uploads.cancel(uploadId, 'operator-1');
+  await bench.domain.uploads.remove(uploadId, 'operator-1', { withObject: false });
+  assert.equal(bench.bucket.count('listMultipartUploads'), 0);
+});
+
+test('a policy that does not allow to look for orphans does not keep an upload from being removed', async () => {
+  await using bench = await openBench();
+  const uploadId = await endedWithOrphan(bench);
+  bench.bucket.fail('listMultipartUploads', 'refused');
+  await bench.domain.uploads.remove(uploadId, 'operator-1', { withObject: false });
+  assert.equal(bench.bucket.faultsFired, 2);
+  assert.equal(await bench.store.getUpload(uploadId), undefined);
 });
 
 test('a retry is a new attempt, with a new token and a new deadline', async () => {
@@ -422,14 +457,16 @@ test('a wait ends with the upload, by the hint', { timeout: DEADLINE_MS }, async
   assert.equal(bench.bus.subscriptions, 0);
 });
 
-test('a wait ends with the upload although every hint gets lost', { timeout: DEADLINE_MS }, async () => {
+test('a wait ends with the upload although every hint gets lost', async () => {
   await using bench = await openBench({ pollMs: 10 });
   bench.bus.isDeaf = true;
   const { upload } = await bench.uploading();
-  const waiting = bench.domain.uploads.waitUntilEnded(upload.uploadId);
+  const signal = AbortSignal.timeout(DEADLINE_MS);
+  const waiting = bench.domain.uploads.waitUntilEnded(upload.uploadId, { signal });
   await bench.settle();
   await bench.domain.uploads.cancel(upload.uploadId, 'operator-1');
   assert.equal((await waiting).status, 'cancelled');
+  assert.equal(signal.aborted, false, 'it was called off, and would have waited for ever');
 });
 
 test('a hint that comes while the row is being read is not missed', { timeout: DEADLINE_MS }, async () => {

@@ -1,5 +1,5 @@
 import { BackhaulError, isTerminal } from '@backhaul/protocol';
-import type { Bucket } from '../ports/bucket.ts';
+import { type Bucket, BucketError } from '../ports/bucket.ts';
 import type { Bus } from '../ports/bus.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Store, UploadFilter } from '../ports/store.ts';
@@ -130,7 +130,7 @@ export class UploadService {
 
   /**
    * @throws BackhaulError `upload_not_found`, `upload_not_finished`, `storage_unavailable`
-   * @throws BucketError when the object cannot be deleted.
+   * @throws BucketError when something that it left in the bucket cannot be deleted.
    */
   async remove(uploadId: string, by: string, options: { withObject: boolean }): Promise<void> {
     await this.#ledger.exclusively(uploadId, async () => {
@@ -142,6 +142,7 @@ export class UploadService {
         );
       }
       await this.#closeMultipart(upload);
+      if (wasHandedOver(upload)) await this.#abortOrphans(upload);
       if (options.withObject) await this.#deleteObject(upload);
       await this.#store.deleteUpload(uploadId, this.#audit('upload.delete', upload, by, { ...options }));
     });
@@ -224,6 +225,23 @@ export class UploadService {
     }
   }
 
+  /**
+   * What an attempt left that its row does not know, and no sweep has found yet: without the row it would be nobody's
+   * for ever.
+   *
+   * @throws BucketError `unavailable`
+   */
+  async #abortOrphans({ key }: Upload): Promise<void> {
+    try {
+      for await (const pending of this.#bucket.listMultipartUploads(key)) {
+        if (pending.key === key) await this.#bucket.abortMultipartUpload(pending);
+      }
+    } catch (error) {
+      // Where a policy does not allow it, a lifecycle rule of the bucket is what is left.
+      if (!(error instanceof BucketError) || error.kind === 'unavailable') throw error;
+    }
+  }
+
   /** Only if it is this upload's own: by its version, or by its token. */
   async #deleteObject({ key, versionId, objectToken }: Upload): Promise<void> {
     if (versionId !== null) return this.#bucket.deleteObject(key, { versionId });
@@ -237,4 +255,9 @@ export class UploadService {
     const { clientId, uploadId } = upload;
     return { at: this.#clock.now(), actor, action, clientId, uploadId, detail };
   }
+}
+
+/** Before that nothing can have been created for it. */
+function wasHandedOver({ attempt, startedAt }: Upload): boolean {
+  return attempt > 1 || startedAt !== null;
 }

@@ -1,4 +1,3 @@
-import { ConnectionLost } from './connection-lost.ts';
 import type { S3Exchange } from './s3-exchange.ts';
 import type { S3Fault } from './s3-fault.ts';
 
@@ -25,10 +24,15 @@ export class AppliedFaults {
 
   /** Lets go of what is held, and waits until it has been done. What comes later is held anew. */
   async release(): Promise<void> {
-    const running = [...this.#running];
+    const settled = this.settled();
     this.#release.abort();
     this.#release = new AbortController();
-    await Promise.all(running);
+    await settled;
+  }
+
+  /** Waits until nothing is being done to any call that is under way now. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#running);
   }
 
   /** What is held is not done any more, or goes on without the fault. */
@@ -47,9 +51,4 @@ export class AppliedFaults {
     }
     return release.aborted;
   }
-}
-
-/** Whether somebody just went away, which is what faults are for. */
-export function isConnectionLost(error: unknown): boolean {
-  return error instanceof ConnectionLost;
 }

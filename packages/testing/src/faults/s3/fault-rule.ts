@@ -1,6 +1,6 @@
 import { EffectCount } from '../effect-count.ts';
 import { AppliedFaults } from './applied-faults.ts';
-import type { S3Call } from './s3-call.ts';
+import { type S3Call, isTrial } from './s3-call.ts';
 import type { S3Exchange } from './s3-exchange.ts';
 import type { S3Fault } from './s3-fault.ts';
 import type { S3Operation } from './s3-operation-of.ts';
@@ -13,6 +13,8 @@ export interface CallFilter {
   readonly operation?: S3Operation | undefined;
   /** Of the calls of that operation, those that this holds for: by key, part number or method. */
   readonly matching?: ((call: S3Call) => boolean) | undefined;
+  /** Also those by which the server tries out the store at its start; by default not. */
+  readonly trials?: boolean | undefined;
 }
 
 export interface FaultRuleOptions extends CallFilter {
@@ -23,7 +25,8 @@ export interface FaultRuleOptions extends CallFilter {
   readonly fault: S3Fault;
 }
 
-export function isCallOf({ operation, matching }: CallFilter, call: S3Call): boolean {
+export function isCallOf({ operation, matching, trials = false }: CallFilter, call: S3Call): boolean {
+  if (isTrial(call) && !trials) return false;
   return (operation === undefined || operation === call.operation) && (matching?.(call) ?? true);
 }
 
@@ -67,6 +70,11 @@ export class FaultRule {
   /** Lets go of what it holds, and waits until that has been done; what comes later is held anew. */
   async release(): Promise<void> {
     await this.#applied.release();
+  }
+
+  /** Waits until the calls that it has taken so far have ended. */
+  async settled(): Promise<void> {
+    await this.#applied.settled();
   }
 
   /** Takes no further call, and lets go of what it holds as if there had been no fault. */

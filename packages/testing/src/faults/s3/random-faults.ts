@@ -1,5 +1,5 @@
 import { AppliedFaults } from './applied-faults.ts';
-import type { S3Call } from './s3-call.ts';
+import { type S3Call, isTrial } from './s3-call.ts';
 import type { S3Exchange } from './s3-exchange.ts';
 import type { S3Fault } from './s3-fault.ts';
 import { transientFault } from './transient-fault.ts';
@@ -13,7 +13,7 @@ export interface RandomFaultOptions {
   readonly pick?: (call: S3Call, random: () => number) => S3Fault | undefined;
 }
 
-/** Hits calls at random, and counts what showed. */
+/** Hits calls at random, but those by which the server tries out the store at its start, and counts what showed. */
 export class RandomFaults {
   /** By kind, then by operation: how often it showed. */
   readonly table = new Map<string, Map<string, number>>();
@@ -40,7 +40,7 @@ export class RandomFaults {
   /** The fault that hits this call, if one does. */
   choose(call: S3Call): S3Fault | undefined {
     const { random, probability, pick = transientFault } = this.#options;
-    if (this.#stopped || random() >= probability) return undefined;
+    if (this.#stopped || isTrial(call) || random() >= probability) return undefined;
     const fault = pick(call, random);
     if (fault !== undefined) call.fault = fault.kind;
     return fault;

@@ -16,3 +16,8 @@ export interface S3Call extends S3Subject {
   /** The kind of the fault that was chosen for it, whether or not that took effect. */
   fault: string | null;
 }
+
+/** Whether the server only tries out what the store honours, as it does at its start. */
+export function isTrial({ key }: Pick<S3Call, 'key'>): boolean {
+  return key?.includes('/.backhaul-probe/') === true;
+}

@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { type IncomingMessage, type Server, type ServerResponse, createServer } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import { isConnectionLost } from './applied-faults.ts';
 import { CallLog } from './call-log.ts';
+import { ConnectionLost } from './connection-lost.ts';
 import { FaultRule, type FaultRuleOptions } from './fault-rule.ts';
 import { type RandomFaultOptions, RandomFaults } from './random-faults.ts';
 import type { S3Call } from './s3-call.ts';
@@ -111,7 +111,7 @@ export class S3FaultProxy implements AsyncDisposable {
     try {
       await this.#handle(exchange);
     } catch (error) {
-      if (!isConnectionLost(error)) this.#mistakes.push(error);
+      if (!(error instanceof ConnectionLost)) this.#mistakes.push(error);
       exchange.drop();
     } finally {
       this.#log.end(call);

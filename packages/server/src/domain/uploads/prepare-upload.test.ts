@@ -1,0 +1,92 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { MAX_FRAME_BYTES, decodeServerMessage } from '@backhaul/protocol';
+import { fakeCrc32 } from '../fakes/fake-agent.ts';
+import { sampleUploadIn } from '../fakes/sample-upload.ts';
+import type { UploadSettings } from '../upload-settings.ts';
+import { prepareUpload } from './prepare-upload.ts';
+import type { Upload, UploadPart } from './upload.ts';
+
+const settings: UploadSettings = {
+  bucketName: 'b',
+  keyPrefix: 'uploads',
+  maxFileSize: 1000,
+  lifetimeMs: 1,
+  prepareTimeoutMs: 600_000,
+  maxBackoffMs: 1,
+};
+const sha256 = Buffer.alloc(32, 0xff).toString('base64');
+const md5 = Buffer.alloc(16, 0xff).toString('base64');
+
+function part(partNumber: number): UploadPart {
+  return { partNumber, sizeBytes: 5_242_880, crc32: fakeCrc32(partNumber), sha256, md5, etag: '"e"' };
+}
+
+const kept = (...numbers: number[]) => numbers.map((partNumber) => ({ partNumber, etag: '"e"' }));
+const numbered = (count: number) => Array.from({ length: count }, (_, index) => index + 1);
+
+describe('prepare_upload', () => {
+  test('begins with nothing where no multipart upload exists', () => {
+    const upload = { ...sampleUploadIn('preparing'), onChange: 'restart' } as const;
+    assert.deepEqual(prepareUpload(upload, { kept: [], known: [], settings }), {
+      action: 'prepare_upload',
+      upload_id: upload.uploadId,
+      attempt: 1,
+      file_path: '/data/report.bin',
+      plan: { min_chunk_size: 5_242_880, max_parts: 10_000, window_size: 32, max_file_size: 1000 },
+      checksum_mode: 'crc32',
+      on_change: 'restart',
+      expires_in_ms: 600_000,
+    });
+  });
+
+  const interrupted: Upload = { ...sampleUploadIn('uploading'), status: 'preparing', attempt: 2 };
+
+  test('goes on with the parts that were kept, of those on record', () => {
+    const { resume } = prepareUpload(interrupted, {
+      kept: kept(1, 3),
+      known: numbered(3).map(part),
+      settings,
+    });
+    assert.deepEqual(resume, {
+      size: interrupted.sizeBytes,
+      fingerprint: interrupted.fingerprint,
+      kept_parts: [
+        { part_number: 1, crc32: fakeCrc32(1) },
+        { part_number: 3, crc32: fakeCrc32(3) },
+      ],
+    });
+  });
+
+  test('resumes even where no part was kept: the multipart upload is there', () => {
+    const { resume } = prepareUpload(interrupted, { kept: [], known: [part(1)], settings });
+    assert.deepEqual(resume?.kept_parts, []);
+  });
+
+  test('names the checksum that binds the parts, and no other', () => {
+    const upload = { ...interrupted, checksumMode: 'sha256' } as const;
+    const { resume } = prepareUpload(upload, { kept: kept(2), known: [part(2)], settings });
+    assert.deepEqual(resume?.kept_parts, [{ part_number: 2, crc32: fakeCrc32(2), sha256 }]);
+  });
+
+  test('fits into a frame with ten thousand parts kept in mode sha256, and is read by the agent', () => {
+    const upload: Upload = {
+      ...interrupted,
+      checksumMode: 'sha256',
+      filePath: '😀'.repeat(1024),
+      sizeBytes: Number.MAX_SAFE_INTEGER,
+      partCount: 10_000,
+    };
+    const message = prepareUpload(upload, {
+      kept: kept(...numbered(10_000)),
+      known: numbered(10_000).map(part),
+      settings,
+    });
+    const frame = JSON.stringify(message);
+    assert.ok(Buffer.byteLength(frame) < MAX_FRAME_BYTES, `${Buffer.byteLength(frame)} bytes`);
+    const decoded = decodeServerMessage(frame);
+    assert.ok(decoded.ok, decoded.ok ? '' : decoded.problem);
+    assert.ok(decoded.message.action === 'prepare_upload');
+    assert.equal(decoded.message.resume?.kept_parts.length, 10_000);
+  });
+});

@@ -1,0 +1,44 @@
+/** The embedded store without a memory for bytes, as a program of its own; see `discarding-store.ts`. */
+import { once } from 'node:events';
+import { parseArgs } from 'node:util';
+import { OPERATIONS, type Operation, S3Error, startObjectStore } from 'backhaul-object-store';
+import { uploadAndDiscardPart } from './upload-and-discard-part.ts';
+
+/** Whatever needs bytes, or would write them. */
+const refused: Operation = () => {
+  throw new S3Error('NotImplemented', 'This store keeps no bytes: it takes multipart uploads only.');
+};
+
+const { values } = parseArgs({
+  options: {
+    data: { type: 'string' },
+    bucket: { type: 'string' },
+    'access-log': { type: 'string' },
+  },
+});
+const { data, bucket, 'access-log': accessLog } = values;
+if (data === undefined || bucket === undefined) throw new TypeError('--data and --bucket are needed');
+const { BACKHAUL_STORE_ACCESS_KEY: accessKey = '', BACKHAUL_STORE_SECRET_KEY: secretKey = '' } = process.env;
+
+// Its end comes even when the parent is killed.
+const parentGone = once(process.stdin.resume(), 'close');
+const stopped = once(process, 'SIGTERM');
+await using store = await startObjectStore({
+  port: 0,
+  dataDir: data,
+  buckets: [bucket],
+  accessKey,
+  secretKey,
+  ...(accessLog !== undefined && { accessLog }),
+  operations: {
+    ...OPERATIONS,
+    UploadPart: uploadAndDiscardPart,
+    UploadPartCopy: refused,
+    PutObject: refused,
+    CopyObject: refused,
+    GetObject: refused,
+  },
+});
+process.stdout.write(`${JSON.stringify({ event: 'listening', url: store.url })}\n`);
+await Promise.race([parentGone, stopped]);
+process.stdin.destroy();

@@ -1,0 +1,65 @@
+import { randomBytes } from 'node:crypto';
+import type { S3Client } from '@aws-sdk/client-s3';
+import { type S3Target, type S3TargetOptions, s3Client } from '../../object-store.ts';
+import { Program, logged } from '../../program.ts';
+
+const BUCKET = 'discarding';
+
+/**
+ * A store for files of any size, as a process of its own: it checks signatures, sizes and checksums, lists parts and
+ * completes uploads as the embedded store does, and throws the bytes away. ETags are no MD5s where parts carry
+ * another checksum. It refuses to give an object, or to take one whole.
+ *
+ *     await using stage = await Stage.start({ s3: DiscardingStore.start });
+ */
+export class DiscardingStore implements S3Target {
+  readonly endpoint: string;
+  readonly bucket = BUCKET;
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  readonly isEmbedded = false;
+  readonly embedded = undefined;
+  readonly client: S3Client;
+  readonly #program: Program;
+
+  private constructor(program: Program, at: { endpoint: string; keys: { id: string; secret: string } }) {
+    this.#program = program;
+    this.endpoint = at.endpoint;
+    this.accessKeyId = at.keys.id;
+    this.secretAccessKey = at.keys.secret;
+    this.client = s3Client(at.endpoint, at.keys.id, at.keys.secret);
+  }
+
+  /** @param dataDirectory Where it keeps what is not bytes: some kilobytes for each upload. */
+  static async start(
+    this: void,
+    dataDirectory: string,
+    { accessLog }: S3TargetOptions = {},
+  ): Promise<DiscardingStore> {
+    const keys = { id: 'TESTKEY', secret: randomBytes(20).toString('hex') };
+    const program = new Program('discarding-store', {
+      args: [
+        ...['--data', dataDirectory, '--bucket', BUCKET],
+        ...(accessLog === undefined ? [] : ['--access-log', accessLog]),
+      ],
+      env: { BACKHAUL_STORE_ACCESS_KEY: keys.id, BACKHAUL_STORE_SECRET_KEY: keys.secret },
+    });
+    try {
+      const { url } = await program.line(logged('listening'));
+      return new DiscardingStore(program, { endpoint: String(url), keys });
+    } catch (error) {
+      await program.stop();
+      throw error;
+    }
+  }
+
+  /** To measure it by. */
+  get pid(): number | undefined {
+    return this.#program.pid;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.client.destroy();
+    await this.#program.stop();
+  }
+}

@@ -1,0 +1,46 @@
+import { createHash } from 'node:crypto';
+import { type Operation, S3Error } from 'backhaul-object-store';
+
+const MAX_PARTS = 10_000;
+
+/**
+ * UploadPart that reads and verifies the part and keeps its record only: number, size, ETag and checksum, in
+ * memory. What comes after it, from ListParts to HEAD, is the store's own and asks for no bytes.
+ */
+export const uploadAndDiscardPart: Operation = async ({ bucket, key, query, headers, body }, { storage }) => {
+  const number = Number(query.get('partNumber'));
+  if (!Number.isInteger(number) || number < 1 || number > MAX_PARTS) throw new S3Error('InvalidArgument');
+  const upload = storage.bucket(bucket ?? '').upload(query.get('uploadId') ?? '', key ?? '');
+  const plan = upload.record.checksum;
+  const algorithm = plan?.algorithm;
+  const claimed = body.claims.algorithm;
+  const isMissing = claimed === undefined && plan?.type === 'COMPOSITE';
+  if (algorithm !== undefined && (isMissing || (claimed !== undefined && claimed !== algorithm))) {
+    throw new S3Error(
+      'InvalidRequest',
+      `The upload wants a ${algorithm}, the part has ${claimed ?? 'none'}.`,
+    );
+  }
+  // An MD5 is slower than the network; where there is a checksum, that tells parts apart as well.
+  const needsMd5 = (algorithm ?? claimed) === undefined || headers.has('content-md5');
+  const content = body.content(algorithm, { md5: needsMd5 });
+  for await (const chunk of content) void chunk;
+  const { sizeBytes, checksum } = content;
+  const md5 = needsMd5 ? content.md5 : etagOf(`${number} ${sizeBytes} ${checksum?.value}`);
+  await upload.change(() => {
+    upload.setPart({ number, sizeBytes, md5, checksum, modifiedAtMs: storage.nowMs() });
+    return Promise.resolve();
+  });
+  return {
+    status: 200,
+    headers: {
+      etag: `"${md5}"`,
+      ...(checksum && { [`x-amz-checksum-${checksum.algorithm.toLowerCase()}`]: checksum.value }),
+    },
+  };
+};
+
+/** In the form of an MD5, and the same for the same content. */
+function etagOf(text: string): string {
+  return createHash('md5').update(text).digest('hex');
+}

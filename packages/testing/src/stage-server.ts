@@ -1,0 +1,39 @@
+import type { S3Target } from './object-store.ts';
+import { Program, logged } from './program.ts';
+import type { TemporaryDirectory } from './temporary-directory.ts';
+import type { TokenSigner } from './tokens.ts';
+
+/** What a server needs to know, all of it this stage's own. */
+export function serverEnvironment(
+  s3: S3Target,
+  tokens: TokenSigner,
+  directory: TemporaryDirectory,
+): Record<string, string> {
+  return {
+    AWS_ACCESS_KEY_ID: s3.accessKeyId,
+    AWS_SECRET_ACCESS_KEY: s3.secretAccessKey,
+    AWS_REGION: 'us-east-1',
+    S3_BUCKET_NAME: s3.bucket,
+    S3_ENDPOINT: s3.endpoint,
+    S3_FORCE_PATH_STYLE: 'true',
+    JWT_SECRET: tokens.secret,
+    DATABASE_URL: `sqlite:${directory.join('backhaul.sqlite')}`,
+    HOST: '127.0.0.1',
+  };
+}
+
+/** Waits until it listens. @param port `0` for any. */
+export async function startServer(
+  env: Record<string, string>,
+  cwd: string,
+  port: string,
+): Promise<{ server: Program; url: string }> {
+  const server = new Program('backhaul-server', { args: ['--port', port], env, cwd });
+  try {
+    const { url } = await server.line(logged('listening'));
+    return { server, url: String(url) };
+  } catch (error) {
+    await server.stop();
+    throw error;
+  }
+}
