@@ -21,10 +21,11 @@ export async function heal(world: World): Promise<void> {
   await world.settle();
   if (world.server === undefined) await world.startServer();
   await letHappen(world, 60);
-  for (const strideMs of STRIDES_MS) {
+  for (const [stride, strideMs] of STRIDES_MS.entries()) {
     await comeToRest(world);
     await checkInvariants(world);
     if (isQuiet(world)) break;
+    if (stride > 1) expectNobodyWaits(world);
     await world.pass(strideMs);
   }
   for (const row of world.desk.uploads) {
@@ -36,6 +37,12 @@ export async function heal(world: World): Promise<void> {
   }
   assert.equal(world.desk.waiting.size, 0, 'an operator never got an answer');
   await expectNothingLeft(world);
+}
+
+/** Where everything has arrived, one waits for time at most: in the queue, or to ask the store again. */
+function expectNobodyWaits({ desk }: World): void {
+  const stuck = desk.uploads.filter(({ status }) => status === 'preparing' || status === 'uploading');
+  assert.deepEqual(stuck, [], 'server and agent wait for each other');
 }
 
 /** Orphans are looked for once an hour, and have a grace of another. */

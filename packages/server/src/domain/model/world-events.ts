@@ -27,7 +27,6 @@ export async function letHappen(world: World, count: number): Promise<void> {
     // Not always: what begins side by side has to go well together.
     if (world.random() < 0.7) await world.settle();
   }
-  await world.settle();
 }
 
 /** All of them, until nothing is left to happen. */

@@ -54,7 +54,8 @@ export class SimulatedServer {
     this.#handle = handle;
     this.#time = time;
     this.gate = new CrashGate({
-      delay: () => Math.max(0, Math.floor(random() * 6) - 3),
+      // Mostly none, now and then long enough for much else to happen meanwhile.
+      delay: () => Math.floor(random() ** 6 * 16),
       onDeath: (side) => world.onServerDeath(this, side),
     });
     this.#store = gatedStore(store, this.gate, witness);
