@@ -1,7 +1,6 @@
 import type { Completed } from '@backhaul/protocol';
 import type { AgentSession } from '../sessions/agent-session.ts';
 import type { TransferContext } from '../transfer-context.ts';
-import type { Upload } from '../uploads/upload.ts';
 import { withOwnedUpload } from './owned-upload.ts';
 import { reportedParts } from './reported-parts.ts';
 
@@ -11,9 +10,8 @@ export function completed(
   session: AgentSession,
   message: Completed,
 ): Promise<void> {
-  return withOwnedUpload(context, session, message, async (owned) => {
-    const upload = await begun(context, owned, message);
-    if (upload?.status !== 'uploading') return;
+  return withOwnedUpload(context, session, message, async (upload) => {
+    if (upload.status !== 'uploading') return;
     if (message.size !== upload.sizeBytes) {
       await context.ending.endHeld(upload, {
         type: 'fail',
@@ -36,17 +34,4 @@ export function completed(
     context.completion.start(upload.uploadId);
     context.dispatcher.kick(upload.clientId);
   });
-}
-
-/**
- * Of an attempt whose `resumed` was lost with its socket. Where S3 held every part, the agent has had nothing to ask
- * for since, and this is the next that is heard of it.
- */
-async function begun(
-  context: TransferContext,
-  upload: Upload,
-  message: Completed,
-): Promise<Upload | undefined> {
-  if (upload.status !== 'preparing' || message.resumed !== true) return upload;
-  return context.ledger.apply(upload, { type: 'resumed' });
 }

@@ -204,17 +204,6 @@ test('completed before prepared is not believed', async () => {
   assert.equal((await bench.upload(upload.uploadId)).status, 'preparing');
 });
 
-test('completed of an attempt that was resumed counts even if resumed itself was lost', async () => {
-  await using bench = await openBench();
-  const { upload } = await bench.uploading();
-  const restarted = await bench.connect();
-  const handedOver = await bench.reaches(upload.uploadId, 'preparing');
-  assert.equal(handedOver.partsCompleted, 3);
-  const message = completedMessage(handedOver, { parts: [], resumed: true });
-  await completed(bench.context, restarted.session, message);
-  assert.equal((await bench.reaches(upload.uploadId, 'completed')).attempt, 2);
-});
-
 test('failed keeps the agent’s code and message, and aborts the multipart upload', async () => {
   await using bench = await openBench();
   const { agent, upload } = await bench.uploading();
