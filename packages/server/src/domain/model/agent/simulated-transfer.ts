@@ -92,10 +92,11 @@ export class SimulatedTransfer {
 
   /** There is a new socket, or the server asked for it again. */
   repeat(): void {
+    const opened = this.#stage === 'opened' ? undefined : this.#opened;
+    // It may never have arrived, and without it no end is believed.
+    if (opened !== undefined && this.#isResumed) this.#world.say(resumedMessage(opened));
     if (this.#final !== undefined) this.#world.say(this.#final);
-    else if (this.#opened === undefined || this.#stage === 'opened') return;
-    else if (this.#isResumed) this.#world.say(resumedMessage(this.#opened));
-    else this.#world.say(preparedMessage(this.#opened, WINDOW));
+    else if (opened !== undefined && !this.#isResumed) this.#world.say(preparedMessage(opened, WINDOW));
   }
 
   /** The server's verdict after a new socket: go on. */
