@@ -13,7 +13,9 @@ import {
   prepareUploadSchema,
   preparedSchema,
   resultSchema,
+  resumedSchema,
   serverErrorSchema,
+  stalledSchema,
   welcomeSchema,
 } from '@backhaul/protocol';
 import type { Vector } from '@backhaul/protocol/vectors';
@@ -31,14 +33,22 @@ interface MessageReference {
 export const messageReferences: Record<string, MessageReference> = {
   hello: { schemas: [helloSchema], examples: ['hello'] },
   prepared: { schemas: [preparedSchema], examples: ['prepared'] },
+  resumed: { schemas: [resumedSchema], examples: ['resumed'] },
   parts_ready: { schemas: [partsReadySchema], examples: ['parts-ready'] },
   part_uploaded: { schemas: [partUploadedSchema], examples: ['part-uploaded'] },
-  completed: { schemas: [completedSchema], examples: ['completed-second-attempt'] },
+  stalled: { schemas: [stalledSchema], examples: ['stalled'] },
+  completed: {
+    schemas: [completedSchema],
+    examples: ['completed-second-attempt', 'completed-resumed-no-parts'],
+  },
   failed: { schemas: [failedSchema], examples: ['failed'] },
   result: { schemas: resultSchema.options, examples: ['result', 'result-refused'] },
   'agent error': { schemas: [agentErrorSchema], examples: ['error-from-agent'] },
   welcome: { schemas: [welcomeSchema], examples: ['welcome'] },
-  prepare_upload: { schemas: [prepareUploadSchema], examples: ['prepare-upload'] },
+  prepare_upload: {
+    schemas: [prepareUploadSchema],
+    examples: ['prepare-upload', 'prepare-upload-resume'],
+  },
   download_file: { schemas: [downloadFileSchema], examples: ['download-file'] },
   part_urls: { schemas: [partUrlsSchema], examples: ['part-urls'] },
   cancel_upload: { schemas: [cancelUploadSchema], examples: ['cancel-upload'] },

@@ -9,11 +9,14 @@ export interface StageLinkOptions {
   readonly networkFaults?: boolean;
   /** A {@link TcpFaultProxy} between agents, or operators, and the store; the server goes without it. */
   readonly storeNetworkFaults?: boolean;
+  /** A {@link TcpFaultProxy} between the server and the store; everybody else goes without it. */
+  readonly serverStoreNetworkFaults?: boolean;
 }
 
 export interface StageLinks extends AsyncDisposable {
   readonly faults: S3FaultProxy | undefined;
   readonly storeNetwork: TcpFaultProxy | undefined;
+  readonly serverStoreNetwork: TcpFaultProxy | undefined;
   /** Settings that lead the server and, by its URLs, the agents over them. */
   readonly environment: Readonly<Record<string, string>>;
 }
@@ -23,17 +26,20 @@ export async function startStageLinks(store: string, options: StageLinkOptions):
   await using stack = new AsyncDisposableStack();
   const faults = options.faults === true ? stack.use(await S3FaultProxy.start({ target: store })) : undefined;
   const endpoint = faults?.endpoint ?? store;
-  const storeNetwork =
-    options.storeNetworkFaults === true
-      ? stack.use(await TcpFaultProxy.start({ target: endpoint }))
-      : undefined;
+  const line = async (wanted = false): Promise<TcpFaultProxy | undefined> =>
+    wanted ? stack.use(await TcpFaultProxy.start({ target: endpoint })) : undefined;
+  const storeNetwork = await line(options.storeNetworkFaults);
+  const serverStoreNetwork = await line(options.serverStoreNetworkFaults);
   const started = stack.move();
   return {
     faults,
     storeNetwork,
+    serverStoreNetwork,
     environment: {
-      S3_ENDPOINT: endpoint,
-      ...(storeNetwork && { S3_PUBLIC_ENDPOINT: storeNetwork.endpoint }),
+      S3_ENDPOINT: serverStoreNetwork?.endpoint ?? endpoint,
+      ...((storeNetwork ?? serverStoreNetwork) && {
+        S3_PUBLIC_ENDPOINT: storeNetwork?.endpoint ?? endpoint,
+      }),
     },
     [Symbol.asyncDispose]: () => started.disposeAsync(),
   };

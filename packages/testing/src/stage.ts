@@ -98,6 +98,11 @@ export class Stage implements AsyncDisposable {
     return required(this.#links.storeNetwork, 'storeNetworkFaults');
   }
 
+  /** Between server and store. @throws TypeError on a stage without `serverStoreNetworkFaults: true`. */
+  get serverStoreNetwork(): TcpFaultProxy {
+    return required(this.#links.serverStoreNetwork, 'serverStoreNetworkFaults');
+  }
+
   get server(): Program {
     return this.#server;
   }
@@ -247,7 +252,8 @@ export class Stage implements AsyncDisposable {
     await this.#restarting;
     // What a test left silent or held would hold up the server's end.
     this.#links.faults?.clear();
-    for (const link of [this.#network, this.#links.storeNetwork]) link?.reset();
+    const { storeNetwork, serverStoreNetwork } = this.#links;
+    for (const link of [this.#network, storeNetwork, serverStoreNetwork]) link?.reset();
     await this.#server.stop();
     await this.#cleanup.disposeAsync();
   }

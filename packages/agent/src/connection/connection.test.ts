@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { Agent } from 'node:https';
+import { type AddressInfo, type Socket, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'node:test';
@@ -69,13 +72,16 @@ test('nothing but welcome counts before welcome', async () => {
 });
 
 /** A connection alone, with the server's answers and a clock of the test's. */
-function connectionTo(url: string, options: { token?: () => Promise<string>; welcomeMs?: number } = {}) {
+function connectionTo(
+  url: string,
+  options: { token?: () => Promise<string>; agent?: Agent; connectMs?: number; welcomeMs?: number } = {},
+) {
   const lines: string[] = [];
   const connection = new Connection({
     clientId: 'restaurant-1',
     serverUrl: new URL(url),
     token: options.token ?? (() => Promise.resolve('token')),
-    agent: null,
+    agent: options.agent ?? null,
     hello: () => ({
       status: 'hello',
       agent_version: '1',
@@ -83,7 +89,12 @@ function connectionTo(url: string, options: { token?: () => Promise<string>; wel
       limits: { max_uploads: 1, parallel_parts: 1 },
     }),
     receive: () => {},
-    sessionTimings: { handshakeMs: 1000, welcomeMs: options.welcomeMs ?? 1000, closeMs: 100 },
+    sessionTimings: {
+      handshakeMs: 1000,
+      connectMs: options.connectMs ?? 1000,
+      welcomeMs: options.welcomeMs ?? 1000,
+      closeMs: 100,
+    },
     reconnectTimings: { backoff: { baseMs: 5, capMs: 10 }, steadyMs: 1000, slowMs: 10 },
     now: () => performance.now(),
     random: Math.random,
@@ -107,6 +118,26 @@ test('no welcome within its deadline ends the session', async () => {
   await server.accept();
   await server.accept();
   assert.ok(connection.lines.some((line) => line.includes('no welcome')));
+});
+
+test('a TLS handshake that gets stuck behind a proxy ends the try', async () => {
+  const tunnels: Socket[] = [];
+  const proxy = createServer((socket) => {
+    tunnels.push(socket);
+    socket.on('error', () => {}).once('data', () => socket.write('HTTP/1.1 200 OK\r\n\r\n'));
+  });
+  proxy.listen(0, '127.0.0.1');
+  await once(proxy, 'listening');
+  const { port } = proxy.address() as AddressInfo;
+  const agent = new Agent({ proxyEnv: { HTTPS_PROXY: `http://127.0.0.1:${port}` } });
+  {
+    await using connection = connectionTo('wss://backhaul.example', { agent, connectMs: 100 });
+    await within(5000, 'the next try', once(proxy, 'connection'));
+    await within(5000, 'the next try', once(proxy, 'connection'));
+    assert.ok(connection.lines.some((line) => line.includes('ETIMEDOUT')));
+  }
+  for (const socket of tunnels) socket.destroy();
+  proxy.close();
 });
 
 test('a silent server is left after dead_after_ms, although the socket stays open', async () => {

@@ -20,7 +20,10 @@ const CONGESTED_BYTES = 256 * 1024;
 const MAX_UNSENT_BYTES = 8 * 1024 * 1024;
 
 export interface SessionTimings {
+  /** Without a sign of life before the socket is open. */
   readonly handshakeMs: number;
+  /** From the question to DNS to an open socket, with TLS and a proxy: `handshakeMs` alone misses TLS behind a proxy. */
+  readonly connectMs: number;
   readonly welcomeMs: number;
   /** For the close frame's answer. */
   readonly closeMs: number;
@@ -28,6 +31,7 @@ export interface SessionTimings {
 
 export const defaultSessionTimings: SessionTimings = {
   handshakeMs: 10_000,
+  connectMs: 30_000,
   welcomeMs: 10_000,
   closeMs: 1000,
 };
@@ -52,7 +56,7 @@ export class Session {
   readonly #options: SessionOptions;
   readonly #end: (end: SessionEnd) => void;
   readonly #heartbeat: Heartbeat;
-  #welcomeTimer: NodeJS.Timeout | null = null;
+  #greeting: NodeJS.Timeout;
   #welcomedAt: number | null = null;
 
   constructor(options: SessionOptions) {
@@ -75,6 +79,10 @@ export class Session {
         this.#abandon({ kind: 'lost', detail: 'nothing received any more', heldMs: this.#heldMs() }),
       now: options.now,
     });
+    this.#greeting = setTimeout(
+      () => this.#abandon({ kind: 'unreachable', detail: 'ETIMEDOUT' }),
+      options.timings.connectMs,
+    );
     this.#listen();
   }
 
@@ -118,7 +126,8 @@ export class Session {
     const socket = this.#socket;
     socket.on('open', () => {
       this.#heartbeat.start({ intervalMs: HEARTBEAT_INTERVAL_MS, deadAfterMs: DEAD_AFTER_MS });
-      this.#welcomeTimer = setTimeout(
+      clearTimeout(this.#greeting);
+      this.#greeting = setTimeout(
         () => this.#abandon({ kind: 'lost', detail: 'no welcome after hello', heldMs: 0 }),
         this.#options.timings.welcomeMs,
       );
@@ -162,7 +171,7 @@ export class Session {
   }
 
   #welcomed(intervalMs: number, deadAfterMs: number): void {
-    if (this.#welcomeTimer !== null) clearTimeout(this.#welcomeTimer);
+    clearTimeout(this.#greeting);
     this.#welcomedAt ??= this.#options.now();
     this.#heartbeat.start({ intervalMs, deadAfterMs });
   }
@@ -181,7 +190,7 @@ export class Session {
   }
 
   #finish(end: SessionEnd): void {
-    if (this.#welcomeTimer !== null) clearTimeout(this.#welcomeTimer);
+    clearTimeout(this.#greeting);
     this.#heartbeat.stop();
     this.#end(end);
   }

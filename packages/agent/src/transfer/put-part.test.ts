@@ -22,7 +22,12 @@ test('no request begins before its body has memory, and the wait for it can be a
   const body = partBody({} as OpenedFile, { offset: 0, length: 1 }, { expectedCrc32: '', buffers, signal });
   const put = putPart(
     { url: new URL('https://store.example'), headers: {}, length: 1, body, fresh: false },
-    { storage, rateLimit: null, stallMs: 1, patience: new AnswerPatience({ firstMs: 1, maxMs: 1 }) },
+    {
+      storage,
+      rateLimit: null,
+      timings: { connectMs: 1, stallMs: 1 },
+      patience: new AnswerPatience({ firstMs: 1, maxMs: 1 }),
+    },
     { signal },
   );
   setImmediate(() => stop.abort(new Error('stopped')));

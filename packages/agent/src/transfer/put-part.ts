@@ -1,12 +1,13 @@
 import { once } from 'node:events';
-import type { ClientRequest, IncomingMessage } from 'node:http';
-import type { Socket } from 'node:net';
+import type { IncomingMessage } from 'node:http';
 import { BackhaulError } from '@backhaul/protocol';
 import { MAX_SLICES } from '../file/buffer-pool.ts';
 import type { AnswerPatience } from './answer-patience.ts';
+import { PutExchange, Stalled } from './put-exchange.ts';
 import type { RateLimit } from './rate-limit.ts';
 import type { StorageClient } from './storage-client.ts';
 import { judgeAnswer, judgeNoAnswer, readErrorDocument, type Verdict } from './storage-errors.ts';
+import type { TransferTimings } from './timings.ts';
 
 /** Of an answer's body; S3's error documents are a few hundred bytes. */
 const MAX_ANSWER_BYTES = 16 * 1024;
@@ -27,7 +28,7 @@ export interface PutRequest {
 export interface PutTools {
   readonly storage: StorageClient;
   readonly rateLimit: RateLimit | null;
-  readonly stallMs: number;
+  readonly timings: Pick<TransferTimings, 'connectMs' | 'stallMs'>;
   readonly patience: AnswerPatience;
 }
 
@@ -61,127 +62,40 @@ async function exchangeWith(
   first: IteratorResult<Buffer, void>,
   { signal, ...tools }: PutTools & { readonly signal: AbortSignal },
 ): Promise<PutResult> {
-  const put = tools.storage.put(request.url, {
+  const { storage, rateLimit, timings } = tools;
+  const put = storage.put(request.url, {
     headers: { ...request.headers, 'content-length': String(request.length) },
     fresh: request.fresh,
-    idleMs: tools.stallMs,
+    idleMs: timings.stallMs,
     signal,
   });
-  const exchange = new Exchange(put, deadlineMs(request.length, tools.rateLimit));
+  const exchange = new PutExchange(put, {
+    connectMs: timings.connectMs,
+    deadlineMs: deadlineMs(request.length, rateLimit),
+    signal,
+  });
   try {
-    const complete = await exchange.sendBody({ first, rest: request.body }, tools.rateLimit, signal);
-    exchange.expectAnswerWithin(tools.patience.ms);
-    return await readAnswer(await exchange.answer, { complete, signal });
+    const complete = await exchange.sendBody({ first, rest: request.body }, rateLimit);
+    const answer = complete ? await patientAnswer(exchange, tools.patience) : await exchange.answer;
+    return await readAnswer(answer, { complete, signal });
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof BackhaulError) throw error;
-    if (exchange.gaveUpAfterMs !== null) tools.patience.wasNotEnough(exchange.gaveUpAfterMs);
     return { ok: false, verdict: judgeNoAnswer(error, { reused: put.reusedSocket }) };
   } finally {
     exchange.close();
   }
 }
 
-/** A request on its way: everything that can end it early ends it here. */
-class Exchange {
-  /** Rejects with the connection's error; resolves as soon as the store answers, even amid the body. */
-  readonly answer: Promise<IncomingMessage>;
-  readonly #put: ClientRequest;
-  readonly #deadline: NodeJS.Timeout;
-  #socket: Socket | null = null;
-  #response: IncomingMessage | null = null;
-  #holdingBack = false;
-  #answerMs: number | null = null;
-  #gaveUpAfterMs: number | null = null;
-
-  constructor(put: ClientRequest, deadlineMs: number) {
-    this.#put = put;
-    const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
-    this.answer = promise;
-    promise.catch(() => {}); // Whoever waits sees it; a body that fails first must not leave it unhandled.
-    put.once('response', (response) => {
-      this.#response = response;
-      resolve(response);
-    });
-    put.on('error', reject);
-    put.once('close', () => reject(new Stalled('ECONNRESET')));
-    // On the socket, because the request passes on only its first time-out.
-    put.once('socket', (socket) => {
-      this.#socket = socket;
-      socket.on('timeout', this.#onIdle);
-    });
-    this.#deadline = setTimeout(() => put.destroy(new Stalled('ETIMEDOUT')), deadlineMs);
-  }
-
-  /** @returns Whether all of the body was sent; an answer amid it is a refusal, and the rest is not wanted. */
-  async sendBody(
-    body: { first: IteratorResult<Buffer, void>; rest: AsyncGenerator<Buffer, void, void> },
-    limit: RateLimit | null,
-    signal: AbortSignal,
-  ): Promise<boolean> {
-    for (let next = body.first; next.done !== true; next = await body.rest.next()) {
-      const slice = next.value;
-      const step = limit === null ? slice.length : limit.sliceBytes;
-      for (let at = 0; at < slice.length; at += step) {
-        const piece = slice.subarray(at, at + step);
-        if (limit !== null) await this.#holdBack(limit, piece.length, signal);
-        await this.#write(piece);
-        if (this.#response !== null) return false;
-      }
-    }
-    this.#put.end();
-    return true;
-  }
-
-  expectAnswerWithin(ms: number): void {
-    this.#answerMs = ms;
-    this.#socket?.setTimeout(ms);
-  }
-
-  /** How long the answer was waited for in vain; null if that is not why it ended. */
-  get gaveUpAfterMs(): number | null {
-    return this.#gaveUpAfterMs;
-  }
-
-  /** Gives the connection back for the next part, or ends it if the exchange is unfinished. */
-  close(): void {
-    clearTimeout(this.#deadline);
-    this.#socket?.off('timeout', this.#onIdle);
-    if (!this.#put.writableEnded || this.#response?.complete !== true) this.#put.destroy();
-  }
-
-  readonly #onIdle = (): void => {
-    // While the rate limit holds the body back it is not the store that is slow; the next write winds the timer.
-    if (this.#holdingBack) return;
-    this.#gaveUpAfterMs = this.#answerMs;
-    this.#put.destroy(new Stalled('ETIMEDOUT'));
-  };
-
-  async #holdBack(limit: RateLimit, bytes: number, signal: AbortSignal): Promise<void> {
-    this.#holdingBack = true;
-    try {
-      await limit.take(bytes, { signal });
-    } finally {
-      this.#holdingBack = false;
-    }
-  }
-
-  /** Resolves once the kernel has taken the bytes, so that the buffer can be filled again. */
-  async #write(piece: Buffer): Promise<void> {
-    const written = new Promise<void>((resolve, reject) => {
-      this.#put.write(piece, (error) => (error ? reject(error) : resolve()));
-    });
-    await Promise.race([written, this.answer]);
-  }
-}
-
-class Stalled extends Error {
-  readonly code: string;
-
-  constructor(code: 'ETIMEDOUT' | 'ECONNRESET') {
-    super('the connection to the store made no progress');
-    this.code = code;
-  }
+async function patientAnswer(exchange: PutExchange, patience: AnswerPatience): Promise<IncomingMessage> {
+  const { ms } = patience;
+  const startedAt = performance.now();
+  const answer = await exchange.answerWithin(ms, () => {
+    patience.wasNotEnough(ms);
+    exchange.giveUp();
+  });
+  patience.wasEnough(performance.now() - startedAt);
+  return answer;
 }
 
 async function readAnswer(

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { appendFile, chmod, open, rename, stat, truncate, utimes, writeFile } from 'node:fs/promises';
 import test, { describe } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { crc32 } from 'node:zlib';
 import type { ResumeState } from '@backhaul/protocol';
 import { AgentBench, downloadMessage, MiB, prepareMessage, signOnRequest } from '../fakes/agent-bench.ts';
@@ -61,9 +62,12 @@ describe('an upload that goes on', () => {
     assert.equal(final.resumed, true);
     assert.equal(final.attempt, 2);
     assert.equal(final.sha256, sha256Of(upload.content));
-    assert.deepEqual(bench.store.puts.map(({ partNumber }) => partNumber).sort(), [2, 4]);
+    assert.deepEqual(
+      bench.store.puts.map(({ partNumber }) => partNumber).toSorted((a, b) => a - b),
+      [2, 4],
+    );
     assert.ok(bench.store.object().equals(upload.content));
-    const [answer] = session.heard.filter(({ status }) => status === 'resumed');
+    const answer = session.heard.find(({ status }) => status === 'resumed');
     assert.ok(answer?.status === 'resumed');
     assert.equal(answer.size, upload.content.length);
     assert.deepEqual(answer.fingerprint, upload.resume.fingerprint);
@@ -102,6 +106,7 @@ describe('an upload that goes on', () => {
 
   const changes: Record<string, (path: string) => Promise<void>> = {
     'was appended to': (path) => appendFile(path, 'more'),
+    'was touched': (path) => utimes(path, TIME, new Date(TIME.getTime() + 1000)),
     'was cut short': (path) => truncate(path, 100),
     'was replaced by another of the same size and time': async (path) => {
       const { size } = await stat(path);
@@ -143,6 +148,25 @@ describe('an upload that goes on', () => {
     assert.ok(bench.store.object().equals(upload.content));
   });
 
+  test('that ended while no server was there says first that it went on: no end is believed without', async () => {
+    await using bench = await AgentBench.start();
+    const { path, resume } = await interrupted(bench, [1, 2, 3, 4]);
+    const first = await bench.server.acceptAndWelcome();
+    first.send(prepareMessage(path, { attempt: 2, resume }));
+    first.socket.terminate();
+    const second = await bench.server.accept();
+    const { running } = await second.next('hello');
+    assert.equal(running.length, 1);
+    while (!bench.log.some((line) => line.includes('all parts sent'))) await nextTurn();
+    second.welcome(running.map((upload) => ({ ...upload, verdict: 'continue' })));
+    await second.next('completed');
+    assert.deepEqual(
+      second.heard.map(({ status }) => status),
+      ['hello', 'resumed', 'completed'],
+    );
+    assert.ok(!first.heard.some(({ status }) => status === 'resumed'), 'the first socket heard of it');
+  });
+
   test('says all again on a new socket: that it goes on, what is stored, and what wants a URL', async () => {
     await using bench = await AgentBench.start();
     const upload = await interrupted(bench, [1]);
@@ -165,7 +189,10 @@ describe('an upload that goes on', () => {
     const answer = await second.next('resumed');
     assert.equal(answer.attempt, 2);
     const again = await second.next('part_uploaded');
-    assert.deepEqual(again.parts.map(({ part_number: number }) => number).sort(), stored.sort());
+    assert.deepEqual(
+      again.parts.map(({ part_number: number }) => number).toSorted((a, b) => a - b),
+      stored.toSorted((a, b) => a - b),
+    );
     release.resolve();
     const final = await second.next('completed');
     assert.equal(final.parts.length, 3);

@@ -93,7 +93,7 @@ async function putOnce(
   const body = partBody(file, part, { expectedCrc32: checksums.crc32, buffers, signal });
   const result = await putPart(
     { url: url.url, headers: url.headers, length: part.length, body, fresh },
-    { ...tools.put, stallMs: timings.stallMs },
+    { ...tools.put, timings },
     { signal },
   );
   return { begunAt, result };

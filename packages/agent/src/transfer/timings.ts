@@ -2,7 +2,12 @@ import type { Backoff } from '../backoff.ts';
 
 /** All waits and limits of a transfer; tests shorten them. */
 export interface TransferTimings {
-  /** No byte taken by the store's socket for this long: the connection is dead. */
+  /** From the question to DNS to a connection that takes bytes, with TLS and a proxy. */
+  readonly connectMs: number;
+  /**
+   * No byte taken by the store's socket for this long: the connection is dead. It may take twice as long until that
+   * is noticed, because Node takes it for progress that the first bytes of a large write were taken at once.
+   */
   readonly stallMs: number;
   /** From the last byte of a part to the store's answer, at first. @see AnswerPatience */
   readonly answerMs: number;
@@ -33,7 +38,8 @@ export interface TransferTimings {
 }
 
 export const defaultTimings: TransferTimings = {
-  stallMs: 30_000,
+  connectMs: 50_000,
+  stallMs: 25_000,
   answerMs: 45_000,
   maxAnswerMs: 600_000,
   maxFailures: 8,

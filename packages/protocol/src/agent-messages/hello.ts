@@ -32,11 +32,9 @@ export const helloSchema = z.object({
       hostname: z.string().max(255).optional().meta({ description: 'For people only.' }),
     })
     .meta({ description: 'The machine, as the agent sees it.' }),
-  capabilities: z
-    .array(z.string().min(1).max(64))
-    .max(64)
-    .default([])
-    .meta({ description: 'What this agent can do beyond uploads, e.g. `list_directory`.' }),
+  capabilities: z.array(z.string().min(1).max(64)).max(64).default([]).meta({
+    description: 'What this agent can do: the commands it knows, e.g. `list_directory`, and `resume`.',
+  }),
   limits: z
     .object({
       max_uploads: z

@@ -97,7 +97,9 @@ describe('server-sent events', () => {
     const reader = new AbortController();
     const stream = readEvents(await stage.fetch('/events', { signal: reader.signal }));
     const accepted = await Promise.all(
-      ['till', 'slow', 'till'].map((client) => stage.client.triggerDownload(client, { file_path: small })),
+      ['till', 'slow', 'till'].map((client) =>
+        stage.client.triggerDownload(client, { file_path: small, force: true }),
+      ),
     );
     const ids = new Set(accepted.map(({ upload_id }) => upload_id));
     const seen: ServerSentEvent[] = [];

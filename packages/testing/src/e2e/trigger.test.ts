@@ -140,9 +140,10 @@ describe('POST /trigger-download', () => {
       subject: 'somebody-else',
       claims: { scope: 'trigger' },
     });
-    const mine = await recordOf(await trigger('till', {}, { 'idempotency-key': 'shared' }));
+    const headers = { 'idempotency-key': 'shared' };
+    const mine = await recordOf(await trigger('till', { force: true }, headers));
     const theirs = await recordOf(
-      await trigger('till', {}, { 'idempotency-key': 'shared', authorization: `Bearer ${other}` }),
+      await trigger('till', { force: true }, { ...headers, authorization: `Bearer ${other}` }),
     );
     assert.notEqual(theirs.upload_id, mine.upload_id);
     assert.equal(theirs.requested_by, 'somebody-else');
@@ -167,6 +168,12 @@ describe('POST /trigger-download', () => {
       [{ file_path: 'a\0b' }, /file_path/],
       [{ file_path: 'x'.repeat(5000) }, /file_path/],
       [{ reason: '' }, /reason/],
+      [{ expires_in: 0 }, /expires_in/],
+      [{ expires_in: 2_592_001 }, /expires_in/],
+      [{ expires_in: '1h' }, /expires_in/],
+      [{ offline: 'wait' }, /offline/],
+      [{ on_change: 'ignore' }, /on_change/],
+      [{ force: 1 }, /force/],
     ];
     for (const [body, named] of mistakes) {
       const problem = await assertProblem(await trigger('till', body), 400, 'invalid_request');

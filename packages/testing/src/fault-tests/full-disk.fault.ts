@@ -44,7 +44,7 @@ describe('a full disk', { skip: await whyNoSmallDisk(), timeout: 180_000 }, () =
     assert.equal(record.attempt, 1);
     assert.equal(record.sha256, sha256);
     assert.equal((await readinessWhen(stage, true)).ready, true);
-    accepted.push((await stage.client.triggerDownload('bar', {})).upload_id);
+    accepted.push((await stage.client.triggerDownload('bar', { force: true })).upload_id);
 
     await stage.restartServer({ signal: 'SIGKILL', env });
     const known = new Set<string>();
@@ -84,7 +84,12 @@ describe('a full disk', { skip: await whyNoSmallDisk(), timeout: 180_000 }, () =
 async function triggerUntilRefused(stage: Stage, clientId: string): Promise<string[]> {
   const accepted: string[] = [];
   for (;;) {
-    const answer = await stage.fetch(`/trigger-download/${clientId}`, { method: 'POST' });
+    const answer = await stage.fetch(`/trigger-download/${clientId}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      // Each an upload of its own.
+      body: JSON.stringify({ force: true }),
+    });
     if (answer.status !== 202) {
       await assertProblem(answer, 503, 'database_unavailable');
       return accepted;

@@ -70,10 +70,27 @@ describe('a stage with faults', { concurrency: true }, () => {
     assert.equal((await stage.pull('till', {})).status, 'completed');
   });
 
+  test('has a network between server and store that nobody else uses', async () => {
+    await using stage = await Stage.start({ serverStoreNetworkFaults: true });
+    const file = stage.directory.join('large.bin');
+    await randomFile(file, 12 * MiB);
+    await stage.startAgent('till', ['--file', file]);
+    const link = stage.serverStoreNetwork;
+    assert.ok(link.bytesToTarget > 0, 'it tried the store out');
+    const record = await stage.pull('till', {});
+    assert.equal(record.status, 'completed', record.message ?? '');
+    assert.ok(link.bytesToTarget < MiB);
+    assert.equal(new URL(await contentUrl(stage, record.upload_id)).origin, stage.s3.endpoint);
+  });
+
   test('says which option is missing', async () => {
     await using stage = await Stage.start();
     assert.throws(() => stage.faults, /start the stage with \{ faults: true \}/);
     assert.throws(() => stage.network, /start the stage with \{ networkFaults: true \}/);
+    assert.throws(
+      () => stage.serverStoreNetwork,
+      /start the stage with \{ serverStoreNetworkFaults: true \}/,
+    );
     assert.throws(() => stage.storeNetwork, /start the stage with \{ storeNetworkFaults: true \}/);
   });
 });

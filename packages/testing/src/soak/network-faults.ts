@@ -31,6 +31,7 @@ export function networkFaults(proxy: TcpFaultProxy, link: string): Fault[] {
     });
   return [
     fault('cut', () => Promise.resolve(proxy.cut())),
+    fault('strand', () => Promise.resolve(proxy.strand())),
     fault('reset', () => Promise.resolve(proxy.reset())),
     silence('halfOpen', () => proxy.halfOpen()),
     silence('stopReading', () => proxy.stopReading()),
@@ -60,6 +61,7 @@ export function networkFaults(proxy: TcpFaultProxy, link: string): Fault[] {
 
 const names = {
   cut: 'cut',
+  strand: 'lose connections without a word',
   reset: 'reset',
   halfOpen: 'say nothing, half-open',
   stopReading: 'stop reading',

@@ -10,6 +10,7 @@ import type { ClientDescription } from '../clients/client.ts';
 import type { AgentSession } from '../sessions/agent-session.ts';
 import { endSession } from '../sessions/end-session.ts';
 import type { TransferContext } from '../transfer-context.ts';
+import { type Upload, isRunning } from '../uploads/upload.ts';
 
 type Verdict = Welcome['uploads'][number];
 
@@ -99,15 +100,13 @@ async function reconcile(
   for (const uploadId of await context.store.listRunningIds(session.clientId)) {
     const isKept = await context.ledger.exclusively(uploadId, async () => {
       const upload = await context.ledger.get(uploadId);
-      if (upload.status !== 'preparing' && upload.status !== 'uploading') return false;
+      if (!isRunning(upload)) return false;
       // A newer session was faster; the upload is its own.
       if (upload.epoch !== null && upload.epoch > session.epoch) return false;
       if (running.some((one) => one.upload_id === uploadId && one.attempt === upload.attempt)) {
         return (await context.ledger.apply(upload, { type: 'adopt', epoch: session.epoch })) !== undefined;
       }
-      if (upload.epoch !== session.epoch) {
-        await context.recovery.interrupt(upload, { reason: 'The agent was restarted.' });
-      }
+      if (upload.epoch !== session.epoch) await putBack(context, session, upload);
       return false;
     });
     if (isKept) kept.add(uploadId);
@@ -117,4 +116,11 @@ async function reconcile(
     attempt,
     verdict: kept.has(upload_id) ? ('continue' as const) : ('drop' as const),
   }));
+}
+
+/** The agent was restarted and knows nothing of it any more. */
+async function putBack(context: TransferContext, session: AgentSession, upload: Upload): Promise<void> {
+  const { recovery } = context;
+  if (session.canResume) await recovery.interrupt(upload, { reason: 'The agent was restarted.' });
+  else await recovery.startOver(upload, { reason: 'The agent was restarted; the file is sent again.' });
 }

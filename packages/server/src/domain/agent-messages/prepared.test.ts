@@ -164,6 +164,22 @@ test('a store that is away at Create puts the upload back into the queue, for a 
   assert.ok(bench.bucket.uploads.has((await bench.upload(upload.uploadId)).s3UploadId ?? ''));
 });
 
+test('a store that answers, but takes no upload, is tried ever more rarely', async () => {
+  await using bench = await openBench();
+  const { agent, upload } = await bench.preparing();
+  bench.bucket.fail('createMultipartUpload', 'unavailable', { times: 5 });
+  const waits: number[] = [];
+  for (let attempt = 1; attempt <= 5; attempt += 1) {
+    await prepared(bench.context, agent.session, preparedMessage({ ...upload, attempt }));
+    waits.push(((await bench.upload(upload.uploadId)).nextAttemptAt ?? 0) - bench.clock.now());
+    bench.clock.advance(waits.at(-1) ?? 0);
+    bench.context.dispatcher.kick('client-1');
+    await bench.reaches(upload.uploadId, 'preparing');
+  }
+  assert.deepEqual(waits, [1000, 750, 1500, 3000, 6000]);
+  assert.equal(bench.bucket.faultsFired, 5);
+});
+
 test('the stop of the server ends the wait for a store that takes a request and does not answer', async () => {
   await using bench = await openBench();
   const { agent, upload } = await bench.preparing();

@@ -9,6 +9,8 @@ const RESTART_CAP_MS = 60_000;
 /** Before an agent reports the store as unavailable it has tried for minutes itself. */
 const OUTAGE_BASE_MS = 15_000;
 const OUTAGE_CAP_MS = 600_000;
+/** Before any next attempt. */
+export const LONGEST_WAIT_MS = OUTAGE_CAP_MS;
 
 /** What becomes of an upload whose attempt failed. Waits are before the next attempt. */
 export type Remedy =
@@ -19,11 +21,18 @@ export type Remedy =
   | { readonly act: 'start_over'; readonly waitMs: number };
 
 /**
- * How long an attempt that was cut off waits before it goes on; null for not at all. One that is cut off again and
- * again before it has stored a part, because it takes its agent down with it, must leave the others their turn.
+ * How long an attempt that was cut off waits before the next; null for not at all. One that is cut off again and again
+ * without getting further, because it takes its agent down with it, must leave the others their turn.
+ *
+ * @param before How often that has happened already.
  */
-export function pauseBeforeNext({ setbacks }: Pick<Upload, 'setbacks'>, random: () => number): number | null {
-  return setbacks === 0 ? null : backoff(setbacks - 1, RESTART_BASE_MS, RESTART_CAP_MS, random);
+export function pauseBeforeNext(before: number, random: () => number): number | null {
+  return before === 0 ? null : backoff(before - 1, RESTART_BASE_MS, RESTART_CAP_MS, random);
+}
+
+/** Why an upload stands still that only waits for the object store, for people. */
+export function storeAway({ message }: Pick<Error, 'message'>): string {
+  return `Waiting for the object store: ${message}`;
 }
 
 /** @param random In [0, 1): many uploads that failed together must not come back together. */
@@ -34,6 +43,8 @@ export function remedyFor(
 ): Remedy {
   switch (error) {
     case 'storage_unavailable':
+    // Of the agent, which stored no part for very long; the upload's own deadline is the server's to keep.
+    case 'upload_expired':
       return { act: 'interrupt', waitMs: backoff(upload.setbacks, OUTAGE_BASE_MS, OUTAGE_CAP_MS, random) };
     case 'file_changed':
       if (upload.onChange !== 'restart' || upload.restarts >= MAX_RESTARTS) return { act: 'fail' };

@@ -4,6 +4,7 @@ import { openSqliteStore } from '../../store/open-sqlite-store.ts';
 import { type BenchOptions, DomainBench } from '../fakes/domain-bench.ts';
 import { intercepted } from '../fakes/intercepted.ts';
 import type { Store } from '../ports/store.ts';
+import { endSession } from '../sessions/end-session.ts';
 import { MAX_RESTARTS } from './attempt-failure.ts';
 import type { Upload } from './upload.ts';
 
@@ -95,6 +96,25 @@ test('a new beginning that lost its guard aborts nothing', async () => {
   await bench.settle();
   assert.equal(bench.bucket.count('abortMultipartUpload'), 0);
   assert.equal((await bench.store.listParts(upload.uploadId)).length, 3);
+});
+
+test('an agent that cannot resume and dies of the same upload each time is asked ever more rarely', async () => {
+  await using bench = await openBench();
+  const { agent, upload } = await bench.uploading();
+  const waits: number[] = [];
+  let last = agent;
+  for (let restart = 1; restart <= 4; restart += 1) {
+    await endSession(bench.context, last.session);
+    last = await bench.connect('client-1', { capabilities: [] });
+    await bench.settle();
+    const { nextAttemptAt, restarts } = await bench.upload(upload.uploadId);
+    assert.equal(restarts, restart);
+    waits.push(nextAttemptAt === null ? 0 : nextAttemptAt - bench.clock.now());
+    bench.clock.advance(waits.at(-1) ?? 0);
+    bench.context.dispatcher.kick('client-1');
+    await bench.reaches(upload.uploadId, 'preparing');
+  }
+  assert.deepEqual(waits, [0, 750, 1500, 3000]);
 });
 
 test('the place that an interrupted upload leaves goes to the next in the queue', async () => {

@@ -72,7 +72,7 @@ export class AttemptRecovery {
     upload: Upload,
     {
       reason,
-      waitMs = pauseBeforeNext(upload, this.#random),
+      waitMs = pauseBeforeNext(upload.setbacks, this.#random),
       during = 'transfer',
     }: { reason: string; waitMs?: number | null; during?: Stage },
   ): Promise<Upload | undefined> {
@@ -82,12 +82,16 @@ export class AttemptRecovery {
     return queued;
   }
 
-  /** The next attempt begins with nothing; what S3 holds of this one is aborted. */
+  /**
+   * The next attempt begins with nothing; what S3 holds of this one is aborted.
+   *
+   * @param options.waitMs Default: at once, but after a growing pause if that has happened before.
+   */
   async startOver(
     upload: Upload,
     {
       reason,
-      waitMs = null,
+      waitMs = pauseBeforeNext(upload.restarts, this.#random),
       during = 'transfer',
     }: { reason: string; waitMs?: number | null; during?: Stage },
   ): Promise<Upload | undefined> {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { BackhaulError } from '@backhaul/protocol';
 import { openSqliteStore } from '../../store/open-sqlite-store.ts';
 import { completed } from '../agent-messages/completed.ts';
 import { failed } from '../agent-messages/failed.ts';
@@ -262,9 +263,12 @@ test('of requests with one key at the same moment, those that differ are a confl
   const outcomes = await Promise.allSettled(
     ['a', 'b'].map((reason) => bench.domain.uploads.trigger({ ...keyed, reason })),
   );
-  const refused = outcomes.filter((outcome) => outcome.status === 'rejected');
-  assert.equal(refused.length, 1);
-  assert.equal((refused[0]?.reason as { code?: string }).code, 'idempotency_conflict');
+  const refusals = outcomes.flatMap((outcome) =>
+    outcome.status === 'rejected' ? [outcome.reason as unknown] : [],
+  );
+  assert.equal(refusals.length, 1);
+  assert.ok(refusals[0] instanceof BackhaulError);
+  assert.equal(refusals[0].code, 'idempotency_conflict');
 });
 
 test('a key from before there were options is for the request without any', async () => {

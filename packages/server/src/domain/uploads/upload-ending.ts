@@ -6,7 +6,7 @@ import { Semaphore } from '../semaphore.ts';
 import type { SessionRegistry } from '../sessions/session-registry.ts';
 import type { Transition } from './transitions.ts';
 import type { UploadLedger } from './upload-ledger.ts';
-import type { Upload } from './upload.ts';
+import { type Upload, isRunning } from './upload.ts';
 
 /** Aborts in the background at once; each may take as long as a call to a store that hangs. */
 const MAX_ABORTS = 8;
@@ -74,7 +74,7 @@ export class UploadEnding {
 
   /** That an attempt is no longer wanted. @param upload As it was before. */
   tellAgent(upload: Upload, reason: string): void {
-    if (upload.status !== 'preparing' && upload.status !== 'uploading') return;
+    if (!isRunning(upload)) return;
     this.#sessions.get(upload.clientId)?.send({
       action: 'cancel_upload',
       upload_id: upload.uploadId,

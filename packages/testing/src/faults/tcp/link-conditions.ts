@@ -7,6 +7,7 @@ const effects = [
   'cut',
   'reset',
   'halfOpen',
+  'strand',
   'refuse',
   'stopReading',
   'limitBytes',

@@ -42,7 +42,7 @@ export class TcpConnection {
     await Promise.all([closed(this.#client), closed(this.#target)]);
   }
 
-  /** Whether it was cut or reset, though a side may not have closed it yet. */
+  /** Whether it was cut, reset or stranded, though a side may not have closed it yet. */
   get isOver(): boolean {
     return this.#over.signal.aborted;
   }
@@ -63,6 +63,12 @@ export class TcpConnection {
       // What still comes is thrown away: closing over unread bytes would be a reset.
       socket?.removeAllListeners('data').resume().end();
     }
+  }
+
+  /** Passes nothing any more, and lets nobody know, for ever. */
+  strand(): void {
+    this.#over.abort();
+    for (const socket of [this.#client, this.#target]) socket?.removeAllListeners('data').pause();
   }
 
   reset(): void {

@@ -156,6 +156,24 @@ describe('a TCP proxy', { concurrency: true }, () => {
     assert.equal(stand.proxy.fired.halfOpen, 2);
   });
 
+  test('strands connections without a word and for good, and new ones pass', async () => {
+    await using stand = await Stand.start();
+    const old = await stand.connect();
+    await echo(old, 'a');
+    stand.proxy.strand();
+    assert.equal(stand.proxy.fired.strand, 1);
+    old.write('lost');
+    stand.accepted[0]?.write('unheard');
+    const young = await stand.connect();
+    assert.equal(await echo(young, 'b'), 'b');
+    await stand.proxy.resume();
+    await hearsNothing(old);
+    assert.equal(stand.proxy.bytesToTarget, 2);
+    assert.deepEqual([old.closed, stand.accepted[0]?.closed], [false, false]);
+    stand.proxy.strand();
+    assert.equal(stand.proxy.fired.strand, 2, 'once is enough');
+  });
+
   test('keeps an end from the other side while it is silent', async () => {
     await using stand = await Stand.start();
     const client = await stand.connect();

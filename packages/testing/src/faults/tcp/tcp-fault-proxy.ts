@@ -91,6 +91,11 @@ export class TcpFaultProxy implements AsyncDisposable {
     this.#each('halfOpen', (connection) => connection.adjust());
   }
 
+  /** As when a router forgets them: connections stay open and are silent for good, while new ones are taken and pass. */
+  strand(): void {
+    this.#each('strand', (connection) => connection.strand());
+  }
+
   /** Reads no more from clients, old ones and new; what the target says still reaches them. */
   stopReading(): void {
     this.#conditions.setReadsClients(false);

@@ -1,0 +1,159 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type AddressInfo, type Server, type Socket, createServer } from 'node:net';
+import { after, describe, test } from 'node:test';
+import tls from 'node:tls';
+import { localhostCertificate } from '../fakes/localhost-certificate.ts';
+import { defaultSessionTimings } from '../connection/session.ts';
+import { StoragePolicy } from '../policy/storage-policy.ts';
+import { AnswerPatience } from './answer-patience.ts';
+import { type PutResult, putPart } from './put-part.ts';
+import { StorageClient } from './storage-client.ts';
+import { defaultTimings } from './timings.ts';
+
+const MiB = 1024 * 1024;
+const STALL_MS = 300;
+/** Twice the longest of the waits below, and time for a busy machine. */
+const NOTICED_MS = 2 * 600 + 2000;
+
+tls.setDefaultCACertificates([localhostCertificate.cert]);
+
+/** Where a connection can die. The peer stays silent from then on, and keeps it open. */
+const deaths: ReadonlyArray<{
+  readonly at: string;
+  readonly url: (port: number) => string;
+  readonly peer?: (socket: Socket) => void;
+  readonly secure?: boolean;
+  readonly proxied?: boolean;
+  readonly sizeBytes?: number;
+}> = [
+  { at: 'the question to DNS', url: (port) => `http://localhost:${port}` },
+  { at: 'the TLS handshake', url: (port) => `https://127.0.0.1:${port}`, peer: (socket) => socket.resume() },
+  { at: 'the body', url: (port) => `http://127.0.0.1:${port}` },
+  { at: 'the body, with TLS', url: (port) => `https://127.0.0.1:${port}`, secure: true },
+  {
+    at: 'the answer',
+    url: (port) => `http://127.0.0.1:${port}`,
+    peer: (socket) => socket.resume(),
+    sizeBytes: MiB,
+  },
+  {
+    at: 'the answer, with TLS',
+    url: (port) => `https://127.0.0.1:${port}`,
+    peer: (socket) => socket.resume(),
+    secure: true,
+    sizeBytes: MiB,
+  },
+  {
+    at: 'the answer to nothing',
+    url: (port) => `http://127.0.0.1:${port}`,
+    peer: (socket) => socket.resume(),
+    sizeBytes: 0,
+  },
+  {
+    at: 'the body of the answer',
+    url: (port) => `http://127.0.0.1:${port}`,
+    peer: (socket) => socket.resume().write('HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n'),
+    sizeBytes: MiB,
+  },
+  {
+    at: 'the way through a proxy',
+    url: () => 'https://store.example',
+    proxied: true,
+    peer: (socket) => socket.resume(),
+  },
+  {
+    at: 'the TLS handshake behind a proxy',
+    url: () => 'https://store.example',
+    proxied: true,
+    peer: (socket) => socket.once('data', () => socket.resume().write('HTTP/1.1 200 OK\r\n\r\n')),
+  },
+];
+
+describe('a store that falls silent is noticed in', { concurrency: true }, () => {
+  for (const {
+    at,
+    url,
+    peer = (socket: Socket) => socket.pause(),
+    secure,
+    proxied,
+    sizeBytes = 32 * MiB,
+  } of deaths) {
+    test(at, async () => {
+      const accept = (socket: Socket): void => {
+        after(() => void socket.destroy());
+        peer(socket.on('error', () => undefined));
+      };
+      const server = secure === true ? tls.createServer(localhostCertificate, accept) : createServer(accept);
+      const port = await listen(server);
+      const policy = new StoragePolicy({
+        origins: [],
+        serverIsLocal: true,
+        // Only a name has to be looked up.
+        resolve: () => undefined,
+      });
+      const proxy = proxied === true ? { HTTPS_PROXY: `http://127.0.0.1:${port}` } : null;
+      using storage = new StorageClient(policy, proxy);
+      const result = await put(storage, new URL(url(port)), sizeBytes);
+      server.close();
+      assert.ok(!result.ok && result.verdict.act === 'retry', JSON.stringify(result));
+      assert.match(result.verdict.detail, /ETIMEDOUT|ECONNRESET|ERR_PROXY_TUNNEL/);
+    });
+  }
+});
+
+test('the waits for a dead peer are such that it is noticed within a minute', () => {
+  const { connectMs, stallMs, answerMs } = defaultTimings;
+  assert.ok(connectMs < 60_000);
+  assert.ok(2 * stallMs < 60_000, 'Node may count the first one as progress');
+  assert.ok(answerMs < 60_000);
+  assert.ok(defaultSessionTimings.connectMs < 60_000);
+});
+
+test('a PUT that has no connection yet can be aborted', async () => {
+  const server = createServer((socket) => {
+    after(() => void socket.destroy());
+    socket.on('error', () => undefined).once('data', () => socket.write('HTTP/1.1 200 OK\r\n\r\n'));
+  });
+  const stop = new AbortController();
+  const port = await listen(server);
+  using storage = new StorageClient(new StoragePolicy({ origins: [], serverIsLocal: true }), {
+    HTTPS_PROXY: `http://127.0.0.1:${port}`,
+  });
+  const aborted = put(storage, new URL('https://store.example'), MiB, {
+    signal: stop.signal,
+    connectMs: 60_000,
+  });
+  await once(server, 'connection');
+  stop.abort(new Error('cancelled'));
+  await assert.rejects(aborted, /cancelled/);
+  server.close();
+});
+
+async function put(
+  storage: StorageClient,
+  url: URL,
+  length: number,
+  { signal = AbortSignal.timeout(NOTICED_MS), connectMs = 600 } = {},
+): Promise<PutResult> {
+  return await putPart(
+    { url, headers: {}, length, body: zeros(length), fresh: true },
+    {
+      storage,
+      rateLimit: null,
+      timings: { connectMs, stallMs: STALL_MS },
+      patience: new AnswerPatience({ firstMs: 500, maxMs: 5000 }),
+    },
+    { signal },
+  );
+}
+
+async function* zeros(length: number): AsyncGenerator<Buffer, void, void> {
+  for (let at = 0; at < length; at += MiB) yield Buffer.alloc(Math.min(MiB, length - at));
+}
+
+async function listen(server: Server): Promise<number> {
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return (server.address() as AddressInfo).port;
+}
