@@ -19,8 +19,8 @@ const DEADLINE_MS = 900_000;
 
 /** As promised, whatever the file. */
 const MOST_AGENT_BYTES = 160 * MiB;
-/** The table of parts, and frames that name all of them; the file is eight hundred times that. */
-const MOST_SERVER_GROWTH_BYTES = 60 * MiB;
+/** The table of parts, frames that name all of them, and what is not collected yet: 1 to 44 MiB were seen. */
+const MOST_SERVER_GROWTH_BYTES = 80 * MiB;
 
 test(
   `a file of ${PARTS} parts is pulled in little memory, and goes on with thousands of them after kill -9`,
