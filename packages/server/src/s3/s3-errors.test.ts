@@ -198,6 +198,20 @@ test('a burst of 503 and resets is ridden out', async () => {
   assert.equal(troubles.length, 0);
 });
 
+test('a HEAD whose 400 cannot say why is asked again', async () => {
+  await using fake = await FakeS3.start();
+  await using bucket = new S3Bucket(fake.settings(), { timing: quickTiming });
+  await bucket.capabilities();
+  let asked = 0;
+  fake.intercept = (_, response) => {
+    asked++;
+    if (asked === 1) response.writeHead(400).end();
+    return asked === 1;
+  };
+  assert.equal(await bucket.head('uploads/none'), undefined);
+  assert.equal(asked, 2);
+});
+
 test('what is permanent is asked once', async () => {
   await using fake = await FakeS3.start();
   await using bucket = new S3Bucket(fake.settings(), { timing: quickTiming });

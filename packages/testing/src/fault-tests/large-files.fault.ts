@@ -48,7 +48,7 @@ test(
 
     agent = await stage.startAgent('till', args);
     const { kept } = await agent.line(logged('resumed'), { deadlineMs: 60_000 });
-    assert.ok(Number(kept) >= before.parts_completed, `${kept} parts were kept`);
+    assert.ok(Number(kept) >= before.parts_completed, `${String(kept)} parts were kept`);
     const record = await recordWhen(stage, id, ({ completed_at: at }) => at !== null);
     const end = await residentBytes(stage.server);
     const serverPeak = await peakBytes(stage.server);
