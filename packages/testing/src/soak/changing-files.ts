@@ -20,7 +20,7 @@ export async function keepChanging(
     if (file === undefined) return;
     const { kind, apply } = chooseChange(file, random);
     await apply();
-    changes.add(`${kind} a file`);
+    changes.add(kind);
     journal.note(`${kind} ${file.path}: ${file.sizeBytes} bytes`);
   }
 }
@@ -31,7 +31,7 @@ function chooseChange(file: SoakFile, random: () => number): { kind: string; app
   const replace = () => file.replace(Math.floor(amount * (MOST_BYTES / 2)));
   if (file.sizeBytes > MOST_BYTES) return { kind: 'replace', apply: replace };
   if (what < 0.4) {
-    return { kind: 'append to', apply: () => file.append(1 + Math.floor(amount * MOST_APPENDED_BYTES)) };
+    return { kind: 'append', apply: () => file.append(1 + Math.floor(amount * MOST_APPENDED_BYTES)) };
   }
   if (what < 0.55) return { kind: 'rewrite', apply: () => file.rewrite() };
   if (what < 0.7) return { kind: 'replace', apply: replace };

@@ -4,12 +4,16 @@ import { percentile, renderTally } from './tally.ts';
 
 /** All that a soak found, for a terminal. */
 export function renderReport(options: SoakOptions, results: Results): string {
-  const { faults, outcomes, requests, durationsMs, wrong, pulls } = results;
+  const { faults, hitCalls, changes, outcomes, requests, durationsMs, wrong, pulls } = results;
   const seconds = (share: number) => (percentile(durationsMs, share) / 1000).toFixed(1);
   const retries = [...pulls.values()].reduce((sum, pull) => sum + pull.retries, 0);
   return [
     '',
     renderTally('fault', faults),
+    '',
+    renderTally('call of the store that failed at random', hitCalls),
+    '',
+    renderTally('change of a file', changes),
     '',
     renderTally('outcome', outcomes),
     '',

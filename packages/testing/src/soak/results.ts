@@ -10,6 +10,10 @@ export class Results {
   /** By status or error, of uploads that nothing more is asked of. */
   readonly outcomes = new Tally();
   readonly faults = new Tally();
+  /** Of the store, by a fault that passes. */
+  readonly hitCalls = new Tally();
+  /** Of files. */
+  readonly changes = new Tally();
   /** What was asked of the server. */
   readonly requests = new Tally();
   /** Of completed ones, from trigger or retry to end. */

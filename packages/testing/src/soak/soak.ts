@@ -1,5 +1,4 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { transientFault } from '../faults/s3/index.ts';
 import { seededRandom } from '../faults/seeded-random.ts';
 import type { TemporaryDirectory } from '../temporary-directory.ts';
 import { keepChanging } from './changing-files.ts';
@@ -13,7 +12,6 @@ import { agentFaults, serverFaults, storeFaults } from './process-faults.ts';
 import { Results } from './results.ts';
 import { s3Faults } from './s3-faults.ts';
 import { type SoakStage, startSoakStage } from './soak-stage.ts';
-import { Tally } from './tally.ts';
 
 const OPERATORS_OF_AGENT = 3;
 const PROGRESS_MS = 30_000;
@@ -21,6 +19,7 @@ const PROGRESS_MS = 30_000;
 const TRANSIENT_SHARE = 0.04;
 /** When nothing goes wrong any more, all has to end within this. */
 const SETTLING_MS = 300_000;
+const LOOKING_MS = 300_000;
 
 export interface SoakContext {
   readonly directory: TemporaryDirectory;
@@ -36,27 +35,45 @@ export async function soak(options: SoakOptions, { directory, say, signal }: Soa
   say('Starting server, store and agents, and writing files');
   await using started = await startSoakStage({ ...options, directory, journal, results });
   signal.throwIfAborted();
-  const faultsOver = AbortSignal.timeout(options.minutes * 60_000);
+  say('Faults begin');
+  await letThingsHappen(options, { started, results, journal, say, signal });
+  signal.throwIfAborted();
+  const looking = AbortSignal.timeout(LOOKING_MS);
+  try {
+    await lookAtAll(started.stage, results, AbortSignal.any([signal, looking]));
+  } catch (error) {
+    if (!looking.aborted) throw error;
+    results.wrongOutcome('server and store did not answer when all was over');
+  }
+  return results;
+}
+
+interface Happening extends Omit<SoakContext, 'directory'> {
+  readonly started: SoakStage;
+  readonly results: Results;
+  readonly journal: Journal;
+}
+
+/** Until all uploads have come to their end, or have had the time for it. */
+async function letThingsHappen(options: SoakOptions, happening: Happening): Promise<void> {
+  const { started, results, journal, say, signal } = happening;
+  // Also stops the operators if anything here fails.
+  const stop = new AbortController();
+  const over = AbortSignal.any([signal, stop.signal, AbortSignal.timeout(options.minutes * 60_000)]);
   const giveUp = AbortSignal.timeout(options.minutes * 60_000 + SETTLING_MS);
-  const over = AbortSignal.any([signal, faultsOver]);
-  const deniedKeys = new Set<string>();
   // A stream of its own for each, so that the choices of one do not depend on the pace of others.
   let streams = 0;
   const random = () => seededRandom(options.seed + 0x9e3779b9 * (streams += 1));
 
-  const progress = keepTelling(results, { say, signal: over });
-  const transient = started.stage.faults.randomly({
-    random: random(),
-    probability: TRANSIENT_SHARE,
-    pick: transientFault,
-  });
+  const { faults } = started.stage;
+  const transient = faults.randomly({ random: random(), probability: TRANSIENT_SHARE });
+  const deniedKeys = new Set<string>();
   const director = new FaultDirector({
     ...{ journal, over, random: random(), fired: results.faults },
     faults: faultsOf(started, deniedKeys),
   });
-  const changes = new Tally();
   const changing = keepChanging(started.changing, {
-    ...{ journal, changes, random: random(), signal: over },
+    ...{ journal, random: random(), changes: results.changes, signal: over },
   }).catch((error: unknown) => {
     if (!over.aborted) throw error;
   });
@@ -66,25 +83,26 @@ export async function soak(options: SoakOptions, { directory, say, signal }: Soa
         ...{ stage: started.stage, results, journal, deniedKeys, wanted, over },
         clientId: agent.clientId,
         random: random(),
-        signal: AbortSignal.any([signal, giveUp]),
+        signal: AbortSignal.any([signal, stop.signal, giveUp]),
       }).run(),
     ),
   );
-  // Those are awaited below, also after a mistake of the director.
-  const pulled = Promise.allSettled(operators);
-
-  await Promise.all([director.run(), changing, progress]);
-  started.stage.faults.clear();
-  signal.throwIfAborted();
-  for (const [kind, row] of transient.table) {
-    for (const [operation, count] of row) results.faults.add(`${kind}, ${operation}`, count);
+  const allPulled = Promise.allSettled(operators);
+  try {
+    await Promise.all([director.run(), changing, keepTelling(results, { say, signal: over })]);
+    faults.clear();
+    for (const [kind, row] of transient.table) {
+      for (const [operation, count] of row) {
+        results.faults.add(kind, count);
+        results.hitCalls.add(operation, count);
+      }
+    }
+    if (!signal.aborted) say('The faults are over; waiting for what is under way');
+    await allPulled;
+  } finally {
+    stop.abort();
+    await allPulled;
   }
-  for (const [kind, count] of changes.entries) results.faults.add(kind, count);
-  say('The faults are over; waiting for what is under way');
-  await pulled;
-  signal.throwIfAborted();
-  await lookAtAll(started.stage, results, signal);
-  return results;
 }
 
 function faultsOf({ stage, server, store, sites }: SoakStage, deniedKeys: Set<string>) {
@@ -103,8 +121,9 @@ async function keepTelling(
   { say, signal }: { say: (text: string) => void; signal: AbortSignal },
 ): Promise<void> {
   const startedAt = performance.now();
-  while (!signal.aborted) {
+  for (;;) {
     await sleep(PROGRESS_MS, undefined, { signal }).catch(() => undefined);
+    if (signal.aborted) return;
     const seconds = Math.round((performance.now() - startedAt) / 1000);
     say(
       `${seconds} s: ${pulls.size} uploads, ended ${outcomes.summary()}; ${faults.total} faults; ${wrong.length} wrong`,
