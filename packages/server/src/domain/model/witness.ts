@@ -35,7 +35,9 @@ export class Witness {
       this.object(`${name(next)} had ended as ${before.status} and became ${next.status}`);
     }
     if (before.status === 'queued' && next.status === 'preparing') this.#sawHandOver(next);
-    if (before.status === 'completing' && next.status !== 'completed') this.#sawGivenUp(before, next);
+    // One that stays so may say meanwhile that it waits for the store.
+    const isSettled = next.status === 'completed' || next.status === 'completing';
+    if (before.status === 'completing' && !isSettled) this.#sawGivenUp(before, next);
   }
 
   sawRemoval(uploadId: string): void {
