@@ -420,5 +420,8 @@ test('an upload that is removed while the sweeper looks does not keep the others
   await bench.sweep();
   assert.equal(removed, 1);
   const left = await Promise.all(uploads.map(({ uploadId }) => real.getUpload(uploadId)));
-  assert.deepEqual(left.map((upload) => upload?.status).toSorted(), ['expired', undefined]);
+  assert.deepEqual(
+    left.flatMap((upload) => upload?.status ?? []),
+    ['expired'],
+  );
 });
