@@ -67,7 +67,7 @@ export class World implements AsyncDisposable {
         new SimulatedAgent(
           {
             clientId,
-            files: [new SimulatedFile('/data/a.bin', 12), new SimulatedFile('/data/b.bin', 17)],
+            files: [new SimulatedFile('/data/a.bin', 8), new SimulatedFile('/data/b.bin', 17)],
             // One of an earlier release.
             canResume: index === 0,
           },
