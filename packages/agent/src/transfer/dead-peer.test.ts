@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import http from 'node:http';
 import { type AddressInfo, type Server, type Socket, createServer } from 'node:net';
 import { after, describe, test } from 'node:test';
 import tls from 'node:tls';
@@ -102,6 +103,28 @@ describe('a store that falls silent is noticed in', { concurrency: true }, () =>
   }
 });
 
+test('connections that lie idle are not tried one by one once one has fallen silent', async () => {
+  const stopped = new Set<Socket>();
+  const server = http.createServer((request, response) => {
+    if (stopped.has(request.socket)) return;
+    request.resume().on('end', () => response.writeHead(200, { etag: '"part"' }).end());
+  });
+  const sockets: Socket[] = [];
+  server.on('connection', (socket) => sockets.push(socket));
+  const port = await listen(server);
+  using storage = new StorageClient(new StoragePolicy({ origins: [], serverIsLocal: true }), null);
+  const url = new URL(`http://127.0.0.1:${port}`);
+  const kept = () => put(storage, url, MiB, { fresh: false });
+  await Promise.all([kept(), kept(), kept()]);
+  assert.equal(sockets.length, 3);
+  for (const socket of sockets) stopped.add(socket);
+  assert.equal((await kept()).ok, false);
+  assert.equal((await kept()).ok, true);
+  assert.equal(sockets.length, 4);
+  server.closeAllConnections();
+  server.close();
+});
+
 test('the waits for a dead peer are such that it is noticed within a minute', () => {
   const { connectMs, stallMs, answerMs } = defaultTimings;
   assert.ok(connectMs < 60_000);
@@ -134,10 +157,10 @@ async function put(
   storage: StorageClient,
   url: URL,
   length: number,
-  { signal = AbortSignal.timeout(NOTICED_MS), connectMs = 600 } = {},
+  { signal = AbortSignal.timeout(NOTICED_MS), connectMs = 600, fresh = true } = {},
 ): Promise<PutResult> {
   return await putPart(
-    { url, headers: {}, length, body: zeros(length), fresh: true },
+    { url, headers: {}, length, body: zeros(length), fresh },
     {
       storage,
       rateLimit: null,

@@ -81,6 +81,7 @@ async function exchangeWith(
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof BackhaulError) throw error;
+    if (error instanceof Stalled) storage.dropIdle();
     return { ok: false, verdict: judgeNoAnswer(error, { reused: put.reusedSocket }) };
   } finally {
     exchange.close();

@@ -42,6 +42,16 @@ export class StorageClient {
     });
   }
 
+  /**
+   * To be called when a connection has fallen silent: what silenced it (a router that forgot it, a failover) has
+   * likely silenced those that lie idle too, and each would cost a part another time-out.
+   */
+  dropIdle(): void {
+    for (const { freeSockets } of [this.#http, this.#https]) {
+      for (const socket of Object.values(freeSockets).flatMap((sockets) => sockets ?? [])) socket.destroy();
+    }
+  }
+
   close(): void {
     this.#http.destroy();
     this.#https.destroy();

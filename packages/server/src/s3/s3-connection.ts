@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
 import { BucketError, type CallOptions } from '../domain/ports/bucket.ts';
 import type { EndpointResolver } from './bucket-address.ts';
+import { KeptConnections } from './kept-connections.ts';
 import { type RetryPolicy, retrying } from './retry.ts';
 import { toBucketError } from './s3-errors.ts';
 import type { S3Settings } from './s3-settings.ts';
@@ -44,11 +45,12 @@ export class S3Connection {
   readonly timing: S3Timing;
   /** The SDK's rules from bucket and endpoint to address. */
   readonly resolveEndpoint: EndpointResolver;
+  readonly #connections = new KeptConnections();
 
   constructor(settings: S3Settings, timing: S3Timing = defaultTiming) {
     this.settings = settings;
     this.timing = timing;
-    this.client = createClient(settings, timing);
+    this.client = createClient(settings, timing, this.#connections);
     const { config } = this.client;
     const resolve = config.endpointProvider;
     this.resolveEndpoint = resolve;
@@ -74,6 +76,7 @@ export class S3Connection {
         try {
           return await send(this.client, { abortSignal });
         } catch (error) {
+          if (signal?.aborted !== true && gotNoAnswer(error, abortSignal)) this.#connections.dropIdle();
           throw abortSignal.aborted ? error : toBucketError(error, place);
         }
       });
@@ -95,7 +98,16 @@ export class S3Connection {
   }
 }
 
-function createClient(settings: S3Settings, timing: S3Timing): S3Client {
+/** Its own time had run out, or that of the SDK for the connection. */
+function gotNoAnswer(error: unknown, attempt: AbortSignal): boolean {
+  return attempt.aborted || (error instanceof Error && error.name === 'TimeoutError');
+}
+
+function createClient(
+  settings: S3Settings,
+  timing: S3Timing,
+  { httpAgent, httpsAgent }: KeptConnections,
+): S3Client {
   const { accessKeyId, secretAccessKey, sessionToken } = settings;
   const config: S3ClientConfig = {
     region: settings.region,
@@ -107,8 +119,8 @@ function createClient(settings: S3Settings, timing: S3Timing): S3Client {
     requestHandler: {
       connectionTimeout: timing.connectTimeoutMs,
       socketTimeout: timing.socketIdleMs,
-      httpAgent: { keepAlive: true, maxSockets: 50 },
-      httpsAgent: { keepAlive: true, maxSockets: 50 },
+      httpAgent,
+      httpsAgent,
     },
   };
   if (settings.endpoint !== undefined) config.endpoint = settings.endpoint;

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import type { ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import { test } from 'node:test';
 import { BucketError, type BucketErrorKind } from '../domain/ports/bucket.ts';
 import { errorXml, FakeS3, quickTiming } from './fake-s3.ts';
@@ -179,6 +180,31 @@ test('a peer that goes silent is given up after the idle time', async () => {
   const error = await failCompletion(() => undefined, { ...quickTiming, socketIdleMs: 500 });
   assert.equal(error.kind, 'unavailable');
   assert.match(error.message, /in time/);
+});
+
+test('connections that lie idle are not tried one by one once one has fallen silent', async () => {
+  await using fake = await FakeS3.start();
+  await using bucket = new S3Bucket(fake.settings(), {
+    timing: { ...quickTiming, calls: { ...quickTiming.calls, attemptTimeoutMs: 500, maxAttempts: 2 } },
+  });
+  const silent = new Set<Socket | null>();
+  const waiting: ServerResponse[] = [];
+  fake.intercept = (_, response) => {
+    silent.add(response.socket);
+    waiting.push(response);
+    if (waiting.length === 3) for (const each of waiting) say(403, errorXml('AccessDenied'))(each);
+    return true;
+  };
+  const refused = () => assert.rejects(bucket.listParts(upload), { kind: 'refused' });
+  await Promise.all([refused(), refused(), refused()]);
+  assert.equal(silent.size, 3);
+  let asked = 0;
+  fake.intercept = (_, { socket }) => {
+    asked += 1;
+    return silent.has(socket);
+  };
+  assert.equal(await bucket.head('uploads/k'), undefined);
+  assert.equal(asked, 2, 'the second time over a new one');
 });
 
 test('a burst of 503 and resets is ridden out', async () => {

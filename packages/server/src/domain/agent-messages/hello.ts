@@ -98,8 +98,7 @@ async function reconcile(
 ): Promise<Verdict[]> {
   const kept = new Set<string>();
   for (const uploadId of await context.store.listRunningIds(session.clientId)) {
-    const isKept = await context.ledger.exclusively(uploadId, async () => {
-      const upload = await context.ledger.get(uploadId);
+    const isKept = await context.ledger.onNewest(uploadId, async (upload) => {
       if (!isRunning(upload)) return false;
       // A newer session was faster; the upload is its own.
       if (upload.epoch !== null && upload.epoch > session.epoch) return false;
@@ -109,7 +108,7 @@ async function reconcile(
       if (upload.epoch !== session.epoch) await putBack(context, session, upload);
       return false;
     });
-    if (isKept) kept.add(uploadId);
+    if (isKept === true) kept.add(uploadId);
   }
   return running.map(({ upload_id, attempt }) => ({
     upload_id,

@@ -15,6 +15,9 @@ export async function checkInvariants(world: World): Promise<void> {
     if (row.status === 'completed') checkObject(world, row);
     else if (isTerminal(row.status)) assert.ok(row.error !== null && row.message, 'ended without a reason');
     assert.equal(row.stalledReason === null, row.stalledSince === null, 'stalled, but no reason is given');
+    const isRunning = row.status === 'preparing' || row.status === 'uploading';
+    if (isRunning && isAway(world, row))
+      assert.ok(row.stalledReason, 'its agent is away, and nobody says so');
   }
   for (const uploadId of world.desk.accepted) {
     const isKnown =
@@ -27,6 +30,12 @@ export async function checkInvariants(world: World): Promise<void> {
     witness.object(`the server logged an error: ${message} ${inspectError(data)}`);
   }
   assert.deepEqual(witness.objections, []);
+}
+
+/** And known to be: whoever holds the upload's lock, because the store is slow, keeps that from being recorded. */
+function isAway({ server, s3 }: World, { clientId }: Upload): boolean {
+  const isKnown = server !== undefined && s3.requests.waiting.length === 0;
+  return isKnown && server.domain.transfers.sessions.newest(clientId) === undefined;
 }
 
 /** `completed` says: one object, of this attempt, and of one version of the file, the one that was fingerprinted. */

@@ -14,6 +14,8 @@ const answers: ReadonlySet<ErrorCode> = new Set([
   'storage_unavailable',
 ]);
 
+const MAX_UPLOADS = 6;
+
 interface TriggerOptions {
   readonly clientId: string;
   readonly filePath: string;
@@ -38,6 +40,11 @@ export class OperatorDesk {
   /** Uploads as they are on disk, oldest first. */
   get uploads(): Upload[] {
     return [...this.#world.witness.rows.values()];
+  }
+
+  /** More than these would only take time. */
+  get hasRoom(): boolean {
+    return this.uploads.length < MAX_UPLOADS;
   }
 
   /** Of an upload whose row is gone because an operator wanted it so, even if nobody could tell them. */

@@ -6,6 +6,7 @@ import type { StoredObject } from './object-store/s3-state.ts';
 
 /** Sees each durable row, each hint and what is done to the store, at the moment it happens, and objects. */
 export class Witness {
+  readonly #objects: ReadonlyMap<string, StoredObject>;
   /** As they are on disk. */
   readonly rows = new Map<string, Upload>();
   /** Uploads that an operator has asked to remove. */
@@ -14,6 +15,11 @@ export class Witness {
   readonly #listings = new Map<string, ReadonlySet<number>>();
   /** By upload and attempt: parts that the store held when it began, so that sending them would be in vain. */
   readonly #held = new Map<string, ReadonlySet<number>>();
+
+  /** @param objects What the store has, by key. */
+  constructor(objects: ReadonlyMap<string, StoredObject>) {
+    this.#objects = objects;
+  }
 
   object(problem: string): void {
     this.objections.push(problem);
@@ -29,6 +35,9 @@ export class Witness {
       this.object(`${name(next)} had ended as ${before.status} and became ${next.status}`);
     }
     if (before.status === 'queued' && next.status === 'preparing') this.#sawHandOver(next);
+    // One that stays so may say meanwhile that it waits for the store.
+    const isSettled = next.status === 'completed' || next.status === 'completing';
+    if (before.status === 'completing' && !isSettled) this.#sawGivenUp(before, next);
   }
 
   sawRemoval(uploadId: string): void {
@@ -75,6 +84,13 @@ export class Witness {
       if (row.key !== key || row.status !== 'completed' || this.removing.has(row.uploadId)) continue;
       if (token === row.objectToken) this.object(`the object of ${name(row)} was deleted or replaced`);
     }
+  }
+
+  /** Only where the store cannot be asked, or has other bytes than it should. */
+  #sawGivenUp({ key, objectToken }: Upload, next: Upload): void {
+    if (next.error === 'storage_unavailable' || next.error === 'checksum_mismatch') return;
+    if (this.#objects.get(key)?.token !== objectToken) return;
+    this.object(`${name(next)} became ${next.status}, although its object is there`);
   }
 
   #sawHandOver(upload: Upload): void {

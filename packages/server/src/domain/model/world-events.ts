@@ -3,21 +3,30 @@ import type { World } from './world.ts';
 /** Something that can happen next by itself. @returns whether anything did. */
 type WorldEvent = () => boolean;
 
-/** Which PUTs come to their end now, and what that is. */
-interface PutsNow {
+interface Moment {
+  /** Whether an agent that is away can come back. */
+  readonly linesWork: boolean;
+  /** Whether also slow PUTs come to their end. */
   readonly slowOnes: boolean;
+  /** What becomes of PUTs. */
   readonly how: 'arrive' | 'break';
 }
 
 /** All that can happen without anybody doing anything: frames, answers and bodies arrive, agents work and come back. */
-function possibleEvents(world: World, puts: PutsNow): WorldEvent[] {
-  return [...onSockets(world), ...atAgents(world), ...onTheirWay(world, puts), ...atTheStore(world)];
+function possibleEvents(world: World, { linesWork, ...puts }: Moment): WorldEvent[] {
+  return [
+    ...onSockets(world),
+    ...atAgents(world, linesWork),
+    ...onTheirWay(world, puts),
+    ...atTheStore(world),
+  ];
 }
 
 /** So many of them, one after another, in an order that follows from the world's seed. */
 export async function letHappen(world: World, count: number): Promise<void> {
   for (let step = 0; step < count; step += 1) {
     const events = possibleEvents(world, {
+      linesWork: world.random() < 0.3,
       slowOnes: world.random() < 0.1,
       how: world.random() < 0.1 ? 'break' : 'arrive',
     });
@@ -29,12 +38,14 @@ export async function letHappen(world: World, count: number): Promise<void> {
   }
 }
 
+const everything: Moment = { linesWork: true, slowOnes: true, how: 'arrive' };
+
 /** All of them, until nothing is left to happen. */
 export async function comeToRest(world: World): Promise<void> {
   for (let round = 0; round < 2000; round += 1) {
     await world.settle();
     let moved = false;
-    for (const event of possibleEvents(world, { slowOnes: true, how: 'arrive' })) moved = event() || moved;
+    for (const event of possibleEvents(world, everything)) moved = event() || moved;
     if (!moved) return;
   }
   throw new Error('the world does not come to rest');
@@ -72,10 +83,10 @@ function onSockets(world: World): WorldEvent[] {
   });
 }
 
-function atAgents(world: World): WorldEvent[] {
+function atAgents(world: World, isBack: boolean): WorldEvent[] {
   return world.agents.flatMap((agent) => {
     const work = agent.activeTransfers.map((transfer) => () => transfer.step());
-    const isAway = agent.socket === undefined && world.server !== undefined;
+    const isAway = agent.socket === undefined && world.server !== undefined && isBack;
     return isAway ? [...work, () => comeBack(world, agent)] : work;
   });
 }
@@ -86,7 +97,7 @@ function comeBack(world: World, agent: World['agents'][number]): boolean {
   return true;
 }
 
-function onTheirWay({ puts }: World, { slowOnes, how }: PutsNow): WorldEvent[] {
+function onTheirWay({ puts }: World, { slowOnes, how }: Omit<Moment, 'linesWork'>): WorldEvent[] {
   return puts.underWay
     .filter(({ isSlow }) => slowOnes || !isSlow)
     .map((put) => () => {

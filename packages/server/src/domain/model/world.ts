@@ -6,6 +6,7 @@ import { seededRandom } from './seeded-random.ts';
 import { SimulatedAgent } from './agent/simulated-agent.ts';
 import { SimulatedFile } from './agent/simulated-file.ts';
 import { Puts } from './agent/simulated-put.ts';
+import { S3State } from './object-store/s3-state.ts';
 import { SimulatedS3 } from './object-store/simulated-s3.ts';
 import { type HandleAgentMessage, SimulatedServer } from './server/simulated-server.ts';
 import { SimulatedTime } from './simulated-time.ts';
@@ -30,7 +31,7 @@ interface WorldOptions {
 /** A server with its store, two machines with two files each, what lies between them, and time. */
 export class World implements AsyncDisposable {
   readonly time = new SimulatedTime();
-  readonly witness = new Witness();
+  readonly witness: Witness;
   readonly tally: Tally;
   readonly store: Store;
   readonly random: () => number;
@@ -51,8 +52,11 @@ export class World implements AsyncDisposable {
     this.random = seededRandom(seed);
     this.#handle = handle;
     this.#facts = new TransitionFacts(tally);
-    const { witness, time } = this;
-    this.s3 = new SimulatedS3({ clock: time.clock, tally, witness, random: this.random });
+    const { time, random } = this;
+    const state = new S3State();
+    const witness = new Witness(state.objects);
+    this.witness = witness;
+    this.s3 = new SimulatedS3(state, { clock: time.clock, tally, witness, random });
     this.puts = new Puts(this.s3.urls, tally, this.random);
     const startedAt = time.clock.now();
     // Their clocks are slow: they take URLs for good that have expired.
@@ -63,7 +67,7 @@ export class World implements AsyncDisposable {
         new SimulatedAgent(
           {
             clientId,
-            files: [new SimulatedFile('/data/a.bin', 12), new SimulatedFile('/data/b.bin', 17)],
+            files: [new SimulatedFile('/data/a.bin', 8), new SimulatedFile('/data/b.bin', 17)],
             // One of an earlier release.
             canResume: index === 0,
           },

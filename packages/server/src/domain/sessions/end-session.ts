@@ -16,8 +16,7 @@ export async function endSession(context: TransferContext, session: AgentSession
   // The successor's hello has settled them, or is about to.
   if (context.sessions.newest(session.clientId) !== undefined) return;
   for (const uploadId of await context.store.listRunningIds(session.clientId)) {
-    await context.ledger.exclusively(uploadId, async () => {
-      const upload = await context.ledger.get(uploadId);
+    await context.ledger.onNewest(uploadId, async (upload) => {
       if (upload.epoch !== session.epoch || !isRunning(upload)) return;
       await context.ledger.apply(upload, { type: 'stall', reason: AGENT_AWAY, nextRetryAt: null });
     });

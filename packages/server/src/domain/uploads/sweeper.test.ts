@@ -399,3 +399,29 @@ test('what is beyond retention goes in batches until nothing is left', async () 
   assert.equal(limits.length, 4);
   assert.ok(limits.every((limit) => limit === 500));
 });
+
+test('an upload that is removed while the sweeper looks does not keep the others from ending', async () => {
+  const real = await openSqliteStore(':memory:');
+  let removed = 0;
+  const store = intercepted<Store>(real, {
+    listOverdueIds: async (now, limit) => {
+      const ids = await real.listOverdueIds(now, limit);
+      for (const uploadId of ids.slice(0, 1)) {
+        removed += 1;
+        await real.deleteUpload(uploadId, sampleAudit({ uploadId }));
+      }
+      return ids;
+    },
+  });
+  await using bench = new DomainBench(store);
+  const uploads = [sampleUpload(), sampleUpload()];
+  for (const upload of uploads) await real.insertUpload(upload, sampleAudit());
+  bench.clock.advance(365 * 24 * HOUR_MS);
+  await bench.sweep();
+  assert.equal(removed, 1);
+  const left = await Promise.all(uploads.map(({ uploadId }) => real.getUpload(uploadId)));
+  assert.deepEqual(
+    left.flatMap((upload) => upload?.status ?? []),
+    ['expired'],
+  );
+});

@@ -42,13 +42,9 @@ export class UploadEnding {
     this.#onEnded = parts.onEnded;
   }
 
-  /** @returns the ended upload; undefined when it had ended already, or is completing and cannot be ended so. */
+  /** @returns the ended upload; undefined when it had ended already, was removed, or is completing and cannot be ended so. */
   async end(uploadId: string, transition: EndingTransition, audit?: AuditEvent): Promise<Upload | undefined> {
-    const ended = await this.#ledger.exclusively(uploadId, async () => {
-      const upload = await this.#ledger.get(uploadId);
-      return this.endHeld(upload, transition, audit);
-    });
-    return ended;
+    return this.#ledger.onNewest(uploadId, (upload) => this.endHeld(upload, transition, audit));
   }
 
   /** The same, for a caller that already runs exclusively for this upload. */

@@ -5,8 +5,6 @@ import { HOUR_MS } from '../server/simulated-server.ts';
 import type { World } from '../world.ts';
 import { type WorldCommand, command, drawn, pick, someAgent } from './command.ts';
 
-const MAX_UPLOADS = 6;
-
 /** What operators ask for. */
 export const triggers: fc.Arbitrary<WorldCommand> = command(
   'trigger',
@@ -18,7 +16,7 @@ export const triggers: fc.Arbitrary<WorldCommand> = command(
     force: fc.boolean(),
   }),
   {
-    can: ({ server, desk }) => server !== undefined && desk.uploads.length < MAX_UPLOADS,
+    can: ({ server, desk }) => server !== undefined && desk.hasRoom,
     act({ desk, agents }, { agent, file, ...options }) {
       const machine = agents[agent];
       const filePath = machine?.files[file]?.path;

@@ -5,6 +5,7 @@ import { appending, fileCommands } from './file-commands.ts';
 import { lateFrameCommands } from './late-frame-commands.ts';
 import { flow, networkCommands } from './network-commands.ts';
 import { operatorCommands, triggers } from './operator-commands.ts';
+import { raceCommands } from './race-commands.ts';
 import { putFaults, storeFaults } from './store-commands.ts';
 import { longTimes, timeCommands } from './time-commands.ts';
 
@@ -18,7 +19,7 @@ export const worldCommands: readonly fc.Arbitrary<WorldCommand>[] = [
   ...many(2, [...networkCommands, ...lateFrameCommands, ...timeCommands]),
   longTimes,
   ...many(2, serverDeaths),
-  ...many(2, storeFaults),
+  ...many(2, [...storeFaults, ...raceCommands]),
   ...many(2, operatorCommands),
   ...fileCommands,
   appending,

@@ -14,15 +14,22 @@ import {
 import type { Clock } from '../../ports/clock.ts';
 import { PartUrls } from './part-urls.ts';
 import { S3Requests } from './s3-requests.ts';
-import { S3State, combinedCrc32 } from './s3-state.ts';
+import { type S3State, combinedCrc32 } from './s3-state.ts';
 import { crc32Of, sizeBytesOf } from '../agent/simulated-file.ts';
 import type { Tally } from '../tally.ts';
 import type { Witness } from '../witness.ts';
 
+interface S3Surroundings {
+  readonly clock: Clock;
+  readonly tally: Tally;
+  readonly witness: Witness;
+  readonly random: () => number;
+}
+
 /** A store that keeps what it is sent, enforces what was signed, and loses no more than a fault says. */
 export class SimulatedS3 implements Bucket {
   readonly name = 'model-bucket';
-  readonly state = new S3State();
+  readonly state: S3State;
   readonly requests: S3Requests;
   readonly urls: PartUrls;
   honours: BucketCapabilities = {
@@ -37,7 +44,8 @@ export class SimulatedS3 implements Bucket {
   readonly #tally: Tally;
   readonly #witness: Witness;
 
-  constructor(world: { clock: Clock; tally: Tally; witness: Witness; random: () => number }) {
+  constructor(state: S3State, world: S3Surroundings) {
+    this.state = state;
     this.#clock = world.clock;
     this.#tally = world.tally;
     this.#witness = world.witness;
