@@ -1,0 +1,52 @@
+import assert from 'node:assert/strict';
+import type { UploadRecord } from '@backhaul/protocol';
+import type { AccessLogEntry } from '../demo/access-log.ts';
+import type { Stage } from '../stage.ts';
+import type { PullUnderWay } from './pull-under-way.ts';
+
+/** What a store of this repository saw of one upload's parts. */
+export class PartPuts {
+  readonly all: readonly AccessLogEntry[];
+
+  private constructor(all: readonly AccessLogEntry[]) {
+    this.all = all;
+  }
+
+  static async of(stage: Stage, { key }: Pick<UploadRecord, 'key'>): Promise<PartPuts> {
+    const requests = await stage.storeRequests();
+    return new PartPuts(requests.filter((put) => put.operation === 'UploadPart' && put.key === key));
+  }
+
+  get stored(): readonly AccessLogEntry[] {
+    return this.all.filter(({ status }) => status === 200);
+  }
+
+  /** Bytes that the store received beyond the file's. */
+  twice({ sizeBytes }: Pick<PullUnderWay, 'sizeBytes'>): number {
+    return this.all.reduce((sum, { bytes_in: bytes }) => sum + bytes, 0) - sizeBytes;
+  }
+
+  /** Stored between two moments, in milliseconds since the epoch. */
+  storedBetween(since: number, until: number): readonly AccessLogEntry[] {
+    return this.stored.filter(({ ended_at_ms: at }) => at > since && at < until);
+  }
+
+  /** Under way at a moment. */
+  straddling(moment: number): readonly AccessLogEntry[] {
+    return this.all.filter(({ started_at_ms: from, ended_at_ms: to }) => from < moment && to > moment);
+  }
+
+  assertEachStoredOnce({ part_count: count }: UploadRecord): void {
+    const numbers = this.stored.map(({ part_number: number }) => number);
+    assert.deepEqual(
+      numbers.toSorted((a, b) => (a ?? 0) - (b ?? 0)),
+      Array.from({ length: count ?? 0 }, (_, index) => index + 1),
+    );
+  }
+
+  /** Nor was any begun twice. */
+  assertEachSentOnce(record: UploadRecord): void {
+    this.assertEachStoredOnce(record);
+    assert.equal(this.all.length, record.part_count, 'there was one PUT for each part');
+  }
+}
