@@ -52,6 +52,8 @@ describe('a peer that stops', { concurrency: true }, () => {
       deadlineMs: NOTICED_MS,
     });
     const noticedMs = stopped.since();
+    // Its system still takes connections: the next try has to end too.
+    await pull.agent.line((line) => line.includes('handshake has timed out') || undefined);
     const continuedAt = stopped.goOn();
     const record = await assertPulled(stage, pull);
     t.diagnostic(`the agent noticed after ${noticedMs} ms`);
