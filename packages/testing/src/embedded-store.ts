@@ -31,12 +31,18 @@ export class EmbeddedStore implements AsyncDisposable {
     await this.#program.exit;
   }
 
+  /** Without waiting for anything: SIGSTOP, by which it hangs, or SIGCONT. */
+  signal(signal: 'SIGSTOP' | 'SIGCONT'): void {
+    this.#program.kill(signal);
+  }
+
   async comeBack(): Promise<void> {
     const { program } = await run(this.#options, new URL(this.endpoint).port);
     this.#program = program;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.signal('SIGCONT');
     await this.#program.stop();
   }
 }

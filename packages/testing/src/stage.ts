@@ -15,6 +15,8 @@ import { TokenSigner } from './tokens.ts';
 export interface StageOptions extends StageLinkOptions {
   /** Settings of the server, over the stage's own. They hold for its restarts too. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Where everything is kept, and stays; by default in a temporary directory. */
+  readonly directory?: TemporaryDirectory;
   /** Where the embedded store keeps its data; by default in the stage's directory. */
   readonly objects?: string;
   /** The store; by default {@link startS3Target}'s. */
@@ -63,7 +65,7 @@ export class Stage implements AsyncDisposable {
 
   static async start(options: StageOptions = {}): Promise<Stage> {
     await using cleanup = new AsyncDisposableStack();
-    const directory = cleanup.use(await temporaryDirectory());
+    const directory = options.directory ?? cleanup.use(await temporaryDirectory());
     const startStore = options.s3 ?? startS3Target;
     const s3 = cleanup.use(
       await startStore(options.objects ?? directory.join('objects'), { accessLog: accessLogOf(directory) }),

@@ -96,6 +96,7 @@ export interface PullOptions {
   readonly uploadId?: string;
   readonly attempt?: number;
   readonly windowSize?: number;
+  readonly minChunkSize?: number;
   readonly checksumMode?: 'crc32' | 'sha256' | 'md5' | 'none';
   readonly maxFileSize?: number;
   readonly expiresInMs?: number;
@@ -113,7 +114,7 @@ export function prepareMessage(
     attempt: options.attempt ?? 1,
     file_path: path,
     plan: {
-      min_chunk_size: 5 * MiB,
+      min_chunk_size: options.minChunkSize ?? 5 * MiB,
       max_parts: 10_000,
       window_size: options.windowSize ?? 64,
       ...(options.maxFileSize === undefined ? {} : { max_file_size: options.maxFileSize }),

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { appendFile, chmod, open, rename, stat, truncate, utimes, writeFile } from 'node:fs/promises';
 import test, { describe } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { crc32 } from 'node:zlib';
 import type { ResumeState } from '@backhaul/protocol';
 import { AgentBench, downloadMessage, MiB, prepareMessage, signOnRequest } from '../fakes/agent-bench.ts';
@@ -145,6 +146,25 @@ describe('an upload that goes on', () => {
     assert.equal(final.size, upload.content.length);
     assert.equal(final.sha256, sha256Of(upload.content));
     assert.ok(bench.store.object().equals(upload.content));
+  });
+
+  test('that ended while no server was there says first that it went on: no end is believed without', async () => {
+    await using bench = await AgentBench.start();
+    const { path, resume } = await interrupted(bench, [1, 2, 3, 4]);
+    const first = await bench.server.acceptAndWelcome();
+    first.send(prepareMessage(path, { attempt: 2, resume }));
+    first.socket.terminate();
+    const second = await bench.server.accept();
+    const { running } = await second.next('hello');
+    assert.equal(running.length, 1);
+    while (!bench.log.some((line) => line.includes('all parts sent'))) await nextTurn();
+    second.welcome(running.map((upload) => ({ ...upload, verdict: 'continue' })));
+    await second.next('completed');
+    assert.deepEqual(
+      second.heard.map(({ status }) => status),
+      ['hello', 'resumed', 'completed'],
+    );
+    assert.ok(!first.heard.some(({ status }) => status === 'resumed'), 'the first socket heard of it');
   });
 
   test('says all again on a new socket: that it goes on, what is stored, and what wants a URL', async () => {

@@ -38,6 +38,8 @@ export class Transfer {
   #progress: Progress | null = null;
   #startedAt: number | null = null;
   #retries = 0;
+  /** Once it goes on with an earlier attempt. */
+  #resumed: ResumedInput | null = null;
   #final: FinalInput | null = null;
   #finalSent = false;
 
@@ -68,16 +70,17 @@ export class Transfer {
 
   /** The same `prepare_upload` came again. */
   repeat(): void {
-    if (this.#final !== null) return this.#sayFinal(this.#final);
-    const message = this.#openingMessage();
-    if (message !== null) this.#tools.link.send(message);
+    // It may never have arrived, and without it no end is believed.
+    if (this.#final?.status !== 'failed') this.#sayResumed();
+    if (this.#final !== null) this.#sayFinal(this.#final);
+    else if (this.#prepared?.resumed === false) this.#tools.link.send(this.#preparedMessage(this.#prepared));
   }
 
   /** There is a new socket, and the server wants this upload to go on. */
   resume(): void {
     if (this.#final !== null || this.#prepared === null || this.#startedAt === null) return this.repeat();
     // Nobody answers `resumed`, so it may never have arrived.
-    if (this.#prepared.resumed) this.repeat();
+    this.#sayResumed();
     this.#prepared.ledger.forgetWhatWasSaid();
     this.#progress?.flush();
     this.#prepared.ledger.askForUrls();
@@ -173,6 +176,9 @@ export class Transfer {
       signal: this.#stop.signal,
     });
     this.#prepared = prepared;
+    if (prepared.resumed) {
+      this.#resumed = { status: 'resumed', ...about, size: file.sizeBytes, fingerprint: file.fingerprint };
+    }
     this.#progress = new Progress({
       ledger: prepared.ledger,
       link,
@@ -276,19 +282,11 @@ export class Transfer {
     };
   }
 
-  /** What answers `prepare_upload`; null until the file is ready. */
-  #openingMessage(): PreparedInput | ResumedInput | null {
-    if (this.#prepared === null) return null;
-    const { file, plan, firstParts, resumed } = this.#prepared;
-    if (resumed) {
-      return {
-        status: 'resumed',
-        upload_id: this.uploadId,
-        attempt: this.attempt,
-        size: file.sizeBytes,
-        fingerprint: file.fingerprint,
-      };
-    }
+  #sayResumed(): void {
+    if (this.#resumed !== null) this.#tools.link.send(this.#resumed);
+  }
+
+  #preparedMessage({ file, plan, firstParts }: PreparedFile): PreparedInput {
     return {
       status: 'prepared',
       upload_id: this.uploadId,

@@ -110,8 +110,9 @@ export class Transfers {
       if (verdict.verdict === 'continue') {
         transfer.resume();
       } else {
-        this.#forget(transfer);
         dropped.push(transfer.drop());
+        // One that is being stopped is forgotten when it has closed its file, and the next attempt waits for that.
+        if (!transfer.gone) this.#forget(transfer);
       }
     }
     await Promise.all(dropped);

@@ -31,7 +31,7 @@ export const uploadRecordSchema = z
     bytes_uploaded: sizeBytesSchema.meta({ description: 'Bytes that the object store has acknowledged.' }),
     stalled_since: timestampSchema.nullable().meta({
       description:
-        'Since when nothing moves: the agent is away, cannot reach the object store, or waits for the next attempt.',
+        'Since when nothing moves: the agent is away, it or the server cannot reach the object store, or the next attempt has to wait.',
     }),
     stalled_reason: z
       .string()

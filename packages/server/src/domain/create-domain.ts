@@ -63,6 +63,7 @@ export function createDomain(parts: DomainParts): Domain {
   const { store, bus, clock, log, settings, orphanAgeMs } = parts;
   const stopping = new AbortController();
   const { signal } = stopping;
+  const random = parts.random ?? Math.random;
   const bucket = new StoppableBucket(parts.bucket, signal);
   const sessions = new SessionRegistry();
   const ledger = new UploadLedger({ store, bus, clock, observe: parts.observe });
@@ -74,7 +75,7 @@ export function createDomain(parts: DomainParts): Domain {
     ending,
     clock,
     log,
-    random: parts.random ?? Math.random,
+    random,
     onQueued: (clientId, notBefore) => {
       // In any case: a place has become free for another of its uploads.
       dispatcher.kick(clientId);
@@ -104,6 +105,7 @@ export function createDomain(parts: DomainParts): Domain {
     log,
     maxBackoffMs,
     sleep: parts.sleep ?? realSleep,
+    random,
   });
   const expiry = new Expiry({ store, ending, sessions, clock, log, signal });
   const sweeper = new Sweeper({

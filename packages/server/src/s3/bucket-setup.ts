@@ -14,7 +14,7 @@ import {
   type PublicAccessBlockConfiguration,
   UploadPartCommand,
 } from '@aws-sdk/client-s3';
-import { BucketError, type CallOptions } from '../domain/ports/bucket.ts';
+import { BucketError, type CallOptions, TRIAL_FOLDER } from '../domain/ports/bucket.ts';
 import {
   blocksAllPublicAccess,
   isNotOffered,
@@ -166,7 +166,7 @@ async function writePublicAccessBlock(
 /** Tries one part of an upload that is then aborted. */
 async function canWriteParts(connection: S3Connection, options: CallOptions): Promise<boolean> {
   const { bucket: Bucket, keyPrefix } = connection.settings;
-  const place = { Bucket, Key: `${keysUnder(keyPrefix)}.backhaul-probe/${randomUUID()}` };
+  const place = { Bucket, Key: `${keysUnder(keyPrefix)}${TRIAL_FOLDER}/${randomUUID()}` };
   const create = new CreateMultipartUploadCommand(place);
   const { UploadId } = await connection.call(
     'CreateMultipartUpload',

@@ -9,6 +9,7 @@ import {
   type MultipartUpload,
   type ObjectFacts,
   type PartToSign,
+  TRIAL_FOLDER,
 } from '../domain/ports/bucket.ts';
 import {
   abortUpload,
@@ -45,7 +46,7 @@ export class ProbeScratch {
     this.#signPart = signPart;
     this.#callOptions = callOptions;
     const { keyPrefix } = connection.settings;
-    this.#prefix = `${keyPrefix === '' ? '' : `${keyPrefix}/`}.backhaul-probe/${randomUUID()}`;
+    this.#prefix = `${keyPrefix === '' ? '' : `${keyPrefix}/`}${TRIAL_FOLDER}/${randomUUID()}`;
   }
 
   /** @param name The object's, within this probe. */

@@ -224,6 +224,25 @@ test('a burst of 503 and resets is ridden out', async () => {
   assert.equal(troubles.length, 0);
 });
 
+test('a HEAD answered by 400, which without a body may be a time-out, is asked again', async () => {
+  await using fake = await FakeS3.start();
+  await using bucket = new S3Bucket(fake.settings(), { timing: quickTiming });
+  let refusals = 0;
+  fake.intercept = ({ method }, response) => {
+    if (method !== 'HEAD' || refusals === 1) return false;
+    refusals++;
+    say(400, '')(response);
+    return true;
+  };
+  assert.equal(await bucket.head(upload.key), undefined);
+  assert.equal(refusals, 1);
+  fake.intercept = ({ method }, response) => {
+    if (method === 'HEAD') say(400, '')(response);
+    return method === 'HEAD';
+  };
+  await assert.rejects(bucket.head(upload.key), { kind: 'unavailable' });
+});
+
 test('what is permanent is asked once', async () => {
   await using fake = await FakeS3.start();
   await using bucket = new S3Bucket(fake.settings(), { timing: quickTiming });

@@ -66,7 +66,7 @@ export class SqlStore implements Store {
     return this.#read((db) => uploads.selectRunningIds(db, clientId));
   }
 
-  listQueuedIds(clientId: string, options: { readonly now: number; readonly limit: number }) {
+  listQueuedIds(clientId: string, options: Parameters<Store['listQueuedIds']>[1]) {
     return this.#read((db) => uploads.selectQueuedIds(db, clientId, options));
   }
 

@@ -241,9 +241,11 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
     );
     assert.deepEqual((await store.listRunningIds('client-1')).sort(), ids(running).sort());
     assert.deepEqual(await store.listRunningIds('client-3'), []);
-    assert.deepEqual(await store.listQueuedIds('client-1', { now: AT, limit: 2 }), ids(queue).slice(0, 2));
-    assert.deepEqual(await store.listQueuedIds('client-1', { now: AT, limit: 10 }), ids(queue));
-    assert.deepEqual(await store.listQueuedIds('client-2', { now: AT, limit: 10 }), []);
+    const queued = (clientId: string, limit: number) =>
+      store.listQueuedIds(clientId, { now: AT, longestWaitMs: 1000, limit });
+    assert.deepEqual(await queued('client-1', 2), ids(queue).slice(0, 2));
+    assert.deepEqual(await queued('client-1', 10), ids(queue));
+    assert.deepEqual(await queued('client-2', 10), []);
     assert.deepEqual((await store.listWaitingClients()).sort(), ['client-1', 'client-3']);
     assert.deepEqual(
       await store.listCompletingIds(),
@@ -473,12 +475,16 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
     const [first, second, third] = series(3);
     assert.ok(first !== undefined && second !== undefined && third !== undefined);
     await insert(store, third, { ...first, nextAttemptAt: AT + 10 }, { ...second, nextAttemptAt: AT + 11 });
-    const queuedAt = (now: number, limit = 10) => store.listQueuedIds('client-1', { now, limit });
+    const queuedAt = (now: number, limit = 10) =>
+      store.listQueuedIds('client-1', { now, longestWaitMs: 1000, limit });
     assert.deepEqual(await queuedAt(AT + 9), ids([third]));
     assert.deepEqual(await queuedAt(AT + 9, 1), ids([third]), 'those that wait take nobody’s place');
     assert.deepEqual(await queuedAt(AT + 10), ids([first, third]));
     assert.deepEqual(await queuedAt(AT + 11, 2), ids([first, second]));
     assert.deepEqual(await store.listWaitingClients(), ['client-1']);
+    assert.deepEqual(await queuedAt(AT + 11 - 1000), ids([third]));
+    const setBack = 'a wait longer than any is one from before the clock was set back';
+    assert.deepEqual(await queuedAt(AT + 9 - 1000), ids([first, second, third]), setBack);
   });
 
   storeTest('new parts are not saved over those of an earlier attempt', async (store) => {

@@ -1,6 +1,6 @@
 import type { UploadStatus } from '@backhaul/protocol';
 import { type SqlBool, sql } from 'kysely';
-import type { AuditEvent, UploadFilter, UploadSave } from '../domain/ports/store.ts';
+import type { AuditEvent, Store, UploadFilter, UploadSave } from '../domain/ports/store.ts';
 import type { Upload } from '../domain/uploads/upload.ts';
 import { insertAudit } from './audit-queries.ts';
 import { deleteKeys } from './key-queries.ts';
@@ -79,13 +79,19 @@ export async function selectRunningIds(db: Queries, clientId: string): Promise<s
 export async function selectQueuedIds(
   db: Queries,
   clientId: string,
-  { now, limit }: { readonly now: number; readonly limit: number },
+  { now, longestWaitMs, limit }: Parameters<Store['listQueuedIds']>[1],
 ): Promise<string[]> {
   return ids(
     unfinished(db)
       .where('status', '=', 'queued')
       .where('clientId', '=', clientId)
-      .where((where) => where.or([where('nextAttemptAt', 'is', null), where('nextAttemptAt', '<=', now)]))
+      .where((where) =>
+        where.or([
+          where('nextAttemptAt', 'is', null),
+          where('nextAttemptAt', '<=', now),
+          where('nextAttemptAt', '>', now + longestWaitMs),
+        ]),
+      )
       .orderBy('createdAt')
       .orderBy('uploadId')
       .limit(limit),

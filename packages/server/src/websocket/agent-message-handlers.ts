@@ -7,6 +7,7 @@ import { prepared } from '../domain/agent-messages/prepared.ts';
 import { result } from '../domain/agent-messages/result.ts';
 import { resumed } from '../domain/agent-messages/resumed.ts';
 import { stalled } from '../domain/agent-messages/stalled.ts';
+import { withoutSignatures } from '../domain/agent-messages/without-signatures.ts';
 import type { AgentSession } from '../domain/sessions/agent-session.ts';
 import type { TransferContext } from '../domain/transfer-context.ts';
 
@@ -35,7 +36,7 @@ export async function handleAgentMessage(
       return result(context, session, message);
     case 'error':
       context.log.warn(
-        { clientId: session.clientId, code: message.code, problem: message.message },
+        { clientId: session.clientId, code: message.code, problem: withoutSignatures(message.message) },
         'agent refused a message',
       );
       return;

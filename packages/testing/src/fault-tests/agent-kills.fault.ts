@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { AccessLogEntry } from '../demo/access-log.ts';
 import { seededRandom } from '../faults/seeded-random.ts';
 import { logged, type Program } from '../program.ts';
@@ -13,7 +14,7 @@ const PARALLEL_PARTS = 4;
 const PULLS = 6;
 const KILLS_PER_PULL = 5;
 /** So that a pull lasts some seconds, and moments can be told apart. */
-const RATE = 120 * MiB;
+const RATE = 60 * MiB;
 
 describe(`kill -9 of the agent at ${PULLS * KILLS_PER_PULL} random moments`, () => {
   test(
@@ -23,7 +24,7 @@ describe(`kill -9 of the agent at ${PULLS * KILLS_PER_PULL} random moments`, () 
       const seed = Number(process.env['FAULT_SEED'] ?? Date.now() % 2 ** 31);
       t.diagnostic(`seed ${seed} (FAULT_SEED)`);
       const random = seededRandom(seed);
-      await using stage = await Stage.start();
+      await using stage = await Stage.start({ faults: true });
       const file = stage.directory.join('large.bin');
       const sha256 = await randomFile(file, FILE_BYTES, String(seed));
       let withPartsInFlight = 0;
@@ -73,9 +74,9 @@ async function pullWithKills(
   { clientId, file, random }: { clientId: string; file: string; random: () => number },
 ): Promise<{ uploadId: string; agent: Program; moments: number[]; kept: number[] }> {
   const args = ['--file', file, '--max-rate', String(RATE)];
-  const thresholds = Array.from({ length: KILLS_PER_PULL }, () => random() * 0.9 * FILE_BYTES).sort(
-    (a, b) => a - b,
-  );
+  // One in each fifth of the first three quarters: the last must not come upon a pull that has ended.
+  const share = (0.75 * FILE_BYTES) / KILLS_PER_PULL;
+  const thresholds = Array.from({ length: KILLS_PER_PULL }, (_, fifth) => (fifth + random()) * share);
   const moments: number[] = [];
   const kept: number[] = [];
   let agent = await stage.startAgent(clientId, args);
@@ -89,7 +90,8 @@ async function pullWithKills(
       ({ status, bytes_uploaded: bytes }) =>
         status === 'uploading' && (atOnce || bytes >= Math.max(threshold, held + PART_BYTES)),
     );
-    await new Promise((resolve) => setTimeout(resolve, random() * 80));
+    await sleep(random() * 80);
+    if (!atOnce) await partOnItsWay(stage);
     moments.push(Date.now());
     agent.kill('SIGKILL');
     await agent.exit;
@@ -98,6 +100,15 @@ async function pullWithKills(
     kept.push(Number(resumed['kept']));
   }
   return { uploadId, agent, moments, kept };
+}
+
+/** The next moment in which a part is on its way to the store. */
+async function partOnItsWay({ faults }: Stage): Promise<void> {
+  const deadline = performance.now() + 10_000;
+  while (!faults.calls.some(({ operation, endedAtMs }) => operation === 'UploadPart' && endedAtMs === null)) {
+    assert.ok(performance.now() < deadline, 'no part was sent for 10 s');
+    await sleep(1);
+  }
 }
 
 function wasUnderWay(

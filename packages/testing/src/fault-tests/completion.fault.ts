@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
-import type { ErrorCode, UploadRecord, UploadStatus } from '@backhaul/protocol';
+import type { ErrorCode, UploadStatus } from '@backhaul/protocol';
 import {
   cutBody,
   dropAnswer,
@@ -13,6 +13,7 @@ import {
   type S3Fault,
   withoutEtag,
 } from '../faults/s3/index.ts';
+import { objectSize } from '../object-size.ts';
 import { randomFile } from '../random-file.ts';
 import { Stage } from '../stage.ts';
 
@@ -89,7 +90,7 @@ describe('Complete answered by', { concurrency: 2 }, () => {
       );
       assert.ok(calls.length <= times + 2, `${calls.length} calls: the retries are bounded`);
       if (status === 'completed') assert.equal(record.sha256, sha256);
-      assert.equal(await sizeAt(stage, record), status === 'completed' ? 12 * MiB : undefined);
+      assert.equal(await objectSize(stage.s3, record.key), status === 'completed' ? 12 * MiB : undefined);
       await stage.noOpenMultipartUploads();
     });
   }
@@ -150,15 +151,3 @@ describe('Complete answered by', { concurrency: 2 }, () => {
     await stage.noOpenMultipartUploads();
   });
 });
-
-async function sizeAt({ s3 }: Stage, { key }: UploadRecord): Promise<number | undefined> {
-  try {
-    const { ContentLength: size } = await s3.client.send(
-      new GetObjectCommand({ Bucket: s3.bucket, Key: key }),
-    );
-    return size;
-  } catch (thrown) {
-    if (thrown instanceof Error && thrown.name === 'NoSuchKey') return undefined;
-    throw thrown;
-  }
-}

@@ -3,8 +3,8 @@ import { createHash } from 'node:crypto';
 import { appendFile, readFile, utimes } from 'node:fs/promises';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { HeadObjectCommand } from '@aws-sdk/client-s3';
 import type { ChangePolicy, UploadRecord } from '@backhaul/protocol';
+import { objectSize } from '../object-size.ts';
 import { logged } from '../program.ts';
 import { randomFile } from '../random-file.ts';
 import { Stage } from '../stage.ts';
@@ -27,7 +27,7 @@ describe('a file that changes', { concurrency: 2 }, () => {
         assert.equal(record.status, 'failed', JSON.stringify(record));
         assert.equal(record.error, 'file_changed', record.message ?? '');
         assert.ok((record.message ?? '').length > 20, 'it says how');
-        assert.equal(await sizeOfObject(stage, record), undefined, 'there is no object');
+        assert.equal(await objectSize(stage.s3, record.key), undefined, 'there is no object');
         await stage.noOpenMultipartUploads();
       });
     }
@@ -47,7 +47,7 @@ describe('a file that changes', { concurrency: 2 }, () => {
       assert.equal(record.status, 'completed', record.message ?? '');
       assert.equal(record.size, FILE_BYTES);
       assert.equal(record.sha256, sha256);
-      assert.equal(await sizeOfObject(stage, record), FILE_BYTES);
+      assert.equal(await objectSize(stage.s3, record.key), FILE_BYTES);
       const copy = stage.directory.join('copy.bin');
       const { code, stderr } = await stage.cli('content', record.upload_id, '--output', copy);
       assert.equal(code, 0, stderr);
@@ -63,7 +63,7 @@ describe('a file that changes', { concurrency: 2 }, () => {
         const { record, sha256 } = await pullOfChangingFile(stage, { moment, change, policy: 'prefix' });
         assert.equal(record.error, isRotated ? null : 'file_changed', JSON.stringify(record));
         assert.equal(record.sha256, isRotated ? sha256 : null);
-        assert.equal(await sizeOfObject(stage, record), isRotated ? FILE_BYTES : undefined);
+        assert.equal(await objectSize(stage.s3, record.key), isRotated ? FILE_BYTES : undefined);
       });
 
       test(`is delivered in its new version by \`restart\` when it is ${change.how} ${moment}`, async () => {
@@ -121,18 +121,6 @@ async function pullOfChangingFile(
     if (change === harmless) await again.line(logged('resumed'));
   }
   return { record: await stage.ended(id), sha256, path };
-}
-
-async function sizeOfObject({ s3 }: Stage, { key }: UploadRecord): Promise<number | undefined> {
-  try {
-    const { ContentLength: size } = await s3.client.send(
-      new HeadObjectCommand({ Bucket: s3.bucket, Key: key }),
-    );
-    return size;
-  } catch (error) {
-    if (error instanceof Error && error.name === 'NotFound') return undefined;
-    throw error;
-  }
 }
 
 function sha256Of(bytes: Buffer): string {

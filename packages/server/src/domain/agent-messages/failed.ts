@@ -2,6 +2,7 @@ import { type Failed, isErrorCode } from '@backhaul/protocol';
 import type { AgentSession } from '../sessions/agent-session.ts';
 import type { TransferContext } from '../transfer-context.ts';
 import { withOwnedUpload } from './owned-upload.ts';
+import { withoutSignatures } from './without-signatures.ts';
 
 /** At once it would only be refused again. From the second time on the pause grows by itself. */
 const AGENT_BUSY_WAIT_MS = 1000;
@@ -13,14 +14,14 @@ export function failed(context: TransferContext, session: AgentSession, message:
     if (upload.status === 'completing') return;
     if (message.error === 'agent_busy' && upload.status === 'preparing') {
       await context.recovery.interrupt(upload, {
-        reason: message.message,
+        reason: withoutSignatures(message.message),
         ...(upload.setbacks === 0 ? { waitMs: AGENT_BUSY_WAIT_MS } : {}),
       });
       return;
     }
     await context.recovery.settle(upload, {
       error: isErrorCode(message.error) ? message.error : 'agent_fault',
-      message: message.message,
+      message: withoutSignatures(message.message),
     });
   });
 }

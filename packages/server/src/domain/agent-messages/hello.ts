@@ -10,7 +10,7 @@ import type { ClientDescription } from '../clients/client.ts';
 import type { AgentSession } from '../sessions/agent-session.ts';
 import { endSession } from '../sessions/end-session.ts';
 import type { TransferContext } from '../transfer-context.ts';
-import type { Upload } from '../uploads/upload.ts';
+import { type Upload, isRunning } from '../uploads/upload.ts';
 
 type Verdict = Welcome['uploads'][number];
 
@@ -98,9 +98,8 @@ async function reconcile(
 ): Promise<Verdict[]> {
   const kept = new Set<string>();
   for (const uploadId of await context.store.listRunningIds(session.clientId)) {
-    const isKept = await context.ledger.exclusively(uploadId, async () => {
-      const upload = await context.ledger.get(uploadId);
-      if (upload.status !== 'preparing' && upload.status !== 'uploading') return false;
+    const isKept = await context.ledger.onNewest(uploadId, async (upload) => {
+      if (!isRunning(upload)) return false;
       // A newer session was faster; the upload is its own.
       if (upload.epoch !== null && upload.epoch > session.epoch) return false;
       if (running.some((one) => one.upload_id === uploadId && one.attempt === upload.attempt)) {
@@ -109,7 +108,7 @@ async function reconcile(
       if (upload.epoch !== session.epoch) await putBack(context, session, upload);
       return false;
     });
-    if (isKept) kept.add(uploadId);
+    if (isKept === true) kept.add(uploadId);
   }
   return running.map(({ upload_id, attempt }) => ({
     upload_id,

@@ -15,11 +15,18 @@ export function partUploaded(
     const reported = reportedParts(upload, message.parts);
     if (reported.length === 0) return;
     const totals = await context.store.recordUploadedParts(upload.uploadId, reported);
+    // It may have been said before the session's end, and only now have had its turn.
+    const isAgentAway = context.sessions.newest(session.clientId) !== session;
     const unchanged =
       totals.partsCompleted === upload.partsCompleted &&
-      upload.stalledSince === null &&
+      (upload.stalledSince === null || isAgentAway) &&
       upload.partRetries === message.retries;
     if (unchanged) return;
-    await context.ledger.apply(upload, { type: 'progress', totals, partRetries: message.retries });
+    await context.ledger.apply(upload, {
+      type: 'progress',
+      totals,
+      partRetries: message.retries,
+      isAgentAway,
+    });
   });
 }

@@ -3,6 +3,7 @@ import { BucketError } from '../ports/bucket.ts';
 import type { AgentSession } from '../sessions/agent-session.ts';
 import type { TransferContext } from '../transfer-context.ts';
 import { planRule } from '../upload-settings.ts';
+import { storeAway } from '../uploads/attempt-failure.ts';
 import type { Upload } from '../uploads/upload.ts';
 import { checkAnnouncement, putOnRecord } from './announcement.ts';
 import { withOwnedUpload } from './owned-upload.ts';
@@ -37,9 +38,8 @@ export function prepared(context: TransferContext, session: AgentSession, messag
       const text = error instanceof Error ? error.message : '';
       if (code === 'storage_unavailable' && current.status === 'preparing') {
         // Nothing has begun at the store, so the queue is the place to wait until it is back.
-        const reason = `Waiting for the object store: ${text}`;
         await context.recovery.interrupt(current, {
-          reason,
+          reason: storeAway({ message: text }),
           ...(current.setbacks === 0 ? { waitMs: STORE_AWAY_WAIT_MS } : {}),
         });
         return;

@@ -1,13 +1,13 @@
 import { type Resumed, versionDifferences } from '@backhaul/protocol';
 import type { AgentSession } from '../sessions/agent-session.ts';
 import type { TransferContext } from '../transfer-context.ts';
-import type { Upload } from '../uploads/upload.ts';
+import { type Upload, isRunning } from '../uploads/upload.ts';
 import { withOwnedUpload } from './owned-upload.ts';
 
 /** A new process of the agent goes on with an earlier attempt; it asks for URLs as it finds what is missing. */
 export function resumed(context: TransferContext, session: AgentSession, message: Resumed): Promise<void> {
   return withOwnedUpload(context, session, message, async (upload) => {
-    if (upload.status !== 'preparing' && upload.status !== 'uploading') return;
+    if (!isRunning(upload)) return;
     if (upload.s3UploadId === null) {
       await context.recovery.settle(upload, {
         error: 'protocol_error',

@@ -61,3 +61,26 @@ test('a stall before the upload has begun is not believed', async () => {
   await stalled(bench.context, agent.session, stalledMessage(upload));
   assert.deepEqual(await bench.upload(upload.uploadId), upload);
 });
+
+test('parts that are told of once the agent is away are counted, and the upload still stands still', async () => {
+  await using bench = await openBench();
+  const { agent, upload } = await bench.uploading();
+  await endSession(bench.context, agent.session);
+  await partUploaded(bench.context, agent.session, partUploadedMessage(upload, [1]));
+  const record = await bench.upload(upload.uploadId);
+  assert.deepEqual([record.partsCompleted, record.stalledReason], [1, AGENT_AWAY]);
+  assert.notEqual(record.stalledSince, null);
+});
+
+test('an agent that reports stalls without end writes a row a second at most', async () => {
+  await using bench = await openBench();
+  const { agent, upload } = await bench.uploading();
+  const { version } = upload;
+  for (let told = 0; told < 50; told += 1) {
+    await stalled(bench.context, agent.session, stalledMessage(upload, { reason: `No answer, ${told}.` }));
+    bench.clock.advance(100);
+  }
+  const record = await bench.upload(upload.uploadId);
+  assert.equal(record.version, version + 5);
+  assert.equal(record.stalledReason, 'No answer, 40.');
+});

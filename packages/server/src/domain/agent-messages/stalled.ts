@@ -2,15 +2,22 @@ import type { Stalled } from '@backhaul/protocol';
 import type { AgentSession } from '../sessions/agent-session.ts';
 import type { TransferContext } from '../transfer-context.ts';
 import { withOwnedUpload } from './owned-upload.ts';
+import { withoutSignatures } from './without-signatures.ts';
+
+/** Agents report every few seconds; more often it would be no news, and each time a write and an event. */
+const MIN_INTERVAL_MS = 1000;
 
 /** The agent cannot store parts just now; the record says so until the next one is stored. */
 export function stalled(context: TransferContext, session: AgentSession, message: Stalled): Promise<void> {
   return withOwnedUpload(context, session, message, async (upload) => {
     if (upload.status !== 'uploading') return;
+    const now = context.clock.now();
+    const sinceLastMs = now - upload.updatedAt;
+    if (upload.stalledSince !== null && sinceLastMs >= 0 && sinceLastMs < MIN_INTERVAL_MS) return;
     await context.ledger.apply(upload, {
       type: 'stall',
-      reason: message.reason,
-      nextRetryAt: context.clock.now() + message.retry_in_ms,
+      reason: withoutSignatures(message.reason),
+      nextRetryAt: now + message.retry_in_ms,
     });
   });
 }

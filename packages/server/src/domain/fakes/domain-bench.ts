@@ -25,6 +25,7 @@ export interface BenchOptions {
   readonly settings?: Partial<UploadSettings>;
   readonly pollMs?: number;
   readonly commandTimeoutMs?: number;
+  readonly orphanAgeMs?: number;
   readonly sleep?: (ms: number, signal: AbortSignal) => Promise<void>;
   /** Default: the middle. */
   readonly random?: () => number;
@@ -58,7 +59,7 @@ export class DomainBench implements AsyncDisposable {
         ...options.settings,
       },
       retentionMs: RETENTION_MS,
-      orphanAgeMs: HOUR_MS,
+      orphanAgeMs: options.orphanAgeMs ?? HOUR_MS,
       commandTimeoutMs: options.commandTimeoutMs ?? 30_000,
       observe: (change) => this.changes.push(change),
       sleep: options.sleep ?? this.clock.sleep,

@@ -1,5 +1,8 @@
 import type { ChecksumMode, PartChecksums, PresignedPart } from '@backhaul/protocol';
 
+/** Below the key prefix: keys of what only tries out whether the store honours it. No upload has such a key. */
+export const TRIAL_FOLDER = '.backhaul-probe';
+
 /** What the store was found to honour. Anything else is not asked of it, and the record says so. */
 export interface BucketCapabilities {
   /** How parts are bound to their bytes. */

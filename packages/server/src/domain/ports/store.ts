@@ -93,10 +93,13 @@ export interface Store {
   listActiveUploads(clientId: string): Promise<Upload[]>;
   /** Those of a client that are preparing or uploading: few, however long its queue is. */
   listRunningIds(clientId: string): Promise<string[]>;
-  /** The oldest of a client's queue, oldest first; without those that are to wait until later than `now`. */
+  /**
+   * The oldest of a client's queue, oldest first; without those that are to wait until later than `now`. None is told
+   * to wait longer than `longestWaitMs`: one that seems to has its time from before the clock was set back.
+   */
   listQueuedIds(
     clientId: string,
-    options: { readonly now: number; readonly limit: number },
+    options: { readonly now: number; readonly longestWaitMs: number; readonly limit: number },
   ): Promise<string[]>;
   listCompletingIds(): Promise<string[]>;
   /** Preparing since before `askedBefore`, and their agent is there (not stalled). */

@@ -43,6 +43,28 @@ test('an upload that a newer session elsewhere has adopted is not stalled by the
   assert.equal((await bench.upload(upload.uploadId)).stalledSince, null);
 });
 
+test('an upload whose parts are all sent needs its agent no more', async () => {
+  const real = await openSqliteStore(':memory:');
+  let listed = 0;
+  // As if it was still running when they were listed.
+  const store = intercepted<Store>(real, {
+    listRunningIds: async () => {
+      listed += 1;
+      return (await real.listActiveUploads('client-1')).map(({ uploadId }) => uploadId);
+    },
+  });
+  await using bench = new DomainBench(store);
+  bench.bucket.hold('completeMultipartUpload');
+  const { agent, upload } = await bench.completing();
+  const before = await bench.upload(upload.uploadId);
+  const { length } = bench.changes;
+  listed = 0;
+  await endSession(bench.context, agent.session);
+  assert.equal(listed, 1);
+  assert.equal(bench.changes.length, length);
+  assert.deepEqual(await bench.upload(upload.uploadId), before);
+});
+
 test('the end of a session that the database did not take can be repeated', async () => {
   const real = await openSqliteStore(':memory:');
   let isAway = false;

@@ -1,4 +1,5 @@
 import type { TransferContext } from '../transfer-context.ts';
+import { isRunning } from '../uploads/upload.ts';
 import type { AgentSession } from './agent-session.ts';
 
 /** Why an upload stands still that nobody is connected for. */
@@ -15,9 +16,8 @@ export async function endSession(context: TransferContext, session: AgentSession
   // The successor's hello has settled them, or is about to.
   if (context.sessions.newest(session.clientId) !== undefined) return;
   for (const uploadId of await context.store.listRunningIds(session.clientId)) {
-    await context.ledger.exclusively(uploadId, async () => {
-      const upload = await context.ledger.get(uploadId);
-      if (upload.epoch !== session.epoch) return;
+    await context.ledger.onNewest(uploadId, async (upload) => {
+      if (upload.epoch !== session.epoch || !isRunning(upload)) return;
       await context.ledger.apply(upload, { type: 'stall', reason: AGENT_AWAY, nextRetryAt: null });
     });
   }

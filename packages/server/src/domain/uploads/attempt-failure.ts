@@ -9,6 +9,8 @@ const RESTART_CAP_MS = 60_000;
 /** Before an agent reports the store as unavailable it has tried for minutes itself. */
 const OUTAGE_BASE_MS = 15_000;
 const OUTAGE_CAP_MS = 600_000;
+/** Before any next attempt. */
+export const LONGEST_WAIT_MS = OUTAGE_CAP_MS;
 
 /** What becomes of an upload whose attempt failed. Waits are before the next attempt. */
 export type Remedy =
@@ -26,6 +28,11 @@ export type Remedy =
  */
 export function pauseBeforeNext(before: number, random: () => number): number | null {
   return before === 0 ? null : backoff(before - 1, RESTART_BASE_MS, RESTART_CAP_MS, random);
+}
+
+/** Why an upload stands still that only waits for the object store, for people. */
+export function storeAway({ message }: Pick<Error, 'message'>): string {
+  return `Waiting for the object store: ${message}`;
 }
 
 /** @param random In [0, 1): many uploads that failed together must not come back together. */

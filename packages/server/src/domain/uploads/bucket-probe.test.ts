@@ -36,3 +36,12 @@ test('an answer holds for a second, a bad one too', async () => {
   await probe.assertAnswers();
   assert.equal(bucket.count('ping'), 3);
 });
+
+test('an answer from before the clock was set back does not hold until it is as late again', async () => {
+  const { clock, bucket, probe } = openProbe();
+  bucket.fail('ping', 'unavailable');
+  await assert.rejects(probe.assertAnswers(), { kind: 'unavailable' });
+  clock.advance(-3_600_000);
+  await probe.assertAnswers();
+  assert.equal(bucket.count('ping'), 2);
+});

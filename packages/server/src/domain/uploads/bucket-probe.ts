@@ -27,9 +27,12 @@ export class BucketProbe {
   /** @throws BucketError `unavailable`, also of a question up to a second ago. */
   assertAnswers(): Promise<void> {
     const last = this.#last;
-    const isFresh =
-      last !== undefined && (last.settledAt === undefined || this.#clock.now() - last.settledAt < FRESH_MS);
-    return isFresh ? last.answer : this.#ask();
+    return last !== undefined && this.#isFresh(last) ? last.answer : this.#ask();
+  }
+
+  #isFresh({ settledAt }: Asked): boolean {
+    // In either direction: a clock that was set back must not make an answer hold for hours.
+    return settledAt === undefined || Math.abs(this.#clock.now() - settledAt) < FRESH_MS;
   }
 
   #ask(): Promise<void> {

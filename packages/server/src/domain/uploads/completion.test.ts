@@ -91,6 +91,29 @@ test('a Complete that was never carried out is tried again', async () => {
     assert.ok(ms <= 500 * 2 ** tries, 'backs off with jitter');
 });
 
+test('while the store is away the record says so, and when it is asked again; afterwards nothing of it is left', async () => {
+  const waiting: Upload[] = [];
+  await using bench: DomainBench = await openBench({
+    sleep: async (ms, signal) => {
+      const [upload] = await bench.store.listUploads({ limit: 1 });
+      assert.ok(upload !== undefined);
+      waiting.push(upload);
+      assert.equal(upload.nextAttemptAt, Math.round(bench.clock.now() + ms));
+      await bench.clock.sleep(ms, signal);
+    },
+  });
+  bench.bucket.fail('completeMultipartUpload', 'unavailable', { times: 2 });
+  const { upload } = await bench.completing();
+  const { stalledSince, stalledReason, nextAttemptAt } = await bench.reaches(upload.uploadId, 'completed');
+  assert.deepEqual([stalledSince, stalledReason, nextAttemptAt], [null, null, null]);
+  assert.equal(waiting.length, 2);
+  assert.equal(waiting[1]?.stalledSince, waiting[0]?.stalledSince);
+  for (const { status, stalledReason: reason } of waiting) {
+    assert.equal(status, 'completing');
+    assert.match(reason ?? '', /^Waiting for the object store: /);
+  }
+});
+
 test('the wait between tries never exceeds its ceiling', async () => {
   await using bench = await openBench({ settings: { maxBackoffMs: 700 } });
   bench.bucket.fail('completeMultipartUpload', 'unavailable', { times: 40 });

@@ -11,6 +11,7 @@ import type { Log } from '../ports/log.ts';
 import { type Store, StoreError } from '../ports/store.ts';
 import { Semaphore } from '../semaphore.ts';
 import { planRule } from '../upload-settings.ts';
+import { storeAway } from './attempt-failure.ts';
 import type { AttemptRecovery } from './attempt-recovery.ts';
 import { combineCrc32 } from './combine-crc32.ts';
 import type { UploadEnding } from './upload-ending.ts';
@@ -43,6 +44,7 @@ export class Completion {
   readonly #log: Log;
   readonly #maxBackoffMs: number;
   readonly #sleep: (ms: number, signal: AbortSignal) => Promise<void>;
+  readonly #random: () => number;
   readonly #stop = new AbortController();
   readonly #running = new Map<string, Promise<void>>();
   readonly #places = new Semaphore(MAX_AT_ONCE);
@@ -58,6 +60,8 @@ export class Completion {
     maxBackoffMs: number;
     /** Rejects when the signal aborts. */
     sleep: (ms: number, signal: AbortSignal) => Promise<void>;
+    /** In [0, 1); for jitter. */
+    random: () => number;
   }) {
     this.#store = parts.store;
     this.#ledger = parts.ledger;
@@ -68,6 +72,7 @@ export class Completion {
     this.#log = parts.log;
     this.#maxBackoffMs = parts.maxBackoffMs;
     this.#sleep = parts.sleep;
+    this.#random = parts.random;
   }
 
   /** Starts it in the background, once per upload. */
@@ -92,18 +97,29 @@ export class Completion {
   async #run(uploadId: string): Promise<void> {
     for (let tries = 0; ; tries += 1) {
       // Whoever waits for the next try leaves its place to others.
-      const isOver = await this.#places.run(() => this.#try(uploadId, tries));
-      if (isOver) return;
+      const obstacle = await this.#places.run(() => this.#try(uploadId, tries));
+      if (obstacle === undefined) return;
       const ceiling = Math.min(this.#maxBackoffMs, 500 * 2 ** Math.min(tries, 16));
-      await this.#sleep(Math.random() * ceiling, this.#stop.signal);
+      const waitMs = this.#random() * ceiling;
+      await this.#sayWhy(uploadId, storeAway(obstacle), waitMs);
+      await this.#sleep(waitMs, this.#stop.signal);
     }
   }
 
-  /** @returns false when it must be tried again. */
-  async #try(uploadId: string, tries: number): Promise<boolean> {
+  async #sayWhy(uploadId: string, reason: string, waitMs: number): Promise<void> {
+    const nextRetryAt = Math.round(this.#clock.now() + waitMs);
+    await this.#ledger.exclusively(uploadId, async () => {
+      const upload = await this.#store.getUpload(uploadId);
+      if (upload?.status !== 'completing') return;
+      await this.#ledger.apply(upload, { type: 'stall', reason, nextRetryAt });
+    });
+  }
+
+  /** @returns what is in the way for now; undefined once there is nothing left to try. */
+  async #try(uploadId: string, tries: number): Promise<BucketError | undefined> {
     this.#stop.signal.throwIfAborted();
     const upload = await this.#store.getUpload(uploadId);
-    if (upload?.status !== 'completing') return true;
+    if (upload?.status !== 'completing') return undefined;
     try {
       await this.#settle(upload);
     } catch (error) {
@@ -112,11 +128,11 @@ export class Completion {
       const isTransient = error instanceof BucketError && error.kind === 'unavailable';
       if (isTransient && this.#clock.now() <= upload.expiresAt) {
         this.#log.warn({ uploadId, tries, err: error }, 'object store unavailable while completing');
-        return false;
+        return error;
       }
       await this.#fail(upload, this.#explain(error, upload));
     }
-    return true;
+    return undefined;
   }
 
   /** @throws `error` itself where it says nothing of this upload, and there is time to find out. */

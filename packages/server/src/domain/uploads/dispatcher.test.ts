@@ -444,3 +444,41 @@ test('a part that S3 holds otherwise than announced is sent again, and counted o
     [true, false, true],
   );
 });
+
+test('an upload that waits for the store says so, and at its deadline too', async () => {
+  await using bench = await openBench();
+  await bench.connect();
+  bench.bucket.fail('ping', 'unavailable', { times: Infinity });
+  const waiting = await bench.trigger();
+  const since = bench.clock.now();
+  await bench.until(
+    async () => (await bench.upload(waiting.uploadId)).stalledSince !== null,
+    'a reason to be shown',
+  );
+  const record = await bench.upload(waiting.uploadId);
+  assert.deepEqual([record.status, record.attempt, record.stalledSince], ['queued', 1, since]);
+  assert.match(record.stalledReason ?? '', /^Waiting for the object store: /);
+  bench.clock.advance(10_000);
+  await bench.sweep();
+  await bench.settle();
+  assert.equal(bench.bucket.count('ping'), 2);
+  assert.deepEqual(await bench.upload(waiting.uploadId), record, 'the same is not said twice');
+
+  bench.clock.advance(record.expiresAt - bench.clock.now());
+  await bench.sweep();
+  const { status, message } = await bench.upload(waiting.uploadId);
+  assert.equal(status, 'expired');
+  assert.match(message ?? '', /Waiting for the object store/);
+});
+
+test('once the store is back nothing is left of the wait', async () => {
+  await using bench = await openBench();
+  await bench.connect();
+  bench.bucket.fail('ping', 'unavailable');
+  const { uploadId } = await bench.trigger();
+  await bench.until(async () => (await bench.upload(uploadId)).stalledSince !== null, 'the wait');
+  bench.clock.advance(1000);
+  await bench.sweep();
+  const { stalledSince, stalledReason } = await bench.reaches(uploadId, 'preparing');
+  assert.deepEqual([stalledSince, stalledReason], [null, null]);
+});

@@ -8,6 +8,7 @@ import type { AgentSession } from '../sessions/agent-session.ts';
 import type { SessionRegistry } from '../sessions/session-registry.ts';
 import { AGENT_AWAY } from '../sessions/end-session.ts';
 import type { UploadSettings } from '../upload-settings.ts';
+import { LONGEST_WAIT_MS, storeAway } from './attempt-failure.ts';
 import type { AttemptRecovery } from './attempt-recovery.ts';
 import type { BucketProbe } from './bucket-probe.ts';
 import { findKeptParts } from './kept-parts.ts';
@@ -110,11 +111,31 @@ export class Dispatcher {
     const running = await this.#store.listRunningIds(clientId);
     const free = session.maxUploads - running.length;
     if (free <= 0) return;
-    const next = await this.#store.listQueuedIds(clientId, { now: this.#clock.now(), limit: free });
+    const next = await this.#store.listQueuedIds(clientId, {
+      now: this.#clock.now(),
+      longestWaitMs: LONGEST_WAIT_MS,
+      limit: free,
+    });
     if (next.length === 0) return;
     // While the store is away the queue is the place to wait: no agent reads and hashes a file in vain.
-    await this.#probe.assertAnswers();
+    try {
+      await this.#probe.assertAnswers();
+    } catch (error) {
+      if (error instanceof BucketError && !this.#signal.aborted) await this.#sayWhy(next, storeAway(error));
+      throw error;
+    }
     for (const uploadId of next) await this.#handOver(session, uploadId);
+  }
+
+  /** Whose turn it would be. */
+  async #sayWhy(uploadIds: readonly string[], reason: string): Promise<void> {
+    for (const uploadId of uploadIds) {
+      await this.#ledger.exclusively(uploadId, async () => {
+        const upload = await this.#store.getUpload(uploadId);
+        if (upload?.status !== 'queued' || upload.stalledReason === reason) return;
+        await this.#ledger.apply(upload, { type: 'stall', reason, nextRetryAt: null });
+      });
+    }
   }
 
   async #handOver(session: AgentSession, uploadId: string): Promise<void> {
@@ -166,7 +187,7 @@ export class Dispatcher {
       return { error: 'upload_gone', message };
     } catch (error) {
       if (!(error instanceof BucketError) || this.#signal.aborted) throw error;
-      return { error: 'storage_unavailable', message: `Waiting for the object store: ${error.message}` };
+      return { error: 'storage_unavailable', message: storeAway(error) };
     }
   }
 }

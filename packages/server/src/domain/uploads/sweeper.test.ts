@@ -304,6 +304,19 @@ test('a multipart upload that was only just created is no orphan', async () => {
   assert.ok(bench.bucket.uploads.has(young));
 });
 
+test('trials of the store that a killed server left are aborted after an hour, however young orphans may be', async () => {
+  await using bench = await openBench({ orphanAgeMs: 1000 });
+  const elsewhere = await leftBehind(bench, 'elsewhere/.backhaul-probe/some/part');
+  const trial = await leftBehind(bench, 'uploads/.backhaul-probe/some/part');
+  bench.clock.advance(HOUR_MS - 1);
+  await bench.sweep();
+  assert.deepEqual(bench.bucket.aborted, [], 'another server may be at it');
+  bench.clock.advance(1000);
+  await bench.sweep();
+  assert.deepEqual(bench.bucket.aborted, [trial]);
+  assert.ok(bench.bucket.uploads.has(elsewhere));
+});
+
 test('a multipart upload that parts in flight kept alive is aborted again', async () => {
   await using bench = await openBench();
   const { agent, upload } = await bench.uploading();
@@ -385,4 +398,30 @@ test('what is beyond retention goes in batches until nothing is left', async () 
   assert.deepEqual(await bench.store.listUploads({ limit: 10 }), []);
   assert.equal(limits.length, 4);
   assert.ok(limits.every((limit) => limit === 500));
+});
+
+test('an upload that is removed while the sweeper looks does not keep the others from ending', async () => {
+  const real = await openSqliteStore(':memory:');
+  let removed = 0;
+  const store = intercepted<Store>(real, {
+    listOverdueIds: async (now, limit) => {
+      const ids = await real.listOverdueIds(now, limit);
+      for (const uploadId of ids.slice(0, 1)) {
+        removed += 1;
+        await real.deleteUpload(uploadId, sampleAudit({ uploadId }));
+      }
+      return ids;
+    },
+  });
+  await using bench = new DomainBench(store);
+  const uploads = [sampleUpload(), sampleUpload()];
+  for (const upload of uploads) await real.insertUpload(upload, sampleAudit());
+  bench.clock.advance(365 * 24 * HOUR_MS);
+  await bench.sweep();
+  assert.equal(removed, 1);
+  const left = await Promise.all(uploads.map(({ uploadId }) => real.getUpload(uploadId)));
+  assert.deepEqual(
+    left.flatMap((upload) => upload?.status ?? []),
+    ['expired'],
+  );
 });

@@ -66,7 +66,7 @@ const allowed: { readonly [Type in TransitionType]: Partial<Record<UploadStatus,
   prepare: { queued: 'preparing' },
   prepared: { preparing: 'uploading' },
   progress: { uploading: 'uploading' },
-  stall: { preparing: 'preparing', uploading: 'uploading' },
+  stall: { queued: 'queued', preparing: 'preparing', uploading: 'uploading', completing: 'completing' },
   adopt: { preparing: 'preparing', uploading: 'uploading' },
   resumed: {},
   interrupt: { preparing: 'queued', uploading: 'queued' },
@@ -464,7 +464,8 @@ function checkStep(before: Upload, { type }: Transition, after: Upload): void {
   if (isTerminal(before.status)) assert.ok(type === 'retry' || type === 'multipart_closed');
   if (before.status === 'completing') {
     const isRecovery = type === 'interrupt' || type === 'start_over';
-    assert.ok(after.status === 'completed' || after.status === 'failed' || isRecovery);
+    const isOver = after.status === 'completed' || after.status === 'failed' || isRecovery;
+    assert.ok(isOver || type === 'stall');
   }
   // Whose multipart upload it is, and what it is of, is known for as long as there is one.
   if (before.s3UploadId !== null && type !== 'start_over' && type !== 'retry') {
@@ -513,8 +514,7 @@ function checkState(upload: Upload): void {
   if (status === 'completed') assert.ok(upload.verification !== null && !upload.multipartOpen);
   else assert.equal(upload.etag, null);
   assert.equal(upload.stalledReason !== null, upload.stalledSince !== null, 'since when and why go together');
-  if (upload.stalledSince !== null)
-    assert.ok(status === 'queued' || status === 'preparing' || status === 'uploading');
+  if (upload.stalledSince !== null) assert.ok(!isTerminal(status));
   if (upload.nextAttemptAt !== null) assert.notEqual(upload.stalledSince, null);
 }
 

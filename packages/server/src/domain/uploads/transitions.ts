@@ -1,6 +1,6 @@
 import { type ChecksumMode, type ErrorCode, type Fingerprint, isTerminal } from '@backhaul/protocol';
 import type { ObjectFacts } from '../ports/bucket.ts';
-import { type PartTotals, type Upload, untried } from './upload.ts';
+import { type PartTotals, type Upload, isRunning, untried } from './upload.ts';
 import type { Verification } from '@backhaul/protocol';
 
 /** Where an attempt comes to nothing. In `queue`: before its agent was asked. */
@@ -44,7 +44,13 @@ export type Transition =
       readonly s3UploadId: string;
     }
   | { readonly type: 'resumed' }
-  | { readonly type: 'progress'; readonly totals: PartTotals; readonly partRetries: number }
+  | {
+      readonly type: 'progress';
+      readonly totals: PartTotals;
+      readonly partRetries: number;
+      /** Whether it is news of an agent that has gone since: then nothing moves. Default: no. */
+      readonly isAgentAway?: boolean;
+    }
   | { readonly type: 'stall'; readonly reason: string; readonly nextRetryAt: number | null }
   | { readonly type: 'adopt'; readonly epoch: number }
   | {
@@ -133,18 +139,18 @@ function changesFor(upload: Upload, transition: Transition, now: number): Partia
       return {
         ...transition.totals,
         partRetries: transition.partRetries,
-        ...moving,
+        ...(transition.isAgentAway === true ? {} : moving),
         setbacks: transition.totals.partsCompleted > upload.partsCompleted ? 0 : upload.setbacks,
       };
     case 'stall':
-      if (!isRunning(status)) return undefined;
+      if (isTerminal(status)) return undefined;
       return {
         stalledSince: upload.stalledSince ?? now,
         stalledReason: transition.reason,
         nextAttemptAt: transition.nextRetryAt,
       };
     case 'adopt':
-      if (!isRunning(status)) return undefined;
+      if (!isRunning({ status })) return undefined;
       // An older session that was slow must not take the upload back from a newer one.
       if (upload.epoch !== null && transition.epoch < upload.epoch) return undefined;
       return {
@@ -192,6 +198,7 @@ function changesFor(upload: Upload, transition: Transition, now: number): Partia
         storageClass: transition.object.storageClass,
         crc32: transition.crc32,
         verification: transition.verification,
+        ...moving,
         error: null,
         message: null,
       };
@@ -241,12 +248,8 @@ function changesFor(upload: Upload, transition: Transition, now: number): Partia
 /** What no longer holds once something moves. */
 const moving = { stalledSince: null, stalledReason: null, nextAttemptAt: null } as const;
 
-function isRunning(status: Upload['status']): boolean {
-  return status === 'preparing' || status === 'uploading';
-}
-
 function isDuring(stage: Stage, status: Upload['status']): boolean {
-  if (stage === 'transfer') return isRunning(status);
+  if (stage === 'transfer') return isRunning({ status });
   return status === (stage === 'queue' ? 'queued' : 'completing');
 }
 
@@ -278,7 +281,8 @@ function ended(
 }
 
 function expiryMessage(upload: Upload, isAgentConnected: boolean): string {
-  if (upload.status === 'queued' && upload.attempt === 1) {
+  const isForItsTurn = upload.stalledReason === null || !isAgentConnected;
+  if (upload.status === 'queued' && upload.attempt === 1 && isForItsTurn) {
     return isAgentConnected
       ? 'The agent is connected, but the pull was still waiting for its turn at the deadline.'
       : 'The agent was away: it did not connect before the deadline.';

@@ -6,7 +6,7 @@ import { Semaphore } from '../semaphore.ts';
 import type { SessionRegistry } from '../sessions/session-registry.ts';
 import type { Transition } from './transitions.ts';
 import type { UploadLedger } from './upload-ledger.ts';
-import type { Upload } from './upload.ts';
+import { type Upload, isRunning } from './upload.ts';
 
 /** Aborts in the background at once; each may take as long as a call to a store that hangs. */
 const MAX_ABORTS = 8;
@@ -42,13 +42,9 @@ export class UploadEnding {
     this.#onEnded = parts.onEnded;
   }
 
-  /** @returns the ended upload; undefined when it had ended already, or is completing and cannot be ended so. */
+  /** @returns the ended upload; undefined when it had ended already, was removed, or is completing and cannot be ended so. */
   async end(uploadId: string, transition: EndingTransition, audit?: AuditEvent): Promise<Upload | undefined> {
-    const ended = await this.#ledger.exclusively(uploadId, async () => {
-      const upload = await this.#ledger.get(uploadId);
-      return this.endHeld(upload, transition, audit);
-    });
-    return ended;
+    return this.#ledger.onNewest(uploadId, (upload) => this.endHeld(upload, transition, audit));
   }
 
   /** The same, for a caller that already runs exclusively for this upload. */
@@ -74,7 +70,7 @@ export class UploadEnding {
 
   /** That an attempt is no longer wanted. @param upload As it was before. */
   tellAgent(upload: Upload, reason: string): void {
-    if (upload.status !== 'preparing' && upload.status !== 'uploading') return;
+    if (!isRunning(upload)) return;
     this.#sessions.get(upload.clientId)?.send({
       action: 'cancel_upload',
       upload_id: upload.uploadId,

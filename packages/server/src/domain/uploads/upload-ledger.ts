@@ -45,6 +45,17 @@ export class UploadLedger {
     return upload;
   }
 
+  /** Runs `task` on the newest row, alone among the tasks of this upload; not at all if it was removed meanwhile. */
+  async onNewest<Result>(
+    uploadId: string,
+    task: (upload: Upload) => Promise<Result>,
+  ): Promise<Result | undefined> {
+    return this.exclusively(uploadId, async () => {
+      const upload = await this.#store.getUpload(uploadId);
+      return upload && task(upload);
+    });
+  }
+
   /** Runs `task` alone among the tasks of this upload. */
   exclusively<Result>(uploadId: string, task: () => Promise<Result>): Promise<Result> {
     return this.#lock.run(uploadId, task);

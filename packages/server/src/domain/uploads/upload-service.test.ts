@@ -233,6 +233,26 @@ test('a removal takes along what an earlier attempt left, for no sweep knows it 
   assert.deepEqual([...bench.bucket.uploads.keys()], [stranger.s3UploadId]);
 });
 
+test('nor does a removal leave what a first attempt had created when the server was killed', async () => {
+  await using bench = await openBench();
+  const { upload } = await bench.preparing();
+  await bench.bucket.createMultipartUpload({ key: upload.key, token: 't', checksumMode: 'crc32' });
+  await bench.domain.uploads.cancel(upload.uploadId, 'operator-1');
+  await bench.domain.uploads.remove(upload.uploadId, 'operator-1', { withObject: false });
+  assert.equal(bench.bucket.uploads.size, 0);
+});
+
+test('to remove an upload that no agent was asked for, the bucket is not asked', async () => {
+  await using bench = await openBench();
+  await bench.connect('client-1', { maxUploads: 1 });
+  await bench.trigger('/data/first');
+  const { uploadId } = await bench.trigger('/data/second');
+  await bench.settle();
+  await bench.domain.uploads.cancel(uploadId, 'operator-1');
+  await bench.domain.uploads.remove(uploadId, 'operator-1', { withObject: false });
+  assert.equal(bench.bucket.count('listMultipartUploads'), 0);
+});
+
 test('a policy that does not allow to look for orphans does not keep an upload from being removed', async () => {
   await using bench = await openBench();
   const uploadId = await endedWithOrphan(bench);

@@ -142,7 +142,7 @@ export class UploadService {
         );
       }
       await this.#closeMultipart(upload);
-      if (upload.attempt > 1) await this.#abortOrphans(upload);
+      if (wasHandedOver(upload)) await this.#abortOrphans(upload);
       if (options.withObject) await this.#deleteObject(upload);
       await this.#store.deleteUpload(uploadId, this.#audit('upload.delete', upload, by, { ...options }));
     });
@@ -226,7 +226,8 @@ export class UploadService {
   }
 
   /**
-   * What an earlier attempt left, and no sweep has found yet: without the row it would be nobody's for ever.
+   * What an attempt left that its row does not know, and no sweep has found yet: without the row it would be nobody's
+   * for ever.
    *
    * @throws BucketError `unavailable`
    */
@@ -254,4 +255,9 @@ export class UploadService {
     const { clientId, uploadId } = upload;
     return { at: this.#clock.now(), actor, action, clientId, uploadId, detail };
   }
+}
+
+/** Before that nothing can have been created for it. */
+function wasHandedOver({ attempt, startedAt }: Upload): boolean {
+  return attempt > 1 || startedAt !== null;
 }

@@ -81,6 +81,11 @@ export interface Upload {
   readonly uploadDurationMs: number | null;
 }
 
+/** Whether an agent is at work on it, or should be. */
+export function isRunning({ status }: Pick<Upload, 'status'>): boolean {
+  return status === 'preparing' || status === 'uploading';
+}
+
 /** What an attempt finds out, before there was one. */
 export const untried = {
   epoch: null,

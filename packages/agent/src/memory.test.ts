@@ -1,0 +1,90 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { mkdtemp, open, readFile, realpath, rm } from 'node:fs/promises';
+import type { IncomingMessage } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { crc32 } from 'node:zlib';
+import { MiB, pull } from './fakes/agent-bench.ts';
+import { FakeServer } from './fakes/fake-server.ts';
+import { answerError, FakeStore } from './fakes/fake-store.ts';
+import { crc32Base64 } from './file/hash-part.ts';
+
+const program = fileURLToPath(new URL('../bin/backhaul-agent.js', import.meta.url));
+/** As promised, whatever file and parts. */
+const MOST_BYTES = 160 * MiB;
+const FILE_BYTES = 525 * MiB;
+
+describe('the memory of an agent', { skip: process.platform !== 'linux' && 'it is read from /proc' }, () => {
+  for (const { what, partBytes } of [
+    { what: 'one part of 525 MiB, of a file of 5 TiB,', partBytes: FILE_BYTES },
+    { what: 'four parts of 105 MiB at once', partBytes: 105 * MiB },
+  ]) {
+    test(`stays small while it sends ${what} to a store that takes its time`, async (t) => {
+      await using server = await FakeServer.start();
+      await using store = await FakeStore.start();
+      const received: number[] = [];
+      store.fault = async (put, request, response) => {
+        const { sizeBytes, checksum } = await discardSlowly(request);
+        if (put.headers['x-amz-checksum-crc32'] !== checksum) answerError(response, 400, 'BadDigest');
+        else {
+          received.push(sizeBytes);
+          response.writeHead(200, { etag: `"etag-${put.partNumber}"` }).end();
+        }
+        return true;
+      };
+      const directory = await realpath(await mkdtemp(join(tmpdir(), 'backhaul-memory-')));
+      const path = join(directory, 'large.bin');
+      await sparseFile(path, FILE_BYTES);
+      const flags = ['--client-id', 'till', '--file', path, '--server-url', server.url, '--no-sha256'];
+      const agent = spawn(process.execPath, [program, ...flags], {
+        env: { BACKHAUL_TOKEN: 'token' },
+        stdio: 'ignore',
+      });
+      try {
+        const session = await server.acceptAndWelcome();
+        const final = await pull(session, store, path, { minChunkSize: partBytes });
+        assert.equal(final.status, 'completed', JSON.stringify(final));
+        const peak = await peakBytes(agent.pid);
+        t.diagnostic(`at most ${Math.round(peak / MiB)} MiB`);
+        assert.deepEqual(
+          received,
+          Array.from({ length: FILE_BYTES / partBytes }, () => partBytes),
+        );
+        assert.ok(peak <= MOST_BYTES, `it took ${Math.round(peak / MiB)} MiB`);
+      } finally {
+        agent.kill('SIGKILL');
+        await rm(directory, { recursive: true });
+      }
+    });
+  }
+});
+
+/** A hole with some bytes in it. */
+async function sparseFile(path: string, sizeBytes: number): Promise<void> {
+  await using file = await open(path, 'w');
+  await file.truncate(sizeBytes);
+  for (let at = 0; at < sizeBytes; at += 10 * MiB) await file.write(`here is ${at}`, at);
+}
+
+/** Slower than the agent, so that it would pile up what it does not hold back. */
+async function discardSlowly(request: IncomingMessage): Promise<{ sizeBytes: number; checksum: string }> {
+  let crc = 0;
+  let sizeBytes = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    crc = crc32(chunk, crc);
+    if (Math.floor(sizeBytes / MiB) !== Math.floor((sizeBytes + chunk.length) / MiB)) {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    sizeBytes += chunk.length;
+  }
+  return { sizeBytes, checksum: crc32Base64(crc) };
+}
+
+/** Since its start. */
+async function peakBytes(pid: number | undefined): Promise<number> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8');
+  return Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024;
+}

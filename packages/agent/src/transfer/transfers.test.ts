@@ -1,0 +1,48 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { BackhaulError } from '@backhaul/protocol';
+import { prepareMessage } from '../fakes/agent-bench.ts';
+import { uuidv7 } from '../fakes/uuid.ts';
+import { createLog } from '../log.ts';
+import { defaultTimings } from './timings.ts';
+import { Transfers } from './transfers.ts';
+import type { TransferTools } from './transfer-tools.ts';
+
+/** Transfers that get no further than opening their file, which fails when the test says so. */
+function openTransfers() {
+  const opening: PromiseWithResolvers<never>[] = [];
+  const tools = {
+    link: { connected: true, send: () => true },
+    openFile: () => {
+      const opened = Promise.withResolvers<never>();
+      opening.push(opened);
+      return opened.promise;
+    },
+    log: createLog({ level: 'debug', format: 'json', write: () => undefined }),
+    timings: defaultTimings,
+  } as unknown as TransferTools;
+  return { opening, transfers: new Transfers({ tools, maxActive: 4 }) };
+}
+
+for (const verdict of ['drop', 'continue'] as const) {
+  test(`the next attempt opens the file only once the last one has closed it, also after a ${verdict}`, async () => {
+    const { opening, transfers } = openTransfers();
+    const uploadId = uuidv7();
+    transfers.prepare(prepareMessage('/data/file', { uploadId, attempt: 1 }));
+    await nextTurn();
+    assert.equal(opening.length, 1);
+
+    const applied = transfers.applyVerdicts([{ upload_id: uploadId, attempt: 1, verdict }]);
+    transfers.prepare(prepareMessage('/data/file', { uploadId, attempt: 2 }));
+    await nextTurn();
+    assert.equal(opening.length, 1, 'both at once');
+    opening[0]?.reject(new BackhaulError('file_not_found'));
+    await applied;
+    await nextTurn();
+    assert.equal(opening.length, 2);
+    assert.deepEqual(transfers.running(), [{ upload_id: uploadId, attempt: 2 }]);
+    opening[1]?.reject(new BackhaulError('file_not_found'));
+    await transfers.close();
+  });
+}

@@ -1,0 +1,109 @@
+import { randomUUID } from 'node:crypto';
+import type { MultipartUpload, PartToSign, SignedWindow } from '../../ports/bucket.ts';
+import type { Clock } from '../../ports/clock.ts';
+import type { S3Requests } from './s3-requests.ts';
+import type { S3State } from './s3-state.ts';
+import { type Content, crc32Of, sizeBytesOf } from '../agent/simulated-file.ts';
+import type { Tally } from '../tally.ts';
+import type { Witness } from '../witness.ts';
+
+const URL_LIFETIME_MS = 900_000;
+
+/** What a URL allows: one PUT of this part with these bytes. */
+interface Binding extends PartToSign {
+  readonly s3UploadId: string;
+  readonly expiresAt: number;
+}
+
+interface PartUrlsWorld {
+  readonly clock: Clock;
+  readonly tally: Tally;
+  readonly witness: Witness;
+}
+
+export type PutAnswer =
+  | { readonly status: 'stored'; readonly etag: string }
+  | { readonly status: 'unavailable' | 'expired' | 'bad_digest' | 'gone' };
+
+/** The store's side of presigned URLs. */
+export class PartUrls {
+  readonly #state: S3State;
+  readonly #requests: S3Requests;
+  readonly #clock: Clock;
+  readonly #tally: Tally;
+  readonly #witness: Witness;
+  readonly #bindings = new Map<string, Binding>();
+  readonly #signedFor = new Map<string, string>();
+
+  constructor(state: S3State, requests: S3Requests, world: PartUrlsWorld) {
+    this.#state = state;
+    this.#requests = requests;
+    this.#clock = world.clock;
+    this.#tally = world.tally;
+    this.#witness = world.witness;
+  }
+
+  sign({ s3UploadId }: MultipartUpload, parts: readonly PartToSign[]): SignedWindow {
+    const expiresAt = this.#clock.now() + URL_LIFETIME_MS;
+    const urls = parts.map((part) => {
+      const url = `https://s3.test/${randomUUID()}`;
+      this.#bindings.set(url, { ...part, s3UploadId, expiresAt });
+      const place = `${s3UploadId}/${part.partNumber}`;
+      const signedFor = this.#signedFor.get(place) ?? part.crc32;
+      if (signedFor !== part.crc32) this.#witness.object(`part ${place} was signed for as two versions`);
+      this.#signedFor.set(place, part.crc32);
+      return {
+        part_number: part.partNumber,
+        url,
+        headers: { 'x-amz-checksum-crc32': part.crc32 },
+      };
+    });
+    return { urls, expiresAt };
+  }
+
+  /** The checksum that a part of this upload has to have. */
+  signedFor(s3UploadId: string, partNumber: number): string | undefined {
+    return this.#signedFor.get(`${s3UploadId}/${partNumber}`);
+  }
+
+  binding(url: string): Binding {
+    const binding = this.#bindings.get(url);
+    if (binding === undefined) throw new Error('a URL that was never signed');
+    return binding;
+  }
+
+  /** The request begins, and its signature is looked at. @returns what the store makes of it once it has all bytes. */
+  begin(url: string): (content: Content) => PutAnswer {
+    const { s3UploadId, partNumber, sizeBytes, crc32, expiresAt } = this.binding(url);
+    const isExpired = this.#clock.now() >= expiresAt;
+    const wasThere = this.#state.uploads.has(s3UploadId);
+    return (content) => {
+      if (this.#requests.isDown) return { status: 'unavailable' };
+      if (isExpired) {
+        this.#tally.count('PUT with an expired URL');
+        return { status: 'expired' };
+      }
+      if (sizeBytesOf(content) !== sizeBytes || crc32Of(content) !== crc32) {
+        this.#tally.count('PUT refused for its checksum');
+        return { status: 'bad_digest' };
+      }
+      // Opaque, and of no two PUTs the same, as with SSE-KMS.
+      const part = { etag: `"${randomUUID()}"`, content };
+      const upload = this.#state.uploads.get(s3UploadId);
+      if (upload !== undefined) {
+        const replaced = upload.parts.get(partNumber);
+        if (replaced !== undefined && crc32Of(replaced.content) !== crc32) {
+          this.#tally.count('stored part rotted, and sent again');
+        }
+        upload.parts.set(partNumber, part);
+        return { status: 'stored', etag: part.etag };
+      }
+      // An abort does not reach a PUT that is under way (S3, AbortMultipartUpload).
+      if (wasThere && this.#state.landAfterAbort(s3UploadId, partNumber, part)) {
+        this.#tally.count('PUT landed after the abort of its upload');
+        return { status: 'stored', etag: part.etag };
+      }
+      return { status: 'gone' };
+    };
+  }
+}

@@ -1,0 +1,97 @@
+import type { AgentMessage } from '@backhaul/protocol';
+import { type Domain, createDomain } from '../../create-domain.ts';
+import type { Store } from '../../ports/store.ts';
+import { FakeBus } from '../../fakes/fake-bus.ts';
+import { FakeLog } from '../../fakes/fake-log.ts';
+import type { AgentSession } from '../../sessions/agent-session.ts';
+import { AGENT_AWAY } from '../../sessions/end-session.ts';
+import type { TransferContext } from '../../transfer-context.ts';
+import type { UploadObserver } from '../../uploads/upload-ledger.ts';
+import { CrashGate } from './crash-gate.ts';
+import { gatedBucket } from './gated-bucket.ts';
+import { gatedStore } from './gated-store.ts';
+import type { SimulatedS3 } from '../object-store/simulated-s3.ts';
+import type { SimulatedTime } from '../simulated-time.ts';
+import type { Witness } from '../witness.ts';
+
+export const HOUR_MS = 3_600_000;
+const LIFETIME_MS = 24 * HOUR_MS;
+export const RETENTION_MS = 30 * LIFETIME_MS;
+const PREPARE_TIMEOUT_MS = 600_000;
+const NODE_ID = 'node-1';
+
+/** How a server's WebSocket adapter hands messages to the domain; the domain does not know it. */
+export type HandleAgentMessage = (
+  context: TransferContext,
+  session: AgentSession,
+  message: TransferMessage,
+) => Promise<void> | void;
+
+type TransferMessage = Exclude<AgentMessage, { status: 'hello' }>;
+
+export interface ServerSurroundings {
+  readonly store: Store;
+  readonly s3: SimulatedS3;
+  readonly time: SimulatedTime;
+  readonly witness: Witness;
+  readonly random: () => number;
+  readonly handle: HandleAgentMessage;
+  readonly observe: UploadObserver;
+  readonly onServerDeath: (server: SimulatedServer, side: 'before' | 'after' | undefined) => void;
+}
+
+/** One process of the server, with all its domain, on a store that outlives it. */
+export class SimulatedServer {
+  readonly nodeId = NODE_ID;
+  readonly gate: CrashGate;
+  readonly domain: Domain;
+  readonly log = new FakeLog();
+  readonly #handle: HandleAgentMessage;
+  readonly #store: Store;
+  readonly #time: SimulatedTime;
+
+  constructor({ store, s3, time, witness, random, handle, ...world }: ServerSurroundings) {
+    this.#handle = handle;
+    this.#time = time;
+    this.gate = new CrashGate({
+      // Mostly none, now and then long enough for much else to happen meanwhile.
+      delay: () => Math.floor(random() ** 6 * 16),
+      onDeath: (side) => world.onServerDeath(this, side),
+    });
+    this.#store = gatedStore(store, this.gate, witness);
+    const bus = new FakeBus();
+    bus.subscribe((hint) => witness.sawHint(hint));
+    this.domain = createDomain({
+      store: this.#store,
+      bucket: gatedBucket(s3, this.gate, witness),
+      bus,
+      clock: time.clock,
+      log: this.log,
+      settings: {
+        bucketName: s3.name,
+        keyPrefix: 'uploads',
+        maxFileSize: null,
+        lifetimeMs: LIFETIME_MS,
+        prepareTimeoutMs: PREPARE_TIMEOUT_MS,
+        maxBackoffMs: 30_000,
+      },
+      retentionMs: RETENTION_MS,
+      orphanAgeMs: HOUR_MS,
+      commandTimeoutMs: 30_000,
+      observe: world.observe,
+      sleep: time.sleep,
+      pollMs: PREPARE_TIMEOUT_MS,
+      random,
+    });
+  }
+
+  /** As `app.ts` does it before it listens. */
+  async start(): Promise<void> {
+    await this.#store.closeSessionsOf(NODE_ID, { at: this.#time.clock.now(), reason: AGENT_AWAY });
+    void this.domain.sweeper.sweep();
+  }
+
+  async handle(session: AgentSession, message: TransferMessage): Promise<void> {
+    await this.#handle(this.domain.transfers, session, message);
+  }
+}

@@ -1,0 +1,87 @@
+import {
+  arriveLate,
+  error,
+  holdAnswer,
+  holdRequest,
+  type S3Call,
+  type S3Fault,
+  type S3FaultProxy,
+  type S3Operation,
+  slow,
+  stopReading,
+} from '../faults/s3/index.ts';
+import { type Fault, lasting } from './fault.ts';
+
+/** In milliseconds. */
+const HELD = [2000, 6000] as const;
+/** Longer than anybody waits for an answer. */
+const HELD_LONG = [46_000, 55_000] as const;
+const LONG_SHARE = 0.1;
+const WAITED_FOR = [2000, 12_000] as const;
+
+const anyCall = [
+  'UploadPart',
+  'CreateMultipartUpload',
+  'CompleteMultipartUpload',
+  'AbortMultipartUpload',
+  'ListParts',
+  'HeadObject',
+] as const satisfies readonly S3Operation[];
+
+/**
+ * What is not over with one call, or does not pass; what does is left to {@link S3FaultProxy.randomly}.
+ *
+ * @param deniedKeys Is told of each key of which a call was denied.
+ */
+export function s3Faults(faults: S3FaultProxy, deniedKeys: Set<string>): Fault[] {
+  const held = (kind: string, fault: S3Fault, operations: readonly S3Operation[]): Fault => ({
+    kind,
+    target: `store, ${kind}`,
+    weight: 1,
+    run: async (options) => {
+      const operation = operations[Math.floor(options.random() * operations.length)];
+      const rule = faults.next({ operation, matching: isOfPull, fault });
+      await lasting(options, options.random() < LONG_SHARE ? HELD_LONG : HELD);
+      if (!options.over.aborted) await rule.release();
+      rule.remove();
+      return rule.firedCount;
+    },
+  });
+  const once = (fault: S3Fault, operation: S3Operation, isForGood = false): Fault => ({
+    kind: `${fault.kind}, ${operation}`,
+    target: `store, ${fault.kind}`,
+    weight: 0.5,
+    run: async (options) => {
+      const matching = (call: S3Call): boolean => {
+        if (!isOfPull(call)) return false;
+        // Now, for the upload may have failed of it before this fault is over.
+        if (isForGood) deniedKeys.add(call.key ?? '');
+        return true;
+      };
+      const rule = faults.next({ operation, matching, fault });
+      await lasting(options, WAITED_FOR);
+      rule.remove();
+      return rule.firedCount;
+    },
+  });
+  return [
+    held('hold a request', holdRequest(), anyCall),
+    held('hold an answer', holdAnswer(), anyCall),
+    held('arrive late', arriveLate(), ['UploadPart', 'CompleteMultipartUpload', 'AbortMultipartUpload']),
+    held('stop reading a part', stopReading(), ['UploadPart']),
+    held('trickle', slow({ bytesPerSecond: 200_000 }), ['UploadPart']),
+    once(error('NoSuchUpload'), 'UploadPart'),
+    once(error('NoSuchUpload'), 'CompleteMultipartUpload'),
+    once(error('NoSuchUpload'), 'ListParts'),
+    once(error('InvalidPart'), 'CompleteMultipartUpload'),
+    once(error('ConditionalRequestConflict'), 'CompleteMultipartUpload'),
+    once(error('OperationAborted'), 'CompleteMultipartUpload'),
+    once(error('AccessDenied'), 'UploadPart', true),
+    once(error('AccessDenied'), 'CreateMultipartUpload', true),
+    once(error('AccessDenied'), 'CompleteMultipartUpload', true),
+  ];
+}
+
+function isOfPull({ key }: S3Call): boolean {
+  return key?.startsWith('uploads/') === true;
+}

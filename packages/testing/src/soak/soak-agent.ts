@@ -1,0 +1,84 @@
+import { type Exit, Program, logged } from '../program.ts';
+import type { Stage } from '../stage.ts';
+import type { Journal } from './journal.ts';
+import type { Results } from './results.ts';
+
+/** So that a pull lasts some seconds. */
+const BYTES_PER_SECOND = 6 * 1024 * 1024;
+
+export interface SoakAgentOptions {
+  readonly stage: Stage;
+  readonly journal: Journal;
+  readonly results: Results;
+  readonly clientId: string;
+  /** What it may read. */
+  readonly directory: string;
+  /** Until when its token has to be good, in seconds since the epoch. */
+  readonly tokenUntil: number;
+}
+
+/** An agent that is ended in many ways, and must not end by itself. */
+export class SoakAgent implements AsyncDisposable {
+  readonly clientId: string;
+  readonly #options: SoakAgentOptions;
+  #program: Program | undefined;
+
+  private constructor(options: SoakAgentOptions) {
+    this.clientId = options.clientId;
+    this.#options = options;
+  }
+
+  /** Waits until the server has welcomed it. */
+  static async start(options: SoakAgentOptions): Promise<SoakAgent> {
+    const agent = new SoakAgent(options);
+    const program = await agent.start();
+    try {
+      await program.line(logged('connected'));
+    } catch (error) {
+      await agent[Symbol.asyncDispose]();
+      throw error;
+    }
+    return agent;
+  }
+
+  /** Does not wait for anything: the server may be away. */
+  async start(): Promise<Program> {
+    const { stage, clientId, directory, tokenUntil } = this.#options;
+    const token = await stage.tokens.sign('agent', { subject: clientId, expiresAt: tokenUntil });
+    const program = new Program('backhaul-agent', {
+      args: [
+        ...['--client-id', clientId, '--server-url', stage.webSocketUrl, '--allow', directory],
+        ...['--max-rate', String(BYTES_PER_SECOND), '--log-format', 'json'],
+      ],
+      env: { BACKHAUL_TOKEN: token },
+      cwd: directory,
+    });
+    this.#program = program;
+    void program.exit.then((exit) => this.#ended(program, exit));
+    return program;
+  }
+
+  async end(signal: NodeJS.Signals): Promise<Exit | undefined> {
+    const program = this.#program;
+    this.#program = undefined;
+    program?.kill(signal);
+    return await program?.exit;
+  }
+
+  signal(signal: 'SIGSTOP' | 'SIGCONT'): void {
+    this.#program?.kill(signal);
+  }
+
+  #ended(program: Program, exit: Exit): void {
+    const { clientId, journal, results } = this.#options;
+    journal.keepOutput(clientId, exit);
+    if (this.#program !== program) return;
+    this.#program = undefined;
+    results.wrongOutcome(`the agent ${clientId} ended by itself with ${exit.code ?? exit.signal}`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.signal('SIGCONT');
+    await this.end('SIGTERM');
+  }
+}
