@@ -71,14 +71,17 @@ export class Expiry {
   }
 
   async #endOverdue(): Promise<void> {
+    // One moment for both questions: a deadline that passes between them must not be missed by both.
+    let now = this.#clock.now();
     while (!this.#signal.aborted) {
-      const overdue = await this.#store.listOverdueIds(this.#clock.now(), BATCH);
+      now = this.#clock.now();
+      const overdue = await this.#store.listOverdueIds(now, BATCH);
       let ended = 0;
       for (const uploadId of overdue) if (await this.#end(uploadId)) ended += 1;
       // Whatever could not be ended is left for the next time.
       if (overdue.length < BATCH || ended === 0) break;
     }
-    const next = await this.#store.nextDeadline(this.#clock.now());
+    const next = await this.#store.nextDeadline(now);
     if (next !== undefined) this.watch(next);
   }
 
