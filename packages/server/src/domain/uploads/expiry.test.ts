@@ -150,3 +150,28 @@ test('a deadline farther away than a timer can count does not fire at once', asy
   await bench.settle();
   assert.equal(looks, 1, 'nothing after the stop');
 });
+
+test('a deadline that passes between the look and the question for the next one is missed by neither', async (context) => {
+  const real = await openSqliteStore(':memory:');
+  let passed = 0;
+  const store = intercepted<Store>(real, {
+    listOverdueIds: async (now, limit) => {
+      const ids = await real.listOverdueIds(now, limit);
+      if (now < deadline && now >= deadline - 1) {
+        bench.clock.advance(1);
+        passed += 1;
+      }
+      return ids;
+    },
+  });
+  await using bench = await benchWithoutAgent(store);
+  const deadline = bench.clock.now() + 2000;
+  context.mock.timers.enable({ apis: ['setTimeout'] });
+  const { uploadId } = await bench.domain.uploads.trigger({ ...request, expiresInMs: 2000 });
+  bench.clock.advance(1999);
+  context.mock.timers.tick(2000);
+  await bench.until(() => passed === 1, 'a look just before the deadline');
+  await bench.settle();
+  context.mock.timers.tick(1);
+  await bench.reaches(uploadId, 'expired');
+});
