@@ -1,11 +1,12 @@
 /**
  * Compiles what is published into `dist/packages/NAME`: plain JavaScript with declarations, the committed `bin`
  * shim, and a package.json that points at them. Node.js does not strip types inside `node_modules`, so sources
- * cannot be published as they are.
+ * cannot be published as they are. `dist/node_modules` has links to them, so that they run in place as well, with one
+ * another and not with the sources.
  */
 import { spawnSync } from 'node:child_process';
-import { access, cp, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { access, cp, mkdir, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { type Manifest, compiledPath, manifestSchema, publishedManifest } from './published-manifest.ts';
 
 interface Workspace {
@@ -23,9 +24,11 @@ const versions = new Map(workspaces.map(({ manifest }) => [manifest.name, manife
 
 await rm(compiled, { recursive: true, force: true });
 await rm(join(dist, 'packages'), { recursive: true, force: true });
+await rm(join(dist, 'node_modules'), { recursive: true, force: true });
 await compile(published);
 for (const workspace of published) {
   await stage(workspace);
+  await link(workspace);
   console.log(`dist/packages/${workspace.folder}: ${workspace.manifest.name} ${workspace.manifest.version}`);
 }
 await rm(compiled, { recursive: true });
@@ -84,6 +87,12 @@ async function stage({ folder, manifest }: Workspace): Promise<void> {
   for (const path of JSON.stringify(published).match(/\.\/(?:bin|dist)\/[^"]+/g) ?? []) {
     await access(join(target, path));
   }
+}
+
+async function link({ folder, manifest }: Workspace): Promise<void> {
+  const place = join(dist, 'node_modules', manifest.name);
+  await mkdir(dirname(place), { recursive: true });
+  await symlink(join(dist, 'packages', folder), place, 'junction');
 }
 
 function shortReadme({ name, description }: Manifest): string {

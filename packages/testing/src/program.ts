@@ -3,14 +3,18 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
-const bins = {
-  'backhaul-server': '../../server/bin/backhaul-server.js',
-  'backhaul-agent': '../../agent/bin/backhaul-agent.js',
-  'backhaul-object-store': '../../object-store/bin/backhaul-object-store.js',
-  backhaul: '../../cli/bin/backhaul.js',
+/** Below the folder with the packages' sources, or with what `npm run build` made of them. */
+const shims = {
+  'backhaul-server': 'server/bin/backhaul-server.js',
+  'backhaul-agent': 'agent/bin/backhaul-agent.js',
+  'backhaul-object-store': 'object-store/bin/backhaul-object-store.js',
+  backhaul: 'cli/bin/backhaul.js',
+} as const;
+/** This package's own, which are never compiled. */
+const doubles = {
   'discarding-store': './faults/discarding-store/discarding-store-main.ts',
 } as const;
-export type ProgramName = keyof typeof bins;
+export type ProgramName = keyof typeof shims | keyof typeof doubles;
 
 const DEADLINE_MS = 30_000;
 /** Settings of a developer's shell must not reach the programs under test. */
@@ -23,6 +27,8 @@ export interface ProgramOptions {
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
+  /** As it is published, from `dist/`, instead of from the sources. */
+  readonly compiled?: boolean;
   /**
    * Root without its right to read what is not its own (Linux's `setpriv`). Not another account: that could not
    * even start the program from a checkout in a directory closed to others.
@@ -48,7 +54,7 @@ export class Program implements AsyncDisposable {
 
   constructor(
     name: ProgramName,
-    { args = [], env = {}, cwd, withoutReadingRights = false }: ProgramOptions = {},
+    { args = [], env = {}, cwd, compiled = false, withoutReadingRights = false }: ProgramOptions = {},
   ) {
     this.name = name;
     const [command, ...prefix] = withoutReadingRights
@@ -59,7 +65,7 @@ export class Program implements AsyncDisposable {
           process.execPath,
         ] as const)
       : [process.execPath];
-    this.#child = spawn(command, [...prefix, binPath(name), ...args], {
+    this.#child = spawn(command, [...prefix, binPath(name, { compiled }), ...args], {
       env: { ...pick(process.env, inherited), NODE_COMPILE_CACHE: compileCache, ...env },
       stdio: 'pipe',
       ...(cwd === undefined ? {} : { cwd }),
@@ -146,8 +152,15 @@ export class Program implements AsyncDisposable {
 }
 
 /** Absolute path of a program's shim. */
-export function binPath(name: ProgramName): string {
-  return fileURLToPath(new URL(bins[name], import.meta.url));
+export function binPath(name: ProgramName, { compiled = false }: { compiled?: boolean } = {}): string {
+  const path = isDouble(name)
+    ? doubles[name]
+    : `../../../${compiled ? 'dist/packages' : 'packages'}/${shims[name]}`;
+  return fileURLToPath(new URL(path, import.meta.url));
+}
+
+function isDouble(name: ProgramName): name is keyof typeof doubles {
+  return name in doubles;
 }
 
 /** The object of a JSON log line that has this message; undefined for any other line. */

@@ -1,5 +1,5 @@
 import type { S3Target } from './object-store.ts';
-import { Program, logged } from './program.ts';
+import { Program, type ProgramOptions, logged } from './program.ts';
 import type { TemporaryDirectory } from './temporary-directory.ts';
 import type { TokenSigner } from './tokens.ts';
 
@@ -24,11 +24,10 @@ export function serverEnvironment(
 
 /** Waits until it listens. @param port `0` for any. */
 export async function startServer(
-  env: Record<string, string>,
-  cwd: string,
   port: string,
+  options: Pick<ProgramOptions, 'env' | 'cwd' | 'compiled'>,
 ): Promise<{ server: Program; url: string }> {
-  const server = new Program('backhaul-server', { args: ['--port', port], env, cwd });
+  const server = new Program('backhaul-server', { args: ['--port', port], ...options });
   try {
     const { url } = await server.line(logged('listening'));
     return { server, url: String(url) };

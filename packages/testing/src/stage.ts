@@ -17,6 +17,8 @@ export interface StageOptions extends StageLinkOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Where everything is kept, and stays; by default in a temporary directory. */
   readonly directory?: TemporaryDirectory;
+  /** Whether server, agents and command line are what `npm run build` made; by default they run from their sources. */
+  readonly compiled?: boolean;
   /** Where the embedded store keeps its data; by default in the stage's directory. */
   readonly objects?: string;
   /** The store; by default {@link startS3Target}'s. */
@@ -34,6 +36,8 @@ export class Stage implements AsyncDisposable {
   readonly #links: StageLinks;
   readonly #network: TcpFaultProxy | undefined;
   readonly #env: Readonly<Record<string, string>>;
+  /** How each program is started. */
+  readonly #common: { readonly cwd: string; readonly compiled: boolean };
   #server: Program;
   #restarting: Promise<void> = Promise.resolve();
   #url: string;
@@ -46,6 +50,7 @@ export class Stage implements AsyncDisposable {
     links: StageLinks;
     network: TcpFaultProxy | undefined;
     env: Readonly<Record<string, string>>;
+    compiled: boolean;
     server: Program;
     url: string;
     cleanup: AsyncDisposableStack;
@@ -57,6 +62,7 @@ export class Stage implements AsyncDisposable {
     this.#links = parts.links;
     this.#network = parts.network;
     this.#env = parts.env;
+    this.#common = { cwd: parts.directory.path, compiled: parts.compiled };
     this.#server = parts.server;
     this.#url = parts.url;
     this.#cleanup = parts.cleanup;
@@ -74,11 +80,12 @@ export class Stage implements AsyncDisposable {
     const tokens = new TokenSigner();
     const operatorToken = await tokens.operator();
     const env = { ...serverEnvironment(s3, tokens, directory), ...links.environment, ...options.env };
-    const { server, url } = await startServer(env, directory.path, '0');
+    const { compiled = false } = options;
+    const { server, url } = await startServer('0', { env, cwd: directory.path, compiled });
     const network =
       options.networkFaults === true ? cleanup.use(await TcpFaultProxy.start({ target: url })) : undefined;
     return new Stage({
-      ...{ directory, s3, tokens, operatorToken, links, network, env, server, url },
+      ...{ directory, s3, tokens, operatorToken, links, network, env, compiled, server, url },
       cleanup: cleanup.move(),
     });
   }
@@ -134,7 +141,7 @@ export class Stage implements AsyncDisposable {
     this.#server.kill(signal);
     const exit = await this.#server.exit;
     const { port } = new URL(this.#url);
-    const { server, url } = await startServer({ ...this.#env, ...env }, this.directory.path, port);
+    const { server, url } = await startServer(port, { ...this.#common, env: { ...this.#env, ...env } });
     this.#server = server;
     this.#url = url;
     return exit;
@@ -153,7 +160,7 @@ export class Stage implements AsyncDisposable {
           ...args,
         ],
         env: { BACKHAUL_TOKEN: await this.tokens.agent(clientId) },
-        cwd: this.directory.path,
+        ...this.#common,
         ...options,
       }),
     );
@@ -163,7 +170,7 @@ export class Stage implements AsyncDisposable {
 
   /** Starts an agent without waiting for anything. */
   spawnAgent(options: ProgramOptions): Program {
-    return this.#cleanup.use(new Program('backhaul-agent', { cwd: this.directory.path, ...options }));
+    return this.#cleanup.use(new Program('backhaul-agent', { ...this.#common, ...options }));
   }
 
   /** Starts another server with the stage's settings, without waiting for anything. */
@@ -172,7 +179,7 @@ export class Stage implements AsyncDisposable {
       new Program('backhaul-server', {
         args: ['--port', '0', ...(options.args ?? [])],
         env: { ...this.#env, ...options.env },
-        cwd: this.directory.path,
+        ...this.#common,
       }),
     );
   }
@@ -237,7 +244,7 @@ export class Stage implements AsyncDisposable {
     return new Program('backhaul', {
       args,
       env: { BACKHAUL_URL: this.#url, BACKHAUL_TOKEN: this.operatorToken, ...env },
-      cwd: this.directory.path,
+      ...this.#common,
     });
   }
 
