@@ -55,10 +55,7 @@ export class Program implements AsyncDisposable {
   #stdout = '';
   #stderr = '';
 
-  constructor(
-    name: ProgramName,
-    options: ProgramOptions = {},
-  ) {
+  constructor(name: ProgramName, options: ProgramOptions = {}) {
     this.name = name;
     const { args = [], env = {}, cwd } = options;
     const [command, ...prefix] = commandOf(name, options);

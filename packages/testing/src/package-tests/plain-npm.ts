@@ -28,11 +28,13 @@ export async function plainNpm(
   return stdout;
 }
 
-const kept: ReadonlySet<string> = new Set(['npm_config_registry', 'npm_config_cache', 'npm_config_userconfig']);
+const kept: ReadonlySet<string> = new Set([
+  'npm_config_registry',
+  'npm_config_cache',
+  'npm_config_userconfig',
+]);
 
 function userEnvironment(): NodeJS.ProcessEnv {
-  const entries = Object.entries(process.env).filter(
-    ([name]) => !name.startsWith('npm_') || kept.has(name),
-  );
+  const entries = Object.entries(process.env).filter(([name]) => !name.startsWith('npm_') || kept.has(name));
   return { ...Object.fromEntries(entries), PATH: plainPath };
 }
