@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 
 const WIDTH = 80;
 const sections = [
-  ...(['NAME', 'SYNOPSIS', 'DESCRIPTION', 'OPTIONS', 'ENVIRONMENT'] as const),
+  ...(['NAME', 'SYNOPSIS', 'DESCRIPTION', 'COMMANDS', 'OPTIONS', 'ENVIRONMENT'] as const),
   ...(['EXIT STATUS', 'FILES', 'EXAMPLES'] as const),
 ];
-const optional: ReadonlySet<string> = new Set(['ENVIRONMENT', 'FILES']);
+const optional: ReadonlySet<string> = new Set(['COMMANDS', 'ENVIRONMENT', 'FILES']);
 
 /** One call of a program, as the EXAMPLES of its manual show it. */
 export interface ExampleCall {
@@ -54,7 +54,7 @@ function optionsIn(text: string): string[] {
 const word = /(?:"(?:[^"\\]|\\.)*"|'[^']*'|\$\([^)]*\)|[^\s"'|>])+|[|>]/g;
 
 function callIn(line: string, program: string): ExampleCall[] {
-  const inner = new RegExp(`\\$\\((${program} [^)]*)\\)`).exec(line)?.[1];
+  const inner = new RegExp(`[$<]\\((${program} [^)]*)\\)`).exec(line)?.[1];
   if (inner !== undefined) return callIn(inner, program);
   const words = [...line.matchAll(word)].map(([text]) => text);
   const end = words.findIndex((text) => text === '|' || text === '>');

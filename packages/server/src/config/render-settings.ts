@@ -95,7 +95,7 @@ export function settingSections(): string {
 }
 
 /** Plain text: meaning, when it is required, and what holds when it is not set. */
-export function explanation(name: SettingName): string {
+function explanation(name: SettingName): string {
   const { description, required, default: fallback, unset } = settingOf(name);
   return [
     description,
