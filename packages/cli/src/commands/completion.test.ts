@@ -13,6 +13,9 @@ import { commands } from './index.ts';
 /** A line, its last word to be completed, and what the command table says may stand there. */
 type Case = readonly [line: readonly string[], offered: readonly string[]];
 
+/** Where the shells are. */
+const found = { PATH: process.env['PATH'] ?? '' };
+
 const globalFlags = ['--url', '--token', '--json', '--help'];
 const names = (entries: readonly { readonly name: string }[]): string[] => entries.map(({ name }) => name);
 
@@ -62,7 +65,7 @@ describe('completion', () => {
 
     test(`in ${shell} offers every command, flag and choice of the table`, { skip }, async () => {
       const lines = cases.map(([line]) => line);
-      const offered = await offers(shell, lines);
+      const offered = await offers(shell, lines, { env: found });
       assert.equal(offered.length, cases.length);
       for (const [index, [line, expected]] of cases.entries()) {
         assert.deepEqual(offered[index]?.toSorted(), expected.toSorted(), line.join(' '));
@@ -90,7 +93,7 @@ describe('completion', () => {
           ['backhaul', 'download', '--reason', ''],
         ];
         const expected = [['lab-7', 'till-3'], ['lab-7'], [], [UPLOAD_ID], ['copy.bin'], []];
-        const { env } = server;
+        const env = { ...found, ...server.env };
         assert.deepEqual(await offers(shell, lines, { env, cwd: place.path }), expected);
       },
     );
@@ -101,7 +104,7 @@ describe('completion', () => {
     { skip: !isInstalled('bash') },
     async () => {
       const line = ['backhaul', 'uploads', '--status', '='];
-      const [all, begun] = await offers('bash', [line, [...line, 'can']]);
+      const [all, begun] = await offers('bash', [line, [...line, 'can']], { env: found });
       assert.ok(all?.includes('queued'));
       assert.deepEqual(begun, ['cancelled']);
     },
@@ -111,7 +114,7 @@ describe('completion', () => {
     'offers nothing, and says nothing, when no server is there',
     { skip: !isInstalled('bash') },
     async () => {
-      const env = { BACKHAUL_URL: 'http://127.0.0.1:1', BACKHAUL_TOKEN: 'none' };
+      const env = { ...found, BACKHAUL_URL: 'http://127.0.0.1:1', BACKHAUL_TOKEN: 'none' };
       assert.deepEqual(await offers('bash', [['backhaul', 'status', '']], { env }), [[]]);
     },
   );

@@ -62,18 +62,21 @@ export function isInstalled(name: ShellName): boolean {
  * What a real shell offers, in order of the lines, at the end of each.
  *
  * @param lines Words, of which the last may be empty or begun.
+ * @param place.env The shell's whole environment, with the PATH to find it by.
+ * @throws Error if the shell says anything else.
  */
 export async function offers(
   name: ShellName,
   lines: readonly (readonly string[])[],
-  { env = {}, cwd }: { readonly env?: Readonly<Record<string, string>>; readonly cwd?: string } = {},
+  { env, cwd }: { readonly env: Readonly<Record<string, string>>; readonly cwd?: string },
 ): Promise<string[][]> {
   const { flags, define, load, ask } = shells[name] as Shell;
   const asked = lines.map((words) => `${ask(words)}\necho ${quote(SEPARATOR)}`);
-  const { stdout } = await run(name, [...flags, [define, load, ...asked].join('\n')], {
+  const { stdout, stderr } = await run(name, [...flags, [define, load, ...asked].join('\n')], {
     ...(cwd !== undefined && { cwd }),
-    env: { PATH: process.env['PATH'], HOME: '/nonexistent', TERM: 'dumb', ...env },
+    env: { HOME: '/nonexistent', TERM: 'dumb', ...env },
   });
+  if (stderr !== '') throw new Error(`${name}: ${stderr}`);
   return stdout
     .split(`${SEPARATOR}\n`)
     .slice(0, -1)
