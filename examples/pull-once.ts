@@ -1,4 +1,5 @@
-// Asks for a file until the server has heard it, and yet pulls it once: every try carries the same key.
+// Asks for a file until the server has heard it, and yet pulls it once: every try carries the same key. `force` makes
+// it a pull of its own, even while another of the same file runs.
 // Exits with 0 if it completed, 1 if it did not, 2 if asking again cannot help.
 //   node pull-once.ts CLIENT_ID FILE_PATH KEY        (with BACKHAUL_URL and BACKHAUL_TOKEN)
 import { ApiError, BackhaulClient, backoffMs, ConnectionError, pause } from '@backhaul/client';
@@ -14,7 +15,7 @@ if (clientId === undefined || file_path === undefined || idempotencyKey === unde
 
 try {
   const { upload_id } = await untilHeard(
-    async () => await client.triggerDownload(clientId, { file_path }, { idempotencyKey }),
+    async () => await client.triggerDownload(clientId, { file_path, force: true }, { idempotencyKey }),
   );
   let status: string | undefined;
   // Following survives lost connections by itself.
