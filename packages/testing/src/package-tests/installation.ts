@@ -15,7 +15,7 @@ export class Installation {
   /** @param directory Is made; must lie outside of this repository, or npm would look into it for more. */
   static async make(directory: string, tarballs: Iterable<Tarball>): Promise<Installation> {
     await mkdir(directory, { recursive: true });
-    await writeFile(path.join(directory, 'package.json'), '{ "private": true }\n');
+    await writeFile(path.join(directory, 'package.json'), '{ "private": true, "type": "module" }\n');
     const files = [...tarballs].map(({ file }) => file);
     await plainNpm('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', ...files], {
       cwd: directory,

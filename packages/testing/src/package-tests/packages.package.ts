@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { type TemporaryDirectory, temporaryDirectory } from '../temporary-directory.ts';
+import { checkTypes } from './check-types.ts';
 import { idleRssBytes } from './idle-rss.ts';
 import { Installation } from './installation.ts';
 import { plainNpm } from './plain-npm.ts';
@@ -93,6 +94,10 @@ describe('installed by npm install', () => {
       assert.match(stderr, /^Backhaul needs Node\.js 24 or later; this is 22\.23\.0\. [^\n]+\n$/);
     });
   }
+
+  test('the client brings its types', async () => {
+    assert.equal(await checkTypes(all, 'pull-once.ts'), '');
+  });
 
   function versionOf(name: string): string {
     return tarballs.get(name)?.version ?? 'none';
