@@ -1,6 +1,7 @@
 import { crc32 } from 'node:zlib';
 import { type BufferPool, SLICE_BYTES } from './buffer-pool.ts';
-import { crc32Base64, type Range } from './hash-part.ts';
+import { crc32Base64 } from './hash-part.ts';
+import type { Range } from './read-slices.ts';
 import type { OpenedFile } from './open-file.ts';
 
 interface PartBodyOptions {
