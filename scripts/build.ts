@@ -6,7 +6,8 @@
  */
 import { spawnSync } from 'node:child_process';
 import { access, cp, mkdir, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname, join, posix } from 'node:path';
+import { missingImports } from './missing-imports.ts';
 import { type Manifest, compiledPath, manifestSchema, publishedManifest } from './published-manifest.ts';
 
 interface Workspace {
@@ -56,7 +57,13 @@ async function compile(packages: readonly Workspace[]): Promise<void> {
     project,
     JSON.stringify({
       extends: join(root, 'tsconfig.json'),
-      compilerOptions: { noEmit: false, declaration: true, rootDir: root, outDir: compiled },
+      compilerOptions: {
+        noEmit: false,
+        declaration: true,
+        rootDir: root,
+        outDir: compiled,
+        paths: sourcePaths(packages),
+      },
       // Descriptions of libraries that have none.
       include: [join(root, 'packages', '*', 'src', '**', '*.d.ts')],
       files,
@@ -66,6 +73,20 @@ async function compile(packages: readonly Workspace[]): Promise<void> {
   // The compiler reports on its standard output.
   const { status, stdout } = spawnSync(process.execPath, [compiler, '-p', project], { encoding: 'utf8' });
   if (status !== 0) throw new Error(stdout);
+}
+
+/**
+ * Where the packages are for one another. Through `node_modules` the compiler takes them for libraries, of which it
+ * emits nothing, if it happens to come upon them there first.
+ */
+function sourcePaths(packages: readonly Workspace[]): Record<string, string[]> {
+  return Object.fromEntries(
+    packages.flatMap(({ folder, manifest }) =>
+      Object.entries(manifest.exports ?? {})
+        .filter(([, target]) => compiledPath(target, '.js') !== undefined)
+        .map(([name, target]) => [posix.join(manifest.name, name), [join(root, 'packages', folder, target)]]),
+    ),
+  );
 }
 
 function sourcesOf(manifest: Manifest): string[] {
@@ -87,6 +108,8 @@ async function stage({ folder, manifest }: Workspace): Promise<void> {
   for (const path of JSON.stringify(published).match(/\.\/(?:bin|dist)\/[^"]+/g) ?? []) {
     await access(join(target, path));
   }
+  const missing = await missingImports(join(target, 'dist'));
+  if (missing.length > 0) throw new Error(`not compiled: ${missing.join(', ')}`);
 }
 
 async function link({ folder, manifest }: Workspace): Promise<void> {
