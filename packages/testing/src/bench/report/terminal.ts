@@ -46,7 +46,7 @@ function comparisonTable({ quantity, unit, rows }: Comparison): string {
     [`${quantity}, ${unit}`, 'median', 'min – max', 'runs', ...(compares ? [`by ${first}`] : [])],
     ...rows.map(({ subject, samples, median, ratio }) => [
       subject,
-      figure(median),
+      figure(median, samples),
       spread(samples),
       String(samples.length),
       ...(ratio === undefined ? [] : [ratio.toFixed(2)]),
@@ -61,7 +61,7 @@ function growthTable({ quantity, unit, axis, series }: Growth): string {
       points.map(({ at, samples }) => [
         subject,
         figure(at),
-        figure(median(samples)),
+        figure(median(samples), samples),
         spread(samples),
         String(samples.length),
       ]),

@@ -34,5 +34,8 @@ export const uploadAndTrustPart: Operation = async (request, context) => {
     upload.setPart({ number, sizeBytes, md5, checksum, modifiedAtMs: storage.nowMs() });
     return Promise.resolve();
   });
-  return { status: 200, headers: { etag: `"${md5}"`, ...(checksum && header && { [header]: checksum.value }) } };
+  return {
+    status: 200,
+    headers: { etag: `"${md5}"`, ...(checksum && header && { [header]: checksum.value }) },
+  };
 };
