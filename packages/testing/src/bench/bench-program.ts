@@ -1,6 +1,7 @@
 import { isMet, type Experiment } from './experiment.ts';
 import { messageOf } from './message-of.ts';
 import { type BenchOptions, help, parseBenchOptions } from './options.ts';
+import { describeMachine } from './report/machine.ts';
 import { renderResults, saveResult } from './report/results.ts';
 import { renderFindings, renderVerdict } from './report/terminal.ts';
 import { runExperiments } from './run-experiments.ts';
@@ -54,9 +55,11 @@ async function measureAll(program: BenchProgram, options: BenchOptions): Promise
   const isWanted = ({ name }: Experiment) => options.only === undefined || options.only.includes(name);
   const wanted = experiments.filter(isWanted);
   tell('Compiling the programs');
+  const machine = await describeMachine({ now: new Date(), signal });
   await build({ signal });
   const { results, failures } = await runExperiments(wanted, {
     quick: options.quick,
+    machine,
     tell,
     signal,
     async found(result) {

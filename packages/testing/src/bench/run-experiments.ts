@@ -1,11 +1,14 @@
+import { z } from 'zod';
 import { temporaryDirectory } from '../temporary-directory.ts';
 import { type Bench, type Experiment, type Findings, findingsSchema } from './experiment.ts';
 import { messageOf } from './message-of.ts';
-import { describeMachine } from './report/machine.ts';
+import type { Machine } from './report/machine.ts';
 import type { Result } from './report/results.ts';
 
 export interface Run {
   readonly quick: boolean;
+  /** When what is measured was compiled; each result has the time of its own. */
+  readonly machine: Machine;
   readonly tell: (text: string) => void;
   /** Called after each experiment, so that an interruption takes no results of those before it. */
   readonly found: (result: Result) => Promise<void>;
@@ -26,7 +29,7 @@ export async function runExperiments(experiments: readonly Experiment[], run: Ru
   for (const experiment of experiments) {
     const { name, title, about } = experiment;
     tell(`\n${name}: ${title}`);
-    const machine = await describeMachine({ now: new Date(), signal });
+    const machine = { ...run.machine, measuredAt: new Date().toISOString() };
     const findings = await measure(experiment, { quick, say: withTime(tell), signal }).catch(messageOf);
     signal.throwIfAborted();
     if (typeof findings === 'string') {
@@ -44,7 +47,7 @@ export async function runExperiments(experiments: readonly Experiment[], run: Ru
 async function measure(experiment: Experiment, bench: Omit<Bench, 'directory'>): Promise<Findings> {
   await using directory = await temporaryDirectory();
   const parsed = findingsSchema.safeParse(await experiment.run({ ...bench, directory }));
-  if (!parsed.success) throw new Error(`its findings are none: ${parsed.error.message}`);
+  if (!parsed.success) throw new Error(`its findings are none: ${z.prettifyError(parsed.error)}`);
   return parsed.data;
 }
 

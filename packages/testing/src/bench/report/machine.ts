@@ -30,7 +30,11 @@ export type Machine = z.infer<typeof machineSchema>;
 /** Of this moment. What cannot be told is `unknown`, and peers that are not there are left out. */
 export async function describeMachine(options: { now: Date; signal: AbortSignal }): Promise<Machine> {
   const { now, signal } = options;
-  const [commit, peers, osName] = await Promise.all([describeCommit(signal), peerVersions(signal), nameOs()]);
+  const [commit, peers, osName] = await Promise.all([
+    describeCommit(import.meta.dirname, signal),
+    peerVersions({ env: process.env, signal }),
+    nameOs(),
+  ]);
   return {
     cpu: os.cpus()[0]?.model.trim() ?? 'unknown',
     cores: os.availableParallelism(),
@@ -44,8 +48,9 @@ export async function describeMachine(options: { now: Date; signal: AbortSignal 
   };
 }
 
-async function describeCommit(signal: AbortSignal): Promise<Machine['commit']> {
-  const options = { cwd: import.meta.dirname, signal };
+/** @param folder Anywhere in the checkout. */
+export async function describeCommit(folder: string, signal: AbortSignal): Promise<Machine['commit']> {
+  const options = { cwd: folder, signal };
   const revision = await outputOf('git', ['describe', '--always', '--abbrev=12'], options);
   // What is measured is these; saving results changes other files.
   const paths = [':/packages', ':/package-lock.json', ':/scripts/build.ts'];

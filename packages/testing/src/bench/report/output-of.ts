@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 export async function outputOf(
   file: string,
   args: readonly string[],
-  options: { cwd?: string; signal: AbortSignal },
+  options: { cwd?: string; env?: NodeJS.ProcessEnv; signal: AbortSignal },
 ): Promise<string | undefined> {
   try {
     const { stdout } = await promisify(execFile)(file, args, { ...options, timeout: 20_000 });

@@ -12,11 +12,14 @@ const programs = [
 
 const libraries = ['@aws-sdk/lib-storage', '@aws-sdk/s3-request-presigner'];
 
-/** Of those that are installed, by name. */
-export async function peerVersions(signal: AbortSignal): Promise<Record<string, string>> {
+/** Of those that are installed, by name. @param options `env` has the PATH to look for programs in. */
+export async function peerVersions(options: {
+  env: NodeJS.ProcessEnv;
+  signal: AbortSignal;
+}): Promise<Record<string, string>> {
   const found = await Promise.all([
     ...programs.map(async ({ name, args, version }) => {
-      const answer = await outputOf(name, args, { signal });
+      const answer = await outputOf(name, args, options);
       return [name, version.exec(answer ?? '')?.[1]] as const;
     }),
     ...libraries.map(async (name) => [name, await libraryVersion(name)] as const),

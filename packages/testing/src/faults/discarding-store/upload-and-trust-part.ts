@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { type Operation, S3Error } from 'backhaul-object-store';
+import { type Operation, S3Error, type S3Request } from 'backhaul-object-store';
 import { partNumberOf, uploadAndDiscardPart } from './upload-and-discard-part.ts';
 
 /** Up to here it checks: a server tries the store with parts of a few bytes, and must find it honest. */
@@ -22,13 +22,7 @@ export const uploadAndTrustPart: Operation = async (request, context) => {
     throw new S3Error('InvalidRequest', `The upload wants a ${wanted}, the part has ${algorithm}.`);
   }
   await body.discard();
-  const kept = wanted ?? algorithm;
-  const header = kept === undefined ? undefined : `x-amz-checksum-${kept.toLowerCase()}`;
-  const checksum = kept &&
-    header && {
-      algorithm: kept,
-      value: headers.get(header) ?? Buffer.alloc(CHECKSUM_BYTES[kept]).toString('base64'),
-    };
+  const checksum = checksumOf(headers, wanted ?? algorithm);
   const md5 = createHash('md5').update(`${number} ${sizeBytes}`).digest('hex');
   await upload.change(() => {
     upload.setPart({ number, sizeBytes, md5, checksum, modifiedAtMs: storage.nowMs() });
@@ -36,6 +30,19 @@ export const uploadAndTrustPart: Operation = async (request, context) => {
   });
   return {
     status: 200,
-    headers: { etag: `"${md5}"`, ...(checksum && header && { [header]: checksum.value }) },
+    headers: {
+      etag: `"${md5}"`,
+      ...(checksum && { [checksumHeader(checksum.algorithm)]: checksum.value }),
+    },
   };
 };
+
+function checksumOf(headers: S3Request['headers'], algorithm: keyof typeof CHECKSUM_BYTES | undefined) {
+  if (algorithm === undefined) return undefined;
+  const unknown = Buffer.alloc(CHECKSUM_BYTES[algorithm]).toString('base64');
+  return { algorithm, value: headers.get(checksumHeader(algorithm)) ?? unknown };
+}
+
+function checksumHeader(algorithm: string): string {
+  return `x-amz-checksum-${algorithm.toLowerCase()}`;
+}

@@ -1,0 +1,28 @@
+import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import { PARALLEL_PARTS, PART_BYTES, type Peer } from './peer.ts';
+import { timedCommand } from './timed-command.ts';
+
+const PROGRAM = fileURLToPath(new URL('lib-storage-main.ts', import.meta.url));
+
+export const libStorage: Peer = {
+  name: '@aws-sdk/lib-storage',
+  version: async () => {
+    const manifest = createRequire(import.meta.url).resolve('@aws-sdk/lib-storage/package.json');
+    const { version } = JSON.parse(await readFile(manifest, 'utf8')) as { version: string };
+    return `@aws-sdk/lib-storage ${version} on Node.js ${process.versions.node}`;
+  },
+  send: ({ file, store, signal }) => {
+    const { endpoint, bucket } = store;
+    const order = { file, endpoint, bucket, partBytes: PART_BYTES, parallel: PARALLEL_PARTS };
+    return timedCommand([process.execPath, PROGRAM, JSON.stringify(order)], {
+      env: {
+        AWS_ACCESS_KEY_ID: store.accessKeyId,
+        AWS_SECRET_ACCESS_KEY: store.secretAccessKey,
+        AWS_REGION: 'us-east-1',
+      },
+      signal,
+    });
+  },
+};
