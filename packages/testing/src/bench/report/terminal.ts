@@ -26,8 +26,8 @@ export function renderVerdict(requirements: readonly Requirement[]): string {
 
 export function limitText({ limit, unit }: Requirement): string {
   return 'atLeast' in limit
-    ? `at least ${figure(limit.atLeast)} ${unit}`
-    : `at most ${figure(limit.atMost)} ${unit}`;
+    ? `at least ${limit.atLeast.toLocaleString('en-GB')} ${unit}`
+    : `at most ${limit.atMost.toLocaleString('en-GB')} ${unit}`;
 }
 
 export function measuredText({ measured, unit, limit }: Requirement): string {
