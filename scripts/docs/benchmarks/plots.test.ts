@@ -47,7 +47,7 @@ describe('plots', () => {
     const svg = await svgOf('growth-memory-by-agents.svg');
     assert.match(svg, /Y-axis for a log scale with values from 10 to 1,000/);
     assert.match(svg, /X-axis titled 'agents' for a log scale/);
-    for (const text of ['Memory, MB', '80.2', '81.7']) has(svg, text);
+    for (const text of ['By agents; both axes logarithmic', 'Memory, MB', '80.2', '81.7']) has(svg, text);
   });
 
   test('along an axis are linear, and say so, where a value is zero', async () => {
