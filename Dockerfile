@@ -11,12 +11,8 @@ RUN npm ci --no-audit --no-fund && npm run build
 
 # The libraries that run, in the versions of the lock file; the base image has Node.js already. What npm links to
 # the workspaces' sources goes: dist/ has links to the compiled packages.
-FROM build AS server-modules
-RUN npm ci --no-audit --no-fund --omit=dev --omit=optional --workspace backhaul-server \
-  && find node_modules -type l -lname '*packages/*' -delete
-
-FROM build AS cli-modules
-RUN npm ci --no-audit --no-fund --omit=dev --omit=optional --workspace backhaul \
+FROM build AS modules
+RUN npm ci --no-audit --no-fund --omit=dev --omit=optional \
   && find node_modules -type l -lname '*packages/*' -delete
 
 FROM ${NODE_IMAGE} AS server
@@ -24,7 +20,7 @@ LABEL org.opencontainers.image.title="backhaul-server" \
   org.opencontainers.image.description="Asks agents for files and has them uploaded straight to S3." \
   org.opencontainers.image.licenses="Apache-2.0"
 ENV NODE_ENV=production
-COPY --from=server-modules /opt/backhaul/node_modules /opt/backhaul/node_modules
+COPY --from=modules /opt/backhaul/node_modules /opt/backhaul/node_modules
 COPY --from=build /opt/backhaul/dist /opt/backhaul/dist
 # A new volume takes over the owner of the directory it is mounted on.
 RUN install -d -m 0700 -o 1000 -g 1000 /var/lib/backhaul /etc/backhaul
@@ -54,7 +50,7 @@ LABEL org.opencontainers.image.title="backhaul" \
   org.opencontainers.image.description="Backhaul's command line for operators." \
   org.opencontainers.image.licenses="Apache-2.0"
 ENV NODE_ENV=production
-COPY --from=cli-modules /opt/backhaul/node_modules /opt/backhaul/node_modules
+COPY --from=modules /opt/backhaul/node_modules /opt/backhaul/node_modules
 COPY --from=build /opt/backhaul/dist /opt/backhaul/dist
 RUN ln -s /opt/backhaul/dist/packages/cli/bin/backhaul.js /usr/local/bin/backhaul \
   && install -d -m 0700 -o 1000 -g 1000 \
