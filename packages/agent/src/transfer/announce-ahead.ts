@@ -8,8 +8,8 @@ import type { PartLedger } from './part-ledger.ts';
 /** Hashing reads every byte before it is sent; at most this many bytes before the first PUT can begin. */
 const MAX_WINDOW_BYTES = 1024 ** 3;
 
-/** Twice what is sent at once, by default. */
-const MAX_BATCH_PARTS = 8;
+/** As many as are sent at once, by default. */
+const MAX_BATCH_PARTS = 4;
 
 export interface Announcing {
   readonly file: OpenedFile;

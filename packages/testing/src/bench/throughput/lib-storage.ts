@@ -1,5 +1,3 @@
-import { readFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { PARALLEL_PARTS, PART_BYTES, type Peer } from './peer.ts';
 import { timedCommand } from './timed-command.ts';
@@ -8,11 +6,6 @@ const PROGRAM = fileURLToPath(new URL('lib-storage-main.ts', import.meta.url));
 
 export const libStorage: Peer = {
   name: '@aws-sdk/lib-storage',
-  version: async () => {
-    const manifest = createRequire(import.meta.url).resolve('@aws-sdk/lib-storage/package.json');
-    const { version } = JSON.parse(await readFile(manifest, 'utf8')) as { version: string };
-    return `@aws-sdk/lib-storage ${version} on Node.js ${process.versions.node}`;
-  },
   send: ({ file, store, signal }) => {
     const { endpoint, bucket } = store;
     const order = { file, endpoint, bucket, partBytes: PART_BYTES, parallel: PARALLEL_PARTS };

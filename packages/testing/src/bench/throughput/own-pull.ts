@@ -24,7 +24,7 @@ export async function pullWithAgent(
     pull: async () => {
       const cpuBefore = await cpuSeconds();
       const startedAt = performance.now();
-      const record = await stage.pull(clientId, {});
+      const record = await stage.client.triggerDownload(clientId, {}, { waitSeconds: 300 });
       const seconds = (performance.now() - startedAt) / 1000;
       if (record.status !== 'completed' || record.verification !== 'full_object') {
         throw new Error(`the pull ended as ${record.status} (${record.verification}): ${record.message}`);

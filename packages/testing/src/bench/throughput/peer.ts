@@ -15,10 +15,11 @@ export interface PeerRun {
 /** Somebody else who can do the same work: 5 MiB parts, four at once, otherwise as it comes. */
 export interface Peer {
   readonly name: string;
-  /** Undefined if it is not on this machine. */
-  readonly version: (signal: AbortSignal) => Promise<string | undefined>;
   readonly send: (run: PeerRun) => Promise<CommandUsage>;
 }
+
+/** Looks whether it is on this machine. */
+export type FindPeers = (signal: AbortSignal) => Promise<Peer[]>;
 
 export const PART_BYTES = 5 * 1024 * 1024;
 export const PARALLEL_PARTS = 4;

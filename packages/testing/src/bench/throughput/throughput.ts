@@ -3,12 +3,12 @@ import { randomFile } from '../../random-file.ts';
 import { Stage } from '../../stage.ts';
 import type { Bench, Experiment, Findings } from '../experiment.ts';
 import { median } from '../quantile.ts';
-import { awsCli } from './aws-cli.ts';
-import { curl } from './curl.ts';
+import { AWS_CLI, findAwsCli } from './aws-cli.ts';
+import { CURL, findCurl } from './curl.ts';
 import { libStorage } from './lib-storage.ts';
 import { pullWithAgent } from './own-pull.ts';
 import type { Peer } from './peer.ts';
-import { rclone } from './rclone.ts';
+import { findRclone } from './rclone.ts';
 import type { CommandUsage } from './timed-command.ts';
 
 const MiB = 1024 * 1024;
@@ -17,11 +17,11 @@ const SHA256 = 'Backhaul, CRC32 and SHA-256';
 
 /** What has to be reached, as multiples of a peer's throughput. */
 const GOALS = [
-  { subject: CRC32, peer: awsCli.name, times: 4 },
+  { subject: CRC32, peer: AWS_CLI, times: 4 },
   { subject: CRC32, peer: libStorage.name, times: 4 },
-  { subject: CRC32, peer: curl.name, times: 0.5 },
-  { subject: SHA256, peer: awsCli.name, times: 2.5 },
-  { subject: SHA256, peer: curl.name, times: 0.35 },
+  { subject: CRC32, peer: CURL, times: 0.5 },
+  { subject: SHA256, peer: AWS_CLI, times: 2.5 },
+  { subject: SHA256, peer: CURL, times: 0.35 },
 ] as const;
 
 interface Subject {
@@ -57,15 +57,19 @@ export const throughput: Experiment = {
 };
 
 async function installedPeers({ signal }: Bench): Promise<{ peers: Peer[]; notes: string[] }> {
-  const peers: Peer[] = [];
-  const notes: string[] = [];
-  for (const peer of [curl, awsCli, rclone, libStorage]) {
-    const version = await peer.version(signal);
-    if (version === undefined) notes.push(`${peer.name} is not installed, and was not measured.`);
-    else peers.push(peer);
-    if (version !== undefined) notes.push(`${peer.name}: ${version}`);
+  const found = [];
+  for (const [name, find] of [
+    [CURL, findCurl],
+    [AWS_CLI, findAwsCli],
+    ['rclone', findRclone],
+  ] as const) {
+    found.push({ name, peers: await find(signal) });
   }
-  return { peers, notes };
+  const missing = found.filter(({ peers }) => peers.length === 0);
+  return {
+    peers: [...found.flatMap(({ peers }) => peers), libStorage],
+    notes: missing.map(({ name }) => `${name} is not installed, and was not measured.`),
+  };
 }
 
 /** One round to warm up, whose figures are dropped, and some that count. */
@@ -95,17 +99,18 @@ function judge(usages: ReadonlyMap<string, CommandUsage[]>, sizeBytes: number): 
     ...{ quantity: 'CPU time', unit: 's/GB', subject },
     samples: samples.map(({ cpuSeconds }) => (cpuSeconds * 1e9) / sizeBytes),
   }));
-  const speedOf = (name: string): number | undefined => {
-    const found = speeds.find(({ subject }) => subject === name);
-    return found && median(found.samples);
-  };
+  const medians = speeds.map(({ subject, samples }) => ({ subject, speed: median(samples) }));
   const requirements = GOALS.flatMap(({ subject, peer, times }) => {
-    const [own, other] = [speedOf(subject), speedOf(peer)];
-    if (own === undefined || other === undefined) return [];
-    const measured = own / other;
-    return [
-      { text: `${subject}: throughput by that of ${peer}`, measured, unit: '×', limit: { atLeast: times } },
-    ];
+    const own = medians.find((found) => found.subject === subject)?.speed ?? 0;
+    // There may be several versions of one peer.
+    return medians
+      .filter((found) => found.subject.startsWith(peer))
+      .map((other) => ({
+        text: `${subject}: throughput by that of ${other.subject}`,
+        measured: own / other.speed,
+        unit: '×',
+        limit: { atLeast: times },
+      }));
   });
   return { measurements: [...speeds, ...costs], requirements };
 }
