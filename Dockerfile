@@ -13,7 +13,8 @@ RUN npm ci --no-audit --no-fund && npm run build
 # the workspaces' sources goes: dist/ has links to the compiled packages.
 FROM build AS modules
 RUN npm ci --no-audit --no-fund --omit=dev --omit=optional \
-  && find node_modules -type l -lname '*packages/*' -delete
+  && find node_modules -type l -lname '*packages/*' -delete \
+  && find node_modules -xtype l -delete
 
 FROM ${NODE_IMAGE} AS server
 LABEL org.opencontainers.image.title="backhaul-server" \
