@@ -1,13 +1,22 @@
 /**
  * Compiles what is published into `dist/packages/NAME`: plain JavaScript with declarations, the committed `bin`
  * shim, and a package.json that points at them. Node.js does not strip types inside `node_modules`, so sources
- * cannot be published as they are. `dist/node_modules` has links to them, so that they run in place as well, with one
+ * cannot be published as they are. The agent becomes one file. `dist/node_modules` has links to them, so that they run in place as well, with one
  * another and not with the sources.
  */
 import { spawnSync } from 'node:child_process';
 import { access, cp, mkdir, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { type Manifest, compiledPath, manifestSchema, publishedManifest } from './published-manifest.ts';
+import { dirname, join, posix } from 'node:path';
+import { bundleAgent } from './bundle-agent.ts';
+import { missingImports } from './missing-imports.ts';
+import {
+  type Manifest,
+  NOTICES_FILE,
+  bundledManifest,
+  compiledPath,
+  manifestSchema,
+  publishedManifest,
+} from './published-manifest.ts';
 
 interface Workspace {
   readonly folder: string;
@@ -56,7 +65,13 @@ async function compile(packages: readonly Workspace[]): Promise<void> {
     project,
     JSON.stringify({
       extends: join(root, 'tsconfig.json'),
-      compilerOptions: { noEmit: false, declaration: true, rootDir: root, outDir: compiled },
+      compilerOptions: {
+        noEmit: false,
+        declaration: true,
+        rootDir: root,
+        outDir: compiled,
+        paths: sourcePaths(packages),
+      },
       // Descriptions of libraries that have none.
       include: [join(root, 'packages', '*', 'src', '**', '*.d.ts')],
       files,
@@ -68,6 +83,20 @@ async function compile(packages: readonly Workspace[]): Promise<void> {
   if (status !== 0) throw new Error(stdout);
 }
 
+/**
+ * Where the packages are for one another. Through `node_modules` the compiler takes them for libraries, of which it
+ * emits nothing, if it happens to come upon them there first.
+ */
+function sourcePaths(packages: readonly Workspace[]): Record<string, string[]> {
+  return Object.fromEntries(
+    packages.flatMap(({ folder, manifest }) =>
+      Object.entries(manifest.exports ?? {})
+        .filter(([, target]) => compiledPath(target, '.js') !== undefined)
+        .map(([name, target]) => [posix.join(manifest.name, name), [join(root, 'packages', folder, target)]]),
+    ),
+  );
+}
+
 function sourcesOf(manifest: Manifest): string[] {
   return [...Object.values(manifest.exports ?? {}), ...Object.values(manifest.imports ?? {})].filter(
     (target) => compiledPath(target, '.js') !== undefined,
@@ -77,16 +106,27 @@ function sourcesOf(manifest: Manifest): string[] {
 async function stage({ folder, manifest }: Workspace): Promise<void> {
   const source = join(root, 'packages', folder);
   const target = join(dist, 'packages', folder);
-  await cp(join(compiled, 'packages', folder, 'src'), join(target, 'dist'), { recursive: true });
+  const isBundled = folder === 'agent';
+  if (isBundled) await writeBundle(target);
+  else await cp(join(compiled, 'packages', folder, 'src'), join(target, 'dist'), { recursive: true });
   if (manifest.bin !== undefined) await cp(join(source, 'bin'), join(target, 'bin'), { recursive: true });
   await cp(join(root, 'LICENSE'), join(target, 'LICENSE'));
   const readme = await readFile(join(source, 'README.md'), 'utf8').catch(() => shortReadme(manifest));
   await writeFile(join(target, 'README.md'), readme);
-  const published = publishedManifest(manifest, versions);
+  const published = isBundled ? bundledManifest(manifest) : publishedManifest(manifest, versions);
   await writeFile(join(target, 'package.json'), `${JSON.stringify(published, null, 2)}\n`);
   for (const path of JSON.stringify(published).match(/\.\/(?:bin|dist)\/[^"]+/g) ?? []) {
     await access(join(target, path));
   }
+  const missing = await missingImports(join(target, 'dist'));
+  if (missing.length > 0) throw new Error(`not compiled: ${missing.join(', ')}`);
+}
+
+async function writeBundle(target: string): Promise<void> {
+  const { code, notices } = await bundleAgent(root);
+  await mkdir(join(target, 'dist'), { recursive: true });
+  await writeFile(join(target, 'dist', 'main.js'), code);
+  await writeFile(join(target, NOTICES_FILE), notices);
 }
 
 async function link({ folder, manifest }: Workspace): Promise<void> {

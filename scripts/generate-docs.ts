@@ -1,9 +1,10 @@
 /**
- * Writes the generated documents. With `--check` it writes nothing and exits 1 if one is stale.
+ * Writes the generated documents, and removes plots that belong to none. With `--check` it writes nothing and exits 1 if one is stale.
  */
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { obsoletePlots } from './docs/benchmarks/obsolete-plots.ts';
 import { generatedDocuments } from './docs/generated-documents.ts';
 
 const root = join(import.meta.dirname, '..');
@@ -23,6 +24,15 @@ for (const document of generatedDocuments) {
     await mkdir(dirname(file), { recursive: true });
     await writeFile(file, text);
     console.log(`wrote ${document.path}`);
+  }
+}
+for (const path of await obsoletePlots(root, generatedDocuments)) {
+  if (values.check) {
+    stale += 1;
+    console.error(`${path} is stale, nothing makes it any more: run npm run docs`);
+  } else {
+    await rm(join(root, path));
+    console.log(`removed ${path}`);
   }
 }
 if (stale > 0) process.exitCode = 1;

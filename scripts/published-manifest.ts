@@ -51,6 +51,16 @@ export function publishedManifest(manifest: Manifest, versions: ReadonlyMap<stri
   };
 }
 
+/** Beside a bundle: the licences of what is in it. */
+export const NOTICES_FILE = 'THIRD-PARTY-NOTICES.txt';
+
+/** The package.json of a program in one file: it depends on nothing, and nothing can be imported from it. */
+export function bundledManifest(manifest: Manifest): object {
+  const { dependencies: _inside, exports: _modules, ...program } = manifest;
+  const published = publishedManifest(program, new Map());
+  return { ...published, files: ['bin', 'dist', NOTICES_FILE] };
+}
+
 function exportTarget(target: string): string | object | undefined {
   if (target.startsWith('./bin/')) return target;
   const code = compiledPath(target, '.js');

@@ -6,6 +6,7 @@
  *     npm test -- packages/agent
  *     npm test -- packages/server/src/http --test-name-pattern='idempotency'
  *     npm run test:faults
+ *     npm run test:packages
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -15,10 +16,14 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { readRanTests } from './read-ran-tests.ts';
 
-/** What runs if nothing is given. Tests of faults take minutes, so they are a suite of their own. */
+/**
+ * What runs if nothing is given. Tests of faults take minutes, and those of installed packages need a registry, so
+ * these are suites of their own.
+ */
 const suites = new Map([
   ['everyday', ['packages/*/src/**/*.test.ts', 'scripts/**/*.test.ts', 'examples/**/*.test.{ts,mjs}']],
   ['faults', ['packages/testing/src/fault-tests/**/*.fault.ts']],
+  ['packages', ['packages/testing/src/package-tests/**/*.package.ts']],
 ]);
 
 const root = join(import.meta.dirname, '..');

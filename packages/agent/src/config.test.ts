@@ -4,7 +4,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'node:test';
 import { type AgentConfig, readConfig, UsageError } from './config.ts';
-import { HELP } from './help.ts';
 
 const needed = [
   '--client-id',
@@ -174,23 +173,4 @@ test('without a token, the file of a server in --dev mode serves', async () => {
   } finally {
     await rm(cwd, { recursive: true });
   }
-});
-
-test('--help names every flag and warns about ps', () => {
-  const invocation = readConfig(['--help'], { env: {}, cwd: '/', terminal: false });
-  assert.deepEqual(invocation, { kind: 'print', text: HELP });
-  for (const flag of [
-    'client-id',
-    'file',
-    'allow',
-    'server-url',
-    'token',
-    'token-file',
-    'max-rate',
-    'label',
-    'insecure',
-  ]) {
-    assert.match(HELP, new RegExp(`--${flag}\\b`));
-  }
-  assert.match(HELP, /`ps`/);
 });

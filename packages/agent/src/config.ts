@@ -49,7 +49,8 @@ export interface Surroundings {
   readonly terminal: boolean;
 }
 
-const options = {
+/** The flags, as `parseArgs` takes them. */
+export const flagOptions = {
   'client-id': { type: 'string' },
   'server-url': { type: 'string' },
   token: { type: 'string' },
@@ -121,7 +122,7 @@ export function readConfig(argv: readonly string[], { env, cwd, terminal }: Surr
 
 function parseFlags(argv: readonly string[]) {
   try {
-    return parseArgs({ args: [...argv], options, strict: true, allowPositionals: false }).values;
+    return parseArgs({ args: [...argv], options: flagOptions, strict: true, allowPositionals: false }).values;
   } catch (error) {
     const [firstLine = ''] = (error instanceof Error ? error.message : String(error)).split('\n');
     throw new UsageError(`${firstLine} See backhaul-agent --help.`, { cause: error });

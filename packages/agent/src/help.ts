@@ -1,45 +1,115 @@
-export const HELP = `backhaul-agent keeps one outbound connection to a Backhaul server and uploads the files it is asked for,
-from what you allow it to read and from nowhere else.
+/** What `--help` prints, as a manual page is laid out, for 80 columns. */
+export const HELP = `NAME
+    backhaul-agent - upload the files of this machine that are asked for
 
-Usage:
-  backhaul-agent --client-id ID [--file PATH] [--allow DIR]… --server-url URL [--token-file FILE]
+SYNOPSIS
+    backhaul-agent --client-id ID [--file PATH] [--allow DIR]...
+        --server-url URL [--token-file FILE] [option]...
 
-Who and where:
-  --client-id ID          this machine's name; the server takes it from the token, so they must agree
-  --server-url URL        ws://localhost:8080, wss://backhaul.example.com        (env BACKHAUL_URL)
-  --token-file FILE       file with the agent's token; read again at each connection, so it can be replaced
-  --token TOKEN           the token itself. Anyone on this machine can see it in \`ps\`: prefer --token-file
-                          or the environment variable                            (env BACKHAUL_TOKEN)
-  --insecure              allow ws:// to another machine: the token and all messages travel in the clear
-  --label KEY=VALUE       a label to find this machine by; may be repeated
+DESCRIPTION
+    Keeps one outbound connection to a Backhaul server and uploads the files it
+    is asked for, from what you allow it to read and from nowhere else.
+    With neither --file nor --allow that is nothing, whatever the server asks.
 
-What may be read (nothing else is, whatever the server asks):
-  --file PATH             the file that is uploaded when the server names none
-  --allow DIR             files below this directory too; may be repeated
-  --max-file-size BYTES   refuse larger files
+    It runs until SIGTERM or SIGINT; a second signal stops it at once. A lost
+    connection is made anew, and uploads under way go on meanwhile.
 
-Where files may go:
-  --allow-storage ORIGIN  upload only to this origin, e.g. https://my-bucket.s3.eu-central-1.amazonaws.com;
-                          may be repeated. Without it: any https origin outside this machine
+OPTIONS
+    Who and where:
 
-How fast:
-  --max-rate BYTES_PER_SECOND   of all uploads together
-  --max-uploads N               uploads at once (default 2)
-  --parallel-parts N            connections per upload (default 4)
-  --no-sha256                   leave out the SHA-256 of the whole file (parts are still checksummed)
+    --client-id ID
+        This machine's name. The server takes it from the token, so they must
+        agree.
+    --server-url URL
+        ws://localhost:8080 or wss://backhaul.example.com.
+    --token-file FILE
+        File with the agent's token. It is read again at each connection, so
+        it can be replaced.
+    --token TOKEN
+        The token itself. Anyone on this machine can see it in \`ps\`: prefer
+        --token-file or the environment variable.
+    --insecure
+        Allow ws:// to another machine: the token and all messages travel in
+        the clear.
+    --label KEY=VALUE
+        A label to find this machine by. May be repeated.
 
-  --log-level LEVEL       debug, info, warn, error, silent (default info)
-  --log-format FORMAT     human, json (default: human on a terminal, else json)
-  --version, --help
+    What may be read:
 
-With neither --token, --token-file nor BACKHAUL_TOKEN, the agent looks for .backhaul/dev.json in the working
-directory, which \`backhaul-server --dev\` leaves there, and uses its address and secret.
-HTTPS_PROXY and NO_PROXY are honoured for wss:// and https://; NODE_EXTRA_CA_CERTS for a private authority.
+    --file PATH
+        The file that is uploaded when the server names none.
+    --allow DIR
+        Files below this directory too. May be repeated.
+    --max-file-size BYTES
+        Refuse larger files.
 
-Examples:
-  backhaul-agent --client-id restaurant-1 --file /data/report.bin --server-url ws://localhost:8080
-  backhaul-agent --client-id lab-7 --allow /srv/results --server-url wss://backhaul.example.com \\
-    --token-file /etc/backhaul/token --allow-storage https://results.s3.eu-central-1.amazonaws.com
-  backhaul-agent --client-id till-3 --file /var/lib/till/day.db --max-rate 500000 --label site=berlin \\
-    --server-url wss://backhaul.example.com --token-file /etc/backhaul/token
+    Where files may go:
+
+    --allow-storage ORIGIN
+        Upload only to this origin, such as
+        https://my-bucket.s3.eu-central-1.amazonaws.com. May be repeated.
+        Without it: any https origin outside this machine.
+
+    How fast:
+
+    --max-rate BYTES_PER_SECOND
+        Of all uploads together; 1024 or more.
+    --max-uploads N
+        Uploads at once, 1 to 64; 2 by default.
+    --parallel-parts N
+        Connections per upload, 1 to 64; 4 by default.
+    --no-sha256
+        Leave out the SHA-256 of the whole file. Parts are still checksummed.
+
+    What it tells, on standard error:
+
+    --log-level LEVEL
+        debug, info (default), warn, error or silent.
+    --log-format FORMAT
+        human (default on a terminal) or json (default elsewhere).
+
+    --version
+        Print the version.
+    -h, --help
+        Print this.
+
+ENVIRONMENT
+    BACKHAUL_URL
+        The server's address, without --server-url.
+    BACKHAUL_TOKEN
+        The token, without --token and --token-file.
+    HTTPS_PROXY, NO_PROXY
+        Honoured for wss:// and https://.
+    NODE_EXTRA_CA_CERTS
+        File with the certificates of a private authority.
+
+EXIT STATUS
+    0   stopped by SIGTERM or SIGINT
+    1   unexpected fault, or a second signal
+    2   a mistake in flags or environment, which the message names
+
+FILES
+    .backhaul/dev.json
+        In the working directory, where \`backhaul-server --dev\` leaves it. With
+        none of --token, --token-file and BACKHAUL_TOKEN, its address and
+        secret are used.
+
+EXAMPLES
+    Beside a server of \`backhaul-server --dev\`, in the same directory:
+
+    backhaul-agent --client-id restaurant-1 --file /data/report.bin \\
+        --server-url ws://localhost:8080
+
+    All files below a directory, to one bucket alone:
+
+    backhaul-agent --client-id lab-7 --allow /srv/results \\
+        --server-url wss://backhaul.example.com \\
+        --token-file /etc/backhaul/token \\
+        --allow-storage https://results.s3.eu-central-1.amazonaws.com
+
+    Half a megabyte a second, and a label:
+
+    backhaul-agent --client-id till-3 --file /var/lib/till/day.db \\
+        --max-rate 500000 --label site=berlin \\
+        --server-url wss://backhaul.example.com --token-file /etc/backhaul/token
 `;

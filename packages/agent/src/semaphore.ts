@@ -12,6 +12,13 @@ export class Semaphore {
     return this.#held;
   }
 
+  /** @returns Whether it was let in; nobody who waits is passed by. */
+  tryAcquire(): boolean {
+    if (this.#held >= this.#max) return false;
+    this.#held += 1;
+    return true;
+  }
+
   /** @throws The signal's reason once it is aborted; nothing is held then. */
   async acquire({ signal }: { signal: AbortSignal }): Promise<void> {
     signal.throwIfAborted();

@@ -6,7 +6,6 @@ import {
   scopeSchema,
   scopes,
   uploadIdSchema,
-  type UploadStatus,
   uploadStatuses,
 } from '@backhaul/protocol';
 import { Argument, InvalidArgumentError, Option } from 'commander';
@@ -21,9 +20,7 @@ export const clientIdOption = (description = "the machine's client_id") =>
   new Option('--client-id <id>', description).argParser(parseClientId);
 
 export const statusOption = () =>
-  new Option('--status <status>', `only uploads with this status: ${uploadStatuses.join(', ')}`).argParser(
-    parseStatus,
-  );
+  new Option('--status <status>', 'only uploads with this status').choices(uploadStatuses);
 
 export interface PagingOptions {
   readonly limit?: number;
@@ -105,10 +102,4 @@ export function parseLimit(text: string): number {
   const limit = /^\d{1,3}$/.test(text) ? Number(text) : 0;
   if (limit >= 1 && limit <= 500) return limit;
   throw new InvalidArgumentError('A limit is a whole number from 1 to 500; for more, use --all.');
-}
-
-function parseStatus(text: string): UploadStatus {
-  const status = uploadStatuses.find((known) => known === text);
-  if (status !== undefined) return status;
-  throw new InvalidArgumentError(`A status is one of ${uploadStatuses.join(', ')}.`);
 }

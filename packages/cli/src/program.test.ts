@@ -1,42 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { CommanderError } from 'commander';
-import type { AnyCommand } from './command.ts';
-import { commands } from './commands/index.ts';
 import { parseCall } from './program.ts';
 import { UPLOAD_ID } from './testing/upload-record.ts';
 
 const silent = { writeOut: () => undefined, writeErr: () => undefined };
 const parse = (line: string) => parseCall(line.split(' '), silent);
-
-const paths = commands.flatMap((entry): [string, AnyCommand][] =>
-  'commands' in entry
-    ? entry.commands.map((inner) => [`${entry.name} ${inner.name}`, inner])
-    : [[entry.name, entry]],
-);
-
-describe('help', () => {
-  for (const [path, command] of paths) {
-    test(`of ${path} shows its examples, and they are understood`, () => {
-      let text = '';
-      assert.throws(
-        () =>
-          parseCall([...path.split(' '), '--help'], {
-            writeOut: (more) => {
-              text += more;
-            },
-            writeErr: () => undefined,
-          }),
-        (error) => error instanceof CommanderError && error.exitCode === 0,
-      );
-      for (const example of command.examples) {
-        assert.ok(text.includes(example), example);
-        const line = /backhaul ([^|>)]*[^|>) ])/.exec(example)?.[1] ?? '';
-        assert.equal(parse(line.replaceAll(/["']/g, '')).command, command, example);
-      }
-    });
-  }
-});
 
 describe('a command line', () => {
   test('takes global options before and after the command', () => {

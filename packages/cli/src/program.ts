@@ -2,7 +2,8 @@ import { Command as Parser } from 'commander';
 import type { AnyCommand, CommandGroup, Input } from './command.ts';
 import { commands } from './commands/index.ts';
 import type { GlobalFlags } from './config.ts';
-import { exitCodeTexts } from './exit-codes.ts';
+import { globalOptions, helpOption, versionOption } from './global-options.ts';
+import { manualPage, type Page } from './help.ts';
 import { VERSION } from './version.ts';
 
 export interface GlobalOptions extends GlobalFlags {
@@ -30,19 +31,14 @@ export interface HelpOutput {
 export function parseCall(argv: readonly string[], { writeOut, writeErr }: HelpOutput): Call {
   let call: Call | undefined;
   const program = new Parser('backhaul')
-    .description('Pull files from machines you cannot reach.')
-    .version(VERSION, '--version', 'print the version')
-    .helpOption('--help', 'print this help')
-    .option('--url <url>', "the server's address; also BACKHAUL_URL")
-    .option('--token <token>', 'an operator token; better BACKHAUL_TOKEN, which others cannot see')
-    .option('--json', 'print JSON, for programs')
+    .version(VERSION, versionOption.flags, versionOption.description)
     .exitOverride()
     // The message of a mistake is printed with all other errors, in one place.
-    .configureOutput({ writeOut, writeErr, outputError: () => undefined })
-    .configureHelp({ showGlobalOptions: true })
-    .addHelpText('after', programHelp);
+    .configureOutput({ writeOut, writeErr, outputError: () => undefined });
+  layOutHelp(program, programPage);
+  for (const option of globalOptions) program.addOption(option);
   for (const command of commands) {
-    addCommand(program, command, (found) => {
+    addCommand({ parser: program, path: 'backhaul' }, command, (found) => {
       call = found;
     });
   }
@@ -53,41 +49,47 @@ export function parseCall(argv: readonly string[], { writeOut, writeErr }: HelpO
 
 type OnCall = (call: Call) => void;
 
-function addCommand(parent: Parser, command: AnyCommand | CommandGroup, onCall: OnCall): void {
-  const parser = parent.command(command.name).summary(command.summary).description(command.summary);
-  parser.helpOption('--help', 'print this help');
-  if ('commands' in command) {
-    for (const inner of command.commands) addCommand(parser, inner, onCall);
+function addCommand(
+  parent: { readonly parser: Parser; readonly path: string },
+  entry: AnyCommand | CommandGroup,
+  onCall: OnCall,
+): void {
+  const { name, summary } = entry;
+  const path = `${parent.path} ${name}`;
+  const parser = parent.parser.command(name);
+  if ('commands' in entry) {
+    const examples = entry.commands.flatMap((inner) => inner.examples);
+    layOutHelp(parser, { name: path, summary, commands: entry.commands, options: globalOptions, examples });
+    for (const inner of entry.commands) addCommand({ parser, path }, inner, onCall);
     parser.helpCommand(false);
-    parser.addHelpText('after', examples(command.commands.flatMap((inner) => inner.examples)));
     return;
   }
-  if (command.description !== undefined) parser.description(command.description);
-  for (const argument of command.arguments ?? []) parser.addArgument(argument);
-  for (const option of command.options ?? []) parser.addOption(option);
-  parser.addHelpText('after', examples(command.examples));
+  layOutHelp(parser, { ...entry, name: path, options: [...(entry.options ?? []), ...globalOptions] });
+  for (const argument of entry.arguments ?? []) parser.addArgument(argument);
+  for (const option of entry.options ?? []) parser.addOption(option);
   parser.action(() => {
     const globals = parser.optsWithGlobals<GlobalOptions>();
-    onCall({ command, globals, input: { arguments: parser.processedArgs, options: parser.opts() } });
+    onCall({ command: entry, globals, input: { arguments: parser.processedArgs, options: parser.opts() } });
   });
 }
 
-function examples(lines: readonly string[]): string {
-  return `\nExamples:\n${lines.map((line) => `  $ ${line}`).join('\n')}`;
+function layOutHelp(parser: Parser, page: Page): void {
+  parser
+    .helpOption(helpOption.flags, helpOption.description)
+    .configureHelp({ formatHelp: () => manualPage(page) });
 }
 
-const programHelp = `${examples([
-  'backhaul download --client-id restaurant-1 --file /data/report.bin --output report.bin',
-  'backhaul uploads --status failed',
-  'backhaul doctor',
-])}
-
-Environment:
-  BACKHAUL_URL    the server's address, http(s):// or ws(s)://
-  BACKHAUL_TOKEN  an operator token
-  JWT_SECRET      signs tokens (backhaul token)
-  NO_COLOR        no colour
-  Without these, .backhaul/dev.json of "backhaul-server --dev" in the working directory is used.
-
-Exit codes:
-${exitCodeTexts.map(([code, text]) => `  ${String(code).padStart(3)}  ${text}`).join('\n')}`;
+const programPage: Page = {
+  name: 'backhaul',
+  summary: 'pull files from machines you cannot reach',
+  description:
+    'Asks a Backhaul server for files of machines that nobody can connect to, watches them come, and looks after ' +
+    'uploads and agents. Each command has its own --help.',
+  commands,
+  options: [...globalOptions, versionOption],
+  examples: [
+    'backhaul download --client-id restaurant-1 --file /data/report.bin --output report.bin',
+    'backhaul uploads --status failed',
+    'backhaul doctor',
+  ],
+};

@@ -41,13 +41,17 @@ const SLOW_REQUEST_TIMEOUT_MS = 120_000;
 export type BackhaulClientOptions = TransportOptions;
 
 export interface CallOptions {
+  /** Ends the request; the method throws its reason. What the server has begun goes on. */
   readonly signal?: AbortSignal | undefined;
 }
 
 export interface TriggerOptions extends CallOptions {
-  /** The same key with the same request starts one pull only, however often it is sent. */
+  /**
+   * The same key with the same request starts one pull only, however often it is sent; with another request it is
+   * refused as `idempotency_conflict`. 1 to 255 visible ASCII characters.
+   */
   readonly idempotencyKey?: string | undefined;
-  /** Asks the server to answer only when the pull has ended, or after this long. 1 to 300. */
+  /** Asks the server to answer only when the pull has ended, or after so many seconds, 1 to 300. */
   readonly waitSeconds?: number | undefined;
 }
 
@@ -65,6 +69,7 @@ export interface ClientFilter {
 export interface PageOptions {
   /** Records in a page, 1 to 500. Default: the server's, 50. */
   readonly limit?: number | undefined;
+  /** `next_cursor` of the page before. */
   readonly cursor?: string | undefined;
 }
 
@@ -72,6 +77,7 @@ export interface PageOptions {
  * Backhaul's REST API and event streams. Every method throws `ApiError` when the server says no, `ConnectionError`
  * when it cannot be reached, `UnexpectedAnswerError` when what answers is no Backhaul server of this version, and
  * the signal's reason when aborted. Requests have deadlines and are not repeated, except a GET on a stale socket.
+ * Unless said otherwise, the token needs the scope `read`.
  */
 export class BackhaulClient {
   readonly #transport: Transport;
@@ -86,7 +92,12 @@ export class BackhaulClient {
     return this.#transport.origin;
   }
 
-  /** Starts a pull. The record is durable when this resolves; it is terminal only after a long enough wait. */
+  /**
+   * Starts a pull, or finds one of the same file that has not ended (see `force`). Needs the scope `trigger`.
+   *
+   * @returns The record, which is durable by now; it is terminal only after a long enough `waitSeconds`.
+   * @throws ApiError among others `client_not_found`, and with `offline: 'fail'` `client_offline`.
+   */
   async triggerDownload(
     clientId: string,
     request: TriggerRequest = {},
@@ -105,15 +116,25 @@ export class BackhaulClient {
     });
   }
 
+  /**
+   * One machine: its connection, the uploads that have not ended, and the last one.
+   *
+   * @throws ApiError `client_not_found` for one that has never connected.
+   */
   async getStatus(clientId: string, { signal }: CallOptions = {}): Promise<ClientStatus> {
     return await this.#transport.json(path`/status/${clientId}`, clientStatusSchema, { signal });
   }
 
+  /**
+   * An upload as it is now. To wait for its end, follow it.
+   *
+   * @throws ApiError `upload_not_found`
+   */
   async getUpload(uploadId: string, { signal }: CallOptions = {}): Promise<UploadRecord> {
     return await this.#transport.json(path`/uploads/${uploadId}`, uploadRecordSchema, { signal });
   }
 
-  /** One page, newest first. */
+  /** One page of uploads, newest first. `next_cursor` is null on the last. */
   async listUploads(
     filter: UploadFilter & PageOptions = {},
     { signal }: CallOptions = {},
@@ -121,7 +142,7 @@ export class BackhaulClient {
     return await this.#transport.json('/uploads', uploadListSchema, { query: { ...filter }, signal });
   }
 
-  /** Every upload that matches, page by page as the consumer goes on. */
+  /** Every upload that matches, newest first, page by page as the consumer goes on; `limit` is that of a page. */
   async *eachUpload(
     filter: UploadFilter & { readonly limit?: number } = {},
     options: CallOptions = {},
@@ -134,7 +155,7 @@ export class BackhaulClient {
     } while (cursor !== undefined);
   }
 
-  /** One page, by `client_id`. */
+  /** One page of the machines that are known, by `client_id`. `next_cursor` is null on the last. */
   async listClients(
     filter: ClientFilter & PageOptions = {},
     { signal }: CallOptions = {},
@@ -142,7 +163,7 @@ export class BackhaulClient {
     return await this.#transport.json('/clients', clientListSchema, { query: { ...filter }, signal });
   }
 
-  /** Every client that matches, page by page as the consumer goes on. */
+  /** Every machine that matches, by `client_id`, page by page as the consumer goes on. */
   async *eachClient(
     filter: ClientFilter & { readonly limit?: number } = {},
     options: CallOptions = {},
@@ -155,6 +176,12 @@ export class BackhaulClient {
     } while (cursor !== undefined);
   }
 
+  /**
+   * Cancels an upload that has not ended. While it is `completing`, the answer waits for the finding, 2 minutes at
+   * most. Needs the scope `trigger`.
+   *
+   * @throws ApiError `upload_not_found`; `upload_finished` if it has ended, or has completed meanwhile.
+   */
   async cancelUpload(uploadId: string, { signal }: CallOptions = {}): Promise<UploadRecord> {
     return await this.#transport.json(path`/uploads/${uploadId}/cancel`, uploadRecordSchema, {
       method: 'POST',
@@ -163,7 +190,11 @@ export class BackhaulClient {
     });
   }
 
-  /** Starts a new attempt of a failed, cancelled or expired upload. */
+  /**
+   * Starts a new attempt of a failed, cancelled or expired upload, under the same id. Needs the scope `trigger`.
+   *
+   * @throws ApiError `upload_not_found`, `upload_not_retryable`, `storage_unavailable`
+   */
   async retryUpload(uploadId: string, { signal }: CallOptions = {}): Promise<UploadRecord> {
     return await this.#transport.json(path`/uploads/${uploadId}/retry`, uploadRecordSchema, {
       method: 'POST',
@@ -171,7 +202,11 @@ export class BackhaulClient {
     });
   }
 
-  /** Removes the record of an ended upload, and with `object` the stored object too. */
+  /**
+   * Removes the record of an ended upload, and with `object` the stored object too. Needs the scope `admin`.
+   *
+   * @throws ApiError `upload_not_found`, `upload_not_finished`, `storage_unavailable`
+   */
   async deleteUpload(
     uploadId: string,
     { object = false, signal }: CallOptions & { readonly object?: boolean } = {},
@@ -179,12 +214,22 @@ export class BackhaulClient {
     await this.#delete(path`/uploads/${uploadId}`, object ? { object } : {}, signal);
   }
 
-  /** Forgets a client, until it connects again. */
+  /**
+   * Forgets a machine, until its agent connects again; its uploads stay. Needs the scope `admin`.
+   *
+   * @throws ApiError `client_not_found`; `client_busy` while uploads of it have not ended.
+   */
   async deleteClient(clientId: string, { signal }: CallOptions = {}): Promise<void> {
     await this.#delete(path`/clients/${clientId}`, {}, signal);
   }
 
-  /** Runs a command on a connected agent and returns what it answered. */
+  /**
+   * Runs a command on a connected agent and returns what it answered. Needs the scope `trigger`.
+   *
+   * @param name `health_check`, or `list_directory` with `{ path }`; the result is typed by it.
+   * @throws ApiError `client_not_found`, `client_offline`, `command_timeout`, or the agent's own code, such as
+   *   `path_not_allowed`.
+   */
   async runCommand<Name extends CommandName>(
     clientId: string,
     name: Name,
@@ -203,6 +248,8 @@ export class BackhaulClient {
   /**
    * The record of one upload, now and after each change, until it is terminal. Survives lost connections;
    * each version is yielded once at most.
+   *
+   * @throws ApiError `upload_not_found`; the last error once the server has been away for `giveUpAfterMs`.
    */
   async *followUpload(
     uploadId: string,
@@ -224,7 +271,9 @@ export class BackhaulClient {
 
   /**
    * Changes of all uploads from now on, until aborted. After a lost connection records may repeat, but the newest
-   * of each upload is never missed.
+   * of each upload is never missed. Starts no sooner than the iteration does.
+   *
+   * @throws The last error once the server has been away for `giveUpAfterMs`.
    */
   async *followEvents(options: FollowOptions = {}): AsyncGenerator<UploadRecord, void, undefined> {
     for await (const event of this.#follow('/events', options)) {
@@ -233,7 +282,13 @@ export class BackhaulClient {
     }
   }
 
-  /** A presigned URL of the finished object: a secret until it expires, and good for one GET or many. */
+  /**
+   * A presigned URL of the finished object: a secret until it expires, and good for one GET or many. Send no token
+   * there.
+   *
+   * @throws ApiError `upload_not_found`; `upload_not_completed` for one that has no object yet;
+   *   `object_not_found` if it is no longer in the bucket.
+   */
   async contentUrl(uploadId: string, { signal }: CallOptions = {}): Promise<string> {
     const request = { expect: [302, 303, 307], signal };
     return await this.#transport.send(path`/uploads/${uploadId}/content`, request, async (response) => {
@@ -246,7 +301,12 @@ export class BackhaulClient {
     });
   }
 
-  /** Whether the stored object of a completed upload is still what its record says, as the store's HEAD tells. */
+  /**
+   * Whether the stored object of a completed upload is still what its record says, as the store's HEAD tells. That
+   * it is not is an answer (`verdict`), and no error. Takes 2 minutes at most.
+   *
+   * @throws ApiError `upload_not_found`, `upload_not_completed`, `storage_unavailable`
+   */
   async verifyUpload(uploadId: string, { signal }: CallOptions = {}): Promise<ObjectVerification> {
     return await this.#transport.json(path`/uploads/${uploadId}/verification`, objectVerificationSchema, {
       // The server tries again for a while before it says that the store is away.
@@ -255,12 +315,15 @@ export class BackhaulClient {
     });
   }
 
-  /** What the server needs to do its work, and whether it has it. */
+  /**
+   * What the server needs to do its work, and whether it has it. Not being ready is an answer, and no error. Needs no
+   * scope.
+   */
   async readiness({ signal }: CallOptions = {}): Promise<Readiness> {
     return await this.#transport.json('/readyz', readinessSchema, { expect: [200, 503], signal });
   }
 
-  /** The server's findings about its own surroundings. */
+  /** The server's findings about its own settings and bucket. Needs the scope `admin`; takes 2 minutes at most. */
   async diagnosis({ signal }: CallOptions = {}): Promise<Diagnosis> {
     return await this.#transport.json('/doctor', diagnosisSchema, {
       timeoutMs: SLOW_REQUEST_TIMEOUT_MS,

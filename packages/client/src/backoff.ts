@@ -1,12 +1,17 @@
+/** How waits between retries grow. */
 export interface Backoff {
   /** Before the first retry, in milliseconds. */
   readonly baseMs: number;
+  /** The longest wait, in milliseconds. */
   readonly maxMs: number;
 }
 
 /**
  * How long to wait before retry `attempt` (from 1): doubling, with the upper half random, so that many clients
  * cut off together do not come back together.
+ *
+ * @param random From 0 to 1.
+ * @returns Milliseconds.
  */
 export function backoffMs(attempt: number, { baseMs, maxMs }: Backoff, random = Math.random): number {
   const ceiling = Math.min(maxMs, baseMs * 2 ** Math.min(attempt - 1, 30));

@@ -6,18 +6,21 @@ import { ConnectionError } from './connection-error.ts';
 const RECONNECT = { baseMs: 500, maxMs: 15_000 };
 
 export interface FollowOptions {
+  /** Ends the following; its reason is thrown. */
   readonly signal?: AbortSignal | undefined;
-  /** How long the server may be away before following ends with the last error. Default: 5 minutes. */
+  /** How long the server may be away before following ends with the last error. Milliseconds; default: 300,000. */
   readonly giveUpAfterMs?: number | undefined;
-  /** The same before the first contact. Default: 0, so that a wrong address is told at once. */
+  /** The same before the first contact. Milliseconds; default: 0, so that a wrong address is told at once. */
   readonly firstContactMs?: number | undefined;
   /** Told before each wait for another try. */
   readonly onGap?: ((gap: Gap) => void) | undefined;
 }
 
+/** A loss of the stream, and how long until the next try. */
 export interface Gap {
   /** Why the stream was lost; undefined if the server ended it in good order. */
   readonly problem: ConnectionError | ApiError | undefined;
+  /** Milliseconds until the next try. */
   readonly delayMs: number;
 }
 

@@ -5,13 +5,17 @@ import { Deadline } from './deadline.ts';
 import { readProblem } from './problem-answer.ts';
 import { UnexpectedAnswerError } from './unexpected-answer-error.ts';
 
+/** As much of the global `fetch` as is used. */
 export type Fetch = (url: URL, init: RequestInit) => Promise<Response>;
 
 export interface TransportOptions {
+  /** The server's address: `http(s)://` or, as agents are given it, `ws(s)://`. A path is kept. */
   readonly url: string;
+  /** An operator's, as `backhaul token operator` prints it. Never part of an error. */
   readonly token: string;
+  /** Default: the global one. */
   readonly fetch?: Fetch | undefined;
-  /** For a whole request and its answer, in milliseconds. */
+  /** For a whole request and its answer, in milliseconds. Default: 30,000, longer where the server waits itself. */
   readonly timeoutMs?: number | undefined;
 }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { HELP, readCommand, UsageError } from './config.ts';
+import { readCommand, UsageError } from './config.ts';
 
 const KEYS = { BACKHAUL_STORE_ACCESS_KEY: 'env-access', BACKHAUL_STORE_SECRET_KEY: 'env-secret' };
 const NEEDED = ['--port', '0', '--data', 'dir'];
@@ -36,22 +36,4 @@ test('keys come from flags, or from the environment', () => {
   const fromFlags = readCommand([...NEEDED, '--access-key', 'a', '--secret-key', 's'], KEYS);
   assert.ok(fromFlags.kind === 'serve');
   assert.deepEqual([fromFlags.options.accessKey, fromFlags.options.secretKey], ['a', 's']);
-});
-
-test('--help names every flag, shows examples and says that the storage class is a label', () => {
-  assert.equal(readCommand(['--help']).kind, 'help');
-  const flags = [
-    'port',
-    'data',
-    'access-key',
-    'secret-key',
-    'host',
-    'bucket',
-    'region',
-    'access-log',
-    'sweep-after',
-  ];
-  for (const flag of [...flags, 'exit-with-stdin', 'version']) assert.ok(HELP.includes(`--${flag}`), flag);
-  assert.match(HELP, /storage class is a label/);
-  assert.match(HELP, /Examples:/);
 });

@@ -1,6 +1,5 @@
 import { parseArgs } from 'node:util';
 import type { ObjectStoreOptions } from './object-store.ts';
-import { STORAGE_CLASSES } from './request/properties.ts';
 import { isBucketName } from './storage/storage.ts';
 
 /** A mistake on the command line; the message names the flag to change. */
@@ -16,35 +15,8 @@ export type Command =
   | { readonly kind: 'version' }
   | { readonly kind: 'serve'; readonly options: ObjectStoreOptions; readonly exitWithStdin: boolean };
 
-export const HELP = `backhaul-object-store: an S3-compatible store in one directory, for demos, tests and single machines.
-
-Usage: backhaul-object-store --port PORT --data DIR --access-key KEY --secret-key SECRET [options]
-
-  --port PORT            port to listen on; 0 takes a free one, told on standard output
-  --data DIR             where everything is kept; one process at a time may use it
-  --access-key KEY       the one access key    (or BACKHAUL_STORE_ACCESS_KEY)
-  --secret-key SECRET    its secret            (or BACKHAUL_STORE_SECRET_KEY; flags show in ps)
-  --host HOST            address to listen on; default 127.0.0.1, this machine only
-  --bucket NAME          create this bucket unless it exists; may be repeated
-  --region REGION        region that signatures must name; default us-east-1
-  --access-log FILE|-    append a line of JSON for each request; - is standard output
-  --sweep-after HOURS    abort multipart uploads older than this; default 168
-  --exit-with-stdin      stop when standard input closes, so that no parent leaves it behind
-  --version, --help
-
-Once it listens it prints {"event":"listening","url":"http://HOST:PORT"}. SIGTERM and SIGINT stop it in good order.
-
-What it does not do, it refuses: encryption, versions, tags, policies and the like are answered with an error.
-The storage class is a label: one of ${STORAGE_CLASSES.join(', ')}
-is stored and shown, and changes nothing about how or where bytes are kept.
-
-Examples:
-  backhaul-object-store --port 9000 --data ./store --access-key demo --secret-key demo-secret --bucket uploads
-  BACKHAUL_STORE_ACCESS_KEY=demo BACKHAUL_STORE_SECRET_KEY=demo-secret \\
-    backhaul-object-store --port 0 --data /tmp/store --exit-with-stdin
-`;
-
-const FLAGS = {
+/** The flags, as `parseArgs` takes them. */
+export const FLAGS = {
   port: { type: 'string' },
   data: { type: 'string' },
   'access-key': { type: 'string' },

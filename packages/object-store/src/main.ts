@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import packageJson from '../package.json' with { type: 'json' };
-import { HELP, readCommand, UsageError, type Command } from './config.ts';
+import { readCommand, UsageError, type Command } from './config.ts';
+import { HELP } from './help.ts';
 import { startObjectStore } from './object-store.ts';
 import { ForeignDataDirectory } from './storage/data-directory-format.ts';
 import { DataDirectoryInUse } from './storage/data-directory-lock.ts';

@@ -1,6 +1,7 @@
 export * from './assert-problem.ts';
 export * from './embedded-store.ts';
 export * from './faults/index.ts';
+export * from './manual-page.ts';
 export * from './object-size.ts';
 export * from './object-store.ts';
 export * from './program.ts';

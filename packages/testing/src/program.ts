@@ -1,5 +1,6 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
@@ -29,6 +30,8 @@ export interface ProgramOptions {
   readonly cwd?: string;
   /** As it is published, from `dist/`, instead of from the sources. */
   readonly compiled?: boolean;
+  /** As it is installed: the `node_modules/.bin` to start it from, as a shell does, instead of this repository. */
+  readonly installedIn?: string;
   /**
    * Root without its right to read what is not its own (Linux's `setpriv`). Not another account: that could not
    * even start the program from a checkout in a directory closed to others.
@@ -52,20 +55,11 @@ export class Program implements AsyncDisposable {
   #stdout = '';
   #stderr = '';
 
-  constructor(
-    name: ProgramName,
-    { args = [], env = {}, cwd, compiled = false, withoutReadingRights = false }: ProgramOptions = {},
-  ) {
+  constructor(name: ProgramName, options: ProgramOptions = {}) {
     this.name = name;
-    const [command, ...prefix] = withoutReadingRights
-      ? ([
-          'setpriv',
-          '--bounding-set=-dac_override,-dac_read_search',
-          '--inh-caps=-all',
-          process.execPath,
-        ] as const)
-      : [process.execPath];
-    this.#child = spawn(command, [...prefix, binPath(name, { compiled }), ...args], {
+    const { args = [], env = {}, cwd } = options;
+    const [command, ...prefix] = commandOf(name, options);
+    this.#child = spawn(command, [...prefix, ...args], {
       env: { ...pick(process.env, inherited), NODE_COMPILE_CACHE: compileCache, ...env },
       stdio: 'pipe',
       ...(cwd === undefined ? {} : { cwd }),
@@ -149,6 +143,16 @@ export class Program implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
   }
+}
+
+function commandOf(
+  name: ProgramName,
+  { compiled = false, installedIn, withoutReadingRights = false }: ProgramOptions,
+): readonly [string, ...string[]] {
+  if (installedIn !== undefined) return [join(installedIn, name)];
+  const command = [process.execPath, binPath(name, { compiled })] as const;
+  if (!withoutReadingRights) return command;
+  return ['setpriv', '--bounding-set=-dac_override,-dac_read_search', '--inh-caps=-all', ...command];
 }
 
 /** Absolute path of a program's shim. */

@@ -28,6 +28,12 @@ export class BufferPool {
     return this.#free.pop() ?? Buffer.allocUnsafeSlow(SLICE_BYTES);
   }
 
+  /** One more, if it can be had at once: for who holds one already and must not wait for another. */
+  takeAtOnce(): Buffer | null {
+    if (!this.#places.tryAcquire()) return null;
+    return this.#free.pop() ?? Buffer.allocUnsafeSlow(SLICE_BYTES);
+  }
+
   give(buffer: Buffer): void {
     this.#free.push(buffer);
     this.#places.release();

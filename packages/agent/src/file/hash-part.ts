@@ -1,13 +1,9 @@
 import { createHash, type Hash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import type { ChecksumMode, PartChecksums } from '@backhaul/protocol';
-import { type BufferPool, SLICE_BYTES } from './buffer-pool.ts';
+import type { BufferPool } from './buffer-pool.ts';
 import type { OpenedFile } from './open-file.ts';
-
-export interface Range {
-  readonly offset: number;
-  readonly length: number;
-}
+import { type Range, readSlices } from './read-slices.ts';
 
 export interface HashOptions {
   readonly mode: ChecksumMode;
@@ -25,18 +21,10 @@ export async function hashPart(
 ): Promise<PartChecksums> {
   const own = options.mode === 'sha256' || options.mode === 'md5' ? createHash(options.mode) : null;
   let crc = 0;
-  for (let done = 0; done < range.length; done += SLICE_BYTES) {
-    options.signal.throwIfAborted();
-    const buffer = await options.buffers.take(options);
-    try {
-      const slice = buffer.subarray(0, Math.min(SLICE_BYTES, range.length - done));
-      await file.readFully(slice, range.offset + done);
-      crc = crc32(slice, crc);
-      own?.update(slice);
-      options.wholeFile?.update(slice);
-    } finally {
-      options.buffers.give(buffer);
-    }
+  for await (const slice of readSlices(file, range, options)) {
+    crc = crc32(slice, crc);
+    own?.update(slice);
+    options.wholeFile?.update(slice);
   }
   const checksums: PartChecksums = { crc32: crc32Base64(crc) };
   if (own !== null && options.mode === 'sha256') checksums.sha256 = own.digest('base64');

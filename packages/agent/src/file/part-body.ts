@@ -1,18 +1,20 @@
 import { crc32 } from 'node:zlib';
 import { type BufferPool, SLICE_BYTES } from './buffer-pool.ts';
-import { crc32Base64, type Range } from './hash-part.ts';
+import { crc32Base64 } from './hash-part.ts';
+import type { Range } from './read-slices.ts';
 import type { OpenedFile } from './open-file.ts';
 
 interface PartBodyOptions {
-  /** Base64, as announced. */
-  readonly expectedCrc32: string;
+  /** Base64, as announced; null where the store is known to refuse other bytes than its URL is bound to. */
+  readonly expectedCrc32: string | null;
   readonly buffers: BufferPool;
   readonly signal: AbortSignal;
 }
 
 /**
- * The bytes of one part, slice by slice, read anew. The last slice is held back until the whole part is known to
- * match what was announced: a store that ignores checksums then gets a body that is too short, never a wrong one.
+ * The bytes of one part, slice by slice, read anew. If they are to be checked, the last slice is held back until the
+ * whole part is known to match what was announced: a store that ignores checksums then gets a body that is too
+ * short, never a wrong one.
  *
  * A slice is valid until the next one is asked for, by when its bytes must have been handed to the kernel. A
  * consumer that stops early may still have a write pending, so its buffer is not used again.
@@ -32,9 +34,9 @@ export async function* partBody(
     for (let done = 0; done < range.length; done += SLICE_BYTES) {
       const slice = buffer.subarray(0, Math.min(SLICE_BYTES, range.length - done));
       await file.readFully(slice, range.offset + done);
-      crc = crc32(slice, crc);
+      if (expectedCrc32 !== null) crc = crc32(slice, crc);
       const last = done + slice.length === range.length;
-      if (last && crc32Base64(crc) !== expectedCrc32) throw file.contentChanged();
+      if (last && expectedCrc32 !== null && crc32Base64(crc) !== expectedCrc32) throw file.contentChanged();
       yield slice;
     }
     sent = true;

@@ -8,6 +8,9 @@ import type { PartLedger } from './part-ledger.ts';
 /** Hashing reads every byte before it is sent; at most this many bytes before the first PUT can begin. */
 const MAX_WINDOW_BYTES = 1024 ** 3;
 
+/** As many as are sent at once, by default. */
+const MAX_BATCH_PARTS = 4;
+
 export interface Announcing {
   readonly file: OpenedFile;
   readonly ledger: PartLedger;
@@ -19,6 +22,11 @@ export interface Announcing {
 /** Parts per window: what the server asked for, less where parts are huge, but at least one. */
 export function windowParts(windowSize: number, chunkSize: number): number {
   return Math.min(windowSize, Math.max(1, Math.floor(MAX_WINDOW_BYTES / chunkSize)));
+}
+
+/** Parts to ask URLs for at once: with all of a window hashed first, nothing would be sent for as long. */
+export function batchParts(window: number): number {
+  return Math.min(MAX_BATCH_PARTS, Math.ceil(window / 2));
 }
 
 /** Reads and hashes the next parts, in order. Fewer than `count` at the file's end. */
@@ -37,18 +45,18 @@ export async function announceNext(
 }
 
 /**
- * Asks for the next half window as soon as half of the window is on its way, so that PUTs never wait for a
- * signature, and URLs never wait long for their PUT.
+ * Reads a window ahead of the PUTs, and asks for URLs of a few parts at a time: the senders get the first ones while
+ * the next are hashed.
  */
 export async function announceAhead(
   announcing: Announcing,
   window: number,
   { signal }: { signal: AbortSignal },
 ): Promise<void> {
-  const half = Math.ceil(window / 2);
+  const batch = batchParts(window);
   while (announcing.ledger.nextUnread !== null) {
-    await announcing.ledger.roomAhead(window - half + 1, { signal });
-    await announceNext(announcing, half, { signal });
+    await announcing.ledger.roomAhead(window - batch + 1, { signal });
+    await announceNext(announcing, batch, { signal });
     announcing.ledger.askForUrls();
   }
 }

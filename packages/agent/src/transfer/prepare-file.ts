@@ -9,7 +9,7 @@ import {
   type ResumeState,
 } from '@backhaul/protocol';
 import type { OpenedFile } from '../file/open-file.ts';
-import { type Announcing, announceNext, windowParts } from './announce-ahead.ts';
+import { type Announcing, announceNext, batchParts, windowParts } from './announce-ahead.ts';
 import { PartLedger } from './part-ledger.ts';
 import type { TransferTools } from './transfer-tools.ts';
 
@@ -55,7 +55,11 @@ export async function prepareFile(
     return { ...common, ledger, wholeFile: null, firstParts: [], resumed: true };
   }
   const announcing = { ...common, ledger: new PartLedger({ plan, now, ask }), wholeFile: sha256 };
-  return { ...announcing, firstParts: await announceNext(announcing, window, { signal }), resumed: false };
+  return {
+    ...announcing,
+    firstParts: await announceNext(announcing, batchParts(window), { signal }),
+    resumed: false,
+  };
 }
 
 function keptParts({ kept_parts: parts }: ResumeState): Map<number, PartChecksums> {

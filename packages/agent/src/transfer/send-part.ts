@@ -15,6 +15,8 @@ import type { TransferTimings } from './timings.ts';
 export interface SendTools {
   readonly put: Pick<PutTools, 'storage' | 'rateLimit' | 'patience'>;
   readonly buffers: BufferPool;
+  /** Whether the store refuses a body with another checksum than the one its URL is bound to. */
+  readonly storeChecks: boolean;
   /** PUTs at once, of all transfers. */
   readonly puts: Semaphore;
   readonly timings: TransferTimings;
@@ -86,11 +88,13 @@ async function putOnce(
   { fresh, signal, ...tools }: SendTools & { readonly fresh: boolean; readonly signal: AbortSignal },
 ): Promise<{ readonly begunAt: number; readonly result: PutResult } | 'url_expired'> {
   const { url, checksums } = part;
-  const { timings, buffers } = tools;
+  const { timings, buffers, storeChecks } = tools;
   const begunAt = tools.now();
   if (url === null || checksums === null || url.staleAt <= begunAt) return 'url_expired';
   await file.assertUnchanged();
-  const body = partBody(file, part, { expectedCrc32: checksums.crc32, buffers, signal });
+  // Once it has refused the part, whether the file or the store is to blame has to be found out here.
+  const expectedCrc32 = storeChecks && part.digestFailures === 0 ? null : checksums.crc32;
+  const body = partBody(file, part, { expectedCrc32, buffers, signal });
   const result = await putPart(
     { url: url.url, headers: url.headers, length: part.length, body, fresh },
     { ...tools.put, timings },

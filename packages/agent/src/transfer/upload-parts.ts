@@ -24,7 +24,7 @@ export async function uploadParts(
   prepared: PreparedFile,
   { tools, onRetry, stall, signal }: UploadOptions,
 ): Promise<void> {
-  const { ledger, file, plan, window } = prepared;
+  const { ledger, file, plan, window, mode } = prepared;
   const { timings, now, link, settings } = tools;
   const idle = new AbortController();
   let progressAt = now();
@@ -32,6 +32,8 @@ export async function uploadParts(
   const sendTools = {
     put: { storage: tools.storage, rateLimit: tools.rateLimit, patience: tools.patience },
     buffers: tools.buffers,
+    // In the other modes the server has seen it refuse a wrong one.
+    storeChecks: mode !== 'none',
     puts: tools.puts,
     timings,
     now,

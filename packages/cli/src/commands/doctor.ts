@@ -17,8 +17,9 @@ interface Examination {
 
 export const doctor = defineCommand<readonly []>({
   name: 'doctor',
-  summary: 'examine settings, connection and server, and say what to change',
-  description: 'Exits with 0 if there is no error, 5 if the server is away or not ready, else 1.',
+  summary: 'examine settings, connection and server',
+  description:
+    'Says what to change. Exits with 0 if there is no error, 5 if the server is away or not ready, else 1.',
   examples: ['backhaul doctor', 'backhaul doctor --json | jq \'.findings[] | select(.level == "error")\''],
   async run(context) {
     const { output } = context;

@@ -1,6 +1,7 @@
 import type { AnyCommand, CommandGroup } from '../command.ts';
 import { cancel } from './cancel.ts';
 import { clients } from './clients.ts';
+import { completion } from './completion.ts';
 import { content } from './content.ts';
 import { deleteUpload } from './delete.ts';
 import { doctor } from './doctor.ts';
@@ -39,4 +40,5 @@ export const commands: readonly (AnyCommand | CommandGroup)[] = [
   ls,
   doctor,
   token,
+  completion(() => commands),
 ];

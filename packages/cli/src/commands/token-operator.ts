@@ -14,8 +14,9 @@ interface Options {
 
 export const tokenOperator = defineCommand<readonly [], Options>({
   name: 'operator',
-  summary: 'print a token for a person or a program that asks for files',
-  description: 'Signs with JWT_SECRET, without asking the server. Prints the token alone.',
+  summary: 'print a token for who asks for files',
+  description:
+    'For a person or a program. Signs with JWT_SECRET, without asking the server. Prints the token alone.',
   options: [
     new Option('--scope <scopes>', 'what it may do: some of read, trigger, admin')
       .argParser(parseScopes)

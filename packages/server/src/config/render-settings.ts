@@ -1,7 +1,7 @@
 import { type SettingName, settingNames, settingOf } from './settings.ts';
 
 /** The settings under their headings, in the order of the table. */
-export function settingGroups(): { readonly heading: string; readonly names: readonly SettingName[] }[] {
+function settingGroups(): { readonly heading: string; readonly names: readonly SettingName[] }[] {
   const groups = Map.groupBy(settingNames, (name) => settingOf(name).group);
   return [...groups].map(([heading, names]) => ({ heading, names }));
 }
@@ -82,8 +82,20 @@ function envLines(name: SettingName): string[] {
   return [...comment, `${name}=${secret ? '' : example}`];
 }
 
+/** The section ENVIRONMENT of `--help`, for 80 columns. */
+export function settingSections(): string {
+  const groups = settingGroups().map(({ heading, names }) => {
+    const entries = names.flatMap((name) => [
+      `    ${name}`,
+      ...wrapWords(explanation(name), 72).map((line) => `        ${line}`),
+    ]);
+    return [`    ${heading}:`, '', ...entries].join('\n');
+  });
+  return groups.join('\n\n');
+}
+
 /** Plain text: meaning, when it is required, and what holds when it is not set. */
-export function explanation(name: SettingName): string {
+function explanation(name: SettingName): string {
   const { description, required, default: fallback, unset } = settingOf(name);
   return [
     description,

@@ -18,7 +18,10 @@ const measurementSchema = z.strictObject({
   quantity: z.string(),
   /** E.g. `MB/s`, where M is a million. */
   unit: z.string(),
-  /** Who was measured, e.g. `Backhaul (CRC32)`, `curl -T`. */
+  /**
+   * Who was measured, e.g. `Backhaul (CRC32)`, `curl -T`. The report compares with the first of a quantity, and those
+   * that begin with `Backhaul` stand out in plots.
+   */
   subject: z.string(),
   /** Where along a growing quantity, e.g. 1,000 of `agents`. */
   at: z.strictObject({ axis: z.string(), value: z.number() }).optional(),

@@ -1,4 +1,5 @@
 import type { Experiment } from './experiment.ts';
+import { throughput } from './throughput/throughput.ts';
 
 /** In the order they run. */
-export const experiments: readonly Experiment[] = [];
+export const experiments: readonly Experiment[] = [throughput];

@@ -33,9 +33,19 @@ export function parseStatus(text: string): Pick<ProcessUsage, 'rssBytes' | 'peak
 
 /** @returns Seconds of user and system time. */
 export function parseStat(text: string): number {
-  // The name, in parentheses, may hold anything; the 14th and 15th fields come after it.
+  return secondsIn(text, 14);
+}
+
+/** @returns Seconds of user and system time of children that have ended and were waited for. */
+export function parseChildrenSeconds(text: string): number {
+  return secondsIn(text, 16);
+}
+
+/** @param field Of the user time, counted from 1; the system time is next to it. */
+function secondsIn(text: string, field: number): number {
+  // The name, in parentheses, may hold anything; what comes after it begins with the third field.
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-  const ticks = Number(fields[11]) + Number(fields[12]);
+  const ticks = Number(fields[field - 3]) + Number(fields[field - 2]);
   if (!Number.isFinite(ticks)) throw new Error(`/proc/PID/stat is not as expected: ${text}`);
   return ticks / TICKS_PER_SECOND;
 }

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { parseArgs } from 'node:util';
 import { OPERATIONS, type Operation, S3Error, startObjectStore } from 'backhaul-object-store';
 import { uploadAndDiscardPart } from './upload-and-discard-part.ts';
+import { uploadAndTrustPart } from './upload-and-trust-part.ts';
 
 /** Whatever needs bytes, or would write them. */
 const refused: Operation = () => {
@@ -14,9 +15,10 @@ const { values } = parseArgs({
     data: { type: 'string' },
     bucket: { type: 'string' },
     'access-log': { type: 'string' },
+    trusting: { type: 'boolean', default: false },
   },
 });
-const { data, bucket, 'access-log': accessLog } = values;
+const { data, bucket, trusting, 'access-log': accessLog } = values;
 if (data === undefined || bucket === undefined) throw new TypeError('--data and --bucket are needed');
 const { BACKHAUL_STORE_ACCESS_KEY: accessKey = '', BACKHAUL_STORE_SECRET_KEY: secretKey = '' } = process.env;
 
@@ -32,7 +34,7 @@ await using store = await startObjectStore({
   ...(accessLog !== undefined && { accessLog }),
   operations: {
     ...OPERATIONS,
-    UploadPart: uploadAndDiscardPart,
+    UploadPart: trusting ? uploadAndTrustPart : uploadAndDiscardPart,
     UploadPartCopy: refused,
     PutObject: refused,
     CopyObject: refused,

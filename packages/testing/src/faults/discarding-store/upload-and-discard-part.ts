@@ -8,8 +8,7 @@ const MAX_PARTS = 10_000;
  * memory. What comes after it, from ListParts to HEAD, is the store's own and asks for no bytes.
  */
 export const uploadAndDiscardPart: Operation = async ({ bucket, key, query, headers, body }, { storage }) => {
-  const number = Number(query.get('partNumber'));
-  if (!Number.isInteger(number) || number < 1 || number > MAX_PARTS) throw new S3Error('InvalidArgument');
+  const number = partNumberOf(query);
   const upload = storage.bucket(bucket ?? '').upload(query.get('uploadId') ?? '', key ?? '');
   const plan = upload.record.checksum;
   const algorithm = plan?.algorithm;
@@ -39,6 +38,12 @@ export const uploadAndDiscardPart: Operation = async ({ bucket, key, query, head
     },
   };
 };
+
+export function partNumberOf(query: ReadonlyMap<string, string>): number {
+  const number = Number(query.get('partNumber'));
+  if (!Number.isInteger(number) || number < 1 || number > MAX_PARTS) throw new S3Error('InvalidArgument');
+  return number;
+}
 
 /** In the form of an MD5, and the same for the same content. */
 function etagOf(text: string): string {

@@ -1,0 +1,30 @@
+import assert from 'node:assert/strict';
+import { readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { describe, test } from 'node:test';
+import { Stage } from '@backhaul/testing';
+import { ExampleRun } from './testing/example-run.ts';
+
+const readme = path.join(import.meta.dirname, '..', 'packages', 'client', 'README.md');
+
+describe('the code in the README of the client', () => {
+  test('is quick-start.ts, and there is no other', async () => {
+    const text = await readFile(readme, 'utf8');
+    const blocks = [...text.matchAll(/^```(?:ts|js|mjs|typescript|javascript)\n(.*?)^```$/gms)];
+    const code = blocks.map(([, block]) => block);
+    assert.deepEqual(code, [await readFile(path.join(import.meta.dirname, 'quick-start.ts'), 'utf8')]);
+  });
+
+  test('pulls a file', async () => {
+    await using stage = await Stage.start();
+    const file = stage.directory.join('report.bin');
+    await writeFile(file, 'a report\n');
+    await stage.startAgent('restaurant-1', ['--file', file]);
+    const env = { BACKHAUL_URL: stage.url, BACKHAUL_TOKEN: stage.operatorToken };
+    await using example = new ExampleRun('quick-start.ts', [], { env, cwd: stage.directory.path });
+    const { code, stdout, stderr } = await example.exit;
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /^completed 9$/m);
+    assert.match(stdout, /^the store answers 200$/m);
+  });
+});

@@ -1,0 +1,13 @@
+import { BackhaulClient } from '@backhaul/client';
+
+const { BACKHAUL_URL = 'http://localhost:8080', BACKHAUL_TOKEN = '' } = process.env;
+const client = new BackhaulClient({ url: BACKHAUL_URL, token: BACKHAUL_TOKEN });
+
+// The file of the agent's --file; another is named by file_path.
+const accepted = await client.triggerDownload('restaurant-1', { reason: 'monthly report' });
+for await (const record of client.followUpload(accepted.upload_id)) {
+  console.log(record.status, record.bytes_uploaded);
+}
+const url = await client.contentUrl(accepted.upload_id); // presigned: a secret until it expires
+const { status } = await fetch(url);
+console.log('the store answers', status);

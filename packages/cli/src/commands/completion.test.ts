@@ -1,0 +1,134 @@
+import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { describe, test } from 'node:test';
+import type { ClientSummary } from '@backhaul/protocol';
+import type { AnyCommand, CommandGroup } from '../command.ts';
+import { isInstalled, offers, shellNames } from '../testing/completing-shell.ts';
+import { FakeBackhaul, sendJson } from '../testing/fake-backhaul.ts';
+import { scratchDirectory } from '../testing/scratch-directory.ts';
+import { UPLOAD_ID, uploadRecord } from '../testing/upload-record.ts';
+import { commands } from './index.ts';
+
+/** A line, its last word to be completed, and what the command table says may stand there. */
+type Case = readonly [line: readonly string[], offered: readonly string[]];
+
+/** Where the shells are. */
+const found = { PATH: process.env['PATH'] ?? '' };
+
+const globalFlags = ['--url', '--token', '--json', '--help'];
+const names = (entries: readonly { readonly name: string }[]): string[] => entries.map(({ name }) => name);
+
+/** Every command, flag and choice of the table. */
+const cases: Case[] = [
+  [['backhaul', ''], names(commands)],
+  [
+    ['backhaul', '--'],
+    [...globalFlags, '--version'],
+  ],
+  [['backhaul', 'do'], ['download', 'doctor'].toSorted()],
+  [
+    ['backhaul', '--url', 'http://a', '--json', 'token', ''],
+    ['agent', 'operator'],
+  ],
+  [['backhaul', 'token', '--token', 'download', 'a'], ['agent']],
+  [['backhaul', 'uploads', '--status', 'f'], ['failed']],
+  [
+    ['backhaul', 'token', 'operator', '--scope', ''],
+    ['read', 'trigger', 'admin'],
+  ],
+  ...commands.flatMap((entry) => casesOf(['backhaul', entry.name], entry)),
+];
+
+function casesOf(path: readonly string[], entry: AnyCommand | CommandGroup): Case[] {
+  if ('commands' in entry) {
+    const inner = entry.commands.flatMap((command) => casesOf([...path, command.name], command));
+    return [[[...path, ''], names(entry.commands)], [[...path, '--'], globalFlags], ...inner];
+  }
+  const options = entry.options ?? [];
+  const [first] = entry.arguments ?? [];
+  return [
+    [
+      [...path, '--'],
+      [...options.map(({ long }) => long ?? ''), ...globalFlags],
+    ],
+    ...options.flatMap(({ long, argChoices }): Case[] =>
+      long === undefined || argChoices === undefined ? [] : [[[...path, long, ''], argChoices]],
+    ),
+    ...(first?.argChoices === undefined ? [] : [[[...path, ''], first.argChoices] as const]),
+  ];
+}
+
+describe('completion', () => {
+  for (const shell of shellNames) {
+    const skip = isInstalled(shell) ? false : `${shell} is not installed`;
+
+    test(`in ${shell} offers every command, flag and choice of the table`, { skip }, async () => {
+      const lines = cases.map(([line]) => line);
+      const offered = await offers(shell, lines, { env: found });
+      assert.equal(offered.length, cases.length);
+      for (const [index, [line, expected]] of cases.entries()) {
+        assert.deepEqual(offered[index]?.toSorted(), expected.toSorted(), line.join(' '));
+      }
+    });
+
+    test(
+      `in ${shell} offers machines, uploads and files, and nothing where it knows nothing`,
+      { skip },
+      async () => {
+        await using place = await scratchDirectory();
+        await writeFile(path.join(place.path, 'copy.bin'), '');
+        await using server = await FakeBackhaul.start({
+          'GET /clients': (response) =>
+            sendJson(response, { clients: [client('lab-7'), client('till-3')], next_cursor: null }),
+          'GET /uploads': (response) =>
+            sendJson(response, { uploads: [uploadRecord({})], next_cursor: null }),
+        });
+        const lines = [
+          ['backhaul', 'status', ''],
+          ['backhaul', 'download', '--client-id', 'la'],
+          ['backhaul', 'ls', 'lab-7', ''],
+          ['backhaul', 'cancel', ''],
+          ['backhaul', 'download', '--output', 'co'],
+          ['backhaul', 'download', '--reason', ''],
+        ];
+        const expected = [['lab-7', 'till-3'], ['lab-7'], [], [UPLOAD_ID], ['copy.bin'], []];
+        const env = { ...found, ...server.env };
+        assert.deepEqual(await offers(shell, lines, { env, cwd: place.path }), expected);
+      },
+    );
+  }
+
+  test(
+    'in bash goes on after the = between a flag and its value',
+    { skip: !isInstalled('bash') },
+    async () => {
+      const line = ['backhaul', 'uploads', '--status', '='];
+      const [all, begun] = await offers('bash', [line, [...line, 'can']], { env: found });
+      assert.ok(all?.includes('queued'));
+      assert.deepEqual(begun, ['cancelled']);
+    },
+  );
+
+  test(
+    'offers nothing, and says nothing, when no server is there',
+    { skip: !isInstalled('bash') },
+    async () => {
+      const env = { ...found, BACKHAUL_URL: 'http://127.0.0.1:1', BACKHAUL_TOKEN: 'none' };
+      assert.deepEqual(await offers('bash', [['backhaul', 'status', '']], { env }), [[]]);
+    },
+  );
+});
+
+function client(id: string): ClientSummary {
+  return {
+    client_id: id,
+    connected: true,
+    connected_since: '2026-01-01T00:00:00.000Z',
+    last_seen_at: '2026-01-01T00:00:00.000Z',
+    agent_version: '0.1.0',
+    platform: null,
+    labels: {},
+    default_file_path: null,
+  };
+}

@@ -1,0 +1,35 @@
+import { Argument } from 'commander';
+import { type AnyCommand, type CommandGroup, defineCommand } from '../command.ts';
+import { bashScript } from '../completion/bash-script.ts';
+import { completionTree, type TreeNode } from '../completion/completion-tree.ts';
+import { fishScript } from '../completion/fish-script.ts';
+import { zshScript } from '../completion/zsh-script.ts';
+
+const scripts = { bash: bashScript, zsh: zshScript, fish: fishScript } as const satisfies Record<
+  string,
+  (nodes: readonly TreeNode[]) => string
+>;
+type Shell = keyof typeof scripts;
+
+/** @param table All commands, this one among them. */
+export function completion(table: () => readonly (AnyCommand | CommandGroup)[]): AnyCommand {
+  return defineCommand<readonly [shell: Shell]>({
+    name: 'completion',
+    summary: 'print a script that completes command lines in a shell',
+    description:
+      'Completes commands, flags and their values, and asks the server for the names of machines and the ids of ' +
+      'uploads. To install it, put the line of your shell below into ~/.bashrc, ~/.zshrc (after compinit) or ' +
+      '~/.config/fish/config.fish.',
+    arguments: [new Argument('<shell>', 'the shell').choices(Object.keys(scripts))],
+    examples: [
+      'source <(backhaul completion bash)',
+      'source <(backhaul completion zsh)',
+      'backhaul completion fish | source',
+    ],
+    async run({ output }, { arguments: [shell] }) {
+      const script = scripts[shell](completionTree(table()));
+      if (output.json) output.value({ shell, script });
+      else output.lines(script.trimEnd().split('\n'));
+    },
+  });
+}

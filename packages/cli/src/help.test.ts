@@ -1,0 +1,66 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { assertManualPage, exampleCalls } from '@backhaul/testing';
+import { CommanderError } from 'commander';
+import type { AnyCommand, CommandGroup } from './command.ts';
+import { commands } from './commands/index.ts';
+import { parseCall } from './program.ts';
+
+const globalFlags = ['--url', '--token', '--json', '--help'];
+
+const pages = commands.flatMap((entry): [string, AnyCommand | CommandGroup][] => [
+  [entry.name, entry],
+  ...('commands' in entry
+    ? entry.commands.map((inner): [string, AnyCommand] => [`${entry.name} ${inner.name}`, inner])
+    : []),
+]);
+
+describe('help', () => {
+  test('of the program is a manual page that lists the commands', () => {
+    const text = helpOf();
+    assertManualPage(text, 'backhaul', [...globalFlags, '--version']);
+    for (const { name, summary } of commands) {
+      assert.match(text, new RegExp(`^    ${name}\\n        ${summary}\\.$`, 'im'));
+    }
+    understood(text);
+  });
+
+  for (const [path, entry] of pages) {
+    test(`of ${path} is a manual page with its flags and examples, which are understood`, () => {
+      const text = helpOf(...path.split(' '));
+      const own = 'commands' in entry ? [] : (entry.options ?? []);
+      assertManualPage(text, `backhaul ${path}`, [...own.map(({ long }) => long ?? ''), ...globalFlags]);
+      const found = understood(text);
+      if ('commands' in entry) assert.deepEqual(new Set(found), new Set(entry.commands));
+      else
+        assert.deepEqual(
+          found,
+          entry.examples.map(() => entry),
+        );
+    });
+  }
+
+  test('of a command is what "help" and its name print', () => {
+    assert.equal(printed(['help', 'download']), helpOf('download'));
+  });
+});
+
+function helpOf(...path: string[]): string {
+  return printed([...path, '--help']);
+}
+
+function printed(argv: readonly string[]): string {
+  let text = '';
+  const writeOut = (more: string): void => void (text += more);
+  assert.throws(
+    () => parseCall(argv, { writeOut, writeErr: () => undefined }),
+    (error) => error instanceof CommanderError && error.exitCode === 0,
+  );
+  return text;
+}
+
+/** The commands that the examples of a page are parsed to. */
+function understood(text: string): AnyCommand[] {
+  const silent = { writeOut: () => undefined, writeErr: () => undefined };
+  return exampleCalls(text, 'backhaul').map(({ args }) => parseCall(args, silent).command);
+}

@@ -1,0 +1,82 @@
+import { type Argument, Help, type Option } from 'commander';
+import type { AnyCommand, CommandGroup } from './command.ts';
+import { exitCodeTexts } from './exit-codes.ts';
+import { helpOption } from './global-options.ts';
+import { wrapExample, wrapWords } from './wrap.ts';
+
+const TERM = '    ';
+const TEXT = '        ';
+const WIDTH = 80;
+
+/** What a manual page is made of: the whole program, a group of commands, or one. */
+export interface Page {
+  /** As it is typed, e.g. `backhaul token agent`. */
+  readonly name: string;
+  /** One line. */
+  readonly summary: string;
+  /** Whole sentences; without any, the summary stands for it. */
+  readonly description?: string;
+  readonly commands?: readonly (AnyCommand | CommandGroup)[];
+  readonly arguments?: readonly Argument[];
+  readonly options: readonly Option[];
+  readonly examples: readonly string[];
+}
+
+/** Lays a page out as a manual page for 80 columns. */
+export function manualPage(page: Page): string {
+  const commands = (page.commands ?? []).flatMap(({ name, summary }) => entry(name, sentence(summary)));
+  const options = [...page.options, helpOption];
+  const sections: (readonly [heading: string, lines: readonly string[]])[] = [
+    ['NAME', [`${TERM}${page.name} - ${page.summary}`]],
+    ['SYNOPSIS', synopsis(page)],
+    ['DESCRIPTION', description(page)],
+    ['COMMANDS', commands],
+    ['OPTIONS', options.flatMap((option) => entry(option.flags, sentence(describe(option))))],
+    ['ENVIRONMENT', environment],
+    ['EXIT STATUS', exitCodeTexts.map(([code, text]) => `${TERM}${String(code).padEnd(5)}${text}`)],
+    ['FILES', files],
+    ['EXAMPLES', page.examples.flatMap((line) => wrapExample(line, TERM, WIDTH))],
+  ];
+  const filled = sections.filter(([, lines]) => lines.length > 0);
+  return `${filled.map(([heading, lines]) => [heading, ...lines].join('\n')).join('\n\n')}\n`;
+}
+
+/** With its choices and its default. */
+function describe(option: Option): string {
+  return new Help().optionDescription(option);
+}
+
+function synopsis({ name, commands = [], arguments: taken = [], options }: Page): string[] {
+  const needed = options.filter(({ mandatory }) => mandatory).map(({ flags }) => flags);
+  const own = taken.map((argument) => (argument.required ? `<${argument.name()}>` : `[${argument.name()}]`));
+  const words = [name, ...needed, '[option]...', ...(commands.length > 0 ? ['<command>'] : []), ...own];
+  return [`${TERM}${words.join(' ')}`];
+}
+
+function description({ summary, description: text, arguments: taken = [] }: Page): string[] {
+  const paragraph = wrapWords(text ?? sentence(summary), TERM, WIDTH);
+  const own = taken.flatMap((argument) => entry(argument.name(), sentence(argument.description)));
+  return own.length === 0 ? paragraph : [...paragraph, '', ...own];
+}
+
+function entry(term: string, text: string): string[] {
+  return [`${TERM}${term}`, ...wrapWords(text, TEXT, WIDTH)];
+}
+
+function sentence(text: string): string {
+  const [first = ''] = text;
+  return `${first.toUpperCase()}${text.slice(1)}${text.endsWith('.') ? '' : '.'}`;
+}
+
+const environment = [
+  ...entry('BACKHAUL_URL', "The server's address, http(s):// or ws(s)://."),
+  ...entry('BACKHAUL_TOKEN', 'An operator token.'),
+  ...entry('JWT_SECRET', 'Signs tokens (backhaul token).'),
+  ...entry('NO_COLOR', 'Set to anything: no colour.'),
+];
+
+const files = entry(
+  '.backhaul/dev.json',
+  'In the working directory, where "backhaul-server --dev" leaves it: address, token and secret, where neither ' +
+    'flag nor environment gives them.',
+);

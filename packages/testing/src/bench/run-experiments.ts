@@ -1,0 +1,62 @@
+import { z } from 'zod';
+import { temporaryDirectory } from '../temporary-directory.ts';
+import { type Bench, type Experiment, type Findings, findingsSchema } from './experiment.ts';
+import { messageOf } from './message-of.ts';
+import type { Machine } from './report/machine.ts';
+import type { Result } from './report/results.ts';
+
+export interface Run {
+  readonly quick: boolean;
+  /** When what is measured was compiled; each result has the time of its own. */
+  readonly machine: Machine;
+  readonly tell: (text: string) => void;
+  /** Called after each experiment, so that an interruption takes no results of those before it. */
+  readonly found: (result: Result) => Promise<void>;
+  readonly signal: AbortSignal;
+}
+
+export interface Outcome {
+  readonly results: readonly Result[];
+  /** One sentence for each experiment that failed; the others ran nevertheless. */
+  readonly failures: readonly string[];
+}
+
+/** One after another. @throws the signal's reason, or what `found` throws. */
+export async function runExperiments(experiments: readonly Experiment[], run: Run): Promise<Outcome> {
+  const { quick, tell, signal } = run;
+  const results: Result[] = [];
+  const failures: string[] = [];
+  for (const experiment of experiments) {
+    const { name, title, about } = experiment;
+    tell(`\n${name}: ${title}`);
+    const machine = { ...run.machine, measuredAt: new Date().toISOString() };
+    const findings = await measure(experiment, { quick, say: withTime(tell), signal }).catch(messageOf);
+    signal.throwIfAborted();
+    if (typeof findings === 'string') {
+      tell(`  FAILED: ${findings}`);
+      failures.push(`${name} failed: ${findings}`);
+      continue;
+    }
+    const result = { name, title, about, machine, findings };
+    results.push(result);
+    await run.found(result);
+  }
+  return { results, failures };
+}
+
+async function measure(experiment: Experiment, bench: Omit<Bench, 'directory'>): Promise<Findings> {
+  await using directory = await temporaryDirectory();
+  const parsed = findingsSchema.safeParse(await experiment.run({ ...bench, directory }));
+  if (!parsed.success) throw new Error(`its findings are none: ${z.prettifyError(parsed.error)}`);
+  return parsed.data;
+}
+
+/** Before each line, how long the experiment has been running. */
+function withTime(tell: (text: string) => void): (text: string) => void {
+  const startedAt = performance.now();
+  return (text) => {
+    const seconds = Math.floor((performance.now() - startedAt) / 1000);
+    const clock = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`;
+    tell(`${clock.padStart(7)}  ${text}`);
+  };
+}

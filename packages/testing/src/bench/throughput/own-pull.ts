@@ -1,0 +1,41 @@
+import { processUsage } from '../process-usage.ts';
+import type { Stage } from '../../stage.ts';
+import type { CommandUsage } from './timed-command.ts';
+
+export interface OwnPull extends AsyncDisposable {
+  readonly agentPid: number;
+  /** From the trigger to the verified record, with the CPU time of agent and server. @throws Error otherwise. */
+  pull(): Promise<CommandUsage>;
+}
+
+/** Our own way of sending a file: an agent that stays, asked for it again and again. */
+export async function pullWithAgent(
+  stage: Stage,
+  { clientId, file, args }: { clientId: string; file: string; args: readonly string[] },
+): Promise<OwnPull> {
+  const agent = await stage.startAgent(clientId, ['--file', file, ...args]);
+  const agentPid = pidOf(agent.pid);
+  const cpuSeconds = async (): Promise<number> => {
+    const usages = await Promise.all([agentPid, pidOf(stage.server.pid)].map(processUsage));
+    return usages.reduce((sum, usage) => sum + usage.cpuSeconds, 0);
+  };
+  return {
+    agentPid,
+    pull: async () => {
+      const cpuBefore = await cpuSeconds();
+      const startedAt = performance.now();
+      const record = await stage.client.triggerDownload(clientId, {}, { waitSeconds: 300 });
+      const seconds = (performance.now() - startedAt) / 1000;
+      if (record.status !== 'completed' || record.verification !== 'full_object') {
+        throw new Error(`the pull ended as ${record.status} (${record.verification}): ${record.message}`);
+      }
+      return { seconds, cpuSeconds: (await cpuSeconds()) - cpuBefore };
+    },
+    [Symbol.asyncDispose]: async () => void (await agent.stop()),
+  };
+}
+
+function pidOf(pid: number | undefined): number {
+  if (pid === undefined) throw new Error('a program did not start');
+  return pid;
+}

@@ -1,0 +1,148 @@
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { type TemporaryDirectory, temporaryDirectory } from '../temporary-directory.ts';
+import { checkTypes } from './check-types.ts';
+import { idleRssBytes } from './idle-rss.ts';
+import { Installation } from './installation.ts';
+import { plainNpm } from './plain-npm.ts';
+import { pullAndCompare } from './pull-and-compare.ts';
+import { packPackages, type Tarball } from './tarballs.ts';
+
+const MAX_AGENT_BYTES = 600_000;
+const MAX_IDLE_RSS_BYTES = 70_000_000;
+
+const programs = ['backhaul-server', 'backhaul-agent', 'backhaul', 'backhaul-object-store'] as const;
+/** Folders that hold tests, doubles and data for them, in one package or another. */
+const notForUsers = /(^|\/)(src|tests?|testing|fakes?|vectors|bench|demo|fixtures)\/|\.test\./;
+
+/** Node.js that calls itself an older one: none of those has to be on this machine. */
+const olderNode = `--import=data:text/javascript,${encodeURIComponent(
+  "Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '22.23.0' } })",
+)}`;
+
+let place: TemporaryDirectory;
+let tarballs: ReadonlyMap<string, Tarball>;
+let all: Installation;
+
+before(async () => {
+  place = await temporaryDirectory();
+  tarballs = await packPackages(place.path, { signal: AbortSignal.timeout(120_000) });
+  all = await Installation.make(place.join('all'), tarballs.values());
+});
+after(() => place[Symbol.asyncDispose]());
+
+describe('a tarball', () => {
+  test('is made of each package that is published', () => {
+    const expected = [...programs, '@backhaul/client', '@backhaul/protocol'].toSorted();
+    assert.deepEqual([...tarballs.keys()].toSorted(), expected);
+  });
+
+  test('holds compiled code with its types, a licence and a readme; no sources, tests or doubles', () => {
+    for (const { name, files } of tarballs.values()) {
+      const paths = files.map((file) => file.path);
+      for (const needed of ['LICENSE', 'README.md', 'package.json']) assert.ok(paths.includes(needed), name);
+      assert.ok(
+        paths.some((file) => file.endsWith('.js')),
+        name,
+      );
+      // Of a program in one file nothing can be imported; whose libraries are in it has to be said.
+      const isBundled = name === 'backhaul-agent';
+      assert.equal(
+        paths.some((file) => file.endsWith('.d.ts')),
+        !isBundled,
+        name,
+      );
+      assert.equal(paths.includes('THIRD-PARTY-NOTICES.txt'), isBundled, name);
+      const sources = paths.filter((file) => /\.[cm]?tsx?$/.test(file) && !file.endsWith('.d.ts'));
+      assert.deepEqual(sources, [], name);
+      const others = paths.filter((file) => notForUsers.test(file));
+      assert.deepEqual(others, [], name);
+    }
+  });
+
+  test('of a program can be executed, and asks npm for Node.js 24', async () => {
+    for (const name of programs) {
+      const shim = tarballs.get(name)?.files.find(({ path: file }) => file === `bin/${name}.js`);
+      assert.ok(shim, name);
+      assert.equal(shim.mode & 0o111, 0o111, name);
+      const text = await readFile(path.join(all.directory, 'node_modules', name, 'package.json'), 'utf8');
+      assert.deepEqual((JSON.parse(text) as { engines: unknown }).engines, { node: '>=24' }, name);
+    }
+  });
+});
+
+describe('installed by npm install', () => {
+  for (const name of programs) {
+    test(`${name} tells its version and how it is used`, async () => {
+      await using version = all.start(name, ['--version']);
+      const { stdout, stderr, code } = await version.exit;
+      assert.deepEqual({ stdout, stderr, code }, { stdout: `${versionOf(name)}\n`, stderr: '', code: 0 });
+      await using help = all.start(name, ['--help']);
+      const answer = await help.exit;
+      assert.equal(answer.code, 0, answer.stderr);
+      assert.ok(answer.stdout.includes(name));
+    });
+
+    test(`${name} is started by npx`, async () => {
+      const answer = await plainNpm('npx', ['--no', '--', name, '--version'], { cwd: all.directory });
+      assert.equal(answer, `${versionOf(name)}\n`);
+    });
+  }
+
+  test('server, agent and command line pull a file, and end by SIGTERM with nothing left running', async () => {
+    await pullAndCompare(place.join('pull-all'), { server: all, agent: all, cli: all });
+  });
+
+  for (const name of programs) {
+    test(`${name} refuses an older Node.js in one sentence`, async () => {
+      await using program = all.start(name, ['--version'], { env: { NODE_OPTIONS: olderNode } });
+      const { code, stdout, stderr } = await program.exit;
+      assert.equal(code, 2, stderr);
+      assert.equal(stdout, '');
+      assert.match(stderr, /^Backhaul needs Node\.js 24 or later; this is 22\.23\.0\. [^\n]+\n$/);
+    });
+  }
+
+  test('the client brings its types', async () => {
+    assert.equal(await checkTypes(all, 'pull-once.ts'), '');
+  });
+
+  function versionOf(name: string): string {
+    return tarballs.get(name)?.version ?? 'none';
+  }
+});
+
+describe('the agent installed alone', () => {
+  let agent: Installation;
+  before(async () => {
+    const own = tarballs.get('backhaul-agent');
+    assert.ok(own);
+    agent = await Installation.make(place.join('agent'), [own]);
+  });
+
+  test('brings nothing with it, and is small', async (context) => {
+    const packages = await agent.packages();
+    assert.deepEqual(packages, ['backhaul-agent']);
+    const bytes = await agent.sizeBytes();
+    context.diagnostic(`agent installed: ${bytes} bytes of node_modules`);
+    assert.ok(bytes < MAX_AGENT_BYTES, `${bytes} bytes`);
+  });
+
+  test('has its file pulled', async () => {
+    await pullAndCompare(place.join('pull-alone'), { server: all, agent, cli: all });
+  });
+
+  describe(
+    'connected and idle',
+    { skip: process.platform !== 'linux' && 'memory is looked up in /proc' },
+    () => {
+      test('takes at most 70 MB of memory', async (context) => {
+        const rssBytes = await idleRssBytes(agent);
+        context.diagnostic(`agent idle: ${(rssBytes / 1e6).toFixed(1)} MB resident`);
+        assert.ok(rssBytes <= MAX_IDLE_RSS_BYTES, `${rssBytes} bytes`);
+      });
+    },
+  );
+});

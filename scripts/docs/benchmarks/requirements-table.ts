@@ -1,0 +1,20 @@
+import { isMet } from '../../../packages/testing/src/bench/experiment.ts';
+import type { Result } from '../../../packages/testing/src/bench/report/results.ts';
+import { limitText, measuredText } from '../../../packages/testing/src/bench/report/terminal.ts';
+import { markdownTable } from '../markdown-table.ts';
+
+/** Of all experiments, missed ones not hidden among them. */
+export function requirementsTable(results: readonly Result[]): string {
+  return markdownTable(
+    ['requirement', 'limit', 'measured', '', 'experiment'],
+    results.flatMap(({ name, findings }) =>
+      findings.requirements.map((requirement) => [
+        requirement.text,
+        limitText(requirement),
+        measuredText(requirement),
+        isMet(requirement) ? 'met' : '**missed**',
+        `[${name}](#${name})`,
+      ]),
+    ),
+  );
+}
