@@ -16,13 +16,28 @@ describe('the dashboard', () => {
   });
 
   test('takes its data from whatever Prometheus is chosen', async () => {
-    const { panels, templating } = await readDashboard();
-    assert.ok(templating.list.some(({ name }) => name === 'datasource'));
+    const { panels, templating, annotations } = await readDashboard();
+    const chosen = { type: 'prometheus', uid: '${datasource}' };
+    for (const { name, type, datasource, definition, query } of templating.list) {
+      if (type === 'datasource') assert.deepEqual([name, query], ['datasource', 'prometheus']);
+      if (type !== 'query') continue;
+      assert.deepEqual(datasource, chosen, name);
+      assert.equal(
+        typeof query === 'object' && query.query,
+        definition,
+        'Grafana shows the one and asks the other',
+      );
+    }
+    assert.ok(templating.list.some(({ type }) => type === 'datasource'));
+    for (const { datasource } of annotations.list) assert.deepEqual(datasource, chosen);
     for (const { title, type, datasource, targets = [] } of panels) {
       if (type === 'row') continue;
-      assert.deepEqual(datasource, { type: 'prometheus', uid: '${datasource}' }, title);
+      assert.deepEqual(datasource, chosen, title);
       assert.ok(targets.length > 0, title);
-      for (const { expr } of targets) assert.match(expr, /instance=~"\$instance"/, title);
+      for (const target of targets) {
+        assert.deepEqual(target.datasource, chosen, title);
+        assert.match(target.expr, /instance=~"\$instance"/, title);
+      }
     }
   });
 });

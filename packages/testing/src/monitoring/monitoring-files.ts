@@ -27,7 +27,12 @@ const ruleTestsSchema = z.object({
   ),
 });
 
-const targetSchema = z.object({ expr: z.string(), legendFormat: z.string(), refId: z.string() });
+const targetSchema = z.object({
+  expr: z.string(),
+  legendFormat: z.string(),
+  refId: z.string(),
+  datasource: z.unknown(),
+});
 const panelSchema = z.object({
   id: z.int(),
   title: z.string(),
@@ -38,8 +43,20 @@ const panelSchema = z.object({
 });
 const dashboardSchema = z.object({
   schemaVersion: z.int(),
-  annotations: z.object({ list: z.array(z.object({ expr: z.string(), textFormat: z.string() })) }),
-  templating: z.object({ list: z.array(z.object({ name: z.string(), definition: z.string().optional() })) }),
+  annotations: z.object({
+    list: z.array(z.object({ expr: z.string(), textFormat: z.string(), datasource: z.unknown() })),
+  }),
+  templating: z.object({
+    list: z.array(
+      z.object({
+        name: z.string(),
+        type: z.enum(['datasource', 'query']),
+        datasource: z.unknown().optional(),
+        definition: z.string().optional(),
+        query: z.union([z.string(), z.object({ query: z.string() })]),
+      }),
+    ),
+  }),
   panels: z.array(panelSchema),
 });
 export type Dashboard = z.infer<typeof dashboardSchema>;
@@ -106,10 +123,10 @@ export async function watchedExpressions(): Promise<WatchedExpression[]> {
     expression: withoutVariables(expr),
     shownLabels: labelsIn(textFormat, /\{\{(\w+)\}\}/g),
   }));
-  const variables = templating.list.flatMap(({ name, definition }) => {
-    if (definition === undefined) return [];
-    const [, expression, label] = /^label_values\((.*), (\w+)\)$/.exec(definition) ?? [];
-    if (expression === undefined || label === undefined) throw new SyntaxError(definition);
+  const variables = templating.list.flatMap(({ name, query }) => {
+    if (typeof query === 'string') return [];
+    const [, expression, label] = /^label_values\((.*), (\w+)\)$/.exec(query.query) ?? [];
+    if (expression === undefined || label === undefined) throw new SyntaxError(query.query);
     return [{ where: `variable ${name}`, expression, shownLabels: [label] }];
   });
   return [...rules, ...queries, ...marks, ...variables];
