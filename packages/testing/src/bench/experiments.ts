@@ -1,5 +1,8 @@
+import { agentMemory } from './agent-memory/agent-memory.ts';
 import type { Experiment } from './experiment.ts';
+import { size } from './size/size.ts';
+import { stages } from './stages/stages.ts';
 import { throughput } from './throughput/throughput.ts';
 
 /** In the order they run. */
-export const experiments: readonly Experiment[] = [throughput];
+export const experiments: readonly Experiment[] = [throughput, size, agentMemory, stages];
