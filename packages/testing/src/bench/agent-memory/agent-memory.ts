@@ -18,8 +18,8 @@ export const agentMemory: Experiment = {
   title: 'What the agent takes: memory and disk',
   about:
     'The agent at rest: installed from its package, connected, and five pings old. With the largest parts: four of ' +
-    'a sparse file of 5 TiB at once, without SHA-256. With four pulls at once: parts of 5 MiB, SHA-256 included. ' +
-    'Installed: the bytes of all files in node_modules.',
+    'a sparse file of 5 TiB at once, without SHA-256. With four pulls at once, which --max-uploads 4 allows: parts of ' +
+    '5 MiB, SHA-256 included. Installed: the bytes of all files in node_modules.',
   async run(bench) {
     const { quick, say } = bench;
     const installation = await installedAgent(bench);
