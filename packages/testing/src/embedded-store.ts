@@ -6,6 +6,8 @@ export interface EmbeddedStoreOptions {
   readonly accessKeyId: string;
   readonly secretAccessKey: string;
   readonly accessLog?: string | undefined;
+  /** As it is published; by default it runs from its sources. */
+  readonly compiled?: boolean;
 }
 
 /** The embedded object store as a process that can go away and come back at the same address. */
@@ -23,6 +25,11 @@ export class EmbeddedStore implements AsyncDisposable {
   static async start(options: EmbeddedStoreOptions): Promise<EmbeddedStore> {
     const { program, endpoint } = await run(options, '0');
     return new EmbeddedStore(options, program, endpoint);
+  }
+
+  /** Undefined if it never started. */
+  get pid(): number | undefined {
+    return this.#program.pid;
   }
 
   /** From here on its address refuses connections. */
@@ -48,7 +55,7 @@ export class EmbeddedStore implements AsyncDisposable {
 }
 
 async function run(
-  { dataDirectory, bucket, accessKeyId, secretAccessKey, accessLog }: EmbeddedStoreOptions,
+  { dataDirectory, bucket, accessKeyId, secretAccessKey, accessLog, compiled = false }: EmbeddedStoreOptions,
   port: string,
 ): Promise<{ program: Program; endpoint: string }> {
   const program = new Program('backhaul-object-store', {
@@ -58,6 +65,7 @@ async function run(
       ...(accessLog === undefined ? [] : ['--access-log', accessLog]),
     ],
     env: { BACKHAUL_STORE_ACCESS_KEY: accessKeyId, BACKHAUL_STORE_SECRET_KEY: secretAccessKey },
+    compiled,
   });
   try {
     const { url } = await program.line(logged('listening'));

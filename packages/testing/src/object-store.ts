@@ -27,6 +27,8 @@ export interface S3Target extends AsyncDisposable {
 export interface S3TargetOptions {
   /** A file; written by stores of this repository only. */
   readonly accessLog?: string;
+  /** Whether the embedded store is what `npm run build` made; by default it runs from its sources. */
+  readonly compiled?: boolean;
 }
 
 /** Whether tests run on a store that is not ours, which cannot be taken away. */
@@ -44,7 +46,7 @@ function externalEndpoint(): string | undefined {
  */
 export async function startS3Target(
   dataDirectory: string,
-  { accessLog }: S3TargetOptions = {},
+  { accessLog, compiled = false }: S3TargetOptions = {},
 ): Promise<S3Target> {
   const bucket = `test-${Date.now().toString(36)}-${randomBytes(4).toString('hex')}`;
   const external = externalEndpoint();
@@ -75,6 +77,7 @@ export async function startS3Target(
     accessKeyId,
     secretAccessKey,
     accessLog,
+    compiled,
   });
   const { endpoint } = embedded;
   const client = s3Client(endpoint, accessKeyId, secretAccessKey);

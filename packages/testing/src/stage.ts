@@ -17,7 +17,7 @@ export interface StageOptions extends StageLinkOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Where everything is kept, and stays; by default in a temporary directory. */
   readonly directory?: TemporaryDirectory;
-  /** Whether server, agents and command line are what `npm run build` made; by default they run from their sources. */
+  /** Whether server, agents, command line and embedded store are what `npm run build` made; by default they run from their sources. */
   readonly compiled?: boolean;
   /** Where the embedded store keeps its data; by default in the stage's directory. */
   readonly objects?: string;
@@ -73,14 +73,17 @@ export class Stage implements AsyncDisposable {
     await using cleanup = new AsyncDisposableStack();
     const directory = options.directory ?? cleanup.use(await temporaryDirectory());
     const startStore = options.s3 ?? startS3Target;
+    const { compiled = false } = options;
     const s3 = cleanup.use(
-      await startStore(options.objects ?? directory.join('objects'), { accessLog: accessLogOf(directory) }),
+      await startStore(options.objects ?? directory.join('objects'), {
+        accessLog: accessLogOf(directory),
+        compiled,
+      }),
     );
     const links = cleanup.use(await startStageLinks(s3.endpoint, options));
     const tokens = new TokenSigner();
     const operatorToken = await tokens.operator();
     const env = { ...serverEnvironment(s3, tokens, directory), ...links.environment, ...options.env };
-    const { compiled = false } = options;
     const { server, url } = await startServer('0', { env, cwd: directory.path, compiled });
     const network =
       options.networkFaults === true ? cleanup.use(await TcpFaultProxy.start({ target: url })) : undefined;

@@ -1,3 +1,4 @@
+import { pidOf } from '../pid-of.ts';
 import { processUsage } from '../process-usage.ts';
 import type { Stage } from '../../stage.ts';
 import type { CommandUsage } from './timed-command.ts';
@@ -14,9 +15,9 @@ export async function pullWithAgent(
   { clientId, file, args }: { clientId: string; file: string; args: readonly string[] },
 ): Promise<OwnPull> {
   const agent = await stage.startAgent(clientId, ['--file', file, ...args]);
-  const agentPid = pidOf(agent.pid);
+  const agentPid = pidOf(agent);
   const cpuSeconds = async (): Promise<number> => {
-    const usages = await Promise.all([agentPid, pidOf(stage.server.pid)].map(processUsage));
+    const usages = await Promise.all([agentPid, pidOf(stage.server)].map(processUsage));
     return usages.reduce((sum, usage) => sum + usage.cpuSeconds, 0);
   };
   return {
@@ -33,9 +34,4 @@ export async function pullWithAgent(
     },
     [Symbol.asyncDispose]: async () => void (await agent.stop()),
   };
-}
-
-function pidOf(pid: number | undefined): number {
-  if (pid === undefined) throw new Error('a program did not start');
-  return pid;
 }

@@ -1,0 +1,81 @@
+import { BackhaulClient } from '@backhaul/client';
+import type { UploadRecord } from '@backhaul/protocol';
+import { DiscardingStore } from '../../faults/discarding-store/discarding-store.ts';
+import { randomFile } from '../../random-file.ts';
+import { Stage } from '../../stage.ts';
+import type { TemporaryDirectory } from '../../temporary-directory.ts';
+import { pidOf } from '../pid-of.ts';
+import { processUsage } from '../process-usage.ts';
+import { settledRssBytes } from '../settled-rss.ts';
+
+const CLIENT_ID = 'size';
+/** Pulled first: what programs load at first use is no growth. */
+const WARM_UP_BYTES = 12 * 1024 * 1024;
+
+export interface SizedPull {
+  /** From the trigger to the verified record. */
+  readonly seconds: number;
+  readonly agentPeakBytes: number;
+  /** Once it had settled. */
+  readonly serverBytes: number;
+  readonly serverPeakBytes: number;
+  /** Both ways, of the server with its agent and its operator, and with the store. */
+  readonly trafficBytes: number;
+}
+
+/** Pulls a file as an operator does who follows it, with programs that were started for it. */
+export async function sizedPull(
+  { file, sizeBytes }: { file: string; sizeBytes: number },
+  { directory, signal }: { directory: TemporaryDirectory; signal: AbortSignal },
+): Promise<SizedPull> {
+  const warmUp = directory.join('warm-up.bin');
+  await randomFile(warmUp, WARM_UP_BYTES);
+  await using stage = await Stage.start({
+    s3: DiscardingStore.startTrusting,
+    compiled: true,
+    networkFaults: true,
+    serverStoreNetworkFaults: true,
+  });
+  const agent = await stage.startAgent(CLIENT_ID, ['--file', file, '--allow', directory.path]);
+  const operator = new BackhaulClient({ url: stage.network.endpoint, token: stage.operatorToken });
+  const pull = (request: { file_path?: string }): Promise<void> => followToEnd(operator, request, { signal });
+  await pull({ file_path: warmUp });
+
+  const traffic = (): number => stage.network.bytes + stage.serverStoreNetwork.bytes;
+  const trafficBefore = traffic();
+  const startedAt = performance.now();
+  await pull({});
+  const seconds = (performance.now() - startedAt) / 1000;
+  const trafficBytes = traffic() - trafficBefore;
+  await assertSentDirectly(stage, { sizeBytes: sizeBytes + WARM_UP_BYTES });
+  const serverPid = pidOf(stage.server);
+  return {
+    seconds,
+    trafficBytes,
+    agentPeakBytes: (await processUsage(pidOf(agent))).peakRssBytes,
+    serverBytes: await settledRssBytes(serverPid, { signal }),
+    serverPeakBytes: (await processUsage(serverPid)).peakRssBytes,
+  };
+}
+
+async function followToEnd(
+  operator: BackhaulClient,
+  request: { file_path?: string },
+  { signal }: { signal: AbortSignal },
+): Promise<void> {
+  const { upload_id: id } = await operator.triggerDownload(CLIENT_ID, request, { signal });
+  let last: UploadRecord | undefined;
+  for await (const record of operator.followUpload(id, { signal })) last = record;
+  if (last?.status !== 'completed' || last.verification !== 'full_object') {
+    throw new Error(`the pull ended as ${last?.status} (${last?.verification}): ${last?.message}`);
+  }
+}
+
+/** The store had all bytes, and fewer than those went through what counts the server's. */
+async function assertSentDirectly(stage: Stage, { sizeBytes }: { sizeBytes: number }): Promise<void> {
+  const puts = (await stage.storeRequests()).filter(({ operation }) => operation === 'UploadPart');
+  const sent = puts.reduce((sum, { bytes_in: bytes }) => sum + bytes, 0);
+  if (sent < sizeBytes) throw new Error(`the store had ${sent} of ${sizeBytes} bytes`);
+  const counted = stage.network.bytesToTarget + stage.serverStoreNetwork.bytesToTarget;
+  if (counted > sent / 2) throw new Error(`${counted} bytes went by way of the server`);
+}
