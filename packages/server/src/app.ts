@@ -43,7 +43,7 @@ export interface App extends AsyncDisposable {
 export async function startApp(config: Config, log: Logger): Promise<App> {
   await using cleanup = new AsyncDisposableStack();
   const clock = { now: () => Date.now() };
-  const metrics = new Metrics();
+  const metrics = new Metrics({ version: SERVER_VERSION });
 
   const store = await openSqliteStore(config.databasePath);
   cleanup.defer(() => store.close());
@@ -77,7 +77,8 @@ export async function startApp(config: Config, log: Logger): Promise<App> {
     observe: metrics.observeUpload,
   });
   cleanup.defer(() => domain.stop());
-  metrics.watch({ store, sessions: domain.transfers.sessions });
+  const readiness = createReadiness({ store, bus, bucket });
+  metrics.watch({ store, sessions: domain.transfers.sessions, readiness });
 
   const verifier = new TokenVerifier(await loadTokenKeys(config.jwt), clock);
   const operators = new RecentTokens((token) => verifier.verify('operator', token), clock);
@@ -93,7 +94,7 @@ export async function startApp(config: Config, log: Logger): Promise<App> {
       commands: domain.transfers.commands,
       store,
       bus,
-      readiness: createReadiness({ store, bus, bucket }),
+      readiness,
       diagnosis: async () => ({
         server_version: SERVER_VERSION,
         server_time: new Date(clock.now()).toISOString(),

@@ -1,37 +1,61 @@
-import { type UploadStatus, uploadStatuses } from '@backhaul/protocol';
+import { errorCodes, isTerminal, uploadStatuses } from '@backhaul/protocol';
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
-import type { Store } from './domain/ports/store.ts';
-import type { SessionRegistry } from './domain/sessions/session-registry.ts';
 import type { UploadObserver } from './domain/uploads/upload-ledger.ts';
+import { registerStateGauges, type WatchedParts } from './state-gauges.ts';
 
-/** What Prometheus sees. No label holds a client, a path or anything else without a bound. */
+/**
+ * What Prometheus sees. No label holds a client, a path or anything else without a bound. Counters whose labels are
+ * few begin at 0 for each: what appears as 1 is no increase to Prometheus, and an alert would miss the first.
+ */
 export class Metrics {
   readonly #registry = new Registry();
   readonly #uploadsEnded: Counter<'status'>;
+  readonly #failures: Counter<'error'>;
   readonly #interrupted: Counter<'next'>;
   readonly #bytes: Counter;
+  readonly #parts: Counter;
   readonly #partRetries: Counter;
   readonly #duration: Histogram;
   readonly #s3: Histogram<'operation' | 'outcome'>;
 
-  constructor() {
+  constructor({ version }: { version: string }) {
     const registers = [this.#registry];
     collectDefaultMetrics({ register: this.#registry });
+    new Gauge({
+      name: 'backhaul_build_info',
+      help: 'Always 1; the label tells the version of the server.',
+      labelNames: ['version'],
+      registers,
+    }).set({ version }, 1);
     this.#uploadsEnded = new Counter({
       name: 'backhaul_uploads_ended_total',
       help: 'Uploads that reached a terminal status.',
       labelNames: ['status'],
       registers,
     });
+    for (const status of uploadStatuses.filter(isTerminal)) this.#uploadsEnded.inc({ status }, 0);
+    this.#failures = new Counter({
+      name: 'backhaul_upload_failures_total',
+      help: 'Uploads that ended as `failed`, by the error code on record.',
+      labelNames: ['error'],
+      registers,
+    });
+    for (const error of errorCodes) this.#failures.inc({ error }, 0);
     this.#interrupted = new Counter({
       name: 'backhaul_attempts_interrupted_total',
       help: 'Attempts that went back to the queue: the next goes on (`resume`) or begins anew (`start_over`).',
       labelNames: ['next'],
       registers,
     });
+    for (const next of ['resume', 'start_over']) this.#interrupted.inc({ next }, 0);
     this.#bytes = new Counter({
       name: 'backhaul_uploaded_bytes_total',
       help: 'Bytes of parts that the object store has acknowledged.',
+      registers,
+    });
+    this.#parts = new Counter({
+      name: 'backhaul_parts_total',
+      help: 'Parts that the object store has acknowledged.',
       registers,
     });
     this.#partRetries = new Counter({
@@ -54,50 +78,24 @@ export class Metrics {
     });
   }
 
-  /** Gauges are read at the moment of the scrape. */
-  watch(parts: { store: Store; sessions: SessionRegistry }): void {
-    const registers = [this.#registry];
-    // The gauges live in the registry; nobody else needs them.
-    void new Gauge({
-      name: 'backhaul_connected_agents',
-      help: 'Agents connected to this node.',
-      registers,
-      collect() {
-        this.set(parts.sessions.size);
-      },
-    });
-    void new Gauge({
-      name: 'backhaul_uploads',
-      help: 'Uploads on record, by status.',
-      labelNames: ['status'],
-      registers,
-      async collect() {
-        const counts = await parts.store.countUploadsByStatus();
-        for (const status of uploadStatuses) this.set({ status }, counts[status] ?? 0);
-      },
-    });
-    void new Gauge({
-      name: 'backhaul_queue_age_seconds',
-      help: 'Age of the oldest queued upload; 0 with an empty queue.',
-      registers,
-      async collect() {
-        const oldest = await parts.store.oldestQueuedAt();
-        this.set(oldest === undefined ? 0 : Math.max(0, Date.now() - oldest) / 1000);
-      },
-    });
+  /** What is read at the moment of the scrape. */
+  watch(parts: WatchedParts): void {
+    registerStateGauges(this.#registry, parts);
   }
 
   readonly observeUpload: UploadObserver = ({ before, after, transition }) => {
     const isProgress = transition.type === 'progress' || transition.type === 'parts_sent';
     if (isProgress) {
       this.#bytes.inc(Math.max(0, after.bytesUploaded - before.bytesUploaded));
+      this.#parts.inc(Math.max(0, after.partsCompleted - before.partsCompleted));
       this.#partRetries.inc(Math.max(0, after.partRetries - before.partRetries));
     }
     if (transition.type === 'interrupt' || transition.type === 'start_over') {
       this.#interrupted.inc({ next: after.s3UploadId === null ? 'start_over' : 'resume' });
     }
-    if (endings.has(after.status) && !endings.has(before.status)) {
+    if (isTerminal(after.status) && !isTerminal(before.status)) {
       this.#uploadsEnded.inc({ status: after.status });
+      if (after.status === 'failed' && after.error !== null) this.#failures.inc({ error: after.error });
     }
     if (transition.type === 'verified' && after.uploadDurationMs !== null) {
       this.#duration.observe(after.uploadDurationMs / 1000);
@@ -112,5 +110,3 @@ export class Metrics {
     return { contentType: this.#registry.contentType, text: await this.#registry.metrics() };
   }
 }
-
-const endings: ReadonlySet<UploadStatus> = new Set(['completed', 'failed', 'cancelled', 'expired']);

@@ -5,9 +5,19 @@ import type { Store } from './domain/ports/store.ts';
 
 /** `/readyz` needs no token, so however often it is asked, the surroundings are asked once in this time. */
 const CACHE_MS = 2000;
+/** A probe of the object store may take minutes; who asks whether it is ready now does not wait for that. */
+const S3_ANSWER_MS = 5000;
+
+interface ReadinessParts {
+  readonly store: Store;
+  readonly bus: Bus;
+  readonly bucket: Bucket;
+  /** How long the object store may take; milliseconds. Default: 5,000. */
+  readonly s3AnswerMs?: number;
+}
 
 /** Asks database, bus and object store whether they answer now. */
-export function createReadiness(parts: { store: Store; bus: Bus; bucket: Bucket }): () => Promise<Readiness> {
+export function createReadiness(parts: ReadinessParts): () => Promise<Readiness> {
   let asked: { at: number; answer: Promise<Readiness> } | undefined;
   return () => {
     const now = performance.now();
@@ -16,14 +26,19 @@ export function createReadiness(parts: { store: Store; bus: Bus; bucket: Bucket 
   };
 }
 
-async function ask({ store, bus, bucket }: { store: Store; bus: Bus; bucket: Bucket }): Promise<Readiness> {
+async function ask({ store, bus, bucket, s3AnswerMs = S3_ANSWER_MS }: ReadinessParts): Promise<Readiness> {
   const probes = {
     store: () => store.ping(),
     bus: () => bus.ping(),
     // Reached once and probed, and reachable now.
     s3: async () => {
-      await bucket.capabilities();
-      await bucket.ping();
+      const signal = AbortSignal.timeout(s3AnswerMs);
+      try {
+        await bucket.capabilities({ signal });
+        await bucket.ping({ signal });
+      } catch (error) {
+        throw signal.aborted ? new Error(`no answer within ${s3AnswerMs} ms`, { cause: error }) : error;
+      }
     },
   };
   const checks = Object.fromEntries(

@@ -24,9 +24,9 @@ export function windowParts(windowSize: number, chunkSize: number): number {
   return Math.min(windowSize, Math.max(1, Math.floor(MAX_WINDOW_BYTES / chunkSize)));
 }
 
-/** Parts to ask URLs for at once: with all of a window hashed first, nothing would be sent for as long. */
-export function batchParts(window: number): number {
-  return Math.min(MAX_BATCH_PARTS, Math.ceil(window / 2));
+/** Parts to hash before the first PUT: with all of a large window hashed first, nothing would be sent for as long. */
+export function firstParts(window: number): number {
+  return Math.min(MAX_BATCH_PARTS, window);
 }
 
 /** Reads and hashes the next parts, in order. Fewer than `count` at the file's end. */
@@ -53,7 +53,7 @@ export async function announceAhead(
   window: number,
   { signal }: { signal: AbortSignal },
 ): Promise<void> {
-  const batch = batchParts(window);
+  const batch = Math.min(MAX_BATCH_PARTS, Math.ceil(window / 2));
   while (announcing.ledger.nextUnread !== null) {
     await announcing.ledger.roomAhead(window - batch + 1, { signal });
     await announceNext(announcing, batch, { signal });

@@ -9,7 +9,7 @@ import {
   type ResumeState,
 } from '@backhaul/protocol';
 import type { OpenedFile } from '../file/open-file.ts';
-import { type Announcing, announceNext, batchParts, windowParts } from './announce-ahead.ts';
+import { type Announcing, announceNext, firstParts, windowParts } from './announce-ahead.ts';
 import { PartLedger } from './part-ledger.ts';
 import type { TransferTools } from './transfer-tools.ts';
 
@@ -57,7 +57,7 @@ export async function prepareFile(
   const announcing = { ...common, ledger: new PartLedger({ plan, now, ask }), wholeFile: sha256 };
   return {
     ...announcing,
-    firstParts: await announceNext(announcing, batchParts(window), { signal }),
+    firstParts: await announceNext(announcing, firstParts(window), { signal }),
     resumed: false,
   };
 }

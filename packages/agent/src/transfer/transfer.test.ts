@@ -60,6 +60,18 @@ test('many windows are asked for ahead, and each part is sent once', async () =>
   );
 });
 
+test('few parts are hashed before the first PUT, however large the window', async () => {
+  await using bench = await AgentBench.start();
+  const { path } = await bench.file('window', 9 * 5 * MiB);
+  const session = await bench.server.acceptAndWelcome();
+  session.send(prepareMessage(path, { windowSize: 64 }));
+  const { parts } = await session.next('prepared');
+  assert.deepEqual(
+    parts.map(({ part_number: number }) => number),
+    [1, 2, 3, 4],
+  );
+});
+
 for (const [mode, field] of [
   ['sha256', 'sha256'],
   ['md5', 'md5'],
@@ -217,7 +229,7 @@ test('an upload that is cancelled after its last word is not mentioned again', a
 
 test('a lost socket stops no PUT, and after the next welcome everything is said again', async () => {
   await using bench = await AgentBench.start();
-  const { path, content } = await bench.file('lost', 6 * 5 * MiB);
+  const { path, content } = await bench.file('lost', 4 * 5 * MiB);
   const first = await bench.server.acceptAndWelcome();
   const held: Array<() => void> = [];
   const allHeld = Promise.withResolvers<void>();
@@ -228,7 +240,7 @@ test('a lost socket stops no PUT, and after the next welcome everything is said 
     });
     return false;
   };
-  const message = prepareMessage(path, { windowSize: 6 });
+  const message = prepareMessage(path);
   first.send(message);
   first.send(downloadMessage(path, await first.next('prepared'), bench.store));
   await allHeld.promise;
@@ -243,8 +255,8 @@ test('a lost socket stops no PUT, and after the next welcome everything is said 
     await delay(5);
   }
   second.welcome([{ upload_id: message.upload_id, attempt: 1, verdict: 'continue' }]);
-  assert.equal((await second.next('completed')).parts.length, 6);
-  assert.equal(bench.store.puts.length, 6, 'exactly one PUT per part');
+  assert.equal((await second.next('completed')).parts.length, 4);
+  assert.equal(bench.store.puts.length, 4, 'exactly one PUT per part');
   assert.ok(bench.store.object().equals(content));
 });
 
@@ -724,6 +736,27 @@ test('changed bytes under an unchanged size and mtime never get stored whole', a
   session.send(message);
   assert.equal((await session.next('failed')).error, 'file_changed');
   assert.equal(bench.store.stored.has(2), false);
+});
+
+test('a part that the store refuses is compared with what was announced before it is sent again', async () => {
+  await using bench = await AgentBench.start();
+  const { path, content } = await bench.file('forged', 2 * 5 * MiB);
+  const time = new Date(1_700_000_000_000);
+  await utimes(path, time, time);
+  const session = await bench.server.acceptAndWelcome();
+  session.send(prepareMessage(path));
+  const prepared = await session.next('prepared');
+  content[7 * MiB] = (content[7 * MiB] ?? 0) ^ 1;
+  await writeFile(path, content);
+  await utimes(path, time, time);
+  bench.store.fault = async (put, request, response) => {
+    if (put.partNumber !== 2) return false;
+    await readAll(request);
+    return await refuse(request, response, 400, 'BadDigest');
+  };
+  session.send(downloadMessage(path, prepared, bench.store));
+  assert.equal((await session.next('failed')).error, 'file_changed');
+  assert.deepEqual(bench.store.puts.filter(({ partNumber }) => partNumber === 2).length, 2);
 });
 
 test('a part that is rewritten after it was sent, its mtime put back, is file_changed', async () => {

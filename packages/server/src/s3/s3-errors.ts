@@ -11,7 +11,7 @@ const busy = { kind: 'unavailable', advice: 'The store is busy or has a fault of
 const forbidden = {
   kind: 'refused',
   advice:
-    'The policy of AWS_ACCESS_KEY_ID must allow s3:ListBucket and s3:ListBucketMultipartUploads on S3_BUCKET_NAME, and s3:PutObject, s3:GetObject, s3:DeleteObject, s3:AbortMultipartUpload and s3:ListMultipartUploadParts under S3_KEY_PREFIX.',
+    'The policy of AWS_ACCESS_KEY_ID must allow s3:ListBucket and s3:ListBucketMultipartUploads on S3_BUCKET_NAME, and s3:PutObject, s3:GetObject, s3:GetObjectVersion, s3:DeleteObject, s3:DeleteObjectVersion, s3:AbortMultipartUpload and s3:ListMultipartUploadParts under S3_KEY_PREFIX.',
 } as const;
 const elsewhere = {
   kind: 'refused',

@@ -111,6 +111,10 @@ export class SqlStore implements Store {
     return this.#read(uploads.selectOldestQueuedAt);
   }
 
+  oldestStalledSince() {
+    return this.#read(uploads.selectOldestStalledSince);
+  }
+
   listParts(uploadId: string) {
     return this.#read((db) => parts.selectParts(db, uploadId));
   }

@@ -349,6 +349,14 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
     assert.equal(await store.oldestQueuedAt(), AT);
   });
 
+  storeTest('of uploads that have not ended, the longest stall is known', async (store) => {
+    await insert(store, sampleUploadIn('uploading'), { ...sampleUploadIn('failed'), stalledSince: AT - 9 });
+    assert.equal(await store.oldestStalledSince(), undefined);
+    const queued = { ...sampleUploadIn('queued'), stalledSince: AT + 7 };
+    await insert(store, queued, { ...sampleUploadIn('completing'), stalledSince: AT + 5 });
+    assert.equal(await store.oldestStalledSince(), AT + 5);
+  });
+
   storeTest('parts come back by number, with the ETags that S3 gave them', async (store) => {
     const upload = sampleUpload();
     await insert(store, upload);

@@ -196,6 +196,18 @@ export async function selectOldestQueuedAt(db: Queries): Promise<number | undefi
   return row?.createdAt;
 }
 
+export async function selectOldestStalledSince(db: Queries): Promise<number | undefined> {
+  const row = await db
+    .selectFrom('uploads')
+    .select('stalledSince')
+    .where('completedAt', 'is', null)
+    .where('stalledSince', 'is not', null)
+    .orderBy('stalledSince')
+    .limit(1)
+    .executeTakeFirst();
+  return row?.stalledSince ?? undefined;
+}
+
 /** Running uploads of this node's clients: nobody is connected who could move them. */
 export async function stallUploadsOf(
   db: Queries,

@@ -121,6 +121,8 @@ export interface Store {
   countUploadsByStatus(): Promise<Partial<Record<UploadStatus, number>>>;
   /** Creation time of the oldest queued upload. */
   oldestQueuedAt(): Promise<number | undefined>;
+  /** Of uploads that have not ended, since when the one that stands still for longest has done so. */
+  oldestStalledSince(): Promise<number | undefined>;
 
   listParts(uploadId: string): Promise<UploadPart[]>;
   /**

@@ -1,0 +1,76 @@
+import { globSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+const serverSources = join(import.meta.dirname, '../../../server/src');
+/** What only `--setup-bucket` runs. */
+const setupFile = 's3/bucket-setup.ts';
+
+export interface S3Calls {
+  /** As S3 names them, with ` (version)` where one may be named. */
+  readonly server: ReadonlySet<string>;
+  /** Of `--setup-bucket` alone. */
+  readonly setup: ReadonlySet<string>;
+}
+
+/** Every call to S3 that the server's sources can make, or sign for others. @throws Error where that is unclear. */
+export function callsOfServer(): S3Calls {
+  const server = new Set<string>();
+  const setup = new Set<string>();
+  const files = globSync('**/*.ts', { cwd: serverSources }).filter(
+    (file) => !/\.test\.ts$|\/fake-|(^|\/)(fakes|model)\/|-conformance\.ts$|\.d\.ts$/.test(file),
+  );
+  for (const file of files) {
+    const calls = callsIn(file, readFileSync(join(serverSources, file), 'utf8'));
+    for (const call of calls) (file === setupFile ? setup : server).add(call);
+  }
+  return { server, setup: setup.difference(server) };
+}
+
+function callsIn(file: string, source: string): string[] {
+  const foreign = [...source.matchAll(/from '(@aws-sdk\/[^']+)'/g)].filter(
+    ([, name]) => name !== '@aws-sdk/client-s3',
+  );
+  if (foreign.length > 0) throw new Error(`${file} imports ${foreign[0]?.[1]}, whose rights nobody looks at`);
+  if (/import \* as \w+ from '@aws-sdk\//.test(source))
+    throw new Error(`${file} does not name what it imports`);
+  if (!source.includes("'@aws-sdk/client-s3'")) return presignedIn(file, source);
+  const imported = new Set(
+    [...source.matchAll(/import (?!type)\{([^}]*)\} from '@aws-sdk\/client-s3'/g)].flatMap(([, names]) =>
+      [...(names ?? '').matchAll(/(?<!type )\b(\w+)Command\b/g)].map(([, name]) => name ?? ''),
+    ),
+  );
+  const made = [...source.matchAll(/\bnew (\w+)Command\(/g)].map((match) => ({
+    name: match[1] ?? '',
+    text: argumentsAt(source, match.index + match[0].length),
+  }));
+  const unmade = imported.difference(new Set(made.map(({ name }) => name)));
+  if (unmade.size > 0) throw new Error(`${file}: how ${[...unmade].join(', ')} is called cannot be seen`);
+  return [
+    ...made.map(({ name, text }) => (/\bVersionId\b/.test(text) ? `${name} (version)` : name)),
+    ...presignedIn(file, source),
+  ];
+}
+
+/** Whoever gets a presigned URL uses the server's rights. */
+function presignedIn(file: string, source: string): string[] {
+  return [...source.matchAll(/(?<!function )\bpresignUrl\(/g)].map((match) => {
+    const text = argumentsAt(source, match.index + match[0].length);
+    const method = /\bmethod: '(\w+)'/.exec(text)?.[1];
+    if (method === 'PUT' && /\bpartNumber\b/.test(source)) return 'UploadPart';
+    // As a parameter of the query, not as the type of a request.
+    if (method === 'GET') return /\bversionId: (?!string)/.test(source) ? 'GetObject (version)' : 'GetObject';
+    throw new Error(`${file}: what is presigned cannot be seen`);
+  });
+}
+
+/** From after an opening parenthesis to the one that closes it. */
+function argumentsAt(source: string, start: number): string {
+  let depth = 1;
+  let end = start;
+  while (depth > 0 && end < source.length) {
+    if (source[end] === '(') depth += 1;
+    if (source[end] === ')') depth -= 1;
+    end += 1;
+  }
+  return source.slice(start, end);
+}

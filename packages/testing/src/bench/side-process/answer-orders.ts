@@ -1,0 +1,9 @@
+import { createInterface } from 'node:readline';
+
+/** Makes this process a `SideProcess`: answers one order after another, until there are no more. */
+export async function answerOrders(answer: (order: unknown) => Promise<unknown>): Promise<void> {
+  for await (const line of createInterface({ input: process.stdin })) {
+    const reply = await answer(JSON.parse(line));
+    process.stdout.write(`${JSON.stringify(reply)}\n`);
+  }
+}

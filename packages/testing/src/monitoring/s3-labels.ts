@@ -1,0 +1,28 @@
+import type { BucketOperation, BucketOutcome } from '../../../server/src/s3/metered-bucket.ts';
+
+/** Values that show only when they occur, and not all do within one test. */
+export const s3Operations = [
+  'capabilities',
+  'createMultipartUpload',
+  'signParts',
+  'listParts',
+  'listMultipartUploads',
+  'completeMultipartUpload',
+  'abortMultipartUpload',
+  'head',
+  'deleteObject',
+  'signGet',
+  'ping',
+] as const satisfies readonly BucketOperation[];
+
+export const s3Outcomes = [
+  'ok',
+  'unavailable',
+  'refused',
+  'upload_gone',
+  'object_exists',
+  'invalid_parts',
+  'checksum_mismatch',
+  'aborted',
+  'fault',
+] as const satisfies readonly BucketOutcome[];

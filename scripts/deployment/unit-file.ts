@@ -1,0 +1,19 @@
+export interface Assignment {
+  readonly key: string;
+  readonly value: string;
+}
+
+/**
+ * The lines KEY=VALUE of a systemd unit, or of a file for its `EnvironmentFile=`, in their order; a key may come
+ * more than once. Sections, quotes and continued lines are not looked at: ours are read without.
+ */
+export function readAssignments(text: string): Assignment[] {
+  return text.split('\n').flatMap((line) => {
+    const [, key, value] = /^([A-Za-z_]\w*)=(.*)$/.exec(line) ?? [];
+    return key === undefined || value === undefined ? [] : [{ key, value }];
+  });
+}
+
+export function valuesOf(assignments: readonly Assignment[], key: string): string[] {
+  return assignments.filter((assignment) => assignment.key === key).map(({ value }) => value);
+}
