@@ -1,6 +1,7 @@
 import type { AddressInfo } from 'node:net';
 import { DEFAULT_EXPIRES_IN_SECONDS, SUBPROTOCOL } from '@backhaul/protocol';
 import type { Logger } from 'pino';
+import { RecentTokens } from './auth/recent-tokens.ts';
 import { loadTokenKeys } from './auth/token-keys.ts';
 import { TokenVerifier } from './auth/token-verifier.ts';
 import { LocalBus } from './bus/local-bus.ts';
@@ -80,11 +81,12 @@ export async function startApp(config: Config, log: Logger): Promise<App> {
   metrics.watch({ store, sessions: domain.transfers.sessions, readiness });
 
   const verifier = new TokenVerifier(await loadTokenKeys(config.jwt), clock);
+  const operators = new RecentTokens((token) => verifier.verify('operator', token), clock);
   const shutdown = new AbortController();
   const http = await createHttpServer({
     logger: log,
     tls: config.tls,
-    verifyOperator: (token) => verifier.verify('operator', token),
+    verifyOperator: (token) => operators.verify(token),
     services: {
       uploads: domain.uploads,
       verifier: domain.verifier,

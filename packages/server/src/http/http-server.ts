@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import Fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify';
 import { registerOpenApi } from './openapi.ts';
 import { answerBrokenRequest, answerFrameworkError, takeJson } from './problem.ts';
+import { RequestLog } from './request-log.ts';
 import { type RouteTools, registerRoutes } from './routes.ts';
 
 /** Bodies of this API are a path and a reason. */
@@ -27,6 +28,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Fast
   const { tls, logger } = options;
   const common = {
     loggerInstance: logger,
+    logController: new RequestLog(),
     bodyLimit: MAX_BODY_BYTES,
     // A client that sends nothing holds no socket: headers and body have this long.
     requestTimeout: 30_000,

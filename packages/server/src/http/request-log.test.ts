@@ -1,0 +1,45 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import Fastify from 'fastify';
+import { pino } from 'pino';
+import { RequestLog } from './request-log.ts';
+
+/** Asks for a path, and gives what was logged of it. */
+async function linesOf(path: string): Promise<Record<string, unknown>[]> {
+  const lines: Record<string, unknown>[] = [];
+  const serializers = { req: ({ method, url }: { method: string; url: string }) => `${method} ${url}` };
+  const write = (line: string): void => void lines.push(JSON.parse(line) as Record<string, unknown>);
+  await using app = Fastify({
+    loggerInstance: pino({ base: null, serializers }, { write }),
+    logController: new RequestLog(),
+  });
+  app.get('/good', (request) => {
+    request.log.info('at work');
+    return 'ok';
+  });
+  app.setErrorHandler((_error, _request, reply) => reply.code(418).send());
+  app.get('/bad', () => {
+    throw new Error('no');
+  });
+  await app.inject(path);
+  return lines;
+}
+
+test('a request is one line, once it is answered, under the same reqId as what its handler says', async () => {
+  const [work, done, ...more] = await linesOf('/good');
+  assert.deepEqual(more, []);
+  assert.equal(work?.['msg'], 'at work');
+  assert.equal(done?.['msg'], 'request completed');
+  assert.equal(done['req'], 'GET /good');
+  assert.equal((done['res'] as { statusCode: number }).statusCode, 200);
+  assert.ok(Number(done['responseTime']) >= 0);
+  assert.equal(done['reqId'], work['reqId']);
+});
+
+test('one that failed is a line with what it was answered', async () => {
+  const lines = await linesOf('/bad');
+  assert.deepEqual(
+    lines.map(({ req, res }) => [req, (res as { statusCode: number }).statusCode]),
+    [['GET /bad', 418]],
+  );
+});
