@@ -5,12 +5,12 @@ import { pino } from 'pino';
 import { RequestLog } from './request-log.ts';
 
 /** Asks for a path, and gives what was logged of it. */
-async function linesOf(path: string): Promise<Record<string, unknown>[]> {
+async function linesOf(path: string, level = 'info'): Promise<Record<string, unknown>[]> {
   const lines: Record<string, unknown>[] = [];
   const serializers = { req: ({ method, url }: { method: string; url: string }) => `${method} ${url}` };
   const write = (line: string): void => void lines.push(JSON.parse(line) as Record<string, unknown>);
   await using app = Fastify({
-    loggerInstance: pino({ base: null, serializers }, { write }),
+    loggerInstance: pino({ base: null, level, serializers }, { write }),
     logController: new RequestLog(),
   });
   app.get('/good', (request) => {
@@ -42,4 +42,9 @@ test('one that failed is a line with what it was answered', async () => {
     lines.map(({ req, res }) => [req, (res as { statusCode: number }).statusCode]),
     [['GET /bad', 418]],
   );
+});
+
+test('at level debug it is told when it comes, too', async () => {
+  const [incoming] = await linesOf('/good', 'debug');
+  assert.deepEqual([incoming?.['msg'], incoming?.['req']], ['incoming request', 'GET /good']);
 });

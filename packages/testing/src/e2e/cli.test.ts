@@ -15,7 +15,8 @@ describe('the command line', { concurrency: 2 }, () => {
   let sha256: string;
   let small: string;
   before(async () => {
-    stage = await Stage.start();
+    // To see a request before it is answered.
+    stage = await Stage.start({ env: { LOG_LEVEL: 'debug' } });
     await mkdir(stage.directory.join('data'));
     report = stage.directory.join('data', 'report.bin');
     small = stage.directory.join('data', 'small.txt');

@@ -9,7 +9,8 @@ describe('commands', () => {
   let stage: Stage;
   let allowed: string;
   before(async () => {
-    stage = await Stage.start();
+    // To see a request before it is answered.
+    stage = await Stage.start({ env: { LOG_LEVEL: 'debug' } });
     allowed = stage.directory.join('allowed');
     await mkdir(`${allowed}/inner`, { recursive: true });
     await writeFile(`${allowed}/b.txt`, '12345');

@@ -121,7 +121,7 @@ describe('pulls of one file', { concurrency: true }, () => {
   let stage: Stage;
   let file: string;
   before(async () => {
-    stage = await Stage.start();
+    stage = await Stage.start({ env: { LOG_LEVEL: 'debug' } });
     file = stage.directory.join('report.bin');
     await writeFile(file, 'the report');
     for (const client of ['crowd', 'keyed', 'policies', 'deadlines']) {

@@ -40,7 +40,8 @@ describe('a restart of the server', { concurrency: true }, () => {
   }
 
   test('answers who waits, and keeps what is queued', async () => {
-    await using stage = await Stage.start();
+    // To see a request before it is answered.
+    await using stage = await Stage.start({ env: { LOG_LEVEL: 'debug' } });
     const file = stage.directory.join('small.txt');
     await writeFile(file, 'small');
     const away = await stage.startAgent('away', ['--file', file]);
