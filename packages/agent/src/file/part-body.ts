@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib';
-import { type BufferPool, SLICE_BYTES } from './buffer-pool.ts';
+import type { BufferPool } from './buffer-pool.ts';
 import { crc32Base64 } from './hash-part.ts';
-import type { Range } from './read-slices.ts';
+import { type Range, readSlices } from './read-slices.ts';
 import type { OpenedFile } from './open-file.ts';
 
 interface PartBodyOptions {
@@ -16,8 +16,7 @@ interface PartBodyOptions {
  * whole part is known to match what was announced: a store that ignores checksums then gets a body that is too
  * short, never a wrong one.
  *
- * A slice is valid until the next one is asked for, by when its bytes must have been handed to the kernel. A
- * consumer that stops early may still have a write pending, so its buffer is not used again.
+ * A slice is valid until the next one is asked for, by when its bytes must have been handed to the kernel.
  *
  * @throws BackhaulError `file_changed`
  */
@@ -26,22 +25,14 @@ export async function* partBody(
   range: Range,
   { expectedCrc32, buffers, signal }: PartBodyOptions,
 ): AsyncGenerator<Buffer, void, void> {
-  if (range.length === 0) return;
-  const buffer = await buffers.take({ signal });
   let crc = 0;
-  let sent = false;
-  try {
-    for (let done = 0; done < range.length; done += SLICE_BYTES) {
-      const slice = buffer.subarray(0, Math.min(SLICE_BYTES, range.length - done));
-      await file.readFully(slice, range.offset + done);
-      if (expectedCrc32 !== null) crc = crc32(slice, crc);
-      const last = done + slice.length === range.length;
-      if (last && expectedCrc32 !== null && crc32Base64(crc) !== expectedCrc32) throw file.contentChanged();
-      yield slice;
+  let done = 0;
+  for await (const slice of readSlices(file, range, { buffers, signal })) {
+    done += slice.length;
+    if (expectedCrc32 !== null) {
+      crc = crc32(slice, crc);
+      if (done === range.length && crc32Base64(crc) !== expectedCrc32) throw file.contentChanged();
     }
-    sent = true;
-  } finally {
-    if (sent) buffers.give(buffer);
-    else buffers.abandon();
+    yield slice;
   }
 }

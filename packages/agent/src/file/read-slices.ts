@@ -21,7 +21,8 @@ interface PendingRead {
 
 /**
  * The bytes of a range, slice by slice. While one is looked at the next is read, if there is a buffer to spare. A
- * slice is valid until the next one is asked for.
+ * slice is valid until the next one is asked for. A consumer that stops early may still have a write of it pending,
+ * so its buffer is not used again.
  *
  * @throws BackhaulError `file_changed`, `read_failed`; the signal's reason.
  */
@@ -44,6 +45,7 @@ export async function* readSlices(
       signal.throwIfAborted();
       const { buffer, slice, outcome }: PendingRead = ahead ?? read(await buffers.take({ signal }), done);
       ahead = null;
+      let used = false;
       try {
         const failure = await outcome;
         if (failure !== null) throw failure.error;
@@ -51,8 +53,10 @@ export async function* readSlices(
         const spare = done < range.length ? buffers.takeAtOnce() : null;
         if (spare !== null) ahead = read(spare, done);
         yield slice;
+        used = true;
       } finally {
-        buffers.give(buffer);
+        if (used) buffers.give(buffer);
+        else buffers.abandon();
       }
     }
   } finally {
