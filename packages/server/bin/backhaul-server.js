@@ -7,10 +7,8 @@ if (Number(process.versions.node.split('.')[0]) < 24) {
   process.exit(2);
 }
 // What requests leave behind is garbage at once. V8's young generation would grow to 48 MB before it looks, more than all
-// else here takes. V8 takes this at its start only, hence the same process once more; Windows cannot, and goes without.
-const flag = '--max-semi-space-size=4';
-if (process.platform !== 'win32' && !process.execArgv.includes(flag)) {
-  process.execve?.(process.execPath, [process.execPath, flag, ...process.execArgv, ...process.argv.slice(1)]);
-}
+// else here takes. V8 takes this at its start only, hence the same process once more; never where it is given already.
+const { restartWith } = await import('./restart-with.js');
+restartWith(['--max-semi-space-size=4']);
 const { main } = await import('#main');
 await main();

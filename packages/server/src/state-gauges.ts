@@ -37,8 +37,9 @@ export function registerStateGauges(registry: Registry, parts: WatchedParts): vo
     labelNames: ['status'],
     registers,
     async collect() {
-      const counts = await parts.store.countUploadsByStatus();
-      for (const status of uploadStatuses) this.set({ status }, counts[status] ?? 0);
+      const counts = await parts.store.countUploadsByStatus().catch(unknown);
+      if (counts === undefined) this.reset();
+      else for (const status of uploadStatuses) this.set({ status }, counts[status] ?? 0);
     },
   });
   void new Gauge({
@@ -46,7 +47,7 @@ export function registerStateGauges(registry: Registry, parts: WatchedParts): vo
     help: 'Age of the oldest queued upload; 0 with an empty queue.',
     registers,
     async collect() {
-      this.set(secondsSince(await parts.store.oldestQueuedAt()));
+      this.set(await parts.store.oldestQueuedAt().then(secondsSince, notANumber));
     },
   });
   void new Gauge({
@@ -54,9 +55,18 @@ export function registerStateGauges(registry: Registry, parts: WatchedParts): vo
     help: 'Of uploads that have not ended, how long the one that stands still for longest has done so; 0 if none does.',
     registers,
     async collect() {
-      this.set(secondsSince(await parts.store.oldestStalledSince()));
+      this.set(await parts.store.oldestStalledSince().then(secondsSince, notANumber));
     },
   });
+}
+
+/** While the database is away the rest of the scrape is needed most: `backhaul_ready` says what is the matter. */
+function unknown(): undefined {
+  return undefined;
+}
+
+function notANumber(): number {
+  return Number.NaN;
 }
 
 function secondsSince(at: number | undefined): number {

@@ -12,7 +12,7 @@ _backhaul() {
     COMPREPLY=()
     if _backhaul_takes_file "$command" "$flag"; then
         compopt -o filenames 2>/dev/null
-        COMPREPLY=($(compgen -f -- "$current"))
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
     fi
     while read -r line; do

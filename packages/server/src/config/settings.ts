@@ -96,7 +96,8 @@ const settings = {
     schema: serviceAddress,
     unset: 'The same as S3_ENDPOINT.',
     secret: false,
-    description: 'Address of the store as agents and operators reach it; presigned URLs are made for it.',
+    description:
+      'Address of the store as agents and operators reach it; presigned URLs are made for it. It must lead to the very store of S3_ENDPOINT: what that one was seen to enforce is relied on.',
     example: 'https://files.example.com',
   },
   S3_FORCE_PATH_STYLE: {
