@@ -6,8 +6,9 @@
  * @param {readonly string[]} flags
  */
 export function restartWith(flags) {
-  const given = [...process.execArgv, ...(process.env.NODE_OPTIONS ?? '').split(' ')].map(nameOf);
-  const missing = flags.filter((flag) => !given.includes(nameOf(flag)));
+  const environment = (process.env.NODE_OPTIONS ?? '').split(' ');
+  const given = new Set([...process.execArgv, ...environment].map(nameOf));
+  const missing = flags.filter((flag) => !given.has(nameOf(flag)));
   if (missing.length === 0 || process.platform === 'win32') return;
   if (process.permission !== undefined || process.channel !== undefined) return;
   const args = [process.execPath, ...missing, ...process.execArgv, ...process.argv.slice(1)];

@@ -31,10 +31,11 @@ export const agents: Experiment = {
     const { clientIds } = fleet;
 
     const checks: number[] = [];
-    for (let round = 0; round < rounds; round += 1) {
+    // The first, in which the server's code is compiled, is not counted.
+    for (let round = 0; round <= rounds; round += 1) {
       const checked = await order({ do: 'health_check', clientIds });
       allAnswered(checked, 200, count);
-      checks.push(checked.seconds);
+      if (round > 0) checks.push(checked.seconds);
       say(`health_check of ${count}: ${checked.seconds.toFixed(2)} s`);
     }
 
@@ -66,7 +67,7 @@ export const agents: Experiment = {
       requirements: [
         memory.requirement,
         {
-          text: `health_check answered by ${count} agents, slowest round`,
+          text: `health_check answered by ${count} agents, slowest round but the first`,
           ...{ measured: Math.max(...checks), unit: 's', limit: { atMost: 2 } },
         },
         {
