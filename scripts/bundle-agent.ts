@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { rolldown } from 'rolldown';
 
@@ -45,7 +45,12 @@ async function noticesOf(modules: readonly string[], root: string): Promise<stri
         name: string;
         version: string;
       };
-      return `${name} ${version}\n\n${(await readFile(join(folder, 'LICENSE'), 'utf8')).trim()}\n`;
+      const files = (await readdir(folder)).filter((file) => /^(?:licen[cs]e|notice)(?:\.|$)/i.test(file));
+      if (files.length === 0) throw new Error(`${name} has no licence beside it`);
+      const texts = await Promise.all(
+        files.map(async (file) => (await readFile(join(folder, file), 'utf8')).trim()),
+      );
+      return `${name} ${version}\n\n${texts.join('\n\n')}\n`;
     }),
   );
   if (texts.length === 0) throw new Error(`no library of ${root} is in the agent`);

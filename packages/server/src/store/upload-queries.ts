@@ -200,7 +200,8 @@ export async function selectOldestStalledSince(db: Queries): Promise<number | un
   const row = await db
     .selectFrom('uploads')
     .select('stalledSince')
-    .where('completedAt', 'is', null)
+    // By status, of which there is an index: the rows that have ended may be a year's.
+    .where('status', 'in', ACTIVE)
     .where('stalledSince', 'is not', null)
     .orderBy('stalledSince')
     .limit(1)
