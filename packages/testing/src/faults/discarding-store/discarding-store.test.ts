@@ -96,6 +96,21 @@ describe('a discarding store', { concurrency: true }, () => {
     await assert.rejects(part(Buffer.alloc(16).toString('base64')), { name: 'BadDigest' });
   });
 
+  test('that trusts takes a large part at its word, and checks a small one', async () => {
+    await using directory = await temporaryDirectory();
+    await using store = await DiscardingStore.startTrusting(directory.path);
+    const upload = await createUpload(store);
+    await assert.rejects(upload.part(1, 'small', crc32Of(bytes)), { name: 'BadDigest' });
+    const claimed = crc32Of(Buffer.from('something else'));
+    const part = await upload.part(1, bytes, claimed);
+    const { Parts } = await store.client.send(new ListPartsCommand(upload.id));
+    assert.deepEqual(
+      Parts?.map(({ Size, ChecksumCRC32 }) => [Size, ChecksumCRC32]),
+      [[bytes.length, claimed]],
+    );
+    await upload.complete({ MultipartUpload: { Parts: [part] }, ChecksumCRC32: claimed });
+  });
+
   for (const mode of ['auto', 'md5'] as const) {
     test(`stands a server’s trial, and takes a pull (S3_CHECKSUM=${mode})`, async () => {
       await using stage = await Stage.start({ s3: DiscardingStore.start, env: { S3_CHECKSUM: mode } });
