@@ -22,10 +22,7 @@ export class Semaphore {
   /** @throws The signal's reason once it is aborted; nothing is held then. */
   async acquire({ signal }: { signal: AbortSignal }): Promise<void> {
     signal.throwIfAborted();
-    if (this.#held < this.#max) {
-      this.#held += 1;
-      return;
-    }
+    if (this.tryAcquire()) return;
     const turn = Promise.withResolvers<void>();
     const leave = () => {
       const at = this.#waiting.indexOf(turn.resolve);

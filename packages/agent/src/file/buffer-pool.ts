@@ -25,13 +25,12 @@ export class BufferPool {
 
   async take({ signal }: { signal: AbortSignal }): Promise<Buffer> {
     await this.#places.acquire({ signal });
-    return this.#free.pop() ?? Buffer.allocUnsafeSlow(SLICE_BYTES);
+    return this.#next();
   }
 
   /** One more, if it can be had at once: for who holds one already and must not wait for another. */
   takeAtOnce(): Buffer | null {
-    if (!this.#places.tryAcquire()) return null;
-    return this.#free.pop() ?? Buffer.allocUnsafeSlow(SLICE_BYTES);
+    return this.#places.tryAcquire() ? this.#next() : null;
   }
 
   give(buffer: Buffer): void {
@@ -42,5 +41,9 @@ export class BufferPool {
   /** For a buffer that the kernel may still be reading from: it counts as returned, but is left to the collector. */
   abandon(): void {
     this.#places.release();
+  }
+
+  #next(): Buffer {
+    return this.#free.pop() ?? Buffer.allocUnsafeSlow(SLICE_BYTES);
   }
 }

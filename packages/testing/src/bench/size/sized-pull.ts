@@ -6,7 +6,7 @@ import { Stage } from '../../stage.ts';
 import type { TemporaryDirectory } from '../../temporary-directory.ts';
 import { pidOf } from '../pid-of.ts';
 import { processUsage } from '../process-usage.ts';
-import { settledRssBytes } from '../settled-rss.ts';
+import { quietUsage } from '../quiet-usage.ts';
 
 const CLIENT_ID = 'size';
 /** Pulled first: what programs load at first use is no growth. */
@@ -53,7 +53,7 @@ export async function sizedPull(
     seconds,
     trafficBytes,
     agentPeakBytes: (await processUsage(pidOf(agent))).peakRssBytes,
-    serverBytes: await settledRssBytes(serverPid, { signal }),
+    serverBytes: (await quietUsage(serverPid, { signal })).rssBytes,
     serverPeakBytes: (await processUsage(serverPid)).peakRssBytes,
   };
 }

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { type Operation, S3Error } from 'backhaul-object-store';
+import { type Operation, type OperationContext, type S3Answer, S3Error } from 'backhaul-object-store';
 
 const MAX_PARTS = 10_000;
 
@@ -26,18 +26,36 @@ export const uploadAndDiscardPart: Operation = async ({ bucket, key, query, head
   for await (const chunk of content) void chunk;
   const { sizeBytes, checksum } = content;
   const md5 = needsMd5 ? content.md5 : etagOf(`${number} ${sizeBytes} ${checksum?.value}`);
+  return await keepRecord({ number, sizeBytes, md5, checksum }, upload, storage);
+};
+
+type Storage = OperationContext['storage'];
+type Upload = ReturnType<ReturnType<Storage['bucket']>['upload']>;
+type PartRecord = Parameters<Upload['setPart']>[0];
+
+/** Puts a part on record, and answers as S3 does. */
+export async function keepRecord(
+  part: Omit<PartRecord, 'modifiedAtMs'>,
+  upload: Upload,
+  storage: Storage,
+): Promise<S3Answer> {
   await upload.change(() => {
-    upload.setPart({ number, sizeBytes, md5, checksum, modifiedAtMs: storage.nowMs() });
+    upload.setPart({ ...part, modifiedAtMs: storage.nowMs() });
     return Promise.resolve();
   });
+  const { md5, checksum } = part;
   return {
     status: 200,
     headers: {
       etag: `"${md5}"`,
-      ...(checksum && { [`x-amz-checksum-${checksum.algorithm.toLowerCase()}`]: checksum.value }),
+      ...(checksum && { [checksumHeader(checksum.algorithm)]: checksum.value }),
     },
   };
-};
+}
+
+export function checksumHeader(algorithm: string): string {
+  return `x-amz-checksum-${algorithm.toLowerCase()}`;
+}
 
 export function partNumberOf(query: ReadonlyMap<string, string>): number {
   const number = Number(query.get('partNumber'));
@@ -46,6 +64,6 @@ export function partNumberOf(query: ReadonlyMap<string, string>): number {
 }
 
 /** In the form of an MD5, and the same for the same content. */
-function etagOf(text: string): string {
+export function etagOf(text: string): string {
   return createHash('md5').update(text).digest('hex');
 }

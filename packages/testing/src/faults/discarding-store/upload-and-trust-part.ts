@@ -1,6 +1,11 @@
-import { createHash } from 'node:crypto';
 import { type Operation, S3Error, type S3Request } from 'backhaul-object-store';
-import { partNumberOf, uploadAndDiscardPart } from './upload-and-discard-part.ts';
+import {
+  checksumHeader,
+  etagOf,
+  keepRecord,
+  partNumberOf,
+  uploadAndDiscardPart,
+} from './upload-and-discard-part.ts';
 
 /** Up to here it checks: a server tries the store with parts of a few bytes, and must find it honest. */
 const CHECKED_BYTES = 64 * 1024;
@@ -23,26 +28,12 @@ export const uploadAndTrustPart: Operation = async (request, context) => {
   }
   await body.discard();
   const checksum = checksumOf(headers, wanted ?? algorithm);
-  const md5 = createHash('md5').update(`${number} ${sizeBytes}`).digest('hex');
-  await upload.change(() => {
-    upload.setPart({ number, sizeBytes, md5, checksum, modifiedAtMs: storage.nowMs() });
-    return Promise.resolve();
-  });
-  return {
-    status: 200,
-    headers: {
-      etag: `"${md5}"`,
-      ...(checksum && { [checksumHeader(checksum.algorithm)]: checksum.value }),
-    },
-  };
+  const md5 = etagOf(`${number} ${sizeBytes}`);
+  return await keepRecord({ number, sizeBytes, md5, checksum }, upload, storage);
 };
 
 function checksumOf(headers: S3Request['headers'], algorithm: keyof typeof CHECKSUM_BYTES | undefined) {
   if (algorithm === undefined) return undefined;
   const unknown = Buffer.alloc(CHECKSUM_BYTES[algorithm]).toString('base64');
   return { algorithm, value: headers.get(checksumHeader(algorithm)) ?? unknown };
-}
-
-function checksumHeader(algorithm: string): string {
-  return `x-amz-checksum-${algorithm.toLowerCase()}`;
 }
