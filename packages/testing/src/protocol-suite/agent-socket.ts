@@ -86,11 +86,14 @@ export class AgentSocket {
     this.webSocket.send(frame, { binary: options.binary ?? false });
   }
 
-  /** Waits for an action, and takes it out of what was heard. Others stay for whoever waits for them. */
-  async next<Name extends Action>(action: Name): Promise<ServerMessageOf<Name>> {
+  /** Waits for an action that `matches`, and takes it out of what was heard. Others stay for whoever waits for them. */
+  async next<Name extends Action>(
+    action: Name,
+    matches: (message: ServerMessageOf<Name>) => boolean = () => true,
+  ): Promise<ServerMessageOf<Name>> {
     const signal = AbortSignal.timeout(DEADLINE_MS);
     for (;;) {
-      const found = this.#take(action);
+      const found = this.#take(action, matches);
       if (found !== undefined) return found;
       if (this.#broken !== undefined) throw this.#broken;
       const heard = this.#heard.map((message) => message.action).join(', ');
@@ -103,8 +106,8 @@ export class AgentSocket {
   }
 
   /**
-   * Waits until the server has looked at everything sent so far: it answers an unknown message, and frames of one
-   * socket are handled in order. What had to be said about earlier ones is in `unread` then.
+   * Waits until the server has read everything sent so far: it answers an unknown message. What follows from messages
+   * about an upload may still be under way then; for that there is `Pull.settle`.
    */
   async settle(): Promise<void> {
     this.send({ status: 'are-you-there' });
@@ -126,10 +129,15 @@ export class AgentSocket {
     clearTimeout(timer);
   }
 
-  #take<Name extends Action>(action: Name): ServerMessageOf<Name> | undefined {
-    const at = this.#heard.findIndex((message) => message.action === action);
-    if (at === -1) return undefined;
-    return this.#heard.splice(at, 1)[0] as ServerMessageOf<Name>;
+  #take<Name extends Action>(
+    action: Name,
+    matches: (message: ServerMessageOf<Name>) => boolean,
+  ): ServerMessageOf<Name> | undefined {
+    const isMeant = (message: ServerMessage): message is ServerMessageOf<Name> =>
+      message.action === action && matches(message as ServerMessageOf<Name>);
+    const found = this.#heard.find(isMeant);
+    if (found !== undefined) this.#heard.splice(this.#heard.indexOf(found), 1);
+    return found;
   }
 
   #onFrame(data: Buffer, isBinary: boolean): void {

@@ -96,7 +96,7 @@ export function prepareChecks(target: () => SuiteTarget): void {
         socket.send({ ...pull.prepared, ...change });
         await pull.assertFailed('plan_mismatch');
         assert.equal((await socket.next('cancel_upload')).upload_id, pull.id.upload_id);
-        await socket.settle();
+        await pull.settle(socket);
         assert.deepEqual(socket.unread, []);
       });
     }
@@ -109,7 +109,7 @@ export function prepareChecks(target: () => SuiteTarget): void {
         socket.send({ ...pull.prepared, parts: announced(pull) });
         await pull.assertFailed('protocol_error');
         await socket.next('cancel_upload');
-        await socket.settle();
+        await pull.settle(socket);
         assert.deepEqual(socket.unread, []);
       });
 
@@ -118,7 +118,7 @@ export function prepareChecks(target: () => SuiteTarget): void {
         const { socket } = await client.session();
         const { pull } = await client.pullStarted(socket, new PretendFile(CHUNK + 3));
         socket.send({ ...pull.prepared, parts: announced(pull) });
-        await socket.settle();
+        await pull.settle(socket);
         assert.ok(!socket.unread.some(({ action }) => action === 'download_file'));
       });
 
@@ -129,7 +129,7 @@ export function prepareChecks(target: () => SuiteTarget): void {
         socket.send({ status: 'parts_ready', ...pull.id, parts: announced(pull) });
         await pull.assertFailed('protocol_error');
         await socket.next('cancel_upload');
-        await socket.settle();
+        await pull.settle(socket);
         assert.deepEqual(socket.unread, []);
       });
     }

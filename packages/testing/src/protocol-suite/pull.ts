@@ -4,6 +4,9 @@ import type { AgentSocket, ServerMessageOf } from './agent-socket.ts';
 import type { Operator } from './operator.ts';
 import type { PretendFile } from './pretend-file.ts';
 
+/** What is said about an attempt that never was is answered, and changes nothing. */
+const NO_ATTEMPT = 999_999;
+
 export interface UploadedPart {
   readonly part_number: number;
   readonly etag: string;
@@ -73,11 +76,36 @@ export class Pull {
     return record;
   }
 
-  /** Asserts that the record is the same after `happening` as before, to its version. */
-  async assertUnchanged(socket: AgentSocket, happening: () => void): Promise<void> {
+  /**
+   * Waits until the server is done with everything that `socket`, of this client, has said about the upload: it handles
+   * that in order. What had to be said about earlier messages is in `unread` then, and the record shows them.
+   */
+  async settle(socket: AgentSocket): Promise<void> {
+    const { upload_id } = this.id;
+    const parts = [{ part_number: 1, etag: '"x"' }];
+    socket.send({ status: 'part_uploaded', upload_id, attempt: NO_ATTEMPT, parts });
+    await socket.next(
+      'cancel_upload',
+      (cancel) => cancel.upload_id === upload_id && cancel.attempt === NO_ATTEMPT,
+    );
+  }
+
+  /**
+   * Asserts that the record is the same after `happening` as before, to its version.
+   *
+   * @param owner The socket whose upload it is.
+   * @param options.turns How many messages another socket has sent. No order is promised between two, and nothing
+   *   answers the other; in as many round trips each of them has its turn.
+   */
+  async assertUnchanged(
+    owner: AgentSocket,
+    happening: () => void | Promise<void>,
+    { turns = 1 }: { turns?: number } = {},
+  ): Promise<UploadRecord> {
     const before = await this.record();
-    happening();
-    await socket.settle();
+    await happening();
+    for (let turn = 0; turn < turns; turn += 1) await this.settle(owner);
     assert.deepEqual(await this.record(), before);
+    return before;
   }
 }

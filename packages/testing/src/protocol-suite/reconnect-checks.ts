@@ -20,7 +20,7 @@ export function reconnectChecks(target: () => SuiteTarget): void {
       const second = await client.session({ running: [pull.id] });
       assert.deepEqual(second.welcome.uploads, [{ ...pull.id, verdict: 'continue' }]);
       second.socket.send({ status: 'part_uploaded', ...pull.id, parts: [before, during] });
-      await second.socket.settle();
+      await pull.settle(second.socket);
       const record = await pull.record();
       assert.equal(record.parts_completed, 2);
       assert.equal(record.stalled_since, null);
@@ -96,19 +96,22 @@ export function reconnectChecks(target: () => SuiteTarget): void {
       // It does not read, so it has not seen yet that it is closed, and goes on talking.
       elder.socket.webSocket.pause();
       const newer = await client.session({ running: [pull.id] });
-      const before = await pull.record();
-      elder.socket.send({ status: 'part_uploaded', ...pull.id, parts, retries: 5 });
-      elder.socket.send({ status: 'parts_ready', ...pull.id, parts: [pull.announce(1)] });
-      elder.socket.send(pull.completed(parts));
-      elder.socket.send({ status: 'failed', ...pull.id, error: 'read_failed', message: 'late' });
-      elder.socket.webSocket.resume();
-      assert.equal(await elder.socket.closeCode(), 4000);
+      const late = [
+        { status: 'part_uploaded', ...pull.id, parts, retries: 5 },
+        { status: 'parts_ready', ...pull.id, parts: [pull.announce(1)] },
+        pull.completed(parts),
+        { status: 'failed', ...pull.id, error: 'read_failed', message: 'late' },
+      ];
+      const sayLate = async (): Promise<void> => {
+        for (const message of late) elder.socket.send(message);
+        elder.socket.webSocket.resume();
+        assert.equal(await elder.socket.closeCode(), 4000);
+      };
+      const before = await pull.assertUnchanged(newer.socket, sayLate, { turns: late.length });
       const signed = elder.socket.unread.filter(({ action }) => action === 'part_urls');
       assert.deepEqual(signed, []);
-      await newer.socket.settle();
-      assert.deepEqual(await pull.record(), before);
       newer.socket.send({ status: 'part_uploaded', ...pull.id, parts: parts.slice(0, 1), retries: 0 });
-      await newer.socket.settle();
+      await pull.settle(newer.socket);
       const record = await pull.record();
       assert.deepEqual([record.version, record.parts_completed], [before.version + 1, 1]);
       newer.socket.send(pull.completed(parts));
