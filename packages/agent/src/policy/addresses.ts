@@ -41,10 +41,14 @@ export function isOwnAddress(address: string, own: readonly string[]): boolean {
   return interfaces.check(address, familyOf(address));
 }
 
-/** As `isLoopbackHost`, for all addresses of this machine. A name is judged by where its look-up leads. */
-export function isOwnHost(hostname: string, own: readonly string[]): boolean {
+/**
+ * As `isLoopbackHost`, for all addresses of this machine. A name is judged by where its look-up leads.
+ *
+ * @param own As for `isOwnAddress`; asked only if it matters, because the system takes its time.
+ */
+export function isOwnHost(hostname: string, own: () => readonly string[]): boolean {
   const host = bareHost(hostname);
-  return isLoopbackHost(host) || (isIP(host) !== 0 && isOwnAddress(host, own));
+  return isLoopbackHost(host) || (isIP(host) !== 0 && isOwnAddress(host, own()));
 }
 
 /** They change while a machine runs. */

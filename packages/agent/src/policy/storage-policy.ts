@@ -48,7 +48,7 @@ export class StoragePolicy {
     };
     const { origins, serverIsLocal } = this.#options;
     const host = bareHost(url.hostname);
-    const own = isOwnHost(host, this.#ownAddresses());
+    const own = isOwnHost(host, () => this.#ownAddresses());
     const pinned = origins.includes(url.origin);
     if (url.protocol !== 'https:' && url.protocol !== 'http:') refuse('it is neither https nor http');
     if (url.username !== '' || url.password !== '') refuse('the address carries a user name or password');
