@@ -37,6 +37,8 @@ export interface ProgramOptions {
    * even start the program from a checkout in a directory closed to others.
    */
   readonly withoutReadingRights?: boolean;
+  /** Of Node.js. */
+  readonly nodeFlags?: readonly string[];
 }
 
 export interface Exit {
@@ -147,10 +149,10 @@ export class Program implements AsyncDisposable {
 
 function commandOf(
   name: ProgramName,
-  { compiled = false, installedIn, withoutReadingRights = false }: ProgramOptions,
+  { compiled = false, installedIn, withoutReadingRights = false, nodeFlags = [] }: ProgramOptions,
 ): readonly [string, ...string[]] {
   if (installedIn !== undefined) return [join(installedIn, name)];
-  const command = [process.execPath, binPath(name, { compiled })] as const;
+  const command = [process.execPath, ...nodeFlags, binPath(name, { compiled })] as const;
   if (!withoutReadingRights) return command;
   return ['setpriv', '--bounding-set=-dac_override,-dac_read_search', '--inh-caps=-all', ...command];
 }
