@@ -1,6 +1,6 @@
 import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { rolldown } from 'rolldown';
+import { type Plugin, rolldown } from 'rolldown';
 
 /** A program in one file. */
 interface Bundle {
@@ -16,10 +16,22 @@ interface Bundle {
  * @param root The checkout's.
  */
 export async function bundleAgent(root: string): Promise<Bundle> {
+  const sources = join(root, 'packages', 'agent', 'src');
+  const thread = await bundle(join(sources, 'hashing', 'hash-thread-main.ts'));
+  const inside = exchange(join(sources, 'hashing', 'hash-thread-program.ts'), threadProgram(thread.code));
+  const agent = await bundle(join(sources, 'main.ts'), [inside]);
+  return { code: agent.code, notices: await noticesOf(agent.moduleIds, root) };
+}
+
+async function bundle(
+  input: string,
+  plugins: Plugin[] = [],
+): Promise<{ code: string; moduleIds: readonly string[] }> {
   const build = await rolldown({
-    input: join(root, 'packages', 'agent', 'src', 'main.ts'),
+    input,
+    plugins,
     platform: 'node',
-    // None of the modules does anything by being loaded, so what nobody uses of them can go.
+    // Nothing but the entry does anything by being loaded, so what nobody uses of the others can go.
     treeshake: { moduleSideEffects: false },
     onLog: (_level, { message }) => {
       throw new Error(message);
@@ -27,10 +39,32 @@ export async function bundleAgent(root: string): Promise<Bundle> {
   });
   const { output } = await build.generate({ format: 'esm', codeSplitting: false, minify: false });
   const [chunk] = output;
-  if (output.length !== 1) throw new Error(`the agent became ${output.length} files`);
+  if (output.length !== 1) throw new Error(`${input} became ${output.length} files`);
   const foreign = chunk.imports.filter((name) => !name.startsWith('node:'));
-  if (foreign.length > 0) throw new Error(`the agent still imports ${foreign.join(', ')}`);
-  return { code: chunk.code, notices: await noticesOf(chunk.moduleIds, root) };
+  if (foreign.length > 0) throw new Error(`${input} still imports ${foreign.join(', ')}`);
+  return chunk;
+}
+
+/** @throws Error on load, if nobody imports that module any more. */
+function exchange(module: string, code: string): Plugin {
+  let exchanged = false;
+  return {
+    name: 'exchange',
+    load(id) {
+      if (id !== module) return null;
+      exchanged = true;
+      return code;
+    },
+    buildEnd() {
+      if (!exchanged) throw new Error(`nothing imports ${module}`);
+    },
+  };
+}
+
+/** A thread is started from a file or a URL; this one is a URL with the program in it, as readable as the rest. */
+function threadProgram(code: string): string {
+  const text = code.replaceAll(/[\\`]|\$\{/g, (special) => `\\${special}`);
+  return `export const hashThreadProgram = new URL('data:text/javascript,' + encodeURIComponent(\`${text}\`));`;
 }
 
 async function noticesOf(modules: readonly string[], root: string): Promise<string> {

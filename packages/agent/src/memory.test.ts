@@ -10,7 +10,7 @@ import { crc32 } from 'node:zlib';
 import { MiB, pull } from './fakes/agent-bench.ts';
 import { FakeServer } from './fakes/fake-server.ts';
 import { answerError, FakeStore } from './fakes/fake-store.ts';
-import { crc32Base64 } from './file/hash-part.ts';
+import { crc32Base64 } from './hashing/crc32-base64.ts';
 
 const program = fileURLToPath(new URL('../bin/backhaul-agent.js', import.meta.url));
 /** As promised, whatever file and parts. */

@@ -4,6 +4,7 @@ import type { Platform } from '../platform/platform.ts';
 import type { AllowList } from '../policy/allow-list.ts';
 import { fileError } from './file-error.ts';
 import { fingerprintOf, modifiedAt } from './fingerprint.ts';
+import { lookAt, type Look } from './look.ts';
 
 export interface OpenTools {
   readonly allowList: AllowList;
@@ -127,6 +128,14 @@ export class OpenedFile {
     this.#opened = opened;
   }
 
+  /** For who reads from it beside this object; not beyond its close. */
+  get fd(): number {
+    return this.#handle.fd;
+  }
+  /** Its path as it was opened. */
+  get place(): string {
+    return this.#opened.place;
+  }
   get name(): string {
     return this.#opened.name;
   }
@@ -154,7 +163,7 @@ export class OpenedFile {
   async readFully(buffer: Uint8Array, offset: number): Promise<void> {
     for (let filled = 0; filled < buffer.length;) {
       const bytesRead = await this.#read(buffer.subarray(filled), offset + filled);
-      if (bytesRead === 0) throw this.#changed('it became shorter');
+      if (bytesRead === 0) throw this.endedEarly();
       filled += bytesRead;
     }
   }
@@ -164,27 +173,25 @@ export class OpenedFile {
    * @throws BackhaulError `file_changed` if this is no longer the version that was fingerprinted.
    */
   async assertUnchanged(): Promise<Fingerprint> {
-    const present = fingerprintOf(await this.#handle.stat({ bigint: true }));
-    const { fingerprint, onChange } = this.#opened;
-    const changed = versionDifferences(fingerprint, present, onChange);
-    if (changed.length > 0) throw this.#changed(`its ${changed.join(' and ')} changed`);
-    if (onChange !== 'prefix' && (await this.#isReplaced(present))) {
-      throw this.#changed('another file has taken its place');
-    }
-    return present;
+    const look = await lookAt(this.#handle, this.#opened.place);
+    this.requireUnchanged(look);
+    return look.fingerprint;
   }
 
   /**
-   * A new version that was written beside it and renamed over it: the descriptor still shows the old one, whole, but
-   * that is not what whoever asks for this path now gets. Only moved away or deleted it is the newest there is. With
-   * `prefix` it is a log that was rotated, whose beginning is what is wanted.
+   * As `assertUnchanged`, for who has looked already.
+   *
+   * A new version may have been written beside the file and renamed over it: the descriptor still shows the old one,
+   * whole, but that is not what whoever asks for this path now gets. Only moved away or deleted it is the newest there
+   * is. With `prefix` it is a log that was rotated, whose beginning is what is wanted.
    */
-  async #isReplaced(present: Fingerprint): Promise<boolean> {
-    try {
-      const there = await lstat(this.#opened.place, { bigint: true });
-      return String(there.ino) !== present.inode || String(there.dev) !== present.device;
-    } catch {
-      return false;
+  requireUnchanged({ fingerprint: present, there }: Look): void {
+    const { fingerprint, onChange } = this.#opened;
+    const changed = versionDifferences(fingerprint, present, onChange);
+    if (changed.length > 0) throw this.#changed(`its ${changed.join(' and ')} changed`);
+    if (onChange === 'prefix' || there === null) return;
+    if (there.inode !== present.inode || there.device !== present.device) {
+      throw this.#changed('another file has taken its place');
     }
   }
 
@@ -193,6 +200,16 @@ export class OpenedFile {
     if (this.#opened.onChange === 'prefix') return;
     const bytesRead = await this.#read(Buffer.alloc(1), this.#opened.sizeBytes);
     if (bytesRead > 0) throw this.#changed('it goes on after its end');
+  }
+
+  /** For who comes to the file's end too soon. */
+  endedEarly(): BackhaulError {
+    return this.#changed('it became shorter');
+  }
+
+  /** @param error What the operating system said. */
+  readFailed(error: unknown): BackhaulError {
+    return fileError(error, this.#opened.path, this.#opened.platform);
   }
 
   /** For who finds other bytes than those announced. */
@@ -214,7 +231,7 @@ export class OpenedFile {
       const { bytesRead } = await this.#handle.read(buffer, 0, buffer.length, position);
       return bytesRead;
     } catch (error) {
-      throw fileError(error, this.#opened.path, this.#opened.platform);
+      throw this.readFailed(error);
     }
   }
 

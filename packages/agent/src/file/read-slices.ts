@@ -1,10 +1,14 @@
 import { type BufferPool, SLICE_BYTES } from './buffer-pool.ts';
-import type { OpenedFile } from './open-file.ts';
 
 /** Of a file, in bytes. */
 export interface Range {
   readonly offset: number;
   readonly length: number;
+}
+
+export interface SliceReader {
+  /** Fills `buffer` from `offset` on, or rejects. */
+  readFully(buffer: Uint8Array, offset: number): Promise<void>;
 }
 
 interface ReadOptions {
@@ -24,10 +28,10 @@ interface PendingRead {
  * slice is valid until the next one is asked for. A consumer that stops early may still have a write of it pending,
  * so its buffer is not used again.
  *
- * @throws BackhaulError `file_changed`, `read_failed`; the signal's reason.
+ * @throws What reading threw; the signal's reason.
  */
 export async function* readSlices(
-  file: Pick<OpenedFile, 'readFully'>,
+  file: SliceReader,
   range: Range,
   { buffers, signal }: ReadOptions,
 ): AsyncGenerator<Buffer, void, void> {

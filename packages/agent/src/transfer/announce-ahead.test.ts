@@ -1,14 +1,12 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { appendFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { appendFile } from 'node:fs/promises';
 import { planParts } from '@backhaul/protocol';
-import { BufferPool } from '../file/buffer-pool.ts';
-import { openFile } from '../file/open-file.ts';
-import { linux } from '../platform/linux.ts';
-import { AllowList } from '../policy/allow-list.ts';
-import { announceNext, windowParts } from './announce-ahead.ts';
+import { TemporaryFile } from '../fakes/temporary-file.ts';
+import { HashAhead } from '../hashing/hash-ahead.ts';
+import { HashThreads } from '../hashing/hash-threads.ts';
+import { createLog } from '../log.ts';
+import { announceAhead, announceNext, windowParts } from './announce-ahead.ts';
 import { PartLedger } from './part-ledger.ts';
 
 const MiB = 1024 * 1024;
@@ -22,22 +20,55 @@ test('a window is what the server asked for, unless its parts are huge', () => {
 });
 
 test('a part of a file that changed while it was hashed is not announced', async () => {
-  const directory = await mkdtemp(join(tmpdir(), 'backhaul-announce-'));
-  const path = join(directory, 'log');
-  await writeFile(path, 'first line\n');
-  try {
-    const allowList = new AllowList({ directories: [directory], file: null, platform: linux });
-    await using file = await openFile(path, { allowList, platform: linux });
-    const plan = planParts(file.sizeBytes, { minChunkSize: 5 * MiB, maxParts: 10_000 });
-    const ledger = new PartLedger({ plan, now: () => 0, ask: () => true });
-    const buffers = new BufferPool(1);
-    const announcing = { file, ledger, mode: 'crc32' as const, wholeFile: null, buffers };
-    await appendFile(path, 'second line\n');
-    const announced = announceNext(announcing, 1, { signal: AbortSignal.timeout(5000) });
-    await assert.rejects(announced, { code: 'file_changed' });
-    assert.equal(ledger.nextUnread?.number, 1);
-    assert.equal(buffers.lent, 0);
-  } finally {
-    await rm(directory, { recursive: true });
+  const log = createLog({ level: 'silent', format: 'json', write: () => {} });
+  await using threads = new HashThreads({ log });
+  await using file = await TemporaryFile.create('first line\n');
+  await using hasher = threads.open(file.opened);
+  const plan = planParts(file.opened.sizeBytes, { minChunkSize: 5 * MiB, maxParts: 10_000 });
+  const ledger = new PartLedger({ plan, now: () => 0, ask: () => true });
+  const signal = AbortSignal.timeout(5000);
+  const hashes = new HashAhead(ledger.parts, (part) =>
+    hasher.hashPart(part, { mode: 'crc32', inDigest: false, signal }),
+  );
+  await appendFile(file.path, 'second line\n');
+  await assert.rejects(announceNext({ ledger, hashes }, 1, { signal }), { code: 'file_changed' });
+  assert.equal(ledger.nextUnread?.number, 1);
+});
+
+/** How many parts at a time URLs are asked for. */
+async function batches({ parts, partMs }: { parts: number; partMs: number }): Promise<number[]> {
+  let clock = 0;
+  const now = () => clock;
+  const asked: number[] = [];
+  const plan = planParts(parts * 5 * MiB, { minChunkSize: 5 * MiB, maxParts: 10_000 });
+  const ledger = new PartLedger({ plan, now, ask: (some) => asked.push(some.length) > 0 });
+  const hashes = new HashAhead(ledger.parts, async () => ({ crc32: 'AAAAAA==' }));
+  const next = hashes.next.bind(hashes);
+  hashes.next = (options) => {
+    clock += partMs;
+    return next(options);
+  };
+  const signal = AbortSignal.timeout(5000);
+  const announced = announceAhead({ ledger, hashes }, 64, { now, signal });
+  while (ledger.nextUnread !== null) {
+    // As if they were sent at once.
+    for (const part of ledger.parts) {
+      if (part.state !== 'waiting') continue;
+      ledger.giveUrl(part.number, { url: new URL('http://localhost'), headers: {}, staleAt: Infinity });
+      const sent = await ledger.take({ signal });
+      if (sent !== null) ledger.uploaded(sent, '"etag"');
+    }
+    await new Promise(setImmediate);
   }
+  await announced;
+  return asked;
+}
+
+test('URLs are asked for sixteen parts at a time', async () => {
+  assert.deepEqual(await batches({ parts: 40, partMs: 1 }), [16, 16, 8]);
+});
+
+test('parts of a slow disk do not wait for one another', async () => {
+  assert.deepEqual(await batches({ parts: 7, partMs: 30 }), [2, 2, 2, 1]);
+  assert.deepEqual(await batches({ parts: 3, partMs: 1000 }), [1, 1, 1]);
 });

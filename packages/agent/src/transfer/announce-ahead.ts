@@ -1,22 +1,21 @@
-import type { Hash } from 'node:crypto';
-import type { ChecksumMode, PartAnnouncement } from '@backhaul/protocol';
-import type { BufferPool } from '../file/buffer-pool.ts';
-import { hashPart } from '../file/hash-part.ts';
-import type { OpenedFile } from '../file/open-file.ts';
+import type { PartAnnouncement } from '@backhaul/protocol';
+import type { HashAhead } from '../hashing/hash-ahead.ts';
 import type { PartLedger } from './part-ledger.ts';
 
 /** Hashing reads every byte before it is sent; at most this many bytes before the first PUT can begin. */
 const MAX_WINDOW_BYTES = 1024 ** 3;
 
 /** As many as are sent at once, by default. */
-const MAX_BATCH_PARTS = 4;
+const FIRST_PARTS = 4;
+/** URLs are asked for so many parts at a time: each time costs the server a message, a transaction and an answer. */
+const MAX_BATCH_PARTS = 16;
+/** From a slow disk fewer parts come at a time: those that are hashed are not kept waiting for longer. */
+const MAX_BATCH_MS = 50;
 
 export interface Announcing {
-  readonly file: OpenedFile;
   readonly ledger: PartLedger;
-  readonly mode: ChecksumMode;
-  readonly wholeFile: Hash | null;
-  readonly buffers: BufferPool;
+  /** Of the ledger's unread parts. */
+  readonly hashes: HashAhead;
 }
 
 /** Parts per window: what the server asked for, less where parts are huge, but at least one. */
@@ -25,38 +24,42 @@ export function windowParts(windowSize: number, chunkSize: number): number {
 }
 
 /** Parts to hash before the first PUT: with all of a large window hashed first, nothing would be sent for as long. */
-export function firstParts(window: number): number {
-  return Math.min(MAX_BATCH_PARTS, window);
+export function firstBatch(window: number): number {
+  return Math.min(FIRST_PARTS, window);
 }
 
-/** Reads and hashes the next parts, in order. Fewer than `count` at the file's end. */
+/** Announces the next parts, in order, once they are read and hashed. Fewer than `count` at the file's end. */
 export async function announceNext(
-  { file, ledger, ...options }: Announcing,
+  { ledger, hashes }: Announcing,
   count: number,
   { signal }: { signal: AbortSignal },
 ): Promise<PartAnnouncement[]> {
   const announced: PartAnnouncement[] = [];
-  for (let part = ledger.nextUnread; part !== null && announced.length < count; part = ledger.nextUnread) {
-    const checksums = await hashPart(file, part, { ...options, signal });
-    await file.assertUnchanged();
-    announced.push(ledger.announce(checksums));
+  while (ledger.nextUnread !== null && announced.length < count) {
+    announced.push(ledger.announce(await hashes.next({ signal })));
   }
   return announced;
 }
 
 /**
- * Reads a window ahead of the PUTs, and asks for URLs of a few parts at a time: the senders get the first ones while
+ * Reads a window ahead of the PUTs, and asks for URLs of some parts at a time: the senders get the first ones while
  * the next are hashed.
+ *
+ * @param options.now Milliseconds.
  */
 export async function announceAhead(
   announcing: Announcing,
   window: number,
-  { signal }: { signal: AbortSignal },
+  { now, signal }: { now: () => number; signal: AbortSignal },
 ): Promise<void> {
+  const { ledger } = announcing;
   const batch = Math.min(MAX_BATCH_PARTS, Math.ceil(window / 2));
-  while (announcing.ledger.nextUnread !== null) {
-    await announcing.ledger.roomAhead(window - batch + 1, { signal });
-    await announceNext(announcing, batch, { signal });
-    announcing.ledger.askForUrls();
+  while (ledger.nextUnread !== null) {
+    await ledger.roomAhead(window - batch + 1, { signal });
+    const begunAt = now();
+    for (let parts = 0; parts < batch && now() - begunAt < MAX_BATCH_MS; parts += 1) {
+      await announceNext(announcing, 1, { signal });
+    }
+    ledger.askForUrls();
   }
 }

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
+import { crc32 } from 'node:zlib';
 import { BackhaulError, type ChangePolicy, planParts } from '@backhaul/protocol';
-import { BufferPool } from '../file/buffer-pool.ts';
-import { crc32Base64 } from '../file/hash-part.ts';
+import type { Range } from '../file/read-slices.ts';
+import { crc32Base64 } from '../hashing/crc32-base64.ts';
 import { confirmVersion } from './confirm-version.ts';
 import { PartLedger } from './part-ledger.ts';
 
@@ -22,13 +23,15 @@ async function confirm(
     onChange,
     assertUnchanged: async () => ({ ...fingerprint, ctime_ns: ctimes[looks++] ?? ctimes.at(-1) ?? '1' }),
     contentChanged: () => new BackhaulError('file_changed'),
-    readFully: async (buffer: Uint8Array) => {
+  };
+  const hasher = {
+    hashPart: async ({ length }: Range) => {
       readings += 1;
-      buffer.fill(content);
+      return { crc32: crc32Base64(crc32(Buffer.alloc(length, content))) };
     },
   };
   const signal = AbortSignal.timeout(5000);
-  await confirmVersion({ file, ledger, buffers: new BufferPool(1) }, { signal });
+  await confirmVersion({ file, ledger, hasher }, { signal });
   return readings;
 }
 

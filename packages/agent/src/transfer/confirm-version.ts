@@ -1,19 +1,15 @@
 import { BackhaulError } from '@backhaul/protocol';
-import type { BufferPool } from '../file/buffer-pool.ts';
-import { hashPart } from '../file/hash-part.ts';
 import type { OpenedFile } from '../file/open-file.ts';
+import type { FileHasher } from '../hashing/file-hasher.ts';
 import type { PartLedger } from './part-ledger.ts';
 
 /** Something that touches the file more often than this while it is read cannot be waited out. */
 const MAX_READINGS = 3;
 
 interface Confirming {
-  readonly file: Pick<
-    OpenedFile,
-    'fingerprint' | 'onChange' | 'assertUnchanged' | 'contentChanged' | 'readFully'
-  >;
+  readonly file: Pick<OpenedFile, 'fingerprint' | 'onChange' | 'assertUnchanged' | 'contentChanged'>;
   readonly ledger: Pick<PartLedger, 'parts'>;
-  readonly buffers: BufferPool;
+  readonly hasher: Pick<FileHasher, 'hashPart'>;
 }
 
 /**
@@ -26,7 +22,7 @@ interface Confirming {
  * @throws BackhaulError `file_changed`, `read_failed`
  */
 export async function confirmVersion(
-  { file, ledger, buffers }: Confirming,
+  { file, ledger, hasher }: Confirming,
   { signal }: { signal: AbortSignal },
 ): Promise<void> {
   let confirmed = file.fingerprint.ctime_ns;
@@ -38,7 +34,7 @@ export async function confirmVersion(
       throw new BackhaulError('file_changed', why);
     }
     for (const part of ledger.parts) {
-      const now = await hashPart(file, part, { mode: 'none', wholeFile: null, buffers, signal });
+      const now = await hasher.hashPart(part, { mode: 'none', inDigest: false, signal });
       if (now.crc32 !== part.checksums?.crc32) throw file.contentChanged();
     }
     confirmed = ctime;

@@ -1,6 +1,6 @@
-import { createHash, type Hash } from 'node:crypto';
 import {
   BackhaulError,
+  type ChecksumMode,
   type PartAnnouncement,
   type PartChecksums,
   type PartPlan,
@@ -9,25 +9,31 @@ import {
   type ResumeState,
 } from '@backhaul/protocol';
 import type { OpenedFile } from '../file/open-file.ts';
-import { type Announcing, announceNext, firstParts, windowParts } from './announce-ahead.ts';
+import type { FileHasher } from '../hashing/file-hasher.ts';
+import { HashAhead } from '../hashing/hash-ahead.ts';
+import { type Announcing, announceNext, firstBatch, windowParts } from './announce-ahead.ts';
 import { PartLedger } from './part-ledger.ts';
 import type { TransferTools } from './transfer-tools.ts';
 
 /** A file that is open and cut into parts. */
 export interface PreparedFile extends Announcing {
+  readonly file: OpenedFile;
   readonly plan: PartPlan;
+  readonly mode: ChecksumMode;
+  readonly hasher: FileHasher;
   /** Parts announced ahead of their PUTs. */
   readonly window: number;
   /** Read and hashed already, for `prepared`; none of a resumed one. */
   readonly firstParts: readonly PartAnnouncement[];
-  /** Of the whole file. */
-  readonly sha256: Hash | null;
+  /** Whether the hasher's digest is to be that of the whole file. */
+  readonly sha256: boolean;
   /** Whether it goes on with an earlier attempt. */
   readonly resumed: boolean;
 }
 
 interface PrepareOptions {
   readonly tools: TransferTools;
+  readonly hasher: FileHasher;
   readonly ask: (parts: PartAnnouncement[]) => boolean;
   readonly signal: AbortSignal;
 }
@@ -36,32 +42,30 @@ interface PrepareOptions {
 export async function prepareFile(
   file: OpenedFile,
   request: PrepareUpload,
-  { tools, ask, signal }: PrepareOptions,
+  { tools, hasher, ask, signal }: PrepareOptions,
 ): Promise<PreparedFile> {
-  const { settings, buffers, now } = tools;
+  const { settings, now } = tools;
+  const { sha256 } = settings;
+  const mode = request.checksum_mode;
   const limit = Math.min(request.plan.max_file_size ?? Infinity, settings.maxFileSize ?? Infinity);
   if (file.sizeBytes > limit) {
     throw new BackhaulError('file_too_large', `The file has ${file.sizeBytes} bytes; the limit is ${limit}.`);
   }
   const rule = { minChunkSize: request.plan.min_chunk_size, maxParts: request.plan.max_parts };
   const plan = planParts(file.sizeBytes, rule);
-  const sha256 = settings.sha256 ? createHash('sha256') : null;
   const window = windowParts(request.plan.window_size, plan.chunkSize);
-  const common = { file, plan, window, sha256, mode: request.checksum_mode, buffers };
-  if (request.resume !== undefined) {
-    const kept = keptParts(request.resume);
-    const ledger = new PartLedger({ plan, now, ask, kept });
-    // Parts are announced with gaps, so the digest of the whole file is taken by who reads them all.
-    return { ...common, ledger, wholeFile: null, firstParts: [], resumed: true };
-  }
-  const announcing = { ...common, ledger: new PartLedger({ plan, now, ask }), wholeFile: sha256 };
-  return {
-    ...announcing,
-    firstParts: await announceNext(announcing, firstParts(window), { signal }),
-    resumed: false,
-  };
+  const resumed = request.resume !== undefined;
+  const kept = keptParts(request.resume);
+  const ledger = new PartLedger({ plan, now, ask, kept });
+  const unread = ledger.parts.filter(({ state }) => state === 'unread');
+  // Resumed, parts are announced with gaps: the digest of the whole file is taken by who reads them all.
+  const hashing = { mode, inDigest: sha256 && !resumed, signal };
+  const hashes = new HashAhead(unread, (part) => hasher.hashPart(part, hashing));
+  const firstParts = resumed ? [] : await announceNext({ ledger, hashes }, firstBatch(window), { signal });
+  return { file, plan, mode, window, ledger, hasher, hashes, sha256, firstParts, resumed };
 }
 
-function keptParts({ kept_parts: parts }: ResumeState): Map<number, PartChecksums> {
+function keptParts(resume: ResumeState | undefined): Map<number, PartChecksums> {
+  const parts = resume?.kept_parts ?? [];
   return new Map(parts.map(({ part_number: number, ...checksums }) => [number, checksums]));
 }

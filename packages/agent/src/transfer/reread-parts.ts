@@ -1,8 +1,7 @@
-import { hashPart } from '../file/hash-part.ts';
 import type { Part } from './part-ledger.ts';
 import type { PreparedFile } from './prepare-file.ts';
 
-type Resumed = Pick<PreparedFile, 'file' | 'ledger' | 'buffers' | 'sha256'>;
+type Resumed = Pick<PreparedFile, 'file' | 'ledger' | 'hasher' | 'sha256'>;
 
 /**
  * Reads a file whose upload goes on, in order, while its missing parts are being sent: what was kept has to be what
@@ -12,18 +11,17 @@ type Resumed = Pick<PreparedFile, 'file' | 'ledger' | 'buffers' | 'sha256'>;
  * @throws BackhaulError `file_changed`, `read_failed`
  */
 export async function rereadParts(
-  { file, ledger, buffers, sha256 }: Resumed,
+  { file, ledger, hasher, sha256 }: Resumed,
   { signal }: { signal: AbortSignal },
 ): Promise<ReadonlyMap<number, string>> {
   const read = new Map<number, string>();
   for (const part of ledger.parts) {
-    if (part.state !== 'kept' && sha256 === null) continue;
+    if (part.state !== 'kept' && !sha256) continue;
     const mode = part.state === 'kept' && part.checksums?.sha256 !== undefined ? 'sha256' : 'none';
-    const now = await hashPart(file, part, { mode, wholeFile: sha256, buffers, signal });
+    const now = await hasher.hashPart(part, { mode, inDigest: sha256, signal });
     if (differs(part, now.crc32) || (mode === 'sha256' && part.checksums?.sha256 !== now.sha256)) {
       throw file.contentChanged();
     }
-    await file.assertUnchanged();
     read.set(part.number, now.crc32);
   }
   return read;

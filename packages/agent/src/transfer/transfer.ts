@@ -1,5 +1,6 @@
 import { BackhaulError, type DownloadFile, type PartUrls, type PrepareUpload } from '@backhaul/protocol';
 import type { OpenedFile } from '../file/open-file.ts';
+import type { FileHasher } from '../hashing/file-hasher.ts';
 import type { Log } from '../log.ts';
 import { confirmVersion } from './confirm-version.ts';
 import { prepareFile, type PreparedFile } from './prepare-file.ts';
@@ -147,7 +148,8 @@ export class Transfer {
         onChange: this.#request.on_change ?? 'fail',
         resume: this.#request.resume,
       });
-      await this.#prepare(file);
+      await using hasher = this.#tools.hashThreads.open(file);
+      await this.#prepare(file, hasher);
       await this.#untilStarted();
       const completed = await this.#upload(file);
       signal.throwIfAborted();
@@ -162,11 +164,12 @@ export class Transfer {
     }
   }
 
-  async #prepare(file: OpenedFile): Promise<void> {
+  async #prepare(file: OpenedFile, hasher: FileHasher): Promise<void> {
     const { link, timings } = this.#tools;
     const about = { upload_id: this.uploadId, attempt: this.attempt };
     const prepared = await prepareFile(file, this.#request, {
       tools: this.#tools,
+      hasher,
       ask: (parts) => {
         const asked = link.send({ status: 'parts_ready', ...about, parts });
         if (asked)
@@ -251,7 +254,7 @@ export class Transfer {
       parts: prepared.ledger.allUploaded(),
       ...(prepared.resumed ? { resumed: true } : {}),
       upload_duration_ms: Math.round(now() - startedAt),
-      sha256: prepared.sha256?.digest('hex') ?? null,
+      sha256: prepared.sha256 ? await prepared.hasher.digest() : null,
     };
   }
 

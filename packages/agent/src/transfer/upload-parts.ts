@@ -57,7 +57,7 @@ export async function uploadParts(
       }
     }
   };
-  const readAhead = (signal: AbortSignal) => announceAhead(prepared, window, { signal });
+  const readAhead = (signal: AbortSignal) => announceAhead(prepared, window, { now, signal });
 
   let read: ReadonlyMap<number, string> = new Map();
   const reread = async (signal: AbortSignal): Promise<void> => {

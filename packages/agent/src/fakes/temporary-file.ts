@@ -1,0 +1,35 @@
+import { mkdtemp, realpath, rm, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type OpenedFile, openFile } from '../file/open-file.ts';
+import { currentPlatform } from '../platform/current-platform.ts';
+import { AllowList } from '../policy/allow-list.ts';
+
+/** A file in a directory of its own, opened as the agent does. */
+export class TemporaryFile implements AsyncDisposable {
+  readonly path: string;
+  readonly opened: OpenedFile;
+  readonly #directory: string;
+
+  private constructor(directory: string, path: string, opened: OpenedFile) {
+    this.#directory = directory;
+    this.path = path;
+    this.opened = opened;
+  }
+
+  /** @param sizeBytes If it is to be longer than its content: the rest is a hole. */
+  static async create(content: string | Uint8Array, sizeBytes?: number): Promise<TemporaryFile> {
+    const directory = await realpath(await mkdtemp(join(tmpdir(), 'backhaul-file-')));
+    const path = join(directory, 'file');
+    await writeFile(path, content);
+    if (sizeBytes !== undefined) await truncate(path, sizeBytes);
+    const platform = currentPlatform();
+    const allowList = new AllowList({ directories: [directory], file: null, platform });
+    return new TemporaryFile(directory, path, await openFile(path, { allowList, platform }));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.opened.close();
+    await rm(this.#directory, { recursive: true });
+  }
+}

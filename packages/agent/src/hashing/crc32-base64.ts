@@ -1,0 +1,6 @@
+/** As S3's headers spell it: base64 of the four big-endian bytes. */
+export function crc32Base64(crc: number): string {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32BE(crc);
+  return bytes.toString('base64');
+}
