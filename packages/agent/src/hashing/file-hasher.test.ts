@@ -51,6 +51,15 @@ test('a file that ends too soon, grows or is replaced meanwhile is file_changed'
   }
 });
 
+test('a file that ends too soon is so whatever its size and times say', async () => {
+  await using file = await TemporaryFile.create('content');
+  const { fd, place } = file.opened;
+  const endedEarly = () => file.opened.endedEarly();
+  const readFailed = (error: unknown) => file.opened.readFailed(error);
+  await using hasher = threads.open({ fd, place, endedEarly, readFailed, requireUnchanged: () => {} });
+  await assert.rejects(hasher.hashPart({ offset: 0, length: 8 }, plain), { code: 'file_changed' });
+});
+
 test('what the operating system says keeps its code on the way from the thread', async () => {
   await using file = await TemporaryFile.create('content');
   const directory = `${file.path}.d`;
