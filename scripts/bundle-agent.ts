@@ -1,4 +1,4 @@
-import { readFile, readdir } from 'node:fs/promises';
+import { readFile, readdir, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Plugin, rolldown } from 'rolldown';
 
@@ -16,7 +16,8 @@ interface Bundle {
  * @param root The checkout's.
  */
 export async function bundleAgent(root: string): Promise<Bundle> {
-  const sources = join(root, 'packages', 'agent', 'src');
+  // As the bundler names its modules.
+  const sources = await realpath(join(root, 'packages', 'agent', 'src'));
   const thread = await bundle(join(sources, 'hashing', 'hash-thread-main.ts'));
   const inside = exchange(join(sources, 'hashing', 'hash-thread-program.ts'), threadProgram(thread.code));
   const agent = await bundle(join(sources, 'main.ts'), [inside]);

@@ -8,7 +8,7 @@ import { defaultSessionTimings, type SessionTimings } from './connection/session
 import { tokenSource } from './credentials/token-source.ts';
 import { BufferPool, MAX_SLICES } from './file/buffer-pool.ts';
 import { openFile } from './file/open-file.ts';
-import { HashThreads } from './hashing/hash-threads.ts';
+import { Hashers } from './hashing/hashers.ts';
 import type { Log } from './log.ts';
 import { Dispatcher } from './messages/dispatch.ts';
 import { currentPlatform } from './platform/current-platform.ts';
@@ -36,7 +36,7 @@ export class AgentApp {
   readonly #connection: Connection;
   readonly #transfers: Transfers;
   readonly #storage: StorageClient;
-  readonly #hashThreads: HashThreads;
+  readonly #hashers: Hashers;
   readonly #allowList: AllowList;
   readonly #log: Log;
   #running: Promise<void> | null = null;
@@ -52,7 +52,8 @@ export class AgentApp {
     const serverIsLocal = isLoopbackHost(config.serverUrl.hostname);
     const storagePolicy = new StoragePolicy({ origins: config.storageOrigins, serverIsLocal });
     const storage = new StorageClient(storagePolicy, config.proxy);
-    const hashThreads = new HashThreads({ log });
+    const buffers = new BufferPool(MAX_SLICES);
+    const hashers = new Hashers({ buffers, log });
     const startedAt = now();
     const timings = { ...defaultTimings, ...options.transferTimings };
 
@@ -76,8 +77,8 @@ export class AgentApp {
         openFile: (path, version) => openFile(path, open, version),
         storage,
         rateLimit: config.maxRate === null ? null : new RateLimit(config.maxRate, now),
-        hashThreads,
-        buffers: new BufferPool(MAX_SLICES),
+        hashers,
+        buffers,
         puts: new Semaphore(config.parallelParts),
         patience: new AnswerPatience({ firstMs: timings.answerMs, maxMs: timings.maxAnswerMs }),
         timings,
@@ -107,7 +108,7 @@ export class AgentApp {
     this.#log = log;
     this.#allowList = allowList;
     this.#storage = storage;
-    this.#hashThreads = hashThreads;
+    this.#hashers = hashers;
     this.#connection = connection;
     this.#transfers = transfers;
   }
@@ -137,7 +138,7 @@ export class AgentApp {
     this.#stop.abort();
     await Promise.all([this.#transfers.close(), this.#running]);
     this.#storage.close();
-    await this.#hashThreads.close();
+    await this.#hashers.close();
   }
 }
 

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { crc32 } from 'node:zlib';
-import { MiB, pull } from './fakes/agent-bench.ts';
+import { MiB, prepareMessage, pull } from './fakes/agent-bench.ts';
 import { FakeServer } from './fakes/fake-server.ts';
 import { answerError, FakeStore } from './fakes/fake-store.ts';
 import { crc32Base64 } from './hashing/crc32-base64.ts';
@@ -15,6 +15,8 @@ import { crc32Base64 } from './hashing/crc32-base64.ts';
 const program = fileURLToPath(new URL('../bin/backhaul-agent.js', import.meta.url));
 /** As promised, whatever file and parts. */
 const MOST_BYTES = 160 * MiB;
+/** From the sources each strips the types anew, which takes more than what it then does. */
+const TWO_THREADS_BYTES = 40 * MiB;
 const FILE_BYTES = 525 * MiB;
 
 describe('the memory of an agent', { skip: process.platform !== 'linux' && 'it is read from /proc' }, () => {
@@ -60,6 +62,30 @@ describe('the memory of an agent', { skip: process.platform !== 'linux' && 'it i
       }
     });
   }
+
+  test('stays small with many uploads at once', async (t) => {
+    await using server = await FakeServer.start();
+    const directory = await realpath(await mkdtemp(join(tmpdir(), 'backhaul-memory-')));
+    const path = join(directory, 'large.bin');
+    await sparseFile(path, 20 * MiB);
+    const flags = ['--client-id', 'till', '--file', path, '--server-url', server.url, '--max-uploads', '16'];
+    const agent = spawn(process.execPath, [program, ...flags], {
+      env: { BACKHAUL_TOKEN: 'token' },
+      stdio: 'ignore',
+    });
+    try {
+      const session = await server.acceptAndWelcome();
+      const uploads = Array.from({ length: 16 }, () => prepareMessage(path));
+      for (const upload of uploads) session.send(upload);
+      for (const _ of uploads) await session.next('prepared');
+      const peak = await peakBytes(agent.pid);
+      t.diagnostic(`at most ${Math.round(peak / MiB)} MiB`);
+      assert.ok(peak <= MOST_BYTES + TWO_THREADS_BYTES, `it took ${Math.round(peak / MiB)} MiB`);
+    } finally {
+      agent.kill('SIGKILL');
+      await rm(directory, { recursive: true });
+    }
+  });
 });
 
 /** A hole with some bytes in it. */

@@ -1,10 +1,12 @@
 import { createHash } from 'node:crypto';
+import { SLICE_BYTES } from '../file/buffer-pool.ts';
 import { lookAtSync } from '../file/look.ts';
 import type { FileToHash, HashReply, HashRequest } from './hash-messages.ts';
-import { hashPart, ShortFile } from './hash-part.ts';
+import { hashSlices } from './hash-slices.ts';
+import { readWaiting, ShortFile } from './read-waiting.ts';
 
-/** One for the thread: it has one file at a time, and stays in the processor's cache. */
-const buffer = Buffer.allocUnsafeSlow(1024 * 1024);
+/** One for the thread, so that it stays in the processor's cache. */
+const buffer = Buffer.allocUnsafeSlow(SLICE_BYTES);
 
 /** Answers what is asked about one file, one request after the other. */
 export function answerHashRequests({ fd, place, port }: FileToHash): void {
@@ -15,13 +17,17 @@ export function answerHashRequests({ fd, place, port }: FileToHash): void {
   const answer = async (request: Exclude<HashRequest, { ask: 'end' }>): Promise<HashReply> => {
     if (request.ask === 'digest') return { digest: wholeFile.digest('hex') };
     const { range, mode, inDigest } = request;
-    const options = { mode, wholeFile: inDigest ? wholeFile : null, buffer, signal: stop.signal };
-    return { checksums: await hashPart(fd, range, options), look: lookAtSync(fd, place) };
+    const slices = readWaiting(fd, range, { buffer, signal: stop.signal });
+    const checksums = await hashSlices(slices, mode, inDigest ? wholeFile : null);
+    return { checksums, look: lookAtSync(fd, place) };
   };
   port.on('message', (request: HashRequest) => {
     if (request.ask === 'end') {
       stop.abort();
-      void last.then(() => port.close());
+      void last.then(() => {
+        port.postMessage({ ended: true } satisfies HashReply);
+        port.close();
+      });
       return;
     }
     last = last.then(async () => {

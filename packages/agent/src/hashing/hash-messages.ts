@@ -17,7 +17,7 @@ export type HashRequest =
   /** @property inDigest Whether the bytes also go into the digest of the whole file. */
   | { readonly ask: 'part'; readonly range: Range; readonly mode: ChecksumMode; readonly inDigest: boolean }
   | { readonly ask: 'digest' }
-  /** Stop, without an answer; the channel is closed once nothing reads from the descriptor any more. */
+  /** To stop; what has been asked before gets no answer any more. */
   | { readonly ask: 'end' };
 
 export type HashReply =
@@ -28,4 +28,6 @@ export type HashReply =
   /** The file ends before the range does. */
   | { readonly failed: 'short' }
   /** An error of the operating system; errors lose their code on the way between threads. */
-  | { readonly failed: 'read'; readonly code: string; readonly message: string };
+  | { readonly failed: 'read'; readonly code: string; readonly message: string }
+  /** Nothing reads from the descriptor any more, and the thread is well; the channel is closed. */
+  | { readonly ended: true };

@@ -1,35 +1,62 @@
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import test from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { TemporaryFile } from '../fakes/temporary-file.ts';
 import { createLog } from '../log.ts';
+import type { HashedFile } from './file-hasher.ts';
 import { HashThreads } from './hash-threads.ts';
 
+const TiB = 1024 ** 4;
 const log = createLog({ level: 'silent', format: 'json', write: () => {} });
 const signal = AbortSignal.timeout(60_000);
 const options = { mode: 'crc32', inDigest: false, signal } as const;
 const range = { offset: 0, length: 7 };
 
-test('each file has a thread to itself, which serves the next one after it', async () => {
+function open(threads: HashThreads, file: HashedFile) {
+  return threads.open(file) ?? assert.fail('there is no thread');
+}
+
+test('two files have a thread each, which serves the next one after it', async () => {
   await using file = await TemporaryFile.create('content');
   await using threads = new HashThreads({ log });
   assert.equal(threads.count, 0, 'none is started before there is a file');
-  const [one, two] = [threads.open(file.opened), threads.open(file.opened)];
+  const [one, two] = [open(threads, file.opened), open(threads, file.opened)];
   assert.equal(threads.count, 2);
   const checksums = await one.hashPart(range, options);
   assert.deepEqual(await two.hashPart(range, options), checksums);
   await one.close();
-  const three = threads.open(file.opened);
+  const three = open(threads, file.opened);
   assert.deepEqual(await three.hashPart(range, options), checksums);
   assert.equal(threads.count, 2);
   await two.close();
   await three.close();
 });
 
+test('more files share the threads, and take turns', async () => {
+  await using large = await TemporaryFile.create('', TiB);
+  await using small = await TemporaryFile.create('content');
+  await using threads = new HashThreads({ log });
+  let done = 0;
+  const endless = [open(threads, large.opened), open(threads, large.opened)].map(async (hasher) => {
+    await assert.rejects(hasher.hashPart({ offset: 0, length: TiB }, options));
+    done += 1;
+  });
+  for (let n = 0; n < 4; n += 1) {
+    await using hasher = open(threads, small.opened);
+    await hasher.hashPart(range, options);
+  }
+  assert.equal(threads.count, 2);
+  assert.equal(done, 0, 'the large ones are still being read');
+  await threads.close();
+  await Promise.all(endless);
+});
+
 test('a thread that nobody needs any more ends after a while', async () => {
   await using file = await TemporaryFile.create('content');
   await using threads = new HashThreads({ log, idleMs: 1 });
-  const hasher = threads.open(file.opened);
+  const hasher = open(threads, file.opened);
   await hasher.hashPart(range, options);
   assert.equal(threads.count, 1);
   await hasher.close();
@@ -39,14 +66,59 @@ test('a thread that nobody needs any more ends after a while', async () => {
   }
 });
 
-test('the end of its thread is an error for who waits, and the file can be closed', async () => {
-  await using file = await TemporaryFile.create('content', 1024 ** 4);
+test('the end of its thread is told to who waits, and the file can be closed', async () => {
+  await using file = await TemporaryFile.create('content', TiB);
   const threads = new HashThreads({ log });
-  const hasher = threads.open(file.opened);
-  const waiting = hasher.hashPart({ offset: 0, length: 1024 ** 4 }, options);
-  const rejected = assert.rejects(waiting, { message: 'the thread that hashes has ended' });
+  const hasher = open(threads, file.opened);
+  const rejected = assert.rejects(hasher.hashPart({ offset: 0, length: TiB }, options), {
+    code: 'agent_busy',
+  });
   await threads.close();
   await rejected;
   await hasher.close();
   assert.equal(threads.count, 0);
+  assert.equal(threads.open(file.opened), null, 'nor is another one started');
+});
+
+test('a thread that dies gets no other file, even before its end is told', async () => {
+  await using file = await TemporaryFile.create('content');
+  const program = new URL(
+    `data:text/javascript,import { parentPort } from 'node:worker_threads';
+    parentPort.on('message', ({ port }) => port.on('message', ({ ask }) => {
+      if (ask === 'part') process.exit();
+      port.postMessage({ digest: 'well' });
+    }));`,
+  );
+  await using threads = new HashThreads({ log, program });
+  const hasher = open(threads, file.opened);
+  await assert.rejects(hasher.hashPart(range, options), { code: 'agent_busy' });
+  assert.equal(await open(threads, file.opened).digest(), 'well');
+});
+
+test("there is none where Node.js's permission model refuses it", async () => {
+  const module = JSON.stringify(new URL('hash-threads.ts', import.meta.url));
+  const program = `import { HashThreads } from ${module};
+    console.log(new HashThreads({ log: console }).open({ fd: 0, place: '' }));`;
+  const flags = ['--permission', '--allow-fs-read=*', '--input-type=module', '--eval', program];
+  const { stdout } = await promisify(execFile)(process.execPath, flags);
+  assert.equal(stdout, 'null\n');
+});
+
+test('what is preloaded into the agent is not loaded into its threads', async () => {
+  await using file = await TemporaryFile.create('content');
+  const module = JSON.stringify(new URL('hash-threads.ts', import.meta.url));
+  const preload = `data:text/javascript,console.log('loaded')`;
+  const program = `import { HashThreads } from ${module};
+    const threads = new HashThreads({ log: console });
+    const hasher = threads.open({ fd: ${file.opened.fd}, place: '', requireUnchanged() {} });
+    console.log(await hasher.digest());
+    await hasher.close();
+    await threads.close();`;
+  const { stdout } = await promisify(execFile)(
+    process.execPath,
+    ['--import', preload, '--input-type=module', '--eval', program],
+    { env: { ...process.env, NODE_OPTIONS: `--import="${preload}"` } },
+  );
+  const emptyDigest = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855';
+  assert.equal(stdout, `loaded\n${emptyDigest}\n`, 'once, in the program itself');
 });

@@ -3,9 +3,9 @@ import test from 'node:test';
 import { appendFile } from 'node:fs/promises';
 import { planParts } from '@backhaul/protocol';
 import { TemporaryFile } from '../fakes/temporary-file.ts';
+import { BufferPool } from '../file/buffer-pool.ts';
 import { HashAhead } from '../hashing/hash-ahead.ts';
-import { HashThreads } from '../hashing/hash-threads.ts';
-import { createLog } from '../log.ts';
+import { LocalHasher } from '../hashing/local-hasher.ts';
 import { announceAhead, announceNext, windowParts } from './announce-ahead.ts';
 import { PartLedger } from './part-ledger.ts';
 
@@ -20,10 +20,8 @@ test('a window is what the server asked for, unless its parts are huge', () => {
 });
 
 test('a part of a file that changed while it was hashed is not announced', async () => {
-  const log = createLog({ level: 'silent', format: 'json', write: () => {} });
-  await using threads = new HashThreads({ log });
   await using file = await TemporaryFile.create('first line\n');
-  await using hasher = threads.open(file.opened);
+  await using hasher = new LocalHasher(file.opened, new BufferPool(1));
   const plan = planParts(file.opened.sizeBytes, { minChunkSize: 5 * MiB, maxParts: 10_000 });
   const ledger = new PartLedger({ plan, now: () => 0, ask: () => true });
   const signal = AbortSignal.timeout(5000);

@@ -9,7 +9,7 @@ const MAX_WINDOW_BYTES = 1024 ** 3;
 const FIRST_PARTS = 4;
 /** URLs are asked for so many parts at a time: each time costs the server a message, a transaction and an answer. */
 const MAX_BATCH_PARTS = 16;
-/** From a slow disk fewer parts come at a time: those that are hashed are not kept waiting for longer. */
+/** From a slow disk fewer parts come at a time: no other one is begun after so long. */
 const MAX_BATCH_MS = 50;
 
 export interface Announcing {

@@ -1,7 +1,7 @@
 import type { Link } from '../connection/link.ts';
 import type { BufferPool } from '../file/buffer-pool.ts';
 import type { OpenedFile, WantedVersion } from '../file/open-file.ts';
-import type { HashThreads } from '../hashing/hash-threads.ts';
+import type { Hashers } from '../hashing/hashers.ts';
 import type { Log } from '../log.ts';
 import type { Semaphore } from '../semaphore.ts';
 import type { AnswerPatience } from './answer-patience.ts';
@@ -17,8 +17,7 @@ export interface TransferTools {
   readonly storage: StorageClient;
   readonly rateLimit: RateLimit | null;
   readonly patience: AnswerPatience;
-  readonly hashThreads: HashThreads;
-  /** For what is sent. */
+  readonly hashers: Hashers;
   readonly buffers: BufferPool;
   /** PUTs at once, of all transfers. */
   readonly puts: Semaphore;

@@ -148,7 +148,7 @@ export class Transfer {
         onChange: this.#request.on_change ?? 'fail',
         resume: this.#request.resume,
       });
-      await using hasher = this.#tools.hashThreads.open(file);
+      await using hasher = this.#tools.hashers.open(file);
       await this.#prepare(file, hasher);
       await this.#untilStarted();
       const completed = await this.#upload(file);

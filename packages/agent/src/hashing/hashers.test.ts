@@ -1,0 +1,149 @@
+import assert from 'node:assert/strict';
+import { createHash, randomBytes } from 'node:crypto';
+import { appendFile, mkdir, open, rename, rmdir, truncate, writeFile } from 'node:fs/promises';
+import { after, describe, test } from 'node:test';
+import { crc32 } from 'node:zlib';
+import { TemporaryFile } from '../fakes/temporary-file.ts';
+import { BufferPool } from '../file/buffer-pool.ts';
+import { createLog } from '../log.ts';
+import { crc32Base64 } from './crc32-base64.ts';
+import type { FileHasher, HashedFile } from './file-hasher.ts';
+import { HashThreads } from './hash-threads.ts';
+import { Hashers } from './hashers.ts';
+import { LocalHasher } from './local-hasher.ts';
+import { ThreadHasher } from './thread-hasher.ts';
+
+const MiB = 1024 * 1024;
+const TiB = 1024 ** 4;
+const log = createLog({ level: 'silent', format: 'json', write: () => {} });
+const threads = new HashThreads({ log });
+after(() => threads.close());
+const plain = { mode: 'crc32', inDigest: false, signal: AbortSignal.timeout(60_000) } as const;
+
+const kinds: ReadonlyArray<{ where: string; hasherOf: (file: HashedFile) => FileHasher }> = [
+  {
+    where: 'in a thread',
+    hasherOf: (file) => threads.open(file) ?? assert.fail('there is no thread'),
+  },
+  { where: 'beside all else', hasherOf: (file) => new LocalHasher(file, new BufferPool(2)) },
+];
+
+for (const { where, hasherOf } of kinds) {
+  describe(`a file that is hashed ${where}`, () => {
+    test('has for each part the checksums of its mode, and a digest of all that went into it', async () => {
+      const content = randomBytes(3 * MiB + 5);
+      await using file = await TemporaryFile.create(content);
+      await using hasher = hasherOf(file.opened);
+      const [one, two] = [content.subarray(0, 2 * MiB), content.subarray(2 * MiB)];
+      const inDigest = { ...plain, inDigest: true };
+      // Asked at once, without waiting for one another.
+      const [crc, sha256, md5, none, digest] = await Promise.all([
+        hasher.hashPart({ offset: 0, length: one.length }, inDigest),
+        hasher.hashPart({ offset: one.length, length: two.length }, { ...inDigest, mode: 'sha256' }),
+        hasher.hashPart({ offset: one.length, length: two.length }, { ...plain, mode: 'md5' }),
+        hasher.hashPart({ offset: 7, length: 0 }, { ...plain, mode: 'none' }),
+        hasher.digest(),
+      ]);
+      assert.deepEqual(crc, { crc32: crc32Base64(crc32(one)) });
+      const crcOfTwo = crc32Base64(crc32(two));
+      assert.deepEqual(sha256, {
+        crc32: crcOfTwo,
+        sha256: createHash('sha256').update(two).digest('base64'),
+      });
+      assert.deepEqual(md5, { crc32: crcOfTwo, md5: createHash('md5').update(two).digest('base64') });
+      assert.deepEqual(none, { crc32: 'AAAAAA==' });
+      assert.equal(digest, createHash('sha256').update(content).digest('hex'));
+    });
+
+    test('is file_changed if it ends too soon, grows or is replaced meanwhile', async () => {
+      for (const change of [
+        (path: string) => truncate(path, 2),
+        (path: string) => appendFile(path, 'more'),
+        (path: string) => writeFile(`${path}.new`, 'content').then(() => rename(`${path}.new`, path)),
+      ]) {
+        await using file = await TemporaryFile.create('content');
+        await using hasher = hasherOf(file.opened);
+        await hasher.hashPart({ offset: 0, length: 7 }, plain);
+        await change(file.path);
+        await assert.rejects(hasher.hashPart({ offset: 0, length: 7 }, plain), { code: 'file_changed' });
+      }
+    });
+
+    test('ends too soon whatever its size and times say', async () => {
+      await using file = await TemporaryFile.create('content');
+      await using hasher = hasherOf(withHandle(file.opened, file.opened.fd));
+      await assert.rejects(hasher.hashPart({ offset: 0, length: 8 }, plain), { code: 'file_changed' });
+    });
+
+    test('neither holds up an abort nor the close, whatever its size', { timeout: 20_000 }, async () => {
+      await using file = await TemporaryFile.create('', TiB);
+      const stop = new AbortController();
+      const hasher = hasherOf(file.opened);
+      const waiting = hasher.hashPart({ offset: 0, length: TiB }, plain);
+      const ended = assert.rejects(waiting);
+      const queued = hasher.hashPart({ offset: 0, length: 1 }, { ...plain, signal: stop.signal });
+      stop.abort(new Error('stopped'));
+      await assert.rejects(queued, { message: 'stopped' });
+      // All of it would take minutes; the deadline of the test is the assertion.
+      await hasher.close();
+      await hasher.close();
+      await ended;
+      await assert.rejects(hasher.hashPart({ offset: 0, length: 1 }, plain));
+    });
+  });
+}
+
+test('what the operating system tells a thread keeps its code', async () => {
+  await using file = await TemporaryFile.create('content');
+  const directory = `${file.path}.d`;
+  await mkdir(directory);
+  const handle = await open(directory);
+  const hasher = threads.open(withHandle(file.opened, handle.fd)) ?? assert.fail('there is no thread');
+  const hashed = hasher.hashPart({ offset: 0, length: 7 }, plain);
+  await assert.rejects(hashed, (error: Error & { code?: string }) => {
+    const cause = error.cause as NodeJS.ErrnoException;
+    return cause.code === 'EISDIR' && error.code === 'not_a_file';
+  });
+  await hasher.close();
+  await handle.close();
+  await rmdir(directory);
+});
+
+test('a small file is not worth a thread', async () => {
+  await using small = await TemporaryFile.create('', 16 * MiB - 1);
+  await using large = await TemporaryFile.create('', 16 * MiB);
+  await using hashers = new Hashers({ log, buffers: new BufferPool(2) });
+  await using one = hashers.open(small.opened);
+  await using other = hashers.open(large.opened);
+  assert.ok(one instanceof LocalHasher);
+  assert.ok(other instanceof ThreadHasher);
+});
+
+test('where there can be no thread a large file is hashed all the same', async () => {
+  await using file = await TemporaryFile.create('content', 16 * MiB);
+  const program = new URL('data:text/javascript,throw new Error("no such thread")');
+  const lines: string[] = [];
+  const told = createLog({ level: 'warn', format: 'json', write: (line) => lines.push(line) });
+  await using hashers = new Hashers({ log: told, buffers: new BufferPool(2), program });
+  const part = { offset: 0, length: 7 };
+  await using first = hashers.open(file.opened);
+  await assert.rejects(first.hashPart(part, plain), { code: 'agent_busy' });
+  await using second = hashers.open(file.opened);
+  assert.deepEqual(await second.hashPart(part, plain), { crc32: crc32Base64(crc32('content')) });
+  assert.equal(lines.length, 1);
+  assert.match(lines[0] ?? '', /no such thread.*no thread for hashing/);
+});
+
+/** The same file by another descriptor, whose size and times nobody looks at. */
+function withHandle(file: HashedFile, fd: number): HashedFile {
+  return {
+    fd,
+    place: file.place,
+    sizeBytes: file.sizeBytes,
+    readFully: (buffer, offset) => file.readFully(buffer, offset),
+    assertUnchanged: () => file.assertUnchanged(),
+    requireUnchanged: () => {},
+    readFailed: (error) => file.readFailed(error),
+    endedEarly: () => file.endedEarly(),
+  };
+}
