@@ -7,7 +7,7 @@ import { fingerprintOf } from './fingerprint.ts';
 export interface Look {
   /** Of what the descriptor shows. */
   readonly fingerprint: Fingerprint;
-  /** The file that its path leads to; null for none. */
+  /** The file that its path leads to; null for none, or if it was not looked at. */
   readonly there: Pick<Fingerprint, 'device' | 'inode'> | null;
 }
 

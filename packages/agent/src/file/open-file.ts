@@ -178,6 +178,12 @@ export class OpenedFile {
     return look.fingerprint;
   }
 
+  /** As `assertUnchanged`, but for its path: another file there does not touch the bytes that the descriptor shows. */
+  async assertUntouched(): Promise<void> {
+    const present = await this.#handle.stat({ bigint: true });
+    this.requireUnchanged({ fingerprint: fingerprintOf(present), there: null });
+  }
+
   /**
    * As `assertUnchanged`, for who has looked already.
    *

@@ -36,7 +36,9 @@ export class PutExchange {
       resolve(response);
     });
     put.on('error', reject);
-    put.once('close', () => reject(new Stalled('ECONNRESET')));
+    put.once('close', () => {
+      if (this.#response === null) reject(new Stalled('ECONNRESET'));
+    });
     put.once('socket', (socket) => this.#watch(socket));
     limits.signal.addEventListener('abort', this.#onAbort, { once: true });
     this.#connecting = setTimeout(() => this.giveUp(), limits.connectMs);

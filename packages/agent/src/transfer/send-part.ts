@@ -91,7 +91,8 @@ async function putOnce(
   const { timings, buffers, storeChecks } = tools;
   const begunAt = tools.now();
   if (url === null || checksums === null || url.staleAt <= begunAt) return 'url_expired';
-  await file.assertUnchanged();
+  // Whether another file has taken its place is seen by who reads ahead, and at the end.
+  await file.assertUntouched();
   // Once it has refused the part, whether the file or the store is to blame has to be found out here.
   const expectedCrc32 = storeChecks && part.digestFailures === 0 ? null : checksums.crc32;
   const body = partBody(file, part, { expectedCrc32, buffers, signal });
