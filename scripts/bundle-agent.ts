@@ -21,7 +21,7 @@ export async function bundleAgent(root: string): Promise<Bundle> {
   const thread = await bundle(join(sources, 'hashing', 'hash-thread-main.ts'));
   const inside = exchange(join(sources, 'hashing', 'hash-thread-program.ts'), threadProgram(thread.code));
   const agent = await bundle(join(sources, 'main.ts'), [inside]);
-  return { code: agent.code, notices: await noticesOf(agent.moduleIds, root) };
+  return { code: agent.code, notices: await noticesOf([...thread.moduleIds, ...agent.moduleIds], root) };
 }
 
 async function bundle(
@@ -46,7 +46,7 @@ async function bundle(
   return chunk;
 }
 
-/** @throws Error on load, if nobody imports that module any more. */
+/** Fails the build if nobody imports that module any more. */
 function exchange(module: string, code: string): Plugin {
   let exchanged = false;
   return {

@@ -10,7 +10,7 @@ import { crc32 } from 'node:zlib';
 import { MiB, prepareMessage, pull } from './fakes/agent-bench.ts';
 import { FakeServer } from './fakes/fake-server.ts';
 import { answerError, FakeStore } from './fakes/fake-store.ts';
-import { crc32Base64 } from './hashing/crc32-base64.ts';
+import { crc32Base64 } from './file/crc32-base64.ts';
 
 const program = fileURLToPath(new URL('../bin/backhaul-agent.js', import.meta.url));
 /** As promised, whatever file and parts. */
@@ -25,7 +25,6 @@ describe('the memory of an agent', { skip: process.platform !== 'linux' && 'it i
     { what: 'four parts of 105 MiB at once', partBytes: 105 * MiB },
   ]) {
     test(`stays small while it sends ${what} to a store that takes its time`, async (t) => {
-      await using server = await FakeServer.start();
       await using store = await FakeStore.start();
       const received: number[] = [];
       store.fault = async (put, request, response) => {
@@ -37,56 +36,48 @@ describe('the memory of an agent', { skip: process.platform !== 'linux' && 'it i
         }
         return true;
       };
-      const directory = await realpath(await mkdtemp(join(tmpdir(), 'backhaul-memory-')));
-      const path = join(directory, 'large.bin');
-      await sparseFile(path, FILE_BYTES);
-      const flags = ['--client-id', 'till', '--file', path, '--server-url', server.url, '--no-sha256'];
-      const agent = spawn(process.execPath, [program, ...flags], {
-        env: { BACKHAUL_TOKEN: 'token' },
-        stdio: 'ignore',
-      });
-      try {
-        const session = await server.acceptAndWelcome();
-        const final = await pull(session, store, path, { minChunkSize: partBytes });
-        assert.equal(final.status, 'completed', JSON.stringify(final));
-        const peak = await peakBytes(agent.pid);
-        t.diagnostic(`at most ${Math.round(peak / MiB)} MiB`);
-        assert.deepEqual(
-          received,
-          Array.from({ length: FILE_BYTES / partBytes }, () => partBytes),
-        );
-        assert.ok(peak <= MOST_BYTES, `it took ${Math.round(peak / MiB)} MiB`);
-      } finally {
-        agent.kill('SIGKILL');
-        await rm(directory, { recursive: true });
-      }
+      await using agent = await startAgent(FILE_BYTES, ['--no-sha256']);
+      const final = await pull(agent.session, store, agent.path, { minChunkSize: partBytes });
+      assert.equal(final.status, 'completed', JSON.stringify(final));
+      const peak = await peakBytes(agent.pid);
+      t.diagnostic(`at most ${Math.round(peak / MiB)} MiB`);
+      assert.deepEqual(
+        received,
+        Array.from({ length: FILE_BYTES / partBytes }, () => partBytes),
+      );
+      assert.ok(peak <= MOST_BYTES, `it took ${Math.round(peak / MiB)} MiB`);
     });
   }
 
   test('stays small with many uploads at once', async (t) => {
-    await using server = await FakeServer.start();
-    const directory = await realpath(await mkdtemp(join(tmpdir(), 'backhaul-memory-')));
-    const path = join(directory, 'large.bin');
-    await sparseFile(path, 20 * MiB);
-    const flags = ['--client-id', 'till', '--file', path, '--server-url', server.url, '--max-uploads', '16'];
-    const agent = spawn(process.execPath, [program, ...flags], {
-      env: { BACKHAUL_TOKEN: 'token' },
-      stdio: 'ignore',
-    });
-    try {
-      const session = await server.acceptAndWelcome();
-      const uploads = Array.from({ length: 16 }, () => prepareMessage(path));
-      for (const upload of uploads) session.send(upload);
-      for (const _ of uploads) await session.next('prepared');
-      const peak = await peakBytes(agent.pid);
-      t.diagnostic(`at most ${Math.round(peak / MiB)} MiB`);
-      assert.ok(peak <= MOST_BYTES + TWO_THREADS_BYTES, `it took ${Math.round(peak / MiB)} MiB`);
-    } finally {
-      agent.kill('SIGKILL');
-      await rm(directory, { recursive: true });
-    }
+    await using agent = await startAgent(20 * MiB, ['--max-uploads', '16']);
+    const uploads = Array.from({ length: 16 }, () => prepareMessage(agent.path));
+    for (const upload of uploads) agent.session.send(upload);
+    for (const _ of uploads) await agent.session.next('prepared');
+    const peak = await peakBytes(agent.pid);
+    t.diagnostic(`at most ${Math.round(peak / MiB)} MiB`);
+    assert.ok(peak <= MOST_BYTES + TWO_THREADS_BYTES, `it took ${Math.round(peak / MiB)} MiB`);
   });
 });
+
+/** The program, connected, with one file of that size to send. */
+async function startAgent(fileBytes: number, flags: readonly string[]) {
+  await using cleanup = new AsyncDisposableStack();
+  const server = cleanup.use(await FakeServer.start());
+  const directory = await realpath(await mkdtemp(join(tmpdir(), 'backhaul-memory-')));
+  cleanup.defer(() => rm(directory, { recursive: true }));
+  const path = join(directory, 'large.bin');
+  await sparseFile(path, fileBytes);
+  const own = ['--client-id', 'till', '--file', path, '--server-url', server.url];
+  const agent = spawn(process.execPath, [program, ...own, ...flags], {
+    env: { BACKHAUL_TOKEN: 'token' },
+    stdio: 'ignore',
+  });
+  cleanup.defer(() => void agent.kill('SIGKILL'));
+  const session = await server.acceptAndWelcome();
+  const kept = cleanup.move();
+  return { session, path, pid: agent.pid, [Symbol.asyncDispose]: () => kept.disposeAsync() };
+}
 
 /** A hole with some bytes in it. */
 async function sparseFile(path: string, sizeBytes: number): Promise<void> {

@@ -1,6 +1,6 @@
 import { crc32 } from 'node:zlib';
 import type { BufferPool } from './buffer-pool.ts';
-import { crc32Base64 } from '../hashing/crc32-base64.ts';
+import { crc32Base64 } from './crc32-base64.ts';
 import { type Range, readSlices } from './read-slices.ts';
 import type { OpenedFile } from './open-file.ts';
 

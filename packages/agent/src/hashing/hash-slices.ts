@@ -1,7 +1,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import type { ChecksumMode, PartChecksums } from '@backhaul/protocol';
-import { crc32Base64 } from './crc32-base64.ts';
+import { crc32Base64 } from '../file/crc32-base64.ts';
 
 /** @param wholeFile Takes every byte too; parts must then be hashed in order. */
 export async function hashSlices(

@@ -6,7 +6,7 @@ import { crc32 } from 'node:zlib';
 import { TemporaryFile } from '../fakes/temporary-file.ts';
 import { BufferPool } from '../file/buffer-pool.ts';
 import { createLog } from '../log.ts';
-import { crc32Base64 } from './crc32-base64.ts';
+import { crc32Base64 } from '../file/crc32-base64.ts';
 import type { FileHasher, HashedFile } from './file-hasher.ts';
 import { HashThreads } from './hash-threads.ts';
 import { Hashers } from './hashers.ts';

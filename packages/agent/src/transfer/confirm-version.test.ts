@@ -3,7 +3,7 @@ import test from 'node:test';
 import { crc32 } from 'node:zlib';
 import { BackhaulError, type ChangePolicy, planParts } from '@backhaul/protocol';
 import type { Range } from '../file/read-slices.ts';
-import { crc32Base64 } from '../hashing/crc32-base64.ts';
+import { crc32Base64 } from '../file/crc32-base64.ts';
 import { confirmVersion } from './confirm-version.ts';
 import { PartLedger } from './part-ledger.ts';
 

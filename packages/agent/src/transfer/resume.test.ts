@@ -7,7 +7,7 @@ import { crc32 } from 'node:zlib';
 import type { ResumeState } from '@backhaul/protocol';
 import { AgentBench, downloadMessage, MiB, prepareMessage, signOnRequest } from '../fakes/agent-bench.ts';
 import { fingerprintOf } from '../file/fingerprint.ts';
-import { crc32Base64 } from '../hashing/crc32-base64.ts';
+import { crc32Base64 } from '../file/crc32-base64.ts';
 
 const PART_BYTES = 5 * MiB;
 /** Whole seconds, so that it can be put back exactly. */

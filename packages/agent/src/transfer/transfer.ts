@@ -1,4 +1,5 @@
 import { BackhaulError, type DownloadFile, type PartUrls, type PrepareUpload } from '@backhaul/protocol';
+import { abortable } from '../abortable.ts';
 import type { OpenedFile } from '../file/open-file.ts';
 import type { FileHasher } from '../hashing/file-hasher.ts';
 import type { Log } from '../log.ts';
@@ -210,11 +211,11 @@ export class Transfer {
       this.#fail(new Dropped());
     };
     const timer = setTimeout(letGo, Math.min(this.#request.expires_in_ms, MAX_TIMER_MS));
-    const stopped = Promise.withResolvers<void>();
-    signal.addEventListener('abort', () => stopped.resolve(), { once: true });
-    await Promise.race([this.#started.promise, stopped.promise]);
-    clearTimeout(timer);
-    signal.throwIfAborted();
+    try {
+      await abortable(this.#started.promise, signal);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   async #upload(file: OpenedFile): Promise<FinalInput> {
