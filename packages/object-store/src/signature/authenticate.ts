@@ -1,10 +1,11 @@
+import type { KeyObject } from 'node:crypto';
 import { S3Error } from '../errors.ts';
 import { canonicalRequest, sha256Hex, type SignedRequest } from './canonical-request.ts';
 import { readSignatureClaim, type SignatureClaim } from './claim.ts';
 import {
   credentialScope,
-  deriveSigningKey,
   sameSignature,
+  signingKeyOf,
   signText,
   type Credentials,
 } from './signing-key.ts';
@@ -16,7 +17,7 @@ export interface Authentication {
   readonly payloadHash: string;
   readonly amzDate: string;
   readonly scope: string;
-  readonly signingKey: Buffer;
+  readonly signingKey: KeyObject;
   readonly signature: string;
 }
 
@@ -86,7 +87,7 @@ export function authenticate(
   checkScope(claim, credentials);
   if (!sameSignature(credentials.accessKey, claim.accessKey)) throw new S3Error('InvalidAccessKeyId');
   const scope = credentialScope(claim.scopeDate, credentials.region);
-  const signingKey = deriveSigningKey(credentials, claim.scopeDate);
+  const signingKey = signingKeyOf(credentials, claim.scopeDate);
   const canonical = canonicalRequest(request, claim.signedHeaders, claim.payloadHash);
   const textToSign = ['AWS4-HMAC-SHA256', claim.amzDate, scope, sha256Hex(canonical)].join('\n');
   const expected = signText(signingKey, textToSign);

@@ -1,4 +1,4 @@
-import { createHmac, timingSafeEqual } from 'node:crypto';
+import { createHmac, createSecretKey, type KeyObject, timingSafeEqual } from 'node:crypto';
 
 export interface Credentials {
   readonly accessKey: string;
@@ -11,17 +11,28 @@ export function credentialScope(date: string, region: string): string {
   return `${date}/${region}/s3/aws4_request`;
 }
 
-function hmac(key: string | Buffer, text: string): Buffer {
+function hmac(key: string | Buffer | KeyObject, text: string): Buffer {
   return createHmac('sha256', key).update(text).digest();
 }
 
-/** @param date `YYYYMMDD` */
-export function deriveSigningKey({ secretKey, region }: Credentials, date: string): Buffer {
-  return hmac(hmac(hmac(hmac(`AWS4${secretKey}`, date), region), 's3'), 'aws4_request');
+const latestKeys = new WeakMap<Credentials, { readonly date: string; readonly key: KeyObject }>();
+
+/**
+ * The key of one day, which is remembered until another day's is asked for: deriving it is most of what it takes to
+ * check a signature.
+ * @param date `YYYYMMDD`
+ */
+export function signingKeyOf(credentials: Credentials, date: string): KeyObject {
+  const latest = latestKeys.get(credentials);
+  if (latest?.date === date) return latest.key;
+  const { secretKey, region } = credentials;
+  const key = createSecretKey(hmac(hmac(hmac(hmac(`AWS4${secretKey}`, date), region), 's3'), 'aws4_request'));
+  latestKeys.set(credentials, { date, key });
+  return key;
 }
 
 /** Hex. */
-export function signText(signingKey: Buffer, text: string): string {
+export function signText(signingKey: KeyObject, text: string): string {
   return hmac(signingKey, text).toString('hex');
 }
 
