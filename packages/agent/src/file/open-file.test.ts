@@ -6,6 +6,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { BackhaulError, type ErrorCode } from '@backhaul/protocol';
 import { linux } from '../platform/linux.ts';
@@ -74,6 +75,25 @@ test('a pseudo file, which holds more than its size says, is file_changed', asyn
   });
   await assert.rejects(file.assertEnds(), { code: 'file_changed' });
 });
+
+test('a change is seen before a PUT, though not each looks anew', { timeout: 10_000 }, ({ signal }) =>
+  withPlaces(async ({ root }) => {
+    const path = join(root, 'report');
+    const allowList = new AllowList({ directories: [root], file: null, platform: linux });
+    await using opened = await openFile(path, { allowList, platform: linux });
+    await opened.assertUnchanged();
+    await writeFile(path, 'another report');
+    await assert.rejects(
+      async () => {
+        for (;;) {
+          await opened.assertUntouched();
+          await setImmediate(undefined, { signal });
+        }
+      },
+      { code: 'file_changed' },
+    );
+  }),
+);
 
 test('an empty allow-list allows nothing', () =>
   withPlaces(async ({ root }) => {

@@ -117,11 +117,16 @@ interface Opened {
   readonly platform: Platform;
 }
 
+/** So soon after a look there is no need for another, in ms: on a fast line there would be one before each PUT. */
+const FRESH_LOOK_MS = 100;
+
 /** One file under one descriptor, from the first byte hashed to the last byte sent. */
 export class OpenedFile {
   readonly #handle: FileHandle;
   readonly #opened: Opened;
   #closing: Promise<void> | null = null;
+  /** Of `performance.now()`. */
+  #seenUnchangedAt = performance.now();
 
   constructor(handle: FileHandle, opened: Opened) {
     this.#handle = handle;
@@ -178,8 +183,12 @@ export class OpenedFile {
     return look.fingerprint;
   }
 
-  /** As `assertUnchanged`, but for its path: another file there does not touch the bytes that the descriptor shows. */
+  /**
+   * As `assertUnchanged`, up to a moment ago, and but for its path: another file there does not touch the bytes that
+   * the descriptor shows.
+   */
   async assertUntouched(): Promise<void> {
+    if (performance.now() - this.#seenUnchangedAt < FRESH_LOOK_MS) return;
     const present = await this.#handle.stat({ bigint: true });
     this.requireUnchanged({ fingerprint: fingerprintOf(present), there: null });
   }
@@ -195,6 +204,7 @@ export class OpenedFile {
     const { fingerprint, onChange } = this.#opened;
     const changed = versionDifferences(fingerprint, present, onChange);
     if (changed.length > 0) throw this.#changed(`its ${changed.join(' and ')} changed`);
+    this.#seenUnchangedAt = performance.now();
     if (onChange === 'prefix' || there === null) return;
     if (there.inode !== present.inode || there.device !== present.device) {
       throw this.#changed('another file has taken its place');

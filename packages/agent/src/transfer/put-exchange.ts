@@ -106,7 +106,11 @@ export class PutExchange {
     if (!this.#silenceIsFine) this.giveUp();
   };
 
-  readonly #onAbort = (): void => this.#fail(this.#limits.signal.reason);
+  /** At once: a disk that hangs must not keep the connection. */
+  readonly #onAbort = (): void => {
+    this.#fail(this.#limits.signal.reason);
+    this.#put.destroy();
+  };
 
   async #holdBack(limit: RateLimit, bytes: number): Promise<void> {
     this.#silenceIsFine = true;

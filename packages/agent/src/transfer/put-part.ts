@@ -67,7 +67,6 @@ async function exchangeWith(
     headers: { ...request.headers, 'content-length': String(request.length) },
     fresh: request.fresh,
     idleMs: timings.stallMs,
-    signal,
   });
   const exchange = new PutExchange(put, {
     connectMs: timings.connectMs,

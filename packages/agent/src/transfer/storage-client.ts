@@ -22,7 +22,7 @@ export class StorageClient {
   readonly #proxy: ProxySettings | null;
 
   /**
-   * Starts a PUT; the caller sends the body.
+   * Starts a PUT; the caller sends the body, and destroys it if it is to end early.
    *
    * @param options.fresh Not on a kept-alive connection.
    * @param options.idleMs `timeout` is emitted when the socket takes and gives nothing for this long; a write
@@ -38,7 +38,6 @@ export class StorageClient {
       agent,
       timeout: options.idleMs,
       lookup: this.policy.lookup,
-      signal: options.signal,
     });
   }
 
@@ -71,5 +70,4 @@ export interface PutOptions {
   readonly headers: Readonly<Record<string, string>>;
   readonly fresh: boolean;
   readonly idleMs: number;
-  readonly signal: AbortSignal;
 }

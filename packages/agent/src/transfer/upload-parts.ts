@@ -71,6 +71,8 @@ export async function uploadParts(
     if (now() - progressAt > timings.idleMs) idle.abort(new BackhaulError('upload_expired'));
   }, timings.urlCheckMs);
   try {
+    // What changed since it was prepared: nothing of it is to be sent.
+    await file.assertUnchanged();
     const senders = Array.from({ length: settings.parallelParts }, () => send);
     const tasks = [readAhead, ...(prepared.resumed ? [reread] : []), ...senders];
     await together(tasks, { signal: AbortSignal.any([signal, idle.signal]) });

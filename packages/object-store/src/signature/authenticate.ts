@@ -2,13 +2,7 @@ import type { KeyObject } from 'node:crypto';
 import { S3Error } from '../errors.ts';
 import { canonicalRequest, sha256Hex, type SignedRequest } from './canonical-request.ts';
 import { readSignatureClaim, type SignatureClaim } from './claim.ts';
-import {
-  credentialScope,
-  sameSignature,
-  signingKeyOf,
-  signText,
-  type Credentials,
-} from './signing-key.ts';
+import { credentialScope, sameSignature, signingKeyOf, signText, type Credentials } from './signing-key.ts';
 
 /** A request whose signature was found right, with what its chunks need to be checked in turn. */
 export interface Authentication {
