@@ -55,6 +55,24 @@ test('a fault of the store itself is answered 500 without details, and reported'
   assert.equal(faults.length, 1);
 });
 
+test('a log that cannot be written stops nothing, and is told once', async () => {
+  const warnings: string[] = [];
+  const listen = ({ message }: Error): void => void warnings.push(message);
+  process.on('warning', listen);
+  try {
+    await using running = await startStore({ accessLog: '/dev/full' });
+    for (const key of ['a', 'b']) {
+      assert.equal((await running.client.call('PUT', `/box/${key}`, { body: 'x' })).status, 200);
+    }
+  } finally {
+    process.off('warning', listen);
+  }
+  assert.deepEqual(
+    warnings.map((text) => /^The access log \/dev\/full .*ENOSPC/.test(text)),
+    [true],
+  );
+});
+
 test('memory does not grow with the object', async () => {
   await using running = await startStore();
   const { client } = running;

@@ -9,6 +9,9 @@ export class ClientGone extends Error {
   }
 }
 
+/** Held for who is slower than the network. */
+const MAX_AHEAD_BYTES = 256 * 1024;
+
 interface ReceiveOptions {
   /** Longest wait for the next bytes, in ms. */
   readonly stallTimeoutMs: number;
@@ -17,7 +20,7 @@ interface ReceiveOptions {
 }
 
 /**
- * The body as it comes off the wire, pulled only as fast as it is consumed. Unlike the request's own iterator it
+ * The body as it comes off the wire, at most 256 KiB ahead of who consumes it. Unlike the request's own iterator it
  * leaves the connection open when it stops early, so that the refusal can still be sent.
  * @throws S3Error RequestTimeout after a silence, ServiceUnavailable on abort
  * @throws ClientGone
@@ -26,6 +29,8 @@ export async function* receive(
   incoming: IncomingMessage,
   { stallTimeoutMs, signal, onBytes }: ReceiveOptions,
 ): AsyncGenerator<Buffer, void, undefined> {
+  const chunks: Buffer[] = [];
+  let bytesAhead = 0;
   let wake: (() => void) | undefined;
   let stalled = false;
   const notify = (): void => wake?.();
@@ -33,13 +38,20 @@ export async function* receive(
     stalled = true;
     notify();
   }, stallTimeoutMs);
-  incoming.on('readable', notify).on('end', notify).on('close', notify).on('error', notify);
+  const take = (chunk: Buffer): void => {
+    chunks.push(chunk);
+    bytesAhead += chunk.length;
+    if (bytesAhead >= MAX_AHEAD_BYTES) incoming.pause();
+    notify();
+  };
+  incoming.on('data', take).on('end', notify).on('close', notify).on('error', notify);
   signal.addEventListener('abort', notify);
   try {
     for (;;) {
       if (signal.aborted) throw new S3Error('ServiceUnavailable');
-      const chunk = incoming.read() as Buffer | null;
-      if (chunk !== null) {
+      const chunk = chunks.shift();
+      if (chunk !== undefined) {
+        bytesAhead -= chunk.length;
         onBytes(chunk.length);
         yield chunk;
         // The silence is the client's only while somebody listens.
@@ -50,13 +62,14 @@ export async function* receive(
       if (incoming.readableEnded) return;
       if (incoming.destroyed) throw new ClientGone();
       if (stalled) throw new S3Error('RequestTimeout');
+      incoming.resume();
       await new Promise<void>((resolve) => (wake = resolve));
       wake = undefined;
     }
   } finally {
     clearTimeout(timer);
     signal.removeEventListener('abort', notify);
-    incoming.off('readable', notify).off('end', notify).off('close', notify);
+    incoming.pause().off('data', take).off('end', notify).off('close', notify);
     // The error listener stays: a connection that fails later must not become an uncaught exception.
   }
 }
