@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { DiscardingStore } from '../../faults/discarding-store/discarding-store.ts';
 import { randomFile } from '../../random-file.ts';
 import { Stage } from '../../stage.ts';
@@ -25,9 +24,6 @@ const GOALS = [
   { subject: SHA256, peer: CURL, times: 0.35 },
 ] as const;
 
-/** What the one before left to the system to clear away is not the next one's to wait for. */
-const SETTLING_MS = 1000;
-
 /** It is a service: V8 has compiled what is hot after some thousand parts. */
 const OWN_WARM_UPS = 5;
 
@@ -43,7 +39,7 @@ export const throughput: Experiment = {
     'A file of 1 GiB, which is in the page cache, in parts of 5 MiB, four at once, over loopback to a store that ' +
     'throws the bytes away without looking at them. Backhaul: from the trigger to the verified record, with the CPU ' +
     `time of agent and server, each agent having pulled it ${OWN_WARM_UPS} times before. Peers: the whole command. ` +
-    'Rounds in turns, with a second between two; a requirement is judged by the median of the ratios in each round. M is a million, G a ' +
+    'Rounds in turns; a requirement is judged by the median of the ratios in each round. M is a million, G a ' +
     'thousand of them.',
   async run(bench) {
     const sizeBytes = (bench.quick ? 32 : 1024) * MiB;
@@ -105,7 +101,7 @@ async function inTurns(
   const rounds = quick ? 1 : 9;
   for (let round = 0; round <= rounds; round += 1) {
     for (const { name, send } of subjects) {
-      await delay(quick ? 0 : SETTLING_MS, undefined, { signal });
+      signal.throwIfAborted();
       const usage = await send();
       say(`round ${round} of ${rounds}: ${name} ${usage.seconds.toFixed(2)} s`);
       if (round > 0) usages.get(name)?.push(usage);
