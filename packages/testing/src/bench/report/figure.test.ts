@@ -26,6 +26,7 @@ test('figures that stand together have decimals if one of them has', () => {
 test('a measured figure never reads as the limit that it misses', () => {
   assert.equal(figureBeside(30.04, 30), '30.04');
   assert.equal(figureBeside(30, 30), '30');
-  assert.equal(figureBeside(10_000.2, 10_000), '10000.2');
+  assert.equal(figureBeside(10_000.2, 10_000), '10,000.2');
+  assert.equal(figureBeside(0.349_598, 0.35), '0.3496');
   assert.equal(figureBeside(31.23, 30), '31.2');
 });

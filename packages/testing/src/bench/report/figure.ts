@@ -14,11 +14,19 @@ export function figure(value: number, among: readonly number[] = []): string {
 
 const significant = { minimumSignificantDigits: 3, maximumSignificantDigits: 3 };
 
-/** A measured number beside its limit: never reads as the limit if it is not. */
+/** A measured number beside its limit: with as many digits as tell the two apart. */
 export function figureBeside(value: number, limit: number): string {
-  const text = figure(value);
-  const looksEqual = Number(text.replaceAll(',', '')) === Number(figure(limit).replaceAll(',', ''));
-  return value !== limit && looksEqual ? String(value) : text;
+  let text = figure(value);
+  if (value === limit) return text;
+  const shownLimit = readsAs(figure(limit));
+  for (let digits = 4; readsAs(text) === shownLimit; digits += 1) {
+    text = value.toLocaleString('en-GB', { maximumSignificantDigits: digits });
+  }
+  return text;
+}
+
+function readsAs(text: string): number {
+  return Number(text.replaceAll(',', ''));
 }
 
 /** From the least to the greatest. */
