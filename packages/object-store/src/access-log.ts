@@ -1,4 +1,6 @@
-import { appendFileSync, closeSync, openSync } from 'node:fs';
+import { createWriteStream, type WriteStream } from 'node:fs';
+import { once } from 'node:events';
+import { finished } from 'node:stream/promises';
 
 /** One finished request. There is no field for the query: signatures must not reach a log. */
 export interface AccessLogEntry {
@@ -20,46 +22,38 @@ export interface AccessLogEntry {
   readonly bytes_out: number;
 }
 
-export interface AccessLog {
+export interface AccessLog extends AsyncDisposable {
   write(entry: AccessLogEntry): void;
 }
 
-/** Lines on standard output. */
-export const STANDARD_OUTPUT: AccessLog = {
-  write: (entry) => void process.stdout.write(lineOf(entry)),
-};
+export class StreamAccessLog implements AccessLog {
+  readonly #stream: NodeJS.WritableStream;
+  readonly #file: WriteStream | undefined;
 
-/**
- * Lines at a file's end, written at once: a request that was answered is on record even if the store is killed, and
- * to wait for a line in the system's cache takes less than to have it written meanwhile.
- */
-export class FileAccessLog implements AccessLog, Disposable {
-  readonly #path: string;
-  readonly #fd: number;
-  #hasFailed = false;
-
-  /** @throws The system's error if the file can't be opened for appending. */
-  constructor(path: string) {
-    this.#path = path;
-    this.#fd = openSync(path, 'a', 0o600);
+  private constructor(stream: NodeJS.WritableStream, file: WriteStream | undefined) {
+    this.#stream = stream;
+    this.#file = file;
   }
 
-  /** A log that can't be written must not stop the store; the operator is told once. */
+  /** @param path file to append to, or `-` for standard output */
+  static async open(path: string): Promise<StreamAccessLog> {
+    if (path === '-') return new StreamAccessLog(process.stdout, undefined);
+    const file = createWriteStream(path, { flags: 'a', mode: 0o600 });
+    await once(file, 'open');
+    // A log that can't be written must not stop the store; the operator is told once.
+    file.once('error', (error) =>
+      process.emitWarning(`The access log ${path} cannot be written: ${error.message}`),
+    );
+    return new StreamAccessLog(file, file);
+  }
+
   write(entry: AccessLogEntry): void {
-    try {
-      appendFileSync(this.#fd, lineOf(entry));
-    } catch (error) {
-      if (this.#hasFailed) return;
-      this.#hasFailed = true;
-      process.emitWarning(`The access log ${this.#path} cannot be written: ${String(error)}`);
-    }
+    this.#stream.write(`${JSON.stringify(entry)}\n`);
   }
 
-  [Symbol.dispose](): void {
-    closeSync(this.#fd);
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#file === undefined || this.#file.closed) return;
+    this.#file.end();
+    await finished(this.#file);
   }
-}
-
-function lineOf(entry: AccessLogEntry): string {
-  return `${JSON.stringify(entry)}\n`;
 }

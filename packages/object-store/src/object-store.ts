@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { type AccessLog, FileAccessLog, STANDARD_OUTPUT } from './access-log.ts';
+import { StreamAccessLog, type AccessLog } from './access-log.ts';
 import { RequestServer, type RequestServerSettings } from './http/request-server.ts';
 import type { Operation } from './operation.ts';
 import { OPERATIONS } from './operations.ts';
@@ -54,7 +54,8 @@ export async function startObjectStore(options: ObjectStoreOptions): Promise<Obj
   for (const name of options.buckets ?? []) {
     if (!storage.hasBucket(name)) await storage.createBucket(name);
   }
-  const accessLog = options.accessLog === '-' ? STANDARD_OUTPUT : opened.use(openLog(options.accessLog));
+  const accessLog =
+    options.accessLog === undefined ? undefined : opened.use(await StreamAccessLog.open(options.accessLog));
   opened.use(new StaleUploadSweeper(storage, (options.sweepAfterHours ?? 168) * 3_600_000));
   const requests = opened.use(new RequestServer(requestSettings(options, { storage, accessLog, nowMs })));
   const { port } = await requests.listen(options.port, options.host ?? '127.0.0.1');
@@ -68,10 +69,6 @@ export async function startObjectStore(options: ObjectStoreOptions): Promise<Obj
     close,
     [Symbol.asyncDispose]: close,
   };
-}
-
-function openLog(path: string | undefined): FileAccessLog | undefined {
-  return path === undefined ? undefined : new FileAccessLog(path);
 }
 
 function requestSettings(

@@ -106,7 +106,7 @@ export class PutExchange {
     if (!this.#silenceIsFine) this.giveUp();
   };
 
-  /** At once: a disk that hangs must not keep the connection. */
+  /** Not only told: a disk that hangs must not keep the connection. */
   readonly #onAbort = (): void => {
     this.#fail(this.#limits.signal.reason);
     this.#put.destroy();

@@ -71,7 +71,7 @@ export async function uploadParts(
     if (now() - progressAt > timings.idleMs) idle.abort(new BackhaulError('upload_expired'));
   }, timings.urlCheckMs);
   try {
-    // What changed since it was prepared: nothing of it is to be sent.
+    // If it has changed since it was prepared, nothing of it need be sent.
     await file.assertUnchanged();
     const senders = Array.from({ length: settings.parallelParts }, () => send);
     const tasks = [readAhead, ...(prepared.resumed ? [reread] : []), ...senders];

@@ -41,6 +41,7 @@ export async function* receive(
   const take = (chunk: Buffer): void => {
     chunks.push(chunk);
     bytesAhead += chunk.length;
+    onBytes(chunk.length);
     if (bytesAhead >= MAX_AHEAD_BYTES) incoming.pause();
     notify();
   };
@@ -52,7 +53,6 @@ export async function* receive(
       const chunk = chunks.shift();
       if (chunk !== undefined) {
         bytesAhead -= chunk.length;
-        onBytes(chunk.length);
         yield chunk;
         // The silence is the client's only while somebody listens.
         stalled = false;

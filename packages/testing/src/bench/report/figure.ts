@@ -14,12 +14,15 @@ export function figure(value: number, among: readonly number[] = []): string {
 
 const significant = { minimumSignificantDigits: 3, maximumSignificantDigits: 3 };
 
+/** As many as tell any two numbers apart. */
+const MAX_DIGITS = 17;
+
 /** A measured number beside its limit: with as many digits as tell the two apart. */
 export function figureBeside(value: number, limit: number): string {
   let text = figure(value);
   if (value === limit) return text;
   const shownLimit = readsAs(figure(limit));
-  for (let digits = 4; readsAs(text) === shownLimit; digits += 1) {
+  for (let digits = 4; digits <= MAX_DIGITS && readsAs(text) === shownLimit; digits += 1) {
     text = value.toLocaleString('en-GB', { maximumSignificantDigits: digits });
   }
   return text;

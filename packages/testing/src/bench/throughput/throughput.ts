@@ -38,7 +38,7 @@ export const throughput: Experiment = {
   about:
     'A file of 1 GiB, which is in the page cache, in parts of 5 MiB, four at once, over loopback to a store that ' +
     'throws the bytes away without looking at them. Backhaul: from the trigger to the verified record, with the CPU ' +
-    `time of agent and server, each agent having pulled it ${OWN_WARM_UPS} times before. Peers: the whole command. ` +
+    `time of agent and server, each agent having pulled it ${OWN_WARM_UPS} times before the rounds. Peers: the whole command. ` +
     'Rounds in turns; a requirement is judged by the median of the ratios in each round. M is a million, G a ' +
     'thousand of them.',
   async run(bench) {
