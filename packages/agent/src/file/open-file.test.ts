@@ -76,7 +76,7 @@ test('a pseudo file, which holds more than its size says, is file_changed', asyn
   await assert.rejects(file.assertEnds(), { code: 'file_changed' });
 });
 
-test('a change is seen before a PUT, though not each looks anew', { timeout: 10_000 }, ({ signal }) =>
+test('a change is seen before one of the next PUTs, if not before each', { timeout: 10_000 }, ({ signal }) =>
   withPlaces(async ({ root }) => {
     const path = join(root, 'report');
     const allowList = new AllowList({ directories: [root], file: null, platform: linux });

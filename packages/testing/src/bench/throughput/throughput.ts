@@ -38,8 +38,8 @@ export const throughput: Experiment = {
   about:
     'A file of 1 GiB, which is in the page cache, in parts of 5 MiB, four at once, over loopback to a store that ' +
     'throws the bytes away without looking at them. Backhaul: from the trigger to the verified record, with the CPU ' +
-    `time of agent and server, each agent having pulled it ${OWN_WARM_UPS} times before the rounds. Peers: the whole command. ` +
-    'Rounds in turns; a requirement is judged by the median of the ratios in each round. M is a million, G a ' +
+    `time of agent and server, each agent having pulled it ${OWN_WARM_UPS} times before the rounds. Peers: the whole ` +
+    'command. Rounds in turns; a requirement is judged by the median of the ratios in each round. M is a million, G a ' +
     'thousand of them.',
   async run(bench) {
     const sizeBytes = (bench.quick ? 32 : 1024) * MiB;

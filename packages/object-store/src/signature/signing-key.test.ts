@@ -1,0 +1,15 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { signingKeyOf } from './signing-key.ts';
+
+const CREDENTIALS = { accessKey: 'id', secretKey: 'secret', region: 'us-east-1' };
+
+test('each day has its own key, whichever day was asked for before', () => {
+  const keys = ['20261125', '20261126', '20261126', '20261125'].map((date) => {
+    const key = signingKeyOf(CREDENTIALS, date);
+    // Nothing is remembered of credentials that are new.
+    assert.ok(key.equals(signingKeyOf({ ...CREDENTIALS }, date)), date);
+    return key.export().toString('hex');
+  });
+  assert.equal(new Set(keys).size, 2);
+});
