@@ -1,11 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Kysely, type Transaction, sql } from 'kysely';
+import { type Kysely, type QueryExecutorProvider, type RawBuilder, type Transaction, sql } from 'kysely';
+import { compiledOnce } from './compiled-once.ts';
 import { isBusy } from './sqlite-error.ts';
 
 /** How long a write waits for another program that writes; a backup only reads and never makes it wait. */
 const DEFAULT_PATIENCE_MS = 1000;
 /** Asked again by the queue, because SQLite's own waiting would block the event loop. */
 const RETRY_MS = 10;
+
+const savepoint = statement(sql`savepoint write_task`);
+const rollbackToSavepoint = statement(sql`rollback to write_task`);
+const releaseSavepoint = statement(sql`release write_task`);
 
 type Write<Database> = (transaction: Transaction<Database>) => Promise<unknown>;
 
@@ -119,18 +124,22 @@ async function attempt<Database>(
   transaction: Transaction<Database>,
   { task, resolve, reject }: Queued<Write<Database>>,
 ): Promise<() => void> {
-  await sql`savepoint write_task`.execute(transaction);
+  await transaction.executeQuery(savepoint(transaction));
   let settlement: () => void;
   try {
     const result = await task(transaction);
     settlement = () => resolve(result);
   } catch (error) {
-    await sql`rollback to write_task`.execute(transaction).catch(() => {
+    await transaction.executeQuery(rollbackToSavepoint(transaction)).catch(() => {
       // The savepoint is gone, because the whole transaction was rolled back.
       throw error;
     });
     settlement = () => reject(error);
   }
-  await sql`release write_task`.execute(transaction);
+  await transaction.executeQuery(releaseSavepoint(transaction));
   return settlement;
+}
+
+function statement(raw: RawBuilder<unknown>) {
+  return compiledOnce((db: QueryExecutorProvider) => raw.compile(db));
 }

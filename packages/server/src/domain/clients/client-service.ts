@@ -27,6 +27,15 @@ export class ClientService {
     return client;
   }
 
+  /**
+   * Rejects for a client that is not on record. One that is connected is, and the database is not asked.
+   *
+   * @throws BackhaulError `client_not_found`
+   */
+  async mustBeKnown(clientId: string): Promise<void> {
+    if (this.#sessions.get(clientId) === undefined) await this.get(clientId);
+  }
+
   /** @throws BackhaulError `client_not_found` */
   async status(
     clientId: string,
@@ -65,8 +74,10 @@ export class ClientService {
       uploadId: null,
       detail: {},
     });
-    this.#sessions
-      .newest(clientId)
-      ?.close(closeCodes.clientForgotten, 'this client was forgotten by an operator');
+    const session = this.#sessions.newest(clientId);
+    if (session === undefined) return;
+    // At once: its socket may take seconds to close.
+    this.#sessions.remove(session);
+    session.close(closeCodes.clientForgotten, 'this client was forgotten by an operator');
   }
 }

@@ -93,7 +93,7 @@ export const clients: Routes = (services) => (app, _options, done) => {
       if (!parameters.success) {
         throw new BackhaulError('invalid_request', `${name}: ${describeIssues(parameters.error)}`);
       }
-      await services.clients.get(client_id);
+      await services.clients.mustBeKnown(client_id);
       await services.store.appendAudit({
         at: Date.now(),
         actor: request.operator,

@@ -1,0 +1,51 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { closeCodes } from '@backhaul/protocol';
+import { openSqliteStore } from '../../store/open-sqlite-store.ts';
+import { DomainBench } from '../fakes/domain-bench.ts';
+import { intercepted } from '../fakes/intercepted.ts';
+import type { Store } from '../ports/store.ts';
+import { endSession } from '../sessions/end-session.ts';
+
+/** A bench that counts how often the database is asked for a client. */
+async function openBench(): Promise<{ bench: DomainBench; lookups: () => number }> {
+  const real = await openSqliteStore(':memory:');
+  let lookups = 0;
+  const store = intercepted<Store>(real, {
+    getClient: (clientId) => {
+      lookups += 1;
+      return real.getClient(clientId);
+    },
+  });
+  return { bench: new DomainBench(store), lookups: () => lookups };
+}
+
+test('a client that is connected is known without a look into the database', async () => {
+  const { bench, lookups } = await openBench();
+  await using _ = bench;
+  await bench.connect();
+  const before = lookups();
+  await bench.domain.clients.mustBeKnown('client-1');
+  assert.equal(lookups(), before);
+});
+
+test('a client that is away is known, and one that never was there is not', async () => {
+  const { bench } = await openBench();
+  await using _ = bench;
+  const agent = await bench.connect();
+  await endSession(bench.context, agent.session);
+  await bench.domain.clients.mustBeKnown('client-1');
+  await assert.rejects(bench.domain.clients.mustBeKnown('client-2'), { code: 'client_not_found' });
+});
+
+test('a client that was forgotten is unknown at once, while its socket is still closing', async () => {
+  const { bench } = await openBench();
+  await using _ = bench;
+  const agent = await bench.connect();
+  await bench.domain.clients.forget('client-1', 'operator-1');
+  assert.equal(agent.connection.closes[0]?.code, closeCodes.clientForgotten);
+  await assert.rejects(bench.domain.clients.mustBeKnown('client-1'), { code: 'client_not_found' });
+  await assert.rejects(bench.context.commands.run('client-1', 'health_check', {}), {
+    code: 'client_offline',
+  });
+});
