@@ -1,19 +1,14 @@
 import type { AuditEvent } from '../domain/ports/store.ts';
-import { compiledOnce } from './compiled-once.ts';
+import { PreparedQuery } from './prepared-query.ts';
 import type { Queries } from './queries.ts';
+import type { AuditEventsTable } from './schema.ts';
 
-/** With each command, and most changes of uploads. Its parameters are the values in this order. */
-const insert = compiledOnce((db: Queries) =>
-  db
-    .insertInto('auditEvents')
-    .values({ at: 0, actor: '', action: '', clientId: '', uploadId: '', detail: '' })
-    .compile(),
+const insert = new PreparedQuery<Omit<AuditEventsTable, 'id'>, unknown>((db, event) =>
+  db.insertInto('auditEvents').values(event),
 );
 
 export async function insertAudit(db: Queries, event: AuditEvent): Promise<void> {
-  const { at, actor, action, clientId, uploadId, detail } = event;
-  const parameters = [at, actor, action, clientId, uploadId, JSON.stringify(detail)];
-  await db.executeQuery({ ...insert(db), parameters });
+  await insert.run(db, { ...event, detail: JSON.stringify(event.detail) });
 }
 
 export async function deleteAuditBefore(db: Queries, before: number, limit: number): Promise<number> {

@@ -3,7 +3,17 @@ import type { Client, ClientDescription } from '../domain/clients/client.ts';
 import type { AuditEvent, ClientFilter } from '../domain/ports/store.ts';
 import { insertAudit } from './audit-queries.ts';
 import { type ClientRow, fromClientRow } from './client-row.ts';
+import { type Placeholders, PreparedQuery } from './prepared-query.ts';
 import type { Queries } from './queries.ts';
+import type { ClientsTable } from './schema.ts';
+
+const upsert = new PreparedQuery<ClientsTable, unknown>((db, client) => {
+  const { clientId: _known, firstSeenAt: _first, ...described } = client;
+  return db
+    .insertInto('clients')
+    .values(client)
+    .onConflict((conflict) => conflict.column('clientId').doUpdateSet(described));
+});
 
 export async function upsertClient(
   db: Queries,
@@ -11,31 +21,35 @@ export async function upsertClient(
   { description, at }: { description: ClientDescription; at: number },
 ): Promise<void> {
   const { platform, capabilities, labels, ...rest } = description;
-  const described = {
+  await upsert.run(db, {
+    clientId,
     ...rest,
     ...platform,
     capabilities: JSON.stringify(capabilities),
     labels: JSON.stringify(labels),
+    firstSeenAt: at,
     lastSeenAt: at,
-  };
-  await db
-    .insertInto('clients')
-    .values({ clientId, firstSeenAt: at, ...described })
-    .onConflict((conflict) => conflict.column('clientId').doUpdateSet(described))
-    .execute();
+  });
 }
 
-export async function touchClient(db: Queries, clientId: string, at: number): Promise<void> {
-  await db
+const touch = new PreparedQuery((db, { clientId, at }: Placeholders<{ clientId: string; at: number }>) =>
+  db
     .updateTable('clients')
     .set({ lastSeenAt: at })
     .where('clientId', '=', clientId)
-    .where('lastSeenAt', '<', at)
-    .execute();
+    .where('lastSeenAt', '<', at),
+);
+
+export async function touchClient(db: Queries, clientId: string, at: number): Promise<void> {
+  await touch.run(db, { clientId, at });
 }
 
+const selectById = new PreparedQuery((db, { clientId }: Placeholders<{ clientId: string }>) =>
+  selectClientRows(db).where('clients.clientId', '=', clientId),
+);
+
 export async function selectClient(db: Queries, clientId: string): Promise<Client | undefined> {
-  const row = await selectClientRows(db).where('clients.clientId', '=', clientId).executeTakeFirst();
+  const row = await selectById.first(db, { clientId });
   return row && fromClientRow(row);
 }
 

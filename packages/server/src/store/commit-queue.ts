@@ -1,16 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Kysely, type QueryExecutorProvider, type RawBuilder, type Transaction, sql } from 'kysely';
-import { compiledOnce } from './compiled-once.ts';
+import { type CompiledQuery, type Kysely, type Transaction, sql } from 'kysely';
 import { isBusy } from './sqlite-error.ts';
 
 /** How long a write waits for another program that writes; a backup only reads and never makes it wait. */
 const DEFAULT_PATIENCE_MS = 1000;
 /** Asked again by the queue, because SQLite's own waiting would block the event loop. */
 const RETRY_MS = 10;
-
-const savepoint = statement(sql`savepoint write_task`);
-const rollbackToSavepoint = statement(sql`rollback to write_task`);
-const releaseSavepoint = statement(sql`release write_task`);
 
 type Write<Database> = (transaction: Transaction<Database>) => Promise<unknown>;
 
@@ -35,6 +30,7 @@ interface Queued<Task> {
 export class CommitQueue<Database> {
   readonly #db: Kysely<Database>;
   readonly #patienceMs: number;
+  readonly #savepoint: Readonly<Record<'set' | 'rollback' | 'release', CompiledQuery>>;
   #writes: Queued<Write<Database>>[] = [];
   #reads: Queued<() => Promise<unknown>>[] = [];
   #pumping: Promise<void> | undefined;
@@ -42,6 +38,12 @@ export class CommitQueue<Database> {
   constructor(db: Kysely<Database>, options: { patienceMs?: number } = {}) {
     this.#db = db;
     this.#patienceMs = options.patienceMs ?? DEFAULT_PATIENCE_MS;
+    // Compiled once: two of them go with each write.
+    this.#savepoint = {
+      set: sql`savepoint write_task`.compile(db),
+      rollback: sql`rollback to write_task`.compile(db),
+      release: sql`release write_task`.compile(db),
+    };
   }
 
   write<Result>(task: (transaction: Transaction<Database>) => Promise<Result>): Promise<Result> {
@@ -87,7 +89,7 @@ export class CommitQueue<Database> {
     try {
       const transaction = await this.#db.startTransaction().execute();
       try {
-        for (const write of writes) settlements.push(await attempt(transaction, write));
+        for (const write of writes) settlements.push(await this.#attempt(transaction, write));
         await transaction.commit().execute();
       } catch (error) {
         // When the disk is full SQLite has rolled back already, and refuses to do it again. What says why is the
@@ -117,29 +119,25 @@ export class CommitQueue<Database> {
     for (const write of writes) if (!isPatient(write)) write.reject(error);
     this.#writes = [...writes.filter(isPatient), ...this.#writes];
   }
-}
 
-/** Runs one write, and takes it back alone if it fails. @returns what tells its caller, once all are committed. */
-async function attempt<Database>(
-  transaction: Transaction<Database>,
-  { task, resolve, reject }: Queued<Write<Database>>,
-): Promise<() => void> {
-  await transaction.executeQuery(savepoint(transaction));
-  let settlement: () => void;
-  try {
-    const result = await task(transaction);
-    settlement = () => resolve(result);
-  } catch (error) {
-    await transaction.executeQuery(rollbackToSavepoint(transaction)).catch(() => {
-      // The savepoint is gone, because the whole transaction was rolled back.
-      throw error;
-    });
-    settlement = () => reject(error);
+  /** Runs one write, and takes it back alone if it fails. @returns what tells its caller, once all are committed. */
+  async #attempt(
+    transaction: Transaction<Database>,
+    { task, resolve, reject }: Queued<Write<Database>>,
+  ): Promise<() => void> {
+    await transaction.executeQuery(this.#savepoint.set);
+    let settlement: () => void;
+    try {
+      const result = await task(transaction);
+      settlement = () => resolve(result);
+    } catch (error) {
+      await transaction.executeQuery(this.#savepoint.rollback).catch(() => {
+        // The savepoint is gone, because the whole transaction was rolled back.
+        throw error;
+      });
+      settlement = () => reject(error);
+    }
+    await transaction.executeQuery(this.#savepoint.release);
+    return settlement;
   }
-  await transaction.executeQuery(releaseSavepoint(transaction));
-  return settlement;
-}
-
-function statement(raw: RawBuilder<unknown>) {
-  return compiledOnce((db: QueryExecutorProvider) => raw.compile(db));
 }

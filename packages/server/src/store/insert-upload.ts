@@ -2,8 +2,12 @@ import type { AuditEvent, InsertOptions } from '../domain/ports/store.ts';
 import type { Upload } from '../domain/uploads/upload.ts';
 import { insertAudit } from './audit-queries.ts';
 import { insertKey, selectByKey } from './key-queries.ts';
+import { type Placeholders, PreparedQuery } from './prepared-query.ts';
 import type { Queries } from './queries.ts';
+import type { UploadsTable } from './schema.ts';
 import { fromUploadRow, toUploadRow } from './upload-row.ts';
+
+const insert = new PreparedQuery<UploadsTable, unknown>((db, row) => db.insertInto('uploads').values(row));
 
 /** To be run as one write: between its looks and what it writes nothing else may come. */
 export async function insertUpload(
@@ -16,7 +20,7 @@ export async function insertUpload(
   if (keyed !== undefined) return keyed.upload;
   const active = join === undefined ? undefined : await selectNewestActive(db, upload);
   if (join === undefined || active === undefined) {
-    await db.insertInto('uploads').values(toUploadRow(upload)).execute();
+    await insert.run(db, toUploadRow(upload));
     await insertKey(db, upload, { uploadId: upload.uploadId, terms });
     await insertAudit(db, audit);
     return undefined;
@@ -27,12 +31,10 @@ export async function insertUpload(
   return extend(db, active, upload);
 }
 
-/** Of the same file; the newest, because it may have the newer version. */
-async function selectNewestActive(
-  db: Queries,
-  { clientId, filePath, onChange }: Upload,
-): Promise<Upload | undefined> {
-  const row = await db
+type SameFile = Pick<Upload, 'clientId' | 'filePath' | 'onChange'>;
+
+const selectActive = new PreparedQuery((db, { clientId, filePath, onChange }: Placeholders<SameFile>) =>
+  db
     .selectFrom('uploads')
     .selectAll()
     .where('completedAt', 'is', null)
@@ -41,8 +43,15 @@ async function selectNewestActive(
     .where('onChange', '=', onChange)
     .orderBy('createdAt', 'desc')
     .orderBy('uploadId', 'desc')
-    .limit(1)
-    .executeTakeFirst();
+    .limit(1),
+);
+
+/** Of the same file; the newest, because it may have the newer version. */
+async function selectNewestActive(
+  db: Queries,
+  { clientId, filePath, onChange }: Upload,
+): Promise<Upload | undefined> {
+  const row = await selectActive.first(db, { clientId, filePath, onChange });
   return row && fromUploadRow(row);
 }
 

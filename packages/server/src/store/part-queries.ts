@@ -1,16 +1,22 @@
 import { sql } from 'kysely';
 import type { KeptPart, PartTotals, UploadPart } from '../domain/uploads/upload.ts';
+import { type Placeholders, PreparedQuery } from './prepared-query.ts';
 import type { Queries } from './queries.ts';
 
 export type AnnouncedPart = Omit<UploadPart, 'etag'>;
 
-export function selectParts(db: Queries, uploadId: string): Promise<UploadPart[]> {
-  return db
+type OfUpload = Placeholders<{ uploadId: string }>;
+
+const selectAll = new PreparedQuery((db, { uploadId }: OfUpload) =>
+  db
     .selectFrom('uploadParts')
     .select(['partNumber', 'sizeBytes', 'crc32', 'sha256', 'md5', 'etag'])
     .where('uploadId', '=', uploadId)
-    .orderBy('partNumber')
-    .execute();
+    .orderBy('partNumber'),
+);
+
+export function selectParts(db: Queries, uploadId: string): Promise<UploadPart[]> {
+  return selectAll.all(db, { uploadId });
 }
 
 /** @returns the numbers of parts that are on record otherwise; then nothing was written. */
@@ -49,21 +55,24 @@ function isSamePart(known: AnnouncedPart, part: AnnouncedPart): boolean {
   );
 }
 
-export async function setEtags(
-  db: Queries,
-  uploadId: string,
-  parts: readonly { readonly partNumber: number; readonly etag: string }[],
-): Promise<PartTotals> {
-  await assignEtags(db, uploadId, parts);
-  return db
+const selectTotals = new PreparedQuery((db, { uploadId }: OfUpload) =>
+  db
     .selectFrom('uploadParts')
     .select((select) => [
       select.fn.countAll<number>().as('partsCompleted'),
       select.fn.coalesce(select.fn.sum<number>('sizeBytes'), sql<number>`0`).as('bytesUploaded'),
     ])
     .where('uploadId', '=', uploadId)
-    .where('etag', 'is not', null)
-    .executeTakeFirstOrThrow();
+    .where('etag', 'is not', null),
+);
+
+export async function setEtags(
+  db: Queries,
+  uploadId: string,
+  parts: readonly { readonly partNumber: number; readonly etag: string }[],
+): Promise<PartTotals> {
+  await assignEtags(db, uploadId, parts);
+  return selectTotals.one(db, { uploadId });
 }
 
 /** From now on only these have an ETag. */

@@ -1,12 +1,16 @@
+import { type Placeholders, PreparedQuery } from './prepared-query.ts';
 import type { Queries } from './queries.ts';
 
-/** Begins a client's next session. Its epoch is one more than the last, even if the client was forgotten meanwhile. */
-export function beginSession(
-  db: Queries,
-  session: { clientId: string; sessionId: string; nodeId: string; at: number },
-): Promise<{ readonly epoch: number }> {
-  const { clientId, sessionId, nodeId, at } = session;
-  return db
+interface NewSession {
+  readonly clientId: string;
+  readonly sessionId: string;
+  readonly nodeId: string;
+  /** When it began. */
+  readonly at: number;
+}
+
+const insertNext = new PreparedQuery((db, { clientId, sessionId, nodeId, at }: Placeholders<NewSession>) =>
+  db
     .insertInto('sessions')
     .values({ clientId, epoch: 1, sessionId, nodeId, connectedSince: at })
     .onConflict((conflict) =>
@@ -17,18 +21,28 @@ export function beginSession(
         connectedSince: at,
       })),
     )
-    .returning('epoch')
-    .executeTakeFirstOrThrow();
+    .returning('epoch'),
+);
+
+/** Begins a client's next session. Its epoch is one more than the last, even if the client was forgotten meanwhile. */
+export function beginSession(
+  db: Queries,
+  { clientId, sessionId, nodeId, at }: NewSession,
+): Promise<{ readonly epoch: number }> {
+  return insertNext.one(db, { clientId, sessionId, nodeId, at });
 }
 
-/** Unless a newer one has begun. */
-export async function endSession(db: Queries, clientId: string, epoch: number): Promise<void> {
-  await db
+const end = new PreparedQuery((db, { clientId, epoch }: Placeholders<{ clientId: string; epoch: number }>) =>
+  db
     .updateTable('sessions')
     .set({ connectedSince: null })
     .where('clientId', '=', clientId)
-    .where('epoch', '=', epoch)
-    .execute();
+    .where('epoch', '=', epoch),
+);
+
+/** Unless a newer one has begun. */
+export async function endSession(db: Queries, clientId: string, epoch: number): Promise<void> {
+  await end.run(db, { clientId, epoch });
 }
 
 export async function endSessionsOf(db: Queries, nodeId: string): Promise<void> {

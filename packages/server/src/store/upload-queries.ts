@@ -1,30 +1,41 @@
 import type { UploadStatus } from '@backhaul/protocol';
-import { type SqlBool, sql } from 'kysely';
+import { type SqlBool, type UpdateResult, sql } from 'kysely';
 import type { AuditEvent, Store, UploadFilter, UploadSave } from '../domain/ports/store.ts';
 import type { Upload } from '../domain/uploads/upload.ts';
 import { insertAudit } from './audit-queries.ts';
 import { deleteKeys } from './key-queries.ts';
 import { announceParts, deleteParts, keepParts } from './part-queries.ts';
+import { type Placeholders, PreparedQuery } from './prepared-query.ts';
 import type { Queries } from './queries.ts';
+import type { UploadsTable } from './schema.ts';
 import { fromUploadRow, toUploadRow } from './upload-row.ts';
 
 const ACTIVE = ['queued', 'preparing', 'uploading', 'completing'] as const;
 const RUNNING = ['preparing', 'uploading'] as const;
 
+const selectById = new PreparedQuery((db, { uploadId }: Placeholders<{ uploadId: string }>) =>
+  selectAll(db).where('uploadId', '=', uploadId),
+);
+
 export async function selectUpload(db: Queries, uploadId: string): Promise<Upload | undefined> {
-  const row = await selectAll(db).where('uploadId', '=', uploadId).executeTakeFirst();
+  const row = await selectById.first(db, { uploadId });
   return row && fromUploadRow(row);
 }
 
+const updateVersion = new PreparedQuery<UploadsTable & { readonly expectedVersion: number }, UpdateResult>(
+  (db, { uploadId, expectedVersion, ...row }) =>
+    db
+      .updateTable('uploads')
+      .set(row)
+      .where('uploadId', '=', uploadId)
+      .where('version', '=', expectedVersion),
+);
+
 export async function updateUpload(db: Queries, upload: Upload, save: UploadSave): Promise<boolean> {
-  const { uploadId, ...row } = toUploadRow(upload);
-  const updated = await db
-    .updateTable('uploads')
-    .set(row)
-    .where('uploadId', '=', uploadId)
-    .where('version', '=', save.expectedVersion)
-    .executeTakeFirst();
-  if (updated.numUpdatedRows !== 1n) return false;
+  const { uploadId } = upload;
+  const { expectedVersion } = save;
+  const updated = await updateVersion.run(db, { ...toUploadRow(upload), expectedVersion });
+  if (updated !== 1) return false;
   if (save.clearParts === true) await deleteParts(db, uploadId);
   if (save.kept !== undefined) await keepParts(db, uploadId, save.kept);
   if (save.announced !== undefined) {
@@ -72,30 +83,38 @@ export async function selectActiveUploads(db: Queries, clientId: string): Promis
   );
 }
 
+const selectRunning = new PreparedQuery((db, { clientId }: Placeholders<{ clientId: string }>) =>
+  unfinished(db).where('status', 'in', RUNNING).where('clientId', '=', clientId),
+);
+
 export async function selectRunningIds(db: Queries, clientId: string): Promise<string[]> {
-  return ids(unfinished(db).where('status', 'in', RUNNING).where('clientId', '=', clientId));
+  return idsOf(await selectRunning.all(db, { clientId }));
 }
+
+type QueueLook = Readonly<Record<'now' | 'latest' | 'limit', number>> & { readonly clientId: string };
+
+const selectQueued = new PreparedQuery((db, { clientId, now, latest, limit }: Placeholders<QueueLook>) =>
+  unfinished(db)
+    .where('status', '=', 'queued')
+    .where('clientId', '=', clientId)
+    .where((where) =>
+      where.or([
+        where('nextAttemptAt', 'is', null),
+        where('nextAttemptAt', '<=', now),
+        where('nextAttemptAt', '>', latest),
+      ]),
+    )
+    .orderBy('createdAt')
+    .orderBy('uploadId')
+    .limit(limit),
+);
 
 export async function selectQueuedIds(
   db: Queries,
   clientId: string,
   { now, longestWaitMs, limit }: Parameters<Store['listQueuedIds']>[1],
 ): Promise<string[]> {
-  return ids(
-    unfinished(db)
-      .where('status', '=', 'queued')
-      .where('clientId', '=', clientId)
-      .where((where) =>
-        where.or([
-          where('nextAttemptAt', 'is', null),
-          where('nextAttemptAt', '<=', now),
-          where('nextAttemptAt', '>', now + longestWaitMs),
-        ]),
-      )
-      .orderBy('createdAt')
-      .orderBy('uploadId')
-      .limit(limit),
-  );
+  return idsOf(await selectQueued.all(db, { clientId, now, latest: now + longestWaitMs, limit }));
 }
 
 export async function selectCompletingIds(db: Queries): Promise<string[]> {
@@ -257,7 +276,11 @@ function unfinished(db: Queries) {
 }
 
 async function ids(query: ReturnType<typeof unfinished>): Promise<string[]> {
-  return (await query.execute()).map(({ uploadId }) => uploadId);
+  return idsOf(await query.execute());
+}
+
+function idsOf(rows: readonly { readonly uploadId: string }[]): string[] {
+  return rows.map(({ uploadId }) => uploadId);
 }
 
 function selectAll(db: Queries) {
