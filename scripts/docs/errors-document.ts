@@ -22,7 +22,8 @@ const kinds: Record<
   refused_by_agent: {
     title: 'Refused on the agent’s machine',
     exitCode: 6,
-    advice: 'Only the owner of that machine can change this.',
+    advice:
+      'Only the owner of that machine can change this; for `file_too_large` also `MAX_FILE_SIZE` of the server.',
   },
   pull_failed: {
     title: 'The pull failed',

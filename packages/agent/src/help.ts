@@ -57,7 +57,7 @@ OPTIONS
     --max-uploads N
         Uploads at once, 1 to 64; 2 by default.
     --parallel-parts N
-        Connections per upload, 1 to 64; 4 by default.
+        PUTs at once, of all uploads together, 1 to 64; 4 by default.
     --no-sha256
         Leave out the SHA-256 of the whole file. Parts are still checksummed.
 

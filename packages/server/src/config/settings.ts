@@ -263,7 +263,7 @@ const settings = {
     unset: 'Agents need no certificate.',
     secret: false,
     description:
-      'PEM file of the authorities whose certificates agents must show. Needs TLS_CERT_FILE and TLS_KEY_FILE.',
+      'PEM file of the authorities whose certificates agents must show. `backhaul-agent` shows none by itself: only for agents of your own, or behind a TLS tunnel on the agent’s side. Needs TLS_CERT_FILE and TLS_KEY_FILE.',
     example: '/etc/backhaul/tls/agents-ca.crt',
   },
   LOG_LEVEL: {

@@ -33,7 +33,7 @@ const checks: Readonly<Record<string, { readonly check: Check; readonly right: s
         : {
             level: 'info',
             detail: 'The bucket keeps no versions: what is deleted is gone.',
-            fix: setUp,
+            fix: `${setUp} Where the store has no versions, it says so.`,
           };
     },
   },

@@ -20,11 +20,15 @@ export async function upsertClient(
   clientId: string,
   { description, at }: { description: ClientDescription; at: number },
 ): Promise<void> {
-  const { platform, capabilities, labels, ...rest } = description;
+  const { agentVersion, platform, capabilities, labels, defaultFilePath } = description;
+  const { os, arch, hostname } = platform;
   await upsert.run(db, {
     clientId,
-    ...rest,
-    ...platform,
+    agentVersion,
+    os,
+    arch,
+    hostname,
+    defaultFilePath,
     capabilities: JSON.stringify(capabilities),
     labels: JSON.stringify(labels),
     firstSeenAt: at,

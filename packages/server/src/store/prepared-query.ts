@@ -5,13 +5,13 @@ import type { Queries } from './queries.ts';
 export type Placeholders<Values> = { readonly [Name in keyof Values]: RawBuilder<Values[Name]> };
 
 /**
- * A query that is built and compiled at its first use, and then only run, each time with values of the same names. For
- * those that each command, message and transition needs: kysely builds and compiles a query anew for each run, which
+ * A query that is built and compiled at its first use, and then only run, each time with values of the same names: those
+ * of the first are the columns of a row. For those that each command, message and transition needs: kysely builds and compiles a query anew for each run, which
  * takes about as long as SQLite takes to run it.
  */
 export class PreparedQuery<Values extends object, Row> {
   readonly #build: (db: Queries, values: Placeholders<Values>) => Compilable<Row>;
-  /** For each database: its transactions share its adapter. */
+  /** For each database: its transactions share its adapter. Plugins and schemas that only a part of it has are not told apart. */
   readonly #compiled = new WeakMap<object, CompiledQuery<Row>>();
 
   constructor(build: (db: Queries, values: Placeholders<Values>) => Compilable<Row>) {

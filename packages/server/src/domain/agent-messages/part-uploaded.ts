@@ -15,7 +15,7 @@ export function partUploaded(
     const reported = reportedParts(upload, message.parts);
     if (reported.length === 0) return;
     const totals = await context.store.recordUploadedParts(upload.uploadId, reported);
-    // It may have been said before the session's end, and only now have had its turn.
+    // It may have been said before the session's end, or its client's being forgotten, and only now have had its turn.
     const isAgentAway = context.sessions.newest(session.clientId) !== session;
     const unchanged =
       totals.partsCompleted === upload.partsCompleted &&

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { closeCodes } from '@backhaul/protocol';
 import { openSqliteStore } from '../../store/open-sqlite-store.ts';
 import { DomainBench } from '../fakes/domain-bench.ts';
+import { sayHello } from '../fakes/fake-agent.ts';
 import { intercepted } from '../fakes/intercepted.ts';
 import type { Store } from '../ports/store.ts';
 import { endSession } from '../sessions/end-session.ts';
@@ -48,4 +49,25 @@ test('a client that was forgotten is unknown at once, while its socket is still 
   await assert.rejects(bench.context.commands.run('client-1', 'health_check', {}), {
     code: 'client_offline',
   });
+});
+
+test('a client that was forgotten while its hello was being looked at is unknown, too', async () => {
+  const real = await openSqliteStore(':memory:');
+  const looking = Promise.withResolvers<void>();
+  const go = Promise.withResolvers<void>();
+  const store = intercepted<Store>(real, {
+    listRunningIds: async (clientId) => {
+      looking.resolve();
+      await go.promise;
+      return real.listRunningIds(clientId);
+    },
+  });
+  await using bench = new DomainBench(store);
+  const hello = sayHello(bench.context, 'client-1');
+  await looking.promise;
+  await bench.domain.clients.forget('client-1', 'operator-1');
+  go.resolve();
+  const { connection } = await hello;
+  assert.equal(connection.closes[0]?.code, closeCodes.clientForgotten);
+  await assert.rejects(bench.domain.clients.mustBeKnown('client-1'), { code: 'client_not_found' });
 });

@@ -28,7 +28,8 @@ export class ClientService {
   }
 
   /**
-   * Rejects for a client that is not on record. One that is connected is, and the database is not asked.
+   * Rejects for a client that is not on record. One that is connected to this node is, unless another node has just
+   * forgotten it, and the database is not asked.
    *
    * @throws BackhaulError `client_not_found`
    */

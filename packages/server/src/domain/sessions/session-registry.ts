@@ -1,7 +1,10 @@
 import { closeCodes } from '@backhaul/protocol';
 import type { AgentSession } from './agent-session.ts';
 
-/** The sessions that live on this node. The newest of a client wins; its elder is closed. */
+/**
+ * The sessions that live on this node, but for those whose client was forgotten. The newest of a client wins; its elder
+ * is closed.
+ */
 export class SessionRegistry {
   readonly #sessions = new Map<string, AgentSession>();
   readonly #welcomed = new WeakSet<AgentSession>();
