@@ -147,6 +147,45 @@ test('a probe that may not delete says so', async () => {
   assert.match(cleanup?.fix ?? '', /s3:DeleteObject/);
 });
 
+test('a diagnosis tries the store anew: rights that were lost, and habits that changed, are findings', async () => {
+  await using fake = await FakeS3.start();
+  await using bucket = new S3Bucket(fake.settings(), { timing: quickTiming });
+  const named = async (name: string) => (await bucket.diagnose()).find((finding) => finding.name === name);
+  const started = await bucket.diagnose();
+  assert.deepEqual(
+    started.filter(({ level }) => level === 'error'),
+    [],
+  );
+  assert.equal(await named('s3_changed'), undefined);
+  fake.intercept = ({ method, query }, response) => {
+    const isCreate = method === 'POST' && query.has('uploads');
+    if (isCreate) response.writeHead(403).end(errorXml('AccessDenied'));
+    return isCreate;
+  };
+  const trial = await named('s3_trial');
+  assert.equal(trial?.level, 'error');
+  assert.match(trial.detail, /s3:PutObject/);
+  fake.intercept = () => false;
+  assert.equal(await named('s3_trial'), undefined, 'mended without a restart');
+  fake.habits.onlyIfAbsent = false;
+  const changed = await named('s3_changed');
+  assert.match(changed?.detail ?? '', /conditionalComplete/);
+  assert.equal((await bucket.capabilities()).conditionalComplete, true, 'what is relied on stays');
+  assert.equal(fake.uploads.size, 0);
+  assert.equal(fake.objects.size, 0);
+});
+
+test('a store that is away cannot be diagnosed', async () => {
+  await using fake = await FakeS3.start();
+  await using bucket = new S3Bucket(fake.settings(), { timing: quickTiming });
+  await bucket.diagnose();
+  fake.intercept = (_request, response) => {
+    response.writeHead(503).end(errorXml('SlowDown'));
+    return true;
+  };
+  await assert.rejects(bucket.diagnose(), { kind: 'unavailable' });
+});
+
 test('a missing bucket, wrong keys, and a wrong region stop the start, each with its setting', async () => {
   const cases = [
     ['NoSuchBucket', 404, /S3_BUCKET_NAME/],

@@ -63,6 +63,48 @@ test('who gives up waiting does not end the probe for the others', async () => {
   assert.equal(await patient, report);
 });
 
+test('who wants to know anew has a probe of now, and what is relied on stays', async () => {
+  const later: ProbeReport = {
+    ...report,
+    findings: [{ name: 'later', level: 'ok', detail: '', fix: null }],
+  };
+  const reports = [report, later];
+  let probes = 0;
+  const prober = new CapabilityProber(async () => {
+    probes++;
+    return reports.shift() ?? assert.fail('probed once more');
+  });
+  assert.equal(prober.known, undefined);
+  assert.equal(await prober.reportAnew(), report, 'the first is as new as any');
+  assert.deepEqual(await Promise.all([prober.reportAnew(), prober.reportAnew()]), [later, later]);
+  assert.equal(probes, 2);
+  assert.equal(prober.known, report);
+  assert.equal(await prober.report(), report);
+});
+
+test('closing ends a repeated probe, too', async () => {
+  let ended = false;
+  let probes = 0;
+  const prober = new CapabilityProber(async (signal) => {
+    probes++;
+    if (probes === 1) return report;
+    return new Promise((_, reject) => {
+      signal.addEventListener('abort', () => {
+        setImmediate(() => {
+          ended = true;
+          reject(signal.reason as Error);
+        });
+      });
+    });
+  });
+  await prober.report();
+  const waiting = assert.rejects(prober.reportAnew(), { message: 'the bucket was closed' });
+  await prober.close();
+  assert.ok(ended);
+  await waiting;
+  await assert.rejects(prober.reportAnew(), { message: 'the bucket was closed' });
+});
+
 test('closing ends a probe under way and waits for it', async () => {
   let ended = false;
   const prober = new CapabilityProber(

@@ -5,7 +5,7 @@ const FIRST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 10_000;
 
 /**
- * Probes once, however many ask. A probe that failed is repeated by the next to ask, after a pause with jitter
+ * Probes once, however many ask, unless they want to know anew. A probe that failed is repeated by the next to ask, after a pause with jitter
  * that grows; until then they get the same error.
  */
 export class CapabilityProber {
@@ -15,6 +15,7 @@ export class CapabilityProber {
   readonly #closing = new AbortController();
   #report: ProbeReport | undefined;
   #running: Promise<ProbeReport> | undefined;
+  #repeat: Promise<ProbeReport> | undefined;
   #failure: { error: unknown; count: number; until: number } | undefined;
 
   constructor(
@@ -26,6 +27,11 @@ export class CapabilityProber {
     this.#random = options.random ?? Math.random;
   }
 
+  /** What is relied on, once there is something. */
+  get known(): ProbeReport | undefined {
+    return this.#report;
+  }
+
   /** The signal ends the wait, not the probe: others may wait for it. */
   async report({ signal }: CallOptions = {}): Promise<ProbeReport> {
     if (this.#report !== undefined) return this.#report;
@@ -34,13 +40,27 @@ export class CapabilityProber {
       if (this.#failure !== undefined && this.#now() < this.#failure.until) throw this.#failure.error;
       this.#running = this.#run();
     }
-    return signal === undefined ? this.#running : raceAbort(this.#running, signal);
+    return raceAbort(this.#running, signal);
+  }
+
+  /**
+   * What a probe finds that is made now, shared by those who ask while it runs. What is relied on stays as it was found
+   * first.
+   */
+  async reportAnew({ signal }: CallOptions = {}): Promise<ProbeReport> {
+    if (this.#report === undefined) return this.report({ signal });
+    signal?.throwIfAborted();
+    this.#closing.signal.throwIfAborted();
+    this.#repeat ??= this.#probe(this.#closing.signal).finally(() => {
+      this.#repeat = undefined;
+    });
+    return raceAbort(this.#repeat, signal);
   }
 
   /** Idempotent. Waits until a probe under way has cleaned up. */
   async close(): Promise<void> {
     this.#closing.abort(new Error('the bucket was closed'));
-    await this.#running?.catch(() => undefined);
+    await Promise.allSettled([this.#running, this.#repeat]);
   }
 
   async #run(): Promise<ProbeReport> {
@@ -59,7 +79,8 @@ export class CapabilityProber {
   }
 }
 
-async function raceAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+async function raceAbort<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return promise;
   let onAbort: (() => void) | undefined;
   const aborted = new Promise<never>((_, reject) => {
     onAbort = () => reject(signal.reason as Error);

@@ -1,8 +1,8 @@
 import type { Finding } from '@backhaul/protocol';
-import type { BucketCapabilities } from '../domain/ports/bucket.ts';
+import type { BucketCapabilities, BucketError } from '../domain/ports/bucket.ts';
 import type { S3Settings, Wish } from './s3-settings.ts';
 
-/** The probe's result in words, for the start's log and `/doctor`. */
+/** A probe's result in words, for the start's log and `/doctor`. */
 export function describeCapabilities(capabilities: BucketCapabilities, settings: S3Settings): Finding[] {
   return [
     checksumFinding(capabilities, settings),
@@ -97,4 +97,24 @@ export function cleanupFinding(failure: unknown): Finding {
     detail: `The probe could not remove all it wrote under .backhaul-probe/: ${failure instanceof Error ? failure.message : 'unknown fault'}`,
     fix: 'Allow s3:DeleteObject, s3:DeleteObjectVersion and s3:AbortMultipartUpload under S3_KEY_PREFIX, or expire .backhaul-probe/ by a lifecycle rule.',
   };
+}
+
+/** The store, which took a trial upload before, refuses one now. */
+export function trialFinding({ message }: BucketError): Finding {
+  return { name: 's3_trial', level: 'error', detail: `A trial upload fails now: ${message}`, fix: null };
+}
+
+/** What the server relies on since its start, and the store has changed since. */
+export function changeFindings(reliedOn: BucketCapabilities, found: BucketCapabilities): Finding[] {
+  const names = Object.keys(found) as (keyof BucketCapabilities)[];
+  const changed = names.filter((name) => found[name] !== reliedOn[name]);
+  if (changed.length === 0) return [];
+  return [
+    {
+      name: 's3_changed',
+      level: 'warning',
+      detail: `The store is not as it was when the server started, which it still goes by: ${changed.join(', ')}.`,
+      fix: 'Restart the server.',
+    },
+  ];
 }

@@ -26,6 +26,7 @@ import { probeCapabilities } from './capability-probe.ts';
 import { CredentialSource } from './credential-source.ts';
 import { abortUpload, completeUpload, createUpload, headObject } from './multipart-calls.ts';
 import { type SigningWindow, signingWindow } from './presigned-url.ts';
+import { changeFindings, trialFinding } from './probe-findings.ts';
 import { defaultTiming, S3Connection, type S3Timing } from './s3-connection.ts';
 import type { S3Settings } from './s3-settings.ts';
 import { signGetUrl } from './sign-get-url.ts';
@@ -73,10 +74,13 @@ export class S3Bucket implements Bucket {
     return (await this.#prober.report(options)).capabilities;
   }
 
-  /** What the probe found and how the bucket is set up, in words. @throws BucketError */
+  /**
+   * What a trial finds that is made now, and how the bucket is set up, in words.
+   *
+   * @throws BucketError `unavailable`; `refused` if no trial has succeeded yet.
+   */
   async diagnose(options: CallOptions = {}): Promise<Finding[]> {
-    const { findings } = await this.#prober.report(options);
-    return [...findings, ...(await checkBucket(this.#connection, options))];
+    return [...(await this.#tryAnew(options)), ...(await checkBucket(this.#connection, options))];
   }
 
   async createMultipartUpload(
@@ -227,6 +231,18 @@ export class S3Bucket implements Bucket {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  /** Rights and keys may have changed since the start. */
+  async #tryAnew(options: CallOptions): Promise<Finding[]> {
+    const reliedOn = this.#prober.known;
+    try {
+      const { findings, capabilities } = await this.#prober.reportAnew(options);
+      return [...findings, ...changeFindings(reliedOn?.capabilities ?? capabilities, capabilities)];
+    } catch (error) {
+      if (reliedOn === undefined || !(error instanceof BucketError) || error.kind !== 'refused') throw error;
+      return [trialFinding(error)];
+    }
   }
 
   async #signingWindow(): Promise<SigningWindow> {
