@@ -245,15 +245,17 @@ test('the wait grows with full jitter up to its cap', () => {
   assert.equal(planReconnect(lost, 5, { ...middle, random: () => 0 }).waitMs, 0, 'jitter is full');
 });
 
-test('503 and 429 wait at least as long as Retry-After says, 401 waits long', () => {
+test('503 and 429 wait at least as long as Retry-After says, 400, 401 and 404 wait long', () => {
   for (const status of [503, 429]) {
     const end: SessionEnd = { kind: 'refused', status, retryAfterMs: 20_000 };
     assert.ok(planReconnect(end, 0, { ...middle, random: () => 0 }).waitMs >= 20_000);
   }
   const forever: SessionEnd = { kind: 'refused', status: 503, retryAfterMs: 1e12 };
   assert.ok(planReconnect(forever, 0, middle).waitMs < 800_000);
-  const refused: SessionEnd = { kind: 'refused', status: 401, retryAfterMs: null };
-  assert.ok(planReconnect(refused, 0, { ...middle, random: () => 0 }).waitMs >= 30_000);
+  for (const status of [400, 401, 404]) {
+    const refused: SessionEnd = { kind: 'refused', status, retryAfterMs: null };
+    assert.ok(planReconnect(refused, 0, { ...middle, random: () => 0 }).waitMs >= 30_000, String(status));
+  }
   const replaced: SessionEnd = { kind: 'closed', code: closeCodes.replaced, heldMs: 1e6 };
   assert.ok(planReconnect(replaced, 0, { ...middle, random: () => 0 }).waitMs >= 30_000);
 });

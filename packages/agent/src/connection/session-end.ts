@@ -79,6 +79,13 @@ function afterRefusal(
       advice: `the server is not taking connections now (HTTP ${status})`,
     };
   }
+  if (status === 400) {
+    return {
+      waitMs: slowly,
+      level: 'error',
+      advice: 'the server does not speak this agent’s protocol (HTTP 400); update the older of the two',
+    };
+  }
   if (status === 404 || (status >= 300 && status < 400)) {
     return {
       waitMs: slowly,
