@@ -1,4 +1,5 @@
 import { type Logger, pino } from 'pino';
+import { LogWriter } from './log-writer.ts';
 
 /** Fields that could hold a secret, wherever they turn up. */
 const redacted = ['authorization', 'token', 'secret', 'password', 'cookie'].flatMap((name) => [
@@ -7,22 +8,12 @@ const redacted = ['authorization', 'token', 'secret', 'password', 'cookie'].flat
   `*.*.${name}`,
 ]);
 
-/** Characters that may wait for whoever reads the log; what comes beyond them is dropped. */
+/** Minutes of a busy server's log. */
 const MAX_WAITING = 16 * 1024 * 1024;
 
-/**
- * JSON lines. Requests are logged by method and path: a query may hold what nobody meant to log.
- *
- * They are written behind: a pipe whose reader is slow would otherwise stop the whole server, 100 ms at a time, or for
- * as long as the reader does. A process that is killed takes the last milliseconds of its log along.
- */
+/** JSON lines. Requests are logged by method and path: a query may hold what nobody meant to log. */
 export function createLogger(options: { level: string; fileDescriptor: 1 | 2 }): Logger {
-  const destination = pino.destination({
-    dest: options.fileDescriptor,
-    sync: false,
-    maxLength: MAX_WAITING,
-  });
-  const logger = pino(
+  return pino(
     {
       level: options.level,
       base: null,
@@ -35,17 +26,6 @@ export function createLogger(options: { level: string; fileDescriptor: 1 | 2 }):
         }),
       },
     },
-    destination,
+    new LogWriter(options.fileDescriptor, { maxWaiting: MAX_WAITING }),
   );
-  let dropped = 0;
-  destination.on('drop', () => {
-    dropped += 1;
-  });
-  destination.on('drain', () => {
-    if (dropped === 0) return;
-    const lines = dropped;
-    dropped = 0;
-    logger.warn({ lines }, 'log lines dropped: what reads them was too slow');
-  });
-  return logger;
 }
