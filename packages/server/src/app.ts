@@ -6,6 +6,7 @@ import { loadTokenKeys } from './auth/token-keys.ts';
 import { TokenVerifier } from './auth/token-verifier.ts';
 import { LocalBus } from './bus/local-bus.ts';
 import type { Config } from './config.ts';
+import { createDiagnosis } from './diagnosis.ts';
 import { createDomain } from './domain/create-domain.ts';
 import { BucketError } from './domain/ports/bucket.ts';
 import { AGENT_AWAY } from './domain/sessions/end-session.ts';
@@ -95,11 +96,7 @@ export async function startApp(config: Config, log: Logger): Promise<App> {
       store,
       bus,
       readiness,
-      diagnosis: async () => ({
-        server_version: SERVER_VERSION,
-        server_time: new Date(clock.now()).toISOString(),
-        findings: await s3Bucket.diagnose(),
-      }),
+      diagnosis: createDiagnosis({ bucket: s3Bucket, clock, shutdown: shutdown.signal }),
       metrics: () => metrics.render(),
       shutdown: shutdown.signal,
     },

@@ -31,7 +31,8 @@ export async function probeCapabilities(
   try {
     capabilities = await probe(connection, scratch);
   } catch (error) {
-    // The first failure is what matters; leftovers of a failed probe expire with the bucket's lifecycle rule.
+    // The first failure is what matters. Of what cannot be removed now, uploads are aborted by the sweeper; an object or
+    // two of 64 bytes may stay.
     await scratch.clean();
     throw asVerdict(error);
   }

@@ -82,7 +82,7 @@ test('who wants to know anew has a probe of now, and what is relied on stays', a
   assert.equal(await prober.report(), report);
 });
 
-test('closing ends a repeated probe, too', async () => {
+test('closing ends a repeated probe, too', { timeout: 10_000 }, async () => {
   let ended = false;
   let probes = 0;
   const prober = new CapabilityProber(async (signal) => {

@@ -5,8 +5,8 @@ const FIRST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 10_000;
 
 /**
- * Probes once, however many ask, unless they want to know anew. A probe that failed is repeated by the next to ask, after a pause with jitter
- * that grows; until then they get the same error.
+ * Probes once, however many ask, unless they want to know anew. A probe that failed is repeated by the next to ask,
+ * after a pause with jitter that grows; until then they get the same error.
  */
 export class CapabilityProber {
   readonly #probe: (signal: AbortSignal) => Promise<ProbeReport>;

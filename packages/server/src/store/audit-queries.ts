@@ -8,7 +8,8 @@ const insert = new PreparedQuery<Omit<AuditEventsTable, 'id'>, unknown>((db, eve
 );
 
 export async function insertAudit(db: Queries, event: AuditEvent): Promise<void> {
-  await insert.run(db, { ...event, detail: JSON.stringify(event.detail) });
+  const { at, actor, action, clientId, uploadId, detail } = event;
+  await insert.run(db, { at, actor, action, clientId, uploadId, detail: JSON.stringify(detail) });
 }
 
 export async function deleteAuditBefore(db: Queries, before: number, limit: number): Promise<number> {

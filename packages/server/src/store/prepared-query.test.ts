@@ -94,3 +94,11 @@ test('a query is compiled for each database, in its own dialect', async () => {
   assert.match(sqlite.log[0] ?? '', /values \(\?, \?\)/);
   assert.equal(builds(), 2);
 });
+
+test('a query that failed at its first run is built anew for the next', async () => {
+  await using opened = openDatabase();
+  const { insert } = openQueries();
+  const wrong = { nodeId: 'a', leaseUntil: 1, more: 2 };
+  await assert.rejects(insert.run(opened.db, wrong), /more/);
+  assert.equal(await insert.run(opened.db, { nodeId: 'a', leaseUntil: 1 }), 1);
+});

@@ -1,17 +1,17 @@
-import { type Compilable, type CompiledQuery, type RawBuilder, sql } from 'kysely';
+import { type Compilable, type CompiledQuery, type QueryResult, type RawBuilder, sql } from 'kysely';
 import type { Queries } from './queries.ts';
 
 /** Where a query that is being built refers to the values it will be run with. */
 export type Placeholders<Values> = { readonly [Name in keyof Values]: RawBuilder<Values[Name]> };
 
 /**
- * A query that is built and compiled at its first use, and then only run, each time with values of the same names: those
- * of the first are the columns of a row. For those that each command, message and transition needs: kysely builds and compiles a query anew for each run, which
- * takes about as long as SQLite takes to run it.
+ * A query that is built and compiled at its first run, and then only run. For those that each command, message and
+ * transition needs: kysely builds and compiles a query anew for each run, which takes about as long as SQLite takes to
+ * run it. Each run has to give values of the same names; where a row is written they are its columns.
  */
 export class PreparedQuery<Values extends object, Row> {
   readonly #build: (db: Queries, values: Placeholders<Values>) => Compilable<Row>;
-  /** For each database: its transactions share its adapter. Plugins and schemas that only a part of it has are not told apart. */
+  /** For each database: its transactions share its adapter. So would a part of it with a plugin or schema of its own. */
   readonly #compiled = new WeakMap<object, CompiledQuery<Row>>();
 
   constructor(build: (db: Queries, values: Placeholders<Values>) => Compilable<Row>) {
@@ -19,7 +19,7 @@ export class PreparedQuery<Values extends object, Row> {
   }
 
   async all(db: Queries, values: Values): Promise<Row[]> {
-    return (await db.executeQuery(this.#with(db, values))).rows;
+    return (await this.#execute(db, values)).rows;
   }
 
   async first(db: Queries, values: Values): Promise<Row | undefined> {
@@ -36,26 +36,21 @@ export class PreparedQuery<Values extends object, Row> {
 
   /** @returns how many rows were changed. */
   async run(db: Queries, values: Values): Promise<number> {
-    const { numAffectedRows } = await db.executeQuery(this.#with(db, values));
+    const { numAffectedRows } = await this.#execute(db, values);
     return Number(numAffectedRows);
   }
 
-  #with(db: Queries, values: Values): CompiledQuery<Row> {
-    const query = this.#compiledFor(db, values);
+  async #execute(db: Queries, values: Values): Promise<QueryResult<Row>> {
+    const { adapter } = db.getExecutor();
+    const known = this.#compiled.get(adapter);
+    const query = known ?? this.#build(db, placeholdersFor(values)).compile();
     const parameters = query.parameters.map((parameter) =>
       parameter instanceof Placeholder ? values[parameter.name as keyof Values] : parameter,
     );
-    return { ...query, parameters };
-  }
-
-  #compiledFor(db: Queries, values: Values): CompiledQuery<Row> {
-    const { adapter } = db.getExecutor();
-    let query = this.#compiled.get(adapter);
-    if (query === undefined) {
-      query = this.#build(db, placeholdersFor(values)).compile();
-      this.#compiled.set(adapter, query);
-    }
-    return query;
+    const result = await db.executeQuery<Row>({ ...query, parameters });
+    // Only now: one whose values named what is no column must not be kept.
+    if (known === undefined) this.#compiled.set(adapter, query);
+    return result;
   }
 }
 

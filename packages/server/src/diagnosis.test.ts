@@ -1,0 +1,43 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { test } from 'node:test';
+import type { Finding } from '@backhaul/protocol';
+import { createDiagnosis } from './diagnosis.ts';
+import type { CallOptions } from './domain/ports/bucket.ts';
+import { BucketError } from './domain/ports/bucket.ts';
+
+const clock = { now: () => 0 };
+const finding: Finding = { name: 's3_checksum', level: 'ok', detail: 'enforced', fix: null };
+
+/** A store that does not answer. */
+const silent = {
+  diagnose: async ({ signal }: CallOptions = {}): Promise<Finding[]> => {
+    assert.ok(signal !== undefined);
+    await once(signal, 'abort');
+    throw signal.reason;
+  },
+};
+
+test('a diagnosis has the findings of now', async () => {
+  const { signal } = new AbortController();
+  const diagnose = createDiagnosis({ bucket: { diagnose: async () => [finding] }, clock, shutdown: signal });
+  const { findings, server_time: at } = await diagnose();
+  assert.deepEqual(findings, [finding]);
+  assert.equal(at, '1970-01-01T00:00:00.000Z');
+});
+
+test('a diagnosis under way does not hold up a shutdown', async () => {
+  const shutdown = new AbortController();
+  const asked = createDiagnosis({ bucket: silent, clock, shutdown: shutdown.signal })();
+  shutdown.abort();
+  await assert.rejects(asked, { code: 'shutting_down' });
+});
+
+test('a store that takes for ever is unavailable, and one that refuses is what it says', async () => {
+  const { signal } = new AbortController();
+  const late = createDiagnosis({ bucket: silent, clock, shutdown: signal, storeAnswerMs: 10 });
+  await assert.rejects(late(), { code: 'storage_unavailable', message: /0.01 s/ });
+  const refusal = new BucketError('refused', 'no');
+  const diagnose = () => Promise.reject(refusal);
+  await assert.rejects(createDiagnosis({ bucket: { diagnose }, clock, shutdown: signal })(), refusal);
+});

@@ -1,0 +1,40 @@
+import { BackhaulError, type Diagnosis } from '@backhaul/protocol';
+import type { Clock } from './domain/ports/clock.ts';
+import type { S3Bucket } from './s3/s3-bucket.ts';
+import { SERVER_VERSION } from './version.ts';
+
+/** Less than the two minutes that clients wait. */
+const STORE_ANSWER_MS = 100_000;
+
+interface DiagnosisParts {
+  readonly bucket: Pick<S3Bucket, 'diagnose'>;
+  readonly clock: Clock;
+  /** Aborts when the server begins to shut down: an answer under way must not hold that up. */
+  readonly shutdown: AbortSignal;
+  /** How long the object store may take for all of it; milliseconds. Default: 100,000. */
+  readonly storeAnswerMs?: number;
+}
+
+/**
+ * What the server finds about its own settings and bucket, asked anew each time.
+ *
+ * @throws BackhaulError `shutting_down`, `storage_unavailable`; BucketError
+ */
+export function createDiagnosis(parts: DiagnosisParts): () => Promise<Diagnosis> {
+  const { bucket, clock, shutdown, storeAnswerMs = STORE_ANSWER_MS } = parts;
+  return async () => {
+    const signal = AbortSignal.any([shutdown, AbortSignal.timeout(storeAnswerMs)]);
+    try {
+      const findings = await bucket.diagnose({ signal });
+      return { server_version: SERVER_VERSION, server_time: new Date(clock.now()).toISOString(), findings };
+    } catch (error) {
+      if (shutdown.aborted) throw new BackhaulError('shutting_down');
+      if (!signal.aborted) throw error;
+      const seconds = storeAnswerMs / 1000;
+      throw new BackhaulError(
+        'storage_unavailable',
+        `The object store took more than ${seconds} s for a trial.`,
+      );
+    }
+  };
+}
