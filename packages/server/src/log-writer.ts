@@ -8,7 +8,10 @@ const FAULT_PAUSE_MS = 1000;
 const EXIT_PATIENCE_MS = 1000;
 
 export interface LogWriterOptions {
-  /** Characters that may wait for the reader; lines beyond them are dropped, and counted in a line of their own. */
+  /**
+   * Characters, or bytes once they are encoded, that may wait for the reader; lines beyond them are dropped, and counted
+   * in a line of their own.
+   */
   readonly maxWaiting: number;
 }
 
@@ -81,7 +84,7 @@ export class LogWriter {
     this.#rest = this.#rest.subarray(writeSync(this.#fileDescriptor, this.#rest));
   }
 
-  /** Behind those that were kept. */
+  /** Behind those that were kept; as pino writes a warning. */
   #reportDropped(): void {
     const report = { level: 40, time: Date.now(), lines: this.#dropped };
     this.#enqueue(`${JSON.stringify({ ...report, msg: 'log lines dropped: they were not read in time' })}\n`);

@@ -13,7 +13,7 @@ export interface CallFilter {
   readonly operation?: S3Operation | undefined;
   /** Of the calls of that operation, those that this holds for: by key, part number or method. */
   readonly matching?: ((call: S3Call) => boolean) | undefined;
-  /** Also those by which the server tries out the store at its start; by default not. */
+  /** Also those by which the server tries out the store, at its start and when asked to; by default not. */
   readonly trials?: boolean | undefined;
 }
 

@@ -1,0 +1,28 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { assertProblem } from '../assert-problem.ts';
+import { hold } from '../faults/s3/index.ts';
+import { Stage } from '../stage.ts';
+
+test('a diagnosis whose trial upload hangs does not hold up the server’s end, and leaves nothing in the bucket', async () => {
+  await using stage = await Stage.start({ faults: true });
+  const { findings } = await stage.client.diagnosis();
+  assert.deepEqual(
+    findings.filter(({ level }) => level === 'error'),
+    [],
+  );
+  const { promise: ended, resolve: end } = Promise.withResolvers<'drop'>();
+  const held = stage.faults.next({
+    operation: 'CompleteMultipartUpload',
+    trials: true,
+    fault: hold({ before: () => ended }),
+  });
+  // Not by the client, which would ask the next server.
+  const asked = stage.fetch('/doctor');
+  await held.fired();
+  const exit = await stage.restartServer({ signal: 'SIGTERM' });
+  end('drop');
+  assert.equal(exit.code, 0, exit.stdout.slice(-1000));
+  await assertProblem(await asked, 503, 'shutting_down');
+  assert.deepEqual(await stage.openMultipartUploads(), []);
+});
