@@ -15,7 +15,7 @@ export interface AccessLogEntry {
   readonly key: string | null;
   readonly upload_id: string | null;
   readonly part_number: number | null;
-  /** Null if the client left before it could be answered. */
+  /** Null if the client left amid its request; one that left later did not hear it. */
   readonly status: number | null;
   readonly error_code: string | null;
   readonly bytes_in: number;

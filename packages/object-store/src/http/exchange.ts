@@ -42,6 +42,8 @@ export class Exchange {
   #query: ReadonlyMap<string, string> = new Map();
   #operation: OperationName | undefined;
   #errorCode: string | undefined;
+  /** What was decided, also when the client has left and hears nothing of it. */
+  #status: number | undefined;
   #bytesIn = 0;
   #bytesOut = 0;
 
@@ -88,6 +90,7 @@ export class Exchange {
     const body = new RequestBody({ headers, authentication, receive: () => this.#receive(signal) });
     const request = { bucket, key, query, headers, body };
     const answer = await operations[this.#operation](request, { ...context, signal });
+    this.#status = answer.status;
     await sendAnswer(this.#response, answer, {
       stallTimeoutMs,
       onBytes: (count) => (this.#bytesOut += count),
@@ -124,6 +127,7 @@ export class Exchange {
       if (name !== 'x-amz-request-id' && name !== 'server') this.#response.removeHeader(name);
     }
     if (!this.#incoming.complete) this.#response.setHeader('connection', 'close');
+    this.#status = refusal.status;
     await sendError(this.#response, refusal, {
       requestId: this.#requestId,
       resource: this.#target?.path ?? '/',
@@ -171,7 +175,7 @@ export class Exchange {
       key: this.#target?.key ?? null,
       upload_id: this.#query.get('uploadId') ?? null,
       part_number: Number.isInteger(partNumber) ? partNumber : null,
-      status: this.#response.headersSent ? this.#response.statusCode : null,
+      status: this.#status ?? null,
       error_code: this.#errorCode ?? null,
       bytes_in: this.#bytesIn,
       bytes_out: this.#bytesOut,

@@ -5,7 +5,7 @@ const entrySchema = z.object({
   operation: z.string().nullable(),
   key: z.string().nullable().optional(),
   part_number: z.int().nullable(),
-  /** Null if the client left before it could be answered. */
+  /** Null if the client left amid its request; one that left later did not hear it. */
   status: z.int().nullable(),
   started_at_ms: z.number(),
   ended_at_ms: z.number(),

@@ -1,0 +1,48 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { S3Error } from '../errors.ts';
+import type { Operation } from '../operation.ts';
+import { OPERATIONS } from '../operations.ts';
+import { startStore, temporaryDirectory } from '../testing/store-fixture.ts';
+
+/** The status that is logged of an answer that comes when its client has left. */
+async function statusLoggedFor(answer: Operation): Promise<unknown> {
+  await using directory = await temporaryDirectory();
+  const accessLog = join(directory.path, 'access.log');
+  const [begun, left] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const DeleteObject: Operation = async (...given) => {
+    begun.resolve();
+    await left.promise;
+    return answer(...given);
+  };
+  await using running = await startStore({ operations: { ...OPERATIONS, DeleteObject }, accessLog });
+  const { client, store } = running;
+  const { target, headers } = client.signed('DELETE', '/box/file');
+  const socket = connect(store.port, '127.0.0.1');
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  socket.write(`DELETE ${target} HTTP/1.1\r\n${lines.join('')}\r\n`);
+  await begun.promise;
+  socket.resetAndDestroy();
+  await once(socket, 'close');
+  // Once this is answered the store has seen that the other has left.
+  await client.call('HEAD', '/box');
+  left.resolve();
+  await store.close();
+  const entries = (await readFile(accessLog, 'utf8')).trim().split('\n');
+  return entries
+    .map((line) => JSON.parse(line) as { operation: string; status: unknown })
+    .find(({ operation }) => operation === 'DeleteObject')?.status;
+}
+
+test('what was done for a client that has left is logged as done', async () => {
+  assert.equal(await statusLoggedFor(() => Promise.resolve({ status: 204 })), 204);
+});
+
+test('what was refused to a client that has left is logged as refused', async () => {
+  const refuse = () => Promise.reject(new S3Error('NoSuchKey'));
+  assert.equal(await statusLoggedFor(refuse), 404);
+});
