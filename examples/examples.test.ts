@@ -32,11 +32,14 @@ describe('pull-file.ts', () => {
     assert.equal(code, 0, stderr);
     assert.match(
       stdout,
-      new RegExp(`^completed ${SIZE_BYTES} of ${SIZE_BYTES} bytes\\nsaved copy\\.bin$`, 'm'),
+      new RegExp(
+        `^completed ${SIZE_BYTES} of ${SIZE_BYTES} bytes\\nsaved copy\\.bin compared by sha256$`,
+        'm',
+      ),
     );
     assert.ok((await readFile(stage.directory.join('copy.bin'))).equals(await readFile(file)));
     assert.deepEqual(
-      (await readdir(stage.directory.path)).filter((name) => name.endsWith('.partial')),
+      (await readdir(stage.directory.path)).filter((name) => name.endsWith('.part')),
       [],
     );
   });

@@ -1,4 +1,4 @@
-import { BackhaulClient } from '@backhaul/client';
+import { BackhaulClient, platformFetch } from '@backhaul/client';
 
 const { BACKHAUL_URL = 'http://localhost:8080', BACKHAUL_TOKEN = '' } = process.env;
 const client = new BackhaulClient({ url: BACKHAUL_URL, token: BACKHAUL_TOKEN });
@@ -9,5 +9,7 @@ for await (const record of client.followUpload(accepted.upload_id)) {
   console.log(record.status, record.bytes_uploaded);
 }
 const url = await client.contentUrl(accepted.upload_id); // presigned: a secret until it expires
-const { status } = await fetch(url);
+const signal = AbortSignal.timeout(60_000);
+const { status, body } = await platformFetch(new URL(url), { redirect: 'manual', signal });
 console.log('the store answers', status);
+await body?.cancel();

@@ -1,13 +1,13 @@
 /**
  * Compiles what is published into `dist/packages/NAME`: plain JavaScript with declarations, the committed `bin`
  * shim, and a package.json that points at them. Node.js does not strip types inside `node_modules`, so sources
- * cannot be published as they are. The agent becomes one file. `dist/node_modules` has links to them, so that they run in place as well, with one
+ * cannot be published as they are. Agent and command line become one file each. `dist/node_modules` has links to them, so that they run in place as well, with one
  * another and not with the sources.
  */
 import { spawnSync } from 'node:child_process';
 import { access, cp, mkdir, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join, posix } from 'node:path';
-import { bundleAgent } from './bundle-agent.ts';
+import { type Bundle, bundles } from './bundle-program.ts';
 import { missingImports } from './missing-imports.ts';
 import {
   type Manifest,
@@ -98,7 +98,10 @@ function sourcePaths(packages: readonly Workspace[]): Record<string, string[]> {
 }
 
 function sourcesOf(manifest: Manifest): string[] {
-  return [...Object.values(manifest.exports ?? {}), ...Object.values(manifest.imports ?? {})].filter(
+  const imported = Object.values(manifest.imports ?? {}).flatMap((target) =>
+    typeof target === 'string' ? [target] : Object.values(target),
+  );
+  return [...Object.values(manifest.exports ?? {}), ...imported].filter(
     (target) => compiledPath(target, '.js') !== undefined,
   );
 }
@@ -106,14 +109,14 @@ function sourcesOf(manifest: Manifest): string[] {
 async function stage({ folder, manifest }: Workspace): Promise<void> {
   const source = join(root, 'packages', folder);
   const target = join(dist, 'packages', folder);
-  const isBundled = folder === 'agent';
-  if (isBundled) await writeBundle(target);
+  const bundle = bundles[folder];
+  if (bundle !== undefined) await writeBundle(target, await bundle(root));
   else await cp(join(compiled, 'packages', folder, 'src'), join(target, 'dist'), { recursive: true });
   if (manifest.bin !== undefined) await cp(join(source, 'bin'), join(target, 'bin'), { recursive: true });
   await cp(join(root, 'LICENSE'), join(target, 'LICENSE'));
   const readme = await readFile(join(source, 'README.md'), 'utf8').catch(() => shortReadme(manifest));
   await writeFile(join(target, 'README.md'), readme);
-  const published = isBundled ? bundledManifest(manifest) : publishedManifest(manifest, versions);
+  const published = bundle !== undefined ? bundledManifest(manifest) : publishedManifest(manifest, versions);
   await writeFile(join(target, 'package.json'), `${JSON.stringify(published, null, 2)}\n`);
   for (const path of JSON.stringify(published).match(/\.\/(?:bin|dist)\/[^"]+/g) ?? []) {
     await access(join(target, path));
@@ -122,8 +125,7 @@ async function stage({ folder, manifest }: Workspace): Promise<void> {
   if (missing.length > 0) throw new Error(`not compiled: ${missing.join(', ')}`);
 }
 
-async function writeBundle(target: string): Promise<void> {
-  const { code, notices } = await bundleAgent(root);
+async function writeBundle(target: string, { code, notices }: Bundle): Promise<void> {
   await mkdir(join(target, 'dist'), { recursive: true });
   await writeFile(join(target, 'dist', 'main.js'), code);
   await writeFile(join(target, NOTICES_FILE), notices);

@@ -32,6 +32,7 @@ export const violations: readonly Violation[] = [
   forbiddenImport('packages/protocol/src', '@backhaul/client'),
   forbiddenImport('packages/client/src', '@backhaul/testing'),
   forbiddenImport('packages/client/src', 'zod'),
+  forbiddenImport('packages/program/src', '@backhaul/protocol'),
   forbiddenImport('packages/agent/src', 'backhaul-server'),
   forbiddenImport('packages/agent/src', '../../server/src/config.ts'),
   forbiddenImport('packages/cli/src', '../../client/src/index.ts'),
@@ -125,5 +126,12 @@ export const violations: readonly Violation[] = [
     path: 'docs/benchmarks/planted.svg',
     text: '<svg/>\n',
     finding: 'stale',
+  },
+
+  {
+    step: 'api',
+    path: 'docs/openapi.json',
+    text: '{}\n',
+    finding: 'Failed to parse',
   },
 ];

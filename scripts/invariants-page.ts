@@ -1,11 +1,5 @@
 import { posix } from 'node:path';
-
-/** A test that is named on the page. */
-export interface NamedTest {
-  readonly name: string;
-  /** From the root of the checkout. */
-  readonly file: string;
-}
+import type { NamedTest } from './named-test.ts';
 
 /** One way to break a line on purpose. */
 export interface Mutation {

@@ -2,7 +2,8 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { stripTypeScriptTypes } from 'node:module';
 import { join } from 'node:path';
 import { CheckoutCopy } from './checkout-copy.ts';
-import type { KeepingLine, Mutation, NamedTest } from './invariants-page.ts';
+import type { KeepingLine, Mutation } from './invariants-page.ts';
+import type { NamedTest } from './named-test.ts';
 import type { RanTest } from './ran-tests-reporter.ts';
 import { runNamedTests } from './run-named-tests.ts';
 

@@ -10,10 +10,13 @@ const manifest: Manifest = {
   type: 'module',
   bin: { 'backhaul-agent': './bin/backhaul-agent.js' },
   exports: { '.': './src/index.ts', './bin': './bin/backhaul-agent.js', './vectors': './vectors/read.ts' },
-  imports: { '#main': './src/main.ts' },
+  imports: {
+    '#main': './src/main.ts',
+    '#platform-fetch': { node: './src/node-fetch.ts', default: './src/global-fetch.ts' },
+  },
   dependencies: { '@backhaul/protocol': '0.1.0', ws: '^8.23.0' },
   devDependencies: { 'fast-check': '4.10.2' },
-  engines: { node: '>=24' },
+  engines: { node: '>=24.5' },
 };
 
 test('what is published runs compiled code, without type stripping', () => {
@@ -24,13 +27,16 @@ test('what is published runs compiled code, without type stripping', () => {
     license: 'Apache-2.0',
     type: 'module',
     bin: { 'backhaul-agent': './bin/backhaul-agent.js' },
-    engines: { node: '>=24' },
+    engines: { node: '>=24.5' },
     files: ['bin', 'dist'],
     exports: {
       '.': { types: './dist/index.d.ts', default: './dist/index.js' },
       './bin': './bin/backhaul-agent.js',
     },
-    imports: { '#main': './dist/main.js' },
+    imports: {
+      '#main': './dist/main.js',
+      '#platform-fetch': { node: './dist/node-fetch.js', default: './dist/global-fetch.js' },
+    },
     dependencies: { '@backhaul/protocol': '1.2.3', ws: '^8.23.0' },
   });
 });

@@ -10,7 +10,7 @@ export const manifestSchema = z.strictObject({
   type: z.literal('module'),
   bin: z.record(z.string(), z.string()).optional(),
   exports: z.record(z.string(), z.string()).optional(),
-  imports: z.record(z.string(), z.string()).optional(),
+  imports: z.record(z.string(), z.union([z.string(), z.record(z.string(), z.string())])).optional(),
   dependencies: z.record(z.string(), z.string()).optional(),
   devDependencies: z.record(z.string(), z.string()).optional(),
   engines: z.record(z.string(), z.string()).optional(),
@@ -42,7 +42,7 @@ export function publishedManifest(manifest: Manifest, versions: ReadonlyMap<stri
     ...rest,
     files: ['bin', 'dist'],
     ...(exports && { exports: mapTargets(exports, exportTarget) }),
-    ...(imports && { imports: mapTargets(imports, (target) => compiledPath(target, '.js')) }),
+    ...(imports && { imports: mapTargets(imports, importTarget) }),
     ...(dependencies && {
       dependencies: Object.fromEntries(
         Object.entries(dependencies).map(([name, range]) => [name, versions.get(name) ?? range]),
@@ -68,9 +68,13 @@ function exportTarget(target: string): string | object | undefined {
   return code === undefined ? undefined : { types: compiledPath(target, '.d.ts'), default: code };
 }
 
-function mapTargets(
-  targets: Readonly<Record<string, string>>,
-  map: (target: string) => string | object | undefined,
+function importTarget(target: string | Record<string, string>): string | object | undefined {
+  return typeof target === 'string' ? compiledPath(target, '.js') : mapTargets(target, importTarget);
+}
+
+function mapTargets<T>(
+  targets: Readonly<Record<string, T>>,
+  map: (target: T) => string | object | undefined,
 ): object {
   return Object.fromEntries(
     Object.entries(targets).flatMap(([name, target]) => {

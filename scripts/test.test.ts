@@ -37,7 +37,7 @@ describe('npm test', () => {
   test('fails for a suite that does not exist, and names those that do', () => {
     const { status, output } = npmTest('--suite=none');
     assert.equal(status, 1);
-    assert.match(output, /--suite is one of everyday, faults, packages\./);
+    assert.match(output, /--suite is one of everyday, faults, hostile, packages\./);
   });
 
   test('fails if no test ran', () => {

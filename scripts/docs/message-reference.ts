@@ -12,6 +12,7 @@ import {
   partsReadySchema,
   prepareUploadSchema,
   preparedSchema,
+  progressSchema,
   resultSchema,
   resumedSchema,
   serverErrorSchema,
@@ -37,6 +38,7 @@ export const messageReferences: Record<string, MessageReference> = {
   parts_ready: { schemas: [partsReadySchema], examples: ['parts-ready'] },
   part_uploaded: { schemas: [partUploadedSchema], examples: ['part-uploaded'] },
   stalled: { schemas: [stalledSchema], examples: ['stalled'] },
+  progress: { schemas: [progressSchema], examples: ['progress'] },
   completed: {
     schemas: [completedSchema],
     examples: ['completed-second-attempt', 'completed-resumed-no-parts'],

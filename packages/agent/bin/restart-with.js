@@ -1,7 +1,7 @@
 /**
- * Starts this very process once more, with flags of V8 that the command line and NODE_OPTIONS do not give. Not where
- * that is impossible or would lose something: on Windows, under Node.js's permission model, and with a parent that
- * talks to this process by IPC. They are for memory only, so the program is the same without them.
+ * Starts this very process once more, with flags of Node.js and V8 that the command line and NODE_OPTIONS do not give.
+ * Not where that is impossible or would lose something: on Windows, under Node.js's permission model, and with a parent
+ * that talks to this process by IPC. The program works without them: they save memory, or what they do is done later.
  *
  * @param {readonly string[]} flags
  */

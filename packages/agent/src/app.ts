@@ -1,33 +1,53 @@
-import https from 'node:https';
 import { arch, hostname } from 'node:os';
-import { type AgentMessageInput, commandNames, RESUME_CAPABILITY } from '@backhaul/protocol';
-import type { AgentConfig } from './config.ts';
+import { dirname } from 'node:path';
+import { proxyFor, type ProxyVariables, unreadableProxies } from '@backhaul/program';
+import {
+  type AgentMessageInput,
+  commandNames,
+  EMPTY_OBJECT_CAPABILITY,
+  isLoopbackHost,
+  LIST_PAGES_CAPABILITY,
+  RESUME_CAPABILITY,
+  UPLOAD_LIMITS_CAPABILITY,
+} from '@backhaul/protocol';
+import { type AgentConfig, UsageError } from './config.ts';
+import { ClientCertificateSource } from './connection/client-certificate.ts';
 import { Connection } from './connection/connection.ts';
 import { defaultReconnectTimings, type ReconnectTimings } from './connection/session-end.ts';
 import { defaultSessionTimings, type SessionTimings } from './connection/session.ts';
 import { tokenSource } from './credentials/token-source.ts';
 import { BufferPool, MAX_SLICES } from './file/buffer-pool.ts';
+import { FileGate } from './file/file-gate.ts';
+import { NoAnswer } from './file/no-answer.ts';
 import { openFile } from './file/open-file.ts';
 import { Hashers } from './hashing/hashers.ts';
 import type { Log } from './log.ts';
 import { Dispatcher } from './messages/dispatch.ts';
 import { currentPlatform } from './platform/current-platform.ts';
-import { isLoopbackHost } from './policy/addresses.ts';
+import { hostIds } from './platform/host-ids.ts';
+import type { Platform } from './platform/platform.ts';
 import { AllowList } from './policy/allow-list.ts';
+import { OwnFiles } from './policy/own-files.ts';
 import { StoragePolicy } from './policy/storage-policy.ts';
-import { Semaphore } from './semaphore.ts';
 import { AnswerPatience } from './transfer/answer-patience.ts';
+import { PartParallelism } from './transfer/part-parallelism.ts';
+import { PutQueue } from './transfer/put-queue.ts';
 import { RateLimit } from './transfer/rate-limit.ts';
 import { StorageClient } from './transfer/storage-client.ts';
 import { defaultTimings, type TransferTimings } from './transfer/timings.ts';
 import { Transfers } from './transfer/transfers.ts';
 import { AGENT_VERSION } from './version.ts';
 
+/** A disk that has to spin up takes a third of it. */
+const FILE_PATIENCE_MS = 30_000;
+
 export interface AppOptions {
   readonly log: Log;
   readonly transferTimings?: Partial<TransferTimings>;
   readonly sessionTimings?: Partial<SessionTimings>;
   readonly reconnectTimings?: Partial<ReconnectTimings>;
+  /** After so long without an answer a file call is given up. */
+  readonly filePatienceMs?: number;
 }
 
 /** The agent put together: the only place that knows all of its parts. */
@@ -37,33 +57,64 @@ export class AgentApp {
   readonly #transfers: Transfers;
   readonly #storage: StorageClient;
   readonly #hashers: Hashers;
+  readonly #platform: Platform;
   readonly #allowList: AllowList;
+  readonly #gate: FileGate;
   readonly #log: Log;
+  readonly #maxFileSize: number | null;
+  readonly #proxies: ProxyVariables;
   #running: Promise<void> | null = null;
   #closing: Promise<void> | null = null;
 
   constructor(config: AgentConfig, options: AppOptions) {
-    const { log } = options;
+    const { log, filePatienceMs: patienceMs = FILE_PATIENCE_MS } = options;
     const now = () => performance.now();
     const random = Math.random;
     const platform = currentPlatform();
-    const allowList = new AllowList({ directories: config.allow, file: config.file, platform });
-    const open = { allowList, platform };
+    const gate = new FileGate({ platform, log, poolThreads: config.poolThreads, patienceMs });
+    const ownFiles = new OwnFiles({ ...ownPlaces(config), platform, gate });
+    const allowList = new AllowList({
+      ...{ directories: config.allow, files: config.files, hardLinks: config.allowHardLinks },
+      ...{ platform, gate, ownFiles },
+    });
+    const open = { allowList, platform, gate };
     const serverIsLocal = isLoopbackHost(config.serverUrl.hostname);
     const storagePolicy = new StoragePolicy({ origins: config.storageOrigins, serverIsLocal });
-    const storage = new StorageClient(storagePolicy, config.proxy);
+    const storage = new StorageClient(storagePolicy, config.proxies);
     const buffers = new BufferPool(MAX_SLICES);
-    const hashers = new Hashers({ buffers, log });
+    const hashers = new Hashers({ buffers, log, patienceMs });
     const startedAt = now();
+    const { maxRate } = config;
+    const rateLimit = maxRate === null ? null : new RateLimit(() => maxRate(new Date()), { now });
+    const line = new PartParallelism({ ceiling: config.parallelParts, now });
     const timings = { ...defaultTimings, ...options.transferTimings };
 
+    const token = tokenSource(config.token, {
+      clientId: config.clientId,
+      wallSeconds: () => Date.now() / 1000,
+    });
+    const gatedToken = async (path: string): Promise<string> => {
+      try {
+        return await gate.run(path, token);
+      } catch (error) {
+        if (!(error instanceof NoAnswer)) throw error;
+        throw new Error(`--token-file ${path} cannot be read: ${error.message}`, { cause: error });
+      }
+    };
     const connection: Connection = new Connection({
       clientId: config.clientId,
       serverUrl: config.serverUrl,
-      token: tokenSource(config.token, { clientId: config.clientId, wallSeconds: () => Date.now() / 1000 }),
-      agent: proxyAgent(config, serverIsLocal),
+      token: async () => {
+        const read = config.token.kind === 'file' ? await gatedToken(config.token.path) : await token();
+        await ownFiles.remember();
+        return read;
+      },
+      proxy: proxyFor(config.serverUrl, config.proxies),
+      clientCertificate:
+        config.clientCertificate === null ? null : new ClientCertificateSource(config.clientCertificate, log),
       hello: () => hello(config, transfers),
       receive: (message) => void dispatcher.dispatch(message),
+      refuse: (subject, problem) => dispatcher.refuse(subject, problem),
       sessionTimings: { ...defaultSessionTimings, ...options.sessionTimings },
       reconnectTimings: { ...defaultReconnectTimings, ...options.reconnectTimings },
       now,
@@ -74,12 +125,14 @@ export class AgentApp {
       maxActive: config.maxUploads,
       tools: {
         link: connection,
-        openFile: (path, version) => openFile(path, open, version),
+        openFile: (path, options) => openFile(path, open, options),
         storage,
-        rateLimit: config.maxRate === null ? null : new RateLimit(config.maxRate, now),
+        rateLimit,
         hashers,
         buffers,
-        puts: new Semaphore(config.parallelParts),
+        line,
+        sendQueues: () => platform.sendQueues(),
+        puts: new PutQueue(line),
         patience: new AnswerPatience({ firstMs: timings.answerMs, maxMs: timings.maxAnswerMs }),
         timings,
         now,
@@ -99,29 +152,57 @@ export class AgentApp {
         active_uploads: transfers.activeCount,
         max_uploads: config.maxUploads,
         allowed: allowList.describe(),
-        max_rate_bytes_per_second: config.maxRate,
+        max_rate_bytes_per_second: rateLimit?.bytesPerSecond ?? null,
+        hanging_file_calls: gate.hangingCalls,
+        hanging_mounts: gate.hangingMounts().slice(0, 100),
       }),
       log,
       signal: this.#stop.signal,
     });
 
     this.#log = log;
+    this.#maxFileSize = config.maxFileSize;
+    this.#proxies = config.proxies;
+    this.#platform = platform;
     this.#allowList = allowList;
+    this.#gate = gate;
     this.#storage = storage;
     this.#hashers = hashers;
     this.#connection = connection;
     this.#transfers = transfers;
   }
 
-  /** Tells the owner what the agent may do, and starts connecting. */
+  /**
+   * Tells the owner what the agent may do, and starts connecting.
+   *
+   * @throws UsageError if this system cannot show what is opened.
+   */
   async start(): Promise<void> {
-    for (const finding of await this.#allowList.findings()) this.#log.warn(finding);
+    const problem = await this.#platform.startProblem();
+    if (problem !== null) throw new UsageError(problem);
+    for (const detail of await this.#allowList.findings()) {
+      this.#log.warn({ detail }, 'check --allow and --file');
+    }
+    if (this.#maxFileSize === null) {
+      this.#log.warn('no --max-file-size: the server may ask for a file of any size below what is allowed');
+    }
+    for (const variable of unreadableProxies(this.#proxies)) {
+      this.#log.warn(
+        { variable },
+        'a proxy variable holds no address of an HTTP proxy; nothing here uses it',
+      );
+    }
     this.#log.info({ version: AGENT_VERSION, allowed: this.#allowList.describe() }, 'agent started');
     this.#running = this.#connection.run({ signal: this.#stop.signal });
   }
 
   get activeUploads(): number {
     return this.#transfers.activeCount;
+  }
+
+  /** File calls that are under way; the process cannot exit before they have come back. */
+  get fileCalls(): number {
+    return this.#gate.calls + this.#hashers.filesInThreads;
   }
 
   /** Aborts PUTs, closes files, says goodbye to the server. Idempotent. */
@@ -142,20 +223,37 @@ export class AgentApp {
   }
 }
 
-function proxyAgent({ proxy, serverUrl }: AgentConfig, serverIsLocal: boolean): https.Agent | null {
-  if (proxy === null || serverIsLocal || serverUrl.protocol !== 'wss:') return null;
-  return new https.Agent({ proxyEnv: { ...proxy } });
+/** Where this agent's secrets are; `OwnFiles` keeps them from being read. */
+function ownPlaces({ token, clientCertificate, credentialsDirectory }: AgentConfig) {
+  return {
+    files: [
+      ...(token.kind === 'file' ? [token.path] : []),
+      ...(clientCertificate === null ? [] : [clientCertificate.keyFile]),
+    ],
+    directories: [
+      ...(token.kind === 'dev_file' ? [dirname(token.path)] : []),
+      ...(credentialsDirectory === null ? [] : [credentialsDirectory]),
+    ],
+  };
 }
 
 function hello(config: AgentConfig, transfers: Transfers): AgentMessageInput {
+  const host = hostIds();
   return {
     status: 'hello',
     agent_version: AGENT_VERSION,
     platform: { os: process.platform, arch: arch(), hostname: hostname().slice(0, 255) },
-    capabilities: [...commandNames, RESUME_CAPABILITY],
+    ...(host !== undefined && { host }),
+    capabilities: [
+      ...commandNames,
+      RESUME_CAPABILITY,
+      EMPTY_OBJECT_CAPABILITY,
+      UPLOAD_LIMITS_CAPABILITY,
+      LIST_PAGES_CAPABILITY,
+    ],
     limits: { max_uploads: config.maxUploads, parallel_parts: config.parallelParts },
     labels: { ...config.labels },
-    default_file_path: config.file,
+    default_file_path: config.files[0] ?? null,
     running: transfers.running(),
   };
 }

@@ -3,24 +3,20 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'node:test';
+import { noProxies } from '@backhaul/program';
 import { type AgentConfig, readConfig, UsageError } from './config.ts';
 
-const needed = [
-  '--client-id',
-  'restaurant-1',
-  '--server-url',
-  'ws://localhost:8080',
-  '--token',
-  'abc.def.ghi',
-];
+const withoutUrl = ['--client-id', 'restaurant-1', '--token', 'abc.def.ghi'];
+const needed = [...withoutUrl, '--server-url', 'ws://localhost:8080'];
 
 interface In {
   readonly env?: Record<string, string>;
   readonly cwd?: string;
+  readonly os?: NodeJS.Platform;
 }
 
-function config(argv: string[], { env = {}, cwd = '/work dir' }: In = {}): AgentConfig {
-  const invocation = readConfig(argv, { env, cwd, terminal: false });
+function config(argv: string[], { env = {}, cwd = '/work dir', os = 'linux' }: In = {}): AgentConfig {
+  const invocation = readConfig(argv, { env, cwd, terminal: false, os });
   assert.ok(invocation.kind === 'run');
   return invocation.config;
 }
@@ -41,32 +37,78 @@ test('the smallest command line works, with its defaults', () => {
   assert.deepEqual(token, { kind: 'given', token: 'abc.def.ghi' });
   assert.deepEqual(rest, {
     clientId: 'restaurant-1',
-    file: null,
+    files: [],
     allow: [],
+    allowHardLinks: false,
+    credentialsDirectory: null,
     storageOrigins: [],
+    caFiles: [],
+    clientCertificate: null,
     maxUploads: 2,
-    parallelParts: 4,
+    parallelParts: 8,
     maxRate: null,
     maxFileSize: null,
     sha256: true,
     labels: {},
     logLevel: 'info',
     logFormat: 'json',
-    proxy: null,
+    logToJournal: false,
+    proxies: noProxies,
+    poolThreads: 4,
   });
 });
 
+test('where the system cannot prove what was opened, the owner has to vouch for the roots', () => {
+  for (const os of ['win32', 'freebsd', 'aix'] as const) {
+    assert.match(mistake(needed, { os }), /--roots-are-private/);
+    config([...needed, '--roots-are-private'], { os });
+  }
+  for (const os of ['linux', 'darwin'] as const) {
+    assert.match(mistake([...needed, '--roots-are-private'], { os }), /leave it out/);
+    config(needed, { os });
+  }
+});
+
+test('--allow-hard-links is refused where files show no owner', () => {
+  assert.equal(config([...needed, '--allow-hard-links']).allowHardLinks, true);
+  const onWindows = [...needed, '--roots-are-private', '--allow-hard-links'];
+  assert.match(mistake(onWindows, { os: 'win32' }), /--allow-hard-links: leave it out/);
+});
+
+test('a client certificate comes with its key', () => {
+  const files = config([
+    ...needed,
+    '--client-cert',
+    'till.crt',
+    '--client-key',
+    '/etc/till.key',
+    '--ca-file',
+    'ca.crt',
+  ]);
+  assert.deepEqual(files.clientCertificate, { certFile: '/work dir/till.crt', keyFile: '/etc/till.key' });
+  assert.deepEqual(files.caFiles, ['/work dir/ca.crt']);
+  assert.match(mistake([...needed, '--client-cert', 'till.crt']), /--client-cert needs --client-key/);
+  assert.match(mistake([...needed, '--client-key', 'till.key']), /--client-key needs --client-cert/);
+});
+
+test('the directory that systemd keeps secrets in is known', () => {
+  const env = { CREDENTIALS_DIRECTORY: '/run/credentials/backhaul-agent.service' };
+  assert.equal(config(needed, { env }).credentialsDirectory, env.CREDENTIALS_DIRECTORY);
+});
+
 test('relative paths are resolved at start', () => {
-  const { file, allow } = config([
+  const { files, allow } = config([
     ...needed,
     '--file',
     'report.bin',
+    '--file',
+    '/data/day.log',
     '--allow',
     '../data',
     '--allow',
     '/srv/',
   ]);
-  assert.equal(file, '/work dir/report.bin');
+  assert.deepEqual(files, ['/work dir/report.bin', '/data/day.log']);
   assert.deepEqual(allow, ['/data', '/srv']);
 });
 
@@ -89,7 +131,7 @@ test('a mistake names its flag', () => {
     [[...needed, '--client-id', 'with space'], /--client-id/],
     [[...needed, '--clientid', 'x'], /--clientid/],
     [[...needed, 'positional'], /positional/],
-    [[...needed, '--max-rate', '10M'], /--max-rate .*whole number/],
+    [[...needed, '--max-rate', '08:00,fast'], /--max-rate: .*08:00,fast.* timetable/],
     [[...needed, '--max-uploads', '0'], /--max-uploads .*1 to 64/],
     [[...needed, '--parallel-parts', '65'], /--parallel-parts/],
     [[...needed, '--max-file-size', '-1'], /--max-file-size/],
@@ -100,38 +142,46 @@ test('a mistake names its flag', () => {
     [[...needed, '--allow-storage', 'bucket.example.com'], /--allow-storage/],
     [[...needed, '--allow-storage', 'https://bucket.example.com/prefix'], /--allow-storage/],
     [[...needed, '--token-file', 'x'], /--token .*--token-file/],
-    [[...needed, '--token', 'line\nbreak'], /--token/],
-    [[...needed, '--server-url', 'localhost:8080'], /--server-url/],
-    [[...needed, '--server-url', 'ftp://x'], /--server-url/],
-    [[...needed, '--server-url', 'wss://user:pw@x'], /--server-url/],
+    [[...needed.with(3, 'line\nbreak')], /--token is not a token/],
+    [[...withoutUrl, '--server-url', 'localhost:8080'], /--server-url must/],
+    [[...withoutUrl, '--server-url', 'ftp://x'], /--server-url must/],
+    [[...withoutUrl, '--server-url', 'wss://user:pw@x'], /--server-url must/],
     [[...needed, '--allow', ''], /--allow/],
   ];
   for (const [argv, expected] of cases) assert.match(mistake(argv), expected);
 });
 
 test('ws:// to another machine needs --insecure', () => {
-  const away = [...needed, '--server-url', 'ws://10.0.0.1:8080'];
+  const away = [...withoutUrl, '--server-url', 'ws://10.0.0.1:8080'];
   assert.match(mistake(away), /--insecure/);
   assert.equal(config([...away, '--insecure']).serverUrl.host, '10.0.0.1:8080');
   for (const url of ['ws://127.0.0.1:1', 'ws://[::1]:1', 'ws://localhost', 'wss://example.com']) {
-    config([...needed, '--server-url', url]);
+    config([...withoutUrl, '--server-url', url]);
   }
 });
 
 test('a proxy is used for encrypted connections; ws:// through one is refused', () => {
   const env = { HTTPS_PROXY: 'http://proxy:3128', NO_PROXY: '.internal,10.0.0.1' };
-  assert.deepEqual(config(needed, { env }).proxy, {
-    HTTPS_PROXY: 'http://proxy:3128',
-    NO_PROXY: '.internal,10.0.0.1',
-  });
-  for (const wrong of ['proxy.corp:3128', 'socks5://proxy:1080', 'proxy']) {
+  assert.deepEqual(config(needed, { env }).proxies, { ...env, HTTP_PROXY: null });
+  for (const wrong of ['socks5://proxy:1080', 'proxy:port']) {
     assert.match(mistake(needed, { env: { HTTPS_PROXY: wrong } }), /HTTPS_PROXY .*http:\/\//);
   }
   const plain = { HTTP_PROXY: 'http://proxy:3128', NO_PROXY: '.internal' };
-  const away = (url: string) => [...needed, '--insecure', '--server-url', url];
+  const away = (url: string) => [...withoutUrl, '--insecure', '--server-url', url];
   assert.match(mistake(away('ws://server.example'), { env: plain }), /HTTP_PROXY/);
   config(away('ws://server.internal'), { env: plain });
   config(needed, { env: plain });
+});
+
+test('a proxy without a scheme is one of http, and HTTP_PROXY of any form is no reason not to start', () => {
+  const short = { HTTPS_PROXY: 'proxy:3128', HTTP_PROXY: 'proxy:3128' };
+  const wss = [...withoutUrl, '--server-url', 'wss://server.example'];
+  assert.deepEqual(config(wss, { env: short }).proxies, {
+    HTTPS_PROXY: 'http://proxy:3128',
+    HTTP_PROXY: 'http://proxy:3128',
+    NO_PROXY: '',
+  });
+  config(wss, { env: { HTTP_PROXY: 'socks5://proxy:1080' } });
 });
 
 test('without a token, the file of a server in --dev mode serves', async () => {
@@ -173,4 +223,21 @@ test('without a token, the file of a server in --dev mode serves', async () => {
   } finally {
     await rm(cwd, { recursive: true });
   }
+});
+
+test('UV_THREADPOOL_SIZE may be larger than the default, but not so small that one mount takes all threads', () => {
+  assert.equal(config(needed, { env: { UV_THREADPOOL_SIZE: '128' } }).poolThreads, 128);
+  for (const size of ['', '1', '7', '1025', 'many']) {
+    assert.match(
+      mistake(needed, { env: { UV_THREADPOOL_SIZE: size } }),
+      /^UV_THREADPOOL_SIZE must be .* 8 to 1024/,
+    );
+  }
+});
+
+test('a flag that takes one value, or one label, given twice is refused', () => {
+  assert.match(mistake([...needed, '--max-rate', '2048', '--max-rate', '4096']), /--max-rate is given twice/);
+  assert.match(mistake([...needed, '--client-id', 'b']), /--client-id is given twice/);
+  assert.match(mistake([...needed, '--label', 'site=a', '--label', 'site=b']), /--label site is given twice/);
+  assert.match(mistake([...needed, '--alow', '/data']), /did you mean --allow/);
 });

@@ -1,13 +1,24 @@
 import { resolve } from 'node:path';
-import { parseArgs } from 'node:util';
-import { clientIdSchema, DEV_FILE, labelsSchema } from '@backhaul/protocol';
-import { proxyFor } from './connection/proxy.ts';
-import { readDevFile } from './credentials/dev-token.ts';
+import {
+  FlagError,
+  isJournal,
+  type LogFormat,
+  logFormats,
+  proxyFor,
+  type ProxyInUse,
+  ProxyVariableError,
+  type ProxyVariables,
+  readFlags,
+  readProxyVariables,
+} from '@backhaul/program';
+import { clientIdSchema, DEV_FILE, filePathSchema, isLoopbackHost, labelsSchema } from '@backhaul/protocol';
+import type { ClientCertificateFiles } from './connection/client-certificate.ts';
+import { DevServerAway, readOwnDevFile } from './credentials/dev-token.ts';
 import { isToken, type TokenSetting } from './credentials/token-source.ts';
 import { HELP } from './help.ts';
-import { type LogFormat, logFormats, type LogLevel, logLevels } from './log.ts';
-import { bareHost, isLoopbackHost } from './policy/addresses.ts';
-import type { ProxySettings } from './transfer/storage-client.ts';
+import { type LogLevel, logLevels } from './log.ts';
+import { currentPlatform } from './platform/current-platform.ts';
+import { RateTimetable } from './transfer/rate-timetable.ts';
 import { AGENT_VERSION } from './version.ts';
 
 export interface AgentConfig {
@@ -15,22 +26,34 @@ export interface AgentConfig {
   /** ws: or wss:, without `/ws/connect`. */
   readonly serverUrl: URL;
   readonly token: TokenSetting;
-  /** Absolute. */
-  readonly file: string | null;
+  /** Absolute; the first is what is sent where a trigger names none. */
+  readonly files: readonly string[];
   /** Absolute. */
   readonly allow: readonly string[];
+  /** Whether files are read to which others than their owner may have made a hard link. */
+  readonly allowHardLinks: boolean;
+  /** Where systemd puts the unit's secrets. */
+  readonly credentialsDirectory: string | null;
+  /** Absolute: certificates of authorities that are trusted besides those of the system. */
+  readonly caFiles: readonly string[];
+  /** Shown to a server that asks for one; absolute. */
+  readonly clientCertificate: ClientCertificateFiles | null;
   readonly storageOrigins: readonly string[];
   readonly maxUploads: number;
   readonly parallelParts: number;
-  /** Bytes per second. */
-  readonly maxRate: number | null;
+  /** Bytes per second at a time, by this machine's clock; null for as fast as it goes. */
+  readonly maxRate: ((at: Date) => number | null) | null;
   /** Bytes. */
   readonly maxFileSize: number | null;
   readonly sha256: boolean;
   readonly labels: Readonly<Record<string, string>>;
   readonly logLevel: LogLevel;
   readonly logFormat: LogFormat;
-  readonly proxy: ProxySettings | null;
+  /** Whether standard error leads to systemd's journal. */
+  readonly logToJournal: boolean;
+  readonly proxies: ProxyVariables;
+  /** Threads of libuv's pool in this process, which file calls and name resolution share; UV_THREADPOOL_SIZE. */
+  readonly poolThreads: number;
 }
 
 /** The user's mistake; the message names the flag and what to do. */
@@ -47,6 +70,9 @@ export interface Surroundings {
   readonly cwd: string;
   /** Whether the log goes to a terminal. */
   readonly terminal: boolean;
+  /** Whether it goes to systemd's journal. Default: false. */
+  readonly journal?: boolean;
+  readonly os: NodeJS.Platform;
 }
 
 /** The flags, as `parseArgs` takes them. */
@@ -55,10 +81,15 @@ export const flagOptions = {
   'server-url': { type: 'string' },
   token: { type: 'string' },
   'token-file': { type: 'string' },
+  'ca-file': { type: 'string', multiple: true },
+  'client-cert': { type: 'string' },
+  'client-key': { type: 'string' },
   insecure: { type: 'boolean' },
   label: { type: 'string', multiple: true },
-  file: { type: 'string' },
+  file: { type: 'string', multiple: true },
   allow: { type: 'string', multiple: true },
+  'roots-are-private': { type: 'boolean' },
+  'allow-hard-links': { type: 'boolean' },
   'max-file-size': { type: 'string' },
   'allow-storage': { type: 'string', multiple: true },
   'max-rate': { type: 'string' },
@@ -72,7 +103,12 @@ export const flagOptions = {
 } as const;
 
 /** `health_check` lists what is allowed, in at most 1,000 lines. */
-const MAX_ALLOWED = 999;
+const MAX_ALLOWED = 1000;
+
+/** Whether standard error leads to systemd's journal. */
+export function writesToJournal(): boolean {
+  return isJournal(2, process.env['JOURNAL_STREAM']);
+}
 
 /** @throws UsageError */
 export function readOwnConfig(): Invocation {
@@ -80,11 +116,16 @@ export function readOwnConfig(): Invocation {
     env: process.env,
     cwd: process.cwd(),
     terminal: process.stderr.isTTY,
+    journal: writesToJournal(),
+    os: process.platform,
   });
 }
 
 /** Reads flags and environment; the only place that does. @throws UsageError */
-export function readConfig(argv: readonly string[], { env, cwd, terminal }: Surroundings): Invocation {
+export function readConfig(
+  argv: readonly string[],
+  { env, cwd, terminal, journal = false, os }: Surroundings,
+): Invocation {
   const flags = parseFlags(argv);
   if (flags.help === true) return { kind: 'print', text: HELP };
   if (flags.version === true) return { kind: 'print', text: `${AGENT_VERSION}\n` };
@@ -98,34 +139,46 @@ export function readConfig(argv: readonly string[], { env, cwd, terminal }: Surr
     cwd,
   });
   requireEncryption(serverUrl, flags.insecure ?? false);
+  requirePrivateRoots(flags['roots-are-private'] ?? false, os);
   const allow = (flags.allow ?? []).map((path) => readPath('--allow', path, cwd));
-  if (allow.length > MAX_ALLOWED) throw new UsageError(`--allow: at most ${MAX_ALLOWED} directories.`);
+  const files = (flags.file ?? []).map((path) => readFilePath(path, cwd));
+  if (allow.length + files.length > MAX_ALLOWED) {
+    throw new UsageError(`--allow and --file: at most ${MAX_ALLOWED} in all.`);
+  }
   const config: AgentConfig = {
     clientId,
     serverUrl,
     token,
-    file: flags.file === undefined ? null : readPath('--file', flags.file, cwd),
+    files,
     allow,
+    allowHardLinks: readHardLinks(flags['allow-hard-links'] ?? false, os),
+    credentialsDirectory: env['CREDENTIALS_DIRECTORY'] || null,
+    caFiles: (flags['ca-file'] ?? []).map((path) => readPath('--ca-file', path, cwd)),
+    clientCertificate: readClientCertificate(flags['client-cert'], flags['client-key'], cwd),
     storageOrigins: (flags['allow-storage'] ?? []).map(readOrigin),
     maxUploads: readInteger('--max-uploads', flags['max-uploads'], { min: 1, max: 64 }) ?? 2,
-    parallelParts: readInteger('--parallel-parts', flags['parallel-parts'], { min: 1, max: 64 }) ?? 4,
-    maxRate: readInteger('--max-rate', flags['max-rate'], { min: 1024 }),
+    parallelParts: readInteger('--parallel-parts', flags['parallel-parts'], { min: 1, max: 64 }) ?? 8,
+    maxRate: readRate(flags['max-rate']),
     maxFileSize: readInteger('--max-file-size', flags['max-file-size'], { min: 0 }),
     sha256: flags['no-sha256'] !== true,
     labels: readLabels(flags.label ?? []),
     logLevel: readChoice('--log-level', flags['log-level'], logLevels) ?? 'info',
     logFormat: readChoice('--log-format', flags['log-format'], logFormats) ?? (terminal ? 'human' : 'json'),
-    proxy: readProxy(serverUrl, env),
+    logToJournal: journal,
+    proxies: readProxies(serverUrl, env),
+    poolThreads: readInteger('UV_THREADPOOL_SIZE', env['UV_THREADPOOL_SIZE'], threadLimits) ?? 4,
   };
   return { kind: 'run', config };
 }
 
+/** Below that a dead mount could take all threads from other files and from name resolution; libuv has no more. */
+const threadLimits = { min: 8, max: 1024 };
+
 function parseFlags(argv: readonly string[]) {
   try {
-    return parseArgs({ args: [...argv], options: flagOptions, strict: true, allowPositionals: false }).values;
+    return readFlags(argv, { program: 'backhaul-agent', options: flagOptions });
   } catch (error) {
-    const [firstLine = ''] = (error instanceof Error ? error.message : String(error)).split('\n');
-    throw new UsageError(`${firstLine} See backhaul-agent --help.`, { cause: error });
+    throw error instanceof FlagError ? new UsageError(error.message) : error;
   }
 }
 
@@ -170,17 +223,7 @@ function readServer({ url, token, tokenFile, envToken, cwd }: ServerFlags): {
 
 function readDevServer(url: string | undefined, cwd: string): { serverUrl: URL; token: TokenSetting } {
   const path = resolve(cwd, DEV_FILE);
-  let dev: ReturnType<typeof readDevFile>;
-  try {
-    dev = readDevFile(path);
-  } catch (error) {
-    throw new UsageError(`${error instanceof Error ? error.message : String(error)}.`, { cause: error });
-  }
-  if (dev === null) {
-    const start = `start the agent in the directory where backhaul-server --dev runs (${path} does not exist)`;
-    throw new UsageError(`No token: give --token-file, --token or BACKHAUL_TOKEN, or ${start}.`);
-  }
-  const own = readServerUrl(dev.server_url);
+  const own = readServerUrl(devServerUrl(path));
   const serverUrl = url === undefined ? own : readServerUrl(url);
   if (serverUrl.port !== own.port || !isLoopbackHost(serverUrl.hostname)) {
     throw new UsageError(
@@ -188,6 +231,18 @@ function readDevServer(url: string | undefined, cwd: string): { serverUrl: URL; 
     );
   }
   return { serverUrl, token: { kind: 'dev_file', path } };
+}
+
+function devServerUrl(path: string): string {
+  try {
+    return readOwnDevFile(path).server_url;
+  } catch (error) {
+    if (error instanceof DevServerAway) {
+      const start = `start the agent in the directory where backhaul-server --dev runs (${path} does not exist)`;
+      throw new UsageError(`No token: give --token-file, --token or BACKHAUL_TOKEN, or ${start}.`);
+    }
+    throw new UsageError(`${error instanceof Error ? error.message : String(error)}.`, { cause: error });
+  }
 }
 
 function readServerUrl(text: string): URL {
@@ -218,6 +273,51 @@ function readPath(flag: string, path: string, cwd: string): string {
   return resolve(cwd, path);
 }
 
+function readClientCertificate(
+  cert: string | undefined,
+  key: string | undefined,
+  cwd: string,
+): ClientCertificateFiles | null {
+  if (cert === undefined && key === undefined) return null;
+  if (cert === undefined) throw new UsageError('--client-key needs --client-cert too.');
+  if (key === undefined) throw new UsageError('--client-cert needs --client-key too.');
+  return {
+    certFile: readPath('--client-cert', cert, cwd),
+    keyFile: readPath('--client-key', key, cwd),
+  };
+}
+
+/** Without its owner's word an agent does not start where the system does not show what was opened. */
+function requirePrivateRoots(given: boolean, os: NodeJS.Platform): void {
+  const { needsPrivateRoots } = currentPlatform(os);
+  if (given && !needsPrivateRoots) {
+    throw new UsageError(
+      '--roots-are-private: leave it out. On this system the agent proves for each file that it lies below --allow or --file.',
+    );
+  }
+  if (needsPrivateRoots && !given) {
+    throw new UsageError(
+      'On this system the agent cannot prove that an opened file lies below --allow or --file: an account that can write there could make it read other files. If only you and accounts that you trust can write there, say so with --roots-are-private.',
+    );
+  }
+}
+
+/** `hello` carries it, and a server that cannot read that would never welcome the agent. */
+function readFilePath(path: string, cwd: string): string {
+  const file = readPath('--file', path, cwd);
+  if (filePathSchema.safeParse(file).success) return file;
+  throw new UsageError('--file: a path has at most 4096 characters.');
+}
+
+function readHardLinks(given: boolean, os: NodeJS.Platform): boolean {
+  if (given && !currentPlatform(os).hasOwners) {
+    throw new UsageError(
+      '--allow-hard-links: leave it out. On this system the agent cannot tell whose file is linked, and reads hard links.',
+    );
+  }
+  return given;
+}
+
 function readOrigin(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : null;
   const bare =
@@ -242,12 +342,21 @@ function readInteger(
   throw new UsageError(`${flag} must be a whole number, ${range}, without a unit.`);
 }
 
+function readRate(text: string | undefined): AgentConfig['maxRate'] {
+  if (text === undefined) return null;
+  const timetable = RateTimetable.parse(text);
+  if ('problem' in timetable) throw new UsageError(`--max-rate: ${timetable.problem}.`);
+  return (at) => timetable.at(at);
+}
+
 function readLabels(pairs: readonly string[]): Record<string, string> {
   const labels: Record<string, string> = {};
   for (const pair of pairs) {
     const at = pair.indexOf('=');
     if (at < 1) throw new UsageError('--label must be KEY=VALUE, e.g. --label site=berlin.');
-    labels[pair.slice(0, at)] = pair.slice(at + 1);
+    const key = pair.slice(0, at);
+    if (Object.hasOwn(labels, key)) throw new UsageError(`--label ${key} is given twice: leave one out.`);
+    labels[key] = pair.slice(at + 1);
   }
   const parsed = labelsSchema.safeParse(labels);
   if (parsed.success) return parsed.data;
@@ -267,23 +376,21 @@ function readChoice<const Choice extends string>(
   return choice;
 }
 
-function readProxy(serverUrl: URL, env: Surroundings['env']): ProxySettings | null {
-  const read = (name: string) => env[name.toLowerCase()] || env[name] || undefined;
-  const httpsProxy = read('HTTPS_PROXY');
-  const httpProxy = read('HTTP_PROXY');
-  const noProxy = read('NO_PROXY');
-  const { protocol, hostname } = serverUrl;
-  if (protocol === 'ws:' && !isLoopbackHost(hostname) && proxyFor(bareHost(hostname), httpProxy, noProxy)) {
+function readProxies(serverUrl: URL, env: Surroundings['env']): ProxyVariables {
+  const variables = readProxyVariables(env);
+  let proxyOfServer: ProxyInUse | null;
+  try {
+    proxyOfServer = proxyFor(serverUrl, variables);
+    // Whatever store the server names: its address is unknown as yet.
+    proxyFor(new URL('https://store.invalid'), variables);
+  } catch (error) {
+    if (!(error instanceof ProxyVariableError)) throw error;
+    throw new UsageError(error.message, { cause: error });
+  }
+  if (serverUrl.protocol === 'ws:' && proxyOfServer !== null) {
     throw new UsageError(
       '--server-url: ws:// does not pass through the proxy of HTTP_PROXY. Use wss://, or name the server in NO_PROXY.',
     );
   }
-  if (httpsProxy === undefined) return null;
-  // One that Node cannot use is ignored by it, and uploads would silently go another way.
-  if (!/^https?:\/\//i.test(httpsProxy) || !URL.canParse(httpsProxy)) {
-    throw new UsageError(
-      'HTTPS_PROXY must be an address with its scheme, such as http://proxy.example.com:3128.',
-    );
-  }
-  return { HTTPS_PROXY: httpsProxy, ...(noProxy === undefined ? {} : { NO_PROXY: noProxy }) };
+  return variables;
 }

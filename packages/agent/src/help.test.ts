@@ -4,7 +4,7 @@ import { assertManualPage, exampleCalls } from '@backhaul/testing';
 import { flagOptions, readConfig } from './config.ts';
 import { HELP } from './help.ts';
 
-const surroundings = { env: {}, cwd: '/', terminal: false };
+const surroundings = { env: {}, cwd: '/', terminal: false, os: 'linux' } as const;
 
 describe('--help', () => {
   test('is a manual page that names every flag, and no other', () => {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { createLog, type LogFormat, type LogLevel } from './log.ts';
+import { type LogFormat, logFormats } from '@backhaul/program';
+import { createLog, type LogLevel } from './log.ts';
 
 function logTo(format: LogFormat, level: LogLevel = 'info') {
   const lines: string[] = [];
@@ -26,10 +27,26 @@ test('levels below the threshold are left out, and silent is silent', () => {
   assert.deepEqual(quiet.lines, []);
 });
 
-test('a hostile file name can neither break the line nor steer the terminal', () => {
-  const { lines, log } = logTo('human');
-  log.info({ path: 'a\n00:00:00 info  forged\u001b[2J\u009b2J\u202e' }, 'opened');
-  const [line = ''] = lines;
-  assert.equal(line.split('\n').length, 2);
-  assert.match(line.trimEnd(), /^[\x20-\x7e]*$/);
+test('a hostile file name can neither break the line nor steer the terminal, in any format', () => {
+  const path = 'a\n00:00:00 info  forged\u001b[2J\u009b2J\u202e\u200f\u061c\ufeff';
+  for (const format of logFormats) {
+    const { lines, log } = logTo(format);
+    log.info({ path }, `opened ${path}`);
+    const [line = ''] = lines;
+    assert.equal(line.split('\n').length, 2);
+    assert.match(line.trimEnd(), /^[\x20-\x7e]*$/);
+    if (format === 'json') assert.equal((JSON.parse(line) as { path: string }).path, path);
+  }
+});
+
+test('lines for the journal begin with their priority', () => {
+  const lines: string[] = [];
+  const log = createLog({
+    level: 'info',
+    format: 'json',
+    toJournal: true,
+    write: (line) => lines.push(line),
+  });
+  log.warn('no route');
+  assert.match(lines[0] ?? '', /^<4>\{"level":"warn"/);
 });

@@ -39,6 +39,20 @@ test('a mistake in the flags is exit code 2, on stderr', async () => {
   });
 });
 
+test('a proxy variable that nothing here uses is warned of when it cannot be read, and the agent starts', async () => {
+  const args = ['--client-id', 'a', '--server-url', 'wss://127.0.0.1:1', '--allow', '/srv'];
+  const env = { BACKHAUL_TOKEN: 'token', HTTP_PROXY: 'socks5://u:hunter2@proxy:1080' };
+  const agent = spawn(process.execPath, [program, ...args, '--log-format', 'json'], { env, stdio: 'pipe' });
+  let log = '';
+  for await (const chunk of agent.stderr.setEncoding('utf8')) {
+    log += String(chunk);
+    if (log.includes('agent started')) agent.kill('SIGTERM');
+  }
+  assert.match(log, /"level":"warn".*"variable":"HTTP_PROXY".*nothing here uses it/);
+  assert.match(log, /agent started/);
+  assert.doesNotMatch(log, /hunter2/);
+});
+
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   test(`${signal} amid a transfer says goodbye to the server and exits 0 soon`, () =>
     withAgent(async ({ agent, session, store, path }) => {

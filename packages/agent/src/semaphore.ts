@@ -14,6 +14,7 @@ export class Semaphore {
 
   /** @returns Whether it was let in; nobody who waits is passed by. */
   tryAcquire(): boolean {
+    this.#admit();
     if (this.#held >= this.#max) return false;
     this.#held += 1;
     return true;
@@ -41,9 +42,8 @@ export class Semaphore {
 
   /** The place goes straight to whoever has waited longest. */
   release(): void {
-    const next = this.#waiting.shift();
-    if (next === undefined) this.#held -= 1;
-    else next();
+    this.#held -= 1;
+    this.#admit();
   }
 
   async run<Result>(task: () => Promise<Result>, options: { signal: AbortSignal }): Promise<Result> {
@@ -52,6 +52,13 @@ export class Semaphore {
       return await task();
     } finally {
       this.release();
+    }
+  }
+
+  #admit(): void {
+    while (this.#waiting.length > 0 && this.#held < this.#max) {
+      this.#held += 1;
+      this.#waiting.shift()?.();
     }
   }
 }

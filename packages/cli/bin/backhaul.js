@@ -1,8 +1,9 @@
 #!/usr/bin/env node
 // Committed, not built: npm links a bin only if its file exists at install time.
-if (Number(process.versions.node.split('.')[0]) < 24) {
+const [major, minor] = process.versions.node.split('.').map(Number);
+if (major < 24 || (major === 24 && minor < 5)) {
   console.error(
-    `Backhaul needs Node.js 24 or later; this is ${process.versions.node}. From a checkout, start it with npx, which uses the pinned runtime.`,
+    `backhaul needs Node.js 24.5 or later; this is ${process.versions.node}. From a checkout, start it with npx, which uses the pinned runtime.`,
   );
   process.exit(2);
 }

@@ -2,22 +2,32 @@ import {
   clientIdSchema,
   filePathSchema,
   MAX_EXPIRES_IN_SECONDS,
+  MIN_RATE,
+  parseByteRate,
   type Scope,
   scopeSchema,
   scopes,
   uploadIdSchema,
+  type UploadLimits,
+  uploadLimitsSchema,
   uploadStatuses,
 } from '@backhaul/protocol';
 import { Argument, InvalidArgumentError, Option } from 'commander';
 import { parseDurationSeconds } from './duration.ts';
 
-export const clientIdArgument = () =>
-  new Argument('<client>', "the machine's client_id").argParser(parseClientId);
+export const uploadIdArgument = () =>
+  new Argument('<id>', 'the upload_id, or its beginning if no other upload begins so').argParser(
+    parseUploadId,
+  );
 
-export const uploadIdArgument = () => new Argument('<id>', 'the upload_id').argParser(parseUploadId);
-
-export const clientIdOption = (description = "the machine's client_id") =>
+export const clientIdOption = (description: string) =>
   new Option('--client-id <id>', description).argParser(parseClientId);
+
+export const overwriteOption = () =>
+  new Option(
+    '--overwrite',
+    'replace the file that --output names, if it exists (never one that only the agent names)',
+  );
 
 export const statusOption = () =>
   new Option('--status <status>', 'only uploads with this status').choices(uploadStatuses);
@@ -34,7 +44,7 @@ export const pagingOptions = () => [
   new Option('--all', 'every record, page by page'),
 ];
 
-function parseClientId(text: string): string {
+export function parseClientId(text: string): string {
   const parsed = clientIdSchema.safeParse(text);
   if (parsed.success) return parsed.data;
   throw new InvalidArgumentError(
@@ -42,10 +52,13 @@ function parseClientId(text: string): string {
   );
 }
 
+/** Whole, or the beginning of one. */
 export function parseUploadId(text: string): string {
-  const parsed = uploadIdSchema.safeParse(text.toLowerCase());
-  if (parsed.success) return parsed.data;
-  throw new InvalidArgumentError('An upload_id is a UUIDv7, as "backhaul uploads" prints it.');
+  const id = text.toLowerCase();
+  if (uploadIdSchema.safeParse(id).success || /^[0-9a-f-]{4,35}$/.test(id)) return id;
+  throw new InvalidArgumentError(
+    'An upload_id is a UUIDv7, as "backhaul uploads" prints it, or at least its first 4 characters.',
+  );
 }
 
 export function parseFilePath(text: string): string {
@@ -93,9 +106,49 @@ export function parseSubject(text: string): string {
   throw new InvalidArgumentError('A subject has 1 to 200 characters.');
 }
 
-export function parseLabel(text: string): string {
-  if (/^[^=]+=.*$/.test(text)) return text;
+/** Of a flag that may be repeated. */
+export function parseLabels(text: string, before: readonly string[] = []): readonly string[] {
+  if (/^[^=]+=.*$/.test(text)) return [...before, text];
   throw new InvalidArgumentError('A label filter is written name=value.');
+}
+
+export function parallelPartsOption(): Option {
+  return new Option(
+    '--parallel-parts <n>',
+    'at most so many parts in flight, within what the agent’s owner allows',
+  ).argParser((text) => {
+    const parsed = uploadLimitsSchema.shape.parallel_parts.safeParse(Number(text));
+    if (/^\d{1,2}$/.test(text) && parsed.success) return parsed.data;
+    throw new InvalidArgumentError('Parts in flight are 1 to 64.');
+  });
+}
+
+export function maxRateOption(): Option {
+  return new Option(
+    '--max-rate <rate>',
+    'at most so many bytes per second, e.g. 250000, 512k or 2M, within what the agent’s owner allows',
+  ).argParser((text) => {
+    const rate = parseByteRate(text);
+    if (rate !== undefined) return rate;
+    throw new InvalidArgumentError(
+      `A rate is ${MIN_RATE} bytes per second or more, such as 250000, 512k or 2M.`,
+    );
+  });
+}
+
+/** Null if none is given. */
+export function limitsOf({
+  parallelParts,
+  maxRate,
+}: {
+  readonly parallelParts?: number | undefined;
+  readonly maxRate?: number | undefined;
+}): UploadLimits | null {
+  if (parallelParts === undefined && maxRate === undefined) return null;
+  return {
+    ...(parallelParts !== undefined && { parallel_parts: parallelParts }),
+    ...(maxRate !== undefined && { max_rate: maxRate }),
+  };
 }
 
 export function parseLimit(text: string): number {

@@ -1,4 +1,5 @@
-import type { Argument, Option } from 'commander';
+import { Argument, type Option } from 'commander';
+import { clientIdOption } from './argument-parsers.ts';
 import type { Context } from './context.ts';
 
 /** A command is data plus a handler. Help, parsing, errors and exit codes follow from it in one place. */
@@ -8,6 +9,12 @@ export interface Command<Arguments extends readonly unknown[], Options> {
   readonly summary: string;
   /** More, for the command's own help. */
   readonly description?: string;
+  /**
+   * Whether the command is about one machine: it is named by the first argument or by --client-id, and stands in
+   * `options.clientId`.
+   */
+  readonly machine?: { readonly required: boolean; readonly description: string };
+  /** After the machine. */
   readonly arguments?: readonly Argument[];
   readonly options?: readonly Option[];
   /** Each a whole command line. */
@@ -38,4 +45,15 @@ export function defineCommand<Arguments extends readonly unknown[], Options = ob
   command: Command<Arguments, Options>,
 ): AnyCommand {
   return command;
+}
+
+/** As they are typed, the machine first. */
+export function argumentsOf({ machine, arguments: own = [] }: AnyCommand): readonly Argument[] {
+  return machine === undefined ? own : [new Argument('[client]', machine.description), ...own];
+}
+
+export function optionsOf({ machine, options = [] }: AnyCommand): readonly Option[] {
+  return machine === undefined
+    ? options
+    : [clientIdOption(`${machine.description}; also the first argument`), ...options];
 }

@@ -1,7 +1,10 @@
-import { readFileSync } from 'node:fs';
+import { createHmac } from 'node:crypto';
 import path from 'node:path';
-import { toBaseUrl } from '@backhaul/client';
-import { BackhaulError, DEV_FILE, describeIssues, type DevFile, devFileSchema } from '@backhaul/protocol';
+import { type ProxyVariables, readProxyVariables } from '@backhaul/program';
+import { sendsInTheClear, toBaseUrl } from '@backhaul/client';
+import { BackhaulError, DEV_FILE, type DevFile, isLoopbackHost } from '@backhaul/protocol';
+import { DevFileError, readDevFile } from '@backhaul/protocol/dev-file';
+import { Network } from './network.ts';
 import { UsageError } from './usage-error.ts';
 
 /** The environment variables that the command line reads; it reads no others. */
@@ -13,11 +16,20 @@ export interface Environment {
   /** Set to anything: no colour (no-color.org). */
   readonly NO_COLOR?: string | undefined;
   readonly TERM?: string | undefined;
+  readonly HTTPS_PROXY?: string | undefined;
+  readonly https_proxy?: string | undefined;
+  readonly HTTP_PROXY?: string | undefined;
+  readonly http_proxy?: string | undefined;
+  readonly NO_PROXY?: string | undefined;
+  readonly no_proxy?: string | undefined;
 }
 
 export interface GlobalFlags {
   readonly url?: string | undefined;
   readonly token?: string | undefined;
+  /** Accepts plain HTTP to another machine. */
+  readonly insecure?: boolean | undefined;
+  readonly caFile?: readonly string[] | undefined;
 }
 
 export interface Setting {
@@ -46,6 +58,7 @@ export class Config {
   readonly #env: Environment;
   readonly #cwd: string;
   #devFile: DevFile | null | undefined;
+  #network: Network | undefined;
 
   constructor(flags: GlobalFlags, env: Environment, cwd: string) {
     this.#flags = flags;
@@ -63,28 +76,57 @@ export class Config {
 
   /** What `backhaul-server --dev` left in this directory; null if there is none. */
   get devFile(): DevFile | null {
-    this.#devFile ??= readDevFile(this.devFilePath);
+    this.#devFile ??= readOwnDevFile(this.devFilePath);
     return this.#devFile;
   }
 
-  /** @throws UsageError if there is no server URL, or it is none. */
+  get network(): Network {
+    this.#network ??= new Network({
+      proxies: this.proxies,
+      serverOrigin: () => toBaseUrl(this.url.value).origin,
+      caFiles: (this.#flags.caFile ?? []).map((file) => path.resolve(this.#cwd, file)),
+    });
+    return this.#network;
+  }
+
+  get proxies(): ProxyVariables {
+    return readProxyVariables({ ...this.#env });
+  }
+
+  get insecure(): boolean {
+    return this.#flags.insecure === true;
+  }
+
+  /** @throws UsageError if there is no server URL, it is none, or it would have the token sent in the clear. */
   get url(): Setting {
     const setting = this.#urlSetting();
+    let base: URL;
     try {
-      toBaseUrl(setting.value);
+      base = toBaseUrl(setting.value);
     } catch (cause) {
       const problem = cause instanceof Error ? cause.message : 'it is not a URL';
       throw new UsageError(`${setting.source}: ${problem}.`, null, { cause });
     }
+    if (sendsInTheClear(base) && !this.insecure) {
+      throw new UsageError(
+        `${setting.source}: ${base.origin} is another machine, and without TLS everybody on the way can read the token.`,
+        'Use an https:// address, or accept it with --insecure.',
+      );
+    }
     return setting;
   }
 
-  /** @throws BackhaulError `unauthorized` if there is no token. */
+  /**
+   * @throws BackhaulError `unauthorized` if there is no token; UsageError if it would go to an address that somebody
+   *   else may have chosen.
+   */
   get token(): Setting {
     const { token } = this.#flags;
-    if (given(token)) return { value: token, source: '--token' };
+    if (given(token)) return this.#forServer({ value: token, source: '--token' });
     const { BACKHAUL_TOKEN } = this.#env;
-    if (given(BACKHAUL_TOKEN)) return { value: BACKHAUL_TOKEN.trim(), source: 'BACKHAUL_TOKEN' };
+    if (given(BACKHAUL_TOKEN)) {
+      return this.#forServer({ value: BACKHAUL_TOKEN.trim(), source: 'BACKHAUL_TOKEN' });
+    }
     const { devFile } = this;
     // The development token goes to the development server alone, not to whatever --url names.
     if (devFile !== null && sameServer(this.url.value, devFile.server_url)) {
@@ -101,6 +143,19 @@ export class Config {
     throw new UsageError(
       'No secret to sign with.',
       `Set JWT_SECRET to the server's, or work in the directory of a "backhaul-server --dev" (${DEV_FILE}).`,
+    );
+  }
+
+  /** A token for some server does not go to the address that a file in the working directory names. */
+  #forServer(token: Setting): Setting {
+    const { url } = this;
+    // Read only if it names the server: an untrusted file must not stop an operator who named the server.
+    if (url.source !== DEV_FILE) return token;
+    const { devFile } = this;
+    if (devFile === null || isOfDevServer(token.value, devFile)) return token;
+    throw new UsageError(
+      `${token.source} is not of the server that ${DEV_FILE} names (${url.value}), and is not sent there.`,
+      `Name its server with BACKHAUL_URL or --url, or leave ${token.source} out to use the token of that file.`,
     );
   }
 
@@ -121,38 +176,28 @@ function given(value: string | undefined): value is string {
   return value !== undefined && value !== '';
 }
 
-function readDevFile(file: string): DevFile | null {
-  let text: string;
+function readOwnDevFile(file: string): DevFile | null {
   try {
-    text = readFileSync(file, 'utf8');
+    return readDevFile(file);
   } catch (cause) {
-    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : '';
-    if (code === 'ENOENT' || code === 'ENOTDIR') return null;
-    throw new UsageError(`${file} cannot be read (${code}).`, 'Set BACKHAUL_URL and BACKHAUL_TOKEN.', {
-      cause,
-    });
+    if (!(cause instanceof DevFileError)) throw cause;
+    throw new UsageError(
+      `${cause.message}.`,
+      'Restart "backhaul-server --dev" as this user, or set BACKHAUL_URL and BACKHAUL_TOKEN.',
+      { cause },
+    );
   }
-  const fix = 'Start "backhaul-server --dev" anew, or remove the file.';
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch {
-    // The parser's message would repeat the file's text, and with it secrets.
-    throw new UsageError(`${file} is not JSON.`, fix);
-  }
-  const parsed = devFileSchema.safeParse(json);
-  if (parsed.success) return parsed.data;
-  throw new UsageError(`${file} is not what the server writes: ${describeIssues(parsed.error)}.`, fix);
 }
 
-const loopbackNames: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '[::1]']);
+/** Whether the file's writer has the token already, or could make it. */
+function isOfDevServer(token: string, { operator_token: own, jwt_secret: secret }: DevFile): boolean {
+  if (token === own) return true;
+  const [header, payload, signature] = token.split('.');
+  return createHmac('sha256', secret).update(`${header}.${payload}`).digest('base64url') === signature;
+}
 
 function sameServer(one: string, other: string): boolean {
   const [a, b] = [toBaseUrl(one), toBaseUrl(other)];
   if (a.protocol !== b.protocol || a.port !== b.port) return false;
-  return a.hostname === b.hostname || (isLoopback(a) && isLoopback(b));
-}
-
-export function isLoopback({ hostname }: URL): boolean {
-  return loopbackNames.has(hostname);
+  return a.hostname === b.hostname || (isLoopbackHost(a.hostname) && isLoopbackHost(b.hostname));
 }

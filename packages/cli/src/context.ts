@@ -15,9 +15,9 @@ export interface Context {
 
 /** @throws UsageError or BackhaulError naming the setting that is missing or wrong. */
 export function connect({ config }: Context): BackhaulClient {
-  const { url, token } = config;
+  const { url, token, insecure, network } = config;
   try {
-    return new BackhaulClient({ url: url.value, token: token.value });
+    return new BackhaulClient({ url: url.value, token: token.value, insecure, fetch: network.fetch });
   } catch (cause) {
     const problem = cause instanceof Error ? cause.message : 'it cannot be used';
     throw new UsageError(`${token.source}: ${problem}.`, null, { cause });

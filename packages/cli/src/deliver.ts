@@ -1,11 +1,16 @@
 import type { BackhaulClient } from '@backhaul/client';
-import type { UploadRecord } from '@backhaul/protocol';
-import type { Destination, OutputPath } from './content/destination.ts';
-import { saveContent } from './content/save-content.ts';
+import { asOutputError } from '@backhaul/client/content';
+import { type UploadRecord, printable } from '@backhaul/protocol';
+import type { OutputPath } from './content/destination.ts';
+import { fetchTo } from './content/save-content.ts';
 import type { Context } from './context.ts';
+import { fetchCommand } from './failure.ts';
+import { Interrupted } from './interrupted.ts';
+import { STANDARD_OUTPUT } from './output.ts';
 import type { PullView } from './progress/pull-view.ts';
 import { PullFailedError } from './pull-failed-error.ts';
-import { printable, readableBytes, readableDuration, readableRate } from './readable.ts';
+import { readableBytes, readableDuration, readableRate } from './readable.ts';
+import { UndeliveredError } from './undelivered-error.ts';
 
 export interface DeliverOptions {
   readonly client: BackhaulClient;
@@ -17,7 +22,7 @@ export interface DeliverOptions {
 /**
  * The end of a pull: fetches what it brought and says so.
  *
- * @throws PullFailedError if it brought nothing; BackhaulError if fetching fails.
+ * @throws PullFailedError if it brought nothing; UndeliveredError if it cannot be fetched or written.
  */
 export async function deliver(
   context: Context,
@@ -26,24 +31,35 @@ export async function deliver(
 ): Promise<void> {
   if (record.status !== 'completed') throw new PullFailedError(record);
   const { output, signal } = context;
-  const destination = await target?.resolve(record);
-  let by: string | undefined;
-  if (destination !== undefined) {
-    by = await saveContent(record, destination, {
+  const completed = describeCompleted(record);
+  if (target === undefined) {
+    view.close();
+    if (!output.json) output.lines([completed, `  get it: ${fetchCommand(record)}`]);
+    return;
+  }
+  try {
+    const destination = await target.resolve(record.file_path);
+    const compared = await fetchTo(destination, record, {
       client,
       stdout: output.stdout,
       signal,
       onProgress: (done, total) => view.showSaving(done, total),
     });
-  }
-  view.close();
-  if (output.json) return;
-  const lines = [describeCompleted(record)];
-  if (destination === undefined) lines.push(`  get it: backhaul content ${record.upload_id} --output PATH`);
-  else lines.push(describeSaved(destination, by));
-  for (const line of lines) {
-    if (destination?.kind === 'stdout') output.remark(line);
-    else output.line(line);
+    view.close();
+    if (output.json) return;
+    const place =
+      destination.kind === 'stdout' ? `written to ${STANDARD_OUTPUT}` : `saved to ${destination.path}`;
+    const lines = [completed, `  ${printable(place)} (${compared})`];
+    if (destination.kind === 'stdout') output.remark(lines.join('\n'));
+    else output.lines(lines);
+  } catch (error) {
+    view.close();
+    if (error instanceof Interrupted) {
+      output.remark(`The upload is complete, the fetching is not. Go on with: ${fetchCommand(record)}`);
+      throw error;
+    }
+    // A broken pipe of standard output may also show by the signal.
+    throw new UndeliveredError(record, asOutputError(error, STANDARD_OUTPUT));
   }
 }
 
@@ -54,9 +70,4 @@ function describeCompleted(record: UploadRecord): string {
   if (ms !== null) words.push(`in ${readableDuration(ms)}`);
   if (size !== null && ms !== null && ms > 0) words.push(`at ${readableRate((size * 1000) / ms)}`);
   return printable(words.join('  '));
-}
-
-function describeSaved(destination: Destination, by: string | undefined): string {
-  const place = destination.kind === 'stdout' ? 'written to standard output' : `saved to ${destination.path}`;
-  return `  ${printable(place)} (compared by ${by ?? 'nothing'})`;
 }

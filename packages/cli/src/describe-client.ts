@@ -1,4 +1,5 @@
 import type { ClientSummary } from '@backhaul/protocol';
+import { readableDuration } from './readable.ts';
 
 export function describePlatform(platform: ClientSummary['platform']): string {
   if (platform === null) return '–';
@@ -9,4 +10,20 @@ export function describePlatform(platform: ClientSummary['platform']): string {
 export function describeLabels(labels: ClientSummary['labels']): string {
   const words = Object.entries(labels).map(([name, value]) => `${name}=${value}`);
   return words.length === 0 ? '–' : words.join(' ');
+}
+
+/** When the agent's token ends, or that it has ended: e.g. `in 12 d`. */
+export function describeTokenEnd(
+  { token_expires_at: end }: Pick<ClientSummary, 'token_expires_at'>,
+  now: number,
+): string {
+  if (end == null) return '–';
+  const leftMs = Date.parse(end) - now;
+  return leftMs > 0 ? `in ${readableDuration(leftMs)}` : `expired ${readableDuration(-leftMs)} ago`;
+}
+
+/** `blocked`, `connected` or `away`. */
+export function describeState({ connected, blocked }: ClientSummary): 'blocked' | 'connected' | 'away' {
+  if (blocked != null) return 'blocked';
+  return connected ? 'connected' : 'away';
 }

@@ -35,7 +35,7 @@ test('a person reads sentence, detail and what to change, on standard error', ()
   assert.deepEqual(written.stderr.split('\n'), [
     'backhaul: The token is valid but lacks the scope for this.',
     '  It lacks \\u001b[1madmin.',
-    '  → Use a token with the scope that is missing: backhaul token operator --scope read,trigger,admin',
+    '  → Use a token with the scope that is missing: backhaul token operator --scope read,content,trigger,admin',
     '',
   ]);
 });

@@ -1,17 +1,27 @@
-import { ApiError, ConnectionError, UnexpectedAnswerError } from '@backhaul/client';
-import { BackhaulError, DEV_FILE, type ErrorCode, type ErrorKind, errorTable } from '@backhaul/protocol';
+import { ApiError, ConnectionError, faultIn, UnexpectedAnswerError } from '@backhaul/client';
+import { OutputError } from '@backhaul/client/content';
+import {
+  BackhaulError,
+  DEV_FILE,
+  type ErrorCode,
+  type ErrorKind,
+  errorTable,
+  printable,
+  printableJson,
+  type UploadRecord,
+} from '@backhaul/protocol';
 import { CommanderError } from 'commander';
-import { exitCodes } from './exit-codes.ts';
+import { BROKEN_PIPE, exitCodes } from './exit-codes.ts';
 import { Interrupted } from './interrupted.ts';
 import type { Output } from './output.ts';
 import { PullFailedError } from './pull-failed-error.ts';
-import { printable } from './readable.ts';
 import { TimeLimitError } from './time-limit-error.ts';
+import { UndeliveredError } from './undelivered-error.ts';
 import { UsageError } from './usage-error.ts';
 
 /** An error as a person or a script is told it. */
 export interface Failure {
-  /** From the error table, or one of the command line's own: `usage`, `unreachable`, `unexpected_answer`, `time_limit`, `interrupted`, `unexpected`. */
+  /** From the error table, or one of the command line's own: `usage`, `unreachable`, `unexpected_answer`, `time_limit`, `output`, `interrupted`, `unexpected`. */
   readonly code: string;
   readonly exitCode: number;
   /** One sentence for a person who has not read the source. */
@@ -28,7 +38,7 @@ export function renderFailure(failure: Failure, output: Output): void {
   const { code, exitCode, sentence, detail, fix, uploadId } = failure;
   if (output.json) {
     const error = { code, exit_code: exitCode, message: sentence, detail, fix, upload_id: uploadId };
-    output.stderr.write(`${JSON.stringify({ error })}\n`);
+    output.stderr.write(`${printableJson(JSON.stringify({ error }))}\n`);
     return;
   }
   // Who pressed Ctrl-C knows.
@@ -43,11 +53,17 @@ export function describeFailure(error: unknown): Failure {
   if (error instanceof PullFailedError) {
     return { ...fromTable(error.code, error.message), uploadId: error.record.upload_id };
   }
+  if (error instanceof UndeliveredError) return describeUndelivered(error);
   if (error instanceof ApiError) {
     return { ...fromTable(error.code, error.detail), uploadId: error.upload?.upload_id ?? null };
   }
   if (error instanceof BackhaulError) return fromTable(error.code, error.message);
   if (error instanceof ConnectionError) {
+    const fault = faultIn(error);
+    if (fault !== null) {
+      const sentence = 'The server cannot be reached.';
+      return failure('unreachable', 'temporary', { sentence, detail: `${asSentence(fault)}.` });
+    }
     return failure('unreachable', 'temporary', {
       sentence: 'The server cannot be reached.',
       detail: `${error.message}.`,
@@ -73,6 +89,7 @@ export function describeFailure(error: unknown): Failure {
       fix: 'See backhaul --help, or backhaul COMMAND --help.',
     });
   }
+  if (error instanceof OutputError) return describeOutputError(error);
   if (error instanceof Interrupted) {
     return { ...failure('interrupted', 'fault', { sentence: error.message }), exitCode: error.exitCode };
   }
@@ -80,6 +97,33 @@ export function describeFailure(error: unknown): Failure {
     sentence: 'An unexpected fault.',
     detail: error instanceof Error ? error.message : String(error),
   });
+}
+
+/** The command that fetches the file of a completed upload; if it was cut off, it goes on where it was. */
+export function fetchCommand({ upload_id }: UploadRecord): string {
+  return `backhaul content ${upload_id} --output PATH`;
+}
+
+function describeUndelivered({ record, cause }: UndeliveredError): Failure {
+  const told = describeFailure(cause);
+  const state =
+    record.status === 'completed' ? 'The upload is complete' : 'The upload goes on; once it is complete';
+  const way = `${state}: ${fetchCommand(record)}`;
+  // A mistake of the user has its own advice: another path, --overwrite.
+  const fix = told.code === 'usage' && told.fix !== null ? `${told.fix} ${way}` : way;
+  return { ...told, fix, uploadId: record.upload_id };
+}
+
+function describeOutputError({ errno, message }: OutputError): Failure {
+  if (errno === 'EEXIST') {
+    const fix = 'Add --overwrite to replace it, or change --output.';
+    return failure('usage', 'usage', { sentence: message, fix });
+  }
+  if (errno === 'EPIPE') {
+    const sentence = 'The reader of standard output stopped before the end.';
+    return { ...failure('output', 'fault', { sentence }), exitCode: BROKEN_PIPE };
+  }
+  return failure('output', 'fault', { sentence: message });
 }
 
 function fromTable(code: ErrorCode, message: string): Failure {
@@ -108,13 +152,15 @@ function asSentence(message: string): string {
 const fixes: Partial<Record<ErrorCode, string>> = {
   unauthorized:
     'Set BACKHAUL_TOKEN or --token to a valid operator token; "backhaul token operator" makes one.',
-  forbidden: 'Use a token with the scope that is missing: backhaul token operator --scope read,trigger,admin',
+  forbidden:
+    'Use a token with the scope that is missing: backhaul token operator --scope read,content,trigger,admin',
   client_not_found: 'Check the client_id ("backhaul clients" lists them), or start the agent once.',
   upload_not_found: 'Check the upload_id: "backhaul uploads" lists them.',
   client_offline: 'Start the agent on that machine, or wait until it is back.',
   file_not_found: 'Check --file; "backhaul ls CLIENT DIR" shows what is there.',
   path_not_allowed: "Only the machine's owner can allow it: start the agent with --allow DIR.",
   permission_denied: 'Let the account that the agent runs under read the file.',
-  upload_not_finished: 'Cancel it first: backhaul cancel ID',
+  upload_not_finished:
+    'Cancel it (backhaul cancel ID) and wait for its end (backhaul uploads ID --follow); then repeat this.',
   upload_not_completed: 'Wait for it: backhaul uploads ID --follow',
 };

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { assertManualPage, exampleCalls } from '@backhaul/testing';
 import { CommanderError } from 'commander';
-import type { AnyCommand, CommandGroup } from './command.ts';
+import { type AnyCommand, type CommandGroup, optionsOf } from './command.ts';
 import { commands } from './commands/index.ts';
 import { parseCall } from './program.ts';
 
-const globalFlags = ['--url', '--token', '--json', '--help'];
+const globalFlags = ['--url', '--token', '--insecure', '--ca-file', '--json', '--help'];
 
 const pages = commands.flatMap((entry): [string, AnyCommand | CommandGroup][] => [
   [entry.name, entry],
@@ -28,7 +28,7 @@ describe('help', () => {
   for (const [path, entry] of pages) {
     test(`of ${path} is a manual page with its flags and examples, which are understood`, () => {
       const text = helpOf(...path.split(' '));
-      const own = 'commands' in entry ? [] : (entry.options ?? []);
+      const own = 'commands' in entry ? [] : optionsOf(entry);
       assertManualPage(text, `backhaul ${path}`, [...own.map(({ long }) => long ?? ''), ...globalFlags]);
       const found = understood(text);
       if ('commands' in entry) assert.deepEqual(new Set(found), new Set(entry.commands));

@@ -70,7 +70,7 @@ describe('the program', parallel, () => {
     const { error } = JSON.parse(stderr) as { error: Record<string, unknown> };
     assert.deepEqual(Object.keys(error), ['code', 'exit_code', 'message', 'detail', 'fix', 'upload_id']);
     assert.equal(error['code'], 'usage');
-    assert.match(String(error['message']), /--jsn.*Did you mean --json/);
+    assert.match(String(error['message']), /--jsn.*did you mean --json/);
   });
 });
 
@@ -140,14 +140,14 @@ describe('settings', parallel, () => {
     });
     await mkdir(path.join(directory.path, '.backhaul'));
     const dev = { server_url: server.url, operator_token: TOKEN, jwt_secret: SECRET, pid: 1 };
-    await writeFile(path.join(directory.path, DEV_FILE), JSON.stringify(dev));
+    await writeFile(path.join(directory.path, DEV_FILE), JSON.stringify(dev), { mode: 0o600 });
     const { code, stdout } = await runCli(['clients'], { cwd: directory.path });
     assert.equal(code, 0);
     assert.match(stdout, /restaurant-1 +connected/);
     const { stdout: token } = await runCli(['token', 'operator'], { cwd: directory.path });
     await jwtVerify(token.trim(), new TextEncoder().encode(SECRET));
     // Another server than the one that wrote the file must not see its token.
-    const other = await runCli(['clients', '--url', 'http://backhaul.example'], { cwd: directory.path });
+    const other = await runCli(['clients', '--url', 'https://backhaul.example'], { cwd: directory.path });
     assert.equal(other.code, 3);
   });
 

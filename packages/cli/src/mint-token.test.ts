@@ -27,10 +27,11 @@ describe('token', { concurrency: 4 }, () => {
     await assert.rejects(verify(stdout.trim(), 'operator'), 'one kind is never taken for the other');
   });
 
-  test('operator has by default two scopes, for half a day', async () => {
+  test('operator may read, get files and trigger by default, for half a day', async () => {
     const { stdout } = await runCli(['token', 'operator'], { env });
     const claims = operatorClaimsSchema.parse((await verify(stdout.trim(), 'operator')).payload);
-    assert.deepEqual(claims.scope, ['read', 'trigger']);
+    assert.deepEqual(claims.scope, ['read', 'content', 'trigger']);
+    assert.equal(claims.scope_version, 2);
     assert.equal(claims.sub, 'operator');
     assert.equal(claims.exp - claims.iat, 12 * 3600);
   });

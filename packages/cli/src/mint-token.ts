@@ -1,6 +1,7 @@
 import {
   clientIdSchema,
   MIN_JWT_SECRET_BYTES,
+  SCOPE_VERSION,
   type Scope,
   TOKEN_ISSUER,
   tokenKinds,
@@ -38,7 +39,8 @@ export async function mintToken(request: TokenRequest, secret: Setting, now: num
   if (request.kind === 'agent') clientIdSchema.parse(request.subject);
   const { audience, type } = tokenKinds[request.kind];
   const issuedAt = Math.floor(now / 1000);
-  const claims = request.kind === 'operator' ? { scope: request.scopes.join(' ') } : {};
+  const claims =
+    request.kind === 'operator' ? { scope: request.scopes.join(' '), scope_version: SCOPE_VERSION } : {};
   return await new SignJWT(claims)
     .setProtectedHeader({ alg: 'HS256', typ: type })
     .setIssuer(TOKEN_ISSUER)

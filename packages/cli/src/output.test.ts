@@ -19,3 +19,12 @@ test('NO_COLOR and a dumb terminal refuse colour; an empty NO_COLOR does not', (
   assert.equal(wantsColor({ TERM: 'dumb' }), false);
   assert.equal(wantsColor({ NO_COLOR: '', TERM: 'xterm' }), true);
 });
+
+test('JSON holds no character that a terminal obeys, and is the same value', () => {
+  let written = '';
+  const stdout = { write: (text: string | Uint8Array) => ((written += String(text)), true) };
+  const value = { file_name: 'a\u001b[2J\u009b2J\u202eb\u200f\u061c\u2028' };
+  new Output({ stdout, stderr: pipe, json: true, color: false }).value(value);
+  assert.match(written.trimEnd(), /^[\x20-\x7e]*$/);
+  assert.deepEqual(JSON.parse(written), value);
+});

@@ -1,4 +1,8 @@
 import { styleText } from 'node:util';
+import { printableJson } from '@backhaul/protocol';
+
+/** What messages call it. */
+export const STANDARD_OUTPUT = 'standard output';
 
 type Style = Parameters<typeof styleText>[0];
 
@@ -38,9 +42,9 @@ export class Output {
     for (const text of texts) this.line(text);
   }
 
-  /** One JSON value on one line. */
+  /** One JSON value on one line, safe to show on a terminal. */
   value(value: unknown): void {
-    this.stdout.write(`${JSON.stringify(value)}\n`);
+    this.stdout.write(`${printableJson(JSON.stringify(value))}\n`);
   }
 
   /** A remark beside the result. With `--json` there is nobody to read it. */

@@ -1,6 +1,6 @@
 import type { UploadRecord } from '@backhaul/protocol';
 import type { Context } from './context.ts';
-import { readableAge, readableBytes, readableDuration, readableUntil } from './readable.ts';
+import { describeLimits, readableAge, readableBytes, readableDuration, readableUntil } from './readable.ts';
 import { renderFields } from './table.ts';
 
 /** One record: as JSON as it stands, else what a person wants to know of it. */
@@ -25,6 +25,7 @@ function fieldsOf(record: UploadRecord, now: number): [string, string | null][] 
     ['attempt', String(record.attempt)],
     ['size', size === null ? null : `${readableBytes(size)} (${size} bytes)`],
     ['uploaded', readableBytes(record.bytes_uploaded)],
+    ['on its way', record.bytes_in_flight ? readableBytes(record.bytes_in_flight) : null],
     ['parts', record.part_count === null ? null : `${record.parts_completed} of ${record.part_count}`],
     ['stalled', describeStall(record, now)],
     ['next try', record.next_retry_at === null ? null : readableUntil(record.next_retry_at, now)],
@@ -35,6 +36,7 @@ function fieldsOf(record: UploadRecord, now: number): [string, string | null][] 
     ['encryption', record.server_side_encryption],
     ['storage class', record.storage_class],
     ['on change', record.on_change],
+    ['limits', describeLimits(record.limits)],
     ['requested by', record.requested_by],
     ['reason', record.reason],
     ['created', `${record.created_at} (${readableAge(record.created_at, now)})`],

@@ -32,6 +32,46 @@ describe('a command line', () => {
     });
   });
 
+  test('names a machine by its first argument or by --client-id', () => {
+    for (const line of [
+      'download a',
+      'download --client-id a',
+      'status a',
+      'status --client-id a',
+      'events a',
+    ]) {
+      assert.equal((parse(line).input.options as { clientId?: string }).clientId, 'a', line);
+    }
+    for (const line of ['ls a /data', 'ls --client-id a /data', 'ls /data --client-id a']) {
+      assert.deepEqual(parse(line).input, { arguments: ['/data'], options: { clientId: 'a' } });
+    }
+    assert.throws(() => parse('download a --client-id b'), /given twice, as a and by --client-id/);
+    assert.throws(() => parse('status a/b'), /invalid for argument 'client'\. A client_id is/);
+  });
+
+  test('uses every value of a flag, or refuses the second', () => {
+    assert.deepEqual(parse('clients --label x=1 --label y=2').input.options, { label: ['x=1', 'y=2'] });
+    for (const line of [
+      'download --client-id a --client-id b',
+      'download a --file /a --file /b',
+      'uploads --limit 1 --limit=2',
+      '--url http://a clients --url http://b',
+    ]) {
+      assert.throws(() => parse(line), /is given twice, and takes one value: leave one out/, line);
+    }
+    assert.equal(parse('--json clients --json').globals.json, true);
+  });
+
+  test('that is mistyped is told with what was meant', () => {
+    assert.throws(
+      () => parse('download a --outptu x'),
+      /unknown option '--outptu' \(did you mean --output\?\)/,
+    );
+    assert.throws(() => parse('download a --expires 1d'), /did you mean --expires-in/);
+    assert.throws(() => parse('--tokne t clients'), /did you mean --token/);
+    assert.throws(() => parse('cancel 01a'), /at least its first 4 characters/);
+  });
+
   test('that contradicts itself or goes beyond is refused', () => {
     for (const line of [
       'download --client-id a --no-wait --output x',
@@ -44,7 +84,9 @@ describe('a command line', () => {
       'token operator --ttl 1.5h',
       'status',
       'status a b',
-      'ls a',
+      'download',
+      'download a --client-id b',
+      'token agent',
     ]) {
       assert.throws(() => parse(line), CommanderError, line);
     }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
-  printable,
+  describeLimits,
   readableAge,
   readableBytes,
   readableDuration,
@@ -15,7 +15,9 @@ test('sizes', () => {
 });
 
 test('rates', () => {
-  assert.deepEqual([0, 1_234_567, 123_456_789].map(readableRate), ['0.0 MB/s', '1.2 MB/s', '123 MB/s']);
+  assert.deepEqual([0, 124_600, 1_234_567, 123_456_789].map(readableRate), [
+    ...['0 kB/s', '125 kB/s', '1.2 MB/s', '123 MB/s'],
+  ]);
 });
 
 test('durations', () => {
@@ -64,7 +66,12 @@ test('times that are still to come', () => {
   );
 });
 
-test('text from elsewhere cannot steer the terminal or turn its direction', () => {
-  assert.equal(printable('a\u001b[31mb\r\n\u009bc\u202ed'), 'a\\u001b[31mb\\u000d\\u000a\\u009bc\\u202ed');
-  assert.equal(printable('Größe 文件 🍕'), 'Größe 文件 🍕');
+test('limits are told in words, and none are nothing', () => {
+  assert.equal(describeLimits(null), null);
+  assert.equal(describeLimits({}), null);
+  assert.equal(describeLimits({ parallel_parts: 1 }), 'one part at a time');
+  assert.equal(
+    describeLimits({ parallel_parts: 2, max_rate: 250_000 }),
+    'at most 2 parts in flight, at most 250.0 kB/s',
+  );
 });

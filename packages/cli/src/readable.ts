@@ -1,3 +1,5 @@
+import type { UploadLimits } from '@backhaul/protocol';
+
 const KILO = 1000;
 const byteUnits = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'] as const;
 
@@ -13,8 +15,9 @@ export function readableBytes(bytes: number): string {
   return `${unit === 0 ? value : value.toFixed(1)} ${byteUnits[unit]}`;
 }
 
-/** Always in MB/s, so that the eye need not follow a changing unit. */
+/** In MB/s, so that the eye need not follow a changing unit; of a slow line in kB/s. */
 export function readableRate(bytesPerSecond: number): string {
+  if (bytesPerSecond < KILO * KILO) return `${Math.round(bytesPerSecond / KILO)} kB/s`;
   const megabytes = bytesPerSecond / (KILO * KILO);
   return `${megabytes >= 100 ? megabytes.toFixed(0) : megabytes.toFixed(1)} MB/s`;
 }
@@ -48,22 +51,20 @@ export function readableUntil(timestamp: string, now: number): string {
   return `in ${seconds < 60 ? `${seconds} s` : readableDuration(seconds * 1000)}`;
 }
 
-/**
- * Text from other machines, made safe for a terminal: control characters could move the cursor or set colours,
- * and direction marks could make one file name look like another.
- */
-export function printable(text: string): string {
-  return text.replaceAll(
-    // oxlint-disable-next-line no-control-regex -- they are what this is about
-    /[\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
-}
-
 type Unit = readonly [size: number, name: string];
 
 function pair(amount: number, [great, greatName]: Unit, [small, smallName]: Unit): string {
   const rest = Math.floor((amount % great) / small);
   const first = `${Math.floor(amount / great)} ${greatName}`;
   return rest === 0 ? first : `${first} ${rest} ${smallName}`;
+}
+
+/** How fast each upload may go; null where nothing is set. */
+export function describeLimits(limits: UploadLimits | null | undefined): string | null {
+  const { parallel_parts: parts, max_rate: rate } = limits ?? {};
+  const set = [
+    ...(parts === undefined ? [] : [parts === 1 ? 'one part at a time' : `at most ${parts} parts in flight`]),
+    ...(rate === undefined ? [] : [`at most ${readableBytes(rate)}/s`]),
+  ];
+  return set.length === 0 ? null : set.join(', ');
 }

@@ -1,4 +1,4 @@
-import { printable } from './readable.ts';
+import { printable } from '@backhaul/protocol';
 
 export interface Column<Row> {
   readonly title: string;

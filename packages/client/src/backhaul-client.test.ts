@@ -51,6 +51,24 @@ describe('a request', () => {
     assert.deepEqual(JSON.parse(body), { file_path: '/data/report.bin', reason: 'audit' });
   });
 
+  test('to wait goes on by the same key where a proxy let the server wait for less', async () => {
+    let answers = 0;
+    await using fake = await start((_request, response) => {
+      answers += 1;
+      response.setHeader('preference-applied', 'wait=50');
+      if (answers < 3) answerJson(response, 202, uploadRecord({ status: 'queued' }));
+      else answerJson(response, 200, uploadRecord());
+    });
+    const record = await fake.client.triggerDownload('restaurant-1', {}, { waitSeconds: 130 });
+    assert.equal(record.status, uploadRecord().status);
+    const { requests } = fake.server;
+    assert.deepEqual(
+      requests.map(({ headers }) => headers['prefer']),
+      ['wait=130', 'wait=80', 'wait=30'],
+    );
+    assert.equal(new Set(requests.map(({ headers }) => headers['idempotency-key'])).size, 1);
+  });
+
   test('escapes what it puts into a path', async () => {
     await using fake = await start((_, response) => answerJson(response, 200, uploadRecord()));
     await fake.client.getUpload('../clients?x=/#');
@@ -128,6 +146,29 @@ describe('a request', () => {
     });
   });
 
+  test('does not take the token along where a redirect leads', async () => {
+    await using elsewhere = await start((_, response) => answerJson(response, 200, uploadRecord()));
+    for (const status of [301, 302, 303, 307, 308]) {
+      await using fake = await start((_, response) => {
+        response.writeHead(status, { location: `${elsewhere.server.url}/uploads/${UPLOAD_ID}` }).end();
+      });
+      await assert.rejects(fake.client.getUpload(UPLOAD_ID), UnexpectedAnswerError);
+      await assert.rejects(fake.client.triggerDownload('restaurant-1'), UnexpectedAnswerError);
+      assert.equal(fake.server.requests.length, 2, 'it was redirected');
+    }
+    assert.deepEqual(elsewhere.server.requests, []);
+  });
+
+  test('is not made by plain HTTP to another machine, unless that is accepted', () => {
+    const options = { url: 'http://backhaul.example.com', token: TOKEN };
+    assert.throws(() => new BackhaulClient(options), /^TypeError: .*in the clear.*insecure: true/);
+    assert.equal(new BackhaulClient({ ...options, insecure: true }).origin, options.url);
+    assert.equal(
+      new BackhaulClient({ url: 'http://127.0.0.1:1', token: TOKEN }).origin,
+      'http://127.0.0.1:1',
+    );
+  });
+
   test('cannot be made with a token that is none, and the token is not repeated', () => {
     for (const token of ['', 'two words', 'line\nend', 'ümlaut']) {
       assert.throws(
@@ -192,6 +233,62 @@ describe('deleting', () => {
       [`DELETE /uploads/${UPLOAD_ID}`, `DELETE /uploads/${UPLOAD_ID}?object=true`, 'DELETE /clients/a'],
     );
   });
+});
+
+test('limits of a client are put as a whole', async () => {
+  const client = {
+    ...{ client_id: 'a', connected: true, connected_since: null, last_seen_at: null, agent_version: null },
+    ...{ platform: null, labels: {}, default_file_path: null, limits: { max_rate: 250_000 } },
+  };
+  await using fake = await start((_, response) => answerJson(response, 200, client));
+  const found = await fake.client.setClientLimits('a', { max_rate: 250_000 });
+  assert.deepEqual(found.limits, { max_rate: 250_000 });
+  const [{ method, url } = assert.fail('nothing was asked')] = fake.server.requests;
+  assert.deepEqual([method, url], ['PUT', '/clients/a/limits']);
+});
+
+test('a listing whose pages lead nowhere ends with an error', async () => {
+  const entry = { name: 'a', type: 'file', size: 1, modified_at: null };
+  const command = { command_id: UPLOAD_ID, duration_ms: 1 };
+  let pages = 0;
+  let nextPage = { entries: [entry], next_cursor: 'x' };
+  await using fake = await start((_, response) => {
+    pages += 1;
+    answerJson(response, 200, { ...command, result: { path: '/d', truncated: true, ...nextPage } });
+  });
+  const list = async (limit?: number): Promise<number> => {
+    pages = 0;
+    // A hostile agent that never stops must not hang this test.
+    const options = { signal: AbortSignal.timeout(20_000) };
+    await collect(fake.client.listDirectory('a', { path: '/d', limit }, options));
+    return pages;
+  };
+  await assert.rejects(list(), { code: 'protocol_error' });
+  assert.equal(pages, 2, 'the second has the cursor of the first');
+  assert.equal(await list(1), 1);
+  nextPage = { entries: [], next_cursor: 'x' };
+  for (const limit of [undefined, 10]) {
+    await assert.rejects(list(limit), { code: 'protocol_error' });
+    assert.equal(pages, 1, 'an empty page has no next');
+  }
+});
+
+test('a listing has an end, though each page leads to another', async () => {
+  let pages = 0;
+  const answer = (): Response => {
+    pages += 1;
+    const entries = [{ name: 'a', type: 'file', size: 1, modified_at: null }];
+    const result = { path: '/d', entries, truncated: true, next_cursor: String(pages) };
+    return Response.json({ command_id: UPLOAD_ID, duration_ms: 1, result });
+  };
+  const client = new BackhaulClient({
+    url: 'http://localhost',
+    token: TOKEN,
+    fetch: () => (pages <= 2000 ? Promise.resolve(answer()) : Promise.reject(new Error('asked on'))),
+  });
+  const listing = client.listDirectory('a', { path: '/d' });
+  await assert.rejects(collect(listing), { code: 'protocol_error' });
+  assert.equal(pages, 2000);
 });
 
 test('a verification is what the server found', async () => {

@@ -1,9 +1,15 @@
 import {
+  BackhaulError,
+  type AuditList,
+  auditListSchema,
+  type ClientBlock,
+  clientBlockSchema,
   type ClientList,
   clientListSchema,
   type ClientStatus,
   clientStatusSchema,
   type ClientSummary,
+  clientSummarySchema,
   type CommandName,
   type CommandParameters,
   type CommandResult,
@@ -16,10 +22,13 @@ import {
   MAX_WAIT_SECONDS,
   type ObjectVerification,
   objectVerificationSchema,
+  PROGRESS_EVENT,
+  progressEventSchema,
   type Readiness,
   readinessSchema,
   type TriggerRequest,
   UPLOAD_EVENT,
+  type UploadLimits,
   type UploadList,
   uploadListSchema,
   type UploadRecord,
@@ -28,6 +37,7 @@ import {
 } from '@backhaul/protocol';
 import type { EventSourceMessage } from 'eventsource-parser';
 import { openEventStream } from './event-stream.ts';
+import type { Fetch } from './fetch.ts';
 import { type FollowOptions, passes, reconnectingStream } from './reconnecting-stream.ts';
 import { Transport, type TransportOptions } from './transport.ts';
 import { UnexpectedAnswerError } from './unexpected-answer-error.ts';
@@ -35,8 +45,14 @@ import { UnexpectedAnswerError } from './unexpected-answer-error.ts';
 /** Beyond what the server itself waits for. */
 const ANSWER_MARGIN_MS = 30_000;
 
-/** A cancel waits for the finding of a completing upload; a command waits for its agent. */
+/** A cancel at a server of release 0.1.0 waits for the finding of a completing upload; a command for its agent. */
 const SLOW_REQUEST_TIMEOUT_MS = 120_000;
+
+/** Entries of a page of `listDirectory`. */
+const MAX_LISTED = 5000;
+
+/** Ten million entries, or somewhat fewer where names are so long that a frame holds less than a page. */
+const MAX_LIST_PAGES = 2000;
 
 export type BackhaulClientOptions = TransportOptions;
 
@@ -62,8 +78,20 @@ export interface UploadFilter {
 
 export interface ClientFilter {
   readonly connected?: boolean | undefined;
-  /** Written `name=value`. */
-  readonly label?: string | undefined;
+  /** Written `name=value`; of several, all have to hold (servers of release 0.1.0 take one). */
+  readonly label?: string | readonly string[] | undefined;
+}
+
+export interface AuditFilter {
+  readonly client_id?: string | undefined;
+  /** Subject of a token. */
+  readonly actor?: string | undefined;
+  /** Such as `upload.trigger`. */
+  readonly action?: string | undefined;
+  /** ISO 8601, UTC; inclusive. */
+  readonly since?: string | undefined;
+  /** The same, exclusive. */
+  readonly until?: string | undefined;
 }
 
 export interface PageOptions {
@@ -92,8 +120,13 @@ export class BackhaulClient {
     return this.#transport.origin;
   }
 
+  /** How this client makes its requests: for presigned URLs in its answers, over the same proxies. Sends no token. */
+  get fetch(): Fetch {
+    return this.#transport.fetch;
+  }
+
   /**
-   * Starts a pull, or finds one of the same file that has not ended (see `force`). Needs the scope `trigger`.
+   * Starts a pull, or finds one of the same file, `on_change` and `limits` that has not ended (see `force`). Needs the scope `trigger`.
    *
    * @returns The record, which is durable by now; it is terminal only after a long enough `waitSeconds`.
    * @throws ApiError among others `client_not_found`, and with `offline: 'fail'` `client_offline`.
@@ -103,17 +136,25 @@ export class BackhaulClient {
     request: TriggerRequest = {},
     { idempotencyKey, waitSeconds, signal }: TriggerOptions = {},
   ): Promise<UploadRecord> {
-    const headers: Record<string, string> = {};
-    if (idempotencyKey !== undefined) headers['idempotency-key'] = idempotencyKey;
-    if (waitSeconds !== undefined) headers['prefer'] = `wait=${Math.min(waitSeconds, MAX_WAIT_SECONDS)}`;
-    return await this.#transport.json(path`/trigger-download/${clientId}`, uploadRecordSchema, {
-      method: 'POST',
-      body: request,
-      headers,
-      expect: [200, 202],
-      signal,
-      ...(waitSeconds !== undefined && { timeoutMs: waitSeconds * 1000 + ANSWER_MARGIN_MS }),
-    });
+    const call = { method: 'POST', body: request, expect: [200, 202], signal } as const;
+    const to = path`/trigger-download/${clientId}`;
+    if (waitSeconds === undefined) {
+      const headers: Record<string, string> = {};
+      if (idempotencyKey !== undefined) headers['idempotency-key'] = idempotencyKey;
+      return await this.#transport.json(to, uploadRecordSchema, { ...call, headers });
+    }
+    // By its key a repeated request is the same upload.
+    const key = idempotencyKey ?? crypto.randomUUID();
+    for (let left = Math.min(waitSeconds, MAX_WAIT_SECONDS); ;) {
+      const { value, applied } = await this.#transport.answer(to, uploadRecordSchema, {
+        ...call,
+        headers: { 'idempotency-key': key, prefer: `wait=${left}` },
+        timeoutMs: left * 1000 + ANSWER_MARGIN_MS,
+      });
+      // Less than was asked for: a reverse proxy is in between that would not have waited for the response.
+      if (isTerminal(value.status) || applied === null || applied < 1 || applied >= left) return value;
+      left -= applied;
+    }
   }
 
   /**
@@ -176,15 +217,25 @@ export class BackhaulClient {
     } while (cursor !== undefined);
   }
 
+  /** One page of what operators did, newest first. `next_cursor` is null on the last. Needs the scope `audit`. */
+  async listAudit(filter: AuditFilter & PageOptions = {}, { signal }: CallOptions = {}): Promise<AuditList> {
+    return await this.#transport.json('/audit', auditListSchema, { query: { ...filter }, signal });
+  }
+
   /**
-   * Cancels an upload that has not ended. While it is `completing`, the answer waits for the finding, 2 minutes at
-   * most. Needs the scope `trigger`.
+   * Cancels an upload that has not ended. While it is `completing`, the answer waits up to 5 s for the finding. Needs the
+   * scope `trigger`.
    *
+   * @returns the record; still `completing`, with `cancel_requested_at`, if the object store has not answered: the cancel
+   *   is remembered then, and to wait for its end, follow the upload.
    * @throws ApiError `upload_not_found`; `upload_finished` if it has ended, or has completed meanwhile.
    */
   async cancelUpload(uploadId: string, { signal }: CallOptions = {}): Promise<UploadRecord> {
     return await this.#transport.json(path`/uploads/${uploadId}/cancel`, uploadRecordSchema, {
       method: 'POST',
+      expect: [200, 202],
+      // RFC 7240; a server would answer 200 to a client of before, which knew no 202.
+      headers: { prefer: 'respond-async' },
       timeoutMs: SLOW_REQUEST_TIMEOUT_MS,
       signal,
     });
@@ -224,6 +275,44 @@ export class BackhaulClient {
   }
 
   /**
+   * Sets how fast each upload of a client may go, from its next attempt on; what is absent is as the server has it. Needs
+   * the scope `admin`. The owner of the agent may have lower limits, which hold as well.
+   *
+   * @throws ApiError `client_not_found`; `not_supported` by an agent that is too old.
+   */
+  async setClientLimits(
+    clientId: string,
+    limits: UploadLimits,
+    { signal }: CallOptions = {},
+  ): Promise<ClientSummary> {
+    return await this.#transport.json(path`/clients/${clientId}/limits`, clientSummarySchema, {
+      method: 'PUT',
+      body: limits,
+      signal,
+    });
+  }
+
+  /**
+   * Keeps a machine away: its connection is closed and its agent refused, until it is unblocked. Its uploads wait, and end
+   * at their deadlines. Needs the scope `admin`.
+   */
+  async blockClient(
+    clientId: string,
+    { reason, signal }: CallOptions & { readonly reason?: string | undefined } = {},
+  ): Promise<ClientBlock> {
+    return await this.#transport.json(path`/clients/${clientId}/block`, clientBlockSchema, {
+      method: 'PUT',
+      body: reason === undefined ? {} : { reason },
+      signal,
+    });
+  }
+
+  /** Lets a blocked machine connect again; no error for one that is not blocked. Needs the scope `admin`. */
+  async unblockClient(clientId: string, { signal }: CallOptions = {}): Promise<void> {
+    await this.#delete(path`/clients/${clientId}/block`, {}, signal);
+  }
+
+  /**
    * Runs a command on a connected agent and returns what it answered. Needs the scope `trigger`.
    *
    * @param name `health_check`, or `list_directory` with `{ path }`; the result is typed by it.
@@ -246,8 +335,45 @@ export class BackhaulClient {
   }
 
   /**
-   * The record of one upload, now and after each change, until it is terminal. Survives lost connections;
-   * each version is yielded once at most.
+   * A directory of a connected machine, page by page, each in the order of names. From an agent of 0.1.0 only the first
+   * page comes, and it may be `truncated`. Needs the scope `trigger`.
+   *
+   * @throws ApiError as `runCommand`; `not_supported` for a `prefix` or `limit` that the agent does not know.
+   *   BackhaulError `protocol_error` if the agent's pages lead nowhere, or are more than 2,000.
+   */
+  async *listDirectory(
+    clientId: string,
+    parameters: CommandParameters<'list_directory'>,
+    options: CallOptions = {},
+  ): AsyncGenerator<CommandResult<'list_directory'>, void, undefined> {
+    let left = parameters.limit ?? Infinity;
+    let cursor = parameters.cursor;
+    for (let pages = 1; ; pages += 1) {
+      const page = await this.runCommand(
+        clientId,
+        'list_directory',
+        {
+          ...parameters,
+          ...(cursor !== undefined && { cursor }),
+          ...(left < Infinity && { limit: Math.min(left, MAX_LISTED) }),
+        },
+        options,
+      );
+      yield page;
+      left -= page.entries.length;
+      const next = page.next_cursor;
+      if (next === undefined || left <= 0) return;
+      // The agent is not trusted: it must not keep its reader indefinitely.
+      if (page.entries.length === 0 || next === cursor || pages === MAX_LIST_PAGES) {
+        throw new BackhaulError('protocol_error', 'The agent lists the directory without coming to an end.');
+      }
+      cursor = next;
+    }
+  }
+
+  /**
+   * The record of one upload, now and after each change, until it is terminal. Survives lost connections. A version
+   * is yielded once more, about once a second at most, when only its `bytes_in_flight` has moved.
    *
    * @throws ApiError `upload_not_found`; the last error once the server has been away for `giveUpAfterMs`.
    */
@@ -255,15 +381,20 @@ export class BackhaulClient {
     uploadId: string,
     options: FollowOptions = {},
   ): AsyncGenerator<UploadRecord, void, undefined> {
-    let version = 0;
+    let last: UploadRecord | undefined;
     for await (const event of this.#follow(path`/uploads/${uploadId}/events`, options)) {
+      if (event.kind === 'message' && event.message.event === PROGRESS_EVENT) {
+        const { version, bytes_in_flight } = readEvent(event.message, progressEventSchema);
+        if (version === last?.version) yield { ...last, bytes_in_flight };
+        continue;
+      }
       const record =
         event.kind === 'message'
           ? readRecord(event.message)
           : // A proxy that holds events back must not hide the end.
             await this.#peek(uploadId, options);
-      if (record === undefined || record.version <= version) continue;
-      version = record.version;
+      if (record === undefined || record.version <= (last?.version ?? 0)) continue;
+      last = record;
       yield record;
       if (isTerminal(record.status)) return;
     }
@@ -284,7 +415,7 @@ export class BackhaulClient {
 
   /**
    * A presigned URL of the finished object: a secret until it expires, and good for one GET or many. Send no token
-   * there.
+   * there. Needs the scope `content`.
    *
    * @throws ApiError `upload_not_found`; `upload_not_completed` for one that has no object yet;
    *   `object_not_found` if it is no longer in the bucket.
@@ -303,13 +434,13 @@ export class BackhaulClient {
 
   /**
    * Whether the stored object of a completed upload is still what its record says, as the store's HEAD tells. That
-   * it is not is an answer (`verdict`), and no error. Takes 2 minutes at most.
+   * it is not is an answer (`verdict`), and no error.
    *
    * @throws ApiError `upload_not_found`, `upload_not_completed`, `storage_unavailable`
    */
   async verifyUpload(uploadId: string, { signal }: CallOptions = {}): Promise<ObjectVerification> {
     return await this.#transport.json(path`/uploads/${uploadId}/verification`, objectVerificationSchema, {
-      // The server tries again for a while before it says that the store is away.
+      // A server of release 0.1.0 tries again for a while before it says that the store is away.
       timeoutMs: SLOW_REQUEST_TIMEOUT_MS,
       signal,
     });
@@ -357,18 +488,25 @@ export class BackhaulClient {
   }
 }
 
-function readRecord({ event, data }: EventSourceMessage): UploadRecord | undefined {
-  if (event !== UPLOAD_EVENT) return undefined;
+function readRecord(message: EventSourceMessage): UploadRecord | undefined {
+  return message.event === UPLOAD_EVENT ? readEvent(message, uploadRecordSchema) : undefined;
+}
+
+function readEvent<Schema extends typeof uploadRecordSchema | typeof progressEventSchema>(
+  { event, data }: EventSourceMessage,
+  schema: Schema,
+): ReturnType<Schema['parse']> {
   let json: unknown;
   try {
     json = JSON.parse(data);
   } catch (cause) {
     throw new UnexpectedAnswerError('an event does not hold JSON', 200, { cause });
   }
-  const parsed = uploadRecordSchema.safeParse(json);
-  if (parsed.success) return parsed.data;
+  const parsed = schema.safeParse(json);
+  // TypeScript does not relate the schema to what it reads.
+  if (parsed.success) return parsed.data as ReturnType<Schema['parse']>;
   throw new UnexpectedAnswerError(
-    `an event does not hold an upload record (${describeIssues(parsed.error)})`,
+    `an event "${event}" does not hold what it should (${describeIssues(parsed.error)})`,
     200,
   );
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { toBaseUrl } from './base-url.ts';
+import { sendsInTheClear, toBaseUrl } from './base-url.ts';
 
 test('an address for agents is the address of the REST API too', () => {
   assert.equal(toBaseUrl('ws://localhost:8080').href, 'http://localhost:8080/');
@@ -23,4 +23,12 @@ test('what is no usable address is refused without repeating a password', () => 
     () => toBaseUrl('https://ops:hunter2@example.com'),
     (error: Error) => /user name/.test(error.message) && !error.message.includes('hunter2'),
   );
+});
+
+test('a token is sent in the clear by plain HTTP to another machine only', () => {
+  const clear = (url: string) => sendsInTheClear(toBaseUrl(url));
+  for (const url of ['http://host', 'ws://10.0.0.1:8080', 'http://127.0.0.1.example.com'])
+    assert.ok(clear(url), url);
+  for (const url of ['https://host', 'wss://host', 'http://localhost:1', 'ws://[::1]'])
+    assert.ok(!clear(url), url);
 });

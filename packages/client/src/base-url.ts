@@ -1,3 +1,5 @@
+import { isLoopbackHost } from '@backhaul/protocol';
+
 /**
  * The server's address as its REST API is reached. Agents are given the same address as `ws://…`, so that form
  * is taken too. A path is kept: the server may live below one, behind a reverse proxy.
@@ -17,6 +19,14 @@ export function toBaseUrl(text: string): URL {
   const path = url.pathname.endsWith('/') ? url.pathname : `${url.pathname}/`;
   // Assigning `protocol` would keep a default port of the old scheme; building anew does not.
   return new URL(`${protocol}//${url.host}${path}`);
+}
+
+/**
+ * Whether a token sent there could be read on the way: plain HTTP to another machine. Not judged in a browser: a page that
+ * came by plain HTTP has no other way to its server.
+ */
+export function sendsInTheClear(base: URL): boolean {
+  return base.protocol === 'http:' && !isLoopbackHost(base.hostname) && !('document' in globalThis);
 }
 
 function httpProtocol(protocol: string): 'http:' | 'https:' | undefined {

@@ -24,3 +24,22 @@ export function networkReason(error: unknown): string | undefined {
   }
   return innermost;
 }
+
+/** The message says why a connection failed and what to change, as a clause; `code` is the network's. */
+export class NetworkFault extends Error {
+  override readonly name = 'NetworkFault';
+  readonly code: string;
+
+  constructor(sentence: string, cause: Error) {
+    super(sentence, { cause });
+    this.code = networkReason(new TypeError('', { cause })) ?? 'unknown';
+  }
+}
+
+/** The sentence of a {@link NetworkFault} among the causes of an error, with its code; null if there is none. */
+export function faultIn(error: unknown): string | null {
+  for (let at = error; at instanceof Error; at = at.cause) {
+    if (at instanceof NetworkFault) return `${at.message} (${at.code})`;
+  }
+  return null;
+}

@@ -33,6 +33,7 @@ export async function openEventStream(
     const response = await transport.open(path, { headers }, deadline.signal);
     const type = response.headers.get('content-type') ?? '';
     if (!type.startsWith('text/event-stream') || response.body === null) {
+      await response.body?.cancel();
       throw new UnexpectedAnswerError(`${path} did not answer with an event stream`, response.status);
     }
     return readEvents(response.body, { transport, deadline, signal });

@@ -1,3 +1,4 @@
+export { platformFetch } from '#platform-fetch';
 export { ApiError, type ApiErrorFields } from './api-error.ts';
 export {
   BackhaulClient,
@@ -9,9 +10,9 @@ export {
   type UploadFilter,
 } from './backhaul-client.ts';
 export { backoffMs, type Backoff, pause } from './backoff.ts';
-export { toBaseUrl } from './base-url.ts';
-export { ConnectionError, networkReason } from './connection-error.ts';
+export { sendsInTheClear, toBaseUrl } from './base-url.ts';
+export { ConnectionError, faultIn, NetworkFault, networkReason } from './connection-error.ts';
 export { Deadline } from './deadline.ts';
+export type { Fetch, FetchInit } from './fetch.ts';
 export type { FollowOptions, Gap } from './reconnecting-stream.ts';
-export type { Fetch } from './transport.ts';
 export { UnexpectedAnswerError } from './unexpected-answer-error.ts';

@@ -43,6 +43,13 @@ export function parseRetryAfter(header: string | null, now = Date.now()): number
 }
 
 function withoutProblem(status: number, request: string, origin: string): Error {
+  if (status === 407) {
+    const change = 'write them into HTTP_PROXY, as http://USER:PASSWORD@HOST:PORT';
+    return new ConnectionError(
+      origin,
+      `is behind a proxy that asks for a user name and password (407): ${change}`,
+    );
+  }
   if (gatewayStatuses.has(status)) {
     return new ConnectionError(origin, `answered ${status}: the server behind it is away`);
   }

@@ -29,6 +29,25 @@ test('goes on from the last id that was seen, after a loss and after an end', as
   assert.deepEqual(seen, ['1a', '1b', 'gap', 'gap', '3a', '3b']);
 });
 
+test('however long the server is away, it is tried again within four seconds', async (context) => {
+  context.mock.timers.enable({ apis: ['setTimeout'] });
+  const waits: number[] = [];
+  const stream = reconnectingStream(() => Promise.reject(away), {
+    firstContactMs: 3_600_000,
+    onGap: ({ delayMs }) => waits.push(delayMs),
+  });
+  for (let failures = 0; failures < 12; failures += 1) {
+    const next = stream.next();
+    // What waits for the promise of the last failure, before the clock goes on.
+    for (let turn = 0; turn < 10; turn += 1) await Promise.resolve();
+    context.mock.timers.tick(60_000);
+    await next;
+  }
+  assert.equal(waits.length, 12);
+  assert.ok(Math.max(...waits) <= 4000, waits.join(' '));
+  await stream.return();
+});
+
 test('before the first contact a lost connection is an error at once', async () => {
   const stream = reconnectingStream(() => Promise.reject(away), {});
   await assert.rejects(stream.next(), away);

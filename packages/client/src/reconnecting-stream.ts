@@ -3,7 +3,8 @@ import { ApiError } from './api-error.ts';
 import { backoffMs, pause } from './backoff.ts';
 import { ConnectionError } from './connection-error.ts';
 
-const RECONNECT = { baseMs: 500, maxMs: 15_000 };
+/** A server that was restarted is there again after some seconds: its watchers should see it within five. */
+const RECONNECT = { baseMs: 500, maxMs: 4000 };
 
 export interface FollowOptions {
   /** Ends the following; its reason is thrown. */

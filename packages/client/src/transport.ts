@@ -1,27 +1,31 @@
+import { platformFetch } from '#platform-fetch';
 import { describeIssues } from '@backhaul/protocol';
-import { toBaseUrl } from './base-url.ts';
+import { sendsInTheClear, toBaseUrl } from './base-url.ts';
 import { ConnectionError, networkReason } from './connection-error.ts';
 import { Deadline } from './deadline.ts';
+import type { Fetch, FetchInit } from './fetch.ts';
 import { readProblem } from './problem-answer.ts';
 import { UnexpectedAnswerError } from './unexpected-answer-error.ts';
-
-/** As much of the global `fetch` as is used. */
-export type Fetch = (url: URL, init: RequestInit) => Promise<Response>;
 
 export interface TransportOptions {
   /** The server's address: `http(s)://` or, as agents are given it, `ws(s)://`. A path is kept. */
   readonly url: string;
   /** An operator's, as `backhaul token operator` prints it. Never part of an error. */
   readonly token: string;
-  /** Default: the global one. */
+  /** Accepts plain HTTP to another machine, where everybody on the way can read the token. Default: false. */
+  readonly insecure?: boolean | undefined;
+  /** Default: on Node.js one on `node:http`, elsewhere the global one. */
   readonly fetch?: Fetch | undefined;
   /** For a whole request and its answer, in milliseconds. Default: 30,000, longer where the server waits itself. */
   readonly timeoutMs?: number | undefined;
 }
 
 export interface Request {
-  readonly method?: 'GET' | 'POST' | 'DELETE';
-  readonly query?: Readonly<Record<string, string | number | boolean | undefined>> | undefined;
+  readonly method?: 'GET' | 'POST' | 'PUT' | 'DELETE';
+  /** A list repeats its parameter. */
+  readonly query?:
+    | Readonly<Record<string, string | number | boolean | readonly string[] | undefined>>
+    | undefined;
   readonly headers?: Readonly<Record<string, string>> | undefined;
   readonly body?: unknown;
   readonly timeoutMs?: number | undefined;
@@ -44,18 +48,29 @@ const staleSocketCodes: ReadonlySet<string | undefined> = new Set(['ECONNRESET',
 export class Transport {
   readonly #base: URL;
   readonly #token: string;
-  readonly #fetch: Fetch;
+  readonly fetch: Fetch;
   readonly #timeoutMs: number;
 
   /** @throws TypeError if the URL or the token cannot be used; never repeats the token. */
-  constructor({ url, token, fetch = globalThis.fetch, timeoutMs = DEFAULT_TIMEOUT_MS }: TransportOptions) {
+  constructor({
+    url,
+    token,
+    insecure = false,
+    fetch = platformFetch,
+    timeoutMs = DEFAULT_TIMEOUT_MS,
+  }: TransportOptions) {
     this.#base = toBaseUrl(url);
+    if (!insecure && sendsInTheClear(this.#base)) {
+      throw new TypeError(
+        `the server URL ${this.#base.origin} would send the token in the clear to another machine: use https, or accept it with insecure: true`,
+      );
+    }
     // Checked here because fetch repeats a header it refuses in its error.
     if (!/^[\u0021-\u007e]+$/.test(token)) {
       throw new TypeError('the token is empty or holds spaces, line ends or characters outside ASCII');
     }
     this.#token = token;
-    this.#fetch = fetch;
+    this.fetch = fetch;
     this.#timeoutMs = timeoutMs;
   }
 
@@ -65,9 +80,20 @@ export class Transport {
 
   /** Sends, checks the status and parses the body. Fields that the schema does not know are dropped. */
   async json<T>(path: string, schema: Schema<T>, request: Request = {}): Promise<T> {
+    return (await this.answer(path, schema, request)).value;
+  }
+
+  /** The same, with what the server made of `Prefer: wait`: seconds, or null if it did not wait. */
+  async answer<T>(
+    path: string,
+    schema: Schema<T>,
+    request: Request = {},
+  ): Promise<{ readonly value: T; readonly applied: number | null }> {
     return await this.send(path, request, async (response) => {
       const parsed = schema.safeParse(await readJson(response, path));
-      if (parsed.success) return parsed.data;
+      const [, wait] = /\bwait=(\d+)/.exec(response.headers.get('preference-applied') ?? '') ?? [];
+      const applied = wait === undefined ? null : Number(wait);
+      if (parsed.success) return { value: parsed.data, applied };
       throw new UnexpectedAnswerError(
         `the answer of ${path} does not have the expected shape (${describeShape(parsed.error)}); do the versions of client and server fit?`,
         response.status,
@@ -115,19 +141,19 @@ export class Transport {
   async #fetchOnce(path: string, request: Request, signal: AbortSignal): Promise<Response> {
     const url = new URL(path.slice(1), this.#base);
     for (const [name, value] of Object.entries(request.query ?? {})) {
-      if (value !== undefined) url.searchParams.set(name, String(value));
+      for (const each of Array.isArray(value) ? value : [value]) {
+        if (each !== undefined) url.searchParams.append(name, String(each));
+      }
     }
     const headers: Record<string, string> = {
       accept: 'application/json, application/problem+json',
       authorization: `Bearer ${this.#token}`,
       ...request.headers,
     };
-    const init: RequestInit = { method: request.method ?? 'GET', headers, signal, redirect: 'manual' };
-    if (request.body !== undefined) {
-      headers['content-type'] = 'application/json';
-      init.body = JSON.stringify(request.body);
-    }
-    return await this.#fetch(url, init);
+    const init: FetchInit = { method: request.method ?? 'GET', headers, signal, redirect: 'manual' };
+    if (request.body === undefined) return await this.fetch(url, init);
+    headers['content-type'] = 'application/json';
+    return await this.fetch(url, { ...init, body: JSON.stringify(request.body) });
   }
 }
 

@@ -48,7 +48,9 @@ export class StreamAccessLog implements AccessLog {
   }
 
   write(entry: AccessLogEntry): void {
-    this.#stream.write(`${JSON.stringify(entry)}\n`);
+    // In the schema of all logs (docs/logs.md).
+    const line = { level: 'info', time: entry.ended_at, ...entry, msg: 'request' };
+    this.#stream.write(`${JSON.stringify(line)}\n`);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

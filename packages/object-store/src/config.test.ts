@@ -37,3 +37,14 @@ test('keys come from flags, or from the environment', () => {
   assert.ok(fromFlags.kind === 'serve');
   assert.deepEqual([fromFlags.options.accessKey, fromFlags.options.secretKey], ['a', 's']);
 });
+
+test('a flag that takes one value is refused when given twice, and --bucket counts each time', () => {
+  const flags = ['--port', '0', '--data', '/d', '--access-key', 'a', '--secret-key', 's'];
+  assert.throws(
+    () => readCommand([...flags, '--port', '1'], {}),
+    /--port is given twice, and takes one value/,
+  );
+  const command = readCommand([...flags, '--bucket', 'one', '--bucket', 'two'], {});
+  assert.ok(command.kind === 'serve');
+  assert.deepEqual(command.options.buckets, ['one', 'two']);
+});

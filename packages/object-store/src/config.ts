@@ -1,4 +1,4 @@
-import { parseArgs } from 'node:util';
+import { FlagError, isJournal, type LogFormat, logFormats, readFlags } from '@backhaul/program';
 import type { ObjectStoreOptions } from './object-store.ts';
 import { isBucketName } from './storage/storage.ts';
 
@@ -13,7 +13,12 @@ export class UsageError extends Error {
 export type Command =
   | { readonly kind: 'help' }
   | { readonly kind: 'version' }
-  | { readonly kind: 'serve'; readonly options: ObjectStoreOptions; readonly exitWithStdin: boolean };
+  | {
+      readonly kind: 'serve';
+      readonly options: ObjectStoreOptions;
+      readonly exitWithStdin: boolean;
+      readonly logFormat: LogFormat;
+    };
 
 /** The flags, as `parseArgs` takes them. */
 export const FLAGS = {
@@ -25,6 +30,7 @@ export const FLAGS = {
   bucket: { type: 'string', multiple: true },
   region: { type: 'string' },
   'access-log': { type: 'string' },
+  'log-format': { type: 'string' },
   'sweep-after': { type: 'string' },
   'exit-with-stdin': { type: 'boolean' },
   version: { type: 'boolean' },
@@ -33,9 +39,9 @@ export const FLAGS = {
 
 function parseFlags(args: readonly string[]) {
   try {
-    return parseArgs({ args: [...args], options: FLAGS, allowPositionals: false }).values;
+    return readFlags(args, { program: 'backhaul-object-store', options: FLAGS });
   } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error));
+    throw error instanceof FlagError ? new UsageError(error.message) : error;
   }
 }
 
@@ -54,6 +60,18 @@ function numberFlag(
 function required(value: string | undefined, names: string): string {
   if (value === undefined || value === '') throw new UsageError(`${names} is missing.`);
   return value;
+}
+
+function readLogFormat(text: string | undefined): LogFormat {
+  if (text === undefined) return process.stdout.isTTY ? 'human' : 'json';
+  const format = logFormats.find((candidate) => candidate === text);
+  if (format === undefined) throw new UsageError(`--log-format must be one of ${logFormats.join(', ')}.`);
+  return format;
+}
+
+/** Whether a descriptor leads to systemd's journal. */
+export function writesToJournal(fileDescriptor: 1 | 2): boolean {
+  return isJournal(fileDescriptor, process.env['JOURNAL_STREAM']);
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -76,6 +94,7 @@ export function readCommand(args: readonly string[], environment: Environment = 
   return {
     kind: 'serve',
     exitWithStdin: flags['exit-with-stdin'] ?? false,
+    logFormat: readLogFormat(flags['log-format']),
     options: {
       port,
       dataDir: required(flags.data, '--data'),

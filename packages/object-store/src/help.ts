@@ -10,8 +10,8 @@ SYNOPSIS
 
 DESCRIPTION
     Answers requests as S3 does, for demos, tests and single machines. Once it
-    listens it prints {"event":"listening","url":"http://HOST:PORT"}. SIGTERM
-    and SIGINT stop it in good order.
+    listens it prints a line of JSON with "event":"listening" and its address
+    as "url". SIGTERM and SIGINT stop it in good order.
 
     What it does not do, it refuses: encryption, versions, tags, policies and
     the like are answered with an error. The storage class is a label, stored
@@ -37,6 +37,9 @@ OPTIONS
         Region that signatures must name; us-east-1 by default.
     --access-log FILE|-
         Append a line of JSON for each request; - is standard output.
+    --log-format FORMAT
+        Of what is printed once it listens: human (default on a terminal) or
+        json (default elsewhere).
     --sweep-after HOURS
         Abort multipart uploads older than this; 168 by default.
     --exit-with-stdin

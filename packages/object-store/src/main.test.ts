@@ -190,11 +190,13 @@ test('the access log has a line for each request, and no signature', async () =>
     .map((line) => JSON.parse(line) as Record<string, unknown>);
   const put = entries[1];
   assert.ok(put !== undefined && entries.length === 4);
-  const { started_at, started_at_ms, ended_at_ms } = put;
+  const { level, time, msg, ...request } = put;
+  assert.deepEqual([level, time, msg], ['info', put['ended_at'], 'request']);
+  const { started_at, started_at_ms, ended_at_ms } = request;
   assert.equal(Date.parse(String(started_at)), started_at_ms);
   assert.ok(Number(ended_at_ms) >= Number(started_at_ms));
   assert.deepEqual(
-    { ...put, request_id: '', started_at: '', started_at_ms: 0, ended_at: '', ended_at_ms: 0 },
+    { ...request, request_id: '', started_at: '', started_at_ms: 0, ended_at: '', ended_at_ms: 0 },
     {
       request_id: '', started_at: '', started_at_ms: 0, ended_at: '', ended_at_ms: 0, method: 'PUT',
       operation: 'UploadPart', bucket: 'box', key: 'logged', upload_id: uploadId, part_number: 1, status: 200,

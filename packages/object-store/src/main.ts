@@ -1,6 +1,7 @@
 import { once } from 'node:events';
+import { journalPrefix, type LogLevel, renderLogLine, surviveUnwritableOutput } from '@backhaul/program';
 import packageJson from '../package.json' with { type: 'json' };
-import { readCommand, UsageError, type Command } from './config.ts';
+import { readCommand, UsageError, writesToJournal, type Command } from './config.ts';
 import { HELP } from './help.ts';
 import { startObjectStore } from './object-store.ts';
 import { ForeignDataDirectory } from './storage/data-directory-format.ts';
@@ -10,6 +11,8 @@ const EXIT_FAULT = 1;
 const EXIT_USAGE = 2;
 
 async function stopRequested(exitWithStdin: boolean): Promise<void> {
+  // There is nothing to read again; without a listener a terminal that closes would end the store of a running server.
+  process.on('SIGHUP', () => {});
   const reasons: Array<Promise<unknown>> = [once(process, 'SIGTERM'), once(process, 'SIGINT')];
   if (exitWithStdin) {
     // Read and thrown away: only its end matters, which comes even when the parent is killed.
@@ -23,11 +26,18 @@ async function stopRequested(exitWithStdin: boolean): Promise<void> {
   await Promise.race(reasons);
 }
 
-async function serve({ options, exitWithStdin }: Extract<Command, { kind: 'serve' }>): Promise<void> {
+async function serve({
+  options,
+  exitWithStdin,
+  logFormat,
+}: Extract<Command, { kind: 'serve' }>): Promise<void> {
   const stop = stopRequested(exitWithStdin);
   try {
     await using store = await startObjectStore(options);
-    process.stdout.write(`${JSON.stringify({ event: 'listening', url: store.url })}\n`);
+    // `event` is for programs that started this one.
+    const fields = { event: 'listening', url: store.url };
+    const entry = { level: 'info', time: new Date(), message: 'listening', fields } as const;
+    process.stdout.write(`${prefixOf('info', 1)}${renderLogLine(entry, logFormat)}\n`);
     await stop;
   } finally {
     // An open pipe would keep the stopped process alive.
@@ -47,7 +57,12 @@ function explain(error: unknown): string {
   return error.stack ?? error.message;
 }
 
+function prefixOf(level: LogLevel, fileDescriptor: 1 | 2): string {
+  return writesToJournal(fileDescriptor) ? journalPrefix(level) : '';
+}
+
 export async function main(): Promise<void> {
+  surviveUnwritableOutput('backhaul-object-store');
   try {
     const command = readCommand(process.argv.slice(2));
     if (command.kind === 'help') process.stdout.write(HELP);
@@ -55,7 +70,7 @@ export async function main(): Promise<void> {
     else await serve(command);
     process.exitCode = 0;
   } catch (error) {
-    process.stderr.write(`${explain(error)}\n`);
+    process.stderr.write(`${prefixOf('error', 2)}${explain(error)}\n`);
     const usage = [UsageError, DataDirectoryInUse, ForeignDataDirectory].some(
       (type) => error instanceof type,
     );

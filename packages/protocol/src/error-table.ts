@@ -35,7 +35,9 @@ export const errorTable = {
   object_not_found: row(404, false, 'not_found', 'The object is no longer in the bucket.'),
   method_not_allowed: row(405, false, 'usage', 'This path does not answer this method.'),
   client_offline: row(409, true, 'temporary', 'The agent is not connected.'),
+  client_blocked: row(409, true, 'temporary', 'An operator has blocked this client.'),
   client_busy: row(409, true, 'temporary', 'The client still has unfinished uploads.'),
+  not_supported: row(409, false, 'usage', 'The agent is too old for what was asked of it.'),
   idempotency_conflict: row(
     409,
     false,
@@ -53,9 +55,21 @@ export const errorTable = {
   ),
   payload_too_large: row(413, false, 'usage', 'The request body is too large.'),
   unsupported_media_type: row(415, false, 'usage', 'The request body must be application/json.'),
+  upgrade_required: row(
+    426,
+    false,
+    'usage',
+    'This path is for WebSocket connections of agents; the request did not ask for one.',
+  ),
   too_many_requests: row(429, true, 'temporary', 'Too many requests at once; try again shortly.'),
   internal_error: row(500, true, 'fault', 'An unexpected fault; the log has the details.'),
   database_unavailable: row(503, true, 'temporary', 'The database does not accept writes right now.'),
+  keys_unavailable: row(
+    503,
+    true,
+    'temporary',
+    'Tokens cannot be checked, because the identity provider’s keys cannot be fetched.',
+  ),
   shutting_down: row(503, true, 'temporary', 'The server is shutting down.'),
   command_timeout: row(504, true, 'temporary', 'The agent did not answer the command in time.'),
 

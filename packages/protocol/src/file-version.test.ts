@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { versionDifferences } from './file-version.ts';
+import { resumeDifferences, versionDifferences } from './file-version.ts';
 
 const before = { device: '1', inode: '2', size: '100', mtime_ns: '3', ctime_ns: '4' };
 
@@ -21,5 +21,15 @@ describe('another version of a file', () => {
     ]);
     const large = { ...before, size: '9007199254740993' };
     assert.deepEqual(versionDifferences(large, { ...large, size: '9007199254740992' }, 'prefix'), ['size']);
+  });
+
+  test('for an upload that goes on is not told by the inode alone, which a remount may change', () => {
+    for (const policy of ['fail', 'restart', 'prefix'] as const) {
+      assert.deepEqual(resumeDifferences(before, { ...before, inode: '9', device: '9' }, policy), []);
+    }
+    const moved = { ...before, inode: '9', mtime_ns: '9' };
+    assert.deepEqual(resumeDifferences(before, moved, 'fail'), ['inode', 'mtime_ns']);
+    assert.deepEqual(resumeDifferences(before, moved, 'prefix'), ['inode']);
+    assert.deepEqual(resumeDifferences(before, { ...before, inode: '9', size: '101' }, 'prefix'), ['inode']);
   });
 });

@@ -19,3 +19,19 @@ export function versionDifferences(
   const isShorter = BigInt(now.size) < BigInt(before.size);
   return differing.filter((field) => field === 'inode' || (field === 'size' && isShorter));
 }
+
+/**
+ * The same for a file that was reopened to go on with an interrupted upload.
+ *
+ * FAT, sshfs, mergerfs, CIFS and others give a file another inode number after each mount. So an inode alone is no proof
+ * here either: the bytes decide, which are read and compared before anything is completed. With another size or mtime as
+ * well it is another file, such as the next one of a log that is rotated.
+ */
+export function resumeDifferences(
+  before: Fingerprint,
+  now: Fingerprint,
+  policy: ChangePolicy,
+): ReturnType<typeof versionDifferences> {
+  const isSameButInode = before.size === now.size && before.mtime_ns === now.mtime_ns;
+  return versionDifferences(isSameButInode ? { ...before, inode: now.inode } : before, now, policy);
+}

@@ -29,11 +29,10 @@ export const filePathSchema = z
   .meta({ description: "A path as the agent's machine spells it.", example: '/data/report.bin' });
 
 /** The last component of a path, for people. Keys are never made from it alone. */
-export const fileNameSchema = z
-  .string()
-  .min(1)
-  .max(1024)
-  .meta({ description: 'Last component of the path.' });
+export const fileNameSchema = z.string().min(1).max(1024).meta({
+  description:
+    'Last component of the path that was asked for; another name is refused. Case and Unicode normalisation do not count.',
+});
 
 /** Counts deliveries of one upload to its agent, from 1. Messages of an older attempt change nothing. */
 export const attemptSchema = z

@@ -42,7 +42,37 @@ describe('reading a frame', () => {
     assert.deepEqual(decoded, {
       ok: false,
       problem: 'status "failed": upload_id: an upload_id is a UUIDv7',
+      subject: null,
     });
+  });
+
+  test('says what a message was about that cannot be read otherwise', () => {
+    const command_id = '019ab3c2-5f00-7000-8000-000000000002';
+    const about = { upload_id: uploadId, attempt: 7 };
+    for (const [decode, message, subject] of [
+      [decodeAgentMessage, { status: 'prepared', ...about, size: 'large' }, about],
+      [decodeAgentMessage, { status: 'failed', upload_id: uploadId }, { upload_id: uploadId, attempt: 1 }],
+      [decodeAgentMessage, { status: 'result', command_id, ok: 'yes' }, { command_id }],
+      [decodeServerMessage, { action: 'prepare_upload', ...about }, about],
+      [decodeServerMessage, { action: 'download_file', upload_config: { ...about, kind: 'archive' } }, about],
+      [decodeServerMessage, { action: 'list_directory', command_id, path: '' }, { command_id }],
+    ] as const) {
+      const decoded = decode(JSON.stringify(message));
+      assert.ok(!decoded.ok);
+      assert.deepEqual(decoded.subject, subject, JSON.stringify(message));
+    }
+  });
+
+  test('says of nothing else what it was about', () => {
+    for (const message of [
+      { status: 'of_the_future', upload_id: uploadId, attempt: 1 },
+      { status: 'prepared', upload_id: 'all', attempt: 1 },
+      { status: 'prepared', upload_id: uploadId, attempt: 'every' },
+      { status: 'result', command_id: { $ne: null } },
+    ]) {
+      const decoded = decodeAgentMessage(JSON.stringify(message));
+      assert.ok(!decoded.ok && decoded.subject === null, JSON.stringify(message));
+    }
   });
 
   test('does not repeat the value that is wrong', () => {

@@ -10,6 +10,9 @@ export const MAX_FRAME_BYTES = 1024 * 1024;
 /** Both sides ping this often; load balancers drop sockets that idle for 60 s. */
 export const HEARTBEAT_INTERVAL_MS = 20_000;
 
+/** Agents report bytes on their way at most this often, for each upload. */
+export const PROGRESS_INTERVAL_MS = 1000;
+
 /** Nothing received for this long means that the peer is gone. */
 export const DEAD_AFTER_MS = 45_000;
 
@@ -23,4 +26,5 @@ export const closeCodes = {
   protocolViolation: 4003,
   slowReader: 4004,
   clientForgotten: 4005,
+  clientBlocked: 4006,
 } as const;

@@ -1,6 +1,10 @@
+import { existsSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
+import { Server as TlsServer } from 'node:tls';
 import { DEFAULT_EXPIRES_IN_SECONDS, SUBPROTOCOL } from '@backhaul/protocol';
 import type { Logger } from 'pino';
+import { LegacyRead, SCOPES_SPLIT, legacyReadEnd } from './auth/legacy-read.ts';
+import { PreviousSecret } from './auth/previous-secret.ts';
 import { RecentTokens } from './auth/recent-tokens.ts';
 import { loadTokenKeys } from './auth/token-keys.ts';
 import { TokenVerifier } from './auth/token-verifier.ts';
@@ -11,12 +15,19 @@ import { createDomain } from './domain/create-domain.ts';
 import { BucketError } from './domain/ports/bucket.ts';
 import { AGENT_AWAY } from './domain/sessions/end-session.ts';
 import { AnswersUnderWay } from './http/answers-under-way.ts';
+import { ClientAddresses } from './http/client-addresses.ts';
+import { connectionLimits } from './http/connection-limits.ts';
+import { HeldRequests } from './http/held-requests.ts';
 import { createHttpServer } from './http/http-server.ts';
+import { TlsReload } from './http/tls-certificates.ts';
+import { UnauthenticatedConnections } from './http/unauthenticated-connections.ts';
 import { Metrics } from './metrics.ts';
+import { proxyFindings } from './proxy-findings.ts';
 import { createReadiness } from './readiness.ts';
 import { MeteredBucket } from './s3/metered-bucket.ts';
 import { S3Bucket } from './s3/s3-bucket.ts';
 import { openSqliteStore } from './store/open-sqlite-store.ts';
+import { systemClock } from './system-clock.ts';
 import { SERVER_VERSION } from './version.ts';
 import { AgentGateway } from './websocket/agent-gateway.ts';
 
@@ -32,6 +43,8 @@ const NODE_ID = 'single';
 export interface App extends AsyncDisposable {
   /** Where it listens, e.g. `http://127.0.0.1:8080`. */
   readonly url: string;
+  /** Reads again what can be replaced while the server runs: TLS certificates, at once instead of within seconds. */
+  reload(): void;
   /** Stops taking work, lets answers under way finish, and closes everything in reverse order. Idempotent. */
   close(): Promise<void>;
 }
@@ -43,11 +56,21 @@ export interface App extends AsyncDisposable {
  */
 export async function startApp(config: Config, log: Logger): Promise<App> {
   await using cleanup = new AsyncDisposableStack();
-  const clock = { now: () => Date.now() };
+  const clock = systemClock;
   const metrics = new Metrics({ version: SERVER_VERSION });
 
-  const store = await openSqliteStore(config.databasePath);
+  const isExisting = existsSync(config.databasePath);
+  const store = await openSqliteStore(config.databasePath, {
+    onFilesChange: (problem) => {
+      if (problem === undefined) log.info({}, 'the database files are back');
+      else log.error({ problem }, 'the database files have changed; not ready');
+    },
+  });
   cleanup.defer(() => store.close());
+  log.info(
+    { database: config.databasePath, existing: isExisting },
+    isExisting ? 'database opened' : 'new database made',
+  );
   await store.closeSessionsOf(NODE_ID, { at: clock.now(), reason: AGENT_AWAY });
 
   const s3Bucket = new S3Bucket(config.s3, { clock });
@@ -55,6 +78,10 @@ export async function startApp(config: Config, log: Logger): Promise<App> {
   const bucket = new MeteredBucket(s3Bucket, (operation, outcome, seconds) =>
     metrics.observeS3(operation, outcome, seconds),
   );
+  const throughProxies = proxyFindings(config);
+  for (const { name, level, detail } of throughProxies) {
+    log[level === 'warning' ? 'warn' : 'info']({ check: name, detail }, 'proxy settings');
+  }
   await reportBucket(s3Bucket, log);
 
   const bus = new LocalBus();
@@ -68,26 +95,59 @@ export async function startApp(config: Config, log: Logger): Promise<App> {
       bucketName: config.s3.bucket,
       keyPrefix: config.s3.keyPrefix,
       maxFileSize: config.maxFileSize,
+      limits: config.uploadLimits,
       lifetimeMs: DEFAULT_EXPIRES_IN_SECONDS * 1000,
       prepareTimeoutMs: 10 * 60_000,
       maxBackoffMs: 30_000,
     },
     retentionMs: config.retentionDays * 24 * HOUR_MS,
+    retentionTrustsClock: config.retentionTrustsClock,
     orphanAgeMs: config.orphanAgeSeconds * 1000,
     commandTimeoutMs: COMMAND_TIMEOUT_MS,
     observe: metrics.observeUpload,
+    onSharedToken: () => metrics.tokenShared(),
+    unfinishedLimits: {
+      perToken: config.limits.unfinishedPerToken,
+      perClient: config.limits.unfinishedPerClient,
+      onRefused: (limit) => metrics.requestRefused(limit),
+    },
   });
   cleanup.defer(() => domain.stop());
-  const readiness = createReadiness({ store, bus, bucket });
-  metrics.watch({ store, sessions: domain.transfers.sessions, readiness });
+  const keys = await loadTokenKeys(config.jwt, { proxies: config.proxies, log });
+  const readiness = createReadiness({ store, bus, bucket, keySet: keys.keySet });
+  const held = new HeldRequests(config.limits, (limit) => metrics.requestRefused(limit));
+  const limits = connectionLimits(config.limits);
+  log.info({ ...limits }, 'connection limits');
+  const addresses = new ClientAddresses(config.trustedProxies);
+  const connections = new UnauthenticatedConnections(
+    limits,
+    (reason) => metrics.connectionRefused(reason),
+    (address) => addresses.isProxy(address),
+  );
+  const { retention } = domain;
+  metrics.watch({ store, sessions: domain.transfers.sessions, connections, held, retention, readiness });
 
-  const verifier = new TokenVerifier(await loadTokenKeys(config.jwt), clock);
-  const operators = new RecentTokens((token) => verifier.verify('operator', token), clock);
+  const verifier = new TokenVerifier(keys, clock, config.tokenRules);
+  const isSet = keys.previous !== undefined;
+  const previousSecret = new PreviousSecret({ sessions: domain.transfers.sessions, log, isSet });
+  const operators = new RecentTokens(async (token) => {
+    const claims = await verifier.verify('operator', token);
+    if (claims.isOfPreviousSecret) previousSecret.usedByOperator(claims.sub);
+    return claims;
+  }, clock);
+  const splitAt = await store.firstTime(SCOPES_SPLIT, clock.now());
+  const legacyRead = new LegacyRead({
+    until: config.legacyReadScope ? legacyReadEnd(splitAt) : null,
+    clock,
+    log,
+  });
   const shutdown = new AbortController();
   const http = await createHttpServer({
     logger: log,
     tls: config.tls,
     verifyOperator: (token) => operators.verify(token),
+    connections,
+    legacyRead,
     services: {
       uploads: domain.uploads,
       verifier: domain.verifier,
@@ -95,8 +155,24 @@ export async function startApp(config: Config, log: Logger): Promise<App> {
       commands: domain.transfers.commands,
       store,
       bus,
+      progress: domain.transfers.progress,
+      held,
+      addresses,
+      proxyWaitSeconds: config.proxyWaitSeconds,
       readiness,
-      diagnosis: createDiagnosis({ bucket: s3Bucket, clock, shutdown: shutdown.signal }),
+      diagnosis: createDiagnosis({
+        bucket: s3Bucket,
+        store,
+        tokenFindings: () => [
+          ...legacyRead.findings(),
+          ...previousSecret.findings(),
+          ...domain.transfers.sharedTokens.findings(),
+          ...(keys.keySet?.findings() ?? []),
+        ],
+        proxyFindings: throughProxies,
+        clock,
+        shutdown: shutdown.signal,
+      }),
       metrics: () => metrics.render(),
       shutdown: shutdown.signal,
     },
@@ -105,10 +181,16 @@ export async function startApp(config: Config, log: Logger): Promise<App> {
   const gateway = new AgentGateway({
     context: domain.transfers,
     verifyAgent: (token) => verifier.verify('agent', token),
+    mustNotBeBlocked: (clientId) => domain.clients.mustNotBeBlocked(clientId),
+    connections,
     log,
     nodeId: NODE_ID,
     serverVersion: SERVER_VERSION,
-    requireClientCertificate: config.tls?.clientCaFile != null,
+    clientCertificate: config.tls?.clientCaFile == null ? null : config.tls.clientMatch,
+    addresses,
+    frameLimits: config.limits.agentFrames,
+    observeFrames: metrics.observeFrames,
+    onRefused: (reason) => metrics.agentRefused(reason),
   });
   gateway.attach(http.server);
   cleanup.defer(async () => {
@@ -118,12 +200,18 @@ export async function startApp(config: Config, log: Logger): Promise<App> {
   });
 
   await http.listen({ host: config.host, port: config.port });
+  let tlsReload: TlsReload | undefined;
+  if (config.tls !== null && http.server instanceof TlsServer) {
+    tlsReload = cleanup.use(new TlsReload({ server: http.server, files: config.tls, log }));
+  }
   const url = addressOf(http.server.address(), config.tls === null ? 'http' : 'https');
   log.info({ url, version: SERVER_VERSION, subprotocol: SUBPROTOCOL }, 'listening');
 
+  const report = setInterval(() => previousSecret.report(), HOUR_MS);
   const sweep = setInterval(() => void domain.sweeper.sweep(), SWEEP_INTERVAL_MS);
   cleanup.defer(async () => {
     clearInterval(sweep);
+    clearInterval(report);
     // Before the connections: a message that waits for a store which does not answer would hold them up.
     await domain.stop();
   });
@@ -131,7 +219,7 @@ export async function startApp(config: Config, log: Logger): Promise<App> {
 
   const owned = cleanup.move();
   const close = once(() => owned.disposeAsync());
-  return { url, close, [Symbol.asyncDispose]: close };
+  return { url, reload: () => tlsReload?.reload(), close, [Symbol.asyncDispose]: close };
 }
 
 /**

@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { noProxies } from '@backhaul/program';
 import { ConfigError, loadConfig } from './config.ts';
 
 const cwd = mkdtempSync(join(tmpdir(), 'backhaul-config-'));
@@ -50,10 +51,27 @@ test('the least that has to be set gives the documented defaults', () => {
     port: 8080,
     tls: null,
     databasePath: join(cwd, 'backhaul.sqlite'),
-    maxFileSize: null,
+    maxFileSize: 5 * 2 ** 40,
+    uploadLimits: {},
     retentionDays: 90,
+    retentionTrustsClock: false,
+    legacyReadScope: true,
     orphanAgeSeconds: 3600,
+    limits: {
+      connections: null,
+      unauthenticated: null,
+      unauthenticatedPerAddress: null,
+      heldRequests: 1000,
+      heldRequestsPerToken: 100,
+      unfinishedPerToken: 100_000,
+      unfinishedPerClient: 10_000,
+      agentFrames: { bytesPerSecond: 4_194_304, cpuMsPerSecond: 100, refusalsPerMinute: 120 },
+    },
+    proxies: noProxies,
+    trustedProxies: [],
+    proxyWaitSeconds: 50,
     logLevel: 'info',
+    logFormat: 'auto',
     s3: {
       bucket: 'files',
       region: 'eu-central-1',
@@ -63,6 +81,7 @@ test('the least that has to be set gives the documented defaults', () => {
       checksum: 'auto',
       presignExpirySeconds: 900,
       keyPrefix: 'uploads',
+      proxies: noProxies,
     },
     jwt: { kind: 'secret', secret },
   });
@@ -103,6 +122,8 @@ const invalid: [name: string, value: string][] = [
   ['MAX_FILE_SIZE', '0'],
   ['MAX_FILE_SIZE', '50001GiB'],
   ['JWT_SECRET', 'short'],
+  ['JWT_SECRET', 'x'.repeat(32)],
+  ['JWT_SECRET', 'abcabcabd'.repeat(8)],
   ['JWT_SECRET', `-----BEGIN PUBLIC KEY-----\n${'A'.repeat(64)}\n-----END PUBLIC KEY-----`],
   ['DATABASE_URL', 'postgres://user:pass@db/backhaul'],
   ['DATABASE_URL', 'mysql://db'],
@@ -122,6 +143,29 @@ for (const [name, value] of invalid) {
     );
   });
 }
+
+test('a proxy is taken without its scheme, and one that cannot be read is refused only where it is used', () => {
+  assert.equal(complete({ HTTP_PROXY: 'proxy:3128' }).proxies.HTTP_PROXY, 'http://proxy:3128');
+  const wrong = { HTTP_PROXY: 'socks5://u:hunter2@proxy:1080' };
+  complete(wrong);
+  const store = {
+    S3_ENDPOINT: 'http://minio:9000',
+    AWS_ACCESS_KEY_ID: 'key',
+    AWS_SECRET_ACCESS_KEY: 'secret',
+  };
+  complete({ ...wrong, ...store, NO_PROXY: 'minio' });
+  dev({ ...wrong });
+  for (const argv of [[], ['--dev']]) {
+    const { message } = refusal(argv, { ...enough, ...wrong, ...store });
+    assert.match(message, /HTTP_PROXY must be the address of an HTTP proxy/);
+    assert.doesNotMatch(message, /hunter2/);
+  }
+  const keySet = { JWT_SECRET: '', JWT_JWKS_URL: 'https://idp.example.com/keys' };
+  const both = { ...enough, ...keySet, HTTPS_PROXY: 'socks5://proxy:1080' };
+  assert.deepEqual(refusedSettings([], both), ['HTTPS_PROXY']);
+  assert.deepEqual(refusedSettings([], { ...both, NO_PROXY: 'amazonaws.com' }), ['HTTPS_PROXY']);
+  complete({ ...both, NO_PROXY: 'amazonaws.com idp.example.com' });
+});
 
 test('PostgreSQL and Redis are refused for what they are', () => {
   assert.match(
@@ -200,6 +244,17 @@ test('a file that is missing or no JSON object is named', () => {
   }
 });
 
+test('a flag that takes one value is refused when given twice, and a mistyped one told with what was meant', () => {
+  assert.match(
+    refusal(['--port', '1', '--port=2'], enough).message,
+    /--port is given twice, and takes one value/,
+  );
+  assert.match(
+    refusal(['--prot', '1'], enough).message,
+    /--prot is not a flag of backhaul-server: did you mean --port/,
+  );
+});
+
 test('flags that do not exist, lack a value or have one too many are named', () => {
   assert.deepEqual(refusedSettings(['--prot', '1', '--host', '--dev=1', '--config'], enough), [
     '--prot',
@@ -257,7 +312,11 @@ test('tokens are checked with exactly one source', () => {
     refusal([], { ...enough, JWT_JWKS_URL: keySet }).message,
     /JWT_SECRET and JWT_JWKS_URL are set/,
   );
-  assert.deepEqual(complete({ JWT_SECRET: '', JWT_JWKS_URL: keySet }).jwt, { kind: 'jwks', url: keySet });
+  assert.deepEqual(complete({ JWT_SECRET: '', JWT_JWKS_URL: keySet }).jwt, {
+    kind: 'jwks',
+    url: keySet,
+    maxAgeMs: 86_400_000,
+  });
   assert.deepEqual(complete({ JWT_SECRET: '', JWT_PUBLIC_KEY_FILE: path }).jwt, {
     kind: 'public-key-file',
     path: join(cwd, path),
@@ -283,6 +342,7 @@ test('certificate and key come together, and a client CA needs both', () => {
     certFile: join(cwd, path),
     keyFile: join(cwd, path),
     clientCaFile: null,
+    clientMatch: 'client_id',
   });
 });
 
@@ -329,8 +389,143 @@ test('child processes get the environment without the settings', () => {
   assert.deepEqual(childEnvironment, { PATH: '/bin' });
 });
 
+test('a --config file may begin with the byte order mark of Windows', () => {
+  const config = file('with-bom.json', '\uFEFF{ "S3_KEY_PREFIX": "from-a-file" }');
+  assert.equal(complete({}, ['--config', config]).s3.keyPrefix, 'from-a-file');
+});
+
 test('the configuration is frozen to its depths', () => {
   const config = complete();
   assert.throws(() => Object.assign(config, { port: 1 }), TypeError);
   assert.throws(() => Object.assign(config.s3.sse, { wanted: 'x' }), TypeError);
+});
+
+test('--dev listens on this machine only, whatever HOST is elsewhere; its flag counts', () => {
+  const config = file('host.json', JSON.stringify({ HOST: '10.0.0.1' }));
+  const hosts = ({ host, ignoredHost }: ReturnType<typeof dev>) => ({ host, ignoredHost });
+  assert.deepEqual(hosts(dev()), { host: '127.0.0.1', ignoredHost: null });
+  assert.deepEqual(hosts(dev({ HOST: '0.0.0.0' })), { host: '127.0.0.1', ignoredHost: '0.0.0.0' });
+  assert.deepEqual(hosts(dev({}, ['--config', config])), { host: '127.0.0.1', ignoredHost: '10.0.0.1' });
+  assert.deepEqual(hosts(dev({ HOST: '10.0.0.2' }, ['--host', '0.0.0.0'])), {
+    host: '0.0.0.0',
+    ignoredHost: null,
+  });
+  assert.equal(complete({ HOST: '10.0.0.2' }).host, '10.0.0.2');
+});
+
+test('a secret that can be guessed is refused with a command that makes one', () => {
+  for (const guessable of ['x'.repeat(32), 'ab'.repeat(20), '0123456'.repeat(5)]) {
+    const { message } = refusal([], { ...enough, JWT_SECRET: guessable });
+    assert.match(
+      message,
+      /JWT_SECRET .*can be guessed.*openssl rand -hex 32.*Tokens signed with the old secret end/,
+    );
+  }
+});
+
+test('a previous secret goes with JWT_SECRET only, is another one, and no weaker', () => {
+  const previous = '76543210'.repeat(4);
+  assert.deepEqual(complete({ JWT_SECRET_PREVIOUS: previous }).jwt, { kind: 'secret', secret, previous });
+  const keySet = { JWT_SECRET: '', JWT_JWKS_URL: 'https://id.example.com/jwks' };
+  for (const env of [{ JWT_SECRET_PREVIOUS: secret }, { JWT_SECRET_PREVIOUS: 'x'.repeat(32) }, keySet]) {
+    const given = { ...enough, JWT_SECRET_PREVIOUS: previous, ...env };
+    assert.deepEqual(refusedSettings([], given), ['JWT_SECRET_PREVIOUS']);
+  }
+  assert.deepEqual(refusedSettings(['--dev'], { JWT_SECRET_PREVIOUS: previous }), ['JWT_SECRET_PREVIOUS']);
+});
+
+test('the words of another issuer’s tokens are settings, and agents stay apart from operators', () => {
+  const env = {
+    JWT_SECRET: '',
+    JWT_JWKS_URL: 'https://id.example.com/jwks',
+    JWT_ISSUER: 'https://id.example.com',
+  };
+  assert.deepEqual(complete({ ...env, JWT_AGENT_TYPE: 'any', JWT_SCOPE_CLAIM: 'roles' }).tokenRules, {
+    issuer: 'https://id.example.com',
+    audience: { agent: 'backhaul-agent', operator: 'backhaul-operator' },
+    type: { agent: null, operator: 'backhaul-operator+jwt' },
+    scopeClaim: 'roles',
+  });
+  assert.equal(complete().tokenRules, undefined);
+  const audiences = { JWT_AGENT_AUDIENCE: 'x', JWT_OPERATOR_AUDIENCE: 'x' };
+  assert.equal(complete({ ...env, ...audiences }).tokenRules?.audience.agent, 'x', 'the types differ');
+  const { message } = refusal([], { ...enough, ...env, ...audiences, JWT_AGENT_TYPE: 'any' });
+  assert.match(message, /An agent’s token would open the API/);
+  const sameTypes = { JWT_AGENT_TYPE: 'at+jwt', JWT_OPERATOR_TYPE: 'application/AT+JWT' };
+  assert.match(
+    refusal([], { ...enough, ...env, ...audiences, ...sameTypes }).message,
+    /An agent’s token would open the API/,
+    'types are compared as those of tokens are',
+  );
+  assert.deepEqual(refusedSettings([], { ...enough, JWT_ISSUER: 'x' }), ['JWT_ISSUER']);
+  assert.deepEqual(refusedSettings(['--dev'], { JWT_ISSUER: 'x' }), ['JWT_ISSUER']);
+});
+
+test('a secret of eight different characters or more is taken', () => {
+  const jwtSecret = '01234567'.repeat(4);
+  assert.deepEqual(complete({ JWT_SECRET: jwtSecret }).jwt, { kind: 'secret', secret: jwtSecret });
+});
+
+test('an invisible character in a credential is refused by name, and not shown', () => {
+  const keys = { AWS_ACCESS_KEY_ID: 'AKIDEXAMPLE', AWS_SECRET_ACCESS_KEY: 'a/secret+of=the-store' };
+  assert.equal(
+    complete({ ...keys, AWS_SESSION_TOKEN: 'token' }).s3.secretAccessKey,
+    keys.AWS_SECRET_ACCESS_KEY,
+  );
+  for (const name of ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN']) {
+    for (const text of [
+      'value\r',
+      'value\n',
+      ' value',
+      'value ',
+      'value\u00a0',
+      '\ufeffvalue',
+      'va\u0000lue',
+      '\t',
+    ]) {
+      const error = refusal([], { ...enough, ...keys, [name]: text });
+      assert.deepEqual(
+        error.problems.map(({ setting }) => setting),
+        [name],
+        JSON.stringify(text),
+      );
+      assert.match(error.message, /white space.*control characters/);
+      assert.ok(!error.message.includes('value'));
+    }
+  }
+});
+
+test('an endpoint that names the bucket is refused with the address that it should be', () => {
+  const keys = { AWS_ACCESS_KEY_ID: 'AKIDEXAMPLE', AWS_SECRET_ACCESS_KEY: 'secret', S3_BUCKET_NAME: 'files' };
+  for (const [endpoint, store] of [
+    ['https://files.s3.eu-central-1.amazonaws.com', 'https://s3.eu-central-1.amazonaws.com'],
+    ['https://files.s3-eu-west-1.amazonaws.com/', 'https://s3-eu-west-1.amazonaws.com'],
+    ['https://files.nyc3.digitaloceanspaces.com', 'https://nyc3.digitaloceanspaces.com'],
+    ['https://files.storage.googleapis.com', 'https://storage.googleapis.com'],
+    ['http://files.s3.internal:9000', 'http://s3.internal:9000'],
+    ['http://10.0.0.7:9000/files', 'http://10.0.0.7:9000'],
+    ['http://10.0.0.7:9000/files/', 'http://10.0.0.7:9000'],
+    ['http://host/s3/files', 'http://host/s3'],
+  ] as const) {
+    for (const name of ['S3_ENDPOINT', 'S3_PUBLIC_ENDPOINT']) {
+      const env = { ...enough, ...keys, S3_ENDPOINT: 'http://store:9000', [name]: endpoint };
+      const error = refusal([], env);
+      assert.deepEqual(
+        error.problems.map(({ setting }) => setting),
+        [name],
+        endpoint,
+      );
+      assert.ok(error.message.includes(`${name} `) && error.message.includes(`${store}.`), error.message);
+    }
+  }
+  for (const endpoint of [
+    'http://files:9000',
+    'https://files.example.com',
+    'https://files.internal:9000',
+    'https://s3.eu-central-1.amazonaws.com',
+    'https://nyc3.digitaloceanspaces.com',
+    'http://host/files-and-more',
+  ]) {
+    assert.equal(complete({ ...keys, S3_ENDPOINT: endpoint }).s3.endpoint, endpoint);
+  }
 });

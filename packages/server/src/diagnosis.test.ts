@@ -5,8 +5,10 @@ import type { Finding } from '@backhaul/protocol';
 import { createDiagnosis } from './diagnosis.ts';
 import type { CallOptions } from './domain/ports/bucket.ts';
 import { BucketError } from './domain/ports/bucket.ts';
+import { StoreError } from './domain/ports/store.ts';
 
 const clock = { now: () => 0 };
+const store = { ping: async () => {} };
 const finding: Finding = { name: 's3_checksum', level: 'ok', detail: 'enforced', fix: null };
 
 /** A store that does not answer. */
@@ -20,24 +22,43 @@ const silent = {
 
 test('a diagnosis has the findings of now', async () => {
   const { signal } = new AbortController();
-  const diagnose = createDiagnosis({ bucket: { diagnose: async () => [finding] }, clock, shutdown: signal });
+  const diagnose = createDiagnosis({
+    bucket: { diagnose: async () => [finding] },
+    store,
+    clock,
+    shutdown: signal,
+  });
   const { findings, server_time: at } = await diagnose();
-  assert.deepEqual(findings, [finding]);
+  assert.deepEqual(findings, [{ name: 'database', level: 'ok', detail: 'takes writes', fix: null }, finding]);
   assert.equal(at, '1970-01-01T00:00:00.000Z');
 });
 
 test('a diagnosis under way does not hold up a shutdown', async () => {
   const shutdown = new AbortController();
-  const asked = createDiagnosis({ bucket: silent, clock, shutdown: shutdown.signal })();
+  const asked = createDiagnosis({ bucket: silent, store, clock, shutdown: shutdown.signal })();
   shutdown.abort();
   await assert.rejects(asked, { code: 'shutting_down' });
 });
 
 test('a store that takes for ever is unavailable, and one that refuses is what it says', async () => {
   const { signal } = new AbortController();
-  const late = createDiagnosis({ bucket: silent, clock, shutdown: signal, storeAnswerMs: 10 });
+  const late = createDiagnosis({ bucket: silent, store, clock, shutdown: signal, storeAnswerMs: 10 });
   await assert.rejects(late(), { code: 'storage_unavailable', message: /0.01 s/ });
   const refusal = new BucketError('refused', 'no');
   const diagnose = () => Promise.reject(refusal);
-  await assert.rejects(createDiagnosis({ bucket: { diagnose }, clock, shutdown: signal })(), refusal);
+  await assert.rejects(createDiagnosis({ bucket: { diagnose }, store, clock, shutdown: signal })(), refusal);
+});
+
+test('a database that refuses writes is a finding, not the end of the diagnosis', async () => {
+  const { signal } = new AbortController();
+  const refusing = { ping: () => Promise.reject(new StoreError('the file is gone')) };
+  const bucket = { diagnose: async () => [finding] };
+  const { findings } = await createDiagnosis({ bucket, store: refusing, clock, shutdown: signal })();
+  assert.deepEqual(
+    findings.map(({ name, level, detail }) => [name, level, detail]),
+    [
+      ['database', 'error', 'the file is gone'],
+      ['s3_checksum', 'ok', 'enforced'],
+    ],
+  );
 });

@@ -1,3 +1,4 @@
+import { closeSync, existsSync, openSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { isBusy } from './store/sqlite-error.ts';
 
@@ -20,6 +21,9 @@ export class FileLock implements Disposable {
    * @throws FileLockHeld at once; or SQLite's error if the file cannot be made.
    */
   constructor(path: string) {
+    // SQLite would make it as the umask says, and an account that may read it could lock it. One that is there is not opened
+    // here: to close it again would take its locks from whoever in this process holds them.
+    if (!existsSync(path)) closeSync(openSync(path, 'a', 0o600));
     this.#database = new DatabaseSync(path, { timeout: 0 });
     try {
       this.#database.exec('begin exclusive');

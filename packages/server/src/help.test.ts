@@ -21,13 +21,18 @@ describe('--help', () => {
     await mkdir(place.join('etc'));
     await writeFile(
       place.join('etc', 'server.json'),
-      JSON.stringify({ S3_BUCKET_NAME: 'b-1', AWS_REGION: 'eu-central-1', JWT_SECRET: 's'.repeat(40) }),
+      JSON.stringify({
+        S3_BUCKET_NAME: 'b-1',
+        AWS_REGION: 'eu-central-1',
+        JWT_SECRET: 'a secret of tests, long enough for HS256',
+      }),
     );
     const calls = [server, backup].flatMap((text) => exampleCalls(text, 'backhaul-server'));
     for (const { args, env } of calls) {
       const argv = args.map((word) => word.replace('/etc/backhaul/', place.join('etc', '/')));
       // What the shell would have put there.
-      if (env['JWT_SECRET'] !== undefined) Object.assign(env, { JWT_SECRET: 's'.repeat(40) });
+      if (env['JWT_SECRET'] !== undefined)
+        Object.assign(env, { JWT_SECRET: 'a secret of tests, long enough for HS256' });
       const read = argv[0] === 'backup' ? loadBackupConfig : loadConfig;
       assert.ok(read({ argv: argv[0] === 'backup' ? argv.slice(1) : argv, env, cwd: place.path }));
     }

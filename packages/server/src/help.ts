@@ -34,13 +34,15 @@ OPTIONS
         Needs no settings: an embedded object store, a secret and a database
         under .backhaul/ in the working directory. For this machine only.
     --host HOST
-        Address to listen on; 127.0.0.1 with --dev, otherwise 0.0.0.0.
+        Address to listen on; 127.0.0.1 with --dev, otherwise 0.0.0.0. --dev
+        looks at this flag only, not at HOST in the environment or a file.
     --port PORT
         Port to listen on; 8080 by default.
     --config FILE
         JSON object with settings, named as in ENVIRONMENT.
     --setup-bucket
-        Create the bucket if there is none, and set it up.
+        Create the bucket if there is none, and set it up. A change that
+        makes writes fail is undone.
     --version
         Print the version.
     -h, --help

@@ -15,7 +15,10 @@ const MORE_THAN_MAY_WAIT = (2 * MAX_WAITING) / LINE_BYTES;
 /** Writes so many numbered lines, a hundred in each turn, says so on standard error, and then does `end`. */
 const program = (lines: number, end: string): string => `
   import { LogWriter } from ${JSON.stringify(new URL('log-writer.ts', import.meta.url))};
-  const log = new LogWriter(1, { maxWaiting: ${MAX_WAITING} });
+  const log = new LogWriter(1, {
+    maxWaiting: ${MAX_WAITING},
+    describeDropped: (lines) => JSON.stringify({ lines }) + '\\n',
+  });
   for (let line = 1; line <= ${lines}; line += 1) {
     log.write(JSON.stringify({ line, filler: 'x'.repeat(${LINE_BYTES}) }) + '\\n');
     if (line % 100 === 0) await new Promise((resolve) => setImmediate(resolve));

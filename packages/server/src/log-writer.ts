@@ -13,6 +13,8 @@ export interface LogWriterOptions {
    * in a line of their own.
    */
   readonly maxWaiting: number;
+  /** The line, with its line feed, that says how many were dropped. */
+  readonly describeDropped: (lines: number) => string;
 }
 
 /**
@@ -23,6 +25,7 @@ export interface LogWriterOptions {
 export class LogWriter {
   readonly #fileDescriptor: 1 | 2;
   readonly #maxWaiting: number;
+  readonly #describeDropped: (lines: number) => string;
   #lines: string[] = [];
   /** Characters in `#lines`. */
   #queued = 0;
@@ -31,9 +34,10 @@ export class LogWriter {
   #dropped = 0;
   #isScheduled = false;
 
-  constructor(fileDescriptor: 1 | 2, { maxWaiting }: LogWriterOptions) {
+  constructor(fileDescriptor: 1 | 2, { maxWaiting, describeDropped }: LogWriterOptions) {
     this.#fileDescriptor = fileDescriptor;
     this.#maxWaiting = maxWaiting;
+    this.#describeDropped = describeDropped;
     // Its stream makes a pipe non-blocking; a write to a full one would stop the process otherwise.
     void (fileDescriptor === 1 ? process.stdout : process.stderr);
     process.on('exit', () => this.#finish());
@@ -84,10 +88,9 @@ export class LogWriter {
     this.#rest = this.#rest.subarray(writeSync(this.#fileDescriptor, this.#rest));
   }
 
-  /** Behind those that were kept; as pino writes a warning. */
+  /** Behind those that were kept. */
   #reportDropped(): void {
-    const report = { level: 40, time: Date.now(), lines: this.#dropped };
-    this.#enqueue(`${JSON.stringify({ ...report, msg: 'log lines dropped: they were not read in time' })}\n`);
+    this.#enqueue(this.#describeDropped(this.#dropped));
     this.#dropped = 0;
   }
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
@@ -9,7 +9,7 @@ const LINES = 512;
 
 const program = `
   import { createLogger } from ${JSON.stringify(new URL('logger.ts', import.meta.url))};
-  const log = createLogger({ level: 'info', fileDescriptor: 1 });
+  const log = createLogger({ level: 'info', fileDescriptor: 1, format: 'json', toJournal: false });
   for (let line = 1; line <= ${LINES}; line += 1) log.info({ line, token: 'secret' }, 'x'.repeat(1024));
   process.stderr.write('all logged\\n');
 `;
@@ -30,3 +30,47 @@ test(
     assert.doesNotMatch(lines.join(''), /secret/);
   },
 );
+
+test('a line holds no character that a terminal obeys, and is the same value', () => {
+  const hostile = 'a\n\u001b[2J\u009b2J\u202eb\u200f\u061c\u2028\ufeff';
+  const logged = `
+    import { createLogger } from ${JSON.stringify(new URL('logger.ts', import.meta.url))};
+    createLogger({ level: 'info', fileDescriptor: 1, format: 'json', toJournal: false }).warn({ path: process.argv[1] }, 'refused ' + process.argv[1]);`;
+  const options = { encoding: 'utf8' } as const;
+  const { stdout } = spawnSync(process.execPath, ['--input-type=module', '--eval', logged, hostile], options);
+  assert.match(stdout.trimEnd(), /^[\x20-\x7e]+$/);
+  const line = JSON.parse(stdout) as { path: string; msg: string };
+  assert.deepEqual([line.path, line.msg], [hostile, `refused ${hostile}`]);
+});
+
+function linesOf(options: object, log: string): string {
+  const program = `
+    import { createLogger } from ${JSON.stringify(new URL('logger.ts', import.meta.url))};
+    const log = createLogger(${JSON.stringify({ level: 'info', fileDescriptor: 1, ...options })});
+    ${log}`;
+  const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '--eval', program], {
+    encoding: 'utf8',
+  });
+  assert.equal(stderr, '');
+  return stdout;
+}
+
+test('a line has the schema of all programs: level and time by name, fields in snake_case', () => {
+  const stdout = linesOf(
+    { format: 'json', toJournal: false },
+    "log.child({ client_id: 'till-7' }).warn({ uploadId: 'u', err: new TypeError('no') }, 'refused');",
+  );
+  const { time, err, ...rest } = JSON.parse(stdout) as Record<string, unknown> & { err: object };
+  assert.match(String(time), /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
+  assert.deepEqual(rest, { level: 'warn', client_id: 'till-7', upload_id: 'u', msg: 'refused' });
+  assert.deepEqual(Object.keys(err), ['name', 'message', 'stack']);
+});
+
+test('lines for the journal begin with their priority, lines for a terminal are words', () => {
+  const both = "log.error({ uploadId: 'u' }, 'failed'); log.info('went on');";
+  const toJournal = linesOf({ format: 'json', toJournal: true }, both).split('\n');
+  assert.match(toJournal[0] ?? '', /^<3>\{"level":"error"/);
+  assert.match(toJournal[1] ?? '', /^<6>\{"level":"info"/);
+  const human = linesOf({ format: 'human', toJournal: false }, both);
+  assert.match(human, /^\d\d:\d\d:\d\d error failed upload_id=u\n\d\d:\d\d:\d\d info  went on\n$/);
+});

@@ -1,3 +1,5 @@
+import { type LogFormat, journalPrefix, type LogLevel, logLevels, renderLogLine } from '@backhaul/program';
+import { printable, printableJson } from '@backhaul/protocol';
 import { type Logger, pino } from 'pino';
 import { LogWriter } from './log-writer.ts';
 
@@ -11,21 +13,74 @@ const redacted = ['authorization', 'token', 'secret', 'password', 'cookie'].flat
 /** Minutes of a busy server's log. */
 const MAX_WAITING = 16 * 1024 * 1024;
 
-/** JSON lines. Requests are logged by method and path: a query may hold what nobody meant to log. */
-export function createLogger(options: { level: string; fileDescriptor: 1 | 2 }): Logger {
+interface LoggerOptions {
+  readonly level: string;
+  readonly fileDescriptor: 1 | 2;
+  readonly format: LogFormat;
+  /** Whether the descriptor leads to systemd's journal, which takes each line's priority from it. */
+  readonly toJournal: boolean;
+}
+
+/**
+ * The log of all programs (docs/logs.md), safe to show on a terminal: it holds what agents and operators send. Requests
+ * are logged by method and path: a query may hold secrets.
+ */
+export function createLogger({ level, fileDescriptor, format, toJournal }: LoggerOptions): Logger {
+  const render = (json: string): string => {
+    const prefix = toJournal ? journalPrefix(levelOf(json)) : '';
+    return `${prefix}${format === 'json' ? printableJson(json) : printable(humanLine(json))}\n`;
+  };
+  const writer = new LogWriter(fileDescriptor, {
+    maxWaiting: MAX_WAITING,
+    describeDropped: (lines) => {
+      const message = 'log lines dropped: they were not read in time';
+      return render(renderLogLine({ level: 'warn', time: new Date(), message, fields: { lines } }, 'json'));
+    },
+  });
   return pino(
     {
-      level: options.level,
+      level,
       base: null,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }), log: inSnakeCase },
       redact: { paths: redacted, censor: '[redacted]' },
       serializers: {
-        req: (request: { method: string; url: string; ip?: string }) => ({
-          method: request.method,
-          path: request.url.split('?', 1)[0],
-          remoteAddress: request.ip,
-        }),
+        // Of what Fastify logs itself; the lines of requests are RequestLog's.
+        req: ({ method, url }: { method: string; url: string }) => ({ method, path: url.split('?', 1)[0] }),
+        err: (error: Error) => {
+          const { type: name, ...rest } = pino.stdSerializers.err(error);
+          return { name, ...rest };
+        },
       },
     },
-    new LogWriter(options.fileDescriptor, { maxWaiting: MAX_WAITING }),
+    { write: (line) => writer.write(render(line.trimEnd())) },
+  );
+}
+
+/** In code names are in camelCase; this is where they cross. */
+function inSnakeCase(fields: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(fields).map(([name, value]) => [
+      name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
+      value,
+    ]),
+  );
+}
+
+function levelOf(json: string): LogLevel {
+  const [, name] = /^\{"level":"(\w+)"/.exec(json) ?? [];
+  return logLevels.find((level) => level === name) ?? 'info';
+}
+
+function humanLine(json: string): string {
+  const { level: _level, time, msg, ...fields } = JSON.parse(json) as Record<string, unknown>;
+  return renderLogLine(
+    {
+      level: levelOf(json),
+      time: new Date(String(time)),
+      message: typeof msg === 'string' ? msg : '',
+      fields,
+    },
+    'human',
   );
 }

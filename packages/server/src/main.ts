@@ -1,15 +1,18 @@
+import { journalPrefix, surviveUnwritableOutput, trustSystem } from '@backhaul/program';
 import type { Logger } from 'pino';
 import { startApp } from './app.ts';
 import { runBackup } from './backup/backup-command.ts';
 import { BackupError } from './backup/backup-error.ts';
-import { type Config, ConfigError, loadConfig } from './config.ts';
+import { type Config, ConfigError, loadConfig, logStyle } from './config.ts';
 import { loadBackupConfig } from './config/backup-config.ts';
 import { type DevMode, startDevMode } from './dev/dev-mode.ts';
 import { BucketError } from './domain/ports/bucket.ts';
 import { StoreError } from './domain/ports/store.ts';
 import { informationFor } from './help.ts';
+import { TlsFilesError } from './http/tls-certificates.ts';
 import { createLogger } from './logger.ts';
 import { setUpBucket } from './s3/bucket-setup.ts';
+import { systemClock } from './system-clock.ts';
 
 /** How long a drain may take before the process ends anyway. */
 const DRAIN_TIMEOUT_MS = 30_000;
@@ -17,6 +20,7 @@ const DRAIN_TIMEOUT_MS = 30_000;
 /** Runs `backhaul-server`. Exit codes: 0 stopped by a signal or backup done, 1 fault, 2 a setting must change. */
 export async function main(): Promise<void> {
   const argv = process.argv.slice(2);
+  surviveUnwritableOutput('backhaul-server');
   const information = informationFor(argv);
   if (information !== undefined) {
     process.stdout.write(information);
@@ -33,10 +37,28 @@ async function run(argv: readonly string[]): Promise<void> {
   const loaded = loadConfig({ argv, cwd: process.cwd() });
   const isDev = loaded.kind === 'dev';
   // In dev mode standard output is for a person.
-  const log = createLogger({ level: loaded.logLevel, fileDescriptor: isDev ? 2 : 1 });
+  const fileDescriptor = isDev ? 2 : 1;
+  const log = createLogger({
+    ...{ level: loaded.logLevel, fileDescriptor },
+    ...logStyle(loaded.logFormat, fileDescriptor),
+  });
   const stopping = new AbortController();
+  let onHangUp = (): void => {};
+  // Without a listener it would end the process: service managers and admins send it to have files read again.
+  process.on('SIGHUP', () => {
+    log.info({ signal: 'SIGHUP' }, 'reading files again that can be replaced');
+    onHangUp();
+  });
   const stopped = firstSignal(log).then(() => stopping.abort());
 
+  if (loaded.kind === 'dev' && loaded.ignoredHost !== null) {
+    log.warn(
+      { host: loaded.ignoredHost },
+      'HOST is ignored with --dev, which listens on 127.0.0.1; use --host',
+    );
+  }
+
+  trustSystem();
   await using cleanup = new AsyncDisposableStack();
   let dev: DevMode | undefined;
   let config: Config;
@@ -45,7 +67,7 @@ async function run(argv: readonly string[]): Promise<void> {
       await startDevMode({
         cwd: process.cwd(),
         config: loaded,
-        clock: { now: () => Date.now() },
+        clock: systemClock,
         log,
         signal: stopping.signal,
       }),
@@ -54,9 +76,11 @@ async function run(argv: readonly string[]): Promise<void> {
   } else {
     config = loaded;
   }
-  if (config.setupBucket) await reportSetup(config, log);
+  if (config.setupBucket) await setUp(config, log, stopping.signal);
+  if (stopping.signal.aborted) return log.info({}, 'stopped');
 
   const app = cleanup.use(await startApp(config, log));
+  onHangUp = () => app.reload();
   if (dev !== undefined) {
     await dev.writeDevFile(app.url);
     process.stdout.write(welcome(app.url));
@@ -96,18 +120,16 @@ function firstSignal(log: Logger): Promise<void> {
   return promise;
 }
 
-async function reportSetup(config: Config, log: Logger): Promise<void> {
-  const steps = await setUpBucket(config.s3);
+/** Without the bucket there is nothing to serve; any other step is reported, and the server starts. */
+async function setUp({ s3 }: Config, log: Logger, signal: AbortSignal): Promise<void> {
+  const onChange = (change: { step: string; undoByHand: string }) =>
+    log.info(change, 'changing the bucket; should this process be killed now, undo it by hand');
+  const steps = await setUpBucket(s3, { signal, onChange });
   for (const { name, outcome, detail } of steps) {
     log[outcome === 'failed' ? 'error' : 'info']({ step: name, outcome, detail }, 'bucket set up');
   }
-  const failed = steps.filter(({ outcome }) => outcome === 'failed');
-  if (failed.length > 0) {
-    throw new BucketError(
-      'refused',
-      `--setup-bucket could not finish: ${failed.map(({ name, detail }) => `${name}: ${detail}`).join('; ')}`,
-    );
-  }
+  const fatal = steps.find((step) => step.fatal !== undefined)?.fatal;
+  if (fatal !== undefined) throw fatal;
 }
 
 /** A user's mistake is told in a sentence; a fault of ours comes with its stack. */
@@ -115,6 +137,7 @@ function report(error: unknown): number {
   if (error instanceof ConfigError) return fail(error.message, 2);
   if (error instanceof BucketError) return fail(error.message, error.kind === 'unavailable' ? 1 : 2);
   if (error instanceof StoreError) return fail(error.message, 2);
+  if (error instanceof TlsFilesError) return fail(error.message, 2);
   if (error instanceof BackupError) return fail(error.message, 1);
   if (error instanceof Error && 'code' in error && error.code === 'EADDRINUSE') {
     return fail('The port is already in use. Stop what uses it, or give another: --port PORT.', 2);
@@ -122,11 +145,28 @@ function report(error: unknown): number {
   if (error instanceof Error && 'code' in error && error.code === 'EACCES') {
     return fail(`${error.message}. Ports below 1024 need rights; give another: --port PORT.`, 2);
   }
+  if (error instanceof Error && isAboutHost(error)) {
+    return fail(
+      `${error.message}. This machine cannot listen at that address: change --host or HOST (127.0.0.1 is this machine alone, 0.0.0.0 all its IPv4 addresses; ::1 and :: need IPv6).`,
+      2,
+    );
+  }
   return fail(error instanceof Error ? (error.stack ?? error.message) : String(error), 1);
 }
 
+function isAboutHost(error: Error): boolean {
+  const { code, syscall } = error as NodeJS.ErrnoException;
+  return (
+    (syscall === 'listen' || syscall === 'getaddrinfo') &&
+    ['EADDRNOTAVAIL', 'EAFNOSUPPORT', 'ENOTFOUND', 'EAI_AGAIN', 'EINVAL'].includes(code ?? '')
+  );
+}
+
 function fail(message: string, exitCode: number): number {
-  process.stderr.write(`backhaul-server: ${message}\n`);
+  // The journal files each line by itself.
+  const prefix = logStyle('auto', 2).toJournal ? journalPrefix('error') : '';
+  const lines = `backhaul-server: ${message}`.split('\n');
+  process.stderr.write(`${lines.map((line) => `${prefix}${line}`).join('\n')}\n`);
   return exitCode;
 }
 
@@ -134,8 +174,8 @@ function welcome(url: string): string {
   return [
     `Backhaul is ready at ${url} (API: ${url}/docs). All state is in .backhaul/.`,
     'In two other terminals, in this directory:',
-    `  npx backhaul-agent --client-id restaurant-1 --file /path/to/a/file --server-url ${url.replace(/^http/, 'ws')}`,
-    '  npx backhaul download --client-id restaurant-1',
+    `  npx --no -- backhaul-agent --client-id restaurant-1 --file /path/to/a/file --server-url ${url.replace(/^http/, 'ws')}`,
+    '  npx --no -- backhaul download --client-id restaurant-1',
     '',
   ].join('\n');
 }

@@ -1,7 +1,25 @@
-import { errorCodes, isTerminal, uploadStatuses } from '@backhaul/protocol';
+import {
+  errorCodes,
+  isTerminal,
+  type RefusalReason,
+  refusalReasons,
+  uploadStatuses,
+} from '@backhaul/protocol';
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
 import type { UploadObserver } from './domain/uploads/upload-ledger.ts';
+import type { UnfinishedRefusal } from './domain/uploads/unfinished-quota.ts';
+import type { HeldRequestRefusal } from './http/held-requests.ts';
+import { type ConnectionRefusal, connectionRefusals } from './http/unauthenticated-connections.ts';
+import type { FrameObserver } from './websocket/agent-connection.ts';
 import { registerStateGauges, type WatchedParts } from './state-gauges.ts';
+
+const requestLimits = [
+  'held_per_token',
+  'held_total',
+  'unfinished_per_token',
+  'unfinished_per_client',
+] as const satisfies (HeldRequestRefusal | UnfinishedRefusal)[];
+type RequestLimit = (typeof requestLimits)[number];
 
 /**
  * What Prometheus sees. No label holds a client, a path or anything else without a bound. Counters whose labels are
@@ -17,6 +35,11 @@ export class Metrics {
   readonly #partRetries: Counter;
   readonly #duration: Histogram;
   readonly #s3: Histogram<'operation' | 'outcome'>;
+  readonly #refusedRequests: Counter<'limit'>;
+  readonly #refusedConnections: Counter<'reason'>;
+  readonly #refusedAgents: Counter<'reason'>;
+  readonly #agentFrames: Counter<'outcome'>;
+  readonly #duplicates: Counter;
 
   constructor({ version }: { version: string }) {
     const registers = [this.#registry];
@@ -76,12 +99,51 @@ export class Metrics {
       buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60],
       registers,
     });
+    this.#refusedRequests = new Counter({
+      name: 'backhaul_requests_refused_total',
+      help: 'Requests of operators that were refused, or not waited for, because of a limit.',
+      labelNames: ['limit'],
+      registers,
+    });
+    for (const limit of requestLimits) this.#refusedRequests.inc({ limit }, 0);
+    this.#refusedConnections = new Counter({
+      name: 'backhaul_connections_refused_total',
+      help: 'Connections that were dropped without a valid token, or not taken, because of a limit.',
+      labelNames: ['reason'],
+      registers,
+    });
+    for (const reason of connectionRefusals) this.#refusedConnections.inc({ reason }, 0);
+    this.#refusedAgents = new Counter({
+      name: 'backhaul_agents_refused_total',
+      help: 'Connections of agents that were refused before the upgrade, by reason.',
+      labelNames: ['reason'],
+      registers,
+    });
+    for (const reason of refusalReasons) this.#refusedAgents.inc({ reason }, 0);
+    this.#duplicates = new Counter({
+      name: 'backhaul_duplicate_connections_total',
+      help: 'Connections of agents by which two machines seem to use one token.',
+      registers,
+    });
+    this.#agentFrames = new Counter({
+      name: 'backhaul_agent_abuse_total',
+      help: 'Messages of agents that could not be read (`refused`), agents that were not read from for a while (`throttled`), and agents that were disconnected (`closed`).',
+      labelNames: ['outcome'],
+      registers,
+    });
+    for (const outcome of ['refused', 'throttled', 'closed']) this.#agentFrames.inc({ outcome }, 0);
   }
 
   /** What is read at the moment of the scrape. */
   watch(parts: WatchedParts): void {
     registerStateGauges(this.#registry, parts);
   }
+
+  readonly observeFrames: FrameObserver = {
+    refused: () => this.#agentFrames.inc({ outcome: 'refused' }),
+    throttled: () => this.#agentFrames.inc({ outcome: 'throttled' }),
+    closedForAbuse: () => this.#agentFrames.inc({ outcome: 'closed' }),
+  };
 
   readonly observeUpload: UploadObserver = ({ before, after, transition }) => {
     const isProgress = transition.type === 'progress' || transition.type === 'parts_sent';
@@ -104,6 +166,22 @@ export class Metrics {
 
   observeS3(operation: string, outcome: string, seconds: number): void {
     this.#s3.observe({ operation, outcome }, seconds);
+  }
+
+  requestRefused(limit: RequestLimit): void {
+    this.#refusedRequests.inc({ limit });
+  }
+
+  connectionRefused(reason: ConnectionRefusal): void {
+    this.#refusedConnections.inc({ reason });
+  }
+
+  tokenShared(): void {
+    this.#duplicates.inc();
+  }
+
+  agentRefused(reason: RefusalReason): void {
+    this.#refusedAgents.inc({ reason });
   }
 
   async render(): Promise<{ contentType: string; text: string }> {

@@ -30,3 +30,15 @@ test('an object store that takes a request and says nothing is not waited for', 
   assert.deepEqual(answer.checks['s3'], { ok: false, detail: 'no answer within 50 ms' });
   assert.equal(answer.checks['store']?.ok, true);
 });
+
+test('an identity provider that is away makes the server not ready once its keys are too old, and is named before', async () => {
+  await using fake = await FakeS3.start();
+  await using bucket = new S3Bucket(fake.settings(), { timing: quickTiming });
+  const parts = { store, bus: new FakeBus(), bucket };
+  const kept = await createReadiness({ ...parts, keySet: { check: async () => 'kept' } })();
+  assert.deepEqual(kept.checks['tokens'], { ok: true, detail: 'kept' });
+  const check = () => Promise.reject(new Error('away'));
+  const away = await createReadiness({ ...parts, keySet: { check } })();
+  assert.deepEqual([away.ready, away.checks['tokens']], [false, { ok: false, detail: 'away' }]);
+  assert.equal((await createReadiness(parts)()).checks['tokens'], undefined);
+});

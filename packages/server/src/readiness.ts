@@ -1,4 +1,5 @@
 import type { Readiness } from '@backhaul/protocol';
+import type { KeySet } from './auth/key-set.ts';
 import type { Bucket } from './domain/ports/bucket.ts';
 import type { Bus } from './domain/ports/bus.ts';
 import type { Store } from './domain/ports/store.ts';
@@ -12,11 +13,13 @@ interface ReadinessParts {
   readonly store: Store;
   readonly bus: Bus;
   readonly bucket: Bucket;
+  /** Where keys of tokens come from that can be away. Default: none. */
+  readonly keySet?: Pick<KeySet, 'check'> | undefined;
   /** How long the object store may take; milliseconds. Default: 5,000. */
   readonly s3AnswerMs?: number;
 }
 
-/** Asks database, bus and object store whether they answer now. */
+/** Asks database, bus, object store and identity provider whether they answer now. */
 export function createReadiness(parts: ReadinessParts): () => Promise<Readiness> {
   let asked: { at: number; answer: Promise<Readiness> } | undefined;
   return () => {
@@ -26,8 +29,15 @@ export function createReadiness(parts: ReadinessParts): () => Promise<Readiness>
   };
 }
 
-async function ask({ store, bus, bucket, s3AnswerMs = S3_ANSWER_MS }: ReadinessParts): Promise<Readiness> {
-  const probes = {
+async function ask({
+  store,
+  bus,
+  bucket,
+  keySet,
+  s3AnswerMs = S3_ANSWER_MS,
+}: ReadinessParts): Promise<Readiness> {
+  const probes: Readonly<Record<string, () => Promise<string | null | void>>> = {
+    ...(keySet !== undefined && { tokens: () => keySet.check() }),
     store: () => store.ping(),
     bus: () => bus.ping(),
     // Reached once and probed, and reachable now.
@@ -49,10 +59,11 @@ async function ask({ store, bus, bucket, s3AnswerMs = S3_ANSWER_MS }: ReadinessP
   return { ready: Object.values(checks).every(({ ok }) => ok), checks };
 }
 
-async function outcomeOf(probe: () => Promise<void>): Promise<{ ok: boolean; detail: string | null }> {
+async function outcomeOf(
+  probe: () => Promise<string | null | void>,
+): Promise<{ ok: boolean; detail: string | null }> {
   try {
-    await probe();
-    return { ok: true, detail: null };
+    return { ok: true, detail: (await probe()) ?? null };
   } catch (error) {
     return { ok: false, detail: error instanceof Error ? error.message : String(error) };
   }

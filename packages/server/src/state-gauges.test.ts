@@ -1,25 +1,48 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Registry } from 'prom-client';
-import type { Store } from './domain/ports/store.ts';
-import { SessionRegistry } from './domain/sessions/session-registry.ts';
-import { registerStateGauges } from './state-gauges.ts';
+import type { AgentSession } from './domain/sessions/agent-session.ts';
+import { registerStateGauges, type WatchedParts } from './state-gauges.ts';
 
-test('a scrape while the database is away tells just that, instead of failing', async () => {
-  const away = () => Promise.reject(new Error('database is locked'));
-  const registry = new Registry();
-  registerStateGauges(registry, {
-    store: {
-      countUploadsByStatus: away,
-      oldestQueuedAt: away,
-      oldestStalledSince: away,
-    } as unknown as Store,
-    sessions: new SessionRegistry(),
-    readiness: async () => ({ ready: false, checks: { store: { ok: false, detail: 'database is locked' } } }),
+const DAY_MS = 86_400_000;
+
+test('tokens count as expiring 30 days before their end, those made for a short time in their last quarter', async () => {
+  const tokens = [
+    { madeForDays: 365, leftDays: 31 },
+    { madeForDays: 365, leftDays: 29 },
+    { madeForDays: 30, leftDays: 29 },
+    { madeForDays: 30, leftDays: 7 },
+    { madeForDays: 1, leftDays: 0.5 },
+  ].map(({ madeForDays, leftDays }) => {
+    const expiresAt = Date.now() + leftDays * DAY_MS;
+    return { issuedAt: expiresAt - madeForDays * DAY_MS, expiresAt, isOfPreviousSecret: false };
   });
-  const text = await registry.metrics();
-  assert.match(text, /^backhaul_ready\{check="store"\} 0$/m);
-  assert.match(text, /^backhaul_connected_agents 0$/m);
-  assert.match(text, /^backhaul_queue_age_seconds Nan$/im);
-  assert.doesNotMatch(text, /^backhaul_uploads\{/m);
+  assert.deepEqual(await gaugesWith(tokens), {
+    backhaul_agent_tokens_expiring: 2,
+    backhaul_agent_token_earliest_expiry_timestamp_seconds: (tokens[4]?.expiresAt ?? 0) / 1000,
+  });
 });
+
+test('with no agent there is no earliest end', async () => {
+  assert.deepEqual(await gaugesWith([]), {
+    backhaul_agent_tokens_expiring: 0,
+    backhaul_agent_token_earliest_expiry_timestamp_seconds: Number.NaN,
+  });
+});
+
+async function gaugesWith(
+  tokens: readonly AgentSession['token'][],
+): Promise<Record<string, number | undefined>> {
+  const registry = new Registry();
+  const sessions = { all: () => tokens.map((token) => ({ token })), size: tokens.length };
+  registerStateGauges(registry, { sessions } as unknown as WatchedParts);
+  const values: Record<string, number | undefined> = {};
+  for (const name of [
+    'backhaul_agent_tokens_expiring',
+    'backhaul_agent_token_earliest_expiry_timestamp_seconds',
+  ]) {
+    const metric = await registry.getSingleMetric(name)?.get();
+    values[name] = metric?.values[0]?.value;
+  }
+  return values;
+}

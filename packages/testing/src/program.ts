@@ -37,6 +37,8 @@ export interface ProgramOptions {
    * even start the program from a checkout in a directory closed to others.
    */
   readonly withoutReadingRights?: boolean;
+  /** A command that starts it, such as `unshare`, with its arguments. */
+  readonly through?: readonly string[];
   /** Of Node.js. */
   readonly nodeFlags?: readonly string[];
 }
@@ -149,10 +151,18 @@ export class Program implements AsyncDisposable {
 
 function commandOf(
   name: ProgramName,
-  { compiled = false, installedIn, withoutReadingRights = false, nodeFlags = [] }: ProgramOptions,
+  {
+    compiled = false,
+    installedIn,
+    withoutReadingRights = false,
+    through = [],
+    nodeFlags = [],
+  }: ProgramOptions,
 ): readonly [string, ...string[]] {
   if (installedIn !== undefined) return [join(installedIn, name)];
-  const command = [process.execPath, ...nodeFlags, binPath(name, { compiled })] as const;
+  const node = [process.execPath, ...nodeFlags, binPath(name, { compiled })] as const;
+  const [first, ...rest] = through;
+  const command = first === undefined ? node : ([first, ...rest, ...node] as const);
   if (!withoutReadingRights) return command;
   return ['setpriv', '--bounding-set=-dac_override,-dac_read_search', '--inh-caps=-all', ...command];
 }

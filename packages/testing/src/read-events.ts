@@ -1,4 +1,4 @@
-import { type UploadRecord, uploadRecordSchema } from '@backhaul/protocol';
+import { PROGRESS_EVENT, type UploadRecord, uploadRecordSchema } from '@backhaul/protocol';
 
 export interface ServerSentEvent {
   readonly id: string;
@@ -6,7 +6,7 @@ export interface ServerSentEvent {
   readonly record: UploadRecord;
 }
 
-/** The events of a stream as the server wrote them, until it ends. Comments and `retry:` are skipped. */
+/** The records of a stream as the server wrote them, until it ends. Comments, `retry:` and progress are skipped. */
 export async function* readEvents(answer: Response): AsyncGenerator<ServerSentEvent, void, undefined> {
   if (answer.body === null) throw new Error('the answer has no body');
   let text = '';
@@ -21,7 +21,7 @@ export async function* readEvents(answer: Response): AsyncGenerator<ServerSentEv
           .map((line) => [line.slice(0, line.indexOf(': ')), line.slice(line.indexOf(': ') + 2)]),
       );
       const data = fields.get('data');
-      if (data === undefined) continue;
+      if (data === undefined || fields.get('event') === PROGRESS_EVENT) continue;
       yield {
         id: fields.get('id') ?? '',
         event: fields.get('event') ?? '',

@@ -6,7 +6,7 @@ import type { Stage } from './stage.ts';
 export async function readinessWhen(stage: Stage, ready: boolean): Promise<Readiness> {
   const deadline = AbortSignal.timeout(20_000);
   for (;;) {
-    const answer = await fetch(`${stage.url}/readyz`, { signal: deadline });
+    const answer = await stage.fetch('/readyz', { signal: deadline });
     const readiness = readinessSchema.parse(await answer.json());
     assert.equal(answer.status, readiness.ready ? 200 : 503);
     if (readiness.ready === ready) return readiness;

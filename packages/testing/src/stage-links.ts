@@ -1,10 +1,14 @@
 import { S3FaultProxy } from './faults/s3/index.ts';
+import type { StoreBehaviour, StoreDouble } from './faults/stores/index.ts';
 import { TcpFaultProxy } from './faults/tcp/index.ts';
+import type { S3Target } from './object-store.ts';
 
 /** What may stand between the programs of a stage; nothing by default. */
 export interface StageLinkOptions {
   /** An {@link S3FaultProxy} between everything and the store. */
   readonly faults?: boolean;
+  /** How the store differs, as everybody sees it; implies {@link faults}. */
+  readonly store?: StoreDouble;
   /** A {@link TcpFaultProxy} between agents and server. */
   readonly networkFaults?: boolean;
   /** A {@link TcpFaultProxy} between agents, or operators, and the store; the server goes without it. */
@@ -15,17 +19,22 @@ export interface StageLinkOptions {
 
 export interface StageLinks extends AsyncDisposable {
   readonly faults: S3FaultProxy | undefined;
+  readonly behaviour: StoreBehaviour | undefined;
   readonly storeNetwork: TcpFaultProxy | undefined;
   readonly serverStoreNetwork: TcpFaultProxy | undefined;
   /** Settings that lead the server and, by its URLs, the agents over them. */
   readonly environment: Readonly<Record<string, string>>;
 }
 
-/** Those to the store. @param store Its address. */
-export async function startStageLinks(store: string, options: StageLinkOptions): Promise<StageLinks> {
+/** Those to the store. */
+export async function startStageLinks(store: S3Target, options: StageLinkOptions): Promise<StageLinks> {
   await using stack = new AsyncDisposableStack();
-  const faults = options.faults === true ? stack.use(await S3FaultProxy.start({ target: store })) : undefined;
-  const endpoint = faults?.endpoint ?? store;
+  const behaviour = options.store?.(store);
+  const faults =
+    options.faults === true || behaviour !== undefined
+      ? stack.use(await S3FaultProxy.start({ target: store.endpoint, behaviour }))
+      : undefined;
+  const endpoint = faults?.endpoint ?? store.endpoint;
   const line = async (wanted = false): Promise<TcpFaultProxy | undefined> =>
     wanted ? stack.use(await TcpFaultProxy.start({ target: endpoint })) : undefined;
   const storeNetwork = await line(options.storeNetworkFaults);
@@ -33,6 +42,7 @@ export async function startStageLinks(store: string, options: StageLinkOptions):
   const started = stack.move();
   return {
     faults,
+    behaviour,
     storeNetwork,
     serverStoreNetwork,
     environment: {

@@ -22,14 +22,18 @@ export function serverEnvironment(
   };
 }
 
+/** It tries out the store first, with retries if the store fails, and `--setup-bucket` tries each change. */
+const START_DEADLINE_MS = 90_000;
+
 /** Waits until it listens. @param port `0` for any. */
 export async function startServer(
   port: string,
-  options: Pick<ProgramOptions, 'env' | 'cwd' | 'compiled'>,
+  options: Pick<ProgramOptions, 'args' | 'env' | 'cwd' | 'compiled' | 'installedIn' | 'through'>,
 ): Promise<{ server: Program; url: string }> {
-  const server = new Program('backhaul-server', { args: ['--port', port], ...options });
+  const args = ['--port', port, ...(options.args ?? [])];
+  const server = new Program('backhaul-server', { ...options, args });
   try {
-    const { url } = await server.line(logged('listening'));
+    const { url } = await server.line(logged('listening'), { deadlineMs: START_DEADLINE_MS });
     return { server, url: String(url) };
   } catch (error) {
     await server.stop();

@@ -4,6 +4,7 @@ import { BackhaulClient } from '@backhaul/client';
 import type { TriggerRequest, UploadRecord } from '@backhaul/protocol';
 import { type AccessLogEntry, readAccessLog } from './demo/access-log.ts';
 import type { S3FaultProxy } from './faults/s3/index.ts';
+import type { StoreBehaviour } from './faults/stores/index.ts';
 import { TcpFaultProxy } from './faults/tcp/index.ts';
 import { type S3Target, type S3TargetOptions, startS3Target } from './object-store.ts';
 import { type Exit, Program, type ProgramOptions, logged } from './program.ts';
@@ -15,10 +16,16 @@ import { TokenSigner } from './tokens.ts';
 export interface StageOptions extends StageLinkOptions {
   /** Settings of the server, over the stage's own. They hold for its restarts too. */
   readonly env?: Readonly<Record<string, string>>;
+  /** A command that starts the server, with its arguments; not after a restart. */
+  readonly through?: readonly string[];
+  /** Arguments of the server, besides its port; not after a restart. */
+  readonly serverArgs?: readonly string[];
   /** Where everything is kept, and stays; by default in a temporary directory. */
   readonly directory?: TemporaryDirectory;
   /** Whether server, agents, command line and embedded store are what `npm run build` made; by default they run from their sources. */
   readonly compiled?: boolean;
+  /** A `bin` folder of another release, for programs that are to be started from there. */
+  readonly installedIn?: { readonly [Part in 'server' | 'agent' | 'cli']?: string | undefined };
   /** Where the embedded store keeps its data; by default in the stage's directory. */
   readonly objects?: string;
   /** The store; by default {@link startS3Target}'s. */
@@ -38,6 +45,7 @@ export class Stage implements AsyncDisposable {
   readonly #env: Readonly<Record<string, string>>;
   /** How each program is started. */
   readonly #common: { readonly cwd: string; readonly compiled: boolean };
+  #installedIn: NonNullable<StageOptions['installedIn']>;
   #server: Program;
   #restarting: Promise<void> = Promise.resolve();
   #url: string;
@@ -51,6 +59,7 @@ export class Stage implements AsyncDisposable {
     network: TcpFaultProxy | undefined;
     env: Readonly<Record<string, string>>;
     compiled: boolean;
+    installedIn: NonNullable<StageOptions['installedIn']>;
     server: Program;
     url: string;
     cleanup: AsyncDisposableStack;
@@ -63,6 +72,7 @@ export class Stage implements AsyncDisposable {
     this.#network = parts.network;
     this.#env = parts.env;
     this.#common = { cwd: parts.directory.path, compiled: parts.compiled };
+    this.#installedIn = parts.installedIn;
     this.#server = parts.server;
     this.#url = parts.url;
     this.#cleanup = parts.cleanup;
@@ -73,22 +83,29 @@ export class Stage implements AsyncDisposable {
     await using cleanup = new AsyncDisposableStack();
     const directory = options.directory ?? cleanup.use(await temporaryDirectory());
     const startStore = options.s3 ?? startS3Target;
-    const { compiled = false } = options;
+    const { compiled = false, installedIn = {} } = options;
     const s3 = cleanup.use(
       await startStore(options.objects ?? directory.join('objects'), {
         accessLog: accessLogOf(directory),
         compiled,
       }),
     );
-    const links = cleanup.use(await startStageLinks(s3.endpoint, options));
+    const links = cleanup.use(await startStageLinks(s3, options));
     const tokens = new TokenSigner();
-    const operatorToken = await tokens.operator();
+    const operatorToken = await (installedIn.server === undefined
+      ? tokens.operator()
+      : tokens.operatorOfPreviousRelease());
     const env = { ...serverEnvironment(s3, tokens, directory), ...links.environment, ...options.env };
-    const { server, url } = await startServer('0', { env, cwd: directory.path, compiled });
+    const { server, url } = await startServer('0', {
+      ...{ env, cwd: directory.path, compiled },
+      through: options.through ?? [],
+      args: options.serverArgs ?? [],
+      ...from(installedIn.server),
+    });
     const network =
       options.networkFaults === true ? cleanup.use(await TcpFaultProxy.start({ target: url })) : undefined;
     return new Stage({
-      ...{ directory, s3, tokens, operatorToken, links, network, env, compiled, server, url },
+      ...{ directory, s3, tokens, operatorToken, links, network, env, compiled, installedIn, server, url },
       cleanup: cleanup.move(),
     });
   }
@@ -96,6 +113,11 @@ export class Stage implements AsyncDisposable {
   /** Between everything and the store. @throws TypeError on a stage without `faults: true`. */
   get faults(): S3FaultProxy {
     return required(this.#links.faults, 'faults');
+  }
+
+  /** How the store differs. @throws TypeError on a stage without a `store`. */
+  get behaviour(): StoreBehaviour {
+    return required(this.#links.behaviour, 'store');
   }
 
   /** Between agents and server. @throws TypeError on a stage without `networkFaults: true`. */
@@ -127,9 +149,12 @@ export class Stage implements AsyncDisposable {
     return (this.#network?.endpoint ?? this.#url).replace(/^http/, 'ws');
   }
 
-  /** Ends the server, by SIGTERM or as told, and starts it again on the same port and database. */
+  /**
+   * Ends the server, by SIGTERM or as told, and starts it again on the same port and database; if `upgraded`, from this
+   * repository, whatever release it was of.
+   */
   async restartServer(
-    options: { signal?: NodeJS.Signals; env?: Readonly<Record<string, string>> } = {},
+    options: { signal?: NodeJS.Signals; env?: Readonly<Record<string, string>>; upgraded?: boolean } = {},
   ): Promise<Exit> {
     const restarting = this.#restart(options);
     // Waited for by who closes the stage: a server that starts after that would stay.
@@ -140,11 +165,20 @@ export class Stage implements AsyncDisposable {
     return await restarting;
   }
 
-  async #restart({ signal = 'SIGTERM', env }: Parameters<Stage['restartServer']>[0] = {}): Promise<Exit> {
+  async #restart({
+    signal = 'SIGTERM',
+    env,
+    upgraded = false,
+  }: Parameters<Stage['restartServer']>[0] = {}): Promise<Exit> {
     this.#server.kill(signal);
     const exit = await this.#server.exit;
     const { port } = new URL(this.#url);
-    const { server, url } = await startServer(port, { ...this.#common, env: { ...this.#env, ...env } });
+    if (upgraded) this.#installedIn = { ...this.#installedIn, server: undefined };
+    const { server, url } = await startServer(port, {
+      ...this.#common,
+      env: { ...this.#env, ...env },
+      ...from(this.#installedIn.server),
+    });
     this.#server = server;
     this.#url = url;
     return exit;
@@ -154,7 +188,7 @@ export class Stage implements AsyncDisposable {
   async startAgent(
     clientId: string,
     args: readonly string[],
-    options: Pick<ProgramOptions, 'withoutReadingRights'> = {},
+    options: Pick<ProgramOptions, 'withoutReadingRights' | 'through'> = {},
   ): Promise<Program> {
     const agent = this.#cleanup.use(
       new Program('backhaul-agent', {
@@ -164,6 +198,7 @@ export class Stage implements AsyncDisposable {
         ],
         env: { BACKHAUL_TOKEN: await this.tokens.agent(clientId) },
         ...this.#common,
+        ...from(this.#installedIn.agent),
         ...options,
       }),
     );
@@ -194,17 +229,21 @@ export class Stage implements AsyncDisposable {
   }
 
   /** The record of an upload, once it has ended. */
-  async ended(uploadId: string): Promise<UploadRecord> {
-    return await this.recordWhen(uploadId, ({ completed_at }) => completed_at !== null);
+  async ended(uploadId: string, options: { deadlineMs?: number } = {}): Promise<UploadRecord> {
+    return await this.recordWhen(uploadId, ({ completed_at }) => completed_at !== null, options);
   }
 
   /**
    * The first version of a record that `holds`.
    *
-   * @throws Error if the upload ended before, or nothing like it came within 60 s.
+   * @throws Error if the upload ended before, or nothing like it came within `deadlineMs`, by default 60 s.
    */
-  async recordWhen(uploadId: string, holds: (record: UploadRecord) => boolean): Promise<UploadRecord> {
-    const signal = AbortSignal.timeout(60_000);
+  async recordWhen(
+    uploadId: string,
+    holds: (record: UploadRecord) => boolean,
+    { deadlineMs = 60_000 }: { deadlineMs?: number } = {},
+  ): Promise<UploadRecord> {
+    const signal = AbortSignal.timeout(deadlineMs);
     let last: UploadRecord | undefined;
     for await (const record of this.client.followUpload(uploadId, { signal })) {
       if (holds(record)) return record;
@@ -248,6 +287,7 @@ export class Stage implements AsyncDisposable {
       args,
       env: { BACKHAUL_URL: this.#url, BACKHAUL_TOKEN: this.operatorToken, ...env },
       ...this.#common,
+      ...from(this.#installedIn.cli),
     });
   }
 
@@ -269,8 +309,14 @@ export class Stage implements AsyncDisposable {
   }
 }
 
+function from(installedIn: string | undefined): Pick<ProgramOptions, 'installedIn'> {
+  return installedIn === undefined ? {} : { installedIn };
+}
+
 function required<Link>(link: Link | undefined, option: keyof StageLinkOptions): Link {
-  if (link === undefined) throw new TypeError(`start the stage with { ${option}: true }`);
+  if (link === undefined) {
+    throw new TypeError(`start the stage with { ${option}: ${option === 'store' ? '…' : 'true'} }`);
+  }
   return link;
 }
 

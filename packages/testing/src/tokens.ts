@@ -1,4 +1,11 @@
-import { TOKEN_ISSUER, type Scope, type TokenKind, scopes, tokenKinds } from '@backhaul/protocol';
+import {
+  SCOPE_VERSION,
+  TOKEN_ISSUER,
+  type Scope,
+  type TokenKind,
+  scopes,
+  tokenKinds,
+} from '@backhaul/protocol';
 import { SignJWT } from 'jose';
 
 /** Signs tokens for tests; each part can be made wrong. */
@@ -14,7 +21,13 @@ export class TokenSigner {
   }
 
   operator(granted: readonly Scope[] = scopes): Promise<string> {
-    return this.sign('operator', { subject: 'tester', claims: { scope: granted.join(' ') } });
+    const claims = { scope: granted.join(' '), scope_version: SCOPE_VERSION };
+    return this.sign('operator', { subject: 'tester', claims });
+  }
+
+  /** As 0.1.0 made them, and as a server of 0.1.0 takes them. */
+  operatorOfPreviousRelease(): Promise<string> {
+    return this.sign('operator', { subject: 'tester', claims: { scope: 'read trigger admin' } });
   }
 
   sign(

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { Agent } from 'node:https';
 import { type AddressInfo, type Socket, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { noProxies, proxyFor, type ProxyInUse } from '@backhaul/program';
 import { closeCodes } from '@backhaul/protocol';
 import { tokenSource } from '../credentials/token-source.ts';
 import { AgentBench } from '../fakes/agent-bench.ts';
@@ -25,9 +25,14 @@ test('the token goes into the Authorization header and never into the address', 
   assert.equal(upgrade?.headers['sec-websocket-extensions'], undefined, 'no compression');
 });
 
-test('hello says what the agent is, and its --file', async () => {
+test('hello says what the agent is, and its first --file', async () => {
   await using bench = await AgentBench.start({
-    config: { file: '/data/report.bin', labels: { site: 'berlin' }, maxUploads: 3, parallelParts: 5 },
+    config: {
+      files: ['/data/report.bin', '/data/day.log'],
+      labels: { site: 'berlin' },
+      maxUploads: 3,
+      parallelParts: 5,
+    },
   });
   const hello = await (await bench.server.accept()).next('hello');
   assert.equal(hello.default_file_path, '/data/report.bin');
@@ -61,6 +66,14 @@ test('unknown, malformed and binary frames are answered with an error, and the s
   await session.settled();
 });
 
+test('messages of unknown kinds are answered with errors and end nothing, however many they are', async () => {
+  await using bench = await AgentBench.start();
+  const session = await bench.server.acceptAndWelcome();
+  for (let count = 0; count < 300; count += 1) session.socket.send('{"action":"of_the_future"}');
+  for (let count = 0; count < 300; count += 1) await session.next('error');
+  await session.settled();
+});
+
 test('nothing but welcome counts before welcome', async () => {
   await using bench = await AgentBench.start();
   const session = await bench.server.accept();
@@ -74,14 +87,20 @@ test('nothing but welcome counts before welcome', async () => {
 /** A connection alone, with the server's answers and a clock of the test's. */
 function connectionTo(
   url: string,
-  options: { token?: () => Promise<string>; agent?: Agent; connectMs?: number; welcomeMs?: number } = {},
+  options: {
+    token?: () => Promise<string>;
+    proxy?: ProxyInUse | null;
+    connectMs?: number;
+    welcomeMs?: number;
+  } = {},
 ) {
   const lines: string[] = [];
   const connection = new Connection({
     clientId: 'restaurant-1',
     serverUrl: new URL(url),
     token: options.token ?? (() => Promise.resolve('token')),
-    agent: options.agent ?? null,
+    proxy: options.proxy ?? null,
+    clientCertificate: null,
     hello: () => ({
       status: 'hello',
       agent_version: '1',
@@ -89,6 +108,7 @@ function connectionTo(
       limits: { max_uploads: 1, parallel_parts: 1 },
     }),
     receive: () => {},
+    refuse: () => {},
     sessionTimings: {
       handshakeMs: 1000,
       connectMs: options.connectMs ?? 1000,
@@ -129,9 +149,11 @@ test('a TLS handshake that gets stuck behind a proxy ends the try', async () => 
   proxy.listen(0, '127.0.0.1');
   await once(proxy, 'listening');
   const { port } = proxy.address() as AddressInfo;
-  const agent = new Agent({ proxyEnv: { HTTPS_PROXY: `http://127.0.0.1:${port}` } });
+  const HTTPS_PROXY = `http://127.0.0.1:${port}`;
+  const url = 'wss://backhaul.example';
+  const used = proxyFor(new URL(url), { ...noProxies, HTTPS_PROXY });
   {
-    await using connection = connectionTo('wss://backhaul.example', { agent, connectMs: 100 });
+    await using connection = connectionTo(url, { proxy: used, connectMs: 100 });
     await within(5000, 'the next try', once(proxy, 'connection'));
     await within(5000, 'the next try', once(proxy, 'connection'));
     assert.ok(connection.lines.some((line) => line.includes('ETIMEDOUT')));
@@ -214,6 +236,31 @@ test('a refused token is said so, and a replaced token file gets in', async () =
   await rm(directory, { recursive: true });
 });
 
+test('what the server says of a refused token is in the log, with what to do', async () => {
+  const detail = 'The token expired on 2026-12-01T00:00:00.000Z.';
+  await using server = await FakeServer.start({
+    refuse: () => ({
+      status: 401,
+      problem: { type: 'x', title: 'x', status: 401, code: 'of_the_future', detail, reason: 'token_expired' },
+    }),
+  });
+  await using connection = connectionTo(server.url);
+  while (connection.lines.length === 0) await delay(5);
+  const line = JSON.parse(connection.lines[0] ?? '') as { msg: string; detail: string };
+  assert.equal(line.msg, 'not connected');
+  assert.match(line.detail, /The token expired on 2026-12-01T00:00:00\.000Z; ask an operator for a new one/);
+  assert.match(line.detail, /backhaul token agent --client-id restaurant-1\)/);
+});
+
+test('a refusal that is no problem document, or has no end, is a refusal all the same', async () => {
+  await using server = await FakeServer.start({
+    refuse: () => ({ status: 403, problem: { detail: 'x'.repeat(20_000) } }),
+  });
+  await using connection = connectionTo(server.url);
+  while (connection.lines.length === 0) await delay(5);
+  assert.match(connection.lines[0] ?? '', /the server refuses the token \(HTTP 403\)/);
+});
+
 test('another agent with the same client_id is named as the reason', async () => {
   await using server = await FakeServer.start();
   await using connection = connectionTo(server.url);
@@ -236,26 +283,48 @@ test('a token for another client_id is pointed out', async () => {
   assert.deepEqual(own.lines, []);
 });
 
-const middle = { timings: defaultReconnectTimings, random: () => 0.5 };
+const middle = { timings: defaultReconnectTimings, random: () => 0.5, clientId: 'restaurant-1' };
 
 test('the wait grows with full jitter up to its cap', () => {
-  const lost: SessionEnd = { kind: 'unreachable', detail: 'ECONNREFUSED' };
+  const lost: SessionEnd = { kind: 'unreachable', detail: 'ECONNREFUSED', fault: null };
   const waits = [0, 1, 2, 10, 100].map((failures) => planReconnect(lost, failures, middle).waitMs);
   assert.deepEqual(waits, [500, 1000, 2000, 15_000, 15_000]);
   assert.equal(planReconnect(lost, 5, { ...middle, random: () => 0 }).waitMs, 0, 'jitter is full');
 });
 
-test('503 and 429 wait at least as long as Retry-After says, 400, 401 and 404 wait long', () => {
+test('503 and 429 wait at least as long as Retry-After says, those that somebody has to change wait long', () => {
   for (const status of [503, 429]) {
-    const end: SessionEnd = { kind: 'refused', status, retryAfterMs: 20_000 };
+    const end: SessionEnd = { kind: 'refused', status, retryAfterMs: 20_000, problem: null };
     assert.ok(planReconnect(end, 0, { ...middle, random: () => 0 }).waitMs >= 20_000);
   }
-  const forever: SessionEnd = { kind: 'refused', status: 503, retryAfterMs: 1e12 };
+  const forever: SessionEnd = { kind: 'refused', status: 503, retryAfterMs: 1e12, problem: null };
   assert.ok(planReconnect(forever, 0, middle).waitMs < 800_000);
-  for (const status of [400, 401, 404]) {
-    const refused: SessionEnd = { kind: 'refused', status, retryAfterMs: null };
+  for (const status of [400, 401, 404, 407, 426]) {
+    const refused: SessionEnd = { kind: 'refused', status, retryAfterMs: null, problem: null };
     assert.ok(planReconnect(refused, 0, { ...middle, random: () => 0 }).waitMs >= 30_000, String(status));
   }
   const replaced: SessionEnd = { kind: 'closed', code: closeCodes.replaced, heldMs: 1e6 };
   assert.ok(planReconnect(replaced, 0, { ...middle, random: () => 0 }).waitMs >= 30_000);
+});
+
+test('whatever the refusal, the log has the sentence of the server', () => {
+  const detail = 'Client till-7 may connect again in 20 s.';
+  for (const status of [400, 401, 403, 404, 429, 500, 503]) {
+    const refused: SessionEnd = { kind: 'refused', status, retryAfterMs: null, problem: { detail } };
+    assert.match(
+      planReconnect(refused, 0, middle).advice,
+      /Client till-7 may connect again in 20 s/,
+      `${status}`,
+    );
+  }
+  const long: SessionEnd = {
+    ...{ kind: 'refused', status: 503, retryAfterMs: null },
+    problem: { detail: 'x'.repeat(20_000) },
+  };
+  assert.ok(planReconnect(long, 0, middle).advice.length < 400);
+});
+
+test('a proxy that drops the upgrade is named, with what it lacks', () => {
+  const refused: SessionEnd = { kind: 'refused', status: 426, retryAfterMs: null, problem: null };
+  assert.match(planReconnect(refused, 0, middle).advice, /proxy_set_header Upgrade \$http_upgrade/);
 });

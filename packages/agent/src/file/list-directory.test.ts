@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import { mkdir, mkdtemp, realpath, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'node:test';
 import { BackhaulError, commands, MAX_FRAME_BYTES } from '@backhaul/protocol';
+import { gate } from '../fakes/open-gate.ts';
 import { linux } from '../platform/linux.ts';
 import { AllowList } from '../policy/allow-list.ts';
 import { listDirectory } from './list-directory.ts';
@@ -20,10 +22,15 @@ async function withRoot(use: (root: string, base: string) => Promise<void>): Pro
 }
 
 async function list(path: string, root: string, file: string | null = null) {
-  const allowList = new AllowList({ directories: [root], file, platform: linux });
+  const allowList = new AllowList({
+    directories: [root],
+    files: file === null ? [] : [file],
+    platform: linux,
+    gate,
+  });
   const signal = AbortSignal.timeout(20_000);
   return commands.list_directory.result.parse(
-    await listDirectory(path, { allowList, platform: linux }, { signal }),
+    await listDirectory(path, { allowList, platform: linux, gate }, { signal }),
   );
 }
 
@@ -103,4 +110,72 @@ test('long names are cut to what one frame holds', () =>
     assert.equal(listing.truncated, true);
     const bytes = Buffer.byteLength(JSON.stringify(listing));
     assert.ok(bytes < MAX_FRAME_BYTES && bytes > MAX_FRAME_BYTES / 2, `${bytes} bytes`);
+  }));
+
+test('a directory of 200,000 names is listed in little memory, on tmpfs too', async (t) =>
+  withRoot(async (root) => {
+    if (spawnSync('mount', ['-t', 'tmpfs', 'tmpfs', root]).status !== 0) {
+      t.skip('tmpfs has to be mounted; run this as root');
+      return;
+    }
+    try {
+      const make = 'import os, sys\nfor i in range(200000): os.mknod("%s/%06d" % (sys.argv[1], i))';
+      execFileSync('python3', ['-c', make, root]);
+      const here = (path: string) => JSON.stringify(new URL(path, import.meta.url).href);
+      const program = `
+        import { listDirectory } from ${here('list-directory.ts')};
+        import { linux as platform } from ${here('../platform/linux.ts')};
+        import { AllowList } from ${here('../policy/allow-list.ts')};
+        import { gate } from ${here('../fakes/open-gate.ts')};
+        const [root] = process.argv.slice(1);
+        const allowList = new AllowList({ directories: [root], files: [], platform, gate });
+        const { signal } = new AbortController();
+        const { entries } = await listDirectory(root, { allowList, platform, gate }, { signal });
+        console.log(entries.length);
+      `;
+      // Megabytes: enough for what is kept, and too few for all names.
+      const heap = '--max-old-space-size=16';
+      const listed = spawnSync(process.execPath, [heap, '--input-type=module', '--eval', program, root]);
+      assert.equal(String(listed.stdout).trim(), '5000', String(listed.stderr).slice(-2000));
+    } finally {
+      execFileSync('umount', [root]);
+    }
+  }));
+
+test('a directory of 12,000 entries comes page by page, whole, each entry once', () =>
+  withRoot(async (root) => {
+    const names = Array.from(
+      { length: 12_000 },
+      (_, index) => `${index % 2 === 0 ? 'app' : 'sys'}-${index}.log`,
+    );
+    for (const name of names) writeFileSync(join(root, name), '');
+    const allowList = new AllowList({ directories: [root], files: [], platform: linux, gate });
+    const tools = { allowList, platform: linux, gate };
+    const signal = AbortSignal.timeout(60_000);
+    const pages: string[][] = [];
+    const collect = async (range: { prefix?: string; limit?: number }, pagesWanted = Infinity) => {
+      pages.length = 0;
+      for (let cursor: string | undefined; pages.length < pagesWanted;) {
+        const page = await listDirectory(root, tools, { ...range, cursor, signal });
+        commands.list_directory.result.parse(page);
+        pages.push(page.entries.map(({ name }) => name));
+        assert.equal(page.truncated, page.next_cursor !== undefined);
+        if (page.next_cursor === undefined) break;
+        cursor = page.next_cursor;
+      }
+      return pages.flat();
+    };
+    assert.deepEqual(await collect({}), names.toSorted());
+    assert.deepEqual(
+      pages.map(({ length }) => length),
+      [5000, 5000, 2000],
+    );
+    assert.deepEqual(
+      await collect({ prefix: 'sys-119', limit: 20 }, 2),
+      names
+        .filter((name) => name.startsWith('sys-119'))
+        .toSorted()
+        .slice(0, 40),
+    );
+    assert.deepEqual(await collect({ prefix: 'none' }), []);
   }));

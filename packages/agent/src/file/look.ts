@@ -1,7 +1,8 @@
 import { fstatSync, lstatSync, type BigIntStats } from 'node:fs';
-import { type FileHandle, lstat } from 'node:fs/promises';
+import { lstat } from 'node:fs/promises';
 import type { Fingerprint } from '@backhaul/protocol';
 import { fingerprintOf } from './fingerprint.ts';
+import type { GatedFile } from './gated-file.ts';
 
 /** What there is of a file at one moment. */
 export interface Look {
@@ -11,10 +12,10 @@ export interface Look {
   readonly there: Pick<Fingerprint, 'device' | 'inode'> | null;
 }
 
-export async function lookAt(handle: FileHandle, place: string): Promise<Look> {
+export async function lookAt(file: GatedFile, place: string): Promise<Look> {
   const [here, there] = await Promise.all([
-    handle.stat({ bigint: true }),
-    lstat(place, { bigint: true }).catch(() => null),
+    file.call((handle) => handle.stat({ bigint: true })),
+    file.call(() => lstat(place, { bigint: true }).catch(() => null)),
   ]);
   return lookOf(here, there);
 }

@@ -1,7 +1,21 @@
 import assert from 'node:assert/strict';
-import { execFile, execFileSync } from 'node:child_process';
+import { execFile, execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, rmSync, symlinkSync } from 'node:fs';
-import { chmod, mkdir, mkdtemp, open, realpath, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import {
+  appendFile,
+  chmod,
+  mkdir,
+  mkdtemp,
+  open,
+  readFile,
+  realpath,
+  rename,
+  rm,
+  symlink,
+  truncate,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,9 +23,15 @@ import test from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { BackhaulError, type ErrorCode } from '@backhaul/protocol';
+import { darwin } from '../platform/darwin.ts';
+import { gate } from '../fakes/open-gate.ts';
 import { linux } from '../platform/linux.ts';
+import type { Platform } from '../platform/platform.ts';
 import { AllowList } from '../policy/allow-list.ts';
+import { listDirectory } from './list-directory.ts';
+import { GatedFile } from './gated-file.ts';
 import { OpenedFile, openFile } from './open-file.ts';
+import { readClock, TimestampTrust } from './timestamp-trust.ts';
 
 /** `root/` is allowed, `outside/` is not. */
 async function withPlaces(use: (places: Places) => Promise<void>): Promise<void> {
@@ -38,9 +58,9 @@ interface Places {
 
 /** Its content, or the code it was refused with. */
 async function tryOpen(path: string, directories: string[], file: string | null): Promise<string> {
-  const allowList = new AllowList({ directories, file, platform: linux });
+  const allowList = new AllowList({ directories, files: file === null ? [] : [file], platform: linux, gate });
   try {
-    await using opened = await openFile(path, { allowList, platform: linux });
+    await using opened = await openFile(path, { allowList, platform: linux, gate });
     const buffer = Buffer.alloc(opened.sizeBytes);
     await opened.readFully(buffer, 0);
     return `read: ${buffer.toString()}`;
@@ -52,6 +72,20 @@ async function tryOpen(path: string, directories: string[], file: string | null)
 
 const refused: ErrorCode = 'path_not_allowed';
 
+function mounted(type: string, at: string): boolean {
+  return spawnSync('mount', ['-t', type, 'none', at]).status === 0;
+}
+
+/** For `skip`: the reason, or false where this user may mount. */
+async function whyNoMount(): Promise<string | false> {
+  if (process.platform !== 'linux') return 'these are file systems of Linux';
+  const at = await mkdtemp(join(tmpdir(), 'backhaul-mount-'));
+  const mountable = mounted('tmpfs', at);
+  if (mountable) execFileSync('umount', [at]);
+  await rm(at, { recursive: true });
+  return mountable ? false : 'file systems have to be mounted, which this user may not do; run this as root';
+}
+
 test('a file under an allowed directory is read, at any depth', () =>
   withPlaces(async ({ root, open }) => {
     await mkdir(join(root, 'a/b'), { recursive: true });
@@ -61,26 +95,105 @@ test('a file under an allowed directory is read, at any depth', () =>
     assert.equal(await open(`${root}/a/../report`), 'read: report');
   }));
 
-test('a pseudo file, which holds more than its size says, is file_changed', async () => {
-  const handle = await open('/proc/self/status');
-  await using file = new OpenedFile(handle, {
-    path: '/proc/self/status',
-    place: '/proc/self/status',
-    name: 'status',
-    sizeBytes: 0,
-    fingerprint: { device: '1', inode: '1', size: '0', mtime_ns: '1', ctime_ns: '1' },
-    modifiedAt: '2025-01-01T00:00:00Z',
-    onChange: 'fail',
-    platform: linux,
+for (const onChange of ['fail', 'restart', 'prefix'] as const) {
+  test(`a pseudo file, which holds more than its size says, is not_a_file by ${onChange}`, async () => {
+    const place = '/proc/self/status';
+    const { signal } = new AbortController();
+    await using file = new OpenedFile(await GatedFile.open(place, () => open(place), { gate, signal }), {
+      path: place,
+      place,
+      realPath: place,
+      name: 'status',
+      sizeBytes: 0,
+      wholeSizeBytes: 0,
+      fingerprint: { device: '1', inode: '1', size: '0', mtime_ns: '1', ctime_ns: '1' },
+      modifiedAt: '2025-01-01T00:00:00Z',
+      trust: new TimestampTrust({ fileSystem: 'unknown', isSettled: false, ctimeMs: 0, clock: readClock() }),
+      onChange,
+      platform: linux,
+    });
+    await assert.rejects(file.assertEnds(), { code: 'not_a_file' });
   });
-  await assert.rejects(file.assertEnds(), { code: 'file_changed' });
-});
+}
+
+test('a file that grew is longer, and by prefix ends where it did', () =>
+  withPlaces(async ({ root }) => {
+    const path = join(root, 'report');
+    const allowList = new AllowList({ directories: [root], files: [], platform: linux, gate });
+    for (const onChange of ['fail', 'prefix'] as const) {
+      await writeFile(path, '');
+      await using opened = await openFile(path, { allowList, platform: linux, gate }, { onChange });
+      await opened.assertEnds();
+      await writeFile(path, 'a first line');
+      const { code, message } = opened.keptMoving(3);
+      assert.equal(code, 'file_changed');
+      assert.ok(message.includes(path) && message.includes('--on-change'), message);
+      if (onChange === 'prefix') await opened.assertEnds();
+      else await assert.rejects(opened.assertEnds(), { code: 'file_changed', message: /--on-change prefix/ });
+    }
+  }));
+
+test('only a file that grew is advised to be pulled by prefix', () =>
+  withPlaces(async ({ root }) => {
+    const path = join(root, 'app.log');
+    const allowList = new AllowList({ directories: [root], files: [], platform: linux, gate });
+    const change = async (how: (path: string) => Promise<void>) => {
+      await writeFile(path, 'one line\n');
+      await using opened = await openFile(path, { allowList, platform: linux, gate }, { onChange: 'fail' });
+      await how(path);
+      const error: unknown = await opened.assertUnchanged().catch((error: unknown) => error);
+      assert.ok(error instanceof BackhaulError && error.code === 'file_changed');
+      return error.message;
+    };
+    assert.match(
+      await change((log) => appendFile(log, 'another\n')),
+      /size and mtime_ns changed\..*--on-change prefix/,
+    );
+    assert.doesNotMatch(await change((log) => truncate(log, 3)), /--on-change/);
+    assert.doesNotMatch(await change((log) => utimes(log, 1, 1)), /--on-change/);
+    const replaced = await change(async (log) => {
+      await writeFile(`${log}.new`, 'quite another file');
+      await rename(`${log}.new`, log);
+    });
+    assert.doesNotMatch(replaced, /--on-change/);
+  }));
+
+test('opened again, a file that has lost its name, or whose name leads to another one, is the same', () =>
+  withPlaces(async ({ root }) => {
+    const path = join(root, 'report');
+    const allowList = new AllowList({ directories: [root], files: [], platform: linux, gate });
+    await using opened = await openFile(path, { allowList, platform: linux, gate });
+    await writeFile(join(root, 'other'), 'other!');
+    for (const change of [() => rename(join(root, 'other'), path), () => rm(path)]) {
+      await change();
+      await using again = await opened.openAgain({ direct: false });
+      assert.notEqual(again.fd, opened.fd);
+      const content = Buffer.alloc(6);
+      await again.readFully(content, 0);
+      assert.equal(content.toString(), 'report');
+    }
+  }));
+
+test('where only the name can be opened again, another file there is file_changed', () =>
+  withPlaces(async ({ root }) => {
+    const path = join(root, 'report');
+    const allowList = new AllowList({ directories: [root], files: [], platform: linux, gate });
+    const byName: Platform['openAgain'] = (...args) => darwin.openAgain(...args);
+    const platform = { ...linux, openAgain: byName };
+    await using opened = await openFile(path, { allowList, platform, gate });
+    await (await opened.openAgain({ direct: false })).close();
+    await writeFile(join(root, 'other'), 'other!');
+    await rename(join(root, 'other'), path);
+    await assert.rejects(opened.openAgain({ direct: false }), { code: 'file_changed' });
+    await rm(path);
+    await assert.rejects(opened.openAgain({ direct: false }), { code: 'file_not_found' });
+  }));
 
 test('a change is seen before one of the next PUTs, if not before each', { timeout: 10_000 }, ({ signal }) =>
   withPlaces(async ({ root }) => {
     const path = join(root, 'report');
-    const allowList = new AllowList({ directories: [root], file: null, platform: linux });
-    await using opened = await openFile(path, { allowList, platform: linux });
+    const allowList = new AllowList({ directories: [root], files: [], platform: linux, gate });
+    await using opened = await openFile(path, { allowList, platform: linux, gate });
     await opened.assertUnchanged();
     await writeFile(path, 'another report');
     await assert.rejects(
@@ -112,6 +225,50 @@ test('outside the list the answer does not tell whether a file is there', () =>
       '/',
     ]) {
       assert.equal(await open(path), refused, path);
+    }
+  }));
+
+test('no spelling of a path outside leads there', () =>
+  withPlaces(async ({ root, outside, open }) => {
+    const out = ['..', './..', 'sub/../..', '../root/..', 'a/b/../../..', '/..', './/..//.', 'report/../..'];
+    const there = ['/', '//', '/./', '/x/../'].map((between) => `outside${between}secret`);
+    const spellings = [
+      ...out.flatMap((way) => there.map((rest) => `${root}/${way}/${rest}`)),
+      ...[
+        '%2e%2e',
+        '%2E%2E%2F',
+        '..%2f',
+        '%c0%ae%c0%ae',
+        '\u2024\u2024',
+        '\uFF0E\uFF0E',
+        '..;',
+        '.. ',
+        ' ..',
+      ].map((way) => `${root}/${way}/outside/secret`),
+      ...['..\\outside\\secret', '..\\..', '../outside/secret\0', '../outside/secret/', '~/x', '$HOME/x'].map(
+        (way) => `${root}/${way}`,
+      ),
+      ...['', '/', '/.', '//'].map((before) => `${before}${outside}/secret`),
+      ...[
+        `${root}x/../outside/secret`,
+        `${root.toUpperCase()}/../outside/secret`,
+        `file://${outside}/secret`,
+      ],
+      ...[
+        '/etc/passwd',
+        '//etc/passwd',
+        '/./etc/passwd',
+        '/proc/self/root/etc/passwd',
+        '/dev/fd/0',
+        'etc/passwd',
+        '',
+      ],
+    ];
+    assert.ok(spellings.length >= 61, String(spellings.length));
+    const allowed = new Set<string>([refused, 'invalid_path', 'file_not_found']);
+    for (const path of spellings) {
+      const outcome = await open(path);
+      assert.ok(allowed.has(outcome), `${JSON.stringify(path)}: ${outcome}`);
     }
   }));
 
@@ -167,18 +324,44 @@ test('an allowed directory that is replaced by a link after the start leads nowh
       await writeFile(join(own, 'secret'), 'harmless');
       const flags =
         kind === '--allow'
-          ? { directories: [root, own], file: null }
-          : { directories: [], file: join(own, 'secret') };
-      const allowList = new AllowList({ ...flags, platform: linux });
+          ? { directories: [root, own], files: [] }
+          : { directories: [], files: [join(own, 'secret')] };
+      const allowList = new AllowList({ ...flags, platform: linux, gate });
       await allowList.findings();
       await rename(own, join(base, `moved${kind}`));
       await symlink(outside, own);
-      const opened = openFile(join(own, 'secret'), { allowList, platform: linux });
+      const opened = openFile(join(own, 'secret'), { allowList, platform: linux, gate });
       await assert.rejects(opened, { code: refused }, kind);
       await rm(own);
       await rename(join(base, `moved${kind}`), own);
-      await using file = await openFile(join(own, 'secret'), { allowList, platform: linux });
+      await using file = await openFile(join(own, 'secret'), { allowList, platform: linux, gate });
       assert.equal(file.sizeBytes, 8);
+    }
+  }));
+
+test('an allowed directory that was missing at start may come, but not as a link', () =>
+  withPlaces(async ({ base, outside }) => {
+    for (const kind of ['--allow', '--file']) {
+      for (const late of ['late', 'late/deeper']) {
+        const own = join(base, `${kind}${late}`);
+        const top = join(base, `${kind}late`);
+        const path = join(own, 'secret');
+        const flags =
+          kind === '--allow' ? { directories: [own], files: [] } : { directories: [], files: [path] };
+        const allowList = new AllowList({ ...flags, platform: linux, gate });
+        await allowList.findings();
+        await mkdir(join(outside, 'deeper'), { recursive: true });
+        await writeFile(join(outside, 'deeper/secret'), 'secret');
+        await symlink(outside, top);
+        const opened = openFile(path, { allowList, platform: linux, gate });
+        await assert.rejects(opened, { code: refused, message: /another place.*restart the agent/ }, own);
+        await rm(top);
+        await mkdir(own, { recursive: true });
+        await writeFile(path, 'harmless');
+        await using file = await openFile(path, { allowList, platform: linux, gate });
+        assert.equal(file.sizeBytes, 8);
+        await rm(top, { recursive: true });
+      }
     }
   }));
 
@@ -186,7 +369,7 @@ test('a directory swapped for a link between the check and the open is caught at
   withPlaces(async ({ root, outside }) => {
     await mkdir(join(root, 'sub'));
     await writeFile(join(root, 'sub/secret'), 'harmless');
-    const list = new AllowList({ directories: [root], file: null, platform: linux });
+    const list = new AllowList({ directories: [root], files: [], platform: linux, gate });
     let swapped = false;
     const racing = {
       admit: async (path: string) => {
@@ -196,12 +379,38 @@ test('a directory swapped for a link between the check and the open is caught at
         swapped = true;
         return admitted;
       },
-      confirm: (realPath: string, asked: string) => list.confirm(realPath, asked),
-    } as AllowList;
-    await assert.rejects(openFile(join(root, 'sub/secret'), { allowList: racing, platform: linux }), {
+      confirm: list.confirm.bind(list),
+    } as unknown as AllowList;
+    await assert.rejects(openFile(join(root, 'sub/secret'), { allowList: racing, platform: linux, gate }), {
       code: refused,
     });
     assert.ok(swapped);
+  }));
+
+test('links on the way are resolved before the open, so that the system can refuse every link', () =>
+  withPlaces(async ({ root, outside }) => {
+    const link = join(root, 'alias');
+    await mkdir(join(root, 'real'));
+    await writeFile(join(root, 'real/report'), 'inside');
+    await symlink(join(root, 'real'), link);
+    await writeFile(join(outside, 'report'), 'secret');
+    let swapped = false;
+    // Linux has no flag like macOS's; what is opened shows here by where it leads.
+    const platform = {
+      ...darwin,
+      get fileFlags() {
+        rmSync(link);
+        symlinkSync(outside, link);
+        swapped = true;
+        return linux.fileFlags;
+      },
+    };
+    const allowList = new AllowList({ directories: [root], files: [], platform, gate });
+    await using file = await openFile(join(link, 'report'), { allowList, platform, gate });
+    assert.ok(swapped);
+    const buffer = Buffer.alloc(file.sizeBytes);
+    await file.readFully(buffer, 0);
+    assert.equal(buffer.toString(), 'inside');
   }));
 
 test('a file swapped between the look and the open neither blocks nor leads elsewhere', () =>
@@ -224,8 +433,8 @@ test('a file swapped between the look and the open neither blocks nor leads else
           return linux.fileFlags;
         },
       };
-      const allowList = new AllowList({ directories: [root], file: null, platform: linux });
-      await assert.rejects(openFile(path, { allowList, platform: racing }), { code });
+      const allowList = new AllowList({ directories: [root], files: [], platform: linux, gate });
+      await assert.rejects(openFile(path, { allowList, platform: racing, gate }), { code });
     }
   }));
 
@@ -273,6 +482,52 @@ test('kernel interfaces are never read, even with everything allowed', async () 
   }
 });
 
+test('kernel interfaces are never read, wherever they are mounted', { skip: await whyNoMount() }, () =>
+  withPlaces(async ({ root }) => {
+    const samples: Array<[type: string, file: string]> = [
+      ['proc', 'self/environ'],
+      ['sysfs', 'kernel/notes'],
+      ['cgroup2', 'cgroup.controllers'],
+      ['tracefs', 'README'],
+      ['debugfs', 'sched/features'],
+      ['securityfs', 'lsm'],
+      ['binfmt_misc', 'status'],
+      ['tmpfs', 'ordinary'],
+    ];
+    const outcomes: Record<string, string> = {};
+    for (const [type, file] of samples) {
+      const at = join(root, type);
+      await mkdir(at);
+      if (!mounted(type, at)) continue;
+      try {
+        if (type === 'tmpfs') await writeFile(join(at, file), 'file');
+        // A kernel in lockdown opens few of these for anybody.
+        const readable = await readFile(join(at, file)).then(
+          () => true,
+          () => false,
+        );
+        if (readable) outcomes[type] = await tryOpen(join(at, file), [root], null);
+        const allowList = new AllowList({ directories: [root], files: [], platform: linux, gate });
+        const listed = listDirectory(
+          at,
+          { allowList, platform: linux, gate },
+          { signal: AbortSignal.timeout(20_000) },
+        );
+        outcomes[`${type}/`] = await listed.then(
+          () => 'listed',
+          (error: unknown) => (error instanceof BackhaulError ? error.code : String(error)),
+        );
+      } finally {
+        execFileSync('umount', [at]);
+      }
+    }
+    const { tmpfs, 'tmpfs/': tmpfsListing, ...kernel } = outcomes;
+    assert.deepEqual([tmpfs, tmpfsListing], ['read: file', 'listed']);
+    assert.ok('proc' in kernel && 'sysfs' in kernel, 'mounted');
+    for (const [what, code] of Object.entries(kernel)) assert.equal(code, refused, what);
+  }),
+);
+
 test('a link to a kernel interface is refused as well', () =>
   withPlaces(async ({ root }) => {
     await symlink('/proc/self', join(root, 'self'));
@@ -305,11 +560,25 @@ test('a file that the agent’s user may not read is permission_denied', () =>
     const script = `
       const { openFile } = await import(${JSON.stringify(import.meta.resolve('./open-file.ts'))});
       const { AllowList } = await import(${JSON.stringify(import.meta.resolve('../policy/allow-list.ts'))});
+      const { gate } = await import(${JSON.stringify(import.meta.resolve('../fakes/open-gate.ts'))});
       const { linux } = await import(${JSON.stringify(import.meta.resolve('../platform/linux.ts'))});
       if (process.getuid() === 0) { process.setgroups([]); process.setgid(65534); process.setuid(65534); }
-      const allowList = new AllowList({ directories: [${JSON.stringify(root)}], file: null, platform: linux });
-      await openFile(${JSON.stringify(path)}, { allowList, platform: linux }).then(
+      const allowList = new AllowList({ directories: [${JSON.stringify(root)}], files: [], platform: linux, gate });
+      await openFile(${JSON.stringify(path)}, { allowList, platform: linux, gate }).then(
         () => console.log('opened'), (error) => console.log(error.code));`;
     const child = promisify(execFile)(process.execPath, ['--input-type=module', '--eval', script]);
     assert.equal((await child).stdout.trim(), 'permission_denied');
+  }));
+
+test('of several files of the list each may be read, and nothing beside them', () =>
+  withPlaces(async ({ base, root }) => {
+    const [first, second, other] = [join(root, 'report'), join(base, 'day.log'), join(base, 'other.log')];
+    for (const path of [second, other]) await writeFile(path, 'x');
+    const allowList = new AllowList({ directories: [], files: [first, second], platform: linux, gate });
+    assert.deepEqual(allowList.describe(), [first, second]);
+    for (const path of [first, second]) {
+      await using opened = await openFile(path, { allowList, platform: linux, gate });
+      assert.ok(opened.sizeBytes > 0);
+    }
+    await assert.rejects(openFile(other, { allowList, platform: linux, gate }), { code: 'path_not_allowed' });
   }));

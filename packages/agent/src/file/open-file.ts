@@ -1,14 +1,24 @@
 import { type FileHandle, lstat, open } from 'node:fs/promises';
-import { BackhaulError, type ChangePolicy, type Fingerprint, versionDifferences } from '@backhaul/protocol';
+import {
+  BackhaulError,
+  type ChangePolicy,
+  type Fingerprint,
+  resumeDifferences,
+  versionDifferences,
+} from '@backhaul/protocol';
 import type { Platform } from '../platform/platform.ts';
 import type { AllowList } from '../policy/allow-list.ts';
 import { fileError } from './file-error.ts';
+import type { FileGate } from './file-gate.ts';
 import { fingerprintOf, modifiedAt } from './fingerprint.ts';
+import { GatedFile } from './gated-file.ts';
 import { lookAt, type Look } from './look.ts';
+import { statOpened, type TimestampTrust } from './timestamp-trust.ts';
 
 export interface OpenTools {
   readonly allowList: AllowList;
   readonly platform: Platform;
+  readonly gate: FileGate;
 }
 
 /** Which version of the file is wanted. */
@@ -16,6 +26,11 @@ export interface WantedVersion {
   readonly onChange: ChangePolicy;
   /** Of an earlier attempt that goes on; undefined for whatever version is there now. */
   readonly resume?: { readonly size: number; readonly fingerprint: Fingerprint } | undefined;
+  /**
+   * Where others change files behind the page cache: whether to read past it from the start. A version that was begun
+   * from old pages would be found changed each time.
+   */
+  readonly pastCache?: boolean;
 }
 
 /**
@@ -26,37 +41,60 @@ export interface WantedVersion {
  */
 export async function openFile(
   asked: string,
-  { allowList, platform }: OpenTools,
-  { onChange, resume }: WantedVersion = { onChange: 'fail' },
+  { allowList, platform, gate }: OpenTools,
+  {
+    onChange = 'fail',
+    resume,
+    pastCache = false,
+    signal = new AbortController().signal,
+  }: Partial<WantedVersion> & { signal?: AbortSignal } = {},
 ): Promise<OpenedFile> {
-  const path = await allowList.admit(asked);
-  let handle: FileHandle | null = null;
+  let file: GatedFile | null = null;
   try {
+    const { path, realPath } = await allowList.admit(asked);
     // Looked at before it is opened: opening a device can itself do something.
-    requireRegularFile(await lstat(path), asked);
-    handle = await open(path, platform.fileFlags);
-    requireRegularFile(await handle.stat(), asked);
-    await settleTimes(handle);
-    const stats = await handle.stat({ bigint: true });
-    await allowList.confirm(await platform.whereIs(handle, path), asked);
+    requireRegularFile(await gate.run(realPath, () => lstat(realPath), { signal }), asked);
+    const opening = () => open(realPath, platform.fileFlags);
+    file = await GatedFile.open(realPath, opening, { gate, signal });
+    requireRegularFile(await file.call((handle) => handle.stat()), asked);
+    await allowList.confirm(file, { opened: realPath, asked });
+    const { stats, trust } = await statOpened(file, { platform, realPath });
     if (stats.size > BigInt(Number.MAX_SAFE_INTEGER)) throw new BackhaulError('file_too_large');
     const fingerprint = fingerprintOf(stats);
-    if (resume !== undefined) requireVersion(resume.fingerprint, fingerprint, { asked, onChange });
-    return new OpenedFile(handle, {
+    if (resume !== undefined) requireVersion(resume, fingerprint, { asked, onChange });
+    const opened = new OpenedFile(file, {
       path: asked,
       place: path,
+      realPath,
       name: platform.path.basename(path),
       sizeBytes: resume?.size ?? Number(stats.size),
+      wholeSizeBytes: Number(stats.size),
       fingerprint,
       modifiedAt: modifiedAt(stats),
+      trust,
       onChange,
       platform,
     });
+    return pastCache && trust.fileSystem === 'shared' ? await openPastCache(opened) : opened;
   } catch (error) {
-    await handle?.close();
-    if (isErrno(error, 'ELOOP')) throw isSymbolicLink(asked);
+    await file?.close();
+    signal.throwIfAborted();
     throw fileError(error, asked, platform);
   }
+}
+
+/** The same file by a descriptor that reads past the page cache; as it is, where the file system refuses that. */
+async function openPastCache(cached: OpenedFile): Promise<OpenedFile> {
+  let direct: OpenedFile | null = null;
+  try {
+    direct = await cached.openAgain({ direct: true });
+    await direct.readFully(Buffer.alloc(Math.min(1, cached.sizeBytes)), 0);
+  } catch {
+    await direct?.close();
+    return cached;
+  }
+  await cached.close();
+  return direct;
 }
 
 interface TypedEntry {
@@ -72,25 +110,27 @@ function requireRegularFile(stats: TypedEntry, asked: string): void {
 }
 
 function requireVersion(
-  before: Fingerprint,
+  { size, fingerprint: before }: NonNullable<WantedVersion['resume']>,
   now: Fingerprint,
   { asked, onChange }: { asked: string; onChange: ChangePolicy },
 ): void {
-  const changed = versionDifferences(before, now, onChange);
+  const changed: string[] = resumeDifferences(before, now, onChange);
+  // The server says both, so they may disagree.
+  const fits = onChange === 'prefix' ? BigInt(size) <= BigInt(now.size) : String(size) === now.size;
+  if (!fits && !changed.includes('size')) changed.push('size');
   if (changed.length === 0) return;
   const how = `its ${changed.join(' and ')} changed`;
+  const advice = resumeDifferences(before, now, 'prefix').length === 0 ? growthAdvice(before, now) : '';
   throw new BackhaulError(
     'file_changed',
-    `${JSON.stringify(asked)} changed while the upload was interrupted: ${how}.`,
+    `${JSON.stringify(asked)} changed while the upload was interrupted: ${how}.${advice}`,
   );
 }
 
-/**
- * A page of a mapped file moves the file's times at the first write only, until it has been written back: a writer
- * that dirtied it before would go unnoticed. Best effort, because some systems grant it to writers alone.
- */
-async function settleTimes(handle: FileHandle): Promise<void> {
-  await handle.datasync().catch(() => {});
+/** For a file that is the same one and became longer, as a log does: what to ask for instead. */
+function growthAdvice(before: Fingerprint, now: Fingerprint): string {
+  if (BigInt(now.size) <= BigInt(before.size)) return '';
+  return ' It became longer: if it is only appended to, as a log is, use --on-change prefix (in the API "on_change": "prefix"), which delivers what was there at the start.';
 }
 
 function isSymbolicLink(asked: string): BackhaulError {
@@ -100,19 +140,19 @@ function isSymbolicLink(asked: string): BackhaulError {
   );
 }
 
-function isErrno(error: unknown, errno: string): boolean {
-  return error instanceof Error && 'code' in error && error.code === errno;
-}
-
 interface Opened {
   /** As it was asked for. */
   readonly path: string;
   /** What was opened. */
   readonly place: string;
+  /** The same without links. */
+  readonly realPath: string;
   readonly name: string;
   readonly sizeBytes: number;
+  readonly wholeSizeBytes: number;
   readonly fingerprint: Fingerprint;
   readonly modifiedAt: string;
+  readonly trust: TimestampTrust;
   readonly onChange: ChangePolicy;
   readonly platform: Platform;
 }
@@ -122,20 +162,19 @@ const FRESH_LOOK_MS = 100;
 
 /** One file under one descriptor, from the first byte hashed to the last byte sent. */
 export class OpenedFile {
-  readonly #handle: FileHandle;
+  readonly #file: GatedFile;
   readonly #opened: Opened;
-  #closing: Promise<void> | null = null;
   /** Of `performance.now()`. */
   #seenUnchangedAt = performance.now();
 
-  constructor(handle: FileHandle, opened: Opened) {
-    this.#handle = handle;
+  constructor(file: GatedFile, opened: Opened) {
+    this.#file = file;
     this.#opened = opened;
   }
 
-  /** For who reads from it beside this object; not beyond its close. */
+  /** @see GatedFile.fd */
   get fd(): number {
-    return this.#handle.fd;
+    return this.#file.fd;
   }
   /** Its path as it was opened. */
   get place(): string {
@@ -148,6 +187,10 @@ export class OpenedFile {
   get sizeBytes(): number {
     return this.#opened.sizeBytes;
   }
+  /** Of all that there was when it was opened, sent or not. */
+  get wholeSizeBytes(): number {
+    return this.#opened.wholeSizeBytes;
+  }
   /** As it was opened. */
   get fingerprint(): Fingerprint {
     return this.#opened.fingerprint;
@@ -155,6 +198,11 @@ export class OpenedFile {
   get onChange(): ChangePolicy {
     return this.#opened.onChange;
   }
+  /** Whether its ctime, as long as it stays, proves that its bytes do. */
+  get trust(): TimestampTrust {
+    return this.#opened.trust;
+  }
+
   /** RFC 3339. */
   get modifiedAt(): string {
     return this.#opened.modifiedAt;
@@ -178,7 +226,9 @@ export class OpenedFile {
    * @throws BackhaulError `file_changed` if this is no longer the version that was fingerprinted.
    */
   async assertUnchanged(): Promise<Fingerprint> {
-    const look = await lookAt(this.#handle, this.#opened.place);
+    const look = await lookAt(this.#file, this.#opened.place).catch((error: unknown) => {
+      throw this.readFailed(error);
+    });
     this.requireUnchanged(look);
     return look.fingerprint;
   }
@@ -189,7 +239,7 @@ export class OpenedFile {
    */
   async assertUntouched(): Promise<void> {
     if (performance.now() - this.#seenUnchangedAt < FRESH_LOOK_MS) return;
-    const present = await this.#handle.stat({ bigint: true });
+    const present = await this.#call((handle) => handle.stat({ bigint: true }));
     this.requireUnchanged({ fingerprint: fingerprintOf(present), there: null });
   }
 
@@ -203,7 +253,11 @@ export class OpenedFile {
   requireUnchanged({ fingerprint: present, there }: Look): void {
     const { fingerprint, onChange } = this.#opened;
     const changed = versionDifferences(fingerprint, present, onChange);
-    if (changed.length > 0) throw this.#changed(`its ${changed.join(' and ')} changed`);
+    if (changed.length > 0) {
+      const onlyGrew = versionDifferences(fingerprint, present, 'prefix').length === 0;
+      const advice = onlyGrew ? growthAdvice(fingerprint, present) : '';
+      throw this.#changed(`its ${changed.join(' and ')} changed`, advice);
+    }
     this.#seenUnchangedAt = performance.now();
     if (onChange === 'prefix' || there === null) return;
     if (there.inode !== present.inode || there.device !== present.device) {
@@ -211,16 +265,31 @@ export class OpenedFile {
     }
   }
 
-  /** @throws BackhaulError `file_changed` if there is more than its size says, as in a kernel's pseudo file. */
+  /**
+   * That the file ends where its size says, or has grown since with `prefix`.
+   *
+   * @throws BackhaulError `file_changed`; `not_a_file` if it holds more than its size says, as a kernel's pseudo files do.
+   */
   async assertEnds(): Promise<void> {
-    if (this.#opened.onChange === 'prefix') return;
-    const bytesRead = await this.#read(Buffer.alloc(1), this.#opened.sizeBytes);
-    if (bytesRead > 0) throw this.#changed('it goes on after its end');
+    const { path, onChange, sizeBytes } = this.#opened;
+    const bytesRead = await this.#read(Buffer.alloc(1), sizeBytes);
+    if (bytesRead === 0) return;
+    const present = await this.#file.call((handle) => handle.stat({ bigint: true }));
+    const { size } = present;
+    if (size <= BigInt(sizeBytes)) {
+      throw new BackhaulError(
+        'not_a_file',
+        `${JSON.stringify(path)} holds more than the ${size} bytes that its file system gives as its size, as pseudo files do; copy it to a regular file and ask for that.`,
+      );
+    }
+    if (onChange !== 'prefix') {
+      throw this.#changed('it became longer', growthAdvice(this.#opened.fingerprint, fingerprintOf(present)));
+    }
   }
 
   /** For who comes to the file's end too soon. */
   endedEarly(): BackhaulError {
-    return this.#changed('it became shorter');
+    return this.#changed('it ends before the size that it had');
   }
 
   /** @param error What the operating system said. */
@@ -233,9 +302,52 @@ export class OpenedFile {
     return this.#changed('its content changed');
   }
 
+  /** For who has read it so often to tell whether it changed, and found it touched again each time. */
+  keptMoving(readings: number): BackhaulError {
+    const name = JSON.stringify(this.#opened.path);
+    return new BackhaulError(
+      'file_changed',
+      `${name} was read ${readings} more times to see whether its content had changed, and its ctime moved each time: something keeps writing to it or changing its mode, links or times. Stop that while it is pulled, pull a copy or snapshot of it, or use --on-change prefix if it is only appended to.`,
+    );
+  }
+
+  /**
+   * The same file under a descriptor of its own; to be closed before this one.
+   *
+   * @param options.direct Past this system's page cache (`O_DIRECT`), where that is possible.
+   * @throws BackhaulError
+   */
+  async openAgain({ direct }: { readonly direct: boolean }): Promise<OpenedFile> {
+    const { path, realPath, platform } = this.#opened;
+    let file: GatedFile | null = null;
+    try {
+      file = await this.#file.again((handle) => platform.openAgain(handle, realPath, { direct }));
+      const [here, there] = await Promise.all(
+        [this.#file, file].map((one) => one.call((handle) => handle.stat({ bigint: true }))),
+      );
+      if (here?.dev !== there?.dev || here?.ino !== there?.ino) {
+        throw this.#changed('another file has taken its place');
+      }
+      return new OpenedFile(file, this.#opened);
+    } catch (error) {
+      await file?.close();
+      throw fileError(error, path, platform);
+    }
+  }
+
+  /** @see GatedFile.keepOpen */
+  keepOpen(done: Promise<unknown>): void {
+    this.#file.keepOpen(done);
+  }
+
+  /** @see GatedFile.hangs */
+  hangs(done: Promise<unknown>): void {
+    this.#file.hangs(done);
+  }
+
+  /** @see GatedFile.close */
   close(): Promise<void> {
-    this.#closing ??= this.#handle.close();
-    return this.#closing;
+    return this.#file.close();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -243,18 +355,22 @@ export class OpenedFile {
   }
 
   async #read(buffer: Uint8Array, position: number): Promise<number> {
+    const { bytesRead } = await this.#call((handle) => handle.read(buffer, 0, buffer.length, position));
+    return bytesRead;
+  }
+
+  async #call<Value>(call: (handle: FileHandle) => Promise<Value>): Promise<Value> {
     try {
-      const { bytesRead } = await this.#handle.read(buffer, 0, buffer.length, position);
-      return bytesRead;
+      return await this.#file.call(call);
     } catch (error) {
       throw this.readFailed(error);
     }
   }
 
-  #changed(how: string): BackhaulError {
+  #changed(how: string, advice = ''): BackhaulError {
     return new BackhaulError(
       'file_changed',
-      `${JSON.stringify(this.#opened.path)} changed while it was being read: ${how}.`,
+      `${JSON.stringify(this.#opened.path)} changed while it was being read: ${how}.${advice}`,
     );
   }
 }

@@ -7,7 +7,7 @@ export interface Range {
 }
 
 export interface SliceReader {
-  /** Fills `buffer` from `offset` on, or rejects. */
+  /** Fills `buffer` from `offset` on, or rejects; what was given up may still write into it. */
   readFully(buffer: Uint8Array, offset: number): Promise<void>;
 }
 
@@ -64,10 +64,10 @@ export async function* readSlices(
       }
     }
   } finally {
-    // The kernel still writes into it.
+    // The kernel still writes into it, perhaps even after a failure.
     if (ahead !== null) {
-      await ahead.outcome;
-      buffers.give(ahead.buffer);
+      if ((await ahead.outcome) === null) buffers.give(ahead.buffer);
+      else buffers.abandon();
     }
   }
 }

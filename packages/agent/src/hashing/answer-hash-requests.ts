@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { SLICE_BYTES } from '../file/buffer-pool.ts';
 import { lookAtSync } from '../file/look.ts';
+import { CallCounter } from './call-counter.ts';
 import type { FileToHash, HashReply, HashRequest } from './hash-messages.ts';
 import { hashSlices } from './hash-slices.ts';
 import { readWaiting, ShortFile } from './read-waiting.ts';
@@ -9,7 +10,8 @@ import { readWaiting, ShortFile } from './read-waiting.ts';
 const buffer = Buffer.allocUnsafeSlow(SLICE_BYTES);
 
 /** Answers what is asked about one file, one request after the other. */
-export function answerHashRequests({ fd, place, port }: FileToHash): void {
+export function answerHashRequests({ fd, place, port, calls: shared }: FileToHash): void {
+  const calls = new CallCounter(shared);
   const wholeFile = createHash('sha256');
   const stop = new AbortController();
   let last = Promise.resolve();
@@ -17,9 +19,9 @@ export function answerHashRequests({ fd, place, port }: FileToHash): void {
   const answer = async (request: Exclude<HashRequest, { ask: 'end' }>): Promise<HashReply> => {
     if (request.ask === 'digest') return { digest: wholeFile.digest('hex') };
     const { range, mode, inDigest } = request;
-    const slices = readWaiting(fd, range, { buffer, signal: stop.signal });
+    const slices = readWaiting(fd, range, { buffer, calls, signal: stop.signal });
     const checksums = await hashSlices(slices, mode, inDigest ? wholeFile : null);
-    return { checksums, look: lookAtSync(fd, place) };
+    return { checksums, look: calls.count(() => lookAtSync(fd, place)) };
   };
   port.on('message', (request: HashRequest) => {
     if (request.ask === 'end') {

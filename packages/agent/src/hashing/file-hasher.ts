@@ -12,7 +12,7 @@ export interface FileHasher extends AsyncDisposable {
   hashPart(range: Range, options: PartHashing): Promise<PartChecksums>;
   /** SHA-256 of all that went into it, hexadecimal; once. */
   digest(): Promise<string>;
-  /** When it resolves, nothing reads from the file any more. Idempotent. */
+  /** When it resolves, nothing reads from the file any more but a call that hangs. Idempotent. */
   close(): Promise<void>;
 }
 
@@ -24,7 +24,7 @@ export interface PartHashing {
   readonly signal: AbortSignal;
 }
 
-/** What a hasher needs of a file, which is not to be closed before the hasher is. */
+/** What a hasher needs of a file, which it keeps open for as long as it may read from it. */
 export type HashedFile = Pick<
   OpenedFile,
   | 'fd'
@@ -35,4 +35,7 @@ export type HashedFile = Pick<
   | 'requireUnchanged'
   | 'readFailed'
   | 'endedEarly'
+  | 'contentChanged'
+  | 'keepOpen'
+  | 'hangs'
 >;

@@ -10,6 +10,8 @@ export interface FileToHash {
   /** Its path. */
   readonly place: string;
   readonly port: MessagePort;
+  /** Of a `CallCounter`. */
+  readonly calls: SharedArrayBuffer;
 }
 
 /** What is asked about a file, and answered in order. */

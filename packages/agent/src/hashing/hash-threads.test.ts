@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
 import test from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -110,7 +112,7 @@ test('what is preloaded into the agent is not loaded into its threads', async ()
   const preload = `data:text/javascript,console.log('loaded')`;
   const program = `import { HashThreads } from ${module};
     const threads = new HashThreads({ log: console });
-    const hasher = threads.open({ fd: ${file.opened.fd}, place: '', requireUnchanged() {} });
+    const hasher = threads.open({ fd: ${file.opened.fd}, place: '', requireUnchanged() {}, keepOpen() {} });
     console.log(await hasher.digest());
     await hasher.close();
     await threads.close();`;
@@ -121,4 +123,76 @@ test('what is preloaded into the agent is not loaded into its threads', async ()
   );
   const emptyDigest = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855';
   assert.equal(stdout, `loaded\n${emptyDigest}\n`, 'once, in the program itself');
+});
+
+/** As the real program, but for a file named `hangs`: its first part is never read. */
+const hanging = new URL(
+  `data:text/javascript,import { parentPort } from 'node:worker_threads';
+  import { answerHashRequests } from ${JSON.stringify(import.meta.resolve('./answer-hash-requests.ts'))};
+  parentPort.on('message', (file) => {
+    if (file.place !== 'hangs') return answerHashRequests(file);
+    file.port.on('message', () => {
+      Atomics.add(new Int32Array(file.calls), 0, 1);
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+    });
+  });`,
+);
+
+function hangingFile(file: HashedFile, onHang: (back: Promise<unknown>) => void): HashedFile {
+  return {
+    fd: file.fd,
+    place: 'hangs',
+    sizeBytes: file.sizeBytes,
+    readFully: (buffer, offset) => file.readFully(buffer, offset),
+    assertUnchanged: () => file.assertUnchanged(),
+    requireUnchanged: () => {},
+    readFailed: (error) => file.readFailed(error),
+    endedEarly: () => file.endedEarly(),
+    contentChanged: () => file.contentChanged(),
+    keepOpen: () => {},
+    hangs: onHang,
+  };
+}
+
+test('a read that hangs costs its own file only: those that share its thread go on, digest and all', async () => {
+  const content = Buffer.from('content of two parts');
+  await using file = await TemporaryFile.create(content);
+  await using threads = new HashThreads({ log, program: hanging, patienceMs: 200 });
+  const backs: Promise<unknown>[] = [];
+  const bad = open(
+    threads,
+    hangingFile(file.opened, (back) => backs.push(back)),
+  );
+  const good = [open(threads, file.opened), open(threads, file.opened), open(threads, file.opened)];
+  const inDigest = { ...options, inDigest: true };
+  const first = await Promise.all(good.map((hasher) => hasher.hashPart(range, inDigest)));
+  await assert.rejects(bad.hashPart(range, options), { code: 'read_failed', message: /has not answered/ });
+  const rest = { offset: 7, length: content.length - 7 };
+  await Promise.all(good.map((hasher) => hasher.hashPart(rest, inDigest)));
+  for (const hasher of good) {
+    assert.equal(await hasher.digest(), createHash('sha256').update(content).digest('hex'));
+    await hasher.close();
+  }
+  assert.equal(first.length, 3);
+  assert.equal(backs.length, 1, 'it was counted');
+  await bad.close();
+});
+
+test('what another thread reads once more has to be what it was', async () => {
+  await using file = await TemporaryFile.create('content of two parts');
+  await using threads = new HashThreads({ log, program: hanging, patienceMs: 200 });
+  const bad = open(
+    threads,
+    hangingFile(file.opened, () => {}),
+  );
+  const unwatched = { ...hangingFile(file.opened, () => {}), place: file.opened.place };
+  const sharing = [open(threads, unwatched), open(threads, unwatched)];
+  const inDigest = { ...options, inDigest: true };
+  await Promise.all(sharing.map((hasher) => hasher.hashPart(range, inDigest)));
+  await writeFile(file.path, 'CONTENT of two parts');
+  await assert.rejects(bad.hashPart(range, options), { code: 'read_failed' });
+  const outcomes = await Promise.allSettled(sharing.map((hasher) => hasher.digest()));
+  const moved = outcomes.filter(({ status }) => status === 'rejected');
+  assert.equal(moved.length, 1, 'one of them shared its thread');
+  for (const hasher of [bad, ...sharing]) await hasher.close();
 });

@@ -1,25 +1,38 @@
-import { MessageChannel, Worker } from 'node:worker_threads';
+import { Worker } from 'node:worker_threads';
+import { BackhaulError } from '@backhaul/protocol';
+import { NoAnswer } from '../file/no-answer.ts';
 import type { Log } from '../log.ts';
+import { settledWithin } from '../settled-within.ts';
 import type { HashedFile } from './file-hasher.ts';
-import type { FileToHash } from './hash-messages.ts';
 import { hashThreadProgram } from './hash-thread-program.ts';
 import { ThreadHasher } from './thread-hasher.ts';
 
 /** A thread takes some 15 MB: as many as files are read at once by default; more files share them. */
 const MAX_THREADS = 2;
+/** With those that hang in a file call, which cannot be ended. */
+const MAX_WITH_HANGING = 3;
 
 /** It is started in some 20 ms: kept for the next file, but not for ever. */
 const IDLE_MS = 60_000;
 
+/** A thread whose file call takes longer is left behind. */
+const PATIENCE_MS = 30_000;
+/** Looks at the threads while one call may take. */
+const LOOKS = 6;
+
+/** A thread that hangs must not hold up the end of the agent. */
+const CLOSE_PATIENCE_MS = 1000;
+
 interface HashThread {
   readonly worker: Worker;
-  files: number;
+  readonly hashers: Set<ThreadHasher>;
   idle: NodeJS.Timeout | undefined;
 }
 
 export interface ThreadOptions {
   readonly log: Log;
   readonly idleMs?: number;
+  readonly patienceMs?: number;
   /** What the threads run. */
   readonly program?: URL;
 }
@@ -28,13 +41,23 @@ export interface ThreadOptions {
 export class HashThreads implements AsyncDisposable {
   readonly #log: Log;
   readonly #idleMs: number;
+  readonly #patienceMs: number;
   readonly #program: URL;
   readonly #threads: HashThread[] = [];
+  /** Left behind in a file call that has not come back. */
+  readonly #hanging = new Set<HashThread>();
+  #looking: NodeJS.Timeout | undefined;
   #usable = true;
 
-  constructor({ log, idleMs = IDLE_MS, program = hashThreadProgram }: ThreadOptions) {
+  constructor({
+    log,
+    idleMs = IDLE_MS,
+    patienceMs = PATIENCE_MS,
+    program = hashThreadProgram,
+  }: ThreadOptions) {
     this.#log = log;
     this.#idleMs = idleMs;
+    this.#patienceMs = patienceMs;
     this.#program = program;
   }
 
@@ -43,23 +66,27 @@ export class HashThreads implements AsyncDisposable {
     return this.#threads.length;
   }
 
+  /** Files that a thread may be reading from. */
+  get files(): number {
+    return this.#threads.reduce((sum, { hashers }) => sum + hashers.size, this.#hanging.size);
+  }
+
   /** @returns null where there can be no thread: system or permission model grant none, or one has failed. */
   open(file: HashedFile): ThreadHasher | null {
     const thread = this.#leastBusy();
     if (thread === null) return null;
-    const { port1: here, port2: port } = new MessageChannel();
-    thread.worker.postMessage({ fd: file.fd, place: file.place, port } satisfies FileToHash, [port]);
-    const hasher = new ThreadHasher(here, file);
-    thread.files += 1;
-    clearTimeout(thread.idle);
-    void hasher.ended.then((inOrder) => this.#leave(thread, inOrder));
+    const hasher = new ThreadHasher(file);
+    this.#hand(hasher, thread);
+    this.#looking ??= setInterval(() => this.#look(), this.#patienceMs / LOOKS).unref();
+    void hasher.ended.then((inOrder) => this.#leave(hasher, inOrder));
     return hasher;
   }
 
   /** Whatever hashers are still open end with an error; there will be no others. */
   async close(): Promise<void> {
     this.#usable = false;
-    await Promise.all(this.#threads.splice(0).map(end));
+    clearInterval(this.#looking);
+    await settledWithin(Promise.all(this.#threads.splice(0).map(end)), CLOSE_PATIENCE_MS);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -68,9 +95,11 @@ export class HashThreads implements AsyncDisposable {
 
   #leastBusy(): HashThread | null {
     if (!this.#usable) return null;
-    const [first] = this.#threads.toSorted((a, b) => a.files - b.files);
-    if (first !== undefined && (first.files === 0 || this.#threads.length >= MAX_THREADS)) return first;
-    return this.#start() ?? first ?? null;
+    const [first] = this.#threads.toSorted((a, b) => a.hashers.size - b.hashers.size);
+    const full = this.#threads.length >= MAX_THREADS;
+    const tooMany = this.#threads.length + this.#hanging.size >= MAX_WITH_HANGING;
+    if (first !== undefined && (first.hashers.size === 0 || full || tooMany)) return first;
+    return tooMany ? null : (this.#start() ?? first ?? null);
   }
 
   #start(): HashThread | null {
@@ -83,7 +112,7 @@ export class HashThreads implements AsyncDisposable {
         // It makes next to no objects; what it reads into is not among them.
         resourceLimits: { maxYoungGenerationSizeMb: 1 },
       });
-      const thread = { worker, files: 0, idle: undefined };
+      const thread: HashThread = { worker, hashers: new Set(), idle: undefined };
       worker.on('error', (error) => this.#fail(thread, error));
       this.#threads.push(thread);
       return thread;
@@ -93,15 +122,51 @@ export class HashThreads implements AsyncDisposable {
     }
   }
 
-  #leave(thread: HashThread, inOrder: boolean): void {
-    thread.files -= 1;
+  #hand(hasher: ThreadHasher, thread: HashThread): void {
+    clearTimeout(thread.idle);
+    thread.hashers.add(hasher);
+    hasher.moveTo(thread.worker);
+  }
+
+  #leave(hasher: ThreadHasher, inOrder: boolean): void {
+    const thread = this.#threads.find(({ hashers }) => hashers.delete(hasher));
+    if (this.files === 0) {
+      clearInterval(this.#looking);
+      this.#looking = undefined;
+    }
+    if (thread === undefined) return;
     // It has died, though its end may not be told yet.
     if (!inOrder) this.#forget(thread);
-    else if (thread.files === 0) {
+    else if (thread.hashers.size === 0) {
       thread.idle = setTimeout(() => {
         this.#forget(thread);
         void end(thread);
       }, this.#idleMs).unref();
+    }
+  }
+
+  #look(): void {
+    const now = performance.now();
+    for (const thread of [...this.#threads]) {
+      const hanging = [...thread.hashers].find((hasher) => hasher.silentMs(now) >= this.#patienceMs);
+      if (hanging !== undefined) this.#leaveBehind(thread, hanging);
+    }
+  }
+
+  /** It cannot be ended before its call has come back. The other files that it read are handed to another thread. */
+  #leaveBehind(thread: HashThread, hanging: ThreadHasher): void {
+    this.#forget(thread);
+    this.#hanging.add(thread);
+    hanging.hangs(new NoAnswer(this.#patienceMs));
+    void end(thread).then(() => this.#hanging.delete(thread));
+    for (const hasher of thread.hashers) {
+      if (hasher === hanging) continue;
+      const other = this.#leastBusy();
+      if (other === null)
+        hasher.fail(
+          new BackhaulError('read_failed', 'All threads that read wait for file systems that do not answer.'),
+        );
+      else this.#hand(hasher, other);
     }
   }
 

@@ -145,5 +145,8 @@ function withHandle(file: HashedFile, fd: number): HashedFile {
     requireUnchanged: () => {},
     readFailed: (error) => file.readFailed(error),
     endedEarly: () => file.endedEarly(),
+    contentChanged: () => file.contentChanged(),
+    keepOpen: (done) => file.keepOpen(done),
+    hangs: (done) => file.hangs(done),
   };
 }

@@ -22,6 +22,11 @@ export class Hashers implements AsyncDisposable {
     return thread ?? new LocalHasher(file, this.#buffers);
   }
 
+  /** Files that a thread may be reading from. */
+  get filesInThreads(): number {
+    return this.#threads.files;
+  }
+
   async close(): Promise<void> {
     await this.#threads.close();
   }

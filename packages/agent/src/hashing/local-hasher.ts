@@ -1,10 +1,14 @@
 import { createHash } from 'node:crypto';
 import type { PartChecksums } from '@backhaul/protocol';
 import { abortable } from '../abortable.ts';
+import { settledWithin } from '../settled-within.ts';
 import type { BufferPool } from '../file/buffer-pool.ts';
 import { type Range, readSlices } from '../file/read-slices.ts';
 import type { FileHasher, HashedFile, PartHashing } from './file-hasher.ts';
 import { hashSlices } from './hash-slices.ts';
+
+/** A read that hangs must not hold up the end of its upload. */
+const CLOSE_PATIENCE_MS = 1000;
 
 /** Hashes in this thread, a slice at a time, so that nothing else waits for long. */
 export class LocalHasher implements FileHasher {
@@ -36,7 +40,7 @@ export class LocalHasher implements FileHasher {
 
   async close(): Promise<void> {
     this.#stop.abort(new Error('the hasher is closed'));
-    await this.#last;
+    await settledWithin(this.#last, CLOSE_PATIENCE_MS);
   }
 
   [Symbol.asyncDispose](): Promise<void> {

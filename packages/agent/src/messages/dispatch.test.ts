@@ -5,7 +5,9 @@ import { AgentBench, downloadMessage, prepareMessage, urlWindow } from '../fakes
 import { uuidv7 } from '../fakes/uuid.ts';
 
 test('health_check tells what the owner allows and how busy the agent is', async () => {
-  await using bench = await AgentBench.start({ config: { file: '/data/report.bin', maxRate: 5000 } });
+  await using bench = await AgentBench.start({
+    config: { files: ['/data/report.bin'], maxRate: () => 5000 },
+  });
   const session = await bench.server.acceptAndWelcome();
   const command_id = uuidv7();
   session.send({ action: 'health_check', command_id });
@@ -35,6 +37,63 @@ test('list_directory answers with the listing, or with the reason', async () => 
   const refused = await session.next('result');
   assert.ok(!refused.ok);
   assert.equal(refused.error, 'path_not_allowed');
+});
+
+test('a message that cannot be read ends what it was about', async () => {
+  await using bench = await AgentBench.start({ config: { maxUploads: 1 } });
+  const { path } = await bench.file('a', 3);
+  const session = await bench.server.acceptAndWelcome();
+  const say = (message: object) => session.socket.send(JSON.stringify(message));
+
+  const unreadable = prepareMessage(path);
+  say({ ...unreadable, plan: 'large' });
+  const refused = await session.next('failed');
+  assert.deepEqual(
+    { upload_id: refused.upload_id, attempt: refused.attempt, error: refused.error },
+    { upload_id: unreadable.upload_id, attempt: 1, error: 'protocol_error' },
+  );
+
+  session.send(prepareMessage(path));
+  const prepared = await session.next('prepared');
+  const { upload_id, attempt } = prepared;
+  say({ action: 'part_urls', upload_id, attempt: attempt - 1, presigned_urls: 'none' });
+  await session.next('error');
+  const download = downloadMessage(path, prepared, bench.store);
+  say({ ...download, upload_config: { ...download.upload_config, kind: 'of_the_future' } });
+  const failed = await session.next('failed');
+  assert.deepEqual({ id: failed.upload_id, error: failed.error }, { id: upload_id, error: 'protocol_error' });
+
+  const command_id = uuidv7();
+  say({ action: 'list_directory', command_id, path: 7 });
+  const result = await session.next('result');
+  assert.deepEqual([result.command_id, result.ok], [command_id, false]);
+
+  session.send(prepareMessage(path));
+  await session.next('prepared');
+});
+
+test('an error about an upload ends it, and makes room for the next', async () => {
+  await using bench = await AgentBench.start({ config: { maxUploads: 1 } });
+  const { path } = await bench.file('a', 3);
+  const session = await bench.server.acceptAndWelcome();
+  session.send(prepareMessage(path));
+  const { upload_id, attempt } = await session.next('prepared');
+  const error = {
+    action: 'error',
+    code: 'protocol_error',
+    message: 'status "prepared": ?',
+    upload_id,
+  } as const;
+  session.send({ ...error, attempt: attempt + 1 });
+  await session.settled();
+  session.send({ ...error, attempt });
+  const failed = await session.next('failed');
+  assert.deepEqual([failed.upload_id, failed.attempt, failed.error], [upload_id, attempt, 'protocol_error']);
+  session.send(error);
+  session.send({ action: 'error', code: 'protocol_error', message: 'unknown', command_id: uuidv7() });
+  await session.settled();
+  session.send(prepareMessage(path));
+  await session.next('prepared');
 });
 
 test('a flood of commands is answered, partly with too_many_requests', async () => {
@@ -71,4 +130,21 @@ test('a message that does not fit to the upload is an error, and the upload goes
   assert.equal((await session.next('error')).code, 'protocol_error');
   session.send(downloadMessage(path, prepared, bench.store));
   await session.next('completed');
+});
+
+test('health_check is answered while listings are refused with too_many_requests', async () => {
+  await using bench = await AgentBench.start();
+  const session = await bench.server.acceptAndWelcome();
+  const health = uuidv7();
+  for (let count = 0; count < 100; count += 1) {
+    session.send({ action: 'list_directory', command_id: uuidv7(), path: bench.directory });
+  }
+  session.send({ action: 'health_check', command_id: health });
+  const codes = new Map<string, string>();
+  while (!codes.has(health)) {
+    const result = await session.next('result');
+    codes.set(result.command_id, result.ok ? 'ok' : result.error);
+  }
+  assert.equal(codes.get(health), 'ok');
+  assert.ok([...codes.values()].includes('too_many_requests'));
 });

@@ -1,4 +1,4 @@
-import { BackhaulError, type ServerMessage } from '@backhaul/protocol';
+import { BackhaulError, type MessageSubject, type ServerMessage } from '@backhaul/protocol';
 import { cancelUpload } from './cancel-upload.ts';
 import { downloadFile } from './download-file.ts';
 import type { AgentContext, Handler } from './handler.ts';
@@ -21,7 +21,7 @@ const handlers: { readonly [Action in ServerMessage['action']]: Handler<Action> 
   error: serverError,
 };
 
-/** Answers of these may take a while; so many of them run at once. */
+/** Answers of these may take a while, except of `health_check`; so many of them run at once. */
 const MAX_COMMANDS = 8;
 
 /** Passes each message to its handler; whatever goes wrong there stays there. */
@@ -33,13 +33,24 @@ export class Dispatcher {
     this.#context = context;
   }
 
+  /** A message that cannot be read: the server waits for what would have come of it, so it is told that nothing will. */
+  refuse(subject: MessageSubject, problem: string): void {
+    const { log, transfers } = this.#context;
+    const error = new BackhaulError('protocol_error', `The agent could not read a message: ${problem}`);
+    log.warn({ ...subject, problem }, 'a message of the server could not be read');
+    if ('command_id' in subject) answer(this.#context, subject.command_id, error);
+    else transfers.fail(subject, error);
+  }
+
   async dispatch(message: ServerMessage): Promise<void> {
     const { link, log, signal } = this.#context;
-    const commandId = 'command_id' in message ? message.command_id : null;
-    if (commandId !== null && this.#commands >= MAX_COMMANDS) {
+    const commandId = message.action !== 'error' && 'command_id' in message ? message.command_id : null;
+    // It is asked for when other commands do not end.
+    const counts = commandId !== null && message.action !== 'health_check';
+    if (counts && this.#commands >= MAX_COMMANDS) {
       return answer(this.#context, commandId, new BackhaulError('too_many_requests'));
     }
-    this.#commands += commandId === null ? 0 : 1;
+    this.#commands += counts ? 1 : 0;
     try {
       await handle(message, this.#context);
     } catch (error) {
@@ -49,7 +60,7 @@ export class Dispatcher {
       if (commandId !== null) answer(this.#context, commandId, known);
       else link.send({ status: 'error', code: known.code, message: known.message.slice(0, 2000) });
     } finally {
-      this.#commands -= commandId === null ? 0 : 1;
+      this.#commands -= counts ? 1 : 0;
     }
   }
 }

@@ -2,10 +2,11 @@ import { BackhaulError } from '@backhaul/protocol';
 import { listDirectory as list } from '../file/list-directory.ts';
 import type { Handler } from './handler.ts';
 
-export const listDirectory: Handler<'list_directory'> = async ({ command_id, path }, context) => {
+export const listDirectory: Handler<'list_directory'> = async (message, context) => {
+  const { command_id, path, prefix, cursor, limit } = message;
   const { link, open, log, signal } = context;
   try {
-    const data = await list(path, open, { signal });
+    const data = await list(path, open, { prefix, cursor, limit, signal });
     log.info({ command_id, path, entries: data.entries.length }, 'directory listed');
     link.send({ status: 'result', command_id, ok: true, data });
   } catch (error) {

@@ -4,5 +4,6 @@ import type { Handler } from './handler.ts';
 export const welcome: Handler<'welcome'> = async (message, { transfers, log }) => {
   const { session_id, epoch, server_version } = message;
   log.info({ session_id, epoch, server_version }, 'connected');
+  transfers.reportProgress(message.progress_interval_ms);
   await transfers.applyVerdicts(message.uploads);
 };

@@ -1,27 +1,126 @@
-import { constants } from 'node:fs';
-import { readlink } from 'node:fs/promises';
+import { constants, readFileSync } from 'node:fs';
+import { open, readFile, readlink, stat, statfs } from 'node:fs/promises';
 import { posix } from 'node:path';
-import type { Platform } from './platform.ts';
-import { realPathOf } from './real-path.ts';
+import { setTimeout as delay } from 'node:timers/promises';
+import { BackhaulError } from '@backhaul/protocol';
+import { kernelFileSystems } from './kernel-file-systems.ts';
+import { linuxFileSystem } from './linux-file-systems.ts';
+import { mountByName, mountFinder } from './mount-table.ts';
+import { type Platform, queueKey, type SendQueues } from './platform.ts';
 
-const { O_RDONLY, O_NONBLOCK, O_NOFOLLOW, O_DIRECTORY } = constants;
+const { O_RDONLY, O_NONBLOCK, O_NOFOLLOW, O_DIRECTORY, O_DIRECT } = constants;
+
+/** A table of 50,000 connections takes 40 ms to read: once a second is enough. One of a few is read whenever asked. */
+const PAUSE_MS_PER_CONNECTION = 0.02;
+const MAX_PAUSE_MS = 1000;
 
 export const linux: Platform = {
   path: posix,
   fileFlags: O_RDONLY | O_NONBLOCK | O_NOFOLLOW,
   directoryFlags: O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_DIRECTORY,
+  needsPrivateRoots: false,
+  hasOwners: true,
   pathKey: (path) => path,
   pathProblem: () => null,
   // `/proc/self/environ` calls itself a regular file of size 0; reading it would hand out the agent's token.
   isOffLimits: (path) => /^\/(?:proc|sys|dev)(?:\/|$)/.test(path),
-  async whereIs(handle, path) {
+  async isKernelInterface({ fd }) {
+    const { type } = await statfs(descriptorPath(fd), { bigint: true });
+    // A signed long, of 32 bits on some machines.
+    return kernelFileSystems.has(Number(BigInt.asUintN(32, type)));
+  },
+  mountFinder() {
     try {
-      return await readlink(`/proc/self/fd/${handle.fd}`);
+      return mountFinder(readFileSync('/proc/self/mountinfo', 'utf8'));
     } catch {
-      // A chroot or container without /proc.
-      return await realPathOf(handle, path);
+      return mountByName;
     }
   },
-  directoryPath: (handle) => `/proc/self/fd/${handle.fd}`,
+  async startProblem() {
+    const problem = await descriptorProblem(process.execPath);
+    return problem === null
+      ? null
+      : `/proc/self/fd does not work (${problem}). Without it the agent cannot prove that an opened file lies below --allow or --file. Mount /proc, e.g. "mount -t proc proc /proc" in a chroot, and start the agent again.`;
+  },
+  async realPathOf({ fd }) {
+    try {
+      return await readlink(descriptorPath(fd));
+    } catch (cause) {
+      // Never resolved by path instead: the path may lead elsewhere by now.
+      throw new BackhaulError(
+        'path_not_allowed',
+        'The agent cannot prove where the file lies, because /proc/self/fd does not work any more: mount /proc on its machine.',
+        { cause },
+      );
+    }
+  },
+  directoryPath: ({ fd }) => Promise.resolve(descriptorPath(fd)),
+  async fileSystemOf({ fd }) {
+    const { type } = await statfs(descriptorPath(fd), { bigint: true });
+    return linuxFileSystem(Number(BigInt.asUintN(32, type)));
+  },
+  // It leads to that very file, whatever its name leads to by now: so this link may be followed.
+  openAgain: ({ fd }, _opened, { direct }) =>
+    open(descriptorPath(fd), O_RDONLY | O_NONBLOCK | (direct ? O_DIRECT : 0)),
+  sendQueues: sharedReading(readSendQueues, (queues) =>
+    Math.min(MAX_PAUSE_MS, (queues?.size ?? 0) * PAUSE_MS_PER_CONNECTION),
+  ),
   errorCode: () => null,
 };
+
+export async function readSendQueues(): Promise<SendQueues> {
+  const read = (table: string) => readFile(`/proc/self/net/${table}`, 'latin1').catch(() => null);
+  const [tcp4, tcp6] = await Promise.all([read('tcp'), read('tcp6')]);
+  return tcp4 === null ? null : parseSendQueues(`${tcp4}${tcp6 ?? ''}`);
+}
+
+/**
+ * One reading for all who ask before it begins, so that nobody is told what was so before they asked. After it
+ * comes a pause, in which whoever asks waits for the next one.
+ */
+export function sharedReading<Result>(
+  read: () => Promise<Result>,
+  pauseMs: (read: Result) => number,
+): () => Promise<Result> {
+  let next: Promise<Result> | null = null;
+  let pause: Promise<unknown> = Promise.resolve();
+  return () => {
+    next ??= pause.then(() => {
+      next = null;
+      const reading = read();
+      pause = reading.then(
+        (result) => delay(pauseMs(result), undefined, { ref: false }),
+        () => undefined,
+      );
+      return reading;
+    });
+    return next;
+  };
+}
+
+/** Of `  0: 0100007F:1F90 0100007F:C350 01 00012345:00000000 …`: ports and, before the second colon, `tx_queue`. */
+export function parseSendQueues(tables: string): SendQueues {
+  const line = /^ *\d+: [0-9A-F]+:([0-9A-F]{4}) [0-9A-F]+:([0-9A-F]{4}) [0-9A-F]{2} ([0-9A-F]{8}):/gm;
+  const queues = new Map<string, number>();
+  for (const [, local = '', remote = '', queued = ''] of tables.matchAll(line)) {
+    const key = queueKey(Number.parseInt(local, 16), Number.parseInt(remote, 16));
+    queues.set(key, Math.max(queues.get(key) ?? 0, Number.parseInt(queued, 16)));
+  }
+  return queues;
+}
+
+function descriptorPath(fd: number): string {
+  return `/proc/self/fd/${fd}`;
+}
+
+/** Why an open file cannot be found again by its descriptor, or null. */
+async function descriptorProblem(path: string): Promise<string | null> {
+  await using handle = await open(path);
+  try {
+    const link = await readlink(descriptorPath(handle.fd));
+    const [opened, found] = await Promise.all([handle.stat({ bigint: true }), stat(link, { bigint: true })]);
+    return opened.dev === found.dev && opened.ino === found.ino ? null : `it leads to ${link} for ${path}`;
+  } catch (error) {
+    return error instanceof Error && 'code' in error ? String(error.code) : String(error);
+  }
+}

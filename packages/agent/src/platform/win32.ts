@@ -1,34 +1,32 @@
 import { constants } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { win32 as windowsPath } from 'node:path';
+import { windowsPathProblem } from '@backhaul/protocol';
 import type { Platform } from './platform.ts';
-import { realPathOf } from './real-path.ts';
-
-/** Device names are reserved in every directory, with any extension (Microsoft, "Naming Files, Paths, and Namespaces"). */
-const reservedName = /^(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(?:\..*)?$/i;
 
 export const win32: Platform = {
   path: windowsPath,
   fileFlags: constants.O_RDONLY,
   directoryFlags: constants.O_RDONLY,
+  // Node.js shows neither the path of a handle nor who may write a directory.
+  needsPrivateRoots: true,
+  hasOwners: false,
   pathKey: (path) => path.toLowerCase(),
-  pathProblem(path) {
-    const { root } = windowsPath.parse(path);
-    if (!/^[a-z]:[\\/]$/i.test(root) && !root.startsWith('\\\\')) {
-      return 'the path needs a drive letter or a share, such as C:\\data\\report.bin';
-    }
-    for (const name of path.slice(root.length).split(/[\\/]/)) {
-      if (reservedName.test(name)) return `Windows reserves the name ${name}`;
-      // "file.txt:stream" would read a hidden second content of an allowed name.
-      if (/[:*?"<>|]/.test(name)) return 'Windows names cannot contain : * ? " < > |';
-      if (/[. ]$/.test(name) && name !== '.' && name !== '..') {
-        return 'Windows drops a dot or space at the end of a name';
-      }
-    }
-    return null;
-  },
+  pathProblem: windowsPathProblem,
   // `\\?\`, `\\.\`: the device namespace, where path rules do not apply.
   isOffLimits: (path) => /^[\\/]{2}[?.](?:[\\/]|$)/.test(path),
-  whereIs: realPathOf,
-  directoryPath: (_handle, realPath) => realPath,
+  isKernelInterface: () => Promise.resolve(false),
+  mountFinder: () => (path) => {
+    // A drive or a share.
+    const point = windowsPath.parse(path).root;
+    return { key: point.toLowerCase(), point };
+  },
+  startProblem: () => Promise.resolve(null),
+  realPathOf: (_handle, opened) => Promise.resolve(opened),
+  directoryPath: (_handle, realPath) => Promise.resolve(realPath),
+  // NTFS may write times late, and statfs gives no type.
+  fileSystemOf: () => Promise.resolve('unknown'),
+  openAgain: (_handle, opened) => open(opened, win32.fileFlags),
+  sendQueues: () => Promise.resolve(null),
   errorCode: (errno) => (errno === 'EBUSY' ? 'file_locked' : null),
 };

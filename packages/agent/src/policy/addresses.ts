@@ -1,5 +1,6 @@
 import { BlockList, isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
+import { isLoopbackHost } from '@backhaul/protocol';
 
 const loopback = new BlockList();
 loopback.addSubnet('127.0.0.0', 8);
@@ -13,18 +14,6 @@ local.addSubnet('::', 96, 'ipv6');
 // 0.0.0.0/8 and 127.0.0.0/8 behind NAT64 (RFC 6052).
 local.addSubnet('64:ff9b::', 104, 'ipv6');
 local.addSubnet('64:ff9b::7f00:0', 104, 'ipv6');
-
-/** Where clouds hand credentials to whoever asks from the machine itself. No object store lives there. */
-const metadata = new BlockList();
-metadata.addSubnet('169.254.0.0', 16);
-metadata.addSubnet('fe80::', 10, 'ipv6');
-metadata.addAddress('fd00:ec2::254', 'ipv6');
-metadata.addAddress('100.100.100.200');
-// The IPv4 ones behind NAT64, and as IPv4-compatible addresses.
-for (const prefix of ['64:ff9b::', '::']) {
-  metadata.addSubnet(`${prefix}a9fe:0`, 112, 'ipv6');
-  metadata.addAddress(`${prefix}6464:64c8`, 'ipv6');
-}
 
 function isLoopbackAddress(address: string): boolean {
   return loopback.check(address, familyOf(address));
@@ -54,17 +43,6 @@ export function isOwnHost(hostname: string, own: () => readonly string[]): boole
 /** They change while a machine runs. */
 export function interfaceAddresses(): string[] {
   return Object.values(networkInterfaces()).flatMap((all) => (all ?? []).map(({ address }) => address));
-}
-
-export function isMetadataAddress(address: string): boolean {
-  return metadata.check(address, familyOf(address));
-}
-
-/** @param hostname As in `URL.hostname`. Names under `localhost` are loopback by RFC 6761, section 6.3. */
-export function isLoopbackHost(hostname: string): boolean {
-  const host = bareHost(hostname);
-  if (isIP(host) !== 0) return isLoopbackAddress(host);
-  return host === 'localhost' || host.endsWith('.localhost');
 }
 
 /** `URL.hostname` without the brackets of an IPv6 address, and without the dot that ends an absolute name. */

@@ -1,65 +1,108 @@
-import { lstat, realpath } from 'node:fs/promises';
+import type { Stats } from 'node:fs';
+import { lstat } from 'node:fs/promises';
 import { BackhaulError } from '@backhaul/protocol';
+import type { FileGate } from '../file/file-gate.ts';
+import type { GatedFile } from '../file/gated-file.ts';
+import { NoAnswer } from '../file/no-answer.ts';
 import type { Platform } from '../platform/platform.ts';
+import { requireOwnLink } from './hard-links.ts';
+import { OwnFiles } from './own-files.ts';
 
 interface AllowListOptions {
   /** `--allow`, absolute. */
   readonly directories: readonly string[];
   /** `--file`, absolute. */
-  readonly file: string | null;
+  readonly files: readonly string[];
   readonly platform: Platform;
+  readonly gate: FileGate;
+  /** What is never read although it lies in the list. */
+  readonly ownFiles?: OwnFiles;
+  /** `--allow-hard-links`. */
+  readonly hardLinks?: boolean;
+}
+
+/** The agent connects without waiting longer for a directory whose file system hangs. */
+const START_PATIENCE_MS = 5000;
+
+/** A path that may be opened, and is then to be confirmed. */
+export interface Admitted {
+  /** As it was asked for, `.` and `..` resolved. */
+  readonly path: string;
+  /** The same file with the links on the way to it resolved: this is what to open. */
+  readonly realPath: string;
 }
 
 /**
  * What the machine's owner lets be read: regular files under the `--allow` directories, and the `--file` itself.
  * Empty means nothing. It is made from flags at start; no message reaches it.
  *
- * Every path is judged twice: by its spelling before anything is opened (`admit`), and by where the opened
- * descriptor really is (`confirm`).
+ * Every path is judged twice: by its spelling and the links on its way before anything is opened (`admit`), and by
+ * what the opened descriptor really is (`confirm`).
  */
 export class AllowList {
   readonly #directories: readonly string[];
-  readonly #file: string | null;
+  readonly #files: readonly string[];
   readonly #platform: Platform;
-  /** Where each directory of the list led when it was first seen. */
+  readonly #gate: FileGate;
+  readonly #ownFiles: OwnFiles;
+  readonly #hardLinks: boolean;
+  /** Where each directory of the list led at start. */
   readonly #pinned = new Map<string, string>();
 
-  constructor({ directories, file, platform }: AllowListOptions) {
+  constructor({ directories, files, platform, gate, ownFiles, hardLinks = false }: AllowListOptions) {
     this.#directories = directories;
-    this.#file = file;
+    this.#files = files;
     this.#platform = platform;
+    this.#gate = gate;
+    this.#ownFiles = ownFiles ?? new OwnFiles({ files: [], directories: [], platform, gate });
+    this.#hardLinks = hardLinks;
   }
 
   /** For the owner and for `health_check`. */
   describe(): string[] {
-    return [...this.#directories, ...(this.#file === null ? [] : [this.#file])];
+    return [...this.#directories, ...this.#files];
   }
 
   /**
-   * The path to open. Outside the list the answer is the same whether or not something is there, also when it
-   * is a symbolic link inside the list that leads out.
+   * Outside the list the answer is the same whether or not something is there, also when it is a symbolic link
+   * inside the list that leads out.
    *
-   * @throws BackhaulError `invalid_path`, `path_not_allowed`
+   * @throws BackhaulError `invalid_path`, `path_not_allowed`; NoAnswer
    */
-  async admit(path: string): Promise<string> {
-    const normal = this.#normalize(path);
-    const root = this.#rootOf(this.#platform.pathKey(normal));
-    if (root === undefined || this.#platform.isOffLimits(normal)) throw notAllowed(path);
-    const nearest = await this.#nearestExisting(this.#platform.path.dirname(normal), root);
-    if (nearest !== null && !(await this.#holdsDirectory(nearest, root))) throw notAllowed(path);
-    return normal;
+  async admit(asked: string): Promise<Admitted> {
+    const { path: paths, pathKey } = this.#platform;
+    const path = this.#normalize(asked);
+    const entry = this.#entryOf(pathKey(path));
+    if (entry === undefined || this.#platform.isOffLimits(path)) throw notAllowed(asked);
+    const { flag, directory } = entry;
+    const root = await this.#pin(directory);
+    if (root === null) throw replaced(entry);
+    if (flag === '--file') return { path, realPath: paths.join(root, paths.basename(path)) };
+    if (pathKey(path) === pathKey(directory)) return { path, realPath: root };
+    const reach = { from: paths.dirname(path), top: directory };
+    const realPath =
+      (await this.#throughLinks(path, reach)) ?? paths.join(root, paths.relative(directory, path));
+    if (!(await this.#holds(paths.dirname(realPath)))) throw notAllowed(asked);
+    return { path, realPath };
   }
 
-  /** @throws BackhaulError `path_not_allowed` unless the real path lies in the list, its own links resolved. */
-  async confirm(realPath: string, asked: string): Promise<void> {
-    if (this.#platform.isOffLimits(realPath)) throw notAllowed(asked);
+  /**
+   * Judges what is open, by the descriptor alone.
+   *
+   * @param opened What was opened with the platform's flags.
+   * @returns Where it really lies.
+   * @throws BackhaulError `path_not_allowed`; NoAnswer
+   */
+  async confirm(file: GatedFile, { opened, asked }: { opened: string; asked: string }): Promise<string> {
     const platform = this.#platform;
-    const file = await this.#realFile();
-    if (file !== null && platform.pathKey(realPath) === platform.pathKey(file)) return;
-    for (const root of await this.#realDirectories()) {
-      if (this.#isWithin(realPath, root)) return;
+    const realPath = await file.call((handle) => platform.realPathOf(handle, opened));
+    if (platform.isOffLimits(realPath) || !(await this.#holds(realPath))) throw notAllowed(asked);
+    if (await file.call((handle) => platform.isKernelInterface(handle))) throw notAllowed(asked);
+    if (await this.#ownFiles.includes(file, realPath)) throw ownFile(asked);
+    if (!this.#hardLinks) {
+      await file.call((handle) => requireOwnLink(handle, { asked, realPath, platform }));
     }
-    throw notAllowed(asked);
+    return realPath;
   }
 
   #normalize(path: string): string {
@@ -74,58 +117,85 @@ export class AllowList {
   }
 
   /** The entry of the list that covers a path, by its key. */
-  #rootOf(key: string): string | undefined {
-    if (this.#file !== null && this.#platform.pathKey(this.#file) === key) return this.#file;
-    return this.#directories.find((directory) => this.#isWithin(key, this.#platform.pathKey(directory)));
+  #entryOf(key: string): Entry | undefined {
+    const { path: paths, pathKey } = this.#platform;
+    const file = this.#files.find((each) => pathKey(each) === key);
+    if (file !== undefined) return { flag: '--file', directory: paths.dirname(file) };
+    const directory = this.#directories.find((each) => this.#isWithin(key, pathKey(each)));
+    return directory === undefined ? undefined : { flag: '--allow', directory };
   }
 
-  /** The real path of the closest directory that exists, from `path` up to `root`; null if not even the root does. */
-  async #nearestExisting(path: string, root: string): Promise<string | null> {
-    const top = this.#platform.pathKey(root === this.#file ? this.#platform.path.dirname(root) : root);
-    for (
-      let at = path;
-      this.#isWithin(this.#platform.pathKey(at), top);
-      at = this.#platform.path.dirname(at)
-    ) {
-      try {
-        return await realpath(at);
-      } catch {
-        // Missing or unreadable: the open will say so, once it is known that the way there stays inside.
-      }
-      if (at === this.#platform.path.dirname(at)) break;
+  /**
+   * A path with the links of its directories resolved, as far down as they exist.
+   *
+   * @param top Where to give up on the way up.
+   * @returns null if not even `top` exists.
+   */
+  async #throughLinks(
+    path: string,
+    { from, top, ...options }: { from: string; top: string; patienceMs?: number },
+  ): Promise<string | null> {
+    const { path: paths, pathKey } = this.#platform;
+    const topKey = pathKey(top);
+    for (let at = from; this.#isWithin(pathKey(at), topKey); at = paths.dirname(at)) {
+      const real = await this.#gate.realpath(at, options).catch(nullUnlessSilent);
+      // Missing or unreadable: the open will say so, once it is known that the way there stays inside.
+      if (real !== null) return paths.join(real, paths.relative(at, path));
+      if (at === paths.dirname(at)) break;
     }
     return null;
   }
 
-  async #holdsDirectory(realPath: string, root: string): Promise<boolean> {
-    if (root === this.#file) return (await this.#realFile()) !== null;
-    return (await this.#realDirectories()).some((directory) => this.#isWithin(realPath, directory));
+  /** Whether a real path lies in the list, its own links resolved. */
+  async #holds(realPath: string): Promise<boolean> {
+    return (await this.#isFile(realPath)) || (await this.#isInDirectories(realPath));
   }
 
-  /** Resolved at each use, so that a directory mounted later counts from then on. */
-  async #realDirectories(): Promise<string[]> {
-    const real = await Promise.all(this.#directories.map((directory) => this.#pin(directory)));
-    return real.filter((directory) => directory !== null);
+  async #isFile(realPath: string): Promise<boolean> {
+    const { path: paths } = this.#platform;
+    const key = (path: string) => this.#platform.pathKey(path);
+    for (const file of this.#files) {
+      const name = paths.basename(file);
+      // Another file does not wait for the one of --file.
+      if (key(paths.basename(realPath)) !== key(name)) continue;
+      const directory = await this.#pin(paths.dirname(file));
+      if (directory !== null && key(paths.join(directory, name)) === key(realPath)) return true;
+    }
+    return false;
+  }
+
+  /** One directory after the other, the likely ones first: one that hangs is in the way of what lies in no other. */
+  async #isInDirectories(realPath: string): Promise<boolean> {
+    const held = (directory: string) => this.#isWithin(realPath, this.#pinned.get(directory) ?? directory);
+    let noAnswer: NoAnswer | null = null;
+    for (const directory of this.#directories.toSorted((a, b) => Number(held(b)) - Number(held(a)))) {
+      try {
+        const root = await this.#pin(directory);
+        if (root !== null && this.#isWithin(realPath, root)) return true;
+      } catch (error) {
+        if (!(error instanceof NoAnswer)) throw error;
+        noAnswer ??= error;
+      }
+    }
+    if (noAnswer !== null) throw noAnswer;
+    return false;
   }
 
   /**
-   * Where a directory of the list really is; null once that is another place than at first. Whoever may replace it
-   * by a link must not decide what else this agent reads.
+   * Where a directory of the list really is; null once that is another place than at start. Whoever may replace it
+   * by a link must not decide what else this agent reads. One that is missing at start is pinned to its own name:
+   * it may be made or mounted later, and counts from then on.
    */
-  async #pin(directory: string): Promise<string | null> {
-    const real = await realpath(directory).catch(() => null);
-    const pinned = this.#pinned.get(directory) ?? real;
-    if (pinned === null) return directory;
-    this.#pinned.set(directory, pinned);
-    return real === null || real === pinned ? pinned : null;
-  }
-
-  /** Its directory's links are resolved; were it a link itself, opening it would have failed. */
-  async #realFile(): Promise<string | null> {
-    if (this.#file === null) return null;
-    const { path } = this.#platform;
-    const directory = await this.#pin(path.dirname(this.#file));
-    return directory === null ? null : path.join(directory, path.basename(this.#file));
+  async #pin(directory: string, options: { patienceMs?: number } = {}): Promise<string | null> {
+    const { path: paths, pathKey } = this.#platform;
+    if (!this.#pinned.has(directory)) {
+      const reach = { from: directory, top: paths.parse(directory).root, ...options };
+      const first = (await this.#throughLinks(directory, reach)) ?? directory;
+      if (!this.#pinned.has(directory)) this.#pinned.set(directory, first);
+    }
+    const pinned = this.#pinned.get(directory) ?? directory;
+    const real = await this.#gate.realpath(directory, options).catch(nullUnlessSilent);
+    return real === null || pathKey(real) === pathKey(pinned) ? pinned : null;
   }
 
   #isWithin(path: string, root: string): boolean {
@@ -136,36 +206,89 @@ export class AllowList {
 
   /** What the owner should know at start: each sentence names the flag. From here on the list stays where it leads. */
   async findings(): Promise<string[]> {
+    await this.#ownFiles.remember();
+    if (this.#directories.length === 0 && this.#files.length === 0) {
+      return ['Nothing may be read: give --file or --allow.'];
+    }
+    const files = this.#files.map((file) => this.#fileFindings(file));
+    const found = await Promise.all([
+      ...this.#directories.map((directory) => this.#directoryFindings(directory)),
+      ...files,
+    ]);
+    return found.flat();
+  }
+
+  async #directoryFindings(directory: string): Promise<string[]> {
+    const about = `--allow ${directory}`;
     const findings: string[] = [];
-    await Promise.all([this.#realDirectories(), this.#realFile()]);
-    if (this.#directories.length === 0 && this.#file === null) {
-      findings.push('Nothing may be read: give --file or --allow.');
+    const found = await this.#look(directory, (real) => real);
+    if (found instanceof NoAnswer) findings.push(`${about}: ${found.message}.`);
+    else if (found === null) {
+      findings.push(
+        `${about}: there is no such directory yet. One that is made later counts; a link does not.`,
+      );
+    } else if (!found.isDirectory()) {
+      findings.push(`${about}: not a directory; use --file for a single file.`);
     }
-    for (const directory of this.#directories) {
-      const found = await realpath(directory)
-        .then((real) => lstat(real))
-        .catch(() => null);
-      if (found === null) findings.push(`--allow ${directory}: there is no such directory yet.`);
-      else if (!found.isDirectory()) {
-        findings.push(`--allow ${directory}: not a directory; use --file for a single file.`);
-      }
-      if (this.#platform.isOffLimits(directory))
-        findings.push(`--allow ${directory}: never read, by design.`);
-    }
-    if (this.#file !== null) {
-      const found = await lstat(this.#file).catch(() => null);
-      if (found === null) findings.push(`--file ${this.#file}: there is no such file yet.`);
-      else if (found.isSymbolicLink()) {
-        findings.push(`--file ${this.#file}: symbolic links are refused; give the file they lead to.`);
-      } else if (!found.isFile()) findings.push(`--file ${this.#file}: not a regular file.`);
+    if (this.#platform.isOffLimits(directory) || this.#ownFiles.isNamedSo(directory)) {
+      findings.push(`${about}: never read, by design.`);
     }
     return findings;
   }
+
+  async #fileFindings(file: string): Promise<string[]> {
+    const { path: paths } = this.#platform;
+    const found = await this.#look(paths.dirname(file), (real) => paths.join(real, paths.basename(file)));
+    if (found instanceof NoAnswer) return [`--file ${file}: ${found.message}.`];
+    if (found === null) return [`--file ${file}: there is no such file yet.`];
+    if (found.isSymbolicLink()) {
+      return [`--file ${file}: symbolic links are refused; give the file they lead to.`];
+    }
+    return found.isFile() ? [] : [`--file ${file}: not a regular file.`];
+  }
+
+  /** What there is at `entry` of where `directory` leads. */
+  async #look(directory: string, entry: (real: string) => string): Promise<Stats | NoAnswer | null> {
+    const options = { patienceMs: START_PATIENCE_MS };
+    try {
+      const real = entry((await this.#pin(directory, options)) ?? directory);
+      return await this.#gate.run(real, () => lstat(real), options).catch(nullUnlessSilent);
+    } catch (error) {
+      if (error instanceof NoAnswer) return error;
+      throw error;
+    }
+  }
+}
+
+function nullUnlessSilent(error: unknown): null {
+  if (error instanceof NoAnswer) throw error;
+  return null;
+}
+
+interface Entry {
+  readonly flag: '--allow' | '--file';
+  /** Of `--file`: the one that the file is in. */
+  readonly directory: string;
 }
 
 function notAllowed(path: string): BackhaulError {
   return new BackhaulError(
     'path_not_allowed',
     `This agent's owner does not allow ${JSON.stringify(path)}. Directories are allowed on the agent's machine with --allow.`,
+  );
+}
+
+function ownFile(path: string): BackhaulError {
+  return new BackhaulError(
+    'path_not_allowed',
+    `${JSON.stringify(path)} belongs to the agent or to a backhaul-server --dev beside it, such as a token: it is never read, whatever is allowed.`,
+  );
+}
+
+function replaced({ flag, directory }: Entry): BackhaulError {
+  const what = flag === '--allow' ? `--allow ${directory}` : `The directory of --file, ${directory},`;
+  return new BackhaulError(
+    'path_not_allowed',
+    `${what} leads to another place than at the agent's start, so nothing below it is read. If that is meant, restart the agent.`,
   );
 }

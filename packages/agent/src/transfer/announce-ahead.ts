@@ -5,7 +5,7 @@ import type { PartLedger } from './part-ledger.ts';
 /** Hashing reads every byte before it is sent; at most this many bytes before the first PUT can begin. */
 const MAX_WINDOW_BYTES = 1024 ** 3;
 
-/** As many as are sent at once, by default. */
+/** Enough to begin with: the first is sent alone, and more are hashed meanwhile. */
 const FIRST_PARTS = 4;
 /** URLs are asked for so many parts at a time: each time costs the server a message, a transaction and an answer. */
 const MAX_BATCH_PARTS = 16;

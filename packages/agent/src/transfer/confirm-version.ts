@@ -1,42 +1,37 @@
-import { BackhaulError } from '@backhaul/protocol';
 import type { OpenedFile } from '../file/open-file.ts';
-import type { FileHasher } from '../hashing/file-hasher.ts';
-import type { PartLedger } from './part-ledger.ts';
+import { readOnceMore, type SecondReading } from './second-reading.ts';
 
 /** Something that touches the file more often than this while it is read cannot be waited out. */
 const MAX_READINGS = 3;
 
-interface Confirming {
-  readonly file: Pick<OpenedFile, 'fingerprint' | 'onChange' | 'assertUnchanged' | 'contentChanged'>;
-  readonly ledger: Pick<PartLedger, 'parts'>;
-  readonly hasher: Pick<FileHasher, 'hashPart'>;
+interface Confirming extends SecondReading {
+  readonly file: SecondReading['file'] &
+    Pick<OpenedFile, 'fingerprint' | 'onChange' | 'assertUnchanged' | 'keptMoving'>;
 }
 
 /**
- * That all parts are of one version. chmod, rename and a new link move the ctime alone, but so does a writer that
- * puts the mtime back: then only the bytes can tell, so the whole file is read once more while its ctime stays.
+ * That all parts are of one version of the file, once all of them have been read. Where an unchanged ctime proves that
+ * the bytes are unchanged, it is enough. Elsewhere only the bytes can tell, so the whole file is read once more:
+ * where timestamps are too young or too coarse, or not moved by every writer; and after chmod, rename, a new link or
+ * a writer that puts the mtime back, all of which move the ctime alone. Its ctime has to stay meanwhile.
  *
- * With `prefix` the ctime may move all the time. One more reading is enough then: each part is what it was when it was
- * first read, so between the two readings all of them were there together.
+ * With `prefix` the ctime may move all the time. One more reading is enough then.
  *
  * @throws BackhaulError `file_changed`, `read_failed`
  */
 export async function confirmVersion(
-  { file, ledger, hasher }: Confirming,
+  reading: Confirming,
   { signal }: { signal: AbortSignal },
 ): Promise<void> {
-  let confirmed = file.fingerprint.ctime_ns;
+  const { file, log } = reading;
+  let confirmed = file.trust.holds() ? file.fingerprint.ctime_ns : null;
   for (let readings = 0; ; readings += 1) {
     const { ctime_ns: ctime } = await file.assertUnchanged();
     if (ctime === confirmed || (file.onChange === 'prefix' && readings > 0)) return;
-    if (readings === MAX_READINGS) {
-      const why = 'The file was touched again each time it was read to see whether its content had changed.';
-      throw new BackhaulError('file_changed', why);
-    }
-    for (const part of ledger.parts) {
-      const now = await hasher.hashPart(part, { mode: 'none', inDigest: false, signal });
-      if (now.crc32 !== part.checksums?.crc32) throw file.contentChanged();
-    }
+    if (readings === MAX_READINGS) throw file.keptMoving(readings);
+    const reason = confirmed === null ? 'its timestamps prove nothing' : 'its ctime moved';
+    log.info({ reason, file_system: file.trust.fileSystem }, 'reading the file a second time');
+    await readOnceMore(reading, { signal });
     confirmed = ctime;
   }
 }

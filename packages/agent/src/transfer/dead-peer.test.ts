@@ -4,10 +4,13 @@ import http from 'node:http';
 import { type AddressInfo, type Server, type Socket, createServer } from 'node:net';
 import { after, describe, test } from 'node:test';
 import tls from 'node:tls';
+import { noProxies } from '@backhaul/program';
 import { localhostCertificate } from '../fakes/localhost-certificate.ts';
 import { defaultSessionTimings } from '../connection/session.ts';
 import { StoragePolicy } from '../policy/storage-policy.ts';
 import { AnswerPatience } from './answer-patience.ts';
+import { PartParallelism } from './part-parallelism.ts';
+import { PartsInFlight } from './parts-in-flight.ts';
 import { type PutResult, putPart } from './put-part.ts';
 import { StorageClient } from './storage-client.ts';
 import { defaultTimings } from './timings.ts';
@@ -93,8 +96,8 @@ describe('a store that falls silent is noticed in', { concurrency: true }, () =>
         // Only a name has to be looked up.
         resolve: () => undefined,
       });
-      const proxy = proxied === true ? { HTTPS_PROXY: `http://127.0.0.1:${port}` } : null;
-      using storage = new StorageClient(policy, proxy);
+      const HTTPS_PROXY = proxied === true ? `http://127.0.0.1:${port}` : null;
+      using storage = new StorageClient(policy, { ...noProxies, HTTPS_PROXY });
       const result = await put(storage, new URL(url(port)), sizeBytes);
       server.close();
       assert.ok(!result.ok && result.verdict.act === 'retry', JSON.stringify(result));
@@ -112,7 +115,7 @@ test('connections that lie idle are not tried one by one once one has fallen sil
   const sockets: Socket[] = [];
   server.on('connection', (socket) => sockets.push(socket));
   const port = await listen(server);
-  using storage = new StorageClient(new StoragePolicy({ origins: [], serverIsLocal: true }), null);
+  using storage = new StorageClient(new StoragePolicy({ origins: [], serverIsLocal: true }), noProxies);
   const url = new URL(`http://127.0.0.1:${port}`);
   const kept = () => put(storage, url, MiB, { fresh: false });
   await Promise.all([kept(), kept(), kept()]);
@@ -141,6 +144,7 @@ test('a PUT that has no connection yet can be aborted', async () => {
   const stop = new AbortController();
   const port = await listen(server);
   using storage = new StorageClient(new StoragePolicy({ origins: [], serverIsLocal: true }), {
+    ...noProxies,
     HTTPS_PROXY: `http://127.0.0.1:${port}`,
   });
   const aborted = put(storage, new URL('https://store.example'), MiB, {
@@ -159,13 +163,17 @@ async function put(
   length: number,
   { signal = AbortSignal.timeout(NOTICED_MS), connectMs = 600, fresh = true } = {},
 ): Promise<PutResult> {
+  const tools = untoldLine();
+  const place = tools.line.admit(length) ?? assert.fail('it has to wait');
   return await putPart(
-    { url, headers: {}, length, body: zeros(length), fresh },
+    { url, headers: {}, length, body: zeros(length), place, fresh },
     {
       storage,
       rateLimit: null,
       timings: { connectMs, stallMs: STALL_MS },
       patience: new AnswerPatience({ firstMs: 500, maxMs: 5000 }),
+      ...tools,
+      inFlight: new PartsInFlight(),
     },
     { signal },
   );
@@ -179,4 +187,12 @@ async function listen(server: Server): Promise<number> {
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   return (server.address() as AddressInfo).port;
+}
+
+function untoldLine() {
+  const now = () => performance.now();
+  return {
+    ...{ line: new PartParallelism({ ceiling: 4, now }), now },
+    sendQueues: () => Promise.resolve(null),
+  };
 }

@@ -90,6 +90,11 @@ export class PartLedger {
     return this.#stored === this.#parts.length;
   }
 
+  /** Bytes that S3 holds. */
+  get storedBytes(): number {
+    return this.#parts.reduce((sum, part) => sum + (isStored(part) ? part.length : 0), 0);
+  }
+
   get keptCount(): number {
     return this.#parts.filter(({ state }) => state === 'kept').length;
   }
@@ -144,6 +149,18 @@ export class PartLedger {
     own.etag = etag;
     own.url = null;
     this.#stored += 1;
+    this.#moveOn();
+    this.#changed.notify();
+  }
+
+  /** The parts of an empty file, whose object the server writes: there is nothing to send. */
+  leaveToServer(): void {
+    for (const part of this.#open()) {
+      if (part.state !== 'waiting' && part.state !== 'ready') continue;
+      part.state = 'kept';
+      part.url = null;
+      this.#stored += 1;
+    }
     this.#moveOn();
     this.#changed.notify();
   }

@@ -1,13 +1,21 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
+import type { ClientRequest } from 'node:http';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
+import { Duplex } from 'node:stream';
 import test from 'node:test';
+import { TLSSocket } from 'node:tls';
+import { noProxies } from '@backhaul/program';
 import { BufferPool } from '../file/buffer-pool.ts';
 import { type OpenedFile } from '../file/open-file.ts';
 import { partBody } from '../file/part-body.ts';
 import { StoragePolicy } from '../policy/storage-policy.ts';
 import { AnswerPatience } from './answer-patience.ts';
+import { PartParallelism } from './part-parallelism.ts';
+import { PartsInFlight } from './parts-in-flight.ts';
+import { PutExchange } from './put-exchange.ts';
 import { putPart } from './put-part.ts';
+import { RateLimit } from './rate-limit.ts';
 import { StorageClient } from './storage-client.ts';
 
 test('no request begins before its body has memory, and the wait for it can be aborted', async () => {
@@ -23,13 +31,17 @@ test('no request begins before its body has memory, and the wait for it can be a
     },
   } as unknown as StorageClient;
   const body = partBody({} as OpenedFile, { offset: 0, length: 1 }, { expectedCrc32: '', buffers, signal });
+  const tools = untoldLine();
+  const place = tools.line.admit(1) ?? assert.fail('it has to wait');
   const put = putPart(
-    { url: new URL('https://store.example'), headers: {}, length: 1, body, fresh: false },
+    { url: new URL('https://store.example'), headers: {}, length: 1, body, place, fresh: false },
     {
       storage,
       rateLimit: null,
       timings: { connectMs: 1, stallMs: 1 },
       patience: new AnswerPatience({ firstMs: 1, maxMs: 1 }),
+      ...tools,
+      inFlight: new PartsInFlight(),
     },
     { signal },
   );
@@ -44,21 +56,26 @@ test('an abort cuts the connection at once, even while the disk hangs', { timeou
   await using server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
-  using storage = new StorageClient(new StoragePolicy({ origins: [], serverIsLocal: true }), null);
+  using storage = new StorageClient(new StoragePolicy({ origins: [], serverIsLocal: true }), noProxies);
   const stop = new AbortController();
   const disk = Promise.withResolvers<void>();
   async function* body(): AsyncGenerator<Buffer, void, void> {
     yield Buffer.alloc(1);
     await disk.promise;
   }
+  const tools = untoldLine();
+  const place = tools.line.admit(1) ?? assert.fail('it has to wait');
   const put = putPart(
     {
       ...{ url: new URL(`http://127.0.0.1:${port}`), headers: {}, length: 2, fresh: false },
-      body: body(),
+
+      ...{ body: body(), place },
     },
     {
       ...{ storage, rateLimit: null, timings: { connectMs: 10_000, stallMs: 10_000 } },
       patience: new AnswerPatience({ firstMs: 10_000, maxMs: 10_000 }),
+      ...tools,
+      inFlight: new PartsInFlight(),
     },
     { signal: stop.signal },
   );
@@ -70,3 +87,40 @@ test('an abort cuts the connection at once, even while the disk hangs', { timeou
   disk.resolve();
   await assert.rejects(put, /stopped/);
 });
+
+for (const { name, limit } of [
+  { name: 'without a rate limit', limit: null },
+  { name: 'with one that is off for now', limit: new RateLimit(() => null, { now: () => 0 }) },
+]) {
+  test(`over TLS, ${name}, pieces stay small: what OpenSSL holds is counted nowhere`, async () => {
+    const pieces: number[] = [];
+    const request = Object.assign(new EventEmitter(), {
+      write: (piece: Buffer, written: () => void) => {
+        pieces.push(piece.length);
+        written();
+      },
+      end: () => undefined,
+      destroy: () => undefined,
+    });
+    const { signal } = new AbortController();
+    const exchange = new PutExchange(request as unknown as ClientRequest, {
+      ...{ connectMs: 10_000, deadlineMs: 10_000, signal },
+    });
+    request.emit('socket', new TLSSocket(new Duplex()));
+    async function* slices(): AsyncGenerator<Buffer, void, void> {
+      yield Buffer.alloc(1024 * 1024);
+    }
+    const rest = slices();
+    await exchange.sendBody({ first: await rest.next(), rest }, limit);
+    exchange.close();
+    assert.ok(Math.max(...pieces) <= 128 * 1024, pieces.join(' '));
+  });
+}
+
+function untoldLine() {
+  const now = () => performance.now();
+  return {
+    ...{ line: new PartParallelism({ ceiling: 4, now }), now },
+    sendQueues: () => Promise.resolve(null),
+  };
+}

@@ -3,10 +3,21 @@ import type { IncomingMessage } from 'node:http';
 import { BackhaulError } from '@backhaul/protocol';
 import { MAX_SLICES } from '../file/buffer-pool.ts';
 import type { AnswerPatience } from './answer-patience.ts';
+import type { PartInFlight, PartParallelism } from './part-parallelism.ts';
+import type { PartsInFlight } from './parts-in-flight.ts';
 import { PutExchange, Stalled } from './put-exchange.ts';
 import type { RateLimit } from './rate-limit.ts';
+import { SilenceWatch, type SilenceWatchOptions } from './silence-watch.ts';
 import type { StorageClient } from './storage-client.ts';
-import { judgeAnswer, judgeNoAnswer, readErrorDocument, type Verdict } from './storage-errors.ts';
+import {
+  hostAndPort,
+  isEtag,
+  judgeAnswer,
+  judgeNoAnswer,
+  judgeUselessSuccess,
+  readErrorDocument,
+  type Verdict,
+} from './storage-errors.ts';
 import type { TransferTimings } from './timings.ts';
 
 /** Of an answer's body; S3's error documents are a few hundred bytes. */
@@ -21,8 +32,12 @@ export interface PutRequest {
   readonly length: number;
   /** Closed at the end, however it comes. */
   readonly body: AsyncGenerator<Buffer, void, void>;
+  /** Given back by its holder. */
+  readonly place: PartInFlight;
   /** Not on a kept-alive connection. */
   readonly fresh: boolean;
+  /** Earlier PUTs of the part; by default none. */
+  readonly tries?: number;
 }
 
 export interface PutTools {
@@ -30,11 +45,21 @@ export interface PutTools {
   readonly rateLimit: RateLimit | null;
   readonly timings: Pick<TransferTimings, 'connectMs' | 'stallMs'>;
   readonly patience: AnswerPatience;
+  readonly line: PartParallelism;
+  readonly sendQueues: SilenceWatchOptions['sendQueues'];
+  /** Monotonic, milliseconds. */
+  readonly now: () => number;
+  readonly inFlight: PartsInFlight;
 }
 
 export type PutResult =
   | { readonly ok: true; readonly etag: string }
-  | { readonly ok: false; readonly verdict: Verdict };
+  | {
+      readonly ok: false;
+      readonly verdict: Verdict;
+      /** Whether the line broke, as far as can be told. */
+      readonly broke: boolean;
+    };
 
 /**
  * One attempt to store one part.
@@ -62,7 +87,10 @@ async function exchangeWith(
   first: IteratorResult<Buffer, void>,
   { signal, ...tools }: PutTools & { readonly signal: AbortSignal },
 ): Promise<PutResult> {
-  const { storage, rateLimit, timings } = tools;
+  const { storage, rateLimit, timings, line, sendQueues, now } = tools;
+  const trusted = storage.isTrusted(request.url);
+  const host = hostAndPort(request.url);
+  const proxy = storage.proxyOf(request.url);
   const put = storage.put(request.url, {
     headers: { ...request.headers, 'content-length': String(request.length) },
     fresh: request.fresh,
@@ -73,18 +101,45 @@ async function exchangeWith(
     deadlineMs: deadlineMs(request.length, rateLimit),
     signal,
   });
+  using _inFlight = tools.inFlight.add(exchange);
+  line.begin(request.place);
+  using _ = new SilenceWatch({
+    exchange,
+    put: request.place,
+    line,
+    tries: request.tries ?? 0,
+    sendQueues,
+    now,
+  });
   try {
     const complete = await exchange.sendBody({ first, rest: request.body }, rateLimit);
     const answer = complete ? await patientAnswer(exchange, tools.patience) : await exchange.answer;
-    return await readAnswer(answer, { complete, signal });
+    const result = await readAnswer(answer, { complete, trusted, host, signal });
+    if (result.ok) {
+      storage.trust(request.url);
+      line.stored(request.place);
+    }
+    return result;
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof BackhaulError) throw error;
     if (error instanceof Stalled) storage.dropIdle();
-    return { ok: false, verdict: judgeNoAnswer(error, { reused: put.reusedSocket }) };
+    const broke = tellsOfLine(error) && line.broke(request.place);
+    return {
+      ok: false,
+      verdict: judgeNoAnswer(error, { reused: put.reusedSocket, trusted, host, proxy }),
+      broke,
+    };
   } finally {
     exchange.close();
   }
+}
+
+/** Whether it was the line, or the way to the store, that ended a PUT. */
+function tellsOfLine(error: unknown): boolean {
+  if (error instanceof Stalled) return !error.alone;
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  return code === 'ECONNRESET' || code === 'EPIPE' || code === 'ETIMEDOUT';
 }
 
 async function patientAnswer(exchange: PutExchange, patience: AnswerPatience): Promise<IncomingMessage> {
@@ -100,20 +155,25 @@ async function patientAnswer(exchange: PutExchange, patience: AnswerPatience): P
 
 async function readAnswer(
   response: IncomingMessage,
-  { complete, signal }: { complete: boolean; signal: AbortSignal },
+  {
+    complete,
+    trusted,
+    host,
+    signal,
+  }: { complete: boolean; trusted: boolean; host: string; signal: AbortSignal },
 ): Promise<PutResult> {
   const status = response.statusCode ?? 0;
   const body = await readBody(response, { signal });
   if (status >= 200 && status < 300) {
     const etag = response.headers.etag ?? '';
-    if (!complete)
-      return { ok: false, verdict: { act: 'retry', detail: `HTTP ${status} before the part had ended` } };
-    if (etag !== '' && etag.length <= 256) return { ok: true, etag };
-    return { ok: false, verdict: { act: 'retry', detail: `HTTP ${status} without a usable ETag` } };
+    if (complete && isEtag(etag)) return { ok: true, etag };
+    const why = complete ? 'without a usable ETag' : 'before the part had ended';
+    return { ok: false, verdict: judgeUselessSuccess(status, why, { trusted }), broke: false };
   }
   const retryAfter = Number(response.headers['retry-after'] ?? Number.NaN);
   const retryAfterMs = retryAfter > 0 ? Math.min(retryAfter, 60) * 1000 : null;
-  return { ok: false, verdict: judgeAnswer({ status, retryAfterMs, ...readErrorDocument(body) }) };
+  const answer = { status, retryAfterMs, trusted, host, ...readErrorDocument(body) };
+  return { ok: false, verdict: judgeAnswer(answer), broke: false };
 }
 
 /** @throws Stalled if the connection broke amid the answer: its status alone is not trusted. */

@@ -1,7 +1,7 @@
 import type { Part } from './part-ledger.ts';
 import type { PreparedFile } from './prepare-file.ts';
 
-type Resumed = Pick<PreparedFile, 'file' | 'ledger' | 'hasher' | 'sha256'>;
+type Resumed = Pick<PreparedFile, 'file' | 'ledger' | 'hasher' | 'readPace' | 'sha256'>;
 
 /**
  * Reads a file whose upload goes on, in order, while its missing parts are being sent: what was kept has to be what
@@ -11,13 +11,14 @@ type Resumed = Pick<PreparedFile, 'file' | 'ledger' | 'hasher' | 'sha256'>;
  * @throws BackhaulError `file_changed`, `read_failed`
  */
 export async function rereadParts(
-  { file, ledger, hasher, sha256 }: Resumed,
+  { file, ledger, hasher, readPace, sha256 }: Resumed,
   { signal }: { signal: AbortSignal },
 ): Promise<ReadonlyMap<number, string>> {
   const read = new Map<number, string>();
   for (const part of ledger.parts) {
     if (part.state !== 'kept' && !sha256) continue;
     const mode = part.state === 'kept' && part.checksums?.sha256 !== undefined ? 'sha256' : 'none';
+    await readPace?.take(part.length, { signal });
     const now = await hasher.hashPart(part, { mode, inDigest: sha256, signal });
     if (differs(part, now.crc32) || (mode === 'sha256' && part.checksums?.sha256 !== now.sha256)) {
       throw file.contentChanged();

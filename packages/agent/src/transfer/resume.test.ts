@@ -90,6 +90,8 @@ describe('an upload that goes on', () => {
     const { final } = await goOn(upload);
     assert.ok(final.status === 'failed');
     assert.equal(final.error, 'file_changed');
+    // An old file is not read a second time, so it must have been found before that.
+    assert.ok(!bench.log.some((line) => line.includes('a second time')));
   });
 
   test('compares a kept part by its SHA-256 where it has one', async () => {
@@ -135,6 +137,58 @@ describe('an upload that goes on', () => {
     const { final } = await goOn({ ...upload, resume: { ...upload.resume, fingerprint } });
     assert.equal(final.status, 'completed', JSON.stringify(final));
     assert.ok(bench.store.object().equals(upload.content));
+  });
+
+  for (const onChange of ['fail', 'restart', 'prefix'] as const) {
+    test(`does not mind another inode number after a remount, by ${onChange}`, async () => {
+      await using bench = await AgentBench.start();
+      const upload = await interrupted(bench, [1, 2]);
+      await writeFile(`${upload.path}.new`, upload.content);
+      await utimes(`${upload.path}.new`, TIME, TIME);
+      await rename(`${upload.path}.new`, upload.path);
+      const { inode } = fingerprintOf(await stat(upload.path, { bigint: true }));
+      assert.notEqual(inode, upload.resume.fingerprint.inode);
+      const { final } = await goOn(upload, { onChange });
+      assert.ok(final.status === 'completed', JSON.stringify(final));
+      assert.equal(final.sha256, sha256Of(upload.content));
+      assert.equal(bench.store.puts.length, 2, 'the other two were kept');
+    });
+  }
+
+  test('by prefix minds another inode together with another time: the log was rotated', async () => {
+    await using bench = await AgentBench.start();
+    const upload = await interrupted(bench, []);
+    await writeFile(`${upload.path}.new`, Buffer.concat([upload.content, upload.content]));
+    await rename(`${upload.path}.new`, upload.path);
+    const { final } = await goOn(upload, { onChange: 'prefix' });
+    assert.ok(final.status === 'failed', JSON.stringify(final));
+    assert.equal(final.error, 'file_changed');
+  });
+
+  test('is file_changed when the size to send is not that of the file, whatever the fingerprint says', async () => {
+    for (const [onChange, size] of [
+      ['prefix', 3 * PART_BYTES + 8],
+      ['fail', 3 * PART_BYTES + 6],
+      ['restart', 3 * PART_BYTES + 8],
+    ] as const) {
+      await using bench = await AgentBench.start();
+      const upload = await interrupted(bench, []);
+      const { final } = await goOn({ ...upload, resume: { ...upload.resume, size } }, { onChange });
+      assert.ok(final.status === 'failed', onChange);
+      assert.equal(final.error, 'file_changed');
+      assert.equal(bench.store.puts.length, 0);
+    }
+  });
+
+  test('is file_too_large when the owner’s limit is below the file, however little of it is asked for', async () => {
+    await using bench = await AgentBench.start({ config: { maxFileSize: 1024 } });
+    const upload = await interrupted(bench, []);
+    const fingerprint = { ...upload.resume.fingerprint, size: '0' };
+    const resume = { size: 1000, fingerprint, kept_parts: [] };
+    const { final } = await goOn({ ...upload, resume }, { onChange: 'prefix' });
+    assert.ok(final.status === 'failed');
+    assert.equal(final.error, 'file_too_large');
+    assert.equal(bench.store.puts.length, 0);
   });
 
   test('with prefix delivers the bytes of the start, although the file has grown', async () => {

@@ -6,19 +6,19 @@ import type { OpenedFile } from '../file/open-file.ts';
 import { partBody } from '../file/part-body.ts';
 import type { Link } from '../connection/link.ts';
 import type { Log } from '../log.ts';
-import type { Semaphore } from '../semaphore.ts';
 import type { Part } from './part-ledger.ts';
+import type { PartInFlight } from './part-parallelism.ts';
+import type { PutQueue } from './put-queue.ts';
 import { type PutResult, type PutTools, putPart } from './put-part.ts';
 import type { Verdict } from './storage-errors.ts';
 import type { TransferTimings } from './timings.ts';
 
 export interface SendTools {
-  readonly put: Pick<PutTools, 'storage' | 'rateLimit' | 'patience'>;
+  readonly put: Omit<PutTools, 'timings' | 'now'>;
   readonly buffers: BufferPool;
   /** Whether the store refuses a body with another checksum than the one its URL is bound to. */
   readonly storeChecks: boolean;
-  /** PUTs at once, of all transfers. */
-  readonly puts: Semaphore;
+  readonly puts: PutQueue;
   readonly timings: TransferTimings;
   readonly now: () => number;
   readonly random: () => number;
@@ -37,8 +37,12 @@ export interface SendTools {
 }
 
 export interface Setback {
-  /** For people. */
+  /** For people at the server. */
   readonly reason: string;
+  /** For the agent's own log: all that is known. */
+  readonly detail: string;
+  /** Whether it was the line that broke. */
+  readonly broke: boolean;
   readonly retryInMs: number;
 }
 
@@ -56,8 +60,12 @@ export async function sendPart(
 ): Promise<SendOutcome> {
   const { timings, signal } = tools;
   let tries = part.failures;
-  for (let fresh = false; ; fresh = true) {
-    const attempt = await tools.puts.run(() => putOnce(part, file, { ...tools, fresh }), { signal });
+  for (let earlierPuts = 0; ; earlierPuts += 1) {
+    const attempt = await tools.puts.run(
+      part.length,
+      (place) => putOnce(part, file, { ...tools, earlierPuts, place }),
+      { signal },
+    );
     if (attempt === 'url_expired') return attempt;
     const { begunAt, result } = attempt;
     if (result.ok) return { etag: result.etag };
@@ -73,19 +81,39 @@ export async function sendPart(
       tries += 1;
       const jitterMs = fullJitter(tries, timings.backoff, tools.random);
       const waitMs = Math.max(jitterMs, 'afterMs' in verdict ? verdict.afterMs : 0);
-      tools.onSetback({ reason: `Part ${part.number}: ${verdict.detail}.`, retryInMs: waitMs });
+      tools.onSetback(setbackOf(part, result, waitMs));
       await delay(waitMs, undefined, { signal });
       // Only now, so that the server had the time to show that it is there.
       if (verdict.act === 'retry' && heardSince(begunAt, tools)) countFailure(part, verdict, tools);
+    } else if (result.broke) {
+      tools.onSetback(setbackOf(part, result, 0));
     }
     tools.onRetry();
   }
 }
 
+function setbackOf(
+  { number }: Part,
+  { verdict, broke }: Extract<PutResult, { ok: false }>,
+  retryInMs: number,
+): Setback {
+  const { summary, detail } = verdict;
+  return { reason: `Part ${number}: ${summary}.`, detail, broke, retryInMs };
+}
+
 async function putOnce(
   part: Part,
   file: OpenedFile,
-  { fresh, signal, ...tools }: SendTools & { readonly fresh: boolean; readonly signal: AbortSignal },
+  {
+    earlierPuts: tries,
+    place,
+    signal,
+    ...tools
+  }: SendTools & {
+    readonly earlierPuts: number;
+    readonly place: PartInFlight;
+    readonly signal: AbortSignal;
+  },
 ): Promise<{ readonly begunAt: number; readonly result: PutResult } | 'url_expired'> {
   const { url, checksums } = part;
   const { timings, buffers, storeChecks } = tools;
@@ -97,19 +125,21 @@ async function putOnce(
   const expectedCrc32 = storeChecks && part.digestFailures === 0 ? null : checksums.crc32;
   const body = partBody(file, part, { expectedCrc32, buffers, signal });
   const result = await putPart(
-    { url: url.url, headers: url.headers, length: part.length, body, fresh },
-    { ...tools.put, timings },
+    { url: url.url, headers: url.headers, length: part.length, body, place, fresh: tries > 0, tries },
+    { ...tools.put, timings, now: tools.now },
     { signal },
   );
   return { begunAt, result };
 }
 
-function countExpiredUrl(part: Part, timings: TransferTimings, { detail }: Verdict): void {
+function countExpiredUrl(part: Part, timings: TransferTimings, verdict: Verdict): void {
   part.expiredUrls += 1;
   if (part.expiredUrls <= timings.maxExpiredUrls) return;
+  // Both are put right at some time, and the server waits for that.
   throw new BackhaulError(
-    'storage_refused',
-    `The store calls every fresh URL of part ${part.number} expired (${detail}): the server's clock, or the life of its credentials, is wrong.`,
+    'storage_unavailable',
+    `The store refuses every fresh URL of part ${part.number} as expired or not valid yet (${verdict.summary}): synchronise the server's clock, or renew its credentials if they are temporary.`,
+    { cause: new Error(verdict.detail) },
   );
 }
 
@@ -117,14 +147,16 @@ type CountedVerdict = Extract<Verdict, { act: 'retry' | 'read_again' | 'give_up'
 
 /** What ends the upload at once, or after a few times however the line is. */
 function judgeFailure(part: Part, verdict: CountedVerdict, timings: TransferTimings): void {
-  const about = `Part ${part.number}: the store answered ${verdict.detail}`;
-  if (verdict.act === 'give_up') throw new BackhaulError(verdict.code, `${about}.`);
+  const about = `Part ${part.number}: the store answered ${verdict.summary}`;
+  const cause = new Error(verdict.detail);
+  if (verdict.act === 'give_up') throw new BackhaulError(verdict.code, `${about}.`, { cause });
   if (verdict.act !== 'read_again') return;
   part.digestFailures += 1;
   if (part.digestFailures >= timings.maxDigestFailures) {
     throw new BackhaulError(
       'checksum_mismatch',
       `${about}, ${part.digestFailures} times for unchanged bytes.`,
+      { cause },
     );
   }
 }
@@ -138,6 +170,7 @@ function countFailure(part: Part, verdict: CountedVerdict, { timings, withoutPro
   if (part.failures < timings.maxFailures || withoutProgressMs() < timings.patienceMs) return;
   throw new BackhaulError(
     'storage_unavailable',
-    `Part ${part.number} failed ${part.failures} times, last: ${verdict.detail}.`,
+    `Part ${part.number} failed ${part.failures} times, last: ${verdict.summary}.`,
+    { cause: new Error(verdict.detail) },
   );
 }

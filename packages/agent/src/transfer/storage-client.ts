@@ -1,25 +1,25 @@
 import http from 'node:http';
 import https from 'node:https';
+import { proxyFor, type ProxyInUse, type ProxyVariables, trustSystem } from '@backhaul/program';
 import type { StoragePolicy } from '../policy/storage-policy.ts';
 
-export interface ProxySettings {
-  readonly HTTPS_PROXY?: string;
-  readonly NO_PROXY?: string;
-}
+/** Origins that the agent remembers to have stored a part; a server may name any number of them. */
+const MAX_PROVEN_ORIGINS = 64;
 
 /** The connections to the store, kept alive between parts and shared by all transfers. */
 export class StorageClient {
   readonly policy: StoragePolicy;
   readonly #http = new http.Agent({ keepAlive: true });
-  readonly #https: https.Agent;
+  readonly #https = new https.Agent({ keepAlive: true });
+  /** Made when the first request needs it. */
+  #proxied: https.Agent | null = null;
+  readonly #proxies: ProxyVariables;
+  readonly #proven = new Set<string>();
 
-  /** @param proxy For https only: plain http goes to this machine or its own network. */
-  constructor(policy: StoragePolicy, proxy: ProxySettings | null) {
+  constructor(policy: StoragePolicy, proxies: ProxyVariables) {
     this.policy = policy;
-    this.#https = new https.Agent({ keepAlive: true, ...(proxy === null ? {} : { proxyEnv: { ...proxy } }) });
-    this.#proxy = proxy;
+    this.#proxies = proxies;
   }
-  readonly #proxy: ProxySettings | null;
 
   /**
    * Starts a PUT; the caller sends the body, and destroys it if it is to end early.
@@ -30,15 +30,34 @@ export class StorageClient {
    */
   put(url: URL, options: PutOptions): http.ClientRequest {
     const secure = url.protocol === 'https:';
-    const shared = secure ? this.#https : this.#http;
-    const agent = options.fresh ? this.#single(secure) : shared;
+    if (secure) trustSystem();
+    const proxy = this.proxyOf(url);
+    const agent = options.fresh ? single(secure, proxy) : this.#shared(secure, proxy);
     return (secure ? https : http).request(url, {
       method: 'PUT',
       headers: options.headers,
       agent,
       timeout: options.idleMs,
-      lookup: this.policy.lookup,
+      lookup: this.policy.lookupFor(url),
     });
+  }
+
+  /** For https only: plain http goes to this machine or its own network. */
+  proxyOf(url: URL): ProxyInUse | null {
+    return url.protocol === 'https:' ? proxyFor(url, this.#proxies) : null;
+  }
+
+  /**
+   * Whether the server may hear what exactly this address answered, or why it did not: its owner allows it, or it
+   * has stored a part. Of any other address a precise answer would map the network that the agent sits in.
+   */
+  isTrusted(url: URL): boolean {
+    return this.#proven.has(url.origin) || this.policy.isTrusted(url);
+  }
+
+  /** It stored a part: it is an object store. */
+  trust(url: URL): void {
+    if (this.#proven.size < MAX_PROVEN_ORIGINS) this.#proven.add(url.origin);
   }
 
   /**
@@ -46,24 +65,34 @@ export class StorageClient {
    * likely silenced those that lie idle too, and each would cost a part another time-out.
    */
   dropIdle(): void {
-    for (const { freeSockets } of [this.#http, this.#https]) {
+    for (const { freeSockets } of this.#agents()) {
       for (const socket of Object.values(freeSockets).flatMap((sockets) => sockets ?? [])) socket.destroy();
     }
   }
 
   close(): void {
-    this.#http.destroy();
-    this.#https.destroy();
+    for (const agent of this.#agents()) agent.destroy();
   }
 
   [Symbol.dispose](): void {
     this.close();
   }
 
-  #single(secure: boolean): http.Agent | https.Agent {
-    if (!secure) return new http.Agent();
-    return new https.Agent(this.#proxy === null ? {} : { proxyEnv: { ...this.#proxy } });
+  #shared(secure: boolean, proxy: ProxyInUse | null): http.Agent {
+    if (!secure) return this.#http;
+    if (proxy === null) return this.#https;
+    this.#proxied ??= new https.Agent({ keepAlive: true, proxyEnv: proxy.proxyEnv });
+    return this.#proxied;
   }
+
+  #agents(): readonly http.Agent[] {
+    return [this.#http, this.#https, ...(this.#proxied === null ? [] : [this.#proxied])];
+  }
+}
+
+function single(secure: boolean, proxy: ProxyInUse | null): http.Agent {
+  if (!secure) return new http.Agent();
+  return new https.Agent(proxy === null ? {} : { proxyEnv: proxy.proxyEnv });
 }
 
 export interface PutOptions {

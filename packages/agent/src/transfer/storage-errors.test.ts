@@ -1,9 +1,18 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { judgeAnswer, judgeNoAnswer, readErrorDocument } from './storage-errors.ts';
+import {
+  hostAndPort,
+  isEtag,
+  judgeAnswer,
+  judgeNoAnswer,
+  judgeUselessSuccess,
+  readErrorDocument,
+} from './storage-errors.ts';
+
+const host = 'files.example.com:443';
 
 function judge(status: number, code = '', message = ''): string {
-  const verdict = judgeAnswer({ status, code, message, retryAfterMs: null });
+  const verdict = judgeAnswer({ status, code, message, retryAfterMs: null, trusted: false, host });
   return verdict.act === 'give_up' ? verdict.code : verdict.act;
 }
 
@@ -22,15 +31,17 @@ test('each answer of a store has its consequence', () => {
     ['fresh_url', 403, 'ExpiredToken'],
     ['fresh_url', 400, 'ExpiredToken'],
     ['fresh_url', 403, 'RequestExpired'],
+    ['fresh_url', 403, 'RequestTimeTooSkewed'],
+    ['fresh_url', 403, 'AccessDenied', 'Request is not valid yet'],
     ['read_again', 400, 'BadDigest'],
     ['read_again', 400, 'XAmzContentSHA256Mismatch'],
     ['storage_refused', 403, 'AccessDenied', 'Access Denied'],
     ['storage_refused', 403, 'SignatureDoesNotMatch', 'expired'],
-    ['storage_refused', 403, 'RequestTimeTooSkewed'],
     ['storage_refused', 400, 'InvalidArgument'],
     ['storage_refused', 404, 'NoSuchBucket'],
     ['storage_refused', 301, 'PermanentRedirect'],
     ['storage_refused', 307],
+    ['storage_refused', 413],
     ['storage_refused', 501, 'NotImplemented'],
     ['upload_gone', 404, 'NoSuchUpload'],
   ];
@@ -39,12 +50,31 @@ test('each answer of a store has its consequence', () => {
 
 test('a reset is free only on a connection that had been used before', () => {
   const error = (code: string) => Object.assign(new Error('x'), { code });
-  assert.equal(judgeNoAnswer(error('ECONNRESET'), { reused: true }).act, 'retry_at_once');
-  assert.equal(judgeNoAnswer(error('ECONNRESET'), { reused: false }).act, 'retry');
-  assert.equal(judgeNoAnswer(error('ETIMEDOUT'), { reused: true }).act, 'retry');
-  assert.equal(judgeNoAnswer(error('ENOTFOUND'), { reused: false }).act, 'retry');
-  assert.equal(judgeNoAnswer(error('CERT_HAS_EXPIRED'), { reused: false }).act, 'give_up');
-  assert.equal(judgeNoAnswer(error('DEPTH_ZERO_SELF_SIGNED_CERT'), { reused: false }).act, 'give_up');
+  assert.equal(
+    judgeNoAnswer(error('ECONNRESET'), { reused: true, trusted: true, host, proxy: null }).act,
+    'retry_at_once',
+  );
+  assert.equal(
+    judgeNoAnswer(error('ECONNRESET'), { reused: false, trusted: true, host, proxy: null }).act,
+    'retry',
+  );
+  assert.equal(
+    judgeNoAnswer(error('ETIMEDOUT'), { reused: true, trusted: true, host, proxy: null }).act,
+    'retry',
+  );
+  assert.equal(
+    judgeNoAnswer(error('ENOTFOUND'), { reused: false, trusted: true, host, proxy: null }).act,
+    'retry',
+  );
+  assert.equal(
+    judgeNoAnswer(error('CERT_HAS_EXPIRED'), { reused: false, trusted: true, host, proxy: null }).act,
+    'give_up',
+  );
+  assert.equal(
+    judgeNoAnswer(error('DEPTH_ZERO_SELF_SIGNED_CERT'), { reused: false, trusted: true, host, proxy: null })
+      .act,
+    'give_up',
+  );
 });
 
 test('the error document is read with care, and what a store says besides its code is never shown', () => {
@@ -59,6 +89,112 @@ test('the error document is read with care, and what a store says besides its co
     code: 'AccessDenied',
     message: 'https://secret',
     retryAfterMs: null,
+    trusted: true,
+    host,
   });
   assert.doesNotMatch(verdict.detail, /secret/);
+});
+
+test('of an address that nobody has vouched for the server hears a class, and codes only of S3’s', () => {
+  const answers: Array<[status: number, code: string, summary: RegExp]> = [
+    [403, '', /^HTTP 4xx: the store does not accept the request$/],
+    [404, '', /^HTTP 4xx: the store does not accept the request$/],
+    [418, 'SecretBanner1.2', /^HTTP 4xx: the store does not accept the request$/],
+    [501, '', /^HTTP 5xx: the store does not accept the request$/],
+    [502, 'nginx', /^HTTP 5xx$/],
+    [429, '', /^HTTP 4xx$/],
+    [302, 'Found', /^HTTP 3xx: a redirect/],
+    [413, '', /^HTTP 4xx: a proxy in front of the store at files\.example\.com:443 limits the size/],
+    [403, 'SignatureDoesNotMatch', /^HTTP 403 SignatureDoesNotMatch: the signature does not match: a proxy/],
+    [503, 'SlowDown', /^HTTP 503 SlowDown$/],
+  ];
+  for (const [status, code, summary] of answers) {
+    const answer = { status, code, message: '', retryAfterMs: null };
+    const unknown = judgeAnswer({ ...answer, trusted: false, host });
+    assert.match(unknown.summary, summary);
+    assert.match(unknown.detail, new RegExp(`^HTTP ${status}`), 'the log has all of it');
+    const trusted = judgeAnswer({ ...answer, trusted: true, host });
+    assert.equal(trusted.summary, trusted.detail);
+  }
+  for (const code of ['ECONNREFUSED', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENOTFOUND', 'ECONNRESET', 'EPROTO']) {
+    const error = Object.assign(new Error('x'), { code });
+    const unknown = judgeNoAnswer(error, { reused: false, trusted: false, host, proxy: null });
+    assert.equal(unknown.summary, `the store at ${host} is unreachable`);
+    assert.ok(unknown.detail.includes(host) && unknown.detail.endsWith(` (${code})`), unknown.detail);
+    assert.equal(
+      judgeNoAnswer(error, { reused: false, trusted: true, host, proxy: null }).summary,
+      unknown.detail,
+    );
+  }
+  const certificate = Object.assign(new Error('x'), { code: 'CERT_HAS_EXPIRED' });
+  const { summary } = judgeNoAnswer(certificate, { reused: false, trusted: false, host, proxy: null });
+  assert.match(
+    summary,
+    /^TLS: the certificate of files\.example\.com:443 is not trusted on the agent's machine/,
+  );
+  assert.equal(
+    judgeUselessSuccess(206, 'without a usable ETag', { trusted: false }).summary,
+    'HTTP 2xx without a usable ETag',
+  );
+});
+
+test('reasons name the address, and what stands in front of the store has sentences of its own', () => {
+  const refused = Object.assign(new Error('x'), { code: 'ECONNREFUSED' });
+  assert.equal(
+    judgeNoAnswer(refused, { reused: false, trusted: true, host, proxy: null }).summary,
+    "nothing listens at files.example.com:443: check the server's S3_PUBLIC_ENDPOINT or S3_ENDPOINT, and that it runs (ECONNREFUSED)",
+  );
+  const answer = { message: '', retryAfterMs: null, trusted: true, host };
+  const tooLarge = judgeAnswer({ ...answer, status: 413, code: '' });
+  assert.match(tooLarge.summary, /^HTTP 413: a proxy .*files\.example\.com:443.*client_max_body_size/);
+  const signature = judgeAnswer({ ...answer, status: 403, code: 'SignatureDoesNotMatch' });
+  assert.match(signature.summary, /a proxy at files\.example\.com:443 changes the Host header/);
+  assert.equal(hostAndPort(new URL('https://files.example.com/k?x=1')), 'files.example.com:443');
+  assert.equal(hostAndPort(new URL('http://[::1]/k')), '[::1]:80');
+  assert.equal(hostAndPort(new URL('http://127.0.0.1:9000/k')), '127.0.0.1:9000');
+});
+
+test('a proxy that wants a password is asked again after a minute, and is named in the agent’s own log only', () => {
+  const proxy = {
+    variable: 'HTTPS_PROXY',
+    address: 'http://proxy.lan:3128',
+    proxyEnv: { HTTPS_PROXY: 'http://proxy.lan:3128' },
+  } as const;
+  const tunnel = (statusCode: number) =>
+    judgeNoAnswer(Object.assign(new Error('x'), { code: 'ERR_PROXY_TUNNEL', statusCode }), {
+      ...{ reused: false, trusted: true, host, proxy },
+    });
+  const wantsPassword = tunnel(407);
+  assert.ok(wantsPassword.act === 'retry' && wantsPassword.afterMs === 60_000);
+  assert.match(wantsPassword.detail, /proxy\.lan:3128 asks for a user name and password.*HTTPS_PROXY=/);
+  assert.ok(!wantsPassword.summary.includes('proxy.lan'), wantsPassword.summary);
+  const isDown = tunnel(502);
+  assert.ok(isDown.act === 'retry' && isDown.afterMs === undefined);
+});
+
+test('an ETag is short and of the characters that stores use', () => {
+  for (const etag of [
+    '"9bb58f26192e4ba00f01e2e7b136bbd8"',
+    '"9bb58f26192e4ba00f01e2e7b136bbd8-20"',
+    '9bb58f26192e4ba00f01e2e7b136bbd8',
+    '"0x8DA1B2C3D4E5F60"',
+    '"CJ+Hl5ag/eACEAE="',
+    'W/"abc"',
+  ]) {
+    assert.ok(isEtag(etag), etag);
+  }
+  for (const etag of [
+    '',
+    '""',
+    '"a b"',
+    '"root:x:0:0"x',
+    'a\r\nb',
+    '<html>',
+    `"${'a'.repeat(129)}"`,
+    '"é"',
+    '"a',
+    '{"a":1}',
+  ]) {
+    assert.ok(!isEtag(etag), etag);
+  }
 });

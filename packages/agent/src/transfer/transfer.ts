@@ -1,17 +1,29 @@
-import { BackhaulError, type DownloadFile, type PartUrls, type PrepareUpload } from '@backhaul/protocol';
+import {
+  BackhaulError,
+  type DownloadFile,
+  type PartUrls,
+  type PrepareUpload,
+  type UploadLimits,
+} from '@backhaul/protocol';
 import { abortable } from '../abortable.ts';
 import type { OpenedFile } from '../file/open-file.ts';
 import type { FileHasher } from '../hashing/file-hasher.ts';
 import type { Log } from '../log.ts';
+import type { SendQueues } from '../platform/platform.ts';
 import { confirmVersion } from './confirm-version.ts';
 import { prepareFile, type PreparedFile } from './prepare-file.ts';
+import { PartsInFlight, type TakenBytes } from './parts-in-flight.ts';
 import { Progress } from './progress.ts';
+import { RateLimit } from './rate-limit.ts';
 import { StallReport } from './stall-report.ts';
 import type { FinalInput, PreparedInput, ResumedInput } from './transfer-messages.ts';
 import type { TransferTools } from './transfer-tools.ts';
 import { uploadParts } from './upload-parts.ts';
 
 type UrlWindow = Pick<PartUrls, 'presigned_urls' | 'expires_in_ms'>;
+
+/** So many times a progress of less than a thousandth of the file is not told. */
+const MAX_LEFT_OUT = 5;
 
 /** setTimeout's longest. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
@@ -37,7 +49,11 @@ export class Transfer {
   readonly #stop = new AbortController();
   readonly #started = Promise.withResolvers<void>();
   #prepared: PreparedFile | null = null;
+  readonly #inFlight = new PartsInFlight();
   #progress: Progress | null = null;
+  /** What the last `progress` said, and how many were left out since. */
+  #bytesSaid = 0;
+  #leftOut = 0;
   #startedAt: number | null = null;
   #retries = 0;
   /** Once it goes on with an earlier attempt. */
@@ -51,7 +67,7 @@ export class Transfer {
     this.attempt = request.attempt;
     this.#request = request;
     this.#log = tools.log.child({ upload_id: request.upload_id, attempt: request.attempt });
-    this.#tools = { ...tools, log: this.#log };
+    this.#tools = { ...limited(tools, request.limits), log: this.#log };
     this.ended = this.#run(after);
   }
 
@@ -103,6 +119,13 @@ export class Transfer {
       const plans = `The agent planned ${partCount} parts of ${chunkSize} bytes, the server ${config.part_count ?? '?'} of ${config.chunk_size}.`;
       return this.#fail(new BackhaulError('plan_mismatch', plans));
     }
+    if (config.kind === 'empty') {
+      if (this.#prepared.plan.sizeBytes > 0) {
+        const text = `The server wants to store a file of ${this.#prepared.plan.sizeBytes} bytes as an empty one.`;
+        return this.#fail(new BackhaulError('protocol_error', text));
+      }
+      this.#prepared.ledger.leaveToServer();
+    }
     this.addUrls(config);
     this.#started.resolve();
   }
@@ -130,6 +153,30 @@ export class Transfer {
     }
   }
 
+  /** What is on its way just now, for `sayProgress`; null while nothing is. */
+  takenBytes(): TakenBytes | null {
+    return this.#inFlight.size === 0 ? null : this.#inFlight.taken();
+  }
+
+  /** For display: how far it is, with what is on its way. Often called for long files, it speaks when much has moved. */
+  sayProgress(taken: TakenBytes, queues: SendQueues): void {
+    if (this.#final !== null || this.#prepared === null) return;
+    const { ledger, plan } = this.#prepared;
+    const bytes = Math.min(plan.sizeBytes, ledger.storedBytes + this.#inFlight.acknowledged(taken, queues));
+    const isNews = bytes < this.#bytesSaid || bytes - this.#bytesSaid >= plan.sizeBytes / 1000;
+    this.#leftOut += 1;
+    if (bytes === this.#bytesSaid || (!isNews && this.#leftOut < MAX_LEFT_OUT)) return;
+    const about = { upload_id: this.uploadId, attempt: this.attempt };
+    if (!this.#tools.link.send({ status: 'progress', ...about, bytes_sent: bytes })) return;
+    this.#bytesSaid = bytes;
+    this.#leftOut = 0;
+  }
+
+  /** Ends it as `failed`, unless it has ended. */
+  fail(error: BackhaulError): void {
+    this.#fail(error);
+  }
+
   /** Stops it without a message. Idempotent. */
   async drop(): Promise<void> {
     this.#fail(new Dropped());
@@ -148,6 +195,8 @@ export class Transfer {
       await using file = await this.#tools.openFile(this.#request.file_path, {
         onChange: this.#request.on_change ?? 'fail',
         resume: this.#request.resume,
+        pastCache: this.attempt > 1,
+        signal,
       });
       await using hasher = this.#tools.hashers.open(file);
       await this.#prepare(file, hasher);
@@ -234,6 +283,9 @@ export class Transfer {
         link: this.#tools.link,
         afterMs: this.#tools.timings.stallReportMs,
         now,
+        log: this.#log,
+        line: this.#tools.line,
+        maxRate: () => this.#tools.rateLimit?.bytesPerSecond ?? null,
         message: (reason, retryInMs) => ({
           status: 'stalled',
           upload_id: this.uploadId,
@@ -242,20 +294,25 @@ export class Transfer {
           retry_in_ms: retryInMs,
         }),
       }),
+      inFlight: this.#inFlight,
       signal: this.#stop.signal,
     });
     await file.assertEnds();
-    await confirmVersion(prepared, { signal: this.#stop.signal });
+    const { hashers } = this.#tools;
+    const sha256 = prepared.sha256 ? await prepared.hasher.digest() : null;
+    // Its thread can be used again: a second one would take as much memory again.
+    await prepared.hasher.close();
+    await confirmVersion({ ...prepared, hashers, log: this.#log }, { signal: this.#stop.signal });
     return {
       status: 'completed',
       upload_id: this.uploadId,
       attempt: this.attempt,
-      file_name: file.name,
+      file_name: file.name.slice(0, 1024),
       size: file.sizeBytes,
       parts: prepared.ledger.allUploaded(),
       ...(prepared.resumed ? { resumed: true } : {}),
       upload_duration_ms: Math.round(now() - startedAt),
-      sha256: prepared.sha256 ? await prepared.hasher.digest() : null,
+      sha256,
     };
   }
 
@@ -277,6 +334,9 @@ export class Transfer {
   #failed(error: unknown): FinalInput {
     const known = error instanceof BackhaulError;
     if (!known) this.#log.error({ error }, 'unexpected fault in a transfer');
+    // What a store answered, or where a name led to: for the machine's owner, not for the server.
+    else if (error.cause instanceof Error)
+      this.#log.warn({ detail: error.cause.message }, 'cause of the failure');
     return {
       status: 'failed',
       upload_id: this.uploadId,
@@ -304,4 +364,20 @@ export class Transfer {
       parts: [...firstParts],
     };
   }
+}
+
+/** The tools of an upload with limits of its own, which can only lower those of the owner. */
+function limited(tools: TransferTools, limits: UploadLimits | undefined): TransferTools {
+  if (limits === undefined) return tools;
+  const { rateLimit, settings, now } = tools;
+  const { max_rate: maxRate, parallel_parts: parallelParts = Infinity } = limits;
+  return {
+    ...tools,
+    rateLimit: maxRate === undefined ? rateLimit : new RateLimit(maxRate, { now, within: rateLimit }),
+    settings: {
+      ...settings,
+      parallelParts: Math.min(settings.parallelParts, parallelParts),
+      ownRate: maxRate,
+    },
+  };
 }

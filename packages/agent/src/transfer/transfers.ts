@@ -31,6 +31,8 @@ export class Transfers {
   readonly #entries = new Map<string, Entry>();
   readonly #forgetting = new Map<Transfer, NodeJS.Timeout>();
   #closed = false;
+  #progress: NodeJS.Timeout | null = null;
+  #isMeasuring = false;
 
   constructor({ tools, maxActive }: TransfersOptions) {
     this.#tools = tools;
@@ -94,12 +96,34 @@ export class Transfers {
     this.#current(message)?.addUrls(message);
   }
 
+  /** What the server said about this attempt cannot be read, so the attempt is over, known here or not. */
+  fail(about: { upload_id: string; attempt: number }, error: BackhaulError): void {
+    const known = this.#find(about.upload_id);
+    if (known !== undefined && about.attempt <= known.transfer.attempt) return this.endRefused(about, error);
+    void known?.transfer.drop();
+    this.#refuse(about, error);
+  }
+
+  /** Ends this attempt as failed, if it runs. */
+  endRefused(about: { upload_id: string; attempt: number }, error: BackhaulError): void {
+    this.#current(about)?.fail(error);
+  }
+
   async cancel(message: CancelUpload): Promise<void> {
     const transfer = this.#current(message);
     const entry = this.#entries.get(message.upload_id);
     if (transfer === null || entry === undefined) return;
     entry.cancelled = true;
     await transfer.drop();
+  }
+
+  /** @param intervalMs From `welcome`; undefined if the server wants no `progress`. */
+  reportProgress(intervalMs: number | undefined): void {
+    if (this.#progress !== null) clearInterval(this.#progress);
+    this.#progress =
+      intervalMs === undefined || this.#closed
+        ? null
+        : setInterval(() => void this.#sayProgress(), intervalMs).unref();
   }
 
   async applyVerdicts(verdicts: Welcome['uploads']): Promise<void> {
@@ -124,10 +148,30 @@ export class Transfers {
     await Promise.all([...this.#entries.values()].map(({ transfer }) => transfer.drop()));
     for (const timer of this.#forgetting.values()) clearTimeout(timer);
     this.#forgetting.clear();
+    this.reportProgress(undefined);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  async #sayProgress(): Promise<void> {
+    const { link, sendQueues, log } = this.#tools;
+    if (this.#isMeasuring || !link.connected || link.congested) return;
+    const sending = [...this.#entries.values()].flatMap(({ transfer }) => {
+      const taken = transfer.takenBytes();
+      return taken === null ? [] : [{ transfer, taken }];
+    });
+    if (sending.length === 0) return;
+    this.#isMeasuring = true;
+    try {
+      const queues = await sendQueues();
+      for (const { transfer, taken } of sending) transfer.sayProgress(taken, queues);
+    } catch (error) {
+      log.debug({ error }, 'progress not measured');
+    } finally {
+      this.#isMeasuring = false;
+    }
   }
 
   /** One that was let go is as good as unknown, even while its file is still being closed. */
@@ -151,7 +195,7 @@ export class Transfers {
       upload_id,
       attempt,
       error: error.code,
-      message: error.message,
+      message: error.message.slice(0, 2000),
     });
   }
 

@@ -1,18 +1,21 @@
 import { BackhaulError } from '@backhaul/protocol';
 import { together } from '../together.ts';
 import { announceAhead } from './announce-ahead.ts';
+import { PART_MS } from './part-parallelism.ts';
+import type { PartsInFlight } from './parts-in-flight.ts';
 import type { PreparedFile } from './prepare-file.ts';
 import { requireSameParts, rereadParts } from './reread-parts.ts';
 import { requireShortEtag } from './require-short-etag.ts';
 import { type Setback, sendPart } from './send-part.ts';
 import type { StallReport } from './stall-report.ts';
-import type { TransferTools } from './transfer-tools.ts';
+import type { TransferSettings, TransferTools } from './transfer-tools.ts';
 
 interface UploadOptions {
   readonly tools: TransferTools;
   /** Each PUT beyond a part's first. */
   readonly onRetry: () => void;
   readonly stall: StallReport;
+  readonly inFlight: PartsInFlight;
   readonly signal: AbortSignal;
 }
 
@@ -22,7 +25,7 @@ interface UploadOptions {
  */
 export async function uploadParts(
   prepared: PreparedFile,
-  { tools, onRetry, stall, signal }: UploadOptions,
+  { tools, onRetry, stall, inFlight, signal }: UploadOptions,
 ): Promise<void> {
   const { ledger, file, plan, window, mode } = prepared;
   const { timings, now, link, settings } = tools;
@@ -30,7 +33,14 @@ export async function uploadParts(
   let progressAt = now();
 
   const sendTools = {
-    put: { storage: tools.storage, rateLimit: tools.rateLimit, patience: tools.patience },
+    put: {
+      storage: tools.storage,
+      rateLimit: tools.rateLimit,
+      patience: tools.patience,
+      line: tools.line,
+      sendQueues: tools.sendQueues,
+      inFlight,
+    },
     buffers: tools.buffers,
     // In the other modes the server has seen it refuse a wrong one.
     storeChecks: mode !== 'none',
@@ -73,11 +83,17 @@ export async function uploadParts(
   try {
     // If it has changed since it was prepared, nothing of it need be sent.
     await file.assertUnchanged();
-    const senders = Array.from({ length: settings.parallelParts }, () => send);
+    const senders = Array.from({ length: partsAtOnce(settings, plan.chunkSize) }, () => send);
     const tasks = [readAhead, ...(prepared.resumed ? [reread] : []), ...senders];
     await together(tasks, { signal: AbortSignal.any([signal, idle.signal]) });
     requireSameParts(prepared, read);
   } finally {
     clearInterval(care);
   }
+}
+
+/** More parts side by side than its own rate carries only keep places from other uploads, each for so much longer. */
+function partsAtOnce({ parallelParts, ownRate = Infinity }: TransferSettings, partBytes: number): number {
+  const carried = Math.floor((ownRate * PART_MS) / 1000 / partBytes);
+  return Math.max(1, Math.min(parallelParts, carried));
 }

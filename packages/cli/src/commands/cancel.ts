@@ -1,16 +1,30 @@
+import { printable, type UploadRecord } from '@backhaul/protocol';
 import { uploadIdArgument } from '../argument-parsers.ts';
 import { defineCommand } from '../command.ts';
 import { connect } from '../context.ts';
+import { findUploadId } from '../upload-id.ts';
 
 export const cancel = defineCommand<readonly [uploadId: string]>({
   name: 'cancel',
   summary: 'stop an upload that has not ended',
   arguments: [uploadIdArgument()],
-  examples: ['backhaul cancel 019ab3c2-5f00-7000-8000-000000000001'],
-  async run(context, { arguments: [uploadId] }) {
+  examples: ['backhaul cancel 019ab3c2-5f00-7000-8000-000000000001', 'backhaul cancel 019ab3c2-5f'],
+  async run(context, { arguments: [given] }) {
     const { output, signal } = context;
-    const record = await connect(context).cancelUpload(uploadId, { signal });
+    const client = connect(context);
+    const record = await client.cancelUpload(await findUploadId(client, given, signal), { signal });
     if (output.json) output.value(record);
+    else if (record.status === 'completing') output.line(pending(record));
     else output.line(`${record.upload_id} is ${record.status}.`);
   },
 });
+
+/** All parts are sent, and the object store has not said yet whether the file is complete. */
+function pending({ upload_id: id, stalled_reason: reason }: UploadRecord): string {
+  return [
+    `${id} is completing; the cancel is remembered.`,
+    ...(reason === null ? [] : [`  ${printable(reason)}`]),
+    '  It ends as cancelled once the object store says that the file is not complete, else as completed.',
+    `  → to wait for its end: backhaul uploads ${id} --follow`,
+  ].join('\n');
+}

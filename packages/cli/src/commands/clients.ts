@@ -1,16 +1,16 @@
 import type { ClientSummary } from '@backhaul/protocol';
 import { Option } from 'commander';
-import { type PagingOptions, pagingOptions, parseLabel } from '../argument-parsers.ts';
+import { type PagingOptions, pagingOptions, parseLabels } from '../argument-parsers.ts';
 import { defineCommand } from '../command.ts';
 import { connect, type Context } from '../context.ts';
-import { describeLabels, describePlatform } from '../describe-client.ts';
+import { describeLabels, describePlatform, describeState, describeTokenEnd } from '../describe-client.ts';
 import { readableAge } from '../readable.ts';
 import { renderTable } from '../table.ts';
 
 interface Options extends PagingOptions {
   readonly connected?: boolean;
   readonly away?: boolean;
-  readonly label?: string;
+  readonly label?: readonly string[];
 }
 
 export const clients = defineCommand<readonly [], Options>({
@@ -19,10 +19,12 @@ export const clients = defineCommand<readonly [], Options>({
   options: [
     new Option('--connected', 'only those connected now').conflicts('away'),
     new Option('--away', 'only those not connected now'),
-    new Option('--label <name=value>', 'only those with this label').argParser(parseLabel),
+    new Option('--label <name=value>', 'only those with this label; may be repeated: all have to hold')
+      .argParser(parseLabels)
+      .default([], 'any'),
     ...pagingOptions(),
   ],
-  examples: ['backhaul clients', 'backhaul clients --connected --label site=berlin'],
+  examples: ['backhaul clients', 'backhaul clients --connected --label site=berlin --label floor=2'],
   async run(context, { options }) {
     const { output, signal } = context;
     const client = connect(context);
@@ -46,15 +48,18 @@ export const clients = defineCommand<readonly [], Options>({
   },
 });
 
+const stateStyles = { blocked: 'red', connected: 'green', away: 'yellow' } as const;
+
 function clientTable(rows: readonly ClientSummary[], { output, now }: Context): string[] {
   return renderTable(rows, [
     { title: 'CLIENT', value: (row) => row.client_id },
     {
       title: 'STATE',
-      value: (row) => (row.connected ? 'connected' : 'away'),
-      paint: (text, row) => output.paint(row.connected ? 'green' : 'yellow', text),
+      value: describeState,
+      paint: (text, row) => output.paint(stateStyles[describeState(row)], text),
     },
     { title: 'SEEN', align: 'right', value: (row) => readableAge(row.last_seen_at, now()) },
+    { title: 'TOKEN ENDS', align: 'right', value: (row) => describeTokenEnd(row, now()) },
     { title: 'AGENT', value: (row) => row.agent_version ?? '–' },
     { title: 'PLATFORM', value: (row) => describePlatform(row.platform) },
     { title: 'LABELS', value: (row) => describeLabels(row.labels) },

@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import type { ClientSummary } from '@backhaul/protocol';
-import type { AnyCommand, CommandGroup } from '../command.ts';
+import { type AnyCommand, type CommandGroup, optionsOf } from '../command.ts';
 import { isInstalled, offers, shellNames } from '../testing/completing-shell.ts';
 import { FakeBackhaul, sendJson } from '../testing/fake-backhaul.ts';
 import { scratchDirectory } from '../testing/scratch-directory.ts';
@@ -16,7 +16,7 @@ type Case = readonly [line: readonly string[], offered: readonly string[]];
 /** Where the shells are. */
 const found = { PATH: process.env['PATH'] ?? '' };
 
-const globalFlags = ['--url', '--token', '--json', '--help'];
+const globalFlags = ['--url', '--token', '--insecure', '--ca-file', '--json', '--help'];
 const names = (entries: readonly { readonly name: string }[]): string[] => entries.map(({ name }) => name);
 
 /** Every command, flag and choice of the table. */
@@ -35,7 +35,7 @@ const cases: Case[] = [
   [['backhaul', 'uploads', '--status', 'f'], ['failed']],
   [
     ['backhaul', 'token', 'operator', '--scope', ''],
-    ['read', 'trigger', 'admin'],
+    ['read', 'content', 'trigger', 'metrics', 'audit', 'admin'],
   ],
   ...commands.flatMap((entry) => casesOf(['backhaul', entry.name], entry)),
 ];
@@ -45,7 +45,7 @@ function casesOf(path: readonly string[], entry: AnyCommand | CommandGroup): Cas
     const inner = entry.commands.flatMap((command) => casesOf([...path, command.name], command));
     return [[[...path, ''], names(entry.commands)], [[...path, '--'], globalFlags], ...inner];
   }
-  const options = entry.options ?? [];
+  const options = optionsOf(entry);
   const [first] = entry.arguments ?? [];
   return [
     [

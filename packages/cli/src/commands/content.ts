@@ -1,15 +1,18 @@
 import { BackhaulError, isTerminal } from '@backhaul/protocol';
 import { Option } from 'commander';
-import { uploadIdArgument } from '../argument-parsers.ts';
+import { overwriteOption, uploadIdArgument } from '../argument-parsers.ts';
 import { defineCommand } from '../command.ts';
 import { OutputPath } from '../content/destination.ts';
 import { connect } from '../context.ts';
 import { deliver } from '../deliver.ts';
 import { openView } from '../progress/open-view.ts';
+import { findUploadId } from '../upload-id.ts';
+import { UsageError } from '../usage-error.ts';
 import { assertUndividedOutput } from '../undivided-output.ts';
 
 interface Options {
-  readonly output: string;
+  readonly output?: string;
+  readonly overwrite?: boolean;
 }
 
 export const content = defineCommand<readonly [uploadId: string], Options>({
@@ -19,20 +22,29 @@ export const content = defineCommand<readonly [uploadId: string], Options>({
   options: [
     new Option(
       '--output <path>',
-      'a file, a directory (the file keeps its name), or - for standard output',
-    ).default('.', 'the working directory'),
+      'required: a file, a directory (the file keeps its name), or - for standard output',
+    ),
+    overwriteOption(),
   ],
   examples: [
-    'backhaul content 019ab3c2-5f00-7000-8000-000000000001',
+    'backhaul content 019ab3c2-5f00-7000-8000-000000000001 --output report.bin',
     'backhaul content 019ab3c2-5f00-7000-8000-000000000001 --output - | sha256sum',
   ],
-  async run(context, { arguments: [uploadId], options }) {
+  async run(context, { arguments: [given], options }) {
     const { output, signal } = context;
+    if (options.output === undefined) {
+      throw new UsageError(
+        'content needs --output: it chooses no place for the file.',
+        `Write: backhaul content ${given} --output FILE (or --output DIR/, or --output - for standard output)`,
+      );
+    }
     assertUndividedOutput(output, options.output);
-    const target = await OutputPath.check(options.output);
+    const target = await OutputPath.check(options.output, options);
     const client = connect(context);
+    const uploadId = await findUploadId(client, given, signal);
     const record = await client.getUpload(uploadId, { signal });
     if (!isTerminal(record.status)) throw new BackhaulError('upload_not_completed');
+    if (record.status === 'completed') await target.resolve(record.file_path);
     const view = openView(context, target.isStdout);
     try {
       if (output.json) view.show(record);

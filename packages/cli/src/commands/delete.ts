@@ -2,6 +2,7 @@ import { Option } from 'commander';
 import { uploadIdArgument } from '../argument-parsers.ts';
 import { defineCommand } from '../command.ts';
 import { connect } from '../context.ts';
+import { findUploadId } from '../upload-id.ts';
 
 interface Options {
   readonly object?: boolean;
@@ -16,9 +17,11 @@ export const deleteUpload = defineCommand<readonly [uploadId: string], Options>(
     'backhaul delete 019ab3c2-5f00-7000-8000-000000000001',
     'backhaul delete 019ab3c2-5f00-7000-8000-000000000001 --object',
   ],
-  async run(context, { arguments: [uploadId], options: { object = false } }) {
+  async run(context, { arguments: [given], options: { object = false } }) {
     const { output, signal } = context;
-    await connect(context).deleteUpload(uploadId, { object, signal });
+    const client = connect(context);
+    const uploadId = await findUploadId(client, given, signal);
+    await client.deleteUpload(uploadId, { object, signal });
     if (output.json) output.value({ upload_id: uploadId, deleted: true, object_deleted: object });
     else output.line(object ? `${uploadId} and its object are deleted.` : `${uploadId} is deleted.`);
   },

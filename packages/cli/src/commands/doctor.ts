@@ -1,4 +1,4 @@
-import { BackhaulError, type Finding } from '@backhaul/protocol';
+import { BackhaulError, type Finding, printable } from '@backhaul/protocol';
 import { defineCommand } from '../command.ts';
 import { type Context, connect } from '../context.ts';
 import { checkSettings, failed } from '../doctor/client-checks.ts';
@@ -7,7 +7,6 @@ import { askDiagnosis, checkReadiness } from '../doctor/server-checks.ts';
 import { checkToken } from '../doctor/token-check.ts';
 import { DONE, exitCodes } from '../exit-codes.ts';
 import type { Output } from '../output.ts';
-import { printable } from '../readable.ts';
 import { UsageError } from '../usage-error.ts';
 
 interface Examination {
@@ -42,7 +41,7 @@ async function examine(context: Context): Promise<Examination> {
   });
   try {
     findings.push(...checkSettings(config));
-    findings.push(...(await checkReach(config.url.value, signal)));
+    findings.push(...(await checkReach(config.url.value, { fetch: config.network.fetch, signal })));
     const token = checkToken(config.token, now());
     findings.push(...token.findings);
     if (findings.some(({ name, level }) => name === 'reach' && level === 'error')) return examination(null);

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { chmod, mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
+import { writeFileSync } from 'node:fs';
+import { chmod, lstat, mkdir, readdir, readFile, rmdir, stat, symlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import type { ErrorCode } from '@backhaul/protocol';
@@ -209,12 +211,19 @@ describe('download --output', { concurrency: 4 }, () => {
     assert.match(stderr, /completed: report\.bin/);
   });
 
-  test('into a directory takes the file’s own name, and nothing outside of it', async () => {
+  test('into a directory takes the name that was asked for, whatever the agent says', async () => {
     await using directory = await scratchDirectory();
-    await using pull = await startPull(small, { last: { file_name: '../../evil\u001b[31m.txt' } });
-    const { code } = await runCli([...DOWNLOAD, '--output', directory.path], { env: pull.server.env });
+    // As a server of release 0.1.0 passes on what the agent said.
+    await using pull = await startPull(small, { last: { file_name: '../../deploy.sh' } });
+    const { code } = await runCli(
+      [...DOWNLOAD, '--file', '/data/../x/evil\u001b[31m.txt', '--output', directory.path],
+      { env: pull.server.env },
+    );
     assert.equal(code, 0);
     assert.deepEqual(await readdir(directory.path), ['evil_[31m.txt']);
+    const unnamed = await runCli([...DOWNLOAD, '--output', directory.path], { env: pull.server.env });
+    assert.equal(unnamed.code, 0);
+    assert.deepEqual((await readdir(directory.path)).toSorted(), ['evil_[31m.txt', 'report.bin']);
   });
 
   test('goes on where a cut connection left off', async () => {
@@ -250,7 +259,9 @@ describe('download --output', { concurrency: 4 }, () => {
     pull.store.content.writeUInt8((content.at(-1) ?? 0) ^ 1, content.length - 1);
     const target = path.join(directory.path, 'saved.bin');
     await writeFile(target, 'old');
-    const { code, stderr } = await runCli([...DOWNLOAD, '--output', target], { env: pull.server.env });
+    const { code, stderr } = await runCli([...DOWNLOAD, '--output', target, '--overwrite'], {
+      env: pull.server.env,
+    });
     assert.equal(code, 7);
     assert.match(stderr, /its sha256 is [0-9a-f]{64}, the record says/);
     assert.equal(await readFile(target, 'utf8'), 'old');
@@ -287,6 +298,18 @@ describe('download --output', { concurrency: 4 }, () => {
     assert.equal((await stat(path.join(directory.path, 'report.bin'))).size, 0);
   });
 
+  test('to standard output that is cut short, by a store that fails half way, exits with 5', async () => {
+    await using pull = await startPull(content);
+    const child = startCli([...DOWNLOAD, '--output', '-'], { env: pull.server.env });
+    child.stdout.once('data', () => {
+      pull.store.faults.status = 500;
+    });
+    const { code, stdoutBytes, stderr } = await finishCli(child);
+    assert.equal(code, 5, stderr);
+    assert.ok(stdoutBytes.length > 0 && stdoutBytes.length < content.length, `${stdoutBytes.length} bytes`);
+    assert.deepEqual(stdoutBytes, content.subarray(0, stdoutBytes.length));
+  });
+
   test('of an object that is gone exits with 4, of a store that is away with 5', async () => {
     await using directory = await scratchDirectory();
     await using gone = await startPull(small, { faults: { status: 404 } });
@@ -300,20 +323,28 @@ describe('download --output', { concurrency: 4 }, () => {
     assert.deepEqual(await readdir(directory.path), []);
   });
 
-  test('on Ctrl-C leaves no temporary file', async () => {
+  test('on Ctrl-C keeps what has arrived, and says how to go on', async () => {
     await using directory = await scratchDirectory();
-    await using pull = await startPull(content, { faults: { hang: true } });
+    await using pull = await startPull(content, { faults: { hangAfterBytes: 1000 } });
     const child = startCli([...DOWNLOAD, '--output', directory.path], { env: pull.server.env });
     child.stdout.on('data', (chunk: Buffer) => {
       if (chunk.includes('saving')) child.kill('SIGINT');
     });
-    const { code, stdout } = await finishCli(child);
+    const { code, stdout, stderr } = await finishCli(child);
     assert.equal(code, 130);
     assert.match(stdout, /saving/, 'it was in the middle of it');
-    assert.deepEqual(await readdir(directory.path), []);
+    assert.match(stderr, new RegExp(`Go on with: backhaul content ${UPLOAD_ID} --output PATH`));
+    pull.store.faults.hangAfterBytes = undefined;
+    const { code: again, stdout: said } = await runCli(['content', UPLOAD_ID, '--output', directory.path], {
+      env: pull.server.env,
+    });
+    assert.equal(again, 0);
+    assert.match(said, /[\d.]+ k?B were there from before/);
+    assert.deepEqual(await readdir(directory.path), ['report.bin']);
+    assert.ok((await readFile(path.join(directory.path, 'report.bin'))).equals(content));
   });
 
-  test('keeps a symbolic link and the mode of the file that it replaces', async () => {
+  test('--overwrite keeps a symbolic link that the user names, and how private the file was', async () => {
     await using directory = await scratchDirectory();
     await using pull = await startPull(small);
     const target = path.join(directory.path, 'real.txt');
@@ -321,7 +352,7 @@ describe('download --output', { concurrency: 4 }, () => {
     await writeFile(target, 'old');
     await chmod(target, 0o640);
     await symlink(target, link);
-    const { code } = await runCli([...DOWNLOAD, '--output', link], { env: pull.server.env });
+    const { code } = await runCli([...DOWNLOAD, '--output', link, '--overwrite'], { env: pull.server.env });
     assert.equal(code, 0);
     assert.ok((await readFile(target)).equals(small));
     assert.equal((await stat(target)).mode & 0o777, 0o640);
@@ -354,11 +385,164 @@ describe('download --output', { concurrency: 4 }, () => {
   });
 });
 
+describe('download --output where something is', { concurrency: 4 }, () => {
+  const inTheWay: Readonly<Record<string, (file: string) => Promise<void>>> = {
+    'a file': (file) => writeFile(file, 'old', { mode: 0o755 }),
+    'a link to a file': async (file) => {
+      await writeFile(`${file}.else`, 'old');
+      await symlink(`${file}.else`, file);
+    },
+    'a dangling link': (file) => symlink(`${file}.nowhere`, file),
+  };
+  for (const [what, put] of Object.entries(inTheWay)) {
+    test(`does not replace ${what}, and starts no pull`, async () => {
+      await using directory = await scratchDirectory();
+      await using pull = await startPull(small);
+      const target = path.join(directory.path, 'report.bin');
+      await put(target);
+      const before = await snapshot(directory.path);
+      for (const output of [target, directory.path]) {
+        const args = [...DOWNLOAD, '--file', '/data/report.bin', '--output', output];
+        const { code, stderr } = await runCli(args, { env: pull.server.env });
+        assert.equal(code, 2);
+        const isNamedLink = what === 'a dangling link' && output === target;
+        const said = isNamedLink
+          ? /report\.bin is a link .*\n.*Remove the link/
+          : /report\.bin already exists\.\n.*--overwrite/;
+        assert.match(stderr, said);
+      }
+      assert.deepEqual(pull.server.requests, []);
+      assert.deepEqual(await snapshot(directory.path), before);
+    });
+
+    test(`replaces ${what} with --overwrite, which passes no right to run on`, async () => {
+      await using directory = await scratchDirectory();
+      await using pull = await startPull(small);
+      const target = path.join(directory.path, 'report.bin');
+      await put(target);
+      const args = [...DOWNLOAD, '--file', '/data/report.bin', '--overwrite', '--output', directory.path];
+      const { code, stderr } = await runCli(args, { env: pull.server.env });
+      assert.equal(code, 0, stderr);
+      assert.ok((await readFile(target)).equals(small));
+      const found = await lstat(target);
+      assert.ok(found.isFile(), 'in a directory a link is not followed');
+      assert.equal(found.mode & 0o111, 0);
+      const elsewhere = `${target}.else`;
+      if (what === 'a link to a file') assert.equal(await readFile(elsewhere, 'utf8'), 'old');
+    });
+  }
+
+  test('never replaces a dangling link that the user names, nor follows it', async () => {
+    await using directory = await scratchDirectory();
+    await using pull = await startPull(small);
+    const target = path.join(directory.path, 'report.bin');
+    await symlink(`${target}.nowhere`, target);
+    const before = await snapshot(directory.path);
+    const { code, stderr } = await runCli([...DOWNLOAD, '--output', target, '--overwrite'], {
+      env: pull.server.env,
+    });
+    assert.equal(code, 2);
+    assert.match(stderr, /is a link to a file that does not exist, and is not replaced/);
+    assert.deepEqual(pull.server.requests, []);
+    assert.deepEqual(await snapshot(directory.path), before);
+  });
+
+  test('never replaces a directory, or a pipe of the name in a directory', async () => {
+    await using directory = await scratchDirectory();
+    await using pull = await startPull(small);
+    const target = path.join(directory.path, 'report.bin');
+    const args = [...DOWNLOAD, '--file', '/data/report.bin', '--overwrite', '--output', directory.path];
+    await mkdir(target);
+    const isDirectory = await runCli(args, { env: pull.server.env });
+    await rmdir(target);
+    assert.equal(spawnSync('mkfifo', [target]).status, 0);
+    const isPipe = await runCli(args, { env: pull.server.env });
+    for (const { code, stderr } of [isDirectory, isPipe]) {
+      assert.equal(code, 2);
+      assert.match(stderr, /is not a file, and is not replaced/);
+    }
+    assert.deepEqual(pull.server.requests, []);
+  });
+
+  test('without --file the agent names the file, so --overwrite replaces nothing in a directory', async () => {
+    await using directory = await scratchDirectory();
+    await using pull = await startPull(small);
+    await writeFile(path.join(directory.path, 'report.bin'), 'old');
+    const args = [...DOWNLOAD, '--output', directory.path];
+    const refused = await runCli([...args, '--overwrite'], { env: pull.server.env });
+    assert.equal(refused.code, 2);
+    assert.match(refused.stderr, /--overwrite does not know which file/);
+    assert.equal(pull.server.requests.length, 0);
+    const late = await runCli(args, { env: pull.server.env });
+    assert.equal(late.code, 2);
+    assert.match(
+      late.stderr,
+      /already exists\. The pull goes on\.\n.*backhaul content [0-9a-f-]+ --output FILE/,
+    );
+    assert.equal(await readFile(path.join(directory.path, 'report.bin'), 'utf8'), 'old');
+  });
+
+  test('a file that appears while the pull runs is not replaced', async () => {
+    await using directory = await scratchDirectory();
+    const target = path.join(directory.path, 'saved.bin');
+    await using pull = await startPull(small, {
+      routes: {
+        [`GET /uploads/${UPLOAD_ID}/events`]: (response) => {
+          writeFileSync(target, 'of somebody else');
+          sendEvents(response, versionsOf(small));
+        },
+      },
+    });
+    const { code, stderr } = await runCli([...DOWNLOAD, '--output', target], { env: pull.server.env });
+    assert.equal(code, 2);
+    assert.match(stderr, /saved\.bin already exists/);
+    assert.equal(await readFile(target, 'utf8'), 'of somebody else');
+    assert.deepEqual(await readdir(directory.path), ['saved.bin']);
+  });
+
+  test('--overwrite without --output has nothing to do', async () => {
+    await using pull = await startPull(small);
+    const { code, stderr } = await runCli([...DOWNLOAD, '--overwrite'], { env: pull.server.env });
+    assert.equal(code, 2);
+    assert.match(stderr, /--overwrite needs --output/);
+    assert.equal(pull.server.requests.length, 0);
+  });
+});
+
 describe('content', { concurrency: 4 }, () => {
+  test('without --output exits with 2 and says what to write', async () => {
+    await using pull = await startPull(small);
+    const { code, stderr } = await runCli(['content', UPLOAD_ID], { env: pull.server.env });
+    assert.equal(code, 2);
+    assert.match(
+      stderr,
+      new RegExp(`content needs --output.*\n.*backhaul content ${UPLOAD_ID} --output FILE`),
+    );
+    assert.equal(pull.server.requests.length, 0);
+  });
+
+  test('replaces nothing that is there', async () => {
+    await using directory = await scratchDirectory();
+    await using pull = await startPull(small);
+    const target = path.join(directory.path, 'report.bin');
+    await writeFile(target, 'old');
+    for (const output of [directory.path, target]) {
+      const args = ['content', UPLOAD_ID, '--output', output];
+      const { code, stderr } = await runCli(args, { env: pull.server.env });
+      assert.equal(code, 2);
+      assert.match(stderr, /already exists\.\n.*--overwrite/);
+    }
+    assert.equal(await readFile(target, 'utf8'), 'old');
+    const args = ['content', UPLOAD_ID, '--output', target, '--overwrite'];
+    assert.equal((await runCli(args, { env: pull.server.env })).code, 0);
+    assert.ok((await readFile(target)).equals(small));
+  });
+
   test('fetches what an earlier pull brought', async () => {
     await using directory = await scratchDirectory();
     await using pull = await startPull(small);
-    const { code } = await runCli(['content', UPLOAD_ID], { env: pull.server.env, cwd: directory.path });
+    const args = ['content', UPLOAD_ID, '--output', '.'];
+    const { code } = await runCli(args, { env: pull.server.env, cwd: directory.path });
     assert.equal(code, 0);
     assert.ok((await readFile(path.join(directory.path, 'report.bin'))).equals(small));
   });
@@ -372,3 +556,15 @@ describe('content', { concurrency: 4 }, () => {
     assert.match(stderr, /no finished object yet/);
   });
 });
+
+/** Names, types, modes, contents and where links lead. */
+async function snapshot(directory: string): Promise<string[]> {
+  const names = (await readdir(directory)).toSorted();
+  return await Promise.all(
+    names.map(async (name) => {
+      const found = await lstat(path.join(directory, name));
+      const content = await readFile(path.join(directory, name), 'utf8').catch(() => 'none');
+      return `${name} ${found.mode} ${found.ino} ${content}`;
+    }),
+  );
+}

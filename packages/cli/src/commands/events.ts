@@ -1,9 +1,9 @@
-import { isTerminal, type UploadRecord } from '@backhaul/protocol';
+import { isTerminal, type UploadRecord, printable } from '@backhaul/protocol';
 import { Option } from 'commander';
-import { clientIdOption, parseLimit } from '../argument-parsers.ts';
+import { parseLimit } from '../argument-parsers.ts';
 import { defineCommand } from '../command.ts';
 import { connect, type Context } from '../context.ts';
-import { printable, readableBytes, readableDuration } from '../readable.ts';
+import { readableBytes, readableDuration } from '../readable.ts';
 import { paintStatus } from '../upload-table.ts';
 
 const LINE_INTERVAL_MS = 1000;
@@ -19,9 +19,9 @@ export const events = defineCommand<readonly [], Options>({
   summary: 'what happened to uploads lately, or what happens now',
   description:
     'Without --follow, the newest state of recent uploads, oldest first. With it, every change until Ctrl-C.',
+  machine: { required: false, description: 'only uploads of this machine' },
   options: [
     new Option('--follow', 'stay, and print what happens from now on').conflicts('limit'),
-    clientIdOption('only uploads of this machine'),
     new Option('--limit <n>', 'how many recent uploads, 1 to 500 (default: 20)').argParser(parseLimit),
   ],
   examples: [

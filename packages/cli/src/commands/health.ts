@@ -1,31 +1,58 @@
-import { clientIdArgument } from '../argument-parsers.ts';
+import { ApiError } from '@backhaul/client';
+import type { ClientStatus, HealthReport } from '@backhaul/protocol';
 import { defineCommand } from '../command.ts';
 import { connect } from '../context.ts';
+import { describeTokenEnd } from '../describe-client.ts';
 import { readableBytes, readableDuration } from '../readable.ts';
 import { renderFields } from '../table.ts';
 
-export const health = defineCommand<readonly [clientId: string]>({
+export const health = defineCommand<readonly [], { readonly clientId: string }>({
   name: 'health',
   summary: 'ask a connected agent how it is',
-  arguments: [clientIdArgument()],
+  machine: { required: true, description: "the machine's client_id" },
   examples: ['backhaul health restaurant-1'],
-  async run(context, { arguments: [clientId] }) {
-    const { output, signal } = context;
-    const report = await connect(context).runCommand(clientId, 'health_check', {}, { signal });
+  async run(context, { options: { clientId } }) {
+    const { output, signal, now } = context;
+    const client = connect(context);
+    const [report, status] = await Promise.all([
+      client.runCommand(clientId, 'health_check', {}, { signal }),
+      client.getStatus(clientId, { signal }).catch(withoutScope),
+    ]);
     if (output.json) {
-      output.value(report);
+      output.value(
+        status === null ? report : { ...report, token_expires_at: status.token_expires_at ?? null },
+      );
       return;
     }
     const rate = report.max_rate_bytes_per_second;
     output.lines(
       renderFields([
         ['agent', report.agent_version],
+        ...(status === null ? [] : [tokenRow(status, now())]),
         ['up for', readableDuration(report.uptime_ms)],
         ['memory', readableBytes(report.rss_bytes)],
         ['uploads', `${report.active_uploads} of at most ${report.max_uploads}`],
         ['rate limit', rate === null ? 'none' : `${readableBytes(rate)}/s`],
+        ...hanging(report),
         ...report.allowed.map((path, at): [string, string] => [at === 0 ? 'may read' : '', path]),
       ]),
     );
   },
 });
+
+/** Commands need the scope `trigger`, and the status `read`: without it the agent's own answer is shown. */
+function withoutScope(error: unknown): null {
+  if (error instanceof ApiError && error.code === 'forbidden') return null;
+  throw error;
+}
+
+function tokenRow(status: ClientStatus, now: number): [string, string] {
+  return ['token ends', describeTokenEnd(status, now)];
+}
+
+function hanging({
+  hanging_file_calls: calls = 0,
+  hanging_mounts: mounts = [],
+}: HealthReport): [string, string][] {
+  return calls === 0 ? [] : [['hanging', `${calls} file calls, on ${mounts.join(', ')}`]];
+}

@@ -1,4 +1,6 @@
 import type { AnyCommand, CommandGroup } from '../command.ts';
+import { audit } from './audit.ts';
+import { block, unblock } from './block.ts';
 import { cancel } from './cancel.ts';
 import { clients } from './clients.ts';
 import { completion } from './completion.ts';
@@ -9,6 +11,7 @@ import { download } from './download.ts';
 import { events } from './events.ts';
 import { forget } from './forget.ts';
 import { health } from './health.ts';
+import { limits } from './limits.ts';
 import { ls } from './ls.ts';
 import { retry } from './retry.ts';
 import { status } from './status.ts';
@@ -35,9 +38,13 @@ export const commands: readonly (AnyCommand | CommandGroup)[] = [
   retry,
   deleteUpload,
   forget,
+  block,
+  unblock,
+  limits,
   events,
   health,
   ls,
+  audit,
   doctor,
   token,
   completion(() => commands),

@@ -1,36 +1,90 @@
-import { Argument } from 'commander';
-import { clientIdArgument, parseFilePath } from '../argument-parsers.ts';
+import { ApiError, type BackhaulClient } from '@backhaul/client';
+import { type DirectoryListing, printable } from '@backhaul/protocol';
+import { Argument, InvalidArgumentError, Option } from 'commander';
+import { parseFilePath } from '../argument-parsers.ts';
 import { defineCommand } from '../command.ts';
-import { connect } from '../context.ts';
+import { connect, type Context } from '../context.ts';
 import { readableAge, readableBytes } from '../readable.ts';
 import { renderTable } from '../table.ts';
 
-export const ls = defineCommand<readonly [clientId: string, directory: string]>({
+interface Options {
+  readonly clientId: string;
+  readonly prefix?: string;
+  readonly limit?: number;
+}
+
+export const ls = defineCommand<readonly [directory: string | undefined], Options>({
   name: 'ls',
   summary: 'list a directory on a connected machine',
-  arguments: [
-    clientIdArgument(),
-    new Argument('<dir>', 'a directory that the agent may read').argParser(parseFilePath),
+  description:
+    'Without a directory: what the owner of the machine lets its agent read. Long directories come page by page.',
+  machine: { required: true, description: "the machine's client_id" },
+  arguments: [new Argument('[dir]', 'a directory that the agent may read').argParser(parseFilePath)],
+  options: [
+    new Option('--prefix <text>', 'only entries whose names begin so'),
+    new Option('--limit <number>', 'at most so many entries (default: all)').argParser(parseCount),
   ],
   examples: [
+    'backhaul ls restaurant-1',
     'backhaul ls restaurant-1 /data',
+    'backhaul ls restaurant-1 /var/log --prefix app- --limit 100',
     "backhaul ls restaurant-1 /data --json | jq -r '.entries[].name'",
   ],
-  async run(context, { arguments: [clientId, path] }) {
-    const { output, signal, now } = context;
-    const listing = await connect(context).runCommand(clientId, 'list_directory', { path }, { signal });
-    if (output.json) {
-      output.value(listing);
+  async run(context, { arguments: [path], options }) {
+    const { output, signal } = context;
+    const { clientId, prefix, limit } = options;
+    const client = connect(context);
+    if (path === undefined) {
+      const allowed = await allowedOn(client, clientId, signal);
+      if (output.json) output.value({ allowed });
+      else output.lines(allowed.map(printable));
       return;
     }
-    output.lines(
-      renderTable(listing.entries, [
-        { title: 'TYPE', value: (entry) => entry.type },
-        { title: 'SIZE', align: 'right', value: ({ size }) => (size === null ? '–' : readableBytes(size)) },
-        { title: 'CHANGED', align: 'right', value: (entry) => readableAge(entry.modified_at, now()) },
-        { title: 'NAME', value: (entry) => entry.name },
-      ]),
-    );
-    if (listing.truncated) output.remark('The directory holds more than the agent lists.');
+    const range = { ...(prefix !== undefined && { prefix }), ...(limit !== undefined && { limit }) };
+    try {
+      let isFirst = true;
+      let listed = 0;
+      for await (const page of client.listDirectory(clientId, { path, ...range }, { signal })) {
+        listed += page.entries.length;
+        if (output.json) output.value(page);
+        // Each page is shown as it comes: a directory may have more entries than fit into memory.
+        else output.lines(tableOf(page, context).slice(isFirst ? 0 : 1));
+        isFirst = false;
+        if (page.truncated && page.next_cursor === undefined) {
+          output.remark('The directory holds more than this agent lists. Update it to list all.');
+        } else if (page.truncated && limit !== undefined && listed >= limit) {
+          output.remark('The directory holds more: use a larger --limit.');
+        }
+      }
+    } catch (error) {
+      if (error instanceof ApiError && error.code === 'path_not_allowed') {
+        const allowed = await allowedOn(client, clientId, signal).catch(() => []);
+        if (allowed.length > 0) output.remark(`The agent may read: ${allowed.map(printable).join(', ')}`);
+      }
+      throw error;
+    }
   },
 });
+
+function parseCount(text: string): number {
+  const count = /^\d{1,9}$/.test(text) ? Number(text) : 0;
+  if (count >= 1) return count;
+  throw new InvalidArgumentError('A limit is a whole number from 1 on.');
+}
+
+async function allowedOn(
+  client: BackhaulClient,
+  clientId: string,
+  signal: AbortSignal,
+): Promise<readonly string[]> {
+  return (await client.runCommand(clientId, 'health_check', {}, { signal })).allowed;
+}
+
+function tableOf({ entries }: DirectoryListing, { now }: Context): string[] {
+  return renderTable(entries, [
+    { title: 'TYPE', value: (entry) => entry.type },
+    { title: 'SIZE', align: 'right', value: ({ size }) => (size === null ? '–' : readableBytes(size)) },
+    { title: 'CHANGED', align: 'right', value: (entry) => readableAge(entry.modified_at, now()) },
+    { title: 'NAME', value: (entry) => entry.name },
+  ]);
+}

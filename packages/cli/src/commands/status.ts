@@ -1,18 +1,17 @@
-import type { ClientStatus } from '@backhaul/protocol';
-import { clientIdArgument } from '../argument-parsers.ts';
+import type { ClientBlock, ClientStatus } from '@backhaul/protocol';
 import { defineCommand } from '../command.ts';
 import { connect } from '../context.ts';
-import { describeLabels, describePlatform } from '../describe-client.ts';
-import { readableAge } from '../readable.ts';
+import { describeLabels, describePlatform, describeTokenEnd } from '../describe-client.ts';
+import { describeLimits, readableAge, readableUntil } from '../readable.ts';
 import { renderFields } from '../table.ts';
 import { uploadTable } from '../upload-table.ts';
 
-export const status = defineCommand<readonly [clientId: string]>({
+export const status = defineCommand<readonly [], { readonly clientId: string }>({
   name: 'status',
   summary: 'one machine: its connection and its uploads',
-  arguments: [clientIdArgument()],
+  machine: { required: true, description: "the machine's client_id" },
   examples: ['backhaul status restaurant-1', 'backhaul status restaurant-1 --json | jq .connected'],
-  async run(context, { arguments: [clientId] }) {
+  async run(context, { options: { clientId } }) {
     const { output, signal, now } = context;
     const found = await connect(context).getStatus(clientId, { signal });
     if (output.json) {
@@ -30,6 +29,26 @@ export const status = defineCommand<readonly [clientId: string]>({
   },
 });
 
+function duplicateRow({ duplicate_connections: turns = 0 }: ClientStatus): [string, string][] {
+  if (turns === 0) return [];
+  return [['shared token', `several machines seem to use it, and have taken turns ${turns} times`]];
+}
+
+function blockRow({ blocked_at, blocked_by, reason }: ClientBlock, now: number): [string, string] {
+  const why = reason === null ? '' : `: ${reason}`;
+  return ['blocked', `${readableAge(blocked_at, now)} by ${blocked_by}${why}`];
+}
+
+/** Until when uploads wait for a machine that is away. */
+function waitOf({ connected, active_uploads: uploads }: ClientStatus, now: number): [string, string][] {
+  const ends = uploads.filter(({ status }) => status === 'queued').map(({ expires_at: end }) => end);
+  const [first] = ends.sort();
+  if (connected || first === undefined) return [];
+  return [
+    ['waits until', `${first} (${readableUntil(first, now)})${ends.length > 1 ? ', the first of them' : ''}`],
+  ];
+}
+
 function fieldsOf(client: ClientStatus, now: number): [string, string][] {
   const state = client.connected
     ? `connected since ${readableAge(client.connected_since, now)}`
@@ -37,9 +56,29 @@ function fieldsOf(client: ClientStatus, now: number): [string, string][] {
   return [
     ['client', client.client_id],
     ['state', state],
+    ...(client.blocked == null ? [] : [blockRow(client.blocked, now)]),
+    ['address', client.remote_address ?? '–'],
+    ...duplicateRow(client),
+    ['token ends', describeTokenEnd(client, now)],
     ['agent', [client.agent_version ?? '–', describePlatform(client.platform)].join('  ')],
     ['default file', client.default_file_path ?? '–'],
     ['labels', describeLabels(client.labels)],
-    ['active uploads', String(client.active_uploads.length)],
+    ...limitsRow(client),
+    ['active uploads', activeUploads(client)],
+    ...waitOf(client, now),
   ];
+}
+
+function limitsRow({ limits }: ClientStatus): [string, string][] {
+  const described = describeLimits(limits);
+  return described === null ? [] : [['limits', `${described}, for each upload`]];
+}
+
+function activeUploads({
+  active_uploads: listed,
+  active_upload_count: count,
+  client_id: id,
+}: ClientStatus): string {
+  if (count === undefined || count <= listed.length) return String(listed.length);
+  return `${count}, of which ${listed.length} are listed; all: backhaul uploads --client-id ${id} --all`;
 }

@@ -1,5 +1,5 @@
 import { Option } from 'commander';
-import { clientIdOption, parseDuration } from '../argument-parsers.ts';
+import { parseDuration } from '../argument-parsers.ts';
 import { defineCommand } from '../command.ts';
 import { mintToken } from '../mint-token.ts';
 
@@ -14,8 +14,8 @@ export const tokenAgent = defineCommand<readonly [], Options>({
   name: 'agent',
   summary: 'print a token for the agent of one machine',
   description: 'Signs with JWT_SECRET, without asking the server. Prints the token alone.',
+  machine: { required: true, description: 'the machine that the token is for' },
   options: [
-    clientIdOption('the machine that the token is for').makeOptionMandatory(),
     new Option('--ttl <duration>', 'how long it is valid, at most 366d')
       .argParser(parseDuration)
       .default(DEFAULT_TTL_SECONDS, '365d'),

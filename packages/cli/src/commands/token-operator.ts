@@ -18,9 +18,9 @@ export const tokenOperator = defineCommand<readonly [], Options>({
   description:
     'For a person or a program. Signs with JWT_SECRET, without asking the server. Prints the token alone.',
   options: [
-    new Option('--scope <scopes>', 'what it may do: some of read, trigger, admin')
+    new Option('--scope <scopes>', 'what it may do: some of read, content, trigger, metrics, admin')
       .argParser(parseScopes)
-      .default(['read', 'trigger'], 'read,trigger'),
+      .default(['read', 'content', 'trigger'], 'read,content,trigger'),
     new Option('--subject <name>', 'whose it is: stands in the records as requested_by')
       .argParser(parseSubject)
       .default('operator'),
@@ -30,8 +30,9 @@ export const tokenOperator = defineCommand<readonly [], Options>({
   ],
   examples: [
     'backhaul token operator',
-    'backhaul token operator --scope read,trigger,admin --ttl 30d --subject ops',
+    'backhaul token operator --scope read,content,trigger,admin --ttl 30d --subject ops',
     'export BACKHAUL_TOKEN="$(backhaul token operator --scope read)"',
+    'backhaul token operator --scope metrics --subject prometheus --ttl 31d',
   ],
   async run({ config, output, now }, { options }) {
     const { scope: scopes, subject, ttl: ttlSeconds } = options;

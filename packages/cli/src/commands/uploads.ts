@@ -13,6 +13,7 @@ import { connect, type Context } from '../context.ts';
 import { deliver } from '../deliver.ts';
 import { followPull } from '../progress/follow-pull.ts';
 import { openView } from '../progress/open-view.ts';
+import { findUploadId } from '../upload-id.ts';
 import { uploadTable } from '../upload-table.ts';
 import { UsageError } from '../usage-error.ts';
 import { printUpload } from '../print-upload.ts';
@@ -26,7 +27,9 @@ interface Options extends PagingOptions {
 export const uploads = defineCommand<readonly [uploadId: string | undefined], Options>({
   name: 'uploads',
   summary: 'list uploads, newest first, or show one',
-  arguments: [new Argument('[id]', 'show this upload only').argParser(parseUploadId)],
+  arguments: [
+    new Argument('[id]', 'show this upload only; the beginning of its id will do').argParser(parseUploadId),
+  ],
   options: [
     clientIdOption('only uploads of this machine'),
     statusOption(),
@@ -42,25 +45,26 @@ export const uploads = defineCommand<readonly [uploadId: string | undefined], Op
   async run(context, { arguments: [uploadId], options }) {
     const client = connect(context);
     if (uploadId === undefined) await list(context, client, options);
-    else await showOne(context, client, { uploadId, options });
+    else await showOne(context, client, { given: uploadId, options });
   },
 });
 
 async function showOne(
   context: Context,
   client: BackhaulClient,
-  { uploadId, options }: { readonly uploadId: string; readonly options: Options },
+  { given, options }: { readonly given: string; readonly options: Options },
 ): Promise<void> {
   const { follow = false, ...filters } = options;
-  const given = (['clientId', 'status', 'limit', 'cursor', 'all'] as const).find(
+  const filter = (['clientId', 'status', 'limit', 'cursor', 'all'] as const).find(
     (name) => filters[name] !== undefined,
   );
-  if (given !== undefined) {
+  if (filter !== undefined) {
     throw new UsageError(
       'Filters and paging are for the list; an id names one upload.',
       'Leave one of them out.',
     );
   }
+  const uploadId = await findUploadId(client, given, context.signal);
   const record = await client.getUpload(uploadId, { signal: context.signal });
   if (!follow) {
     printUpload(context, record);

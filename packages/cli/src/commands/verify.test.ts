@@ -230,7 +230,7 @@ describe('verify --content', { concurrency: 4 }, () => {
   });
 
   test('on Ctrl-C exits with 130', async () => {
-    await using pull = await start({ faults: { hang: true } });
+    await using pull = await start({ faults: { hangAfterBytes: 1000 } });
     const child = startCli([...VERIFY, '--content'], { env: pull.server.env });
     child.stdout.on('data', (chunk: Buffer) => {
       if (chunk.includes('checking')) child.kill('SIGINT');

@@ -6,6 +6,7 @@ import { defineCommand } from '../command.ts';
 import { connect, type Context } from '../context.ts';
 import { openView } from '../progress/open-view.ts';
 import { PullFailedError } from '../pull-failed-error.ts';
+import { findUploadId } from '../upload-id.ts';
 import { compareContent } from '../verify/compare-content.ts';
 import { printChecks, printVerdict } from '../verify/print-report.ts';
 import { type Check, differences, isWorthReading, reportOf } from '../verify/verification-report.ts';
@@ -28,9 +29,10 @@ export const verify = defineCommand<readonly [uploadId: string], Options>({
     'backhaul verify 019ab3c2-5f00-7000-8000-000000000001 --content',
     'backhaul verify 019ab3c2-5f00-7000-8000-000000000001 --json | jq -r .verdict',
   ],
-  async run(context, { arguments: [uploadId], options }) {
+  async run(context, { arguments: [given], options }) {
     const { output, signal } = context;
     const client = connect(context);
+    const uploadId = await findUploadId(client, given, signal);
     const record = await client.getUpload(uploadId, { signal });
     if (!isTerminal(record.status)) throw new BackhaulError('upload_not_completed');
     if (record.status !== 'completed') throw new PullFailedError(record);
@@ -59,7 +61,9 @@ export const verify = defineCommand<readonly [uploadId: string], Options>({
       case 'missing':
         throw new BackhaulError(
           'object_not_found',
-          `The object of upload ${uploadId} is no longer at its key.`,
+          record.version_id === null
+            ? `The object of upload ${uploadId} is no longer at its key.`
+            : `The object of upload ${uploadId} is no longer in the bucket, nor is its recorded version ${record.version_id}.`,
         );
     }
   },

@@ -1,6 +1,6 @@
 import { scopes } from '@backhaul/protocol';
 import type { Argument, Option } from 'commander';
-import type { AnyCommand, CommandGroup } from '../command.ts';
+import { type AnyCommand, argumentsOf, type CommandGroup, optionsOf } from '../command.ts';
 import { globalOptions, helpOption, versionOption } from '../global-options.ts';
 
 /** What may stand in a place of a command line. `unknown` can be anything, so nothing is offered. */
@@ -54,8 +54,8 @@ function nodesOf(parent: string, entry: AnyCommand | CommandGroup): TreeNode[] {
     const group: TreeNode = { path, commands: entry.commands, flags: common.map(flagOf), arguments: [] };
     return [group, ...entry.commands.flatMap((inner) => nodesOf(path, inner))];
   }
-  const flags = [...(entry.options ?? []), ...common].map(flagOf);
-  return [{ path, commands: [], flags, arguments: (entry.arguments ?? []).map(valueOfArgument) }];
+  const flags = [...optionsOf(entry), ...common].map(flagOf);
+  return [{ path, commands: [], flags, arguments: argumentsOf(entry).map(valueOfArgument) }];
 }
 
 function flagOf(option: Option): Flag {

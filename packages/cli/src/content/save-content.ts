@@ -1,14 +1,14 @@
-import { open } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
 import type { BackhaulClient } from '@backhaul/client';
+import { asOutputError, copyContent, saveContent } from '@backhaul/client/content';
 import type { UploadRecord } from '@backhaul/protocol';
-import type { Terminal } from '../output.ts';
-import { type ContentCheck, contentCheck } from './content-check.ts';
+import { STANDARD_OUTPUT, type Terminal } from '../output.ts';
+import { readableBytes } from '../readable.ts';
+import { UsageError } from '../usage-error.ts';
 import type { Destination } from './destination.ts';
-import { fetchObject } from './fetch-object.ts';
-import { StoredObject } from './stored-object.ts';
-import { TemporaryFile } from './temporary-file.ts';
 
-export interface SaveContentOptions {
+export interface FetchOptions {
   readonly client: BackhaulClient;
   readonly stdout: Terminal;
   readonly signal: AbortSignal;
@@ -16,79 +16,53 @@ export interface SaveContentOptions {
 }
 
 /**
- * Fetches the finished object of an upload and checks it against its record. A file is checked before it gets
- * its name; what went to standard output or a device is out by the time that a mismatch shows.
+ * Fetches the finished object of an upload to where the command line says.
  *
- * @returns what the bytes were compared by.
- * @throws BackhaulError `checksum_mismatch` among others.
+ * @returns how it was compared, in words.
+ * @throws OutputError if it cannot be written there; BackhaulError `checksum_mismatch` among others.
  */
-export async function saveContent(
-  record: UploadRecord,
+export async function fetchTo(
   destination: Destination,
-  options: SaveContentOptions,
-): Promise<ContentCheck['by']> {
-  const { client, stdout } = options;
-  const sizeBytes = record.size ?? 0;
-  const object = new StoredObject({ client, uploadId: record.upload_id, sizeBytes });
-  const check = contentCheck(record);
+  record: UploadRecord,
+  { client, stdout, ...options }: FetchOptions,
+): Promise<string> {
   switch (destination.kind) {
-    case 'stdout':
-      await copyInOrder(object, check, { ...options, write: async (chunk) => await writeTo(stdout, chunk) });
-      break;
-    case 'device': {
-      await using device = await open(destination.path, 'w');
-      await copyInOrder(object, check, {
-        ...options,
-        // appendFile writes all of a chunk, which write alone need not on a pipe.
-        write: async (chunk) => await device.appendFile(chunk),
-      });
-      break;
+    case 'stdout': {
+      const write = async (chunk: Uint8Array): Promise<void> => await writeTo(stdout, chunk);
+      return `compared by ${await copyContent(client, record, write, options)}`;
     }
-    case 'file':
-      await copyToFile(object, check, { ...options, path: destination.path });
+    case 'device': {
+      const { path } = destination;
+      await using device = await openStream(path);
+      // appendFile writes all of a chunk, which write alone need not on a pipe.
+      const write = async (chunk: Uint8Array): Promise<void> =>
+        await device.appendFile(chunk).catch((error: unknown) => {
+          throw asOutputError(error, path);
+        });
+      return `compared by ${await copyContent(client, record, write, options)}`;
+    }
+    case 'file': {
+      const { path, overwrite } = destination;
+      const { comparedBy, resumedBytes } = await saveContent(client, record, path, { ...options, overwrite });
+      const resumed = resumedBytes > 0 ? `; ${readableBytes(resumedBytes)} were there from before` : '';
+      return `compared by ${comparedBy}${resumed}`;
+    }
   }
-  return check.by;
 }
 
-type Copy = Pick<SaveContentOptions, 'signal' | 'onProgress'>;
-
-async function copyInOrder(
-  object: StoredObject,
-  check: ContentCheck,
-  { write, signal, onProgress }: Copy & { readonly write: (chunk: Uint8Array) => Promise<void> },
-): Promise<void> {
-  const { sizeBytes } = object;
-  const writeAt = async (chunk: Uint8Array, position: number): Promise<void> => {
-    check.update(chunk);
-    await write(chunk);
-    onProgress(position + chunk.length, sizeBytes);
-  };
-  await fetchObject(object, { sizeBytes, write: writeAt, signal, parallel: false });
-  check.finish();
-}
-
-async function copyToFile(
-  object: StoredObject,
-  check: ContentCheck,
-  { path, signal, onProgress }: Copy & { readonly path: string },
-): Promise<void> {
-  const { sizeBytes } = object;
-  await using file = await TemporaryFile.beside(path);
-  let done = 0;
-  const write = async (chunk: Uint8Array, position: number): Promise<void> => {
-    await file.writeAt(chunk, position);
-    done += chunk.length;
-    onProgress(done, sizeBytes);
-  };
-  await fetchObject(object, { sizeBytes, write, signal, parallel: true });
-  // Ranges came in any order; what counts is what is on the disk now.
-  for await (const chunk of file.read(signal)) check.update(chunk);
-  check.finish();
-  await file.commit();
+/** Another file that has taken the place of a device since it was looked at is neither emptied nor written to. */
+async function openStream(path: string): Promise<FileHandle> {
+  const handle = await open(path, constants.O_WRONLY).catch((error: unknown) => {
+    throw asOutputError(error, path);
+  });
+  const found = await handle.stat();
+  if (found.isFIFO() || found.isCharacterDevice()) return handle;
+  await handle.close();
+  throw new UsageError(`${path} is no device or pipe any more.`, 'Change --output.');
 }
 
 async function writeTo(stdout: Terminal, chunk: Uint8Array): Promise<void> {
   await new Promise<void>((resolve, reject) => {
-    stdout.write(chunk, (error) => (error ? reject(error) : resolve()));
+    stdout.write(chunk, (error) => (error ? reject(asOutputError(error, STANDARD_OUTPUT)) : resolve()));
   });
 }

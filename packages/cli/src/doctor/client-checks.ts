@@ -1,13 +1,13 @@
-import { statSync } from 'node:fs';
+import { sendsInTheClear, toBaseUrl } from '@backhaul/client';
+import { unreadableProxies } from '@backhaul/program';
 import { BackhaulError, DEV_FILE, type Finding } from '@backhaul/protocol';
-import { type Config, isLoopback } from '../config.ts';
+import type { Config } from '../config.ts';
 
 /** Which settings are in use and where they come from. Throws what `config.url` throws. */
 export function checkSettings(config: Config): Finding[] {
   const { url } = config;
   const findings: Finding[] = [ok('settings', `server ${url.value} (${url.source})`)];
-  const address = new URL(url.value);
-  if (['http:', 'ws:'].includes(address.protocol) && !isLoopback(address)) {
+  if (sendsInTheClear(toBaseUrl(url.value))) {
     findings.push({
       name: 'encryption',
       level: 'warning',
@@ -15,7 +15,7 @@ export function checkSettings(config: Config): Finding[] {
       fix: 'Use an https:// address.',
     });
   }
-  return [...findings, ...checkDevFile(config)];
+  return [...findings, ...checkProxies(config), ...checkDevFile(config)];
 }
 
 export function ok(name: string, detail: string): Finding {
@@ -26,20 +26,40 @@ export function failed(name: string, detail: string, fix: string | null): Findin
   return { name, level: 'error', detail, fix };
 }
 
+/** Which proxy is used for what; nothing if none is set. */
+function checkProxies({ url, network, proxies }: Config): Finding[] {
+  if (proxies.HTTPS_PROXY === null && proxies.HTTP_PROXY === null) return [];
+  const base = toBaseUrl(url.value);
+  const toServer = network.proxyOf(base);
+  const unreadable = unreadableProxies(proxies);
+  const readable = (['HTTPS_PROXY', 'HTTP_PROXY'] as const).filter((name) => !unreadable.includes(name));
+  const forFiles = readable.flatMap((variable) => {
+    // An address that no NO_PROXY names, short of "*".
+    const scheme = variable === 'HTTPS_PROXY' ? 'https' : 'http';
+    const proxy = network.proxyOf(new URL(`${scheme}://store.invalid`));
+    return proxy === null ? [] : [`${scheme}: ${proxy.address}`];
+  });
+  const exempt = proxies.NO_PROXY === '' ? '' : `, except for NO_PROXY (${proxies.NO_PROXY})`;
+  return [
+    ok(
+      'proxy',
+      toServer === null
+        ? `${base.origin} is reached directly: it is this machine, or NO_PROXY names it, or no proxy is set for ${base.protocol}//`
+        : `${base.origin} is reached through ${toServer.address} (${toServer.variable})`,
+    ),
+    ok('proxy for files', forFiles.length === 0 ? 'none' : `${forFiles.join(', ')}${exempt}`),
+    ...unreadable.map((variable): Finding => ({
+      name: 'proxy',
+      level: 'warning',
+      detail: `${variable} holds no address of an HTTP proxy; what needs it fails.`,
+      fix: `Set ${variable} to an address such as http://proxy.example.com:3128, or leave it out.`,
+    })),
+  ];
+}
+
 function checkDevFile(config: Config): Finding[] {
   const sources = [config.url.source, tokenSource(config)];
   if (!sources.includes(DEV_FILE)) return [];
-  const mode = statSync(config.devFilePath).mode & 0o777;
-  if (process.platform !== 'win32' && (mode & 0o077) !== 0) {
-    return [
-      {
-        name: 'dev file',
-        level: 'warning',
-        detail: `${DEV_FILE} holds secrets and can be read by others (mode ${mode.toString(8)}).`,
-        fix: `chmod 600 ${DEV_FILE}`,
-      },
-    ];
-  }
   return [ok('dev file', `${DEV_FILE} is in use`)];
 }
 

@@ -80,7 +80,7 @@ describe('doctor', { concurrency: 4 }, () => {
     assert.match(good.stdout, /^info +server: .*scope admin/m);
     await chmod(file, 0o644);
     const open = await runCli(['doctor'], { cwd: directory.path });
-    assert.match(open.stdout, /^warning +dev file: .*mode 644.*\n +→ chmod 600/m);
+    assert.match(open.stdout, /^error +settings: .*read by other users \(mode 644\) and is not trusted/m);
   });
 
   test('exits with 5 where the server is not ready', async () => {
@@ -120,6 +120,20 @@ describe('a token', () => {
     assert.equal(level(token, now + 55 * 60_000)?.level, 'warning');
     assert.match(level(token, now + 3_660_000)?.detail ?? '', /expired 1 min ago/);
     assert.deepEqual(checkToken({ value: token, source: '' }, now).scopes, ['read', 'trigger']);
+  });
+
+  test('from before the scopes were split is pointed out', async () => {
+    const sign = (claims: object) =>
+      new SignJWT({ sub: 'ops', scope: 'read trigger', ...claims })
+        .setProtectedHeader({ alg: 'HS256' })
+        .setIssuedAt(now / 1000)
+        .setExpirationTime(now / 1000 + 7200)
+        .sign(new TextEncoder().encode(secret.value));
+    const names = async (claims: object) =>
+      checkToken({ value: await sign(claims), source: '' }, now).findings.map(({ name }) => name);
+    assert.deepEqual(await names({}), ['token', 'scopes']);
+    assert.deepEqual(await names({ scope_version: 2 }), ['token']);
+    assert.deepEqual(await names({ scope: 'trigger' }), ['token']);
   });
 
   test('of an agent is refused; of another issuer is only wondered at', async () => {

@@ -1,6 +1,7 @@
-import { Deadline, networkReason, toBaseUrl } from '@backhaul/client';
+import { Deadline, faultIn, type Fetch, networkReason, toBaseUrl } from '@backhaul/client';
 import type { Finding } from '@backhaul/protocol';
 import { readableDuration } from '../readable.ts';
+import { UsageError } from '../usage-error.ts';
 import { failed, ok } from './client-checks.ts';
 
 const TIMEOUT_MS = 10_000;
@@ -9,12 +10,18 @@ const SKEW_WARNING_MS = 30_000;
 const SKEW_ERROR_MS = 5 * 60_000;
 
 /** Whether the server answers `/healthz`, which needs no token, and whether the two clocks agree. */
-export async function checkReach(url: string, signal: AbortSignal): Promise<Finding[]> {
+export async function checkReach(
+  url: string,
+  { fetch, signal }: { fetch: Fetch; signal: AbortSignal },
+): Promise<Finding[]> {
   const base = toBaseUrl(url);
   using deadline = new Deadline(TIMEOUT_MS, signal);
   const startedAt = performance.now();
   try {
-    const response = await fetch(new URL('healthz', base), { signal: deadline.signal, redirect: 'manual' });
+    const response = await fetch(new URL('healthz', base), {
+      signal: deadline.signal,
+      redirect: 'manual',
+    });
     await response.body?.cancel();
     const tookMs = performance.now() - startedAt;
     if (response.status !== 200) {
@@ -25,6 +32,9 @@ export async function checkReach(url: string, signal: AbortSignal): Promise<Find
     return [reached, ...checkClock(response.headers.get('date'), Date.now() - tookMs / 2)];
   } catch (error) {
     signal.throwIfAborted();
+    if (error instanceof UsageError) throw error;
+    const fault = deadline.expired ? null : faultIn(error);
+    if (fault !== null) return [failed('reach', `${base.origin} cannot be reached: ${fault}.`, null)];
     const reason = deadline.expired ? `no answer within ${TIMEOUT_MS / 1000} s` : networkReason(error);
     const detail = `${base.origin} cannot be reached${reason === undefined ? '' : ` (${reason})`}.`;
     return [failed('reach', detail, 'Check the URL, and that the server runs.')];

@@ -27,7 +27,7 @@ export async function askDiagnosis(
   } catch (error) {
     if (error instanceof ApiError && error.code === 'forbidden') {
       const detail = "The server's own findings need the scope admin.";
-      const fix = 'backhaul token operator --scope read,trigger,admin';
+      const fix = 'backhaul token operator --scope read,content,trigger,admin';
       return { diagnosis: null, findings: [{ name: 'server', level: 'info', detail, fix }] };
     }
     return { diagnosis: null, findings: [failed('server', explain(error), null)] };

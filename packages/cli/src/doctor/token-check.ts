@@ -1,4 +1,10 @@
-import { type Finding, operatorClaimsSchema, type Scope, tokenKinds } from '@backhaul/protocol';
+import {
+  type Finding,
+  hasLegacyRead,
+  operatorClaimsSchema,
+  type Scope,
+  tokenKinds,
+} from '@backhaul/protocol';
 import { decodeJwt, decodeProtectedHeader } from 'jose';
 import type { Setting } from '../config.ts';
 import { readableDuration } from '../readable.ts';
@@ -36,9 +42,18 @@ export function checkToken({ value, source }: Setting, now: number): TokenCheck 
   const leftMs = exp * 1000 - now;
   if (leftMs <= 0) return unusable(`The token from ${source} expired ${readableDuration(-leftMs)} ago.`);
   const detail = `of ${sub} (${source}): ${scope.join(', ')}; expires in ${readableDuration(leftMs)}`;
-  const finding: Finding =
-    leftMs < SOON_MS ? { name: 'token', level: 'warning', detail, fix: RENEW } : ok('token', detail);
-  return { findings: [finding], scopes: scope };
+  const findings: Finding[] = [
+    leftMs < SOON_MS ? { name: 'token', level: 'warning', detail, fix: RENEW } : ok('token', detail),
+  ];
+  if (hasLegacyRead(parsed.data)) findings.push(legacyReadFinding());
+  return { findings, scopes: scope };
+}
+
+/** How long a server still accepts it is the server's business. */
+function legacyReadFinding(): Finding {
+  const detail =
+    'The token has no scope_version: its "read" includes content and metrics for 31 days after the server\'s upgrade at most.';
+  return { name: 'scopes', level: 'warning', detail, fix: `${RENEW} Other issuers add "scope_version": 2.` };
 }
 
 function unusable(detail: string): TokenCheck {

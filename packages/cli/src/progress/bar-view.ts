@@ -1,6 +1,7 @@
 import type { UploadRecord } from '@backhaul/protocol';
 import type { Terminal } from '../output.ts';
 import {
+  bytesDone,
   describeFetching,
   describePhase,
   describeTransfer,
@@ -12,6 +13,8 @@ import { RateMeter } from './rate-meter.ts';
 
 const REDRAW_MS = 250;
 const BAR_CELLS = 24;
+/** In a narrow terminal the bar gives way to the text, whose end says how long it takes yet. */
+const MIN_BAR_CELLS = 8;
 const ERASE_LINE = '\r\u001b[K';
 
 type Shown =
@@ -35,7 +38,7 @@ export class BarView implements PullView {
   }
 
   show(record: UploadRecord): void {
-    this.#meter.add(record.bytes_uploaded, this.#now());
+    this.#meter.add(bytesDone(record), this.#now());
     const changed = this.#shown?.kind !== 'pull' || this.#shown.record.status !== record.status;
     this.#shown = { kind: 'pull', record };
     if (changed) this.#draw();
@@ -72,7 +75,7 @@ export class BarView implements PullView {
     // A pseudo-terminal that was never given a size says 0.
     const columns = this.#terminal.columns || 80;
     const width = Math.max(20, columns - 1);
-    this.#terminal.write(`${ERASE_LINE}${this.#line(this.#shown).slice(0, width)}`);
+    this.#terminal.write(`${ERASE_LINE}${this.#line(this.#shown, width).slice(0, width)}`);
     this.#drawn = true;
   }
 
@@ -81,20 +84,21 @@ export class BarView implements PullView {
     this.#drawn = false;
   }
 
-  #line(shown: Shown): string {
+  #line(shown: Shown, width: number): string {
     const now = this.#now();
     if (shown.kind === 'fetching') {
-      return `${bar(fraction(shown.done, shown.total))} ${describeFetching(shown, this.#meter, now)}`;
+      return withBar(fraction(shown.done, shown.total), describeFetching(shown, this.#meter, now), width);
     }
     const { record } = shown;
     const phase = describePhase(record, now);
     if (record.size === null) return phase ?? describeTransfer(record, this.#meter, now);
     const text = phase ?? describeTransfer(record, this.#meter, now);
-    return `${bar(fraction(record.bytes_uploaded, record.size))} ${text}`;
+    return withBar(fraction(bytesDone(record), record.size), text, width);
   }
 }
 
-function bar(done: number): string {
-  const full = Math.floor(done * BAR_CELLS);
-  return `[${'█'.repeat(full)}${'░'.repeat(BAR_CELLS - full)}]`;
+function withBar(done: number, text: string, width: number): string {
+  const cells = Math.max(MIN_BAR_CELLS, Math.min(BAR_CELLS, width - text.length - '[] '.length));
+  const full = Math.floor(done * cells);
+  return `[${'█'.repeat(full)}${'░'.repeat(cells - full)}] ${text}`;
 }

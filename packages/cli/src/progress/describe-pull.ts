@@ -1,5 +1,5 @@
-import { isTerminal, type UploadRecord } from '@backhaul/protocol';
-import { printable, readableBytes, readableDuration, readableRate, readableUntil } from '../readable.ts';
+import { isTerminal, type UploadRecord, printable } from '@backhaul/protocol';
+import { readableBytes, readableDuration, readableRate, readableUntil } from '../readable.ts';
 import type { RateMeter } from './rate-meter.ts';
 
 /** What the pull waits for or does, where it is not bytes that move; undefined while they do. */
@@ -16,7 +16,9 @@ export function describePhase(record: UploadRecord, now: number): string | undef
     case 'uploading':
       return record.stalled_since === null ? undefined : 'uploading: waiting for the agent to come back';
     case 'completing':
-      return 'completing: the server checks the object';
+      return (record.cancel_requested_at ?? null) === null
+        ? 'completing: the server checks the object'
+        : 'completing: to be cancelled, once the object store says whether the file is complete';
     case 'completed':
     case 'failed':
     case 'cancelled':
@@ -28,18 +30,26 @@ export function describePhase(record: UploadRecord, now: number): string | undef
 }
 
 /** `waiting, attempt 2, next try in 24 s: The object store cannot be reached.` What may be cut off comes last. */
-function describeWait({ attempt, next_retry_at: next }: UploadRecord, reason: string, now: number): string {
-  const words = ['waiting'];
+function describeWait(record: UploadRecord, reason: string, now: number): string {
+  const { attempt, next_retry_at: next } = record;
+  const words = [(record.cancel_requested_at ?? null) === null ? 'waiting' : 'waiting to be cancelled'];
   if (attempt > 1) words.push(`attempt ${attempt}`);
   if (next !== null) words.push(`next try ${readableUntil(next, now)}`);
   return `${words.join(', ')}: ${printable(reason)}`;
 }
 
+/** Stored, or on its way and acknowledged by the other end of the agent's connection. */
+export function bytesDone({ bytes_uploaded, bytes_in_flight = 0 }: UploadRecord): number {
+  return bytes_uploaded + bytes_in_flight;
+}
+
 /** `40%  8/20 parts  41.9 MB of 104.9 MB  12.3 MB/s  ETA 5.1 s` */
 export function describeTransfer(record: UploadRecord, meter: RateMeter, now: number): string {
-  const { size, bytes_uploaded: bytes, part_count: parts, parts_completed: done } = record;
+  const { size, part_count: parts, parts_completed: done } = record;
+  const bytes = bytesDone(record);
   const words: string[] = [];
-  if (size !== null) words.push(percent(bytes, size));
+  // What is only on its way can be cut off: 100% is for what is stored.
+  if (size !== null) words.push(record.bytes_uploaded < size && bytes >= size ? '99%' : percent(bytes, size));
   if (parts !== null) words.push(`${done}/${parts} parts`);
   words.push(size === null ? readableBytes(bytes) : `${readableBytes(bytes)} of ${readableBytes(size)}`);
   return [...words, ...describeSpeed(meter, size === null ? null : size - bytes, now)].join('  ');

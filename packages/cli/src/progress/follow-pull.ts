@@ -32,17 +32,22 @@ export async function followPull(
   if (isTerminal(record.status)) return record;
   using deadline = new Deadline(Math.min(timeoutMs ?? LONGEST_MS, LONGEST_MS), context.signal);
   let last = record;
+  let told: string | undefined;
   try {
     const records = client.followUpload(record.upload_id, {
       signal: deadline.signal,
       firstContactMs: FIRST_CONTACT_MS,
       onGap: ({ problem, delayMs }) => {
-        if (problem === undefined) return;
-        view.notice(`The event stream was lost (${problem.message}); again in ${readableDuration(delayMs)}.`);
+        // It is tried every few seconds; once is enough to be told why.
+        if (problem === undefined || problem.message === told) return;
+        told = problem.message;
+        view.notice(`The event stream was lost (${told}); again in ${readableDuration(delayMs)}.`);
       },
     });
     for await (const next of records) {
-      if (next.version <= last.version) continue;
+      const isNews = next.version > last.version || next.bytes_in_flight !== last.bytes_in_flight;
+      if (next.version < last.version || !isNews) continue;
+      told = undefined;
       last = next;
       view.show(last);
     }

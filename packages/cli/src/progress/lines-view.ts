@@ -1,5 +1,11 @@
 import type { UploadRecord } from '@backhaul/protocol';
-import { describeFetching, describePhase, describeTransfer, type Fetching } from './describe-pull.ts';
+import {
+  bytesDone,
+  describeFetching,
+  describePhase,
+  describeTransfer,
+  type Fetching,
+} from './describe-pull.ts';
 import type { PullView } from './pull-view.ts';
 import { RateMeter } from './rate-meter.ts';
 
@@ -20,7 +26,7 @@ export class LinesView implements PullView {
 
   show(record: UploadRecord): void {
     const now = this.#now();
-    this.#meter.add(record.bytes_uploaded, now);
+    this.#meter.add(bytesDone(record), now);
     const phase = describePhase(record, now);
     const { status, attempt, stalled_since, stalled_reason } = record;
     this.#say(

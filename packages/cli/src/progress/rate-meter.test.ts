@@ -19,7 +19,13 @@ test('slows down while nothing comes', () => {
   meter.add(0, 0);
   meter.add(10_000, 1000);
   assert.equal(meter.bytesPerSecond(1500), 10_000);
-  assert.equal(meter.bytesPerSecond(11_000), 1000);
+  assert.equal(meter.bytesPerSecond(11_500), 1000);
+});
+
+test('does not flicker between samples that come seldom, as from whole parts', () => {
+  const meter = new RateMeter();
+  for (let part = 0; part <= 3; part += 1) meter.add(part * 5_000_000, part * 40_000);
+  for (const ms of [0, 10_000, 30_000, 50_000]) assert.equal(meter.bytesPerSecond(120_000 + ms), 125_000);
 });
 
 test('begins anew when the counting does', () => {
@@ -31,3 +37,50 @@ test('begins anew when the counting does', () => {
   meter.add(700, 3000);
   assert.equal(meter.bytesPerSecond(3000), 700);
 });
+
+test('a part that is cut off takes the count back, and the speed stays that of the line', () => {
+  const meter = new RateMeter();
+  for (let second = 0; second <= 5; second += 1) meter.add(1000 + second * 1000, second * 1000);
+  meter.add(3000, 6000);
+  for (let second = 7; second <= 9; second += 1) meter.add(3000 + (second - 6) * 1000, second * 1000);
+  const rate = meter.bytesPerSecond(9000) ?? 0;
+  assert.ok(rate > 800 && rate <= 1000, String(rate));
+});
+
+/** @returns how far the forecast is off at each second, as a share of the time that is left. */
+function forecastErrors(samples: readonly { at: number; bytes: number }[], size: number, endsAt: number) {
+  const meter = new RateMeter();
+  return samples.map(({ at, bytes }) => {
+    meter.add(bytes, at);
+    const rate = meter.bytesPerSecond(at);
+    const forecastMs = rate === undefined ? Infinity : ((size - bytes) / rate) * 1000;
+    return { at, error: Math.abs(forecastMs / (endsAt - at) - 1) };
+  });
+}
+
+test('the forecast is there from the second second on, and less than 25 % off after ten', () => {
+  const size = 100_000_000;
+  const bytesPerMs = 125;
+  const random = seeded(7);
+  // Four connections that take turns: each report is off by up to a second's worth. A buffer on the way is filled at once.
+  let most = 0;
+  const samples = Array.from({ length: 600 }, (_, second) => {
+    const real = second * 1000 * bytesPerMs + (random() - 0.5) * 125_000;
+    const buffered = second === 0 ? 0 : 250_000;
+    most = Math.max(most, real + buffered);
+    return { at: second * 1000, bytes: second === 0 ? 0 : Math.round(most) };
+  });
+  const errors = forecastErrors(samples, size, size / bytesPerMs);
+  assert.ok(errors.filter(({ at }) => at >= 1000).every(({ error }) => error < Infinity));
+  for (const { at, error } of errors.filter(({ at }) => at >= 10_000)) {
+    assert.ok(error < 0.25, `at ${at} ms ${error}`);
+  }
+});
+
+function seeded(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state * 1_103_515_245 + 12_345) % 2 ** 31;
+    return state / 2 ** 31;
+  };
+}

@@ -8,14 +8,19 @@ export class RateMeter {
   readonly #windowMs: number;
   #samples: Sample[] = [];
 
-  constructor(windowMs = 8000) {
+  constructor(windowMs = 10_000) {
     this.#windowMs = windowMs;
   }
 
-  /** @param bytes In all so far. Fewer than before means that the counting has begun anew. */
+  /** @param bytes In all so far. */
   add(bytes: number, at: number): void {
     const last = this.#samples.at(-1);
-    if (last !== undefined && bytes < last.bytes) this.#samples = [];
+    if (bytes === 0) this.#samples = [];
+    // A part was cut off: there is more to do again, but the line was as fast as it was.
+    else if (last !== undefined && bytes < last.bytes) {
+      const lost = last.bytes - bytes;
+      this.#samples = this.#samples.map((sample) => ({ ...sample, bytes: sample.bytes - lost }));
+    }
     this.#samples.push({ at, bytes });
     while (this.#samples.length > 2 && (this.#samples[1]?.at ?? at) <= at - this.#windowMs) {
       this.#samples.shift();
@@ -26,9 +31,23 @@ export class RateMeter {
   bytesPerSecond(now: number): number | undefined {
     const first = this.#samples[0];
     const last = this.#samples.at(-1);
-    if (first === undefined || last === undefined || last.bytes === first.bytes) return undefined;
+    if (first === undefined || last === undefined || last.at === first.at) return undefined;
     // Silence after the last sample slows the rate down, but not within the usual gap between two.
-    const until = Math.max(last.at, now - 1000);
-    return until > first.at ? ((last.bytes - first.bytes) * 1000) / (until - first.at) : undefined;
+    const spanMs = last.at - first.at;
+    const usualGapMs = spanMs / (this.#samples.length - 1);
+    const silentMs = Math.max(0, now - last.at - Math.max(1000, 1.5 * usualGapMs));
+    const rate = slope(this.#samples) * 1000 * (spanMs / (spanMs + silentMs));
+    return rate > 0 ? rate : undefined;
   }
+}
+
+/** Of the straight line that lies closest to the samples: one burst, as when a buffer fills, moves it little. */
+function slope(samples: readonly Sample[]): number {
+  const mean = (of: (sample: Sample) => number) =>
+    samples.reduce((sum, sample) => sum + of(sample), 0) / samples.length;
+  const at = mean((sample) => sample.at);
+  const bytes = mean((sample) => sample.bytes);
+  return (
+    mean((sample) => (sample.at - at) * (sample.bytes - bytes)) / mean((sample) => (sample.at - at) ** 2)
+  );
 }

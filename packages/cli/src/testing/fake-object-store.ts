@@ -10,8 +10,8 @@ export interface ObjectFaults {
   oldestValidUrl?: number;
   /** Every answer has this status instead. */
   status?: number;
-  /** Sends the first bytes and then nothing more, until closed. */
-  hang?: boolean;
+  /** Sends so many bytes of each answer and then nothing more, until closed. */
+  hangAfterBytes?: number | undefined;
 }
 
 /** Serves one object by presigned-like URLs, with Range, as S3 does. */
@@ -62,7 +62,7 @@ export class FakeObjectStore implements AsyncDisposable {
 
   #answer(request: IncomingMessage, response: ServerResponse): void {
     this.authorizations.push(request.headers.authorization);
-    const { cuts = 0, cutAfterBytes = 0, oldestValidUrl = 0, status, hang = false } = this.faults;
+    const { cuts = 0, cutAfterBytes = 0, oldestValidUrl = 0, status, hangAfterBytes } = this.faults;
     const number = Number(new URL(request.url ?? '', 'http://x').searchParams.get('X-Amz-Signature'));
     if (number < oldestValidUrl) {
       this.refusals += 1;
@@ -87,8 +87,8 @@ export class FakeObjectStore implements AsyncDisposable {
       'content-length': body.length,
       ...(range !== undefined && { 'content-range': `bytes ${start}-${end - 1}/${this.content.length}` }),
     });
-    if (hang) {
-      response.write(body.subarray(0, 1000));
+    if (hangAfterBytes !== undefined) {
+      response.write(body.subarray(0, hangAfterBytes));
     } else if (this.cutsMade < cuts) {
       this.cutsMade += 1;
       response.write(body.subarray(0, cutAfterBytes), () => response.destroy());

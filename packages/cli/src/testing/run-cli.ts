@@ -4,7 +4,7 @@ import path from 'node:path';
 import type { Readable } from 'node:stream';
 import { buffer, text } from 'node:stream/consumers';
 
-const program = path.join(import.meta.dirname, '..', '..', 'bin', 'backhaul.js');
+export const program = path.join(import.meta.dirname, '..', '..', 'bin', 'backhaul.js');
 
 export interface CliOptions {
   readonly env?: Record<string, string>;

@@ -1,8 +1,6 @@
 import type { BackhaulClient } from '@backhaul/client';
+import { crc32Digest, readContent, sha256Digest } from '@backhaul/client/content';
 import type { UploadRecord } from '@backhaul/protocol';
-import { crc32Digest, sha256Digest } from '../content/digest.ts';
-import { fetchObject } from '../content/fetch-object.ts';
-import { StoredObject } from '../content/stored-object.ts';
 import type { Check } from './verification-report.ts';
 
 export interface CompareContentOptions {
@@ -21,22 +19,18 @@ export async function compareContent(
   record: UploadRecord,
   { client, signal, onProgress }: CompareContentOptions,
 ): Promise<Check[]> {
-  const sizeBytes = record.size ?? 0;
   const crc32 = crc32Digest();
   // Left out where the agent was told to leave it out: then there is nothing to compare it with.
   const sha256 = record.sha256 === null ? undefined : sha256Digest();
   let received = 0;
-  const write = async (chunk: Uint8Array): Promise<void> => {
+  const compareChunk = async (chunk: Uint8Array): Promise<void> => {
     crc32.update(chunk);
     sha256?.update(chunk);
     received += chunk.length;
-    onProgress(received, sizeBytes);
   };
-  const object = new StoredObject({ client, uploadId: record.upload_id, sizeBytes });
-  // One range after the other: checksums are made in order.
-  await fetchObject(object, { sizeBytes, write, signal, parallel: false });
+  await readContent(client, record, compareChunk, { signal, onProgress });
   return [
-    compare('size', String(sizeBytes), String(received)),
+    compare('size', String(record.size ?? 0), String(received)),
     compare('crc32', record.checksum?.value ?? null, crc32.value()),
     compare('sha256', record.sha256, sha256?.value() ?? null),
   ];

@@ -1,6 +1,5 @@
-import type { UploadRecord } from '@backhaul/protocol';
+import { type UploadRecord, printable } from '@backhaul/protocol';
 import type { Output } from '../output.ts';
-import { printable } from '../readable.ts';
 import { type Check, sureness, type VerificationReport } from './verification-report.ts';
 
 const WIDTH = 'altered'.length;
@@ -17,6 +16,8 @@ export function printChecks(output: Output, checks: readonly Check[], subject = 
 export function printVerdict(output: Output, record: UploadRecord, report: VerificationReport): void {
   const { verdict } = report;
   const object = `s3://${record.bucket}/${record.key}`;
+  const superseded = keySentence(record, report);
+  if (superseded !== undefined) line(output, ['yellow', 'note'], superseded);
   if (verdict !== 'intact') {
     line(output, ['red', verdict], object);
     return;
@@ -25,6 +26,14 @@ export function printVerdict(output: Output, record: UploadRecord, report: Verif
   line(output, ['green', verdict], `${object} (${by})`);
   if (doubt)
     output.line(`${' '.repeat(WIDTH)}  → to be sure, read it: backhaul verify ${record.upload_id} --content`);
+}
+
+/** Where the recorded version is still there, and its key shows something else. */
+function keySentence({ version_id: version }: UploadRecord, report: VerificationReport): string | undefined {
+  const isThere = report.checks.some(({ name, ok }) => name === 'token' && ok === true);
+  if (!isThere || report.key_state === undefined || report.key_state === 'recorded') return undefined;
+  const key = report.key_state === 'other' ? 'the key now shows another object' : 'the key was deleted';
+  return `${key}; the recorded version${version === null ? '' : ` ${version}`} is still there`;
 }
 
 type Mark = readonly [style: 'green' | 'red' | 'yellow', word: string];

@@ -46,8 +46,12 @@ interface Signed {
   readonly signature: string;
 }
 
-function sign(input: SigningInput, payloadHash: string, query: Readonly<Record<string, string>>): Signed {
-  const amzDate = amzDateOf(input);
+function sign(
+  input: SigningInput,
+  amzDate: string,
+  payloadHash: string,
+  query: Readonly<Record<string, string>>,
+): Signed {
   const day = amzDate.slice(0, 8);
   const region = input.region ?? 'us-east-1';
   const scope = `${day}/${region}/s3/aws4_request`;
@@ -60,6 +64,7 @@ function sign(input: SigningInput, payloadHash: string, query: Readonly<Record<s
   return { amzDate, scope, key, signature };
 }
 
+/** To be read once for each request: the next call may fall into the next second. */
 function amzDateOf({ date = new Date() }: SigningInput): string {
   return date.toISOString().replaceAll(/[-:]|\.\d+/g, '');
 }
@@ -70,8 +75,9 @@ export interface HeaderSigned extends Signed {
 
 /** Adds `x-amz-date`, `x-amz-content-sha256` and `authorization`. */
 export function signHeaders(input: SigningInput, payloadHash: string): HeaderSigned {
-  const headers = { ...input.headers, 'x-amz-date': amzDateOf(input), 'x-amz-content-sha256': payloadHash };
-  const signed = sign({ ...input, headers }, payloadHash, input.query ?? {});
+  const amzDate = amzDateOf(input);
+  const headers = { ...input.headers, 'x-amz-date': amzDate, 'x-amz-content-sha256': payloadHash };
+  const signed = sign({ ...input, headers }, amzDate, payloadHash, input.query ?? {});
   const names = Object.keys(headers).sort().join(';');
   const authorization = `AWS4-HMAC-SHA256 Credential=${input.accessKey}/${signed.scope}, SignedHeaders=${names}, Signature=${signed.signature}`;
   return { ...signed, headers: { ...headers, authorization } };
@@ -79,16 +85,17 @@ export function signHeaders(input: SigningInput, payloadHash: string): HeaderSig
 
 /** The query that makes a presigned URL. */
 export function presignQuery(input: SigningInput, expiresInSeconds: number | string): Record<string, string> {
-  const day = amzDateOf(input).slice(0, 8);
+  const amzDate = amzDateOf(input);
+  const day = amzDate.slice(0, 8);
   const query = {
     ...input.query,
     'X-Amz-Algorithm': 'AWS4-HMAC-SHA256',
     'X-Amz-Credential': `${input.accessKey}/${day}/${input.region ?? 'us-east-1'}/s3/aws4_request`,
-    'X-Amz-Date': amzDateOf(input),
+    'X-Amz-Date': amzDate,
     'X-Amz-Expires': String(expiresInSeconds),
     'X-Amz-SignedHeaders': Object.keys(input.headers).sort().join(';'),
   };
-  return { ...query, 'X-Amz-Signature': sign(input, 'UNSIGNED-PAYLOAD', query).signature };
+  return { ...query, 'X-Amz-Signature': sign(input, amzDate, 'UNSIGNED-PAYLOAD', query).signature };
 }
 
 /** Frames chunks as `aws-chunked`; signed if `signed` is given, and then in one chain with it. */

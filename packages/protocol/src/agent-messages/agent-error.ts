@@ -1,6 +1,7 @@
 import { z } from 'zod';
+import { subjectFields } from '../message-subject.ts';
 
-/** A frame could not be handled. The socket stays open; the server logs it and does not answer. */
+/** A frame could not be handled. The socket stays open; the server logs it, and ends what the frame was about. */
 export const agentErrorSchema = z.object({
   status: z.literal('error'),
   code: z
@@ -9,5 +10,6 @@ export const agentErrorSchema = z.object({
     .max(64)
     .meta({ description: 'An error code; for the log, so one that is not known is no mistake.' }),
   message: z.string().max(2000).meta({ description: 'What was wrong with the frame.' }),
+  ...subjectFields,
 });
 export type AgentError = z.infer<typeof agentErrorSchema>;

@@ -12,7 +12,8 @@ export const completedSchema = z
     file_name: fileNameSchema,
     size: sizeBytesSchema,
     parts: z.array(uploadedPartSchema).max(10_000).meta({
-      description: 'Every part that this attempt sent, by number: 1 to `part_count` unless `resumed`.',
+      description:
+        'Every part that this attempt sent, by number: 1 to `part_count` unless `resumed`. None where `download_file` said `empty`.',
     }),
     resumed: z.boolean().optional().meta({
       description: 'Whether this attempt was `resumed`: `parts` are then without those that were kept.',
@@ -26,8 +27,8 @@ export const completedSchema = z
       .default(null)
       .meta({ description: 'Of the whole file; null if the agent’s owner left it out.' }),
   })
-  .refine(({ parts, resumed }) => parts.length > 0 || resumed === true, {
+  .refine(({ parts, resumed, size }) => parts.length > 0 || resumed === true || size === 0, {
     path: ['parts'],
-    message: 'only a resumed attempt may have sent no part',
+    message: 'only a resumed attempt, or one of an empty file, may have sent no part',
   });
 export type Completed = z.infer<typeof completedSchema>;

@@ -17,6 +17,8 @@ export const labelsSchema = z
     example: { site: 'berlin' },
   });
 
+const hostHashSchema = z.string().regex(/^[0-9a-f]{32}$/);
+
 /** The agent's first message on a new socket. Who it is comes from its token, never from here. */
 export const helloSchema = z.object({
   status: z.literal('hello'),
@@ -32,8 +34,24 @@ export const helloSchema = z.object({
       hostname: z.string().max(255).optional().meta({ description: 'For people only.' }),
     })
     .meta({ description: 'The machine, as the agent sees it.' }),
+  host: z
+    .object({
+      machine: hostHashSchema.meta({
+        description:
+          'Hash of the machine’s id: the same for as long as its system is installed, and in its clones.',
+      }),
+      boot: hostHashSchema.meta({
+        description: 'Hash of the boot’s id: another one after each start of the machine.',
+      }),
+    })
+    .optional()
+    .meta({
+      description:
+        'Tells machines apart that share one token. Hashes for Backhaul alone; left out where there are no ids.',
+    }),
   capabilities: z.array(z.string().min(1).max(64)).max(64).default([]).meta({
-    description: 'What this agent can do: the commands it knows, e.g. `list_directory`, and `resume`.',
+    description:
+      'What this agent can do: the commands it knows, e.g. `list_directory`, `resume` and `empty_object`.',
   }),
   limits: z
     .object({
@@ -42,7 +60,10 @@ export const helloSchema = z.object({
         .min(1)
         .max(64)
         .meta({ description: 'Uploads it runs at once. The server keeps further ones `queued`.' }),
-      parallel_parts: z.int().min(1).max(64).meta({ description: 'PUTs it runs at once, over all uploads.' }),
+      parallel_parts: z.int().min(1).max(64).meta({
+        description:
+          'At most so many PUTs at once, over all uploads (`--parallel-parts`, 8 by default); how many there are follows the line.',
+      }),
     })
     .meta({ description: 'What the agent takes on at once.' }),
   labels: labelsSchema.default({}),

@@ -6,6 +6,7 @@ import { helloSchema } from './hello.ts';
 import { partUploadedSchema } from './part-uploaded.ts';
 import { partsReadySchema } from './parts-ready.ts';
 import { preparedSchema } from './prepared.ts';
+import { progressSchema } from './progress.ts';
 import { resultSchema } from './result.ts';
 import { resumedSchema } from './resumed.ts';
 import { stalledSchema } from './stalled.ts';
@@ -18,6 +19,7 @@ export const agentMessageSchema = z.discriminatedUnion('status', [
   partsReadySchema,
   partUploadedSchema,
   stalledSchema,
+  progressSchema,
   completedSchema,
   failedSchema,
   resultSchema,
@@ -35,6 +37,7 @@ export * from './part-announcement.ts';
 export * from './part-uploaded.ts';
 export * from './parts-ready.ts';
 export * from './prepared.ts';
+export * from './progress.ts';
 export * from './result.ts';
 export * from './resumed.ts';
 export * from './stalled.ts';

@@ -8,7 +8,8 @@ import {
 } from '../identifiers.ts';
 import { partAnnouncementSchema } from './part-announcement.ts';
 
-const decimal = z.string().regex(/^-?\d{1,20}$/);
+/** 64 bits of seconds as nanoseconds have 28 digits, a file id of 128 bits (ReFS) has 39; file systems hold any of them. */
+const decimal = z.string().regex(/^-?\d{1,40}$/, 'not a whole number of at most 40 digits');
 
 /** Which version of which file this is. Decimal strings, because inodes and nanoseconds exceed 2^53. */
 export const fingerprintSchema = z.object({
@@ -33,7 +34,8 @@ export const preparedSchema = z.object({
     description: 'Which version of which file was opened. The agent compares it until the end.',
   }),
   source_modified_at: timestampSchema.meta({
-    description: "The file's modification time, by the agent's clock; UTC, ISO 8601.",
+    description:
+      "The file's modification time, by the agent's clock; UTC, ISO 8601. A time before the year 1 or after 9999, which cannot be written so, is given as the first or last moment of these years; `fingerprint` has it exactly.",
   }),
   parts: z
     .array(partAnnouncementSchema)

@@ -30,10 +30,15 @@ export type UploadList = z.infer<typeof uploadListSchema>;
 export const clientListQuerySchema = z.strictObject({
   connected: z.enum(['true', 'false']).optional(),
   label: z
-    .string()
-    .regex(/^[^=]+=.*$/, 'a label filter is written name=value')
+    .preprocess(
+      // One parameter of a query is a text, several are a list.
+      (given) => (typeof given === 'string' ? [given] : given),
+      z.array(z.string().regex(/^[^=]+=.*$/, 'a label filter is written name=value')).max(32),
+    )
     .optional()
-    .meta({ description: 'Only clients with this label, written `name=value`.' }),
+    .meta({
+      description: 'Only clients with this label, written `name=value`. May be repeated: all have to hold.',
+    }),
   ...paging,
 });
 export type ClientListQuery = z.infer<typeof clientListQuerySchema>;

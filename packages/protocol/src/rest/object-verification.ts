@@ -4,9 +4,16 @@ import { timestampSchema, uploadIdSchema } from '../identifiers.ts';
 
 export const objectVerdictSchema = z.enum(['intact', 'altered', 'missing']).meta({
   description:
-    '`intact`: nothing that could be compared differs. `altered`: something does, be it that the same bytes were written again. `missing`: there is no object at the key.',
+    '`intact`: nothing that could be compared differs. `altered`: something does, be it that the same bytes were written again. `missing`: there is no object at the key, nor, in a bucket that keeps versions, the recorded version.',
 });
 export type ObjectVerdict = z.infer<typeof objectVerdictSchema>;
+
+/** What the key of a completed upload shows. */
+export const keyStateSchema = z.enum(['recorded', 'other', 'nothing']).meta({
+  description:
+    '`recorded`: the object that the upload made. `other`: something else, or another version. `nothing`: it was deleted. With `other` and `nothing`, what was compared is the recorded version if the bucket still has it.',
+});
+export type KeyState = z.infer<typeof keyStateSchema>;
 
 const objectCheckSchema = z
   .object({
@@ -30,6 +37,7 @@ export const objectVerificationSchema = z
         'How much the store let be compared just now: a checksum of the whole object, an ETag that stands for verified parts, or no more than the size; null without an object. The bytes were not read.',
     }),
     checks: z.array(objectCheckSchema).meta({ description: 'Empty without an object.' }),
+    key_state: keyStateSchema.optional().meta({ description: 'What the key shows now.' }),
     checked_at: timestampSchema,
   })
   .meta({ id: 'ObjectVerification' });

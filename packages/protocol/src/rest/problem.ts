@@ -10,6 +10,9 @@ export const problemSchema = z
     status: z.int(),
     code: z.enum(errorCodes),
     detail: z.string().meta({ description: 'What happened here and what to change.' }),
+    reason: z.string().max(64).optional().meta({
+      description: 'Of a refused token or connection: more than `code` tells, e.g. `token_expired`.',
+    }),
   })
   .meta({ id: 'Problem' });
 export type Problem = z.infer<typeof problemSchema>;
@@ -22,5 +25,6 @@ export function problemOf(error: BackhaulError): Problem {
     status: httpStatus,
     code: error.code,
     detail: error.message,
+    ...(error.reason !== undefined && { reason: error.reason }),
   };
 }

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { changePolicySchema } from '../change-policy.ts';
 import { filePathSchema } from '../identifiers.ts';
+import { uploadLimitsRequestSchema } from '../upload-limits.ts';
 
 /** How long a pull may take in all where the request does not say: 24 h. */
 export const DEFAULT_EXPIRES_IN_SECONDS = 86_400;
@@ -30,12 +31,17 @@ export const triggerRequestSchema = z
       }),
     offline: offlinePolicySchema.optional(),
     on_change: changePolicySchema.optional(),
+    limits: uploadLimitsRequestSchema.optional().meta({
+      description:
+        'Limits of this upload, over those of its client and of the server. An agent that is too old to keep them is `not_supported`.',
+    }),
     force: z.boolean().optional().meta({
       description:
-        'Whether to start another pull even if one of the same file, with the same `on_change`, has not ended yet. By default such a one is answered instead, its deadline moved on if this request’s is later.',
+        'Whether to start another pull even if one of the same file, with the same `on_change` and `limits`, has not ended yet. By default such a one is answered instead, its deadline moved on if this request’s is later.',
     }),
   })
-  .meta({ id: 'TriggerRequest' });
+  // Without it, pages that try requests propose every field, `force` among them.
+  .meta({ id: 'TriggerRequest', examples: [{ file_path: '/data/report.bin', reason: 'monthly report' }] });
 export type TriggerRequest = z.infer<typeof triggerRequestSchema>;
 
 /** Longest `Prefer: wait=N`, in seconds. */

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { changePolicySchema } from '../change-policy.ts';
 import { checksumModeSchema, sha256HexSchema, verificationSchema } from '../checksums.ts';
 import { errorCodes } from '../error-table.ts';
+import { savedFileName } from '../file-name.ts';
 import {
   attemptSchema,
   clientIdSchema,
@@ -10,6 +11,7 @@ import {
   timestampSchema,
   uploadIdSchema,
 } from '../identifiers.ts';
+import { uploadLimitsSchema } from '../upload-limits.ts';
 import { uploadStatusSchema } from '../upload-status.ts';
 
 /** The same everywhere: answers, lists, events. */
@@ -18,7 +20,14 @@ export const uploadRecordSchema = z
     upload_id: uploadIdSchema,
     client_id: clientIdSchema,
     file_path: filePathSchema,
-    file_name: z.string(),
+    file_name: z
+      .string()
+      // A server of release 0.1.0 passes on what the agent said.
+      .overwrite(savedFileName)
+      .meta({
+        description:
+          'Last component of `file_path`, made safe: joined to a directory it is an entry of that directory, on every system. Never the agent’s choice.',
+      }),
     status: uploadStatusSchema,
     attempt: attemptSchema,
     version: z.int().min(1).meta({ description: 'Grows with every change; the event id.' }),
@@ -29,6 +38,10 @@ export const uploadRecordSchema = z
     part_count: z.int().nullable(),
     parts_completed: z.int(),
     bytes_uploaded: sizeBytesSchema.meta({ description: 'Bytes that the object store has acknowledged.' }),
+    bytes_in_flight: sizeBytesSchema.optional().meta({
+      description:
+        'Bytes of parts on their way that the other end of the agent’s connection (the object store, or a proxy before it) has acknowledged, while `uploading`; for display only. They count in `bytes_uploaded` once their part is stored, and are sent again if it is cut off. Absent: not known, as from an agent of 0.1.0.',
+    }),
     stalled_since: timestampSchema.nullable().meta({
       description:
         'Since when nothing moves: the agent is away, it or the server cannot reach the object store, or the next attempt has to wait.',
@@ -43,6 +56,10 @@ export const uploadRecordSchema = z
       .default(null)
       .meta({ description: 'When it is tried again, where that has a time.' }),
     on_change: changePolicySchema.default('fail'),
+    limits: uploadLimitsSchema
+      .nullable()
+      .optional()
+      .meta({ description: 'What its trigger asked for; null for those of its client and of the server.' }),
     bucket: z.string(),
     key: z.string(),
     etag: z.string().nullable(),
@@ -63,6 +80,10 @@ export const uploadRecordSchema = z
     source_modified_at: timestampSchema.nullable(),
     error: z.enum(errorCodes).nullable(),
     message: z.string().nullable(),
+    cancel_requested_at: timestampSchema.nullable().optional().meta({
+      description:
+        'When a cancel was asked for that waits for the object store: only while `completing`. The upload ends as `cancelled` if it is not complete there, else as `completed`. Servers of 0.1.0 have none.',
+    }),
     requested_by: z.string(),
     reason: z.string().nullable(),
     created_at: timestampSchema,

@@ -1,6 +1,9 @@
 import { z } from 'zod';
 import { attemptOrFirstSchema, filePathSchema, uploadIdSchema } from '../identifiers.ts';
-import { urlWindowFields } from './presigned-part.ts';
+import { presignedPartSchema, urlWindowFields } from './presigned-part.ts';
+
+/** What an agent that understands the kind `empty` has in `capabilities`. */
+export const EMPTY_OBJECT_CAPABILITY = 'empty_object';
 
 /** Starts the transfer of a prepared upload, with the URLs of its first window. */
 export const downloadFileSchema = z.object({
@@ -8,10 +11,10 @@ export const downloadFileSchema = z.object({
   file_path: filePathSchema,
   upload_config: z
     .object({
-      kind: z
-        .literal('multipart')
-        .default('multipart')
-        .meta({ description: 'How the file is stored. Refuse a kind you do not know.' }),
+      kind: z.enum(['multipart', 'empty']).default('multipart').meta({
+        description:
+          'How the file is stored. `empty`, only for a file of 0 bytes and an agent with the capability `empty_object`: the server writes the object itself, and no part is sent. Refuse a kind you do not know.',
+      }),
       upload_id: uploadIdSchema,
       attempt: attemptOrFirstSchema,
       bucket: z.string().min(1).max(255).meta({ description: 'For people: the URLs are already complete.' }),
@@ -27,6 +30,14 @@ export const downloadFileSchema = z.object({
         .optional()
         .meta({ description: "As in the agent's `prepared`, where given." }),
       ...urlWindowFields,
+      presigned_urls: z
+        .array(presignedPartSchema)
+        .max(64)
+        .meta({ description: 'One for each part of the window; none where `kind` is `empty`.' }),
+    })
+    .refine(({ kind, presigned_urls: urls }) => (kind === 'empty' ? urls.length === 0 : urls.length > 0), {
+      path: ['presigned_urls'],
+      message: 'one URL or more, and none where kind is empty',
     })
     .meta({ description: 'Where the parts go.' }),
 });

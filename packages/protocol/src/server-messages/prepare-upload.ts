@@ -3,6 +3,7 @@ import { checksumModeSchema } from '../checksums.ts';
 import { changePolicySchema } from '../change-policy.ts';
 import { attemptSchema, filePathSchema, sizeBytesSchema, uploadIdSchema } from '../identifiers.ts';
 import { MAX_WINDOW_PARTS, S3_MAX_PARTS, S3_MAX_PART_BYTES, S3_MIN_PART_BYTES } from '../part-plan.ts';
+import { uploadLimitsSchema } from '../upload-limits.ts';
 import { resumeStateSchema } from './resume-state.ts';
 
 /** Asks the agent to open and measure a file; the agent answers `prepared` or `failed`. */
@@ -35,6 +36,10 @@ export const prepareUploadSchema = z.object({
     .meta({ description: 'The plan rule’s inputs.' }),
   checksum_mode: checksumModeSchema,
   on_change: changePolicySchema.optional(),
+  limits: uploadLimitsSchema.optional().meta({
+    description:
+      'Only to agents with the capability `upload_limits`: how fast the upload may go, within what its owner allows.',
+  }),
   resume: resumeStateSchema.optional().meta({
     description:
       'Only to agents with the capability `resume`: an earlier attempt goes on. The agent answers `resumed` instead of `prepared`.',

@@ -15,6 +15,10 @@ export const welcomeSchema = z.object({
     .int()
     .min(2000)
     .meta({ description: 'After this long without a byte received, close the socket and connect anew.' }),
+  progress_interval_ms: z.int().min(100).max(3_600_000).optional().meta({
+    description:
+      'At least this long between two `progress` messages of one upload, in milliseconds. Absent: an older server, which does not know `progress`; send none.',
+  }),
   uploads: z
     .array(
       z.object({

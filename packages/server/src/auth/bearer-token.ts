@@ -10,7 +10,9 @@ import { BackhaulError } from '@backhaul/protocol';
 export function bearerToken(headers: IncomingHttpHeaders, what: string): string {
   const match = /^Bearer +([^\s]+)$/i.exec(headers.authorization ?? '');
   if (match?.[1] === undefined) {
-    throw new BackhaulError('unauthorized', `${what} needs the header Authorization: Bearer TOKEN.`);
+    throw new BackhaulError('unauthorized', `${what} needs the header Authorization: Bearer TOKEN.`, {
+      reason: 'token_missing',
+    });
   }
   return match[1];
 }

@@ -15,7 +15,7 @@ function bench({ expiresAt = START + 10 * MINUTE_MS } = {}) {
       if (token.startsWith('bad')) throw new Error(`${token} is not good`);
       return { sub: token, exp: expiresAt / 1000 };
     },
-    { now: () => now },
+    { now: () => now, elapsed: () => now },
   );
   return { tokens, checks, pass: (ms: number) => (now += ms) };
 }

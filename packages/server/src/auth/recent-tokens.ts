@@ -7,6 +7,7 @@ const MOST_TOKENS = 1000;
 
 interface Remembered<Claims> {
   readonly claims: Promise<Claims>;
+  /** By the clock that cannot be set. */
   readonly until: number;
 }
 
@@ -28,7 +29,7 @@ export class RecentTokens<Claims extends { readonly exp: number }> {
   /** @throws what `verify` throws. */
   async verify(token: string): Promise<Claims> {
     const known = this.#remembered.get(token);
-    if (known !== undefined && this.#clock.now() < known.until) {
+    if (known !== undefined && this.#clock.elapsed() < known.until) {
       const claims = await known.claims;
       if (this.#clock.now() < claims.exp * 1000) return claims;
     }
@@ -47,6 +48,6 @@ export class RecentTokens<Claims extends { readonly exp: number }> {
     this.#remembered.delete(token);
     const oldest = this.#remembered.keys().next();
     if (this.#remembered.size >= MOST_TOKENS && oldest.done !== true) this.#remembered.delete(oldest.value);
-    this.#remembered.set(token, { claims, until: this.#clock.now() + REMEMBERED_MS });
+    this.#remembered.set(token, { claims, until: this.#clock.elapsed() + REMEMBERED_MS });
   }
 }

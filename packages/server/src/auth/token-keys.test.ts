@@ -3,7 +3,7 @@ import { createSecretKey, generateKeyPairSync, type KeyObject } from 'node:crypt
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer, type RequestListener } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -11,6 +11,8 @@ import { BackhaulError, TOKEN_ISSUER, tokenKinds } from '@backhaul/protocol';
 import { exportJWK, SignJWT } from 'jose';
 import { ConfigError } from '../config/config-error.ts';
 import { keySetKeys, loadTokenKeys, publicKeys } from './token-keys.ts';
+import { FakeLog } from '../domain/fakes/fake-log.ts';
+import { KeySet } from './key-set.ts';
 import { TokenVerifier } from './token-verifier.ts';
 
 const clock = { now: () => Date.now() };
@@ -73,14 +75,13 @@ test('keys are loaded from each source', async (t) => {
   const path = join(directory, 'key.pem');
   await writeFile(path, pemOf(generateKeyPairSync('ed25519').publicKey));
   const algorithmsOf = async (source: Parameters<typeof loadTokenKeys>[0]) =>
-    (await loadTokenKeys(source)).algorithms;
+    (await loadTokenKeys(source, { log: new FakeLog() })).algorithms;
   assert.deepEqual(await algorithmsOf({ kind: 'secret', secret: 'x'.repeat(32) }), ['HS256']);
   assert.deepEqual(await algorithmsOf({ kind: 'public-key-file', path }), ['EdDSA']);
-  assert.deepEqual(await algorithmsOf({ kind: 'jwks', url: 'https://id.example.com/jwks' }), [
-    'RS256',
-    'ES256',
-    'EdDSA',
-  ]);
+  assert.deepEqual(
+    await algorithmsOf({ kind: 'jwks', url: 'https://id.example.com/jwks', maxAgeMs: 60_000 }),
+    ['RS256', 'ES256', 'EdDSA'],
+  );
 });
 
 test('a key set is fetched once for many tokens, and made-up key ids cause no more requests', async (t) => {
@@ -91,7 +92,7 @@ test('a key set is fetched once for many tokens, and made-up key ids cause no mo
     requests += 1;
     response.setHeader('content-type', 'application/json').end(JSON.stringify({ keys }));
   });
-  const verifier = new TokenVerifier(keySetKeys(url), clock);
+  const verifier = new TokenVerifier(keySetKeys(keySetAt(url)), clock);
   const token = await agentToken(privateKey, { alg: 'ES256', kid: 'one' });
   for (let count = 0; count < 3; count += 1)
     assert.equal((await verifier.verify('agent', token)).sub, 'restaurant-1');
@@ -114,7 +115,7 @@ test('a symmetric key in the key set signs nothing', async (t) => {
   });
   const token = await agentToken(createSecretKey(Buffer.alloc(32, 7)), { alg: 'HS256', kid: 'one' });
   await assert.rejects(
-    new TokenVerifier(keySetKeys(url), clock).verify('agent', token),
+    new TokenVerifier(keySetKeys(keySetAt(url)), clock).verify('agent', token),
     (error) => error instanceof BackhaulError && error.code === 'unauthorized',
   );
 });
@@ -126,14 +127,40 @@ for (const [what, listener] of [
   ['never answers', () => undefined],
 ] satisfies [string, RequestListener][]) {
   test(`a key set that ${what} is the server’s trouble, not the token’s`, async (t) => {
-    const verifier = new TokenVerifier(keySetKeys(await serve(t, listener), 200), clock);
+    const verifier = new TokenVerifier(keySetKeys(keySetAt(await serve(t, listener), 200)), clock);
     const token = await agentToken(generateKeyPairSync('ed25519').privateKey, { alg: 'EdDSA', kid: 'one' });
     await assert.rejects(
       verifier.verify('agent', token),
       (error) =>
         error instanceof BackhaulError &&
-        error.code === 'internal_error' &&
+        error.code === 'keys_unavailable' &&
         /JWT_JWKS_URL/.test(error.message),
     );
   });
+}
+
+test('a key set that is refused at length, on a connection that the provider closes, ends no process', async (t) => {
+  const closed = Promise.withResolvers<void>();
+  const body = Buffer.alloc(64 * 1024, 'x');
+  const provider = createTcpServer((socket) => {
+    socket
+      .once('close', () => closed.resolve())
+      .once('data', () => {
+        socket.write(
+          `HTTP/1.1 503 Unavailable\r\ncontent-length: ${body.length}\r\nconnection: close\r\n\r\n`,
+        );
+        socket.end(body);
+      });
+  }).listen(0, '127.0.0.1');
+  await once(provider, 'listening');
+  t.after(() => provider.close());
+  const { port } = provider.address() as AddressInfo;
+  const verifier = new TokenVerifier(keySetKeys(keySetAt(`http://127.0.0.1:${port}/jwks`)), clock);
+  const token = await agentToken(generateKeyPairSync('ed25519').privateKey, { alg: 'EdDSA', kid: 'one' });
+  await assert.rejects(verifier.verify('agent', token), { code: 'keys_unavailable' });
+  await closed.promise;
+});
+
+function keySetAt(url: string, timeoutMs = 5000): KeySet {
+  return new KeySet(url, { maxAgeMs: 60_000, timeoutMs, log: new FakeLog() });
 }

@@ -1,8 +1,11 @@
 import { createPublicKey, createSecretKey, type KeyObject } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { createRemoteJWKSet, errors, type JWTVerifyGetKey } from 'jose';
+import { noProxies, type ProxyVariables } from '@backhaul/program';
+import type { JWTVerifyGetKey } from 'jose';
 import { ConfigError } from '../config/config-error.ts';
 import type { JwtSource } from '../config/config-types.ts';
+import type { Log } from '../domain/ports/log.ts';
+import { KeySet } from './key-set.ts';
 
 /**
  * What signatures are checked with. The algorithms belong to the key, never to the token: a public key
@@ -12,22 +15,27 @@ export interface TokenKeys {
   readonly algorithms: readonly string[];
   /** A `KeyObject` knows whether it is a secret or a public key, and shows neither when it is printed. */
   readonly key: KeyObject | JWTVerifyGetKey;
-}
-
-/** Valid tokens cannot be told from others now, because the key set is out of reach. */
-export class KeySetUnavailable extends Error {
-  override readonly name = 'KeySetUnavailable';
+  /** Of the secret before, whose tokens are accepted too. */
+  readonly previous?: TokenKeys;
+  /** Where they come from, if that can be away. */
+  readonly keySet?: KeySet;
 }
 
 /** @throws ConfigError if the key file does not hold a public key of a kind that is accepted. */
-export async function loadTokenKeys(source: JwtSource): Promise<TokenKeys> {
+export async function loadTokenKeys(
+  source: JwtSource,
+  { proxies = noProxies, log }: { proxies?: ProxyVariables; log: Pick<Log, 'info' | 'warn'> },
+): Promise<TokenKeys> {
   switch (source.kind) {
     case 'secret':
-      return secretKeys(source.secret);
+      return {
+        ...secretKeys(source.secret),
+        ...(source.previous !== undefined && { previous: secretKeys(source.previous) }),
+      };
     case 'public-key-file':
       return publicKeys(source.path, await readFile(source.path, 'utf8'));
     case 'jwks':
-      return keySetKeys(source.url);
+      return keySetKeys(new KeySet(source.url, { maxAgeMs: source.maxAgeMs, proxies, log }));
     default:
       return source satisfies never;
   }
@@ -63,28 +71,7 @@ function badKeyFile(path: string, complaint: string, options?: ErrorOptions): Co
   return new ConfigError([{ setting, message: `${setting} names ${path}, which ${complaint}.` }], options);
 }
 
-/**
- * Keys of an identity provider, fetched when the first token needs one. After that the set is fetched again
- * when it is ten minutes old, or for a key it does not have, at most every 30 s: tokens with made-up key ids
- * must not turn into requests.
- */
-export function keySetKeys(url: string, timeoutMs = 5_000): TokenKeys {
-  const keySet = createRemoteJWKSet(new URL(url), {
-    timeoutDuration: timeoutMs,
-    cooldownDuration: 30_000,
-    cacheMaxAge: 600_000,
-  });
-  return {
-    algorithms: ['RS256', 'ES256', 'EdDSA'],
-    key: async (header, token) => {
-      try {
-        return await keySet(header, token);
-      } catch (cause) {
-        const isAboutToken =
-          cause instanceof errors.JWKSNoMatchingKey || cause instanceof errors.JWKSMultipleMatchingKeys;
-        if (isAboutToken) throw cause;
-        throw new KeySetUnavailable(`The key set at JWT_JWKS_URL cannot be fetched.`, { cause });
-      }
-    },
-  };
+/** Of an identity provider. */
+export function keySetKeys(keySet: KeySet): TokenKeys {
+  return { algorithms: ['RS256', 'ES256', 'EdDSA'], key: keySet.keyOf, keySet };
 }

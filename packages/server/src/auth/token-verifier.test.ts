@@ -49,12 +49,46 @@ test('an agent’s token says which client it is', async () => {
     sub: 'restaurant-1',
     iat: now - 60,
     exp: now + day,
+    isOfPreviousSecret: false,
   });
 });
 
 test('an operator’s token says who it is and what it may do', async () => {
   const { sub, scope } = await verifier.verify('operator', await sign({ kind: 'operator' }));
   assert.deepEqual({ sub, scope }, { sub: 'ops', scope: ['read', 'trigger'] });
+});
+
+test('during a change-over tokens of either secret are accepted, and those of the previous one are known', async () => {
+  const next = 'another-secret-of-more-than-thirty-two-bytes';
+  const changing = new TokenVerifier({ ...secretKeys(next), previous: secretKeys(secret) }, clock);
+  const old = await changing.verify('agent', await sign());
+  assert.deepEqual([old.sub, old.isOfPreviousSecret], ['restaurant-1', true]);
+  const fresh = await changing.verify('agent', await sign({ key: createSecretKey(next, 'utf8') }));
+  assert.deepEqual([fresh.sub, fresh.isOfPreviousSecret], ['restaurant-1', false]);
+  const foreign = createSecretKey('a-third-secret-of-more-than-thirty-two-bytes', 'utf8');
+  assert.match(await refusal(await sign({ key: foreign }), 'agent', changing), /signed with another key/);
+  assert.match(await refusal(await sign({ claims: { exp: now - 31 } }), 'agent', changing), /expired on/);
+  assert.match(
+    await refusal(await sign(), 'agent', new TokenVerifier(secretKeys(next), clock)),
+    /another key/,
+  );
+});
+
+test('another issuer’s scopes may be a list in a claim of another name, and other words in it are ignored', async () => {
+  const rules = {
+    issuer: 'https://id.example.com',
+    audience: { agent: 'agents', operator: 'api' },
+    type: { agent: null, operator: 'JWT' },
+    scopeClaim: 'permissions',
+  };
+  const foreign = new TokenVerifier(secretKeys(secret), clock, rules);
+  const claims = { iss: rules.issuer, aud: 'api', scope: 'admin', permissions: ['read', 'files:write', 7] };
+  const token = await sign({ kind: 'operator', header: { typ: 'JWT' }, claims });
+  assert.deepEqual((await foreign.verify('operator', token)).scope, ['read']);
+  assert.match(await refusal(token, 'agent', foreign), /"aud"/);
+  assert.match(await refusal(token, 'operator'), /has another "(iss|aud|typ)"/);
+  const ownType = await sign({ kind: 'operator', claims });
+  assert.match(await refusal(ownType, 'operator', foreign), /"typ"/);
 });
 
 test('neither kind of token is taken for the other', async () => {
@@ -86,7 +120,10 @@ for (const claim of ['sub', 'iat', 'exp', 'aud', 'iss']) {
 
 test('an expired token is refused, once the clocks’ tolerance is over', async () => {
   await verifier.verify('agent', await sign({ claims: { exp: now - 29 } }));
-  assert.match(await refusal(await sign({ claims: { exp: now - 31 } })), /has expired/);
+  assert.match(
+    await refusal(await sign({ claims: { exp: now - 31 } })),
+    /The token expired on 2025-10-09T08:52:49\.000Z\./,
+  );
 });
 
 test('a token from the future is refused', async () => {
@@ -197,9 +234,11 @@ test('the token of dev mode has every scope for as long as its kind allows, and 
   const token = await signDevToken(secret, clock);
   assert.deepEqual(await verifier.verify('operator', token), {
     sub: 'dev',
-    scope: ['read', 'trigger', 'admin'],
+    scope: ['read', 'content', 'trigger', 'metrics', 'audit', 'admin'],
+    scope_version: 2,
     iat: now,
     exp: now + tokenKinds.operator.maxAgeSeconds,
+    isOfPreviousSecret: false,
   });
   assert.match(await refusal(token, 'agent'), /agent is needed/);
   assert.match(

@@ -4,14 +4,18 @@ import {
   BackhaulError,
   type OperatorClaims,
   operatorClaimsSchema,
+  type RefusalReason,
+  SCOPE_VERSION,
+  scopes,
   TOKEN_ISSUER,
   type TokenKind,
   tokenKinds,
 } from '@backhaul/protocol';
-import { errors, jwtVerify } from 'jose';
+import { errors, type JWTPayload, type JWTVerifyOptions, jwtVerify } from 'jose';
 import type { z } from 'zod';
 import type { Clock } from '../domain/ports/clock.ts';
-import { KeySetUnavailable, type TokenKeys } from './token-keys.ts';
+import { KeySetUnavailable } from './key-set.ts';
+import type { TokenKeys } from './token-keys.ts';
 
 interface ClaimsOf {
   readonly agent: AgentClaims;
@@ -29,83 +33,189 @@ const MAX_TOKEN_LENGTH = 8 * 1024;
 /** Machines' clocks differ by seconds. */
 const CLOCK_TOLERANCE_SECONDS = 30;
 
+/** What tokens must say of themselves; another issuer's differ from Backhaul's own. */
+export interface TokenRules {
+  readonly issuer: string;
+  readonly audience: Readonly<Record<TokenKind, string>>;
+  /** Header `typ`; null for any. */
+  readonly type: Readonly<Record<TokenKind, string | null>>;
+  /** Holds an operator's scopes: words separated by spaces, or a list. */
+  readonly scopeClaim: string;
+}
+
+export const ownTokenRules: TokenRules = {
+  issuer: TOKEN_ISSUER,
+  audience: { agent: tokenKinds.agent.audience, operator: tokenKinds.operator.audience },
+  type: { agent: tokenKinds.agent.type, operator: tokenKinds.operator.type },
+  scopeClaim: 'scope',
+};
+
+/** Who sent a token, and whether it was signed with the secret of before (`JWT_SECRET_PREVIOUS`). */
+export type Verified<Claims> = Claims & { readonly isOfPreviousSecret: boolean };
+
 /** Says who sent a token, and refuses whatever is not a token of the wanted kind. */
 export class TokenVerifier {
   readonly #keys: TokenKeys;
-  readonly #clock: Clock;
+  readonly #clock: Pick<Clock, 'now'>;
+  readonly #rules: TokenRules;
 
-  constructor(keys: TokenKeys, clock: Clock) {
+  /** @param rules Default: those of Backhaul's own tokens. */
+  constructor(keys: TokenKeys, clock: Pick<Clock, 'now'>, rules: TokenRules = ownTokenRules) {
     this.#keys = keys;
     this.#clock = clock;
+    this.#rules = rules;
   }
 
   /**
    * @returns the claims; `exp` is when the token really ends, which its kind's greatest age may bring forward.
-   * @throws BackhaulError `unauthorized`, with a reason that repeats nothing of the token; `internal_error` while
+   * @throws BackhaulError `unauthorized`, with a reason that repeats nothing of the token; `keys_unavailable` while
    *   the key set is out of reach, so that no agent takes its good token for a bad one.
    */
-  async verify<Kind extends TokenKind>(kind: Kind, token: string): Promise<ClaimsOf[Kind]> {
-    if (token.length > MAX_TOKEN_LENGTH) throw unauthorized('is longer than 8 KiB');
-    const payload = await this.#checkedPayload(kind, token);
-    const claims = claimsSchemas[kind].safeParse(payload);
+  async verify<Kind extends TokenKind>(kind: Kind, token: string): Promise<Verified<ClaimsOf[Kind]>> {
+    if (token.length > MAX_TOKEN_LENGTH) throw unauthorized('is longer than 8 KiB', 'token_malformed');
+    const { payload, isOfPreviousSecret } = await this.#checkedPayload(kind, token);
+    const claims = claimsSchemas[kind].safeParse(this.#ownClaims(kind, payload));
     if (!claims.success) {
       const claim = claims.error.issues[0]?.path[0];
-      throw unauthorized(`has a claim "${String(claim)}" that is not valid in a token for an ${kind}`);
+      throw unauthorized(
+        `has a claim "${String(claim)}" that is not valid in a token for an ${kind}`,
+        'token_claims',
+      );
     }
-    const { iat, exp } = claims.data;
-    return { ...claims.data, exp: Math.min(exp, iat + tokenKinds[kind].maxAgeSeconds) };
+    const { data } = claims;
+    const exp = Math.min(data.exp, data.iat + tokenKinds[kind].maxAgeSeconds);
+    return Object.assign(data, { exp, isOfPreviousSecret });
   }
 
-  async #checkedPayload(kind: TokenKind, token: string): Promise<unknown> {
-    const { audience, type, maxAgeSeconds } = tokenKinds[kind];
+  async #checkedPayload(
+    kind: TokenKind,
+    token: string,
+  ): Promise<{ payload: JWTPayload; isOfPreviousSecret: boolean }> {
+    const { maxAgeSeconds } = tokenKinds[kind];
+    const { issuer, audience, type } = this.#rules;
+    const typ = type[kind];
     const options = {
-      algorithms: [...this.#keys.algorithms],
-      issuer: TOKEN_ISSUER,
-      audience,
-      typ: type,
+      issuer,
+      audience: audience[kind],
+      ...(typ !== null && { typ }),
       requiredClaims: ['sub', 'iat', 'exp'],
       maxTokenAge: maxAgeSeconds,
       clockTolerance: CLOCK_TOLERANCE_SECONDS,
       currentDate: new Date(this.#clock.now()),
     };
-    const { key } = this.#keys;
     try {
-      const { payload } = await jwtVerify(token, key, options);
-      return payload;
+      return await this.#verifyByAny(token, options);
     } catch (error) {
       // No cause: jose's errors carry the claims, and a parser's message may quote the token.
-      if (error instanceof errors.JOSEError) throw unauthorized(reason(error, kind));
+      if (error instanceof errors.JOSEError) throw refusalOf(error, kind);
+      if (this.#keys.keySet !== undefined && isAboutTheKey(error)) {
+        throw unauthorized('names a key of the key set that cannot be used here', 'token_signature');
+      }
       if (error instanceof KeySetUnavailable) {
-        throw new BackhaulError('internal_error', `${error.message} Tokens cannot be checked until it can.`, {
-          cause: error.cause,
-        });
+        throw new BackhaulError(
+          'keys_unavailable',
+          `${error.message} Tokens cannot be checked until it can.`,
+          {
+            cause: error.cause,
+            reason: 'keys_unavailable',
+          },
+        );
       }
       throw error;
     }
   }
+
+  /**
+   * The claims as Backhaul's own tokens have them. Issuers of their own write other words into the scopes as well, such as
+   * `openid`, and are younger than the split of scopes.
+   */
+  #ownClaims(kind: TokenKind, payload: JWTPayload): JWTPayload {
+    if (kind === 'agent' || this.#rules === ownTokenRules) return payload;
+    const given = payload[this.#rules.scopeClaim];
+    const words = typeof given === 'string' ? given.split(' ') : Array.isArray(given) ? given : [];
+    const scope = scopes.filter((known) => words.includes(known)).join(' ');
+    return { ...payload, scope, scope_version: SCOPE_VERSION };
+  }
+
+  async #verifyByAny(
+    token: string,
+    options: JWTVerifyOptions,
+  ): Promise<{ payload: JWTPayload; isOfPreviousSecret: boolean }> {
+    const { previous } = this.#keys;
+    try {
+      return { payload: await verifyBy(this.#keys, token, options), isOfPreviousSecret: false };
+    } catch (error) {
+      if (previous === undefined || !(error instanceof errors.JWSSignatureVerificationFailed)) throw error;
+      return { payload: await verifyBy(previous, token, options), isOfPreviousSecret: true };
+    }
+  }
 }
 
-function unauthorized(complaint: string): BackhaulError {
-  return new BackhaulError('unauthorized', `The token ${complaint}.`);
+async function verifyBy(
+  { algorithms, key }: TokenKeys,
+  token: string,
+  options: JWTVerifyOptions,
+): Promise<JWTPayload> {
+  const withAlgorithms = { ...options, algorithms: [...algorithms] };
+  // Both are overloads of one function.
+  const { payload } =
+    typeof key === 'function'
+      ? await jwtVerify(token, key, withAlgorithms)
+      : await jwtVerify(token, key, withAlgorithms);
+  return payload;
 }
 
-/** Continues "The token …". */
-function reason(error: errors.JOSEError, kind: TokenKind): string {
-  if (error instanceof errors.JWTExpired) {
-    return error.claim === 'iat' ? `is older than a token for an ${kind} may be` : 'has expired';
+/**
+ * What jose and Node throw for a key that is too short or broken. Which key of the set is taken is the token's choice, and
+ * it is not authenticated yet.
+ */
+function isAboutTheKey(error: unknown): boolean {
+  return error instanceof TypeError || error instanceof DOMException;
+}
+
+/** @param complaint Continues "The token …". */
+function unauthorized(complaint: string, reason: RefusalReason): BackhaulError {
+  return new BackhaulError('unauthorized', `The token ${complaint}.`, { reason });
+}
+
+function refusalOf(error: errors.JOSEError, kind: TokenKind): BackhaulError {
+  if (error instanceof errors.JWTExpired) return expired(error, kind);
+  if (error instanceof errors.JWTClaimValidationFailed) return wrongClaim(error, kind);
+  if (error instanceof errors.JOSEAlgNotAllowed) {
+    return unauthorized('is signed with an algorithm that is not accepted here', 'token_malformed');
   }
-  if (error instanceof errors.JWTClaimValidationFailed) {
-    if (error.reason === 'missing') return `lacks the claim "${error.claim}"`;
-    if (error.claim === 'iat' || error.claim === 'nbf')
-      return 'is from the future; compare the machines’ clocks';
-    const expected = `a token for an ${kind} is needed`;
-    return `has another "${error.claim}" than is accepted here; ${expected}`;
+  if (error instanceof errors.JWSSignatureVerificationFailed) {
+    return unauthorized('was signed with another key', 'token_signature');
   }
-  if (error instanceof errors.JOSEAlgNotAllowed)
-    return 'is signed with an algorithm that is not accepted here';
-  if (error instanceof errors.JWSSignatureVerificationFailed) return 'was signed with another key';
-  if (error instanceof errors.JWKSNoMatchingKey) return 'was signed with a key that is not in the key set';
-  if (error instanceof errors.JWKSMultipleMatchingKeys)
-    return 'does not say which key of the key set signed it';
-  return 'is not a signed JSON Web Token';
+  if (error instanceof errors.JWKSNoMatchingKey) {
+    return unauthorized('was signed with a key that is not in the key set', 'token_signature');
+  }
+  if (error instanceof errors.JWKSMultipleMatchingKeys) {
+    return unauthorized('does not say which key of the key set signed it', 'token_signature');
+  }
+  return unauthorized('is not a signed JSON Web Token', 'token_malformed');
+}
+
+function expired(error: errors.JWTExpired, kind: TokenKind): BackhaulError {
+  if (error.claim === 'iat')
+    return unauthorized(`is older than a token for an ${kind} may be`, 'token_expired');
+  // The signature was found to be good before.
+  const { exp } = error.payload;
+  const at =
+    exp !== undefined && Math.abs(exp) <= MAX_DATE_SECONDS ? new Date(exp * 1000).toISOString() : null;
+  return unauthorized(at === null ? 'has expired' : `expired on ${at}`, 'token_expired');
+}
+
+/** The last second that a Date can hold. */
+const MAX_DATE_SECONDS = 8_640_000_000_000;
+
+function wrongClaim({ claim, reason }: errors.JWTClaimValidationFailed, kind: TokenKind): BackhaulError {
+  if (reason === 'missing') return unauthorized(`lacks the claim "${claim}"`, 'token_claims');
+  if (claim === 'iat' || claim === 'nbf') {
+    return unauthorized('is from the future; compare the machines’ clocks', 'token_not_yet_valid');
+  }
+  return unauthorized(
+    `has another "${claim}" than is accepted here; a token for an ${kind} is needed`,
+    claim === 'iss' ? 'token_issuer' : 'token_kind',
+  );
 }

@@ -1,9 +1,10 @@
 import type { BackupConfig } from '../config/backup-config.ts';
+import { logStyle } from '../config.ts';
 import { createLogger } from '../logger.ts';
 import { takeBackup } from './take-backup.ts';
 
 /**
- * `backhaul-server backup`: one line on standard output, for a person with `--dev`, in the log's format otherwise.
+ * `backhaul-server backup`: one line on standard output, for a person with `--dev` or on a terminal, in the log's format otherwise.
  *
  * @throws ConfigError, BackupError; then there is no FILE.
  */
@@ -14,10 +15,11 @@ export async function runBackup(
   const startedAt = performance.now();
   const { sizeBytes } = await takeBackup({ databasePath: database, file }, { signal });
   const durationMs = Math.round(performance.now() - startedAt);
-  if (dev) {
+  const { format, toJournal } = logStyle('auto', 1);
+  if (dev || format === 'human') {
     process.stdout.write(`Backed up ${database} to ${file}: ${sizeBytes} bytes in ${durationMs} ms.\n`);
   } else {
-    const log = createLogger({ level: 'info', fileDescriptor: 1 });
+    const log = createLogger({ level: 'info', fileDescriptor: 1, format, toJournal });
     log.info({ database, file, sizeBytes, durationMs }, 'backup written');
   }
 }

@@ -34,7 +34,8 @@ export function readConfigFile(path: string, cwd: string): ConfigFile {
 function readObject(path: string, complain: (message: string) => void): Record<string, unknown> {
   let text: string;
   try {
-    text = readFileSync(path, 'utf8');
+    // Editors of Windows begin a file with a byte order mark, which JSON does not allow (RFC 8259, section 8.1).
+    text = readFileSync(path, 'utf8').replace(/^\uFEFF/, '');
   } catch (error) {
     complain(`--config names ${path}, which cannot be read: ${(error as NodeJS.ErrnoException).code}.`);
     return {};

@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { repeatedFlag, unknownFlag } from '@backhaul/program';
 import type { SettingProblem } from './config-error.ts';
 
 export interface ArgumentNames {
@@ -12,7 +13,7 @@ export interface ArgumentNames {
 
 export interface ReadArguments {
   readonly on: ReadonlySet<string>;
-  /** As they were spelled; the last of a flag given twice. */
+  /** As they were spelled. */
   readonly values: ReadonlyMap<string, string>;
   readonly positionals: readonly { readonly place: number; readonly value: string }[];
   readonly problems: readonly SettingProblem[];
@@ -42,6 +43,7 @@ export function readArguments(
   const problems: SettingProblem[] = [];
   const complain = (setting: string, message: string) => problems.push({ setting, message });
 
+  const known = [...switches, ...valued].map((name) => `--${name}`);
   for (const token of tokens) {
     if (token.kind === 'option-terminator') continue;
     if (token.kind === 'positional') {
@@ -53,9 +55,11 @@ export function readArguments(
       if (value === undefined) on.add(name);
       else complain(rawName, `${rawName} takes no value; leave it out to turn it off.`);
     } else if (!valued.includes(name)) {
-      complain(rawName, `${rawName} is not a flag of ${command}; see --help.`);
+      complain(rawName, unknownFlag(rawName, command, known));
     } else if (value === undefined || (!inlineValue && value.startsWith('-'))) {
       complain(rawName, `${rawName} needs a value: ${rawName} VALUE.`);
+    } else if (values.has(name)) {
+      complain(rawName, repeatedFlag(rawName));
     } else {
       values.set(name, value);
     }

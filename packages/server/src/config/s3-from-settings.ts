@@ -1,7 +1,9 @@
 import type { S3Settings, Wish } from '../s3/s3-settings.ts';
 import type { SettingProblem } from './config-error.ts';
+import { withoutBucket } from './endpoint-of-bucket.ts';
 import type { S3Preferences } from './config-types.ts';
 import { missing } from './missing-setting.ts';
+import { proxyVariables } from './proxies-from-settings.ts';
 import type { ReadSettings } from './read-settings.ts';
 
 export function s3Preferences({ values, isSet }: ReadSettings, forcePathStyle: boolean): S3Preferences {
@@ -13,6 +15,7 @@ export function s3Preferences({ values, isSet }: ReadSettings, forcePathStyle: b
     checksum: values.S3_CHECKSUM,
     presignExpirySeconds: values.PRESIGN_EXPIRY_SECONDS,
     keyPrefix: values.S3_KEY_PREFIX,
+    proxies: proxyVariables(values),
   };
 }
 
@@ -28,6 +31,7 @@ export function s3Settings(settings: ReadSettings, problems: SettingProblem[]): 
   if (!isSet('S3_BUCKET_NAME')) problems.push(missing('S3_BUCKET_NAME'));
   if (!isSet('AWS_REGION') && !compatibleStore) problems.push(missing('AWS_REGION'));
   checkCredentials(settings, compatibleStore, problems);
+  checkEndpoints(settings, problems);
   return {
     ...s3Preferences(settings, compatibleStore),
     ...(values.S3_ENDPOINT !== undefined && { endpoint: values.S3_ENDPOINT }),
@@ -37,6 +41,17 @@ export function s3Settings(settings: ReadSettings, problems: SettingProblem[]): 
     region: values.AWS_REGION ?? 'us-east-1',
     bucket: values.S3_BUCKET_NAME ?? '',
   };
+}
+
+function checkEndpoints({ values }: ReadSettings, problems: SettingProblem[]): void {
+  const { S3_BUCKET_NAME: bucket } = values;
+  if (bucket === undefined) return;
+  for (const name of ['S3_ENDPOINT', 'S3_PUBLIC_ENDPOINT'] as const) {
+    const store = values[name] === undefined ? undefined : withoutBucket(values[name], bucket);
+    if (store === undefined) continue;
+    const message = `${name} holds the bucket’s name: it must be the address of the store alone, ${store}. S3_BUCKET_NAME names the bucket.`;
+    problems.push({ setting: name, message });
+  }
 }
 
 /** Both keys or none; none only for Amazon S3, where the SDK looks for a role. */

@@ -1,3 +1,4 @@
+import { rangeList } from '@backhaul/program';
 import { S3_MAX_PART_BYTES, S3_MAX_PARTS } from '@backhaul/protocol';
 import { z } from 'zod';
 
@@ -19,6 +20,17 @@ function textRead<T>(read: (text: string) => T | undefined, complaint: string) {
 }
 
 export const anyText = z.string();
+
+/**
+ * A key of the store or a part of it. A file with Windows line ends, or a paste, leaves a character at the end that
+ * nobody sees and that the store takes for a wrong secret.
+ */
+export const credential = z
+  .string()
+  .regex(
+    /^(?!\s)[^\p{Cc}]+(?<!\s)$/u,
+    'must not begin or end with white space and must not hold control characters, such as the carriage return that Windows puts at the end of a line',
+  );
 
 export function matching(pattern: RegExp, complaint: string) {
   return z.string().regex(pattern, complaint);
@@ -68,6 +80,12 @@ export const serviceAddress = textRead((text) => {
   const bare = url?.search === '' && url.hash === '' && url.username === '' && url.password === '';
   return url !== undefined && bare ? url.href.replace(/\/+$/, '') : undefined;
 }, 'must be an http:// or https:// address with neither a user name nor a query');
+
+/** Addresses and ranges in CIDR notation. */
+export const addressRanges = textRead((text) => {
+  const ranges = text.split(/[\s,]+/).filter((range) => range !== '');
+  return rangeList(ranges) === null ? undefined : ranges;
+}, 'must be addresses or ranges such as 10.0.0.0/8, separated by commas or spaces');
 
 /** Who can change the key set can sign tokens: over the network it takes TLS. */
 export const keySetAddress = textRead((text) => {

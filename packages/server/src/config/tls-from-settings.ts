@@ -16,5 +16,7 @@ export function tlsFiles(settings: ReadSettings, cwd: string, problems: SettingP
   const certFile = readablePath(settings, 'TLS_CERT_FILE', place);
   const keyFile = readablePath(settings, 'TLS_KEY_FILE', place);
   const clientCaFile = readablePath(settings, 'TLS_CLIENT_CA_FILE', place);
-  return certFile === null || keyFile === null ? null : { certFile, keyFile, clientCaFile };
+  return certFile === null || keyFile === null
+    ? null
+    : { certFile, keyFile, clientCaFile, clientMatch: settings.values.TLS_CLIENT_MATCH };
 }

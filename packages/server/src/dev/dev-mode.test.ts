@@ -176,7 +176,7 @@ test('the dev file has a token of every scope, and goes when the server does', a
   assert.equal(file.pid, process.pid);
   const verifier = new TokenVerifier(secretKeys(file.jwt_secret), clock);
   const { scope } = await verifier.verify('operator', file.operator_token);
-  assert.deepEqual(scope, ['read', 'trigger', 'admin']);
+  assert.deepEqual(scope, ['read', 'content', 'trigger', 'metrics', 'audit', 'admin']);
   await dev.close();
   await dev.close();
   await assert.rejects(readFile(path), { code: 'ENOENT' });

@@ -17,7 +17,7 @@ interface DevModeOptions {
   readonly config: DevConfig;
   /** `.backhaul/` is made in it. */
   readonly cwd: string;
-  readonly clock: Clock;
+  readonly clock: Pick<Clock, 'now'>;
   readonly log: Log;
   /** Gives up starting. */
   readonly signal: AbortSignal;
@@ -33,7 +33,7 @@ export class DevMode {
   readonly store: EmbeddedObjectStore | undefined;
   readonly #jwtSecret: string;
   readonly #devFilePath: string;
-  readonly #clock: Clock;
+  readonly #clock: Pick<Clock, 'now'>;
   readonly #resources: AsyncDisposableStack;
   #devFile: DevFile | undefined;
   #closed: Promise<void> | undefined;
@@ -43,7 +43,7 @@ export class DevMode {
     store: EmbeddedObjectStore | undefined;
     jwtSecret: string;
     devFilePath: string;
-    clock: Clock;
+    clock: Pick<Clock, 'now'>;
     resources: AsyncDisposableStack;
   }) {
     this.config = parts.config;
@@ -125,13 +125,33 @@ function completed(config: DevConfig, s3: S3Settings, jwtSecret: string): Config
     tls,
     databasePath,
     maxFileSize,
+    uploadLimits,
     retentionDays,
+    retentionTrustsClock,
     orphanAgeSeconds,
+    limits,
+    legacyReadScope,
+    proxies,
+    trustedProxies,
+    proxyWaitSeconds,
     logLevel,
+    logFormat,
   } = config;
   return deepFreeze({
     kind: 'complete',
-    ...{ setupBucket, host, port, tls, databasePath, maxFileSize, retentionDays, orphanAgeSeconds, logLevel },
+    ...{ setupBucket, host, port, tls, databasePath, maxFileSize, uploadLimits },
+    ...{
+      retentionDays,
+      retentionTrustsClock,
+      orphanAgeSeconds,
+      legacyReadScope,
+      limits,
+      proxies,
+      trustedProxies,
+      proxyWaitSeconds,
+      logLevel,
+      logFormat,
+    },
     s3,
     jwt: { kind: 'secret', secret: jwtSecret },
   });

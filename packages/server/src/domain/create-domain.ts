@@ -7,18 +7,24 @@ import type { Clock } from './ports/clock.ts';
 import type { Log } from './ports/log.ts';
 import type { Store } from './ports/store.ts';
 import { SessionRegistry } from './sessions/session-registry.ts';
+import { SharedTokens } from './sessions/shared-tokens.ts';
 import type { TransferContext } from './transfer-context.ts';
 import type { UploadSettings } from './upload-settings.ts';
 import { AttemptRecovery } from './uploads/attempt-recovery.ts';
+import { ClockWatch } from './uploads/clock-watch.ts';
 import { BucketProbe } from './uploads/bucket-probe.ts';
 import { Completion } from './uploads/completion.ts';
 import { Dispatcher } from './uploads/dispatcher.ts';
+import { LiveProgress } from './uploads/live-progress.ts';
 import { ObjectVerifier } from './uploads/object-verifier.ts';
 import { Expiry } from './uploads/expiry.ts';
 import { abortOrphans } from './uploads/orphan-sweep.ts';
 import { PullIntake } from './uploads/pull-intake.ts';
+import { Retention } from './uploads/retention.ts';
 import { StoppableBucket } from './uploads/stoppable-bucket.ts';
+import { StorePatience } from './uploads/store-patience.ts';
 import { Sweeper } from './uploads/sweeper.ts';
+import { type UnfinishedLimits, UnfinishedQuota } from './uploads/unfinished-quota.ts';
 import { UploadEnding } from './uploads/upload-ending.ts';
 import { UploadLedger, type UploadObserver } from './uploads/upload-ledger.ts';
 import { UploadService } from './uploads/upload-service.ts';
@@ -31,10 +37,16 @@ export interface DomainParts {
   readonly log: Log;
   readonly settings: UploadSettings;
   readonly retentionMs: number;
+  /** Whether retention believes the clock whatever it did. Default: no. */
+  readonly retentionTrustsClock?: boolean;
   /** Age at which a multipart upload that no row refers to is aborted; also how often they are looked for. */
   readonly orphanAgeMs: number;
   readonly commandTimeoutMs: number;
   readonly observe: UploadObserver;
+  /** Told when two machines are found to take turns with one token. Default: no one is. */
+  readonly onSharedToken?: () => void;
+  /** Default: none. */
+  readonly unfinishedLimits?: UnfinishedLimits;
   /** Rejects when the signal aborts. By default real time passes. */
   readonly sleep?: (ms: number, signal: AbortSignal) => Promise<void>;
   /** How often a wait for an upload's end looks for itself, in case hints get lost. */
@@ -51,12 +63,15 @@ export interface Domain {
   readonly verifier: ObjectVerifier;
   readonly clients: ClientService;
   readonly sweeper: Sweeper;
+  readonly retention: Retention;
   /**
    * Cuts short every call to the object store, and resolves when nothing runs in the background any more. Agents'
    * messages can still be handled; what they leave undone is taken up by the next start. Idempotent.
    */
   stop(): Promise<void>;
 }
+
+const unlimited: UnfinishedLimits = { perToken: 0, perClient: 0, onRefused: () => {} };
 
 /** Wires the domain's parts to each other. Which store, bus and bucket they work with, the caller knows. */
 export function createDomain(parts: DomainParts): Domain {
@@ -66,8 +81,10 @@ export function createDomain(parts: DomainParts): Domain {
   const random = parts.random ?? Math.random;
   const bucket = new StoppableBucket(parts.bucket, signal);
   const sessions = new SessionRegistry();
+  const sharedTokens = new SharedTokens({ clock, log, count: parts.onSharedToken ?? (() => {}) });
   const ledger = new UploadLedger({ store, bus, clock, observe: parts.observe });
   const probe = new BucketProbe(bucket, clock);
+  const patience = new StorePatience(bucket, clock);
   const onEnded = (clientId: string): void => dispatcher.kick(clientId);
   const ending = new UploadEnding({ ledger, bucket, sessions, log, onEnded });
   const recovery = new AttemptRecovery({
@@ -88,26 +105,38 @@ export function createDomain(parts: DomainParts): Domain {
     bucket,
     probe,
     recovery,
+    patience,
     sessions,
+    sharedTokens,
     settings,
     clock,
     log,
     signal,
   });
   const { maxBackoffMs } = settings;
+  const clockWatch = new ClockWatch({ store, clock, log, longestGraceMs: settings.lifetimeMs });
   const completion = new Completion({
     store,
     ledger,
     bucket,
     ending,
     recovery,
+    patience,
     clock,
+    clockWatch,
     log,
     maxBackoffMs,
     sleep: parts.sleep ?? realSleep,
     random,
   });
-  const expiry = new Expiry({ store, ending, sessions, clock, log, signal });
+  const retention = new Retention({
+    store,
+    clock,
+    log,
+    retentionMs: parts.retentionMs,
+    trustClock: parts.retentionTrustsClock ?? false,
+  });
+  const expiry = new Expiry({ store, ending, sessions, clock, clockWatch, log, signal });
   const sweeper = new Sweeper({
     store,
     clock,
@@ -118,12 +147,15 @@ export function createDomain(parts: DomainParts): Domain {
     completion,
     ending,
     expiry,
-    retentionMs: parts.retentionMs,
+    clockWatch,
+    retention,
     orphanAgeMs,
     abortOrphans: () =>
       abortOrphans({ store, bucket, clock, log, keyPrefix: settings.keyPrefix, orphanAgeMs }),
   });
-  const intake = new PullIntake({ store, bus, clock, sessions, dispatcher, expiry, settings });
+  const quota = new UnfinishedQuota({ store, clock, limits: parts.unfinishedLimits ?? unlimited });
+  const intake = new PullIntake({ store, bus, clock, sessions, dispatcher, expiry, quota, settings });
+  const progress = new LiveProgress();
   const commands = new CommandRunner(sessions, { timeoutMs: parts.commandTimeoutMs });
   return {
     transfers: {
@@ -133,12 +165,14 @@ export function createDomain(parts: DomainParts): Domain {
       log,
       settings,
       sessions,
+      sharedTokens,
       ledger,
       dispatcher,
       ending,
       recovery,
       completion,
       commands,
+      progress,
     },
     uploads: new UploadService({
       store,
@@ -148,16 +182,19 @@ export function createDomain(parts: DomainParts): Domain {
       clock,
       ledger,
       ending,
+      completion,
       dispatcher,
       expiry,
       intake,
+      quota,
       settings,
       pollMs: parts.pollMs ?? 2000,
     }),
     // Not stoppable either.
     verifier: new ObjectVerifier({ store, ledger, bucket: parts.bucket, clock }),
-    clients: new ClientService({ store, sessions, clock }),
+    clients: new ClientService({ store, sessions, sharedTokens, clock }),
     sweeper,
+    retention,
     stop: async () => {
       stopping.abort();
       await Promise.all([completion.close(), sweeper.idle(), expiry.idle()]);

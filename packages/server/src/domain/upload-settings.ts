@@ -1,4 +1,4 @@
-import { DEFAULT_CHUNK_BYTES, type PlanRule, S3_MAX_PARTS } from '@backhaul/protocol';
+import { DEFAULT_CHUNK_BYTES, type PlanRule, S3_MAX_PARTS, type UploadLimits } from '@backhaul/protocol';
 
 /** What the domain is told by the configuration. */
 export interface UploadSettings {
@@ -6,6 +6,8 @@ export interface UploadSettings {
   readonly keyPrefix: string;
   /** Bytes; null for S3's own limit. */
   readonly maxFileSize: number | null;
+  /** Of each upload, where neither its trigger nor its client has others. */
+  readonly limits: UploadLimits;
   /** An upload that is not finished this long after its trigger ends as `expired`. */
   readonly lifetimeMs: number;
   /** An agent that has not answered `prepare_upload` by then gets no more time. */

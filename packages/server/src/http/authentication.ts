@@ -1,38 +1,67 @@
 import { BackhaulError, type OperatorClaims, type Scope } from '@backhaul/protocol';
 import type { FastifyInstance } from 'fastify';
+import type { LegacyRead } from '../auth/legacy-read.ts';
 import { bearerToken } from '../auth/bearer-token.ts';
+import type { UnauthenticatedConnections } from './unauthenticated-connections.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
     /** What a token must allow; a route without it is open to anyone. */
     scope?: Scope;
+    /** A route that is open to anyone says more to a token that allows this: {@link FastifyRequest.isInsider}. */
+    insiderScope?: Scope;
   }
   interface FastifyRequest {
     /** Subject of the operator's token. */
     operator: string;
     /** When that token ends, in milliseconds since the epoch; 0 on a route that needs none. */
     tokenExpiresAt: number;
+    /** Whether the request has a token with the route's `insiderScope`. */
+    isInsider: boolean;
   }
+}
+
+export interface AuthenticationTools {
+  /** @throws BackhaulError `unauthorized` */
+  readonly verifyOperator: (token: string) => Promise<OperatorClaims>;
+  readonly connections: UnauthenticatedConnections;
+  readonly legacyRead: Pick<LegacyRead, 'allows' | 'adviceFor'>;
 }
 
 /** Checks every request's token against its route's scope, before the body is read. */
 export function registerAuthentication(
   app: FastifyInstance,
-  verifyOperator: (token: string) => Promise<OperatorClaims>,
+  { verifyOperator, connections, legacyRead }: AuthenticationTools,
 ): void {
   app.decorateRequest('operator', '');
   app.decorateRequest('tokenExpiresAt', 0);
+  app.decorateRequest('isInsider', false);
   app.addHook('onRequest', async (request) => {
-    const { scope } = request.routeOptions.config;
+    const { scope, insiderScope } = request.routeOptions.config;
+    if (insiderScope !== undefined && request.headers.authorization !== undefined) {
+      const isInsider = (claims: OperatorClaims): boolean => claims.scope.includes(insiderScope);
+      try {
+        request.isInsider = isInsider(await verifyOperator(bearerToken(request.headers, 'The request')));
+      } catch {
+        // Answered like a request without a token: a probe must not fail by it.
+      }
+    }
     if (scope === undefined) return;
     const claims = await verifyOperator(bearerToken(request.headers, 'The request'));
-    if (!claims.scope.includes(scope)) {
+    connections.authenticated(request.raw.socket);
+    if (!legacyRead.allows(claims, scope)) {
       throw new BackhaulError(
         'forbidden',
-        `This needs the scope "${scope}"; the token has "${claims.scope.join(' ')}".`,
+        `This needs the scope "${scope}"; the token has "${claims.scope.join(' ')}".${legacyRead.adviceFor(claims, scope)}`,
       );
     }
     request.operator = claims.sub;
     request.tokenExpiresAt = claims.exp * 1000;
+  });
+  // Without a token one request is all that a connection is for. A body that is still to come would be cut off by that,
+  // and with it the answer.
+  app.addHook('onSend', async ({ raw, headers }, reply) => {
+    const hasBody = headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined;
+    if (!hasBody && connections.has(raw.socket)) void reply.header('connection', 'close');
   });
 }

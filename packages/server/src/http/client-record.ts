@@ -1,7 +1,11 @@
-import type { ClientStatus, ClientSummary } from '@backhaul/protocol';
-import type { Client } from '../domain/clients/client.ts';
-import type { Upload } from '../domain/uploads/upload.ts';
-import { isoTime, toUploadRecord } from './upload-record.ts';
+import type { ClientBlock, ClientStatus, ClientSummary } from '@backhaul/protocol';
+import type { Client, ClientBlock as Block } from '../domain/clients/client.ts';
+import type { Services } from './services.ts';
+import { describeUpload, describeUploads, isoTime } from './upload-record.ts';
+
+export function toClientBlock({ blockedAt, blockedBy, reason }: Block): ClientBlock {
+  return { blocked_at: new Date(blockedAt).toISOString(), blocked_by: blockedBy, reason };
+}
 
 export function toClientSummary(client: Client): ClientSummary {
   return {
@@ -10,21 +14,28 @@ export function toClientSummary(client: Client): ClientSummary {
     connected_since: isoTime(client.connectedSince),
     // Its socket is watched; only the end of a session is written down.
     last_seen_at: isoTime(client.connectedSince === null ? client.lastSeenAt : Date.now()),
+    remote_address: client.remoteAddress,
+    token_expires_at: isoTime(client.tokenExpiresAt),
     agent_version: client.agentVersion,
     platform: client.platform,
     labels: { ...client.labels },
+    blocked: client.block === null ? null : toClientBlock(client.block),
     default_file_path: client.defaultFilePath,
+    limits: client.limits,
   };
 }
 
-export function toClientStatus(status: {
-  client: Client;
-  activeUploads: readonly Upload[];
-  lastUpload: Upload | undefined;
-}): ClientStatus {
+export async function describeClient(
+  services: Pick<Services, 'clients' | 'progress'>,
+  clientId: string,
+): Promise<ClientStatus> {
+  const { client, activeUploads, activeCount, lastUpload, duplicateConnections } =
+    await services.clients.status(clientId);
   return {
-    ...toClientSummary(status.client),
-    active_uploads: status.activeUploads.map(toUploadRecord),
-    last_upload: status.lastUpload === undefined ? null : toUploadRecord(status.lastUpload),
+    ...toClientSummary(client),
+    active_uploads: await describeUploads(services, activeUploads),
+    active_upload_count: activeCount,
+    duplicate_connections: duplicateConnections,
+    last_upload: lastUpload === undefined ? null : await describeUpload(services, lastUpload),
   };
 }

@@ -1,24 +1,37 @@
-import { EVENT_HEARTBEAT_MS, UPLOAD_EVENT, type UploadRecord } from '@backhaul/protocol';
+import {
+  EVENT_HEARTBEAT_MS,
+  PROGRESS_EVENT,
+  type ProgressEvent,
+  UPLOAD_EVENT,
+  type UploadRecord,
+} from '@backhaul/protocol';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 
-/** A reader that lets this much pile up is waited for, where the writer can wait. */
-const HIGH_WATER_BYTES = 256 * 1024;
-/** A reader that lets this much pile up all the same is cut off; it comes back with Last-Event-ID. */
-const MAX_BUFFERED_BYTES = 4 * 1024 * 1024;
+/** Nothing is sent to a reader who has let this much pile up; a record is a few kilobytes. */
+const HIGH_WATER_BYTES = 64 * 1024;
+/** How long a stream that is closed may take to hand over what it has sent. */
+const FLUSH_TIMEOUT_MS = 10_000;
 /** setTimeout's longest; a stream does not live for 24 days. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
-/** Server-sent events on one response (WHATWG HTML, section 9.2). */
+/**
+ * Server-sent events on one response (WHATWG HTML, section 9.2). Holds at most {@link HIGH_WATER_BYTES} and one
+ * record. A reader who takes nothing between two heartbeats is cut off; it comes back with `Last-Event-ID`.
+ */
 export class EventStream {
   readonly #reply: FastifyReply;
   readonly #gone = new AbortController();
   readonly #heartbeat: NodeJS.Timeout;
   readonly #tokenEnd: NodeJS.Timeout;
+  /** What the reader had taken at the last heartbeat, if there was more; bytes. */
+  #takenBefore: number | undefined;
+  #onDrained: (() => void) | undefined;
 
   constructor(request: FastifyRequest, reply: FastifyReply) {
     this.#reply = reply;
     reply.hijack();
     reply.raw.on('close', () => this.close());
+    reply.raw.on('drain', () => this.#onDrained?.());
     request.raw.socket.setKeepAlive(true);
     reply.raw.writeHead(200, {
       'content-type': 'text/event-stream; charset=utf-8',
@@ -27,7 +40,7 @@ export class EventStream {
       'x-accel-buffering': 'no',
     });
     reply.raw.write('retry: 1000\n\n');
-    this.#heartbeat = setInterval(() => this.#write(': still here\n\n'), EVENT_HEARTBEAT_MS);
+    this.#heartbeat = setInterval(() => this.#beat(), EVENT_HEARTBEAT_MS);
     const tokenLifeMs = Math.max(0, request.tokenExpiresAt - Date.now());
     this.#tokenEnd = setTimeout(() => this.close(), Math.min(tokenLifeMs, MAX_TIMER_MS));
     // Who left while the token was being checked is not announced again.
@@ -39,17 +52,22 @@ export class EventStream {
     return this.#gone.signal;
   }
 
-  send(id: string, record: UploadRecord): void {
-    this.#write(`id: ${id}\nevent: ${UPLOAD_EVENT}\ndata: ${JSON.stringify(record)}\n\n`);
+  /** Resolves once the reader has taken enough for the next record, or has gone. */
+  async send(id: string, record: UploadRecord): Promise<void> {
+    await this.#write(`id: ${id}\nevent: ${UPLOAD_EVENT}\ndata: ${JSON.stringify(record)}\n\n`);
   }
 
-  /** Resolves once the reader has taken most of what was sent, or has gone; never before other work had its turn. */
-  async drained(): Promise<void> {
-    await new Promise((resolve) => setImmediate(resolve));
-    if (this.#gone.signal.aborted || this.#reply.raw.writableLength < HIGH_WATER_BYTES) return;
+  /** As `send`. Without an id, so that `Last-Event-ID` stays that of the last record. */
+  async sendProgress(progress: ProgressEvent): Promise<void> {
+    await this.#write(`event: ${PROGRESS_EVENT}\ndata: ${JSON.stringify(progress)}\n\n`);
+  }
+
+  async #write(event: string): Promise<void> {
+    if (this.#gone.signal.aborted) return;
+    this.#reply.raw.write(event);
+    if (this.#reply.raw.writableLength < HIGH_WATER_BYTES) return;
     await new Promise<void>((resolve) => {
-      this.#reply.raw.once('drain', resolve);
-      this.#gone.signal.addEventListener('abort', () => resolve(), { once: true });
+      this.#onDrained = resolve;
     });
   }
 
@@ -58,15 +76,26 @@ export class EventStream {
     clearInterval(this.#heartbeat);
     clearTimeout(this.#tokenEnd);
     this.#gone.abort();
-    this.#reply.raw.end();
+    this.#onDrained?.();
+    const { raw } = this.#reply;
+    const cutOff = setTimeout(() => raw.destroy(), FLUSH_TIMEOUT_MS);
+    raw.once('close', () => clearTimeout(cutOff));
+    raw.end();
+    if (raw.closed) clearTimeout(cutOff);
   }
 
-  #write(text: string): void {
-    if (this.#gone.signal.aborted) return;
-    this.#reply.raw.write(text);
-    if (this.#reply.raw.writableLength > MAX_BUFFERED_BYTES) {
-      this.close();
-      this.#reply.raw.destroy();
+  #beat(): void {
+    const { raw } = this.#reply;
+    if (raw.writableLength === 0) {
+      this.#takenBefore = undefined;
+      raw.write(': still here\n\n');
+      return;
     }
+    const taken = (raw.socket?.bytesWritten ?? 0) - raw.writableLength;
+    if (taken === this.#takenBefore) {
+      this.close();
+      raw.destroy();
+    }
+    this.#takenBefore = taken;
   }
 }

@@ -5,6 +5,24 @@ import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-pro
 import { SERVER_VERSION } from '../version.ts';
 import { type RouteTools, registerRoutes } from './routes.ts';
 
+/** All that the page loads is this server's own; its images are in its style sheet, too. */
+const docsPolicy = {
+  'default-src': "'none'",
+  'script-src': "'self'",
+  'style-src': "'self'",
+  'img-src': "'self' data:",
+  'connect-src': "'self'",
+  'base-uri': "'none'",
+  'form-action': "'none'",
+  'frame-ancestors': "'none'",
+};
+
+/** An arrow that comes out of a box. */
+const logo =
+  '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 210 40" height="40">' +
+  '<path d="M14 12H4v22h28V12H22M18 24V3m-7 7 7-7 7 7" fill="none" stroke="#4f9" stroke-width="4"/>' +
+  '<text x="46" y="30" font-family="sans-serif" font-size="28" font-weight="bold" fill="#4f9">Backhaul</text></svg>';
+
 /** `/openapi.json` and the page at `/docs`, both made from the routes' own schemas. */
 export async function registerOpenApi(app: FastifyInstance): Promise<void> {
   await app.register(fastifySwagger, {
@@ -17,6 +35,8 @@ export async function registerOpenApi(app: FastifyInstance): Promise<void> {
           'Pull files from machines you cannot reach. Errors are `application/problem+json` with a stable `code`.',
         license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
       },
+      // Where the description was found.
+      servers: [{ url: '/' }],
       tags: [
         { name: 'uploads', description: 'Pulls of files' },
         { name: 'events', description: 'Live changes' },
@@ -37,7 +57,25 @@ export async function registerOpenApi(app: FastifyInstance): Promise<void> {
     transform: jsonSchemaTransform,
     transformObject: (document) => describeAnswers(jsonSchemaTransformObject(document)),
   });
-  await app.register(fastifySwaggerUi, { routePrefix: '/docs', logLevel: 'warn' });
+  const image = { type: 'image/svg+xml', content: Buffer.from(logo) };
+  await app.register(fastifySwaggerUi, {
+    routePrefix: '/docs',
+    logLevel: 'warn',
+    staticCSP: docsPolicy,
+    logo: image,
+    // Of the page: it is one level below the API, wherever a proxy puts both.
+    transformSpecification: (document) => ({ ...document, servers: [{ url: '..' }] }),
+    theme: {
+      title: 'Backhaul API',
+      favicon: [{ ...image, filename: 'backhaul.svg', rel: 'icon', sizes: 'any' }],
+    },
+  });
+  // Without the slash its page names its parts by absolute paths, which are not there below a path of a proxy.
+  app.addHook('onRequest', async (request, reply) => {
+    if (request.url === '/docs') return reply.redirect('docs/');
+  });
+  // Relative, so that it leads there below a path of a proxy, too.
+  app.get('/', { schema: { hide: true } }, async (_request, reply) => reply.redirect('docs/'));
   app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
 }
 
@@ -80,12 +118,34 @@ function describeAnswers<Generated extends object>(generated: Generated): Genera
       }
     }
   }
-  // The generator lists each schema twice, as it is sent and as it is received.
-  const used = JSON.stringify(paths) + JSON.stringify(components);
-  for (const name of Object.keys(components.schemas)) {
-    if (!used.includes(`"#/components/schemas/${name}"`)) delete components.schemas[name];
+  keepReachable(paths, components.schemas);
+  return withPlainNames(generated, Object.keys(components.schemas));
+}
+
+/** The generator lists each schema twice, as it is sent and as it is received; one of them may be used by none. */
+function keepReachable(paths: Document['paths'], schemas: Document['components']['schemas']): void {
+  const reached = new Set<string>();
+  const waiting: unknown[] = [paths];
+  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+    for (const [, name = ''] of JSON.stringify(next).matchAll(/"#\/components\/schemas\/([^"]+)"/g)) {
+      if (reached.has(name)) continue;
+      reached.add(name);
+      waiting.push(schemas[name]);
+    }
   }
-  return generated;
+  for (const name of Object.keys(schemas)) if (!reached.has(name)) delete schemas[name];
+}
+
+/** A schema that is only received is called `XInput`; as there is no other X, its name can be X in generated clients. */
+function withPlainNames<Generated extends object>(generated: Generated, names: readonly string[]): Generated {
+  let text = JSON.stringify(generated);
+  for (const name of names) {
+    const plain = name.replace(/Input$/, '');
+    if (names.includes(plain)) continue;
+    text = text.replaceAll(`"#/components/schemas/${name}"`, `"#/components/schemas/${plain}"`);
+    text = text.replace(`"${name}":{`, `"${plain}":{`);
+  }
+  return JSON.parse(text) as Generated;
 }
 
 /** The API description without a running server, for the documentation. */

@@ -1,10 +1,12 @@
 import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import { BackhaulError, type ErrorCode, problemOf } from '@backhaul/protocol';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { hasZodFastifySchemaValidationErrors, isResponseSerializationError } from 'fastify-type-provider-zod';
 import { BucketError } from '../domain/ports/bucket.ts';
 import { StoreError } from '../domain/ports/store.ts';
 import { trackMethods } from './allowed-methods.ts';
+import { refuseConnection } from './refuse-connection.ts';
 
 /** Turns whatever a route throws into `application/problem+json`, in one place. */
 export function registerProblems(app: FastifyInstance): void {
@@ -45,18 +47,25 @@ export function answerFrameworkError(error: FastifyError, _request: unknown, rep
   void sendProblem(reply, toBackhaulError(error));
 }
 
-/** What Node refuses before there is a request. */
+/** What Node refuses before there is a request: no HTTP, too large, too late, or no TLS where that is spoken. */
 export function answerBrokenRequest(error: Error & { code?: string }, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
+  // Refused already: what it has sent since is no request either.
+  if (socket.writableEnded) return;
+  // Within the handshake nothing can be answered.
+  const isHandshake = socket instanceof TLSSocket && socket.getFinished() === undefined;
+  if (error.code === 'ECONNRESET' || !socket.writable || isHandshake) {
     socket.destroy();
     return;
   }
-  const problem = problemOf(
-    new BackhaulError('invalid_request', 'This is not a request of HTTP/1.1, or it is too large.'),
-  );
-  const body = JSON.stringify(problem);
-  socket.end(
-    `HTTP/1.1 400 Bad Request\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+  const isLate = error.code === 'ERR_HTTP_REQUEST_TIMEOUT';
+  refuseConnection(
+    socket,
+    new BackhaulError(
+      'invalid_request',
+      isLate
+        ? 'The request did not arrive in time.'
+        : 'This is not a request of HTTP/1.1, or it is too large.',
+    ),
   );
 }
 

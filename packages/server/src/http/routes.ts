@@ -1,8 +1,9 @@
-import { BackhaulError, type OperatorClaims } from '@backhaul/protocol';
+import { BackhaulError } from '@backhaul/protocol';
 import type { FastifyInstance } from 'fastify';
 import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod';
-import { registerAuthentication } from './authentication.ts';
+import { type AuthenticationTools, registerAuthentication } from './authentication.ts';
 import { registerProblems } from './problem.ts';
+import { audit } from './routes/audit.ts';
 import { clients } from './routes/clients.ts';
 import { events } from './routes/events.ts';
 import { operations } from './routes/operations.ts';
@@ -13,21 +14,19 @@ import { uploadVerification } from './routes/upload-verification.ts';
 import { uploads } from './routes/uploads.ts';
 import type { Services } from './services.ts';
 
-export interface RouteTools {
+export interface RouteTools extends AuthenticationTools {
   readonly services: Services;
-  /** @throws BackhaulError `unauthorized` */
-  readonly verifyOperator: (token: string) => Promise<OperatorClaims>;
 }
 
 /** Every path of the API. */
-export function registerRoutes(app: FastifyInstance, { services, verifyOperator }: RouteTools): void {
+export function registerRoutes(app: FastifyInstance, { services, ...authentication }: RouteTools): void {
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
   registerProblems(app);
   app.addHook('onRequest', async () => {
     if (services.shutdown.aborted) throw new BackhaulError('shutting_down');
   });
-  registerAuthentication(app, verifyOperator);
+  registerAuthentication(app, authentication);
   for (const routes of [
     triggerDownload,
     status,
@@ -37,6 +36,7 @@ export function registerRoutes(app: FastifyInstance, { services, verifyOperator 
     events,
     clients,
     operations,
+    audit,
   ]) {
     void app.register(routes(services));
   }

@@ -4,8 +4,11 @@ import type { ClientService } from '../domain/clients/client-service.ts';
 import type { CommandRunner } from '../domain/commands/command-runner.ts';
 import type { Bus } from '../domain/ports/bus.ts';
 import type { Store } from '../domain/ports/store.ts';
+import type { LiveProgress } from '../domain/uploads/live-progress.ts';
 import type { ObjectVerifier } from '../domain/uploads/object-verifier.ts';
 import type { UploadService } from '../domain/uploads/upload-service.ts';
+import type { ClientAddresses } from './client-addresses.ts';
+import type { HeldRequests } from './held-requests.ts';
 
 /** What the routes call. */
 export interface Services {
@@ -13,8 +16,13 @@ export interface Services {
   readonly verifier: ObjectVerifier;
   readonly clients: ClientService;
   readonly commands: CommandRunner;
-  readonly store: Pick<Store, 'listUploadsChangedAfter' | 'getUpload' | 'appendAudit'>;
+  readonly store: Pick<Store, 'listChangesAfter' | 'lastChange' | 'getUpload' | 'appendAudit' | 'listAudit'>;
   readonly bus: Bus;
+  readonly progress: Pick<LiveProgress, 'bytesInFlight' | 'subscribe'>;
+  readonly held: HeldRequests;
+  readonly addresses: ClientAddresses;
+  /** The most that a request waits which came through a reverse proxy; seconds. */
+  readonly proxyWaitSeconds: number;
   readonly readiness: () => Promise<Readiness>;
   readonly diagnosis: () => Promise<Diagnosis>;
   readonly metrics: () => Promise<{ contentType: string; text: string }>;

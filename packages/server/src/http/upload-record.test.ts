@@ -2,7 +2,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { uploadRecordSchema, uploadStatuses } from '@backhaul/protocol';
 import { sampleUploadIn } from '../domain/fakes/sample-upload.ts';
-import { toUploadRecord } from './upload-record.ts';
+import { DomainBench } from '../domain/fakes/domain-bench.ts';
+import { endSession } from '../domain/sessions/end-session.ts';
+import { openSqliteStore } from '../store/open-sqlite-store.ts';
+import { describeUpload, toUploadRecord } from './upload-record.ts';
+
+/** No agent says anything of bytes on their way. */
+const silent = { bytesInFlight: () => undefined };
 
 for (const status of uploadStatuses) {
   test(`the record of a ${status} upload is one of the API, and holds nothing that is the server’s own`, () => {
@@ -19,17 +25,39 @@ for (const status of uploadStatuses) {
         ctime_ns: '5150515',
       },
     };
-    const record = toUploadRecord(upload);
+    const record = toUploadRecord(upload, silent);
     assert.deepEqual(uploadRecordSchema.parse(record), record);
     assert.doesNotMatch(JSON.stringify(record), /SECRET|5150515/);
   });
 }
 
 test('times are ISO 8601 in UTC, and the checksum says what it is of', () => {
-  const record = toUploadRecord(sampleUploadIn('completed'));
+  const record = toUploadRecord(sampleUploadIn('completed'), silent);
   assert.equal(record.created_at, '2025-11-01T00:00:00.000Z');
   assert.equal(record.completed_at, '2025-11-01T00:00:05.000Z');
   assert.equal(record.stalled_since, null);
   assert.deepEqual(record.checksum, { algorithm: 'crc32', type: 'full_object', value: 'AAAAAA==' });
-  assert.equal(toUploadRecord(sampleUploadIn('uploading')).checksum, null);
+  assert.equal(toUploadRecord(sampleUploadIn('uploading'), silent).checksum, null);
+});
+
+test('an upload that waits for a machine which is away says since when and until when', async () => {
+  await using bench = new DomainBench(await openSqliteStore(':memory:'));
+  const services = { clients: bench.domain.clients, progress: bench.context.progress };
+  const agent = await bench.connect('client-1');
+  await endSession(bench.context, agent.session);
+  const gone = new Date(bench.clock.now()).toISOString();
+  bench.clock.advance(3 * 24 * 3_600_000);
+  const upload = await bench.trigger();
+  const record = await describeUpload(services, upload);
+  assert.equal(record.stalled_since, new Date(upload.createdAt).toISOString());
+  assert.match(
+    record.stalled_reason ?? '',
+    new RegExp(
+      `offline since ${gone.slice(0, 10)} .* UTC .*waits for it until ${record.expires_at.slice(0, 10)} `,
+    ),
+  );
+  assert.equal((await bench.upload(upload.uploadId)).stalledReason, null, 'no row is written for it');
+  await bench.connect('client-1', { maxUploads: 1 });
+  const waiting = await bench.trigger('/data/second.bin');
+  assert.equal((await describeUpload(services, waiting)).stalled_reason, null);
 });

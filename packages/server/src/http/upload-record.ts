@@ -1,13 +1,17 @@
-import type { UploadRecord } from '@backhaul/protocol';
+import { savedFileName, type UploadRecord } from '@backhaul/protocol';
+import type { LiveProgress } from '../domain/uploads/live-progress.ts';
+import type { Services } from './services.ts';
 import type { Upload } from '../domain/uploads/upload.ts';
 
 /** The one place where an upload crosses to the API: snake_case names, ISO times, nothing of S3's own ids. */
-export function toUploadRecord(upload: Upload): UploadRecord {
+export function toUploadRecord(upload: Upload, progress: Pick<LiveProgress, 'bytesInFlight'>): UploadRecord {
+  const bytesInFlight = progress.bytesInFlight(upload);
   return {
     upload_id: upload.uploadId,
     client_id: upload.clientId,
     file_path: upload.filePath,
-    file_name: upload.fileName,
+    // Not the row's: release 0.1.0 kept there what the agent said.
+    file_name: savedFileName(upload.filePath),
     status: upload.status,
     attempt: upload.attempt,
     version: upload.version,
@@ -16,10 +20,12 @@ export function toUploadRecord(upload: Upload): UploadRecord {
     part_count: upload.partCount,
     parts_completed: upload.partsCompleted,
     bytes_uploaded: upload.bytesUploaded,
+    ...(bytesInFlight === undefined ? {} : { bytes_in_flight: bytesInFlight }),
     stalled_since: isoTime(upload.stalledSince),
     stalled_reason: upload.stalledReason,
     next_retry_at: isoTime(upload.nextAttemptAt),
     on_change: upload.onChange,
+    limits: upload.limits,
     bucket: upload.bucket,
     key: upload.key,
     etag: upload.etag,
@@ -33,6 +39,7 @@ export function toUploadRecord(upload: Upload): UploadRecord {
     source_modified_at: isoTime(upload.sourceModifiedAt),
     error: upload.error,
     message: upload.message,
+    cancel_requested_at: isoTime(upload.cancelRequestedAt),
     requested_by: upload.requestedBy,
     reason: upload.reason,
     created_at: requiredIsoTime(upload.createdAt),
@@ -41,6 +48,55 @@ export function toUploadRecord(upload: Upload): UploadRecord {
     expires_at: requiredIsoTime(upload.expiresAt),
     upload_duration_ms: upload.uploadDurationMs,
   };
+}
+
+/**
+ * As `toUploadRecord`; of uploads that wait for a machine which is away, with since when and until when. That is no row's:
+ * nothing is written as machines come and go.
+ */
+export async function describeUploads(
+  { clients, progress }: Pick<Services, 'clients' | 'progress'>,
+  uploads: readonly Upload[],
+): Promise<UploadRecord[]> {
+  const awaySince = new Map<string, number | undefined>();
+  const records: UploadRecord[] = [];
+  for (const upload of uploads) {
+    const { clientId, status, stalledReason, expiresAt } = upload;
+    const record = toUploadRecord(upload, progress);
+    records.push(record);
+    if (status !== 'queued' || stalledReason !== null) continue;
+    if (!awaySince.has(clientId)) awaySince.set(clientId, await clients.awaySince(clientId));
+    const since = awaySince.get(clientId);
+    if (since === undefined) continue;
+    record.stalled_since = requiredIsoTime(Math.max(since, upload.createdAt));
+    record.stalled_reason = `The machine is offline since ${minuteOf(since)} (${roughly(Date.now() - since)}). The upload waits for it until ${minuteOf(expiresAt)}.`;
+  }
+  return records;
+}
+
+export async function describeUpload(
+  services: Pick<Services, 'clients' | 'progress'>,
+  upload: Upload,
+): Promise<UploadRecord> {
+  const [record] = await describeUploads(services, [upload]);
+  if (record === undefined) throw new Error('no record of an upload');
+  return record;
+}
+
+/** `2026-11-28 10:00 UTC` */
+function minuteOf(ms: number): string {
+  return `${requiredIsoTime(ms).slice(0, 16).replace('T', ' ')} UTC`;
+}
+
+function roughly(ms: number): string {
+  const minutes = Math.max(0, Math.round(ms / 60_000));
+  const [count, unit] =
+    minutes < 60
+      ? [minutes, 'minute']
+      : minutes < 48 * 60
+        ? [Math.round(minutes / 60), 'hour']
+        : [Math.round(minutes / 1440), 'day'];
+  return `${count} ${unit}${count === 1 ? '' : 's'}`;
 }
 
 export function isoTime(ms: number | null): string | null {

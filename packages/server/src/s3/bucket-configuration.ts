@@ -1,4 +1,5 @@
 import {
+  type BucketVersioningStatus,
   GetBucketEncryptionCommand,
   GetBucketLifecycleConfigurationCommand,
   GetBucketVersioningCommand,
@@ -7,8 +8,9 @@ import {
   type PublicAccessBlockConfiguration,
   type TransitionDefaultMinimumObjectSize,
 } from '@aws-sdk/client-s3';
-import { BucketError, type CallOptions } from '../domain/ports/bucket.ts';
-import type { S3Connection } from './s3-connection.ts';
+import { BucketError } from '../domain/ports/bucket.ts';
+import type { S3CallOptions, S3Connection } from './s3-connection.ts';
+import { statusOf } from './s3-errors.ts';
 
 export interface Lifecycle {
   readonly rules: readonly LifecycleRule[];
@@ -17,7 +19,10 @@ export interface Lifecycle {
 }
 
 /** Default encryption of new objects, e.g. `AES256`; null if there is none. */
-export async function readEncryption(connection: S3Connection, options: CallOptions): Promise<string | null> {
+export async function readEncryption(
+  connection: S3Connection,
+  options: S3CallOptions,
+): Promise<string | null> {
   const command = new GetBucketEncryptionCommand({ Bucket: connection.settings.bucket });
   const answer = await unlessUnset(
     connection.call('GetBucketEncryption', (client, call) => client.send(command, call), options),
@@ -27,27 +32,31 @@ export async function readEncryption(connection: S3Connection, options: CallOpti
   return rule?.ApplyServerSideEncryptionByDefault?.SSEAlgorithm ?? null;
 }
 
-export async function readVersioning(connection: S3Connection, options: CallOptions): Promise<boolean> {
+/** Null if it was never set. */
+export async function readVersioning(
+  connection: S3Connection,
+  options: S3CallOptions,
+): Promise<BucketVersioningStatus | null> {
   const command = new GetBucketVersioningCommand({ Bucket: connection.settings.bucket });
   const answer = await connection.call(
     'GetBucketVersioning',
     (client, call) => client.send(command, call),
     options,
   );
-  return answer.Status === 'Enabled';
+  return answer.Status ?? null;
 }
 
-/** Empty if it was never set. */
+/** Null if it was never set. */
 export async function readPublicAccessBlock(
   connection: S3Connection,
-  options: CallOptions,
-): Promise<PublicAccessBlockConfiguration> {
+  options: S3CallOptions,
+): Promise<PublicAccessBlockConfiguration | null> {
   const command = new GetPublicAccessBlockCommand({ Bucket: connection.settings.bucket });
   const answer = await unlessUnset(
     connection.call('GetPublicAccessBlock', (client, call) => client.send(command, call), options),
     'NoSuchPublicAccessBlockConfiguration',
   );
-  return answer?.PublicAccessBlockConfiguration ?? {};
+  return answer?.PublicAccessBlockConfiguration ?? null;
 }
 
 export const wholePublicAccessBlock: Required<PublicAccessBlockConfiguration> = {
@@ -57,14 +66,15 @@ export const wholePublicAccessBlock: Required<PublicAccessBlockConfiguration> = 
   RestrictPublicBuckets: true,
 };
 
-export function blocksAllPublicAccess(block: PublicAccessBlockConfiguration): boolean {
+export function blocksAllPublicAccess(block: PublicAccessBlockConfiguration | null): boolean {
+  if (block === null) return false;
   const { BlockPublicAcls, IgnorePublicAcls, BlockPublicPolicy, RestrictPublicBuckets } = block;
   return [BlockPublicAcls, IgnorePublicAcls, BlockPublicPolicy, RestrictPublicBuckets].every(
     (isOn) => isOn === true,
   );
 }
 
-export async function readLifecycle(connection: S3Connection, options: CallOptions): Promise<Lifecycle> {
+export async function readLifecycle(connection: S3Connection, options: S3CallOptions): Promise<Lifecycle> {
   const command = new GetBucketLifecycleConfigurationCommand({ Bucket: connection.settings.bucket });
   const answer = await unlessUnset(
     connection.call('GetBucketLifecycleConfiguration', (client, call) => client.send(command, call), options),
@@ -96,5 +106,10 @@ export function isNotOffered(error: unknown): boolean {
     'InvalidRequest',
     'InvalidArgument',
   ];
-  return error instanceof BucketError && codes.includes(error.s3Code ?? '');
+  return error instanceof BucketError && (statusOf(error) === 501 || codes.includes(error.s3Code ?? ''));
+}
+
+/** The store responded, by a fault of its own. Some do so to what they do not offer (S3Proxy). */
+export function isStoreFault(error: unknown): boolean {
+  return error instanceof BucketError && error.kind === 'unavailable' && (statusOf(error) ?? 0) >= 500;
 }

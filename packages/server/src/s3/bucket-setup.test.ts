@@ -1,12 +1,25 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setUpBucket } from './bucket-setup.ts';
+import type { BucketError } from '../domain/ports/bucket.ts';
 import { errorXml, FakeS3, quickTiming } from './fake-s3.ts';
 import { S3Bucket } from './s3-bucket.ts';
 
 async function setUp(fake: FakeS3) {
   const steps = await setUpBucket(fake.settings({ region: 'eu-central-1' }), { timing: quickTiming });
   return Object.fromEntries(steps.map(({ name, outcome }) => [name, outcome]));
+}
+
+async function stepOf(fake: FakeS3, wanted: string) {
+  const steps = await setUpBucket(fake.settings(), { timing: quickTiming });
+  const step = steps.find(({ name }) => name === wanted);
+  assert.ok(step !== undefined, `no step ${wanted} among ${JSON.stringify(steps)}`);
+  return step;
+}
+
+/** In no order: the SDK has its own. */
+function elementsOf(xml: string): string[] {
+  return [...xml.matchAll(/<(\w+)[^>]*>([^<]*)/g)].map(([, name, text]) => `${name}=${text}`).sort();
 }
 
 const all = (outcome: string) => ({
@@ -26,7 +39,7 @@ test('a missing bucket is created in its region and set up; a second run changes
   const before = fake.requests.length;
   assert.deepEqual(await setUp(fake), all('already'));
   assert.deepEqual(
-    fake.requests.slice(before).filter(({ method }) => method === 'PUT'),
+    fake.requests.slice(before).filter(({ method, key }) => method === 'PUT' && key === ''),
     [],
   );
 });
@@ -39,10 +52,10 @@ test('after the set-up the bucket check finds nothing wrong, before it each thin
     return Object.fromEntries(findings.map(({ name, level }) => [name, level]));
   };
   assert.deepEqual(await levels(), {
-    bucket_encryption: 'warning',
+    bucket_encryption: 'info',
     bucket_versioning: 'info',
-    bucket_public_access: 'warning',
-    bucket_lifecycle: 'warning',
+    bucket_public_access: 'info',
+    bucket_lifecycle: 'info',
   });
   await setUp(fake);
   assert.deepEqual(await levels(), {
@@ -51,6 +64,18 @@ test('after the set-up the bucket check finds nothing wrong, before it each thin
     bucket_public_access: 'ok',
     bucket_lifecycle: 'ok',
   });
+});
+
+test('a rule that drops uploads before their deadline is a warning that names what to set', async () => {
+  await using fake = await FakeS3.start();
+  fake.bucketSettings.set(
+    'lifecycle',
+    '<LifecycleConfiguration><Rule><ID>short</ID><Status>Enabled</Status><Filter><Prefix></Prefix></Filter><AbortIncompleteMultipartUpload><DaysAfterInitiation>1</DaysAfterInitiation></AbortIncompleteMultipartUpload></Rule></LifecycleConfiguration>',
+  );
+  await using bucket = new S3Bucket(fake.settings(), { timing: quickTiming });
+  const finding = (await bucket.diagnose()).find(({ name }) => name === 'bucket_lifecycle');
+  assert.equal(finding?.level, 'warning');
+  assert.match(finding?.fix ?? '', /AbortIncompleteMultipartUpload/);
 });
 
 test('bucket settings go out with Content-MD5, which older stores want', async () => {
@@ -91,10 +116,10 @@ test('a store that drops other rules is told on', async () => {
     }
     return false;
   };
-  const steps = await setUpBucket(fake.settings(), { timing: quickTiming });
-  const lifecycle = steps.find(({ name }) => name === 'lifecycle');
-  assert.equal(lifecycle?.outcome, 'failed');
-  assert.match(lifecycle?.detail ?? '', /logs/);
+  const { outcome, detail } = await stepOf(fake, 'lifecycle');
+  assert.equal(outcome, 'failed');
+  assert.match(detail, /dropped these lifecycle rules: logs/);
+  assert.match(detail, /undo it by hand: aws .*put-bucket-lifecycle-configuration .*"ID":"logs"/);
 });
 
 test('what a store accepts and forgets is not reported as done', async () => {
@@ -117,6 +142,275 @@ test('a public access block under which nothing can be uploaded is taken back', 
   assert.equal((await setUp(fake))['public_access_block'], 'not_supported');
   assert.doesNotMatch(fake.bucketSettings.get('publicAccessBlock') ?? '', /<BlockPublicAcls>true/);
   assert.equal(fake.uploads.size, 0);
+});
+
+test('encryption under which the store fails every write is undone, named, and said again each time', async () => {
+  await using fake = await FakeS3.start({ failsWritesUnder: ['encryption'] });
+  const first = await setUpBucket(fake.settings(), { timing: quickTiming });
+  const outcomes = Object.fromEntries(first.map(({ name, outcome }) => [name, outcome]));
+  assert.deepEqual(outcomes, { ...all('done'), bucket: 'already', encryption: 'not_supported' });
+  const { detail } = first.find(({ name }) => name === 'encryption') ?? {};
+  assert.match(
+    detail ?? '',
+    /With default encryption on the store fails writes .*InternalError.* was undone/,
+  );
+  assert.equal(fake.bucketSettings.has('encryption'), false);
+  assert.deepEqual([fake.objects.size, fake.uploads.size], [0, 0]);
+  const puts = () =>
+    fake.requests.filter(({ method, query }) => method === 'PUT' && query.has('encryption')).length;
+  assert.equal(puts(), 1, 'the fault fired');
+  assert.equal((await stepOf(fake, 'encryption')).detail, detail);
+  assert.equal(puts(), 2);
+  assert.equal(fake.bucketSettings.has('encryption'), false);
+});
+
+for (const [setting, step, before] of [
+  ['versioning', 'versioning', undefined],
+  [
+    'publicAccessBlock',
+    'public_access_block',
+    '<PublicAccessBlockConfiguration><BlockPublicPolicy>true</BlockPublicPolicy></PublicAccessBlockConfiguration>',
+  ],
+  ['publicAccessBlock', 'public_access_block', undefined],
+  [
+    'lifecycle',
+    'lifecycle',
+    '<LifecycleConfiguration><Rule><ID>logs</ID><Filter><Prefix>logs/</Prefix></Filter><Status>Enabled</Status><Expiration><Days>30</Days></Expiration></Rule></LifecycleConfiguration>',
+  ],
+  ['lifecycle', 'lifecycle', undefined],
+] as const) {
+  test(`${step} that breaks writes is put back to ${before === undefined ? 'nothing' : 'what was there'}`, async () => {
+    await using fake = await FakeS3.start();
+    if (before !== undefined) fake.bucketSettings.set(setting, before);
+    let failed = 0;
+    let isMade = false;
+    fake.intercept = ({ method, key, query }, response) => {
+      // The first PUT makes the change, the second or a DELETE takes it back.
+      if (query.has(setting) && method !== 'GET') isMade = !isMade;
+      if (!isMade || key === '' || method !== 'PUT') return false;
+      failed += 1;
+      response.writeHead(403).end(errorXml('AccessDenied'));
+      return true;
+    };
+    const { outcome, detail } = await stepOf(fake, step);
+    assert.equal(outcome, 'not_supported');
+    assert.match(detail, /fails writes .*AccessDenied.* was undone/);
+    assert.ok(failed > 0);
+    const now = fake.bucketSettings.get(setting);
+    if (setting === 'versioning') assert.match(now ?? '', /Suspended/);
+    else if (before === undefined) assert.equal(now, undefined);
+    else assert.deepEqual(elementsOf(now ?? ''), elementsOf(before));
+  });
+}
+
+test('a change that was made although the response was a fault is tried and undone all the same', async () => {
+  await using fake = await FakeS3.start({ failsWritesUnder: ['encryption'] });
+  let faults = 0;
+  fake.intercept = ({ method, query, body }, response) => {
+    if (method !== 'PUT' || !query.has('encryption')) return false;
+    fake.bucketSettings.set('encryption', body.toString());
+    faults += 1;
+    response.writeHead(500).end(errorXml('InternalError'));
+    return true;
+  };
+  assert.match((await stepOf(fake, 'encryption')).detail, /was undone/);
+  assert.ok(faults > 0);
+  assert.equal(fake.bucketSettings.has('encryption'), false);
+});
+
+test('an undo that fails says what to do by hand, and a later run says it again', async () => {
+  await using fake = await FakeS3.start({ failsWritesUnder: ['encryption'] });
+  fake.intercept = ({ method, query }, response) => {
+    const isUndo = method === 'DELETE' && query.has('encryption');
+    if (isUndo) response.writeHead(403).end(errorXml('AccessDenied'));
+    return isUndo;
+  };
+  const byHand = `aws --endpoint-url ${fake.url} s3api delete-bucket-encryption --bucket bucket`;
+  const { outcome, detail } = await stepOf(fake, 'encryption');
+  assert.equal(outcome, 'failed');
+  assert.match(detail, /could not be undone \(.*AccessDenied/);
+  assert.ok(detail.endsWith(byHand), detail);
+  const again = await stepOf(fake, 'encryption');
+  assert.equal(again.outcome, 'already');
+  assert.ok(again.detail.endsWith(byHand), again.detail);
+});
+
+test('a bucket that never took writes is not blamed on a step', async () => {
+  await using fake = await FakeS3.start();
+  let refused = 0;
+  fake.intercept = ({ method, key }, response) => {
+    const isWrite = method === 'PUT' && key !== '';
+    if (isWrite) refused += 1;
+    if (isWrite) response.writeHead(403).end(errorXml('AccessDenied'));
+    return isWrite;
+  };
+  assert.deepEqual(await setUp(fake), { ...all('done'), bucket: 'already', trial_write: 'failed' });
+  assert.ok(refused > 0);
+  assert.match((await stepOf(fake, 'trial_write')).detail, /before anything is changed.*s3:PutObject/);
+});
+
+test('a 501 of any code is not offered, and a fault at one call is no fault of the store', async () => {
+  await using fake = await FakeS3.start();
+  const asked = new Set<string>();
+  fake.intercept = ({ method, query }, response) => {
+    if (query.has('versioning')) response.writeHead(501).end(errorXml('VersioningNotConfigured'));
+    else if (method === 'PUT' && query.has('publicAccessBlock'))
+      response.writeHead(500).end(errorXml('InternalError'));
+    else return false;
+    asked.add([...query.keys()].join());
+    return true;
+  };
+  const steps = await setUpBucket(fake.settings(), { timing: quickTiming });
+  assert.deepEqual(Object.fromEntries(steps.map(({ name, outcome }) => [name, outcome])), {
+    ...all('done'),
+    bucket: 'already',
+    versioning: 'not_supported',
+    public_access_block: 'not_supported',
+  });
+  const detailOf = (wanted: string) => steps.find(({ name }) => name === wanted)?.detail ?? '';
+  assert.match(detailOf('versioning'), /does not offer this \(VersioningNotConfigured\)/);
+  assert.match(detailOf('public_access_block'), /serves other calls.*InternalError: said so/);
+  assert.equal(asked.size, 2);
+});
+
+for (const [status, code, says] of [
+  [403, 'SignatureDoesNotMatch', /AWS_SECRET_ACCESS_KEY/],
+  [403, 'InvalidAccessKeyId', /AWS_ACCESS_KEY_ID/],
+  [403, 'AccessDenied', /s3:ListBucket/],
+  [403, 'RequestTimeTooSkewed', /clock/],
+  [400, 'AuthorizationHeaderMalformed', /AWS_REGION/],
+  [301, 'PermanentRedirect', /AWS_REGION/],
+  [400, 'InvalidRequest', /./],
+  [404, 'NoSuchKey', /S3_ENDPOINT/],
+] as const) {
+  test(`${code} stops the set-up at once, in the words of a plain start`, async () => {
+    await using fake = await FakeS3.start();
+    fake.intercept = ({ method }, response) => {
+      response.writeHead(status).end(method === 'HEAD' ? '' : errorXml(code));
+      return true;
+    };
+    const steps = await setUpBucket(fake.settings(), { timing: quickTiming });
+    assert.deepEqual(
+      steps.map(({ name, outcome }) => [name, outcome]),
+      [['bucket', 'failed']],
+    );
+    await using bucket = new S3Bucket(fake.settings(), { timing: quickTiming });
+    const plain = await bucket.capabilities().then(
+      () => assert.fail('a plain start succeeds'),
+      (error: unknown) => error as BucketError,
+    );
+    assert.match(plain.message, says);
+    assert.deepEqual([steps[0]?.detail, steps[0]?.fatal?.kind], [plain.message, plain.kind]);
+  });
+}
+
+test('credentials that end in the middle stop the set-up at that step', async () => {
+  await using fake = await FakeS3.start();
+  let isRevoked = false;
+  fake.intercept = ({ method, query }, response) => {
+    isRevoked ||= query.has('versioning');
+    if (isRevoked) response.writeHead(403).end(method === 'HEAD' ? '' : errorXml('InvalidAccessKeyId'));
+    return isRevoked;
+  };
+  const steps = await setUpBucket(fake.settings(), { timing: quickTiming });
+  assert.deepEqual(
+    steps.map(({ name, outcome }) => [name, outcome]),
+    [
+      ['bucket', 'already'],
+      ['encryption', 'done'],
+      ['versioning', 'failed'],
+    ],
+  );
+  assert.match(steps.at(-1)?.detail ?? '', /check AWS_ACCESS_KEY_ID/);
+});
+
+test('a right that is missing fails its step only, and is named', async () => {
+  await using fake = await FakeS3.start();
+  fake.intercept = ({ method, query }, response) => {
+    const isForbidden = method === 'PUT' && query.has('encryption');
+    if (isForbidden) response.writeHead(403).end(errorXml('AccessDenied'));
+    return isForbidden;
+  };
+  assert.match((await stepOf(fake, 'encryption')).detail, /^Allow .*s3:PutEncryptionConfiguration/);
+  assert.deepEqual(await setUp(fake), { ...all('already'), encryption: 'failed' });
+});
+
+test('before each change is said how to undo it by hand, and a signal ends the set-up between two of them', async () => {
+  await using fake = await FakeS3.start();
+  const stopping = new AbortController();
+  const changes: { step: string; undoByHand: string; putsBefore: number }[] = [];
+  const puts = () => fake.requests.filter(({ method, key }) => method === 'PUT' && key === '').length;
+  const steps = await setUpBucket(fake.settings(), {
+    timing: quickTiming,
+    signal: stopping.signal,
+    onChange: (change) => {
+      changes.push({ ...change, putsBefore: puts() });
+      if (change.step === 'versioning') stopping.abort();
+    },
+  });
+  assert.deepEqual(
+    changes.map(({ step, putsBefore }) => [step, putsBefore]),
+    [
+      ['encryption', 0],
+      ['versioning', 1],
+    ],
+  );
+  assert.match(changes[1]?.undoByHand ?? '', /put-bucket-versioning --bucket bucket .*Status=Suspended/);
+  assert.deepEqual(
+    steps.map(({ name, outcome }) => [name, outcome]),
+    [
+      ['bucket', 'already'],
+      ['encryption', 'done'],
+      ['versioning', 'done'],
+    ],
+  );
+});
+
+test('trial objects are removed by their version; what could not be removed is said', async () => {
+  await using fake = await FakeS3.start({ versioned: true });
+  await setUp(fake);
+  assert.deepEqual([fake.objects.size, fake.uploads.size], [0, 0]);
+  const deletes = fake.requests.filter(({ method, key }) => method === 'DELETE' && key !== '');
+  const ofObjects = deletes.filter(({ query }) => !query.has('uploadId'));
+  assert.ok(ofObjects.length > 0);
+  assert.ok(ofObjects.every(({ query }) => query.has('versionId')));
+
+  await using keeping = await FakeS3.start({ deletesForbidden: true });
+  const { outcome, detail } = await stepOf(keeping, 'trial_write');
+  assert.equal(outcome, 'failed');
+  assert.match(detail, /uploads\/\.backhaul-probe\/.*AccessDenied/);
+});
+
+test('one question that the store fails or hangs at leaves the other checks of the bucket', async () => {
+  await using fake = await FakeS3.start();
+  const timing = { ...quickTiming, calls: { ...quickTiming.calls, attemptTimeoutMs: 300 } };
+  await using bucket = new S3Bucket(fake.settings(), { timing });
+  await bucket.capabilities();
+  fake.intercept = ({ method, query }, response) => {
+    if (method !== 'GET') return false;
+    if (query.has('encryption')) response.writeHead(500).end(errorXml('InternalError'));
+    if (query.has('versioning')) response.writeHead(501).end(errorXml('VersioningNotConfigured'));
+    return query.has('encryption') || query.has('versioning') || query.has('lifecycle');
+  };
+  const findings = (await bucket.diagnose()).filter(({ name }) => name.startsWith('bucket_'));
+  const said = Object.fromEntries(
+    findings.map(({ name, level, detail, fix }) => [name, { level, detail, fix }]),
+  );
+  assert.match(said['bucket_encryption']?.detail ?? '', /if it does so each time, it does not offer this/);
+  assert.equal(said['bucket_versioning']?.detail, 'The store does not offer this.');
+  assert.match(said['bucket_lifecycle']?.detail ?? '', /^Cannot be read now: .*no answer/);
+  assert.match(said['bucket_public_access']?.detail ?? '', /not blocked entirely/);
+  for (const name of ['bucket_encryption', 'bucket_versioning', 'bucket_lifecycle']) {
+    assert.deepEqual([said[name]?.level, said[name]?.fix], ['info', null], name);
+  }
+});
+
+test('doctor does not advise default encryption of a store that does not encrypt on request', async () => {
+  await using fake = await FakeS3.start({ sse: 'ignored' });
+  await using bucket = new S3Bucket(fake.settings(), { timing: quickTiming });
+  const finding = (await bucket.diagnose()).find(({ name }) => name === 'bucket_encryption');
+  assert.deepEqual([finding?.level, finding?.fix], ['info', null]);
+  assert.match(finding?.detail ?? '', /does not encrypt on request/);
 });
 
 test("a bucket that is somebody else's stops the set-up", async () => {

@@ -1,96 +1,88 @@
-import { randomUUID } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { isDeepStrictEqual } from 'node:util';
-import {
-  AbortMultipartUploadCommand,
-  type BucketLocationConstraint,
-  CreateBucketCommand,
-  CreateMultipartUploadCommand,
-  HeadBucketCommand,
-  PutBucketEncryptionCommand,
-  PutBucketLifecycleConfigurationCommand,
-  PutBucketVersioningCommand,
-  PutPublicAccessBlockCommand,
-  type PublicAccessBlockConfiguration,
-  UploadPartCommand,
-} from '@aws-sdk/client-s3';
-import { BucketError, type CallOptions, TRIAL_FOLDER } from '../domain/ports/bucket.ts';
-import {
-  blocksAllPublicAccess,
-  isNotOffered,
-  type Lifecycle,
-  readEncryption,
-  readLifecycle,
-  readPublicAccessBlock,
-  readVersioning,
-  wholePublicAccessBlock,
-} from './bucket-configuration.ts';
-import { ABORT_AFTER_DAYS, findAbortRule, keysUnder, RULE_ID, withAbortRule } from './lifecycle-rules.ts';
+import { type BucketLocationConstraint, CreateBucketCommand, HeadBucketCommand } from '@aws-sdk/client-s3';
+import { BucketError, type CallOptions } from '../domain/ports/bucket.ts';
+import { type BucketChange, encryption, lifecycle, publicAccessBlock, versioning } from './bucket-changes.ts';
+import { isNotOffered, isStoreFault } from './bucket-configuration.ts';
+import { type ChangeTools, makeChange, type StepResult } from './make-change.ts';
 import { defaultTiming, S3Connection, type S3Timing } from './s3-connection.ts';
 import type { S3Settings } from './s3-settings.ts';
+import { TrialWrite } from './trial-write.ts';
 
-/** `not_supported`: the store does not offer it, or says yes and forgets it. */
-export type SetupOutcome = 'done' | 'already' | 'not_supported' | 'failed';
-
-export interface SetupStep {
-  readonly name: 'bucket' | 'encryption' | 'versioning' | 'public_access_block' | 'lifecycle';
-  readonly outcome: SetupOutcome;
-  readonly detail: string;
+export interface SetupStep extends StepResult {
+  /** `trial_write` only if it failed. */
+  readonly name: 'bucket' | BucketChange<never>['name'] | 'trial_write';
+  /** Why there can be no further step. */
+  readonly fatal?: BucketError;
 }
 
-type StepResult = Omit<SetupStep, 'name'>;
-type Step = (connection: S3Connection, options: CallOptions) => Promise<StepResult>;
+interface SetupOptions extends CallOptions {
+  readonly timing?: S3Timing;
+  readonly onChange?: ChangeTools['onChange'];
+}
 
 /**
  * `--setup-bucket`: makes the bucket what {@link checkBucket} wants to see. May be run again at any time; changes
- * only what is missing and drops nothing that is there. A step that fails does not keep the others from being done.
+ * only what is missing, drops nothing that is there, and undoes what makes writes fail. A step that fails does not keep
+ * the others from being done, unless the store cannot be used at all.
+ *
+ * @param options.signal Ends it between two steps: no change is left half made.
  */
-export async function setUpBucket(
-  settings: S3Settings,
-  options: CallOptions & { timing?: S3Timing } = {},
-): Promise<SetupStep[]> {
-  const { signal, timing = defaultTiming } = options;
+export async function setUpBucket(settings: S3Settings, options: SetupOptions = {}): Promise<SetupStep[]> {
+  const { timing = defaultTiming } = options;
   const connection = new S3Connection(settings, timing);
   try {
-    const bucket = await attempt('bucket', createBucket, connection, { signal });
-    const steps = [bucket];
-    if (bucket.outcome === 'failed') return steps;
-    steps.push(await attempt('encryption', encrypt, connection, { signal }));
-    steps.push(await attempt('versioning', keepVersions, connection, { signal }));
-    steps.push(await attempt('public_access_block', blockPublicAccess, connection, { signal }));
-    steps.push(await attempt('lifecycle', abortIncomplete, connection, { signal }));
-    return steps;
+    return await runSteps(connection, options);
   } finally {
     connection.close();
   }
 }
 
-async function attempt(
-  name: SetupStep['name'],
-  step: Step,
+async function runSteps(
   connection: S3Connection,
-  options: CallOptions,
-): Promise<SetupStep> {
+  { signal, onChange = () => undefined }: SetupOptions,
+): Promise<SetupStep[]> {
+  const isStopped = () => signal?.aborted === true;
+  const bucket = await bucketStep(connection);
+  const steps = [bucket];
+  if (bucket.fatal !== undefined || isStopped()) return steps;
+
+  const trial = new TrialWrite(connection);
+  const refusal = await trial.failure();
+  if (refusal !== undefined) {
+    const detail = `Writes fail before anything is changed, so the changes below could not be tried: ${refusal.message}`;
+    steps.push({ name: 'trial_write', outcome: 'failed', detail });
+  }
+  const tools = { connection, trial, couldWrite: refusal === undefined, onChange };
+  for (const step of [
+    () => changeStep(encryption, tools),
+    () => changeStep(versioning, tools),
+    () => changeStep(publicAccessBlock, tools),
+    () => changeStep(lifecycle, tools),
+  ]) {
+    if (steps.at(-1)?.fatal !== undefined || isStopped()) break;
+    steps.push(await step());
+  }
+  if (trial.leftovers.length > 0) {
+    const detail = `Trial objects could not be removed: ${trial.leftovers.join('; ')}`;
+    steps.push({ name: 'trial_write', outcome: 'failed', detail });
+  }
+  return steps;
+}
+
+async function bucketStep(connection: S3Connection): Promise<SetupStep> {
   try {
-    return { name, ...(await step(connection, options)) };
+    return { name: 'bucket', ...(await createBucket(connection)) };
   } catch (error) {
     if (!(error instanceof BucketError)) throw error;
-    return isNotOffered(error)
-      ? { name, outcome: 'not_supported', detail: `The store does not offer this (${error.s3Code}).` }
-      : { name, outcome: 'failed', detail: error.message };
+    return { name: 'bucket', outcome: 'failed', detail: error.message, fatal: error };
   }
 }
 
-async function createBucket(connection: S3Connection, options: CallOptions): Promise<StepResult> {
+async function createBucket(connection: S3Connection): Promise<StepResult> {
   const { bucket: Bucket, region } = connection.settings;
   const already: StepResult = { outcome: 'already', detail: `The bucket "${Bucket}" exists.` };
-  try {
-    const head = new HeadBucketCommand({ Bucket });
-    await connection.call('HeadBucket', (client, call) => client.send(head, call), options);
-    return already;
-  } catch (error) {
-    if (!(error instanceof BucketError && error.s3Code === 'NotFound')) throw error;
-  }
+  const obstacle = await obstacleOf(connection);
+  if (obstacle === undefined) return already;
+  if (obstacle.s3Code !== 'NotFound' && obstacle.s3Code !== 'NoSuchBucket') throw obstacle;
   const create = new CreateBucketCommand({
     Bucket,
     // us-east-1 is the one region that S3 does not take here; stores elsewhere mostly call themselves that.
@@ -99,7 +91,7 @@ async function createBucket(connection: S3Connection, options: CallOptions): Pro
     }),
   });
   try {
-    await connection.call('CreateBucket', (client, call) => client.send(create, call), options);
+    await connection.call('CreateBucket', (client, call) => client.send(create, call));
   } catch (error) {
     // A first attempt whose answer was lost.
     if (error instanceof BucketError && error.s3Code === 'BucketAlreadyOwnedByYou') return already;
@@ -108,140 +100,35 @@ async function createBucket(connection: S3Connection, options: CallOptions): Pro
   return { outcome: 'done', detail: `Created the bucket "${Bucket}" in ${region}.` };
 }
 
-async function encrypt(connection: S3Connection, options: CallOptions): Promise<StepResult> {
-  const algorithm = await readEncryption(connection, options);
-  if (algorithm !== null) return { outcome: 'already', detail: `Encrypts by default with ${algorithm}.` };
-  const command = new PutBucketEncryptionCommand({
-    Bucket: connection.settings.bucket,
-    ServerSideEncryptionConfiguration: {
-      Rules: [{ ApplyServerSideEncryptionByDefault: { SSEAlgorithm: 'AES256' } }],
-    },
-  });
-  await connection.call('PutBucketEncryption', (client, call) => client.send(command, call), options);
-  const isKept = await keeps(async () => (await readEncryption(connection, options)) !== null, options);
-  return keptOrForgotten(isKept, 'Encrypts by default with AES256.');
-}
-
-async function keepVersions(connection: S3Connection, options: CallOptions): Promise<StepResult> {
-  if (await readVersioning(connection, options)) return { outcome: 'already', detail: 'Keeps versions.' };
-  const command = new PutBucketVersioningCommand({
-    Bucket: connection.settings.bucket,
-    VersioningConfiguration: { Status: 'Enabled' },
-  });
-  await connection.call('PutBucketVersioning', (client, call) => client.send(command, call), options);
-  const isKept = await keeps(async () => readVersioning(connection, options), options);
-  return keptOrForgotten(isKept, 'Keeps versions.');
-}
-
-async function blockPublicAccess(connection: S3Connection, options: CallOptions): Promise<StepResult> {
-  const before = await readPublicAccessBlock(connection, options);
-  if (blocksAllPublicAccess(before)) return { outcome: 'already', detail: 'Public access is blocked.' };
-  const couldWrite = await canWriteParts(connection, options);
-  await writePublicAccessBlock(connection, wholePublicAccessBlock, options);
-  const isKept = await keeps(
-    async () => blocksAllPublicAccess(await readPublicAccessBlock(connection, options)),
-    options,
-  );
-  // Ceph 16 refuses every PUT, however private, once BlockPublicAcls is on.
-  if (couldWrite && !(await canWriteParts(connection, options))) {
-    await writePublicAccessBlock(connection, before, options);
-    return {
-      outcome: 'not_supported',
-      detail: 'With public access blocked the store refuses all uploads; the setting was taken back.',
-    };
-  }
-  return keptOrForgotten(isKept, 'Public access is blocked.');
-}
-
-async function writePublicAccessBlock(
-  connection: S3Connection,
-  block: PublicAccessBlockConfiguration,
-  options: CallOptions,
-): Promise<void> {
-  const { bucket: Bucket } = connection.settings;
-  const command = new PutPublicAccessBlockCommand({ Bucket, PublicAccessBlockConfiguration: block });
-  await connection.call('PutPublicAccessBlock', (client, call) => client.send(command, call), options);
-}
-
-/** Tries one part of an upload that is then aborted. */
-async function canWriteParts(connection: S3Connection, options: CallOptions): Promise<boolean> {
-  const { bucket: Bucket, keyPrefix } = connection.settings;
-  const place = { Bucket, Key: `${keysUnder(keyPrefix)}${TRIAL_FOLDER}/${randomUUID()}` };
-  const create = new CreateMultipartUploadCommand(place);
-  const { UploadId } = await connection.call(
-    'CreateMultipartUpload',
-    (client, call) => client.send(create, call),
-    options,
-  );
-  const part = new UploadPartCommand({ ...place, UploadId, PartNumber: 1, Body: 'trial' });
-  const abort = new AbortMultipartUploadCommand({ ...place, UploadId });
+async function changeStep<State>(change: BucketChange<State>, tools: ChangeTools): Promise<SetupStep> {
+  const { name, rights } = change;
   try {
-    await connection.call('UploadPart', (client, call) => client.send(part, call), options);
-    return true;
+    return { name, ...(await makeChange(change, tools)) };
   } catch (error) {
-    if (error instanceof BucketError && error.kind === 'refused') return false;
+    if (!(error instanceof BucketError)) throw error;
+    if (isNotOffered(error)) {
+      return { name, outcome: 'not_supported', detail: `The store does not offer this (${error.s3Code}).` };
+    }
+    // What keeps the store from being used at all is no matter of this step, and the next would say it again.
+    const obstacle = await obstacleOf(tools.connection);
+    if (obstacle !== undefined) return { name, outcome: 'failed', detail: obstacle.message, fatal: obstacle };
+    if (isStoreFault(error)) {
+      const detail = `The store serves other calls, but has a fault at this one each time, so it seems not to offer it: ${error.message}`;
+      return { name, outcome: 'not_supported', detail };
+    }
+    const advice = error.s3Code === 'AccessDenied' ? `Allow ${rights} on the bucket. ` : '';
+    return { name, outcome: 'failed', detail: `${advice}${error.message}` };
+  }
+}
+
+/** Why the bucket cannot be used at all right now, in the words of a plain start. */
+async function obstacleOf(connection: S3Connection): Promise<BucketError | undefined> {
+  const head = new HeadBucketCommand({ Bucket: connection.settings.bucket });
+  try {
+    await connection.call('HeadBucket', (client, call) => client.send(head, call));
+    return undefined;
+  } catch (error) {
+    if (error instanceof BucketError) return error;
     throw error;
-  } finally {
-    await connection.call('AbortMultipartUpload', (client, call) => client.send(abort, call), options);
   }
-}
-
-async function abortIncomplete(connection: S3Connection, options: CallOptions): Promise<StepResult> {
-  const { bucket, keyPrefix } = connection.settings;
-  const before = await readLifecycle(connection, options);
-  const existing = findAbortRule(before.rules, keyPrefix)?.AbortIncompleteMultipartUpload;
-  if (existing !== undefined) {
-    return {
-      outcome: 'already',
-      detail: `Incomplete uploads are aborted after ${existing.DaysAfterInitiation} days.`,
-    };
-  }
-  const command = new PutBucketLifecycleConfigurationCommand({
-    Bucket: bucket,
-    LifecycleConfiguration: { Rules: withAbortRule(before.rules, keyPrefix) },
-    ...(before.transitionDefault !== undefined && {
-      TransitionDefaultMinimumObjectSize: before.transitionDefault,
-    }),
-  });
-  await connection.call(
-    'PutBucketLifecycleConfiguration',
-    (client, call) => client.send(command, call),
-    options,
-  );
-  // MinIO takes such a rule and drops it without a word: only reading it back tells.
-  let after = before;
-  const isKept = await keeps(async () => {
-    after = await readLifecycle(connection, options);
-    return findAbortRule(after.rules, keyPrefix) !== undefined;
-  }, options);
-  const lost = lostRules(before, after);
-  if (lost.length > 0) {
-    return {
-      outcome: 'failed',
-      detail: `The store changed or dropped these lifecycle rules: ${lost.join(', ')}.`,
-    };
-  }
-  return keptOrForgotten(isKept, `Incomplete uploads are aborted after ${ABORT_AFTER_DAYS} days.`);
-}
-
-function lostRules(before: Lifecycle, after: Lifecycle): string[] {
-  return before.rules
-    .filter((rule) => rule.ID !== RULE_ID)
-    .filter((rule) => !after.rules.some((kept) => isDeepStrictEqual(kept, rule)))
-    .map((rule) => rule.ID ?? '(without ID)');
-}
-
-/** S3 may take a moment to show a new configuration. */
-async function keeps(isThere: () => Promise<boolean>, { signal }: CallOptions): Promise<boolean> {
-  for (const pauseMs of [0, 500, 2_000]) {
-    await sleep(pauseMs, undefined, { signal });
-    if (await isThere()) return true;
-  }
-  return false;
-}
-
-function keptOrForgotten(isKept: boolean, detail: string): StepResult {
-  return isKept
-    ? { outcome: 'done', detail }
-    : { outcome: 'not_supported', detail: 'The store accepted the request, but did not keep the setting.' };
 }

@@ -25,6 +25,9 @@ const everything: BucketCapabilities = {
   fullObjectChecksum: true,
   conditionalComplete: true,
   objectSizeCheck: true,
+  partProof: 'checksum',
+  conditionalPut: true,
+  emptyObjectCrc32: true,
   serverSideEncryption: 'AES256',
   storageClass: 'INTELLIGENT_TIERING',
 };
@@ -41,6 +44,7 @@ test('a store that accepts everything and honours nothing is asked for nothing',
     fullObjectCrc32: false,
     onlyIfAbsent: false,
     objectSize: false,
+    putOnlyIfAbsent: false,
     sse: 'ignored',
     storageClass: 'ignored',
   });
@@ -49,26 +53,31 @@ test('a store that accepts everything and honours nothing is asked for nothing',
     fullObjectChecksum: false,
     conditionalComplete: false,
     objectSizeCheck: false,
+    partProof: 'etag',
+    conditionalPut: false,
+    emptyObjectCrc32: false,
     serverSideEncryption: null,
     storageClass: null,
   });
 });
 
+const withoutCrc32 = { checksumMode: 'md5', fullObjectChecksum: false, emptyObjectCrc32: false } as const;
+
 const single: { name: string; habits: Partial<FakeHabits>; lacks: Partial<BucketCapabilities> }[] = [
   {
     name: 'ignores CRC32',
     habits: { crc32: false },
-    lacks: { checksumMode: 'md5', fullObjectChecksum: false },
+    lacks: withoutCrc32,
   },
   {
     name: 'refuses CRC32',
     habits: { checksumsRefused: true },
-    lacks: { checksumMode: 'md5', fullObjectChecksum: false },
+    lacks: withoutCrc32,
   },
   {
     name: 'keeps no checksum of whole objects',
     habits: { fullObjectCrc32: false },
-    lacks: { checksumMode: 'md5', fullObjectChecksum: false },
+    lacks: withoutCrc32,
   },
   { name: 'ignores If-None-Match', habits: { onlyIfAbsent: false }, lacks: { conditionalComplete: false } },
   { name: 'ignores MpuObjectSize', habits: { objectSize: false }, lacks: { objectSizeCheck: false } },
@@ -76,6 +85,39 @@ const single: { name: string; habits: Partial<FakeHabits>; lacks: Partial<Bucket
   { name: 'refuses encryption', habits: { sse: 'refused' }, lacks: { serverSideEncryption: null } },
   { name: 'ignores the storage class', habits: { storageClass: 'ignored' }, lacks: { storageClass: null } },
   { name: 'refuses the storage class', habits: { storageClass: 'refused' }, lacks: { storageClass: null } },
+  { name: 'fails at encryption', habits: { sse: 'broken' }, lacks: { serverSideEncryption: null } },
+  { name: 'fails at the storage class', habits: { storageClass: 'broken' }, lacks: { storageClass: null } },
+  { name: 'lists parts without checksum', habits: { listedParts: 'etag' }, lacks: { partProof: 'etag' } },
+  {
+    name: 'lists a part twice that came twice',
+    habits: { listedParts: 'twice' },
+    lacks: { partProof: 'none' },
+  },
+  { name: 'lists other ETags', habits: { listedParts: 'other_etag' }, lacks: { partProof: 'none' } },
+  { name: 'has one ETag for all', habits: { listedParts: 'same_etag' }, lacks: { partProof: 'none' } },
+  { name: 'lists no parts', habits: { listedParts: 'nothing' }, lacks: { partProof: 'none' } },
+  { name: 'does not let list parts', habits: { listedParts: 'refused' }, lacks: { partProof: 'none' } },
+  { name: 'fails at ListParts', habits: { listedParts: 'broken' }, lacks: { partProof: 'none' } },
+  {
+    name: 'ignores If-None-Match of PutObject',
+    habits: { putOnlyIfAbsent: false },
+    lacks: { conditionalPut: false },
+  },
+  {
+    name: 'takes no checksum of an empty object',
+    habits: { emptyObjects: 'without_checksum' },
+    lacks: { emptyObjectCrc32: false },
+  },
+  {
+    name: 'takes no empty object',
+    habits: { emptyObjects: 'refused' },
+    lacks: { emptyObjectCrc32: false, conditionalPut: false },
+  },
+  {
+    name: 'fails at empty objects',
+    habits: { emptyObjects: 'broken' },
+    lacks: { emptyObjectCrc32: false, conditionalPut: false },
+  },
 ];
 
 for (const { name, habits, lacks } of single) {
@@ -84,8 +126,118 @@ for (const { name, habits, lacks } of single) {
   });
 }
 
+test('a store that fails again and again at what an upload asks for, but not at plain ones, does not support it', async () => {
+  const fails: [name: string, header: string, lacks: Partial<BucketCapabilities>][] = [
+    ['the checksum', 'x-amz-checksum-algorithm', withoutCrc32],
+    ['If-None-Match', 'if-none-match', { conditionalComplete: false, conditionalPut: false }],
+    ['the object size', 'x-amz-mp-object-size', { objectSizeCheck: false }],
+  ];
+  for (const [name, header, lacks] of fails) {
+    await using fake = await FakeS3.start();
+    await using bucket = new S3Bucket(fake.settings(), { timing: quickTiming });
+    let failed = 0;
+    fake.intercept = ({ headers }, response) => {
+      if (headers[header] === undefined) return false;
+      failed += 1;
+      response.writeHead(500).end(errorXml('InternalError'));
+      return true;
+    };
+    assert.deepEqual(await bucket.capabilities(), { ...everything, ...lacks }, name);
+    assert.ok(failed > 1, name);
+  }
+});
+
+test('one Complete that fails, or whose answer is lost, costs no feature and no start', async () => {
+  for (const isLost of [false, true]) {
+    await using fake = await FakeS3.start({ versioned: isLost });
+    const required = { sse: { wanted: 'AES256', required: true } };
+    await using bucket = new S3Bucket(fake.settings(required), { timing: quickTiming });
+    const failed = new Set<string>();
+    fake.intercept = ({ method, query }, response) => {
+      const uploadId = query.get('uploadId');
+      if (method !== 'POST' || uploadId === null || failed.has(uploadId)) return false;
+      failed.add(uploadId);
+      if (isLost) response.end = () => response.destroy();
+      else response.writeHead(503).end(errorXml('SlowDown'));
+      return !isLost;
+    };
+    assert.deepEqual(await bucket.capabilities(), everything, isLost ? 'lost' : 'failed');
+    assert.ok(failed.size > 5);
+    assert.deepEqual([fake.uploads.size, fake.objects.size], [0, 0], 'something was left');
+  }
+});
+
+test('a store that takes Create with encryption and fails at the part does not support it', async () => {
+  await using fake = await FakeS3.start();
+  await using bucket = new S3Bucket(fake.settings(), { timing: quickTiming });
+  let failed = 0;
+  fake.intercept = ({ method, query }, response) => {
+    const upload = fake.uploads.get(query.get('uploadId') ?? '');
+    if (method !== 'PUT' || upload?.headers['x-amz-server-side-encryption'] === undefined) return false;
+    failed += 1;
+    response.writeHead(500).end(errorXml('InternalError'));
+    return true;
+  };
+  assert.deepEqual(await bucket.capabilities(), { ...everything, serverSideEncryption: null });
+  assert.ok(failed > 1, 'after retries');
+  const finding = (await bucket.diagnose()).find(({ name }) => name === 's3_encryption');
+  assert.equal(finding?.level, 'warning');
+  assert.match(
+    finding.detail,
+    /^AES256 is not asked for: .*InternalError.* Without it, the store takes uploads\.$/,
+  );
+});
+
+test('what a person required is never left out: the start names the setting', async () => {
+  for (const wanted of ['AES256', 'aws:kms']) {
+    for (const sse of ['ignored', 'refused', 'broken'] as const) {
+      const message = new RegExp(`^S3_SSE=${wanted} is set, but `);
+      const required = { sse: { wanted, required: true } };
+      await assert.rejects(probe({ sse }, required), { kind: 'refused', message }, `${wanted} ${sse}`);
+    }
+  }
+  const cold = { storageClass: { wanted: 'GLACIER_IR', required: true } };
+  await assert.rejects(probe({ storageClass: 'broken' }, cold), {
+    kind: 'refused',
+    message: /^S3_STORAGE_CLASS=GLACIER_IR is set, but /,
+  });
+});
+
+test('a store that drops metadata is refused with a sentence, and nothing stays', async () => {
+  await assert.rejects(probe({ metadata: false }), {
+    kind: 'refused',
+    message: /drops the metadata of objects.*x-amz-meta-backhaul-token/,
+  });
+});
+
+test('that parts are sent again after a restart of the agent, or empty files fail, is said with its reason', async () => {
+  const finding = async (habits: Partial<FakeHabits>, name: string) => {
+    await using fake = await FakeS3.start(habits);
+    await using bucket = new S3Bucket(fake.settings(), { timing: quickTiming });
+    return (await bucket.diagnose()).find((one) => one.name === name);
+  };
+  for (const [listedParts, reason] of [
+    ['nothing', /does not show a part/],
+    ['twice', /twice that was sent twice/],
+    ['refused', /AccessDenied/],
+    ['broken', /InternalError/],
+    ['other_etag', /another ETag/],
+    ['same_etag', /the same ETag/],
+  ] as const) {
+    const resume = await finding({ listedParts }, 's3_resume');
+    assert.equal(resume?.level, 'warning');
+    assert.match(resume.detail, reason);
+    assert.ok(resume.fix !== null);
+  }
+  assert.equal((await finding({ listedParts: 'etag' }, 's3_resume'))?.level, 'ok');
+  const empty = await finding({ emptyObjects: 'refused' }, 's3_empty_object');
+  assert.equal(empty?.level, 'warning');
+  assert.match(empty.detail, /empty files fail: .*InvalidRequest/);
+  assert.equal((await finding({ emptyObjects: 'without_checksum' }, 's3_empty_object'))?.level, 'ok');
+});
+
 for (const [header, lacks] of [
-  ['if-none-match', { conditionalComplete: false }],
+  ['if-none-match', { conditionalComplete: false, conditionalPut: false }],
   ['x-amz-mp-object-size', { objectSizeCheck: false }],
 ] as const) {
   test(`a store that refuses every ${header}, right or wrong, is not asked for it, and for all else`, async () => {

@@ -79,7 +79,8 @@ export class CapabilityProber {
   }
 }
 
-async function raceAbort<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+/** The promise, unless the signal is aborted first. */
+export async function raceAbort<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return promise;
   let onAbort: (() => void) | undefined;
   const aborted = new Promise<never>((_, reject) => {

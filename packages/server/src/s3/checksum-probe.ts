@@ -1,7 +1,7 @@
 import type { ChecksumMode } from '@backhaul/protocol';
 import { BucketError } from '../domain/ports/bucket.ts';
 import type { UploadTraits } from './multipart-calls.ts';
-import { probeBody, type ProbeScratch, refusalOf } from './probe-scratch.ts';
+import { probeBody, type ProbeScratch } from './probe-scratch.ts';
 
 type Checksum = Pick<UploadTraits, 'checksumMode' | 'fullObjectChecksum'>;
 
@@ -20,19 +20,24 @@ const candidates: Readonly<Record<'auto' | ChecksumMode, readonly Checksum[]>> =
   none: [none],
 };
 
-/** @throws BucketError `refused` when the store enforces none of what `S3_CHECKSUM` allows. */
+/**
+ * @returns with why better ones were not chosen.
+ * @throws BucketError `refused` when the store enforces none of what `S3_CHECKSUM` allows.
+ */
 export async function chooseChecksum(
   scratch: ProbeScratch,
   asked: UploadTraits,
   setting: 'auto' | ChecksumMode,
-): Promise<Checksum> {
-  let shortfall: string | null = null;
+): Promise<{ checksum: Checksum; shortfalls: string[] }> {
+  const shortfalls: string[] = [];
   for (const candidate of candidates[setting]) {
     const traits = { ...asked, ...candidate };
-    shortfall = await partShortfall(scratch, traits);
+    let shortfall = await partShortfall(scratch, traits);
     if (shortfall === null && traits.fullObjectChecksum) shortfall = await objectShortfall(scratch, traits);
-    if (shortfall === null) return candidate;
+    if (shortfall === null) return { checksum: candidate, shortfalls };
+    shortfalls.push(shortfall);
   }
+  const shortfall = shortfalls.at(-1);
   throw new BucketError(
     'refused',
     setting === 'auto' || setting === 'none'
@@ -45,16 +50,16 @@ export async function chooseChecksum(
 async function partShortfall(scratch: ProbeScratch, traits: UploadTraits): Promise<string | null> {
   const mode = traits.checksumMode;
   const creating = scratch.create('part', traits);
-  const refusedCreate = await refusalOf(creating);
+  const refusedCreate = await scratch.refusalOf(creating);
   if (refusedCreate !== null) return `it refused to create the upload: ${refusedCreate.message}`;
   const upload = await creating;
 
   const body = probeBody();
-  const refusedRight = await refusalOf(scratch.put(upload, mode, { body }));
+  const refusedRight = await scratch.refusalOf(scratch.put(upload, mode, { body }));
   if (refusedRight !== null) return `it refused a part with the right checksum: ${refusedRight.message}`;
   if (mode === 'none') return null;
   // A store that refuses everything, or nothing, has not looked at the checksum.
-  const refusedWrong = await refusalOf(scratch.put(upload, mode, { body, boundTo: probeBody() }));
+  const refusedWrong = await scratch.refusalOf(scratch.put(upload, mode, { body, boundTo: probeBody() }));
   return refusedWrong === null ? 'it accepted a part with a wrong checksum.' : null;
 }
 
@@ -73,10 +78,10 @@ async function objectShortfall(scratch: ProbeScratch, traits: UploadTraits): Pro
     });
     return { shown: (await scratch.head(upload))?.crc32 ?? null, right: body.checksums.crc32 };
   };
-  const refusedWrong = await refusalOf(complete(() => probeBody().checksums.crc32));
+  const refusedWrong = await scratch.refusalOf(complete(() => probeBody().checksums.crc32));
   if (refusedWrong === null) return 'it completed an object with a wrong checksum.';
   const completing = complete((right) => right);
-  const refusedRight = await refusalOf(completing);
+  const refusedRight = await scratch.refusalOf(completing);
   if (refusedRight !== null) return `it refused an object with the right checksum: ${refusedRight.message}`;
   const { shown, right } = await completing;
   return shown === right ? null : 'HEAD does not show the checksum of the whole object.';

@@ -19,9 +19,9 @@ test('nothing breaks out of the quotes or the header', () => {
 });
 
 test('directories and dots in front are no part of a name', () => {
-  assert.match(attachment('../../etc/passwd'), /filename="__.._etc_passwd"/);
+  assert.match(attachment('../../etc/passwd'), /filename="passwd"/);
   assert.match(attachment('.bashrc'), /filename="_bashrc"/);
-  assert.match(attachment('C:\\temp\\x.txt'), /filename="C:_temp_x.txt"/);
+  assert.match(attachment('C:\\temp\\x.txt'), /filename="x.txt"/);
 });
 
 test('characters that turn text around are taken out', () => {
@@ -29,7 +29,7 @@ test('characters that turn text around are taken out', () => {
 });
 
 test('long names keep their extension; broken and empty ones become something', () => {
-  assert.match(attachment(`${'x'.repeat(1000)}.csv`), /filename="x{196}\.csv"/);
+  assert.match(attachment(`${'x'.repeat(1000)}.csv`), /filename="x{236}\.csv"/);
   assert.match(attachment('\uD800.txt'), /\.txt"/);
   assert.match(attachment(''), /filename="file"/);
 });

@@ -23,21 +23,21 @@ function provider(clock: { now(): number }, lifeMs: number, refreshedLifeMs: num
 }
 
 test('credentials that would die before the URL are renewed first', async () => {
-  const clock = { now: () => 1_000_000 };
+  const clock = { now: () => 1_000_000, elapsed: () => 1_000_000 };
   const { provide } = provider(clock, 5 * MINUTE, 60 * MINUTE);
   const credentials = await new CredentialSource(provide, clock).lasting(15 * MINUTE);
   assert.equal(credentials.expiresAt, clock.now() + 60 * MINUTE);
 });
 
 test('credentials with life enough are not renewed', async () => {
-  const clock = { now: () => 1_000_000 };
+  const clock = { now: () => 1_000_000, elapsed: () => 1_000_000 };
   const source = provider(clock, 20 * MINUTE, 60 * MINUTE);
   await new CredentialSource(source.provide, clock).lasting(15 * MINUTE);
   assert.equal(source.refreshes, 0);
 });
 
 test('a provider that has no longer-lived ones is not asked for each window', async () => {
-  const clock = { now: () => 1_000_000 };
+  const clock = { now: () => 1_000_000, elapsed: () => 1_000_000 };
   const source = provider(clock, 5 * MINUTE, 5 * MINUTE);
   const credentials = new CredentialSource(source.provide, clock);
   for (let window = 0; window < 10; window++) {
@@ -47,7 +47,7 @@ test('a provider that has no longer-lived ones is not asked for each window', as
 });
 
 test('expired credentials sign nothing', async () => {
-  const clock = { now: () => 1_000_000 };
+  const clock = { now: () => 1_000_000, elapsed: () => 1_000_000 };
   const { provide } = provider(clock, -1, -1);
   await assert.rejects(new CredentialSource(provide, clock).lasting(15 * MINUTE), {
     kind: 'unavailable',
@@ -62,7 +62,7 @@ test('credentials without an end are used as they are', async () => {
       asked++;
       return { accessKeyId: 'a', secretAccessKey: 's' };
     },
-    { now: () => 0 },
+    { now: () => 0, elapsed: () => 0 },
   );
   assert.equal((await source.lasting(15 * MINUTE)).expiresAt, null);
   assert.equal(asked, 1);

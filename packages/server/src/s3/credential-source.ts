@@ -46,9 +46,9 @@ export class CredentialSource {
     let credentials = await this.#ask(false);
     if (
       this.#lifeOf(credentials) <= wantedLifeMs &&
-      this.#clock.now() - this.#refreshedAt >= MIN_REFRESH_INTERVAL_MS
+      this.#clock.elapsed() - this.#refreshedAt >= MIN_REFRESH_INTERVAL_MS
     ) {
-      this.#refreshedAt = this.#clock.now();
+      this.#refreshedAt = this.#clock.elapsed();
       credentials = await this.#ask(true);
     }
     if (this.#lifeOf(credentials) < MIN_LIFE_MS) {

@@ -15,14 +15,27 @@ export interface FakeHabits {
   fullObjectCrc32: boolean;
   onlyIfAbsent: boolean;
   objectSize: boolean;
-  sse: 'honoured' | 'ignored' | 'refused';
-  storageClass: 'honoured' | 'ignored' | 'refused';
+  /** `broken`: Create with it is answered with 500. */
+  sse: 'honoured' | 'ignored' | 'refused' | 'broken';
+  storageClass: 'honoured' | 'ignored' | 'refused' | 'broken';
+  /** Keeps `x-amz-meta-*`. */
+  metadata: boolean;
+  /** What ListParts shows of a part beside its number and size. */
+  listedParts: 'checksum' | 'etag' | 'twice' | 'other_etag' | 'same_etag' | 'nothing' | 'refused' | 'broken';
+  /** PutObject without bytes; `without_checksum`: not with a CRC32. */
+  emptyObjects: 'taken' | 'without_checksum' | 'refused' | 'broken';
+  /** `If-None-Match: *` of PutObject. */
+  putOnlyIfAbsent: boolean;
+  /** Of a request; above it a proxy answers 413. */
+  maxBodyBytes: number;
   versioned: boolean;
   deletesForbidden: boolean;
   /** Answers Create with the checksum algorithm with an error. */
   checksumsRefused: boolean;
-  /** With `BlockPublicAcls`, all parts are refused, as by Ceph 16. */
+  /** With `BlockPublicAcls`, all writes are refused, as by Ceph 16. */
   publicAccessBlockBreaksWrites: boolean;
+  /** Bucket settings with which every write is answered by 500, e.g. `encryption`, as by SeaweedFS without a key. */
+  failsWritesUnder: readonly string[];
   /** Bucket settings accepted and not kept, e.g. `lifecycle`. */
   forgets: readonly string[];
   /** Bucket settings answered with NotImplemented. */
@@ -38,10 +51,16 @@ const exemplary: FakeHabits = {
   objectSize: true,
   sse: 'honoured',
   storageClass: 'honoured',
+  metadata: true,
+  listedParts: 'checksum',
+  emptyObjects: 'taken',
+  putOnlyIfAbsent: true,
+  maxBodyBytes: Number.POSITIVE_INFINITY,
   versioned: false,
   deletesForbidden: false,
   checksumsRefused: false,
   publicAccessBlockBreaksWrites: false,
+  failsWritesUnder: [],
   forgets: [],
   lacks: [],
 };
@@ -49,12 +68,15 @@ const exemplary: FakeHabits = {
 interface FakePart {
   readonly bytes: Buffer;
   readonly crc32: string | null;
+  readonly etag: string;
 }
 
 interface FakeUpload {
   readonly key: string;
   readonly headers: Record<string, string>;
   readonly parts: Map<number, FakePart>;
+  /** What was sent before under the same number. */
+  readonly replaced: Map<number, FakePart>;
 }
 
 interface FakeObject {
@@ -148,6 +170,10 @@ export class FakeS3 {
     };
     this.requests.push(request);
     if (this.intercept(request, response)) return;
+    if (request.body.length > this.habits.maxBodyBytes) {
+      response.writeHead(413).end('<html>413 Request Entity Too Large</html>');
+      return;
+    }
     try {
       const { status = 200, headers = {}, body = '' } = this.#handle(request);
       response.writeHead(status, headers).end(body);
@@ -172,10 +198,11 @@ export class FakeS3 {
       if (upload === undefined) throw new S3Fault(404, 'NoSuchUpload');
       if (method === 'PUT') return this.#putPart(upload, request);
       if (method === 'POST') return this.#complete(id, upload, request);
-      if (method === 'GET') return listParts(id, upload, query);
+      if (method === 'GET') return this.#listParts(id, upload, query);
       this.uploads.delete(id);
       return { status: 204 };
     }
+    if (method === 'PUT') return this.#putObject(request);
     const object = this.objects.get(key)?.at(-1);
     if (method === 'DELETE') return this.#delete(key);
     if (object === undefined) throw new S3Fault(404, 'NoSuchKey');
@@ -183,30 +210,64 @@ export class FakeS3 {
     return method === 'HEAD' ? { headers } : { headers, body: object.bytes };
   }
 
-  #create({ key, headers }: FakeRequest) {
-    const kept: Record<string, string> = {};
-    const keep = (name: string, habit: FakeHabits['sse'], code: string) => {
-      const value = headers[name];
-      if (typeof value !== 'string' || habit === 'ignored') return;
-      if (habit === 'refused') throw new S3Fault(400, code);
-      kept[name] = value;
+  #assertWritable(): void {
+    const isOn = (name: string) => {
+      const setting = this.bucketSettings.get(name);
+      return setting !== undefined && !setting.includes('>Suspended<');
     };
-    keep('x-amz-server-side-encryption', this.habits.sse, 'InvalidEncryptionAlgorithmError');
-    keep('x-amz-storage-class', this.habits.storageClass, 'InvalidStorageClass');
-    keep('x-amz-meta-backhaul-token', 'honoured', '');
-    keep('x-amz-checksum-algorithm', this.habits.checksumsRefused ? 'refused' : 'honoured', 'NotImplemented');
-    keep('x-amz-checksum-type', 'honoured', '');
+    if (this.habits.failsWritesUnder.some(isOn)) throw new S3Fault(500, 'InternalError');
+    const isBlocked = this.bucketSettings.get('publicAccessBlock')?.includes('<BlockPublicAcls>true');
+    if (this.habits.publicAccessBlockBreaksWrites && isBlocked === true)
+      throw new S3Fault(403, 'AccessDenied');
+  }
+
+  #create({ key, headers }: FakeRequest) {
+    this.#assertWritable();
+    const kept = this.#traits(headers);
     const id = randomUUID();
-    this.uploads.set(id, { key, headers: kept, parts: new Map() });
+    this.uploads.set(id, { key, headers: kept, parts: new Map(), replaced: new Map() });
     return {
       body: `<InitiateMultipartUploadResult><UploadId>${id}</UploadId></InitiateMultipartUploadResult>`,
     };
   }
 
+  #putObject({ key, headers, body }: FakeRequest) {
+    this.#assertWritable();
+    const { emptyObjects, versioned, putOnlyIfAbsent } = this.habits;
+    const claimed = headers['x-amz-checksum-crc32'];
+    if (emptyObjects === 'broken') throw new S3Fault(500, 'InternalError');
+    if (emptyObjects === 'refused' || (emptyObjects === 'without_checksum' && claimed !== undefined))
+      throw new S3Fault(400, 'InvalidRequest');
+    if (putOnlyIfAbsent && headers['if-none-match'] === '*' && this.objects.has(key))
+      throw new S3Fault(412, 'PreconditionFailed');
+    const version: Record<string, string> = versioned ? { 'x-amz-version-id': randomUUID() } : {};
+    const checksum: Record<string, string> =
+      typeof claimed === 'string' ? { 'x-amz-checksum-crc32': crc32Base64(body) } : {};
+    const object = { bytes: body, headers: { ...this.#traits(headers), ...version, ...checksum } };
+    this.objects.set(key, [...(versioned ? (this.objects.get(key) ?? []) : []), object]);
+    return { headers: version };
+  }
+
+  /** What an object keeps of the request that began it. */
+  #traits(headers: FakeRequest['headers']): Record<string, string> {
+    const kept: Record<string, string> = {};
+    const keep = (name: string, habit: FakeHabits['sse'], code: string) => {
+      const value = headers[name];
+      if (typeof value !== 'string' || habit === 'ignored') return;
+      if (habit === 'refused') throw new S3Fault(400, code);
+      if (habit === 'broken') throw new S3Fault(500, 'InternalError');
+      kept[name] = value;
+    };
+    keep('x-amz-server-side-encryption', this.habits.sse, 'InvalidEncryptionAlgorithmError');
+    keep('x-amz-storage-class', this.habits.storageClass, 'InvalidStorageClass');
+    keep('x-amz-meta-backhaul-token', this.habits.metadata ? 'honoured' : 'ignored', '');
+    keep('x-amz-checksum-algorithm', this.habits.checksumsRefused ? 'refused' : 'honoured', 'NotImplemented');
+    keep('x-amz-checksum-type', 'honoured', '');
+    return kept;
+  }
+
   #putPart(upload: FakeUpload, { query, headers, body }: FakeRequest) {
-    const isBlocked = this.bucketSettings.get('publicAccessBlock')?.includes('<BlockPublicAcls>true');
-    if (this.habits.publicAccessBlockBreaksWrites && isBlocked === true)
-      throw new S3Fault(403, 'AccessDenied');
+    this.#assertWritable();
     const claims: [boolean, string, string][] = [
       [this.habits.crc32, 'x-amz-checksum-crc32', crc32Base64(body)],
       [this.habits.sha256, 'x-amz-checksum-sha256', digest('sha256', body)],
@@ -218,8 +279,15 @@ export class FakeS3 {
     }
     const claimed = headers['x-amz-checksum-crc32'];
     const kept = this.habits.crc32 && typeof claimed === 'string' ? claimed : null;
-    upload.parts.set(Number(query.get('partNumber')), { bytes: body, crc32: kept });
-    return { headers: { etag: `"${createHash('md5').update(body).digest('hex')}"` } };
+    // Of encrypted parts, and of some stores, it is no MD5.
+    const isMd5 = ['checksum', 'nothing'].includes(this.habits.listedParts);
+    const unlike = this.habits.listedParts === 'same_etag' ? 'part' : randomUUID();
+    const etag = `"${isMd5 ? createHash('md5').update(body).digest('hex') : unlike}"`;
+    const number = Number(query.get('partNumber'));
+    const before = upload.parts.get(number);
+    if (before !== undefined) upload.replaced.set(number, before);
+    upload.parts.set(number, { bytes: body, crc32: kept, etag });
+    return { headers: { etag } };
   }
 
   #complete(id: string, upload: FakeUpload, { headers, body }: FakeRequest) {
@@ -281,10 +349,36 @@ export class FakeS3 {
       if (!this.habits.forgets.includes(setting)) this.bucketSettings.set(setting, body.toString());
       return {};
     }
+    if (method === 'DELETE') {
+      this.bucketSettings.delete(setting);
+      return { status: 204 };
+    }
     const kept = this.bucketSettings.get(setting);
     if (kept !== undefined) return { body: kept };
     if (setting === 'versioning') return { body: '<VersioningConfiguration></VersioningConfiguration>' };
     throw new S3Fault(404, unsetCodes[setting] ?? 'NotFound');
+  }
+
+  #listParts(id: string, { parts, replaced }: FakeUpload, query: URLSearchParams) {
+    const { listedParts } = this.habits;
+    if (listedParts === 'refused') throw new S3Fault(403, 'AccessDenied');
+    if (listedParts === 'broken') throw new S3Fault(500, 'InternalError');
+    const marker = Number(query.get('part-number-marker') ?? 0);
+    const shown = listedParts === 'nothing' ? [] : [...parts];
+    // As SeaweedFS: the newest of a number first.
+    if (listedParts === 'twice') shown.push(...replaced);
+    const rest = shown.filter(([number]) => number > marker).sort(([a], [b]) => a - b);
+    const page = rest.slice(0, PAGE);
+    const entries = page.map(([number, part]) => {
+      const etag = listedParts === 'other_etag' ? '"other"' : part.etag;
+      const isShown = listedParts === 'checksum' && part.crc32 !== null;
+      const checksum = isShown ? `<ChecksumCRC32>${part.crc32}</ChecksumCRC32>` : '';
+      return `<Part><PartNumber>${number}</PartNumber><ETag>${etag}</ETag><Size>${part.bytes.length}</Size>${checksum}</Part>`;
+    });
+    const more = `<IsTruncated>${rest.length > PAGE}</IsTruncated><NextPartNumberMarker>${page.at(-1)?.[0] ?? 0}</NextPartNumberMarker>`;
+    return {
+      body: `<ListPartsResult><UploadId>${id}</UploadId>${more}${entries.join('')}</ListPartsResult>`,
+    };
   }
 
   #listUploads(query: URLSearchParams) {
@@ -318,19 +412,6 @@ const unsetCodes: Readonly<Record<string, string>> = {
   lifecycle: 'NoSuchLifecycleConfiguration',
 };
 
-function listParts(id: string, { parts }: FakeUpload, query: URLSearchParams) {
-  const marker = Number(query.get('part-number-marker') ?? 0);
-  const rest = [...parts].filter(([number]) => number > marker).sort(([a], [b]) => a - b);
-  const page = rest.slice(0, PAGE);
-  const entries = page.map(([number, { bytes, crc32 }]) => {
-    const etag = createHash('md5').update(bytes).digest('hex');
-    const checksum = crc32 === null ? '' : `<ChecksumCRC32>${crc32}</ChecksumCRC32>`;
-    return `<Part><PartNumber>${number}</PartNumber><ETag>"${etag}"</ETag><Size>${bytes.length}</Size>${checksum}</Part>`;
-  });
-  const more = `<IsTruncated>${rest.length > PAGE}</IsTruncated><NextPartNumberMarker>${page.at(-1)?.[0] ?? 0}</NextPartNumberMarker>`;
-  return { body: `<ListPartsResult><UploadId>${id}</UploadId>${more}${entries.join('')}</ListPartsResult>` };
-}
-
 export function errorXml(code: string): string {
   return `<?xml version="1.0" encoding="UTF-8"?><Error><Code>${code}</Code><Message>said so</Message></Error>`;
 }
@@ -349,4 +430,5 @@ function digest(algorithm: 'sha256' | 'md5', bytes: Uint8Array): string {
 export const quickTiming: S3Timing = {
   ...defaultTiming,
   calls: { maxAttempts: 3, attemptTimeoutMs: 10_000, deadlineMs: 30_000, baseDelayMs: 1, maxDelayMs: 5 },
+  fullPartMs: 60_000,
 };

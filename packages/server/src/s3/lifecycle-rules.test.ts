@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { LifecycleRule } from '@aws-sdk/client-s3';
-import { findAbortRule, RULE_ID, withAbortRule } from './lifecycle-rules.ts';
+import { findAbortRule, RULE_ID, shortestAbortDays, withAbortRule } from './lifecycle-rules.ts';
 
 const abort = { Status: 'Enabled', AbortIncompleteMultipartUpload: { DaysAfterInitiation: 3 } } as const;
 
@@ -28,6 +28,15 @@ test('a rule does not count that is off, narrower, or about something else', () 
   ];
   for (const rule of others) assert.equal(findAbortRule([rule], 'uploads'), undefined);
   assert.equal(findAbortRule([{ ...abort, Prefix: 'uploads/' }], ''), undefined);
+});
+
+test('of several rules the shortest counts', () => {
+  const days = (count: number): LifecycleRule => ({
+    ...abort,
+    AbortIncompleteMultipartUpload: { DaysAfterInitiation: count },
+  });
+  assert.equal(shortestAbortDays([days(7), days(1), { ...days(0), Status: 'Disabled' }], 'uploads'), 1);
+  assert.equal(shortestAbortDays([], 'uploads'), undefined);
 });
 
 test('our rule is added once and replaces only itself', () => {

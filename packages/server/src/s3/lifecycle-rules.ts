@@ -10,7 +10,19 @@ export function keysUnder(keyPrefix: string): string {
 
 /** A rule in force that aborts incomplete uploads of every key under the prefix. */
 export function findAbortRule(rules: readonly LifecycleRule[], keyPrefix: string): LifecycleRule | undefined {
-  return rules.find(
+  return abortRules(rules, keyPrefix)[0];
+}
+
+/** How long after its creation an incomplete upload under the prefix is aborted; undefined if by no rule. */
+export function shortestAbortDays(rules: readonly LifecycleRule[], keyPrefix: string): number | undefined {
+  const days = abortRules(rules, keyPrefix).flatMap(
+    (rule) => rule.AbortIncompleteMultipartUpload?.DaysAfterInitiation ?? [],
+  );
+  return days.length === 0 ? undefined : Math.min(...days);
+}
+
+function abortRules(rules: readonly LifecycleRule[], keyPrefix: string): LifecycleRule[] {
+  return rules.filter(
     (rule) =>
       rule.Status === 'Enabled' &&
       rule.AbortIncompleteMultipartUpload?.DaysAfterInitiation !== undefined &&

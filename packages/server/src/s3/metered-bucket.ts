@@ -11,6 +11,7 @@ import {
   type PartToSign,
   type PendingUpload,
   type SignedWindow,
+  type VersionOptions,
 } from '../domain/ports/bucket.ts';
 
 export type BucketOperation = Exclude<keyof Bucket, 'name'>;
@@ -83,17 +84,23 @@ export class MeteredBucket implements Bucket {
     );
   }
 
+  async putEmptyObject(request: { key: string; token: string }, options?: CallOptions): Promise<void> {
+    return this.#metered('putEmptyObject', options, async () =>
+      this.#bucket.putEmptyObject(request, options),
+    );
+  }
+
   async abortMultipartUpload(upload: MultipartUpload, options?: CallOptions): Promise<void> {
     return this.#metered('abortMultipartUpload', options, async () =>
       this.#bucket.abortMultipartUpload(upload, options),
     );
   }
 
-  async head(key: string, options?: CallOptions): Promise<ObjectFacts | undefined> {
+  async head(key: string, options?: VersionOptions): Promise<ObjectFacts | undefined> {
     return this.#metered('head', options, async () => this.#bucket.head(key, options));
   }
 
-  async deleteObject(key: string, options?: CallOptions & { versionId?: string | null }): Promise<void> {
+  async deleteObject(key: string, options?: VersionOptions): Promise<void> {
     return this.#metered('deleteObject', options, async () => this.#bucket.deleteObject(key, options));
   }
 

@@ -5,6 +5,7 @@ import {
   type CreateMultipartUploadCommandInput,
   type HeadObjectCommandOutput,
   HeadObjectCommand,
+  PutObjectCommand,
   type ServerSideEncryption,
   type StorageClass,
 } from '@aws-sdk/client-s3';
@@ -15,11 +16,14 @@ import {
   type CompletedPart,
   type MultipartUpload,
   type ObjectFacts,
+  type VersionOptions,
 } from '../domain/ports/bucket.ts';
 import type { S3Connection } from './s3-connection.ts';
 
 /** Metadata that tells later whose object is at a key. */
 const TOKEN_METADATA = 'backhaul-token';
+/** Of no bytes, base64. */
+const EMPTY_CRC32 = 'AAAAAA==';
 
 /** What Create asks of the store; the prober tries, the bucket knows. */
 export interface UploadTraits {
@@ -35,16 +39,10 @@ export async function createUpload(
   request: { key: string; token: string; traits: UploadTraits },
   options: CallOptions,
 ): Promise<MultipartUpload> {
-  const { key, token, traits } = request;
+  const { traits } = request;
   const command = new CreateMultipartUploadCommand({
-    Bucket: connection.settings.bucket,
-    Key: key,
-    Metadata: { [TOKEN_METADATA]: token },
+    ...objectOf(connection, request),
     ...checksumOf(traits),
-    ...(traits.serverSideEncryption !== null && {
-      ServerSideEncryption: traits.serverSideEncryption as ServerSideEncryption,
-    }),
-    ...(traits.storageClass !== null && { StorageClass: traits.storageClass as StorageClass }),
   });
   const { UploadId } = await connection.call(
     'CreateMultipartUpload',
@@ -52,7 +50,50 @@ export async function createUpload(
     options,
   );
   if (UploadId === undefined) throw connection.unreadable('CreateMultipartUpload', 'UploadId');
-  return { key, s3UploadId: UploadId };
+  return { key: request.key, s3UploadId: UploadId };
+}
+
+/** What an object is asked to be, in one part or in many. */
+function objectOf(
+  connection: S3Connection,
+  { key, token, traits }: { key: string; token: string; traits: UploadTraits },
+) {
+  return {
+    Bucket: connection.settings.bucket,
+    Key: key,
+    Metadata: { [TOKEN_METADATA]: token },
+    ...(traits.serverSideEncryption !== null && {
+      ServerSideEncryption: traits.serverSideEncryption as ServerSideEncryption,
+    }),
+    ...(traits.storageClass !== null && { StorageClass: traits.storageClass as StorageClass }),
+  };
+}
+
+/** @returns the version id, if the bucket keeps versions. */
+export async function putEmptyObject(
+  connection: S3Connection,
+  request: {
+    key: string;
+    token: string;
+    traits: UploadTraits;
+    withCrc32: boolean;
+    onlyIfAbsent: boolean;
+  },
+  options: CallOptions,
+): Promise<string | null> {
+  const command = new PutObjectCommand({
+    ...objectOf(connection, request),
+    Body: new Uint8Array(),
+    ContentLength: 0,
+    ...(request.withCrc32 && { ChecksumCRC32: EMPTY_CRC32 }),
+    ...(request.onlyIfAbsent && { IfNoneMatch: '*' }),
+  });
+  const { VersionId } = await connection.call(
+    'PutObject',
+    (client, call) => client.send(command, call),
+    options,
+  );
+  return VersionId ?? null;
 }
 
 /** Without an algorithm named at Create, AWS refuses every part that has a checksum. */
@@ -132,15 +173,19 @@ export async function abortUpload(
   }
 }
 
-/** Undefined when there is no object at this key. */
+/** What HEAD says of a version that is not there; some stores name it. */
+const notThere = new Set<string | null>(['NotFound', 'NoSuchKey', 'NoSuchVersion']);
+
+/** Undefined when there is no object at this key, or not that version of it. */
 export async function headObject(
   connection: S3Connection,
   key: string,
-  options: CallOptions,
+  { versionId = null, ...options }: VersionOptions,
 ): Promise<ObjectFacts | undefined> {
   const command = new HeadObjectCommand({
     Bucket: connection.settings.bucket,
     Key: key,
+    ...(versionId !== null && { VersionId: versionId }),
     // Without it HEAD shows no checksum.
     ChecksumMode: 'ENABLED',
   });
@@ -158,9 +203,7 @@ export async function headObject(
       storageClass: answer.StorageClass ?? null,
     };
   } catch (error) {
-    if (error instanceof BucketError && (error.s3Code === 'NotFound' || error.s3Code === 'NoSuchKey')) {
-      return undefined;
-    }
+    if (error instanceof BucketError && notThere.has(error.s3Code)) return undefined;
     throw error;
   }
 }

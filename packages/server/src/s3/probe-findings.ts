@@ -2,10 +2,31 @@ import type { Finding } from '@backhaul/protocol';
 import type { BucketCapabilities, BucketError } from '../domain/ports/bucket.ts';
 import type { S3Settings, Wish } from './s3-settings.ts';
 
+/** Why the store is not asked for something; null where it is, or nothing was wanted. */
+export interface Shortfalls {
+  readonly encryption: string | null;
+  readonly storageClass: string | null;
+  /** Of the best checksum that `S3_CHECKSUM` allows. */
+  readonly checksum: string | null;
+  readonly partProof: string | null;
+  readonly emptyObject: string | null;
+}
+
 /** A probe's result in words, for the start's log and `/doctor`. */
-export function describeCapabilities(capabilities: BucketCapabilities, settings: S3Settings): Finding[] {
+export function describeCapabilities(
+  capabilities: BucketCapabilities,
+  { settings, shortfalls }: { settings: S3Settings; shortfalls: Shortfalls },
+): Finding[] {
   return [
-    checksumFinding(capabilities, settings),
+    checksumFinding(capabilities, settings, shortfalls.checksum),
+    {
+      name: 's3_metadata',
+      level: 'ok',
+      detail: 'The store keeps the metadata by which the server knows its own objects.',
+      fix: null,
+    },
+    resumeFinding(capabilities, shortfalls.partProof),
+    emptyObjectFinding(shortfalls.emptyObject),
     {
       name: 's3_conditional_complete',
       level: capabilities.conditionalComplete ? 'ok' : 'info',
@@ -22,12 +43,68 @@ export function describeCapabilities(capabilities: BucketCapabilities, settings:
         : "The store ignores the size given at Complete; the object's length is compared afterwards.",
       fix: null,
     },
-    wishFinding('s3_encryption', 'S3_SSE', settings.sse, capabilities.serverSideEncryption),
-    wishFinding('s3_storage_class', 'S3_STORAGE_CLASS', settings.storageClass, capabilities.storageClass),
+    wishFinding('s3_encryption', 'S3_SSE', {
+      wish: settings.sse,
+      honoured: capabilities.serverSideEncryption,
+      shortfall: shortfalls.encryption,
+    }),
+    wishFinding('s3_storage_class', 'S3_STORAGE_CLASS', {
+      wish: settings.storageClass,
+      honoured: capabilities.storageClass,
+      shortfall: shortfalls.storageClass,
+    }),
   ];
 }
 
-function checksumFinding(capabilities: BucketCapabilities, { checksum }: S3Settings): Finding {
+function resumeFinding({ partProof }: BucketCapabilities, shortfall: string | null): Finding {
+  const name = 's3_resume';
+  switch (partProof) {
+    case 'checksum':
+      return {
+        name,
+        level: 'ok',
+        detail:
+          'After a restart of the agent, parts that the store lists with their checksum are not sent again.',
+        fix: null,
+      };
+    case 'etag':
+      return {
+        name,
+        level: 'ok',
+        detail:
+          'After a restart of the agent, parts that the store lists with the ETag which the agent reported are not sent again; the last few, which it had not reported yet, are.',
+        fix: null,
+      };
+    case 'none':
+      return {
+        name,
+        level: 'warning',
+        detail: `After a restart of the agent every part of a file is sent again: ${shortfall ?? 'the store does not show which parts it holds.'}`,
+        fix: 'Allow s3:ListMultipartUploadParts under S3_KEY_PREFIX, or use a store whose ListParts shows each part with the ETag that its PUT was answered with. Until then, do not restart agents during long uploads; a lost connection alone costs nothing.',
+      };
+    default:
+      return partProof satisfies never;
+  }
+}
+
+function emptyObjectFinding(shortfall: string | null): Finding {
+  const name = 's3_empty_object';
+  if (shortfall === null) {
+    return { name, level: 'ok', detail: 'The store takes an object without bytes.', fix: null };
+  }
+  return {
+    name,
+    level: 'warning',
+    detail: `The store does not take an object without bytes, so pulls of empty files fail: ${shortfall}`,
+    fix: 'Use a store that takes empty objects, or do not pull empty files.',
+  };
+}
+
+function checksumFinding(
+  capabilities: BucketCapabilities,
+  { checksum }: S3Settings,
+  shortfall: string | null,
+): Finding {
   const name = 's3_checksum';
   switch (capabilities.checksumMode) {
     case 'crc32':
@@ -47,7 +124,7 @@ function checksumFinding(capabilities: BucketCapabilities, { checksum }: S3Setti
         level: checksum === 'auto' ? 'info' : 'ok',
         detail:
           checksum === 'auto'
-            ? 'The store does not enforce CRC32; parts carry Content-MD5, which it enforces.'
+            ? `Parts carry Content-MD5, which the store enforces; CRC32 it does not: ${shortfall ?? 'it was not tried.'}`
             : 'The store enforces Content-MD5 for each part.',
         fix: null,
       };
@@ -66,7 +143,11 @@ function checksumFinding(capabilities: BucketCapabilities, { checksum }: S3Setti
   }
 }
 
-function wishFinding(name: string, setting: string, wish: Wish, honoured: string | null): Finding {
+function wishFinding(
+  name: string,
+  setting: string,
+  { wish, honoured, shortfall }: { wish: Wish; honoured: string | null; shortfall: string | null },
+): Finding {
   if (wish.wanted === null) {
     return {
       name,
@@ -79,7 +160,7 @@ function wishFinding(name: string, setting: string, wish: Wish, honoured: string
   return {
     name,
     level: name === 's3_encryption' ? 'warning' : 'info',
-    detail: `The store does not honour ${wish.wanted}, so it is not asked for.`,
+    detail: `${wish.wanted} is not asked for: ${shortfall ?? 'the store does not honour it'}.`,
     fix:
       name === 's3_encryption'
         ? `Encrypt below the store, or set ${setting} to what the store offers.`

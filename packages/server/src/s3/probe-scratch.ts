@@ -1,22 +1,26 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { crc32 } from 'node:zlib';
-import { DeleteObjectCommand } from '@aws-sdk/client-s3';
+import { DeleteObjectCommand, ListMultipartUploadsCommand } from '@aws-sdk/client-s3';
 import type { PresignedPart } from '@backhaul/protocol';
 import {
   BucketError,
   type CallOptions,
   type CompletedPart,
+  type ListedPart,
   type MultipartUpload,
   type ObjectFacts,
   type PartToSign,
   TRIAL_FOLDER,
 } from '../domain/ports/bucket.ts';
+import { listParts } from './list-parts.ts';
 import {
   abortUpload,
   type Completion,
   completeUpload,
   createUpload,
   headObject,
+  putEmptyObject,
   type UploadTraits,
 } from './multipart-calls.ts';
 import { putPresignedPart } from './put-presigned-part.ts';
@@ -30,6 +34,20 @@ export type SignPart = (
 ) => Promise<PresignedPart>;
 
 const CLEANUP_TIMEOUT_MS = 10_000;
+const UNHEARD_PAUSE_MS = 500;
+/** One bad moment of the store must cost neither a feature nor the start. */
+const COMPLETE_TRIES = 3;
+
+const METADATA_LOST =
+  'The store drops the metadata of objects: HEAD of a trial object does not show the x-amz-meta-backhaul-token it was created with. The server knows its own objects by it, so no upload could be completed. Let the store keep metadata (JuiceFS: start the gateway with --object-meta), or let the proxy in front of it pass on x-amz-meta-* headers.';
+
+/** Asks for nothing that a store might not have. */
+export const plainTraits: UploadTraits = {
+  checksumMode: 'none',
+  fullObjectChecksum: false,
+  serverSideEncryption: null,
+  storageClass: null,
+};
 
 /** Throw-away uploads and objects of one probe, all under one random key, and none of them left behind. */
 export class ProbeScratch {
@@ -38,8 +56,12 @@ export class ProbeScratch {
   readonly #callOptions: CallOptions;
   readonly #prefix: string;
   readonly #uploads = new Set<MultipartUpload>();
+  /** Of the newest upload or object of each key. */
+  readonly #tokens = new Map<string, string>();
   readonly #keys = new Set<string>();
   readonly #versions: { key: string; versionId: string }[] = [];
+  /** It may have taken effect, under an id that never arrived here. */
+  #hasLostCreate = false;
 
   constructor(connection: S3Connection, signPart: SignPart, callOptions: CallOptions) {
     this.#connection = connection;
@@ -51,15 +73,15 @@ export class ProbeScratch {
 
   /** @param name The object's, within this probe. */
   async create(name: string, traits: UploadTraits): Promise<MultipartUpload> {
-    const key = `${this.#prefix}/${name}`;
-    this.#keys.add(key);
-    const upload = await createUpload(
-      this.#connection,
-      { key, token: `probe-${randomUUID()}`, traits },
-      this.#callOptions,
-    );
-    this.#uploads.add(upload);
-    return upload;
+    const target = this.#target(name);
+    try {
+      const upload = await createUpload(this.#connection, { ...target, traits }, this.#callOptions);
+      this.#uploads.add(upload);
+      return upload;
+    } catch (error) {
+      if (!(error instanceof BucketError) || error.kind === 'unavailable') this.#hasLostCreate = true;
+      throw error;
+    }
   }
 
   /** PUTs `body` as part 1 by a URL that is bound to `boundTo`: the same bytes, or others of the same length. */
@@ -77,14 +99,98 @@ export class ProbeScratch {
     return { partNumber: 1, etag, crc32: boundTo.checksums.crc32, sha256: boundTo.checksums.sha256 };
   }
 
+  /** Repeated like the other calls, unless it took effect and only the answer was lost. */
   async complete(upload: MultipartUpload, completion: Completion): Promise<void> {
-    const versionId = await completeUpload(this.#connection, { upload, completion }, this.#callOptions);
+    const { baseDelayMs, deadlineMs } = this.#connection.timing.calls;
+    const deadline = performance.now() + deadlineMs;
+    for (let tries = 1; ; tries += 1) {
+      try {
+        this.#completed(
+          upload,
+          await completeUpload(this.#connection, { upload, completion }, this.#callOptions),
+        );
+        return;
+      } catch (error) {
+        if (!(error instanceof BucketError) || (error.kind !== 'unavailable' && tries === 1)) throw error;
+        const made = await headObject(this.#connection, upload.key, this.#callOptions);
+        if (made !== undefined && made.token === this.#tokens.get(upload.key)) {
+          this.#completed(upload, made.versionId);
+          return;
+        }
+        const isLast = tries >= COMPLETE_TRIES || performance.now() >= deadline;
+        if (error.kind !== 'unavailable' || isLast) throw error;
+      }
+      await sleep(baseDelayMs * 4 ** tries, undefined, { signal: this.#callOptions.signal });
+    }
+  }
+
+  #completed(upload: MultipartUpload, versionId: string | null): void {
     this.#uploads.delete(upload);
     if (versionId !== null) this.#versions.push({ key: upload.key, versionId });
   }
 
-  async head(upload: MultipartUpload): Promise<ObjectFacts | undefined> {
-    return headObject(this.#connection, upload.key, this.#callOptions);
+  /** @throws BucketError `refused` when the object does not carry the token that it was given. */
+  async head(upload: Pick<MultipartUpload, 'key'>): Promise<ObjectFacts | undefined> {
+    const facts = await headObject(this.#connection, upload.key, this.#callOptions);
+    if (facts !== undefined && facts.token !== this.#tokens.get(upload.key)) {
+      throw new BucketError('refused', METADATA_LOST);
+    }
+    return facts;
+  }
+
+  /** @param name The object's, within this probe. */
+  async putEmpty(
+    name: string,
+    request: { traits: UploadTraits; withCrc32: boolean; onlyIfAbsent: boolean },
+  ): Promise<Pick<MultipartUpload, 'key'>> {
+    const target = this.#target(name);
+    const versionId = await putEmptyObject(this.#connection, { ...target, ...request }, this.#callOptions);
+    if (versionId !== null) this.#versions.push({ key: target.key, versionId });
+    return target;
+  }
+
+  async listParts(upload: MultipartUpload): Promise<ListedPart[]> {
+    return listParts(this.#connection, upload, this.#callOptions);
+  }
+
+  /** A whole upload that asks for nothing: create, one part, complete. */
+  async plainUpload(): Promise<void> {
+    const upload = await this.create('plain', plainTraits);
+    const part = await this.put(upload, 'none', { body: probeBody() });
+    await this.complete(upload, {
+      parts: [part],
+      checksumMode: 'none',
+      fullObjectCrc32: null,
+      objectSizeBytes: null,
+      onlyIfAbsent: false,
+    });
+  }
+
+  /**
+   * Why the store does not do this; null if it did. A store that answers with a fault of its own, again and again, but
+   * takes a plain upload right afterwards, does not support what was asked for.
+   *
+   * @throws BucketError `unavailable` when plain uploads fail too.
+   */
+  async refusalOf(call: Promise<unknown>): Promise<BucketError | null> {
+    try {
+      await call;
+      return null;
+    } catch (error) {
+      if (!(error instanceof BucketError)) throw error;
+      if (error.kind !== 'unavailable') return error;
+      await this.plainUpload();
+      const message = `${error.message} Without it, the store takes uploads.`;
+      return new BucketError('refused', message, { cause: error, s3Code: error.s3Code });
+    }
+  }
+
+  #target(name: string): { key: string; token: string } {
+    const key = `${this.#prefix}/${name}`;
+    const token = `probe-${randomUUID()}`;
+    this.#keys.add(key);
+    this.#tokens.set(key, token);
+    return { key, token };
   }
 
   /** Removes all of it, on a deadline of its own. @returns the first failure, if something may be left. */
@@ -102,8 +208,28 @@ export class ProbeScratch {
           .map(async (key) => this.#delete(key, undefined, options)),
       ])),
     ];
+    if (this.#hasLostCreate) outcomes.push(...(await Promise.allSettled([this.#abortUnheard(options)])));
     const failed = outcomes.find((outcome) => outcome.status === 'rejected');
     return failed?.reason;
+  }
+
+  async #abortUnheard(options: CallOptions): Promise<void> {
+    const { bucket } = this.#connection.settings;
+    const command = new ListMultipartUploadsCommand({ Bucket: bucket, Prefix: this.#prefix });
+    // A request that was cut off may be carried out a moment later.
+    for (const pauseMs of [0, UNHEARD_PAUSE_MS]) {
+      await sleep(pauseMs, undefined, options);
+      const { Uploads = [] } = await this.#connection.call(
+        'ListMultipartUploads',
+        (client, call) => client.send(command, call),
+        options,
+      );
+      await Promise.all(
+        Uploads.map(async ({ Key: key = '', UploadId: s3UploadId = '' }) =>
+          abortUpload(this.#connection, { key, s3UploadId }, options),
+        ),
+      );
+    }
   }
 
   async #delete(key: string, versionId: string | undefined, options: CallOptions): Promise<void> {
@@ -135,15 +261,4 @@ export function probeBody(): ProbeBody {
       md5: createHash('md5').update(bytes).digest('base64'),
     },
   };
-}
-
-/** The store answered and will not do it; anything else that goes wrong stops the probe. */
-export async function refusalOf(call: Promise<unknown>): Promise<BucketError | null> {
-  try {
-    await call;
-    return null;
-  } catch (error) {
-    if (error instanceof BucketError && error.kind !== 'unavailable') return error;
-    throw error;
-  }
 }

@@ -1,16 +1,19 @@
 import type { PresignedPart } from '@backhaul/protocol';
 import type { CallOptions } from '../domain/ports/bucket.ts';
+import { requestWhole, type WholeRequest } from '../request-whole.ts';
 import type { S3Connection } from './s3-connection.ts';
 
 /** An answer outside the SDK, in the shape of the SDK's errors, so that one table judges both. */
-class RefusedPut extends Error {
+export class RefusedPut extends Error {
   override readonly name: string;
   readonly $metadata: { readonly httpStatusCode: number };
+  readonly $response: { readonly headers: { readonly date: string | undefined } };
 
-  constructor(status: number, body: string) {
+  constructor({ status, headers }: Response, body: string) {
     super(/<Message>([^<]*)<\/Message>/.exec(body)?.[1] ?? `HTTP ${status}`);
     this.name = /<Code>([^<]+)<\/Code>/.exec(body)?.[1] ?? 'Unknown';
     this.$metadata = { httpStatusCode: status };
+    this.$response = { headers: { date: headers.get('date') ?? undefined } };
   }
 }
 
@@ -22,29 +25,30 @@ class RefusedPut extends Error {
  */
 export async function putPresignedPart(
   connection: S3Connection,
-  { url, headers }: PresignedPart,
-  options: CallOptions & { body: Uint8Array<ArrayBuffer> },
+  part: PresignedPart,
+  { body, signal }: CallOptions & { body: Uint8Array },
 ): Promise<string> {
-  const { body, signal } = options;
   return connection.call(
     'UploadPart',
-    async (_, { abortSignal }) => {
-      try {
-        const answer = await fetch(url, {
-          method: 'PUT',
-          headers,
-          body,
-          redirect: 'manual',
-          signal: abortSignal,
-        });
-        const text = await answer.text();
-        if (!answer.ok) throw new RefusedPut(answer.status, text);
-        return answer.headers.get('etag') ?? '';
-      } catch (error) {
-        // fetch hides what happened to the connection.
-        throw error instanceof TypeError && error.cause instanceof Error ? error.cause : error;
-      }
-    },
+    async (_, { abortSignal }) =>
+      putOnce(part, body, { signal: abortSignal, proxies: connection.settings.proxies }),
     { signal },
   );
+}
+
+/**
+ * One PUT, without a verdict on what comes of it.
+ *
+ * @returns the ETag.
+ * @throws RefusedPut; Node's error when no answer came; the signal's reason.
+ */
+export async function putOnce(
+  { url, headers }: PresignedPart,
+  body: Uint8Array,
+  { signal, proxies }: Pick<WholeRequest, 'signal' | 'proxies'>,
+): Promise<string> {
+  const answer = await requestWhole(url, { method: 'PUT', headers, body, signal, proxies });
+  const text = await answer.text();
+  if (!answer.ok) throw new RefusedPut(answer, text);
+  return answer.headers.get('etag') ?? '';
 }

@@ -133,6 +133,29 @@ test('no object is undefined; an object of unknown length is a failure', async (
   await assert.rejects(bucket.head('uploads/none'), { kind: 'unavailable', message: /Content-Length/ });
 });
 
+test('a version is asked for by its id; one that is gone is undefined', async () => {
+  await using fake = await FakeS3.start();
+  await using bucket = new S3Bucket(fake.settings(), { timing: quickTiming });
+  const asked: (string | null)[] = [];
+  fake.intercept = ({ method, query }, response) => {
+    if (method !== 'HEAD') return false;
+    const versionId = query.get('versionId');
+    asked.push(versionId);
+    const headers = {
+      'content-length': '3',
+      'x-amz-version-id': versionId ?? '',
+      'x-amz-meta-backhaul-token': 't',
+    };
+    if (versionId === 'v1') response.writeHead(200, headers).end();
+    else response.writeHead(404).end();
+    return true;
+  };
+  assert.equal(await bucket.head('uploads/k'), undefined);
+  assert.equal((await bucket.head('uploads/k', { versionId: 'v1' }))?.token, 't');
+  assert.equal(await bucket.head('uploads/k', { versionId: 'v0' }), undefined);
+  assert.deepEqual(asked, [null, 'v1', 'v0']);
+});
+
 test('a HEAD that is forbidden is not taken for a missing object', async () => {
   await using fake = await FakeS3.start();
   await using bucket = new S3Bucket(fake.settings(), { timing: quickTiming });

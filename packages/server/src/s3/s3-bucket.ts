@@ -1,9 +1,4 @@
-import {
-  DeleteObjectCommand,
-  HeadBucketCommand,
-  ListMultipartUploadsCommand,
-  ListPartsCommand,
-} from '@aws-sdk/client-s3';
+import { DeleteObjectCommand, HeadBucketCommand, ListMultipartUploadsCommand } from '@aws-sdk/client-s3';
 import type { ChecksumMode, Finding } from '@backhaul/protocol';
 import {
   type Bucket,
@@ -17,18 +12,22 @@ import {
   type PartToSign,
   type PendingUpload,
   type SignedWindow,
+  type VersionOptions,
 } from '../domain/ports/bucket.ts';
 import type { Clock } from '../domain/ports/clock.ts';
 import { type BucketAddress, bucketAddress } from './bucket-address.ts';
 import { checkBucket } from './bucket-check.ts';
-import { CapabilityProber } from './capability-prober.ts';
+import { CapabilityProber, raceAbort } from './capability-prober.ts';
 import { probeCapabilities } from './capability-probe.ts';
 import { CredentialSource } from './credential-source.ts';
-import { abortUpload, completeUpload, createUpload, headObject } from './multipart-calls.ts';
+import { tryFullPart } from './full-part-trial.ts';
+import { listParts } from './list-parts.ts';
+import { abortUpload, completeUpload, createUpload, headObject, putEmptyObject } from './multipart-calls.ts';
 import { type SigningWindow, signingWindow } from './presigned-url.ts';
 import { changeFindings, trialFinding } from './probe-findings.ts';
 import { defaultTiming, S3Connection, type S3Timing } from './s3-connection.ts';
 import type { S3Settings } from './s3-settings.ts';
+import { systemClock } from '../system-clock.ts';
 import { signGetUrl } from './sign-get-url.ts';
 import { signPartUrl } from './sign-part-url.ts';
 
@@ -43,18 +42,21 @@ export class S3Bucket implements Bucket {
   readonly #connection: S3Connection;
   readonly #clock: Clock;
   readonly #credentials: CredentialSource;
+  readonly #ownAddress: BucketAddress;
   readonly #publicAddress: BucketAddress;
   readonly #prober: CapabilityProber;
+  readonly #closing = new AbortController();
+  #fullPart: Promise<Finding[]> | undefined;
 
   /** @throws Error when endpoint, region or bucket name do not make an address. */
   constructor(settings: S3Settings, options: S3BucketOptions = {}) {
-    const { clock = { now: () => Date.now() }, timing = defaultTiming } = options;
+    const { clock = systemClock, timing = defaultTiming } = options;
     this.name = settings.bucket;
     this.#clock = clock;
     this.#connection = new S3Connection(settings, timing);
     const { client, resolveEndpoint } = this.#connection;
     this.#credentials = new CredentialSource(async (ask) => client.config.credentials(ask), clock);
-    const internalAddress = bucketAddress(resolveEndpoint, settings, settings.endpoint);
+    this.#ownAddress = bucketAddress(resolveEndpoint, settings, settings.endpoint);
     this.#publicAddress = bucketAddress(
       resolveEndpoint,
       settings,
@@ -64,7 +66,7 @@ export class S3Bucket implements Bucket {
       probeCapabilities(
         this.#connection,
         async (upload, part, mode) =>
-          signPartUrl(internalAddress, await this.#signingWindow(), { upload, part, mode }),
+          signPartUrl(this.#ownAddress, await this.#signingWindow(), { upload, part, mode }),
         { signal },
       ),
     );
@@ -80,7 +82,13 @@ export class S3Bucket implements Bucket {
    * @throws BucketError `unavailable`; `refused` if no trial has succeeded yet.
    */
   async diagnose(options: CallOptions = {}): Promise<Finding[]> {
-    return [...(await this.#tryAnew(options)), ...(await checkBucket(this.#connection, options))];
+    const tried = await this.#tryAnew(options);
+    const capabilities = this.#prober.known?.capabilities;
+    const found = await Promise.all([
+      this.#tryFullPart(options),
+      checkBucket(this.#connection, { ...options, capabilities }),
+    ]);
+    return [...tried, ...found.flat()];
   }
 
   async createMultipartUpload(
@@ -103,37 +111,7 @@ export class S3Bucket implements Bucket {
   }
 
   async listParts(upload: MultipartUpload, options: CallOptions = {}): Promise<ListedPart[]> {
-    const parts: ListedPart[] = [];
-    let marker: string | undefined;
-    do {
-      const command = new ListPartsCommand({
-        Bucket: this.name,
-        Key: upload.key,
-        UploadId: upload.s3UploadId,
-        PartNumberMarker: marker,
-      });
-      const page = await this.#connection.call(
-        'ListParts',
-        (client, call) => client.send(command, call),
-        options,
-      );
-      // The SDK reads an empty answer as a list of nothing.
-      if (page.UploadId === undefined) throw this.#connection.unreadable('ListParts', 'UploadId');
-      for (const part of page.Parts ?? []) {
-        if (part.PartNumber === undefined || part.Size === undefined || part.ETag === undefined) {
-          throw this.#connection.unreadable('ListParts', 'PartNumber, Size or ETag of a part');
-        }
-        parts.push({
-          partNumber: part.PartNumber,
-          sizeBytes: part.Size,
-          etag: part.ETag,
-          crc32: part.ChecksumCRC32 ?? null,
-          sha256: part.ChecksumSHA256 ?? null,
-        });
-      }
-      marker = page.IsTruncated === true ? nextMarker(marker, page.NextPartNumberMarker) : undefined;
-    } while (marker !== undefined);
-    return parts;
+    return listParts(this.#connection, upload, options);
   }
 
   async *listMultipartUploads(keyPrefix: string, options: CallOptions = {}): AsyncGenerator<PendingUpload> {
@@ -188,15 +166,21 @@ export class S3Bucket implements Bucket {
     await completeUpload(this.#connection, { upload, completion }, options);
   }
 
+  async putEmptyObject(request: { key: string; token: string }, options: CallOptions = {}): Promise<void> {
+    const traits = await this.capabilities(options);
+    const { emptyObjectCrc32: withCrc32, conditionalPut: onlyIfAbsent } = traits;
+    await putEmptyObject(this.#connection, { ...request, traits, withCrc32, onlyIfAbsent }, options);
+  }
+
   async abortMultipartUpload(upload: MultipartUpload, options: CallOptions = {}): Promise<void> {
     await abortUpload(this.#connection, upload, options);
   }
 
-  async head(key: string, options: CallOptions = {}): Promise<ObjectFacts | undefined> {
+  async head(key: string, options: VersionOptions = {}): Promise<ObjectFacts | undefined> {
     return headObject(this.#connection, key, options);
   }
 
-  async deleteObject(key: string, options: CallOptions & { versionId?: string | null } = {}): Promise<void> {
+  async deleteObject(key: string, options: VersionOptions = {}): Promise<void> {
     const { versionId = null, signal } = options;
     const command = new DeleteObjectCommand({
       Bucket: this.name,
@@ -225,7 +209,8 @@ export class S3Bucket implements Bucket {
 
   /** Idempotent; calls under way fail. */
   async close(): Promise<void> {
-    await this.#prober.close();
+    this.#closing.abort(new Error('the bucket was closed'));
+    await Promise.allSettled([this.#prober.close(), this.#fullPart]);
     this.#connection.close();
   }
 
@@ -245,17 +230,30 @@ export class S3Bucket implements Bucket {
     }
   }
 
+  /** Once for all who ask meanwhile: each sends 5 MiB or 10. */
+  async #tryFullPart({ signal }: CallOptions): Promise<Finding[]> {
+    this.#fullPart ??= this.#sendFullPart({ signal: this.#closing.signal }).finally(() => {
+      this.#fullPart = undefined;
+    });
+    return raceAbort(this.#fullPart, signal);
+  }
+
+  async #sendFullPart(options: CallOptions): Promise<Finding[]> {
+    const addresses = { own: this.#ownAddress, public: this.#publicAddress };
+    try {
+      const capabilities = await this.capabilities(options);
+      const window = await this.#signingWindow();
+      return await tryFullPart(this.#connection, { addresses, capabilities, window }, options);
+    } catch (error) {
+      // That no trial upload can be created is a finding already.
+      if (error instanceof BucketError && error.kind === 'refused') return [];
+      throw error;
+    }
+  }
+
   async #signingWindow(): Promise<SigningWindow> {
     const { presignExpirySeconds } = this.#connection.settings;
     const credentials = await this.#credentials.lasting(presignExpirySeconds * 1000);
     return signingWindow(credentials, this.#clock.now(), presignExpirySeconds);
   }
-}
-
-/** A store that answers the same page for ever must not keep us for ever. */
-function nextMarker(current: string | undefined, next: string | undefined): string {
-  if (next === undefined || Number(next) <= Number(current ?? 0)) {
-    throw new BucketError('unavailable', 'ListParts: the store says there is more, but names no next page.');
-  }
-  return next;
 }

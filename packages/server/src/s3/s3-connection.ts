@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
-import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
+import { ListObjectsV2Command, S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
+import { noProxies, proxyFor } from '@backhaul/program';
 import { BucketError, type CallOptions } from '../domain/ports/bucket.ts';
 import type { EndpointResolver } from './bucket-address.ts';
 import { KeptConnections } from './kept-connections.ts';
 import { type RetryPolicy, retrying } from './retry.ts';
-import { toBucketError } from './s3-errors.ts';
-import type { S3Settings } from './s3-settings.ts';
+import { statusOf, toBucketError } from './s3-errors.ts';
+import { type S3Settings, storeUrl } from './s3-settings.ts';
 
 export interface S3Timing {
   readonly connectTimeoutMs: number;
@@ -15,6 +16,11 @@ export interface S3Timing {
   /** Sent once: whether it took effect is the caller's to find out. */
   readonly complete: RetryPolicy;
   readonly ping: RetryPolicy;
+  /**
+   * For the PUT of a part of full size in a diagnosis, to each address, and for its removal. A slow line is no fault, and
+   * the start waits for this.
+   */
+  readonly fullPartMs: number;
 }
 
 const once = { maxAttempts: 1, baseDelayMs: 0, maxDelayMs: 0 } as const;
@@ -32,6 +38,7 @@ export const defaultTiming: S3Timing = {
   // S3 may take minutes to put 10,000 parts together.
   complete: { ...once, attemptTimeoutMs: 300_000, deadlineMs: 300_000 },
   ping: { ...once, attemptTimeoutMs: 5_000, deadlineMs: 5_000 },
+  fullPartMs: 6_000,
 };
 
 export interface S3CallOptions extends CallOptions {
@@ -45,11 +52,12 @@ export class S3Connection {
   readonly timing: S3Timing;
   /** The SDK's rules from bucket and endpoint to address. */
   readonly resolveEndpoint: EndpointResolver;
-  readonly #connections = new KeptConnections();
+  readonly #connections: KeptConnections;
 
   constructor(settings: S3Settings, timing: S3Timing = defaultTiming) {
     this.settings = settings;
     this.timing = timing;
+    this.#connections = new KeptConnections(proxyFor(storeUrl(settings), settings.proxies ?? noProxies));
     this.client = createClient(settings, timing, this.#connections);
     const { config } = this.client;
     const resolve = config.endpointProvider;
@@ -77,11 +85,29 @@ export class S3Connection {
           return await send(this.client, { abortSignal });
         } catch (error) {
           if (signal?.aborted !== true && gotNoAnswer(error, abortSignal)) this.#connections.dropIdle();
-          throw abortSignal.aborted ? error : toBucketError(error, place);
+          if (abortSignal.aborted) throw error;
+          const verdict = toBucketError(error, place);
+          throw (await this.#explanationOf(verdict, operation, abortSignal)) ?? verdict;
         }
       });
     } catch (error) {
       throw signal?.aborted === true ? error : toBucketError(error, place);
+    }
+  }
+
+  /**
+   * A response to HEAD has no body, so it cannot say which 403 or 400 it is: a listing, which takes the same right, can.
+   *
+   * @returns undefined if there is nothing to explain, or nothing else to say.
+   */
+  async #explanationOf(verdict: unknown, operation: string, abortSignal: AbortSignal): Promise<unknown> {
+    if (!(verdict instanceof BucketError) || !isUnexplained(operation, verdict)) return undefined;
+    const { bucket } = this.settings;
+    try {
+      await this.client.send(new ListObjectsV2Command({ Bucket: bucket, MaxKeys: 1 }), { abortSignal });
+      return undefined;
+    } catch (error) {
+      return toBucketError(error, { operation: 'ListObjectsV2', bucket });
     }
   }
 
@@ -96,6 +122,13 @@ export class S3Connection {
   close(): void {
     this.client.destroy();
   }
+}
+
+function isUnexplained(operation: string, error: BucketError): boolean {
+  const status = statusOf(error) ?? 0;
+  if (status < 300 || status >= 500) return false;
+  // Of an object, 404 says enough.
+  return operation === 'HeadBucket' || (operation === 'HeadObject' && status !== 404);
 }
 
 /** Its own time had run out, or that of the SDK for the connection. */
@@ -116,6 +149,9 @@ function createClient(
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
     maxAttempts: 1,
+    // It would sign by the store's clock what the SDK sends, but not the URLs given to agents: a wrong clock would show
+    // only there.
+    disableClockSkewCorrection: true,
     requestHandler: {
       connectionTimeout: timing.connectTimeoutMs,
       socketTimeout: timing.socketIdleMs,

@@ -126,6 +126,12 @@ const answers: {
     says: /AWS_ACCESS_KEY_ID/,
   },
   {
+    name: 'an unknown key, as versitygw names it',
+    answer: say(404, errorXml('XAdminUserNotFound')),
+    kind: 'refused',
+    says: /AWS_ACCESS_KEY_ID/,
+  },
+  {
     name: 'expired credentials',
     answer: say(400, errorXml('ExpiredToken')),
     kind: 'unavailable',
@@ -134,7 +140,7 @@ const answers: {
   {
     name: 'a clock that is off',
     answer: say(403, errorXml('RequestTimeTooSkewed')),
-    kind: 'refused',
+    kind: 'unavailable',
     says: /clock/,
   },
   {
@@ -142,6 +148,12 @@ const answers: {
     answer: say(400, errorXml('NewlyInvented')),
     kind: 'refused',
     says: /NewlyInvented/,
+  },
+  {
+    name: 'a 501 of any code',
+    answer: say(501, errorXml('VersioningNotConfigured')),
+    kind: 'refused',
+    says: /does not offer this/,
   },
   {
     name: 'an unlisted 5xx',
@@ -242,6 +254,95 @@ test('a HEAD answered by 400, which without a body may be a time-out, is asked a
   };
   await assert.rejects(bucket.head(upload.key), { kind: 'unavailable' });
 });
+
+for (const [status, code, kind, says] of [
+  [403, 'SignatureDoesNotMatch', 'refused', /AWS_SECRET_ACCESS_KEY/],
+  [403, 'InvalidAccessKeyId', 'refused', /AWS_ACCESS_KEY_ID/],
+  [403, 'RequestTimeTooSkewed', 'unavailable', /clock/],
+  [400, 'ExpiredToken', 'unavailable', /AWS_SESSION_TOKEN/],
+  [400, 'AuthorizationHeaderMalformed', 'refused', /AWS_REGION/],
+] as const) {
+  test(`${code} in response to a HEAD, which has no body, gets its own sentence`, async () => {
+    await using fake = await FakeS3.start();
+    await using bucket = new S3Bucket(fake.settings(), { timing: quickTiming });
+    let heads = 0;
+    fake.intercept = ({ method }, response) => {
+      if (method === 'HEAD') heads += 1;
+      say(status, method === 'HEAD' ? '' : errorXml(code))(response);
+      return true;
+    };
+    await assert.rejects(bucket.head(upload.key), { kind, message: says });
+    await assert.rejects(bucket.ping(), { kind, message: says });
+    assert.ok(heads >= 2);
+  });
+}
+
+test('a listing that calls the bucket a missing key tells of an endpoint that names the bucket', async () => {
+  await using fake = await FakeS3.start();
+  await using bucket = new S3Bucket(fake.settings(), { timing: quickTiming });
+  fake.intercept = ({ method }, response) => {
+    say(404, method === 'HEAD' ? '' : errorXml('NoSuchKey'))(response);
+    return true;
+  };
+  await assert.rejects(bucket.ping(), { kind: 'refused', message: /S3_ENDPOINT/ });
+  await assert.rejects(bucket.capabilities(), { kind: 'refused', message: /S3_ENDPOINT/ });
+});
+
+/** By the store's clock, which is right, this machine's is off by so much. */
+function answerSkewed(fake: FakeS3, differenceMs: number): void {
+  fake.intercept = ({ method }, response) => {
+    response.setHeader('date', new Date(Date.now() - differenceMs).toUTCString());
+    say(403, method === 'HEAD' ? '' : errorXml('RequestTimeTooSkewed'))(response);
+    return true;
+  };
+}
+
+for (const [minutes, words] of [
+  [-20, /20 minutes behind the store's/],
+  [20, /20 minutes ahead of the store's/],
+  [-60 * 26, /26 hours behind/],
+  [60 * 24 * 400, /400 days ahead/],
+  [0, /by the store's clock it is too far off/],
+] as const) {
+  test(`a clock that is ${minutes} minutes off is named, and waited for, by every call`, async () => {
+    await using fake = await FakeS3.start();
+    await using bucket = new S3Bucket(fake.settings(), { timing: quickTiming });
+    await bucket.capabilities();
+    answerSkewed(fake, minutes * 60_000);
+    const before = fake.requests.length;
+    const skewed = { kind: 'unavailable', message: words } as const;
+    await assert.rejects(bucket.ping(), skewed);
+    await assert.rejects(bucket.head(upload.key), skewed);
+    await assert.rejects(bucket.listParts(upload), skewed);
+    await assert.rejects(bucket.completeMultipartUpload(upload, completion), skewed);
+    const creating = { key: 'uploads/k', token: 't', checksumMode: 'none' } as const;
+    await assert.rejects(bucket.createMultipartUpload(creating), skewed);
+    // Were the SDK's clock corrected behind our back, only the agents' URLs would still be signed by the wrong one.
+    for (const { headers } of fake.requests.slice(before)) {
+      const [, year, month, day, hour, minute] =
+        /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)/.exec(String(headers['x-amz-date'])) ?? [];
+      const signedAt = Date.parse(`${year}-${month}-${day}T${hour}:${minute}:00Z`);
+      assert.ok(Math.abs(signedAt - Date.now()) < 3 * 60_000, 'signed by this clock');
+    }
+  });
+}
+
+for (const message of ['Request has expired', 'Request is not valid yet']) {
+  test(`“${message}” of a URL that was signed just now is a matter of the clock`, async () => {
+    await using fake = await FakeS3.start();
+    await using bucket = new S3Bucket(fake.settings(), { timing: quickTiming });
+    let refused = 0;
+    fake.intercept = ({ query }, response) => {
+      if (!query.has('X-Amz-Signature')) return false;
+      refused += 1;
+      response.setHeader('date', new Date(Date.now() + 20 * 60_000).toUTCString());
+      say(403, errorXml('AccessDenied').replace('said so', message))(response);
+      return true;
+    };
+    await assert.rejects(bucket.capabilities(), { kind: 'unavailable', message: /20 minutes behind/ });
+    assert.ok(refused > 0);
+  });
+}
 
 test('what is permanent is asked once', async () => {
   await using fake = await FakeS3.start();

@@ -1,4 +1,5 @@
 import { BucketError, type BucketErrorKind } from '../domain/ports/bucket.ts';
+import { clockAdvice, isClockRefusal } from './clock-difference.ts';
 import { DeadlineError } from './retry.ts';
 
 interface Verdict {
@@ -37,6 +38,11 @@ const noBucket = {
   kind: 'refused',
   advice:
     'There is no such bucket: check S3_BUCKET_NAME, or create it with `backhaul-server --setup-bucket`.',
+} as const;
+const endpointHasBucket = {
+  kind: 'refused',
+  advice:
+    'S3_ENDPOINT seems to name the bucket as well: leave the name out of it, so that it is the address of the store alone.',
 } as const;
 const full = { kind: 'refused', advice: 'The bucket named by S3_BUCKET_NAME or its store is full.' } as const;
 const badParts = {
@@ -100,6 +106,8 @@ const verdicts: Readonly<Record<string, Verdict>> = {
   InvalidPayer: forbidden,
   NotSignedUp: forbidden,
   InvalidAccessKeyId: wrongKey,
+  // versitygw's.
+  XAdminUserNotFound: wrongKey,
   InvalidToken: badToken,
   InvalidClientTokenId: badToken,
   SignatureDoesNotMatch: {
@@ -107,17 +115,13 @@ const verdicts: Readonly<Record<string, Verdict>> = {
     advice:
       'Check AWS_SECRET_ACCESS_KEY; if it is right, a proxy between here and S3_ENDPOINT changes host, path or headers.',
   },
-  RequestTimeTooSkewed: {
-    kind: 'refused',
-    advice:
-      "This machine's clock is more than 15 minutes off; the store refuses what it signs. Synchronise it.",
-  },
   AuthorizationHeaderMalformed: elsewhere,
   AuthorizationQueryParametersError: elsewhere,
   PermanentRedirect: elsewhere,
   TemporaryRedirect: elsewhere,
   Redirect: elsewhere,
   IllegalLocationConstraintException: elsewhere,
+  InvalidLocationConstraint: elsewhere,
   NoSuchBucket: noBucket,
   InvalidBucketName: badName,
   BucketAlreadyExists: {
@@ -168,6 +172,11 @@ const verdicts: Readonly<Record<string, Verdict>> = {
   EPIPE: cutOff,
   ETIMEDOUT: cutOff,
   ERR_STREAM_PREMATURE_CLOSE: cutOff,
+  ERR_PROXY_TUNNEL: {
+    kind: 'unavailable',
+    advice:
+      'The proxy of HTTPS_PROXY does not connect to the store: check its address, user name and password, or name the store in NO_PROXY.',
+  },
   TimeoutError: { kind: 'unavailable', advice: 'The store did not answer in time.' },
   EPROTO: { kind: 'refused', advice: 'S3_ENDPOINT does not speak TLS: is it http:// rather than https://?' },
   HPE_INVALID_CONSTANT: { kind: 'refused', advice: 'S3_ENDPOINT does not speak HTTP: is it https://?' },
@@ -184,6 +193,8 @@ const verdictsByOperation: Readonly<Record<string, Readonly<Record<string, Verdi
   // Complete says InvalidRequest for a wrong MpuObjectSize or a missing checksum of a part.
   CompleteMultipartUpload: { InvalidRequest: badParts, MalformedXML: badParts, NoSuchKey: uploadGone },
   HeadBucket: { NotFound: noBucket },
+  // Where the endpoint leads to a bucket, this bucket's name is taken for a key.
+  ListObjectsV2: { NotFound: noBucket, NoSuchKey: endpointHasBucket },
   // HEAD cannot say which 400 it is. Of a right request it is RequestTimeout or ExpiredToken, and both pass.
   HeadObject: { InvalidRequest: busy },
   ListParts: { NoSuchKey: uploadGone, NotFound: uploadGone },
@@ -246,6 +257,10 @@ export function toBucketError(error: unknown, { operation, bucket }: FailedOpera
 
 function verdictOn(failure: FailedCall, s3Code: string | null, operation: string): Verdict | undefined {
   if (s3Code !== null) {
+    // A clock is put right some time: nothing that waits for it may fail before.
+    if (isClockRefusal(s3Code, failure.message)) return { kind: 'unavailable', advice: clockAdvice(failure) };
+    // Whatever the code, e.g. versitygw's VersioningNotConfigured. Inside a 200 the SDK reports 503, never this.
+    if (failure.$metadata?.httpStatusCode === 501) return notOffered;
     const known = verdictsByOperation[operation]?.[s3Code] ?? verdicts[s3Code];
     if (known !== undefined) return known;
     // A code nobody listed. An HTTP 4xx is the store's refusal; after anything else nothing is known.
@@ -277,6 +292,11 @@ function s3CodeOf(failure: FailedCall): string | null {
 
 function connectionCodeOf(failure: FailedCall): string | null {
   return typeof failure.code === 'string' ? failure.code : null;
+}
+
+/** HTTP status of the response that made the call fail; null when there was none. */
+export function statusOf({ cause }: BucketError): number | null {
+  return (cause as Partial<FailedCall> | undefined)?.$metadata?.httpStatusCode ?? null;
 }
 
 /** Signatures and tokens travel in query strings; a store may quote the URL. */

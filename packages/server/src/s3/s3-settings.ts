@@ -1,3 +1,4 @@
+import type { ProxyVariables } from '@backhaul/program';
 import type { ChecksumMode } from '@backhaul/protocol';
 
 /** Wanted of the store. `required` once a person set it: then a store that does not honour it stops the start. */
@@ -35,4 +36,11 @@ export interface S3Settings {
   readonly checksum: 'auto' | ChecksumMode;
   /** `PRESIGN_EXPIRY_SECONDS` */
   readonly presignExpirySeconds: number;
+  /** HTTPS_PROXY, HTTP_PROXY and NO_PROXY, for calls to the store; undefined uses none. */
+  readonly proxies?: ProxyVariables | undefined;
+}
+
+/** Where calls go, as far as proxies care: the host, not how the bucket is named in it. */
+export function storeUrl({ endpoint, bucket, region }: S3Settings): URL {
+  return new URL(endpoint ?? `https://${bucket}.s3.${region}.amazonaws.com`);
 }

@@ -1,5 +1,6 @@
+import type { UploadLimits } from '@backhaul/protocol';
 import { type SqlBool, sql } from 'kysely';
-import type { Client, ClientDescription } from '../domain/clients/client.ts';
+import type { Client, ClientBlock, ClientDescription } from '../domain/clients/client.ts';
 import type { AuditEvent, ClientFilter } from '../domain/ports/store.ts';
 import { insertAudit } from './audit-queries.ts';
 import { type ClientRow, fromClientRow } from './client-row.ts';
@@ -62,8 +63,7 @@ export async function selectClients(db: Queries, filter: ClientFilter): Promise<
   if (filter.connected !== undefined) {
     query = query.where('sessions.connectedSince', filter.connected ? 'is not' : 'is', null);
   }
-  if (filter.label !== undefined) {
-    const { name, value } = filter.label;
+  for (const { name, value } of filter.labels ?? []) {
     query = query.where(
       sql<SqlBool>`exists (select 1 from json_each(clients.labels) where key = ${name} and value = ${value})`,
     );
@@ -73,16 +73,70 @@ export async function selectClients(db: Queries, filter: ClientFilter): Promise<
   return rows.map(fromClientRow);
 }
 
+/** @returns Whether there is such a client. */
+export async function updateClientLimits(
+  db: Queries,
+  clientId: string,
+  { limits, audit }: { limits: UploadLimits | null; audit: AuditEvent },
+): Promise<boolean> {
+  const { numUpdatedRows } = await db
+    .updateTable('clients')
+    .set({ limits: limits === null ? null : JSON.stringify(limits) })
+    .where('clientId', '=', clientId)
+    .executeTakeFirst();
+  if (numUpdatedRows === 0n) return false;
+  await insertAudit(db, audit);
+  return true;
+}
+
 export async function deleteClient(db: Queries, clientId: string, audit: AuditEvent): Promise<void> {
   await db.deleteFrom('clients').where('clientId', '=', clientId).execute();
   await insertAudit(db, audit);
+}
+
+export async function blockClient(
+  db: Queries,
+  clientId: string,
+  { block, audit }: { block: ClientBlock; audit: AuditEvent },
+): Promise<void> {
+  const { blockedAt, blockedBy, reason } = block;
+  const row = { blockedAt, blockedBy, reason };
+  await db
+    .insertInto('blockedClients')
+    .values({ clientId, ...row })
+    .onConflict((conflict) => conflict.column('clientId').doUpdateSet(row))
+    .execute();
+  await insertAudit(db, audit);
+}
+
+export async function unblockClient(db: Queries, clientId: string, audit: AuditEvent): Promise<void> {
+  await db.deleteFrom('blockedClients').where('clientId', '=', clientId).execute();
+  await insertAudit(db, audit);
+}
+
+const blockById = new PreparedQuery((db, { clientId }: Placeholders<{ clientId: string }>) =>
+  db
+    .selectFrom('blockedClients')
+    .select(['blockedAt', 'blockedBy', 'reason'])
+    .where('clientId', '=', clientId),
+);
+
+export function selectBlock(db: Queries, clientId: string): Promise<ClientBlock | undefined> {
+  return blockById.first(db, { clientId });
 }
 
 function selectClientRows(db: Queries) {
   return db
     .selectFrom('clients')
     .innerJoin('sessions', 'sessions.clientId', 'clients.clientId')
+    .leftJoin('blockedClients', 'blockedClients.clientId', 'clients.clientId')
     .selectAll('clients')
-    .select(['sessions.epoch', 'sessions.connectedSince'])
+    .select([
+      'sessions.epoch',
+      'sessions.connectedSince',
+      'sessions.tokenExpiresAt',
+      'sessions.remoteAddress',
+    ])
+    .select(['blockedClients.blockedAt', 'blockedClients.blockedBy', 'blockedClients.reason as blockReason'])
     .$castTo<ClientRow>();
 }

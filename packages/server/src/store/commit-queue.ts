@@ -30,14 +30,17 @@ interface Queued<Task> {
 export class CommitQueue<Database> {
   readonly #db: Kysely<Database>;
   readonly #patienceMs: number;
+  readonly #beforeCommit: () => void;
   readonly #savepoint: Readonly<Record<'set' | 'rollback' | 'release', CompiledQuery>>;
   #writes: Queued<Write<Database>>[] = [];
   #reads: Queued<() => Promise<unknown>>[] = [];
   #pumping: Promise<void> | undefined;
 
-  constructor(db: Kysely<Database>, options: { patienceMs?: number } = {}) {
+  /** @param options.beforeCommit Throws if nothing may be committed now. */
+  constructor(db: Kysely<Database>, options: { patienceMs?: number; beforeCommit?: () => void } = {}) {
     this.#db = db;
     this.#patienceMs = options.patienceMs ?? DEFAULT_PATIENCE_MS;
+    this.#beforeCommit = options.beforeCommit ?? (() => {});
     // Compiled once: two of them go with each write.
     this.#savepoint = {
       set: sql`savepoint write_task`.compile(db),
@@ -90,6 +93,7 @@ export class CommitQueue<Database> {
       const transaction = await this.#db.startTransaction().execute();
       try {
         for (const write of writes) settlements.push(await this.#attempt(transaction, write));
+        this.#beforeCommit();
         await transaction.commit().execute();
       } catch (error) {
         // When the disk is full SQLite has rolled back already, and refuses to do it again. What says why is the

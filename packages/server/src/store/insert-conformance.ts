@@ -44,17 +44,25 @@ export function testInsertConformance(name: string, open: () => Promise<Store>):
     );
   }
 
-  storeTest('an insert joins only the same client, path and change policy', async (store) => {
+  storeTest('an insert joins only the same client, path, change policy and limits', async (store) => {
     await insert(store, sampleUpload());
     const others = [
       { clientId: 'client-2' },
       { filePath: '/data/report.bin2' },
       { onChange: 'prefix' },
+      { limits: { parallel_parts: 1 } },
+      { limits: { parallel_parts: 2 } },
     ] as const;
     for (const other of others) {
       assert.equal(await store.insertUpload(sampleUpload(other), sampleAudit(), { join }), undefined);
     }
-    assert.equal((await store.listUploads({ limit: 10 })).length, 4);
+    assert.equal((await store.listUploads({ limit: 10 })).length, 6);
+  });
+
+  storeTest('an insert does not join what is to be cancelled', async (store) => {
+    const doomed = { cancelRequestedBy: 'operator-2', cancelRequestedAt: AT };
+    await insert(store, { ...sampleUploadIn('completing'), ...doomed });
+    assert.equal(await store.insertUpload(sampleUpload(), sampleAudit(), { join }), undefined);
   });
 
   storeTest('an insert joins the newest of several', async (store) => {

@@ -1,26 +1,30 @@
 import type { AuditEvent, InsertOptions } from '../domain/ports/store.ts';
 import type { Upload } from '../domain/uploads/upload.ts';
 import { insertAudit } from './audit-queries.ts';
+import { nextChange } from './change-counter.ts';
 import { insertKey, selectByKey } from './key-queries.ts';
 import { type Placeholders, PreparedQuery } from './prepared-query.ts';
 import type { Queries } from './queries.ts';
 import type { UploadsTable } from './schema.ts';
 import { fromUploadRow, toUploadRow } from './upload-row.ts';
 
-const insert = new PreparedQuery<UploadsTable, unknown>((db, row) => db.insertInto('uploads').values(row));
+const insert = new PreparedQuery<UploadsTable & { readonly change: number }, unknown>((db, row) =>
+  db.insertInto('uploads').values(row),
+);
 
 /** To be run as one write: between its looks and what it writes nothing else may come. */
 export async function insertUpload(
   db: Queries,
   upload: Upload,
-  { audit, terms, join }: InsertOptions & { readonly audit: AuditEvent },
+  { audit, terms, join, joinOnly = false }: InsertOptions & { readonly audit: AuditEvent },
 ): Promise<Upload | undefined> {
   const { requestedBy, idempotencyKey } = upload;
   const keyed = idempotencyKey === null ? undefined : await selectByKey(db, requestedBy, idempotencyKey);
   if (keyed !== undefined) return keyed.upload;
   const active = join === undefined ? undefined : await selectNewestActive(db, upload);
   if (join === undefined || active === undefined) {
-    await insert.run(db, toUploadRow(upload));
+    if (joinOnly) return undefined;
+    await insert.run(db, { ...toUploadRow(upload), change: await nextChange(db, upload.updatedAt) });
     await insertKey(db, upload, { uploadId: upload.uploadId, terms });
     await insertAudit(db, audit);
     return undefined;
@@ -31,33 +35,40 @@ export async function insertUpload(
   return extend(db, active, upload);
 }
 
-type SameFile = Pick<Upload, 'clientId' | 'filePath' | 'onChange'>;
+type SameFile = Pick<Upload, 'clientId' | 'filePath' | 'onChange'> & Pick<UploadsTable, 'limits'>;
 
-const selectActive = new PreparedQuery((db, { clientId, filePath, onChange }: Placeholders<SameFile>) =>
-  db
-    .selectFrom('uploads')
-    .selectAll()
-    .where('completedAt', 'is', null)
-    .where('clientId', '=', clientId)
-    .where('filePath', '=', filePath)
-    .where('onChange', '=', onChange)
-    .orderBy('createdAt', 'desc')
-    .orderBy('uploadId', 'desc')
-    .limit(1),
+const selectActive = new PreparedQuery(
+  (db, { clientId, filePath, onChange, limits }: Placeholders<SameFile>) =>
+    db
+      .selectFrom('uploads')
+      .selectAll()
+      .where('completedAt', 'is', null)
+      // One that is to be cancelled is no answer.
+      .where('cancelRequestedAt', 'is', null)
+      .where('clientId', '=', clientId)
+      .where('filePath', '=', filePath)
+      .where('onChange', '=', onChange)
+      .where('limits', 'is not distinct from', limits)
+      .orderBy('createdAt', 'desc')
+      .orderBy('uploadId', 'desc')
+      .limit(1),
 );
 
 /** Of the same file; the newest, because it may have the newer version. */
-async function selectNewestActive(
-  db: Queries,
-  { clientId, filePath, onChange }: Upload,
-): Promise<Upload | undefined> {
-  const row = await selectActive.first(db, { clientId, filePath, onChange });
+async function selectNewestActive(db: Queries, upload: Upload): Promise<Upload | undefined> {
+  const { clientId, filePath, onChange, limits } = toUploadRow(upload);
+  const row = await selectActive.first(db, { clientId, filePath, onChange, limits });
   return row && fromUploadRow(row);
 }
 
 async function extend(db: Queries, active: Upload, { expiresAt, createdAt }: Upload): Promise<Upload> {
   if (expiresAt <= active.expiresAt) return active;
   const changes = { expiresAt, version: active.version + 1, updatedAt: createdAt };
-  await db.updateTable('uploads').set(changes).where('uploadId', '=', active.uploadId).execute();
+  const change = await nextChange(db, createdAt);
+  await db
+    .updateTable('uploads')
+    .set({ ...changes, change })
+    .where('uploadId', '=', active.uploadId)
+    .execute();
   return { ...active, ...changes };
 }

@@ -1,4 +1,4 @@
-import { closeSync, existsSync, mkdirSync, openSync, realpathSync } from 'node:fs';
+import { closeSync, existsSync, openSync, realpathSync } from 'node:fs';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { CamelCasePlugin, Kysely, SqliteDialect } from 'kysely';
@@ -6,6 +6,7 @@ import { Migrator } from 'kysely/migration';
 import { StoreError } from '../domain/ports/store.ts';
 import { FileLock, FileLockHeld } from '../file-lock.ts';
 import { CommitQueue } from './commit-queue.ts';
+import { DatabaseFiles } from './database-files.ts';
 import { removeForeignWal } from './foreign-wal.ts';
 import { migrations } from './migrations/index.ts';
 import { NodeSqliteDatabase } from './node-sqlite-database.ts';
@@ -13,8 +14,15 @@ import type { Schema } from './schema.ts';
 import { SqlStore } from './sql-store.ts';
 import { isBusy } from './sqlite-error.ts';
 
+/** How often it is seen whether the database's files are still there, beside each commit. */
+const FILES_INTERVAL_MS = 2000;
 /** Other programs may read, and a write of theirs may be under way. Afterwards it is the queue that waits. */
 const OPEN_TIMEOUT_MS = 5000;
+
+export interface OpenOptions {
+  /** Told within seconds when the database's files are no longer those that were opened, and when they are again. */
+  readonly onFilesChange?: (problem: string | undefined) => void;
+}
 
 /**
  * Opens, or creates, the database file and brings its schema up to date.
@@ -24,50 +32,86 @@ const OPEN_TIMEOUT_MS = 5000;
  *
  * @throws StoreError when another server has the file open, or it cannot be opened.
  */
-export async function openSqliteStore(file: string): Promise<SqlStore> {
-  const { database, lock } = openDatabase(file);
+export async function openSqliteStore(file: string, options: OpenOptions = {}): Promise<SqlStore> {
+  const { database, lock, files } = openDatabase(file);
   const db = new Kysely<Schema>({
     dialect: new SqliteDialect({ database: new NodeSqliteDatabase(database) }),
     plugins: [new CamelCasePlugin()],
   });
   const close = async (): Promise<void> => {
+    clearInterval(watch);
     // In this order: whoever gets the lock finds the file closed.
-    await db.destroy();
+    if (files?.isOverwritten() === true) {
+      // What closes last writes the log into the file, and would damage what was put there, most likely a backup. Node.js
+      // closes what is left open at its end, unless that is an exit.
+      process.once('beforeExit', () => process.exit());
+    } else {
+      await db.destroy();
+      files?.[Symbol.dispose]();
+    }
     lock?.[Symbol.dispose]();
   };
+  let watch: NodeJS.Timeout | undefined;
   try {
     await migrate(db);
+    files?.remember(database);
     database.exec('pragma busy_timeout = 0');
   } catch (error) {
     await close();
     throw error;
   }
-  return new SqlStore(new CommitQueue(db), close);
+  if (files !== undefined) watch = watchFiles(files, options);
+  return new SqlStore(new CommitQueue(db, { beforeCommit: () => files?.assertIntact() }), close);
 }
 
-function openDatabase(file: string): { database: DatabaseSync; lock: FileLock | undefined } {
+function watchFiles(files: DatabaseFiles, { onFilesChange = () => {} }: OpenOptions): NodeJS.Timeout {
+  let known: string | undefined;
+  return setInterval(() => {
+    const problem = files.problem();
+    if (problem !== known) onFilesChange(problem);
+    known = problem;
+  }, FILES_INTERVAL_MS).unref();
+}
+
+interface Opened {
+  readonly database: DatabaseSync;
+  /** These two undefined for a database in memory. */
+  readonly lock: FileLock | undefined;
+  readonly files: DatabaseFiles | undefined;
+}
+
+function openDatabase(file: string): Opened {
   let lock: FileLock | undefined;
+  let files: DatabaseFiles | undefined;
   let database: DatabaseSync | undefined;
   try {
     if (file !== ':memory:') {
+      requireDirectory(path.dirname(path.resolve(file)));
       lock = lockDatabase(file);
       removeForeignWal(file);
+      files = new DatabaseFiles(file);
     }
     database = new DatabaseSync(file, { timeout: OPEN_TIMEOUT_MS });
     database.exec('pragma journal_mode = wal');
     database.exec('pragma synchronous = full');
-    return { database, lock };
+    return { database, lock, files };
   } catch (error) {
     database?.close();
+    files?.[Symbol.dispose]();
     lock?.[Symbol.dispose]();
     throw new StoreError(`cannot open the database ${file}: ${adviceFor(error)}`, { cause: error });
   }
 }
 
+/** A directory made here would hide a slip in the path, or a disk that is not mounted, behind an empty database. */
+function requireDirectory(directory: string): void {
+  if (!existsSync(directory))
+    throw new Error(`there is no directory ${directory}: make it, if that is where it belongs`);
+}
+
 /** Under the name that the file has behind all symbolic links, so that one file has one lock. */
 function lockDatabase(file: string): FileLock {
-  mkdirSync(path.dirname(path.resolve(file)), { recursive: true });
-  if (!existsSync(file)) closeSync(openSync(file, 'a', 0o644));
+  if (!existsSync(file)) closeSync(openSync(file, 'a', 0o600));
   return new FileLock(`${realpathSync(file)}-lock`);
 }
 

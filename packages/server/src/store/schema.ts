@@ -1,4 +1,5 @@
 import type { Generated } from 'kysely';
+import type { ClientBlock } from '../domain/clients/client.ts';
 import type { Upload, UploadPart } from '../domain/uploads/upload.ts';
 
 /**
@@ -6,11 +7,15 @@ import type { Upload, UploadPart } from '../domain/uploads/upload.ts';
  * integer milliseconds; JSON is text; booleans are 0 and 1.
  */
 export interface Schema {
-  clients: ClientsTable;
-  uploads: UploadsTable;
+  clients: ClientsTable & { readonly limits: Generated<string | null> };
+  uploads: UploadsTable & { readonly change: Generated<number> };
+  changeCounter: ChangeCounterTable;
+  clockRecord: ClockRecordTable;
+  firstTimes: FirstTimesTable;
   uploadKeys: UploadKeysTable;
   uploadParts: UploadPart & { readonly uploadId: string };
   sessions: SessionsTable;
+  blockedClients: BlockedClientsTable;
   nodes: { readonly nodeId: string; readonly leaseUntil: number };
   auditEvents: AuditEventsTable;
   outbox: OutboxTable;
@@ -29,10 +34,24 @@ export interface ClientsTable {
   readonly defaultFilePath: string | null;
 }
 
-export type UploadsTable = Omit<Upload, 'multipartOpen' | 'fingerprint'> & {
+export type UploadsTable = Omit<Upload, 'multipartOpen' | 'fingerprint' | 'limits'> & {
   readonly multipartOpen: number;
   readonly fingerprint: string | null;
+  readonly limits: string | null;
 };
+
+/** One row: the number of the last change of an upload. Also of one that was removed since. */
+export interface ChangeCounterTable {
+  readonly id: number;
+  readonly last: number;
+}
+
+/** One row: what retention remembers of the clock. */
+export interface ClockRecordTable {
+  readonly id: number;
+  readonly trustedAt: number | null;
+  readonly isHeld: number;
+}
 
 /** Idempotency keys: more than one of an upload that other requests joined. */
 export interface UploadKeysTable {
@@ -49,7 +68,12 @@ export interface SessionsTable {
   readonly sessionId: string;
   readonly nodeId: string;
   readonly connectedSince: number | null;
+  readonly tokenExpiresAt: number | null;
+  readonly remoteAddress: string | null;
 }
+
+/** Kept when the client is forgotten. */
+export type BlockedClientsTable = ClientBlock & { readonly clientId: string };
 
 export interface AuditEventsTable {
   readonly id: Generated<number>;
@@ -68,4 +92,10 @@ export interface OutboxTable {
   readonly payload: string;
   readonly createdAt: number;
   readonly deliveredAt: number | null;
+}
+
+/** When something first happened, by name. */
+export interface FirstTimesTable {
+  readonly event: string;
+  readonly at: number;
 }

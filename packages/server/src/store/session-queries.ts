@@ -7,29 +7,34 @@ interface NewSession {
   readonly nodeId: string;
   /** When it began. */
   readonly at: number;
+  readonly tokenExpiresAt: number;
+  readonly remoteAddress: string | null;
 }
 
-const insertNext = new PreparedQuery((db, { clientId, sessionId, nodeId, at }: Placeholders<NewSession>) =>
-  db
-    .insertInto('sessions')
-    .values({ clientId, epoch: 1, sessionId, nodeId, connectedSince: at })
-    .onConflict((conflict) =>
-      conflict.column('clientId').doUpdateSet((update) => ({
-        epoch: update('sessions.epoch', '+', 1),
-        sessionId,
-        nodeId,
-        connectedSince: at,
-      })),
-    )
-    .returning('epoch'),
+const insertNext = new PreparedQuery(
+  (db, { clientId, sessionId, nodeId, at, tokenExpiresAt, remoteAddress }: Placeholders<NewSession>) =>
+    db
+      .insertInto('sessions')
+      .values({ clientId, epoch: 1, sessionId, nodeId, connectedSince: at, tokenExpiresAt, remoteAddress })
+      .onConflict((conflict) =>
+        conflict.column('clientId').doUpdateSet((update) => ({
+          epoch: update('sessions.epoch', '+', 1),
+          sessionId,
+          nodeId,
+          connectedSince: at,
+          tokenExpiresAt,
+          remoteAddress,
+        })),
+      )
+      .returning('epoch'),
 );
 
 /** Begins a client's next session. Its epoch is one more than the last, even if the client was forgotten meanwhile. */
 export function beginSession(
   db: Queries,
-  { clientId, sessionId, nodeId, at }: NewSession,
+  { clientId, sessionId, nodeId, at, tokenExpiresAt, remoteAddress }: NewSession,
 ): Promise<{ readonly epoch: number }> {
-  return insertNext.one(db, { clientId, sessionId, nodeId, at });
+  return insertNext.one(db, { clientId, sessionId, nodeId, at, tokenExpiresAt, remoteAddress });
 }
 
 const end = new PreparedQuery((db, { clientId, epoch }: Placeholders<{ clientId: string; epoch: number }>) =>

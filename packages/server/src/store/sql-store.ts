@@ -1,6 +1,11 @@
+import type { UploadLimits } from '@backhaul/protocol';
 import { sql } from 'kysely';
 import {
   type AuditEvent,
+  type AuditFilter,
+  type ChangePosition,
+  type ClockRecord,
+  type DeadlineMove,
   type ClientFilter,
   type InsertOptions,
   type Store,
@@ -8,9 +13,12 @@ import {
   type UploadFilter,
   type UploadSave,
 } from '../domain/ports/store.ts';
+import type { ClientBlock } from '../domain/clients/client.ts';
 import type { Upload } from '../domain/uploads/upload.ts';
 import * as audits from './audit-queries.ts';
+import { selectLastChange } from './change-counter.ts';
 import * as clients from './client-queries.ts';
+import * as clocks from './clock-queries.ts';
 import type { CommitQueue } from './commit-queue.ts';
 import { insertUpload } from './insert-upload.ts';
 import { selectByKey } from './key-queries.ts';
@@ -58,8 +66,8 @@ export class SqlStore implements Store {
     return this.#read((db) => uploads.selectUploads(db, filter));
   }
 
-  listActiveUploads(clientId: string) {
-    return this.#read((db) => uploads.selectActiveUploads(db, clientId));
+  listActiveUploads(clientId: string, options: { limit: number }) {
+    return this.#read((db) => uploads.selectActiveUploads(db, clientId, options));
   }
 
   listRunningIds(clientId: string) {
@@ -74,8 +82,8 @@ export class SqlStore implements Store {
     return this.#read(uploads.selectCompletingIds);
   }
 
-  listUnansweredIds(askedBefore: number, limit: number) {
-    return this.#read((db) => uploads.selectUnansweredIds(db, askedBefore, limit));
+  listUnansweredIds(asked: Parameters<Store['listUnansweredIds']>[0], limit: number) {
+    return this.#read((db) => uploads.selectUnansweredIds(db, asked, limit));
   }
 
   listWaitingClients() {
@@ -87,8 +95,12 @@ export class SqlStore implements Store {
     return upload;
   }
 
-  listUploadsChangedAfter(position: Parameters<Store['listUploadsChangedAfter']>[0], limit: number) {
-    return this.#read((db) => uploads.selectUploadsChangedAfter(db, position, limit));
+  listChangesAfter(position: ChangePosition, limit: number) {
+    return this.#read((db) => uploads.selectChangesAfter(db, position, limit));
+  }
+
+  lastChange() {
+    return this.#read(selectLastChange);
   }
 
   listOverdueIds(now: number, limit: number) {
@@ -99,8 +111,16 @@ export class SqlStore implements Store {
     return this.#read((db) => uploads.selectNextDeadline(db, now));
   }
 
+  moveDeadlines(move: DeadlineMove) {
+    return this.#write((db) => clocks.moveDeadlines(db, move));
+  }
+
   listUploadsWithOpenMultipart(limit: number) {
     return this.#read((db) => uploads.selectUploadsWithOpenMultipart(db, limit));
+  }
+
+  countUnfinished(filter: Parameters<Store['countUnfinished']>[0]) {
+    return this.#read((db) => uploads.countUnfinished(db, filter));
   }
 
   countUploadsByStatus() {
@@ -159,8 +179,28 @@ export class SqlStore implements Store {
     return this.#read((db) => clients.selectClients(db, filter));
   }
 
+  setClientLimits(clientId: string, options: { limits: UploadLimits | null; audit: AuditEvent }) {
+    return this.#write((db) => clients.updateClientLimits(db, clientId, options));
+  }
+
   deleteClient(clientId: string, audit: AuditEvent) {
     return this.#write((db) => clients.deleteClient(db, clientId, audit));
+  }
+
+  blockClient(clientId: string, block: ClientBlock, audit: AuditEvent) {
+    return this.#write((db) => clients.blockClient(db, clientId, { block, audit }));
+  }
+
+  unblockClient(clientId: string, audit: AuditEvent) {
+    return this.#write((db) => clients.unblockClient(db, clientId, audit));
+  }
+
+  getBlock(clientId: string) {
+    return this.#read((db) => clients.selectBlock(db, clientId));
+  }
+
+  listAudit(filter: AuditFilter) {
+    return this.#read((db) => audits.selectAudit(db, filter));
   }
 
   appendAudit(event: AuditEvent) {
@@ -172,6 +212,18 @@ export class SqlStore implements Store {
       const events = await audits.deleteAuditBefore(db, before, limit);
       return events + (await uploads.deleteUploadsEndedBefore(db, before, limit));
     });
+  }
+
+  getClockRecord() {
+    return this.#read(clocks.selectClockRecord);
+  }
+
+  saveClockRecord(record: ClockRecord) {
+    return this.#write((db) => clocks.updateClockRecord(db, record));
+  }
+
+  firstTime(event: string, at: number) {
+    return this.#write((db) => clocks.upsertFirstTime(db, event, at));
   }
 
   ping() {

@@ -290,7 +290,7 @@ test(
 
 test('migrations run once: a file opened again keeps its rows', async () => {
   await using directory = await temporaryDirectory();
-  const file = path.join(directory.path, 'deep', 'down', 'backhaul.db');
+  const file = path.join(directory.path, 'backhaul.db');
   const upload = sampleUpload();
   for (let run = 0; run < 3; run += 1) {
     const store = await openSqliteStore(file);

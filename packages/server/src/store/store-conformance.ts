@@ -4,7 +4,7 @@ import { type UploadStatus, isTerminal, uploadStatuses } from '@backhaul/protoco
 import { v7 as uuidv7 } from 'uuid';
 import type { ClientDescription } from '../domain/clients/client.ts';
 import { sampleAudit, sampleUpload, sampleUploadIn } from '../domain/fakes/sample-upload.ts';
-import { type Store, StoreError } from '../domain/ports/store.ts';
+import { type ChangedUpload, type Store, StoreError } from '../domain/ports/store.ts';
 import type { Upload, UploadPart } from '../domain/uploads/upload.ts';
 
 const AT = Date.UTC(2025, 10, 1);
@@ -32,9 +32,20 @@ const openSession = (
   clientId = 'client-1',
   fields: Partial<Parameters<Store['openSession']>[0]> = {},
 ): Promise<{ readonly epoch: number }> =>
-  store.openSession({ clientId, sessionId: uuidv7(), nodeId: 'node-1', at: AT, description, ...fields });
+  store.openSession({
+    clientId,
+    sessionId: uuidv7(),
+    nodeId: 'node-1',
+    at: AT,
+    tokenExpiresAt: AT + 1,
+    remoteAddress: '192.0.2.7',
+    description,
+    ...fields,
+  });
 
 const ids = (uploads: readonly Upload[]): string[] => uploads.map(({ uploadId }) => uploadId);
+
+const changed = (changes: readonly ChangedUpload[]): string[] => ids(changes.map(({ upload }) => upload));
 
 /** `count` uploads, one millisecond apart, oldest first. */
 const series = (count: number, fields: Partial<Upload> = {}): Upload[] =>
@@ -212,22 +223,29 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
     assert.deepEqual([...seen].sort(), ids(uploads).sort());
   });
 
-  storeTest('active uploads of a client are listed oldest first', async (store) => {
-    const byStatus = new Map<UploadStatus, Upload>();
-    for (const [index, status] of uploadStatuses.entries()) {
-      const upload = { ...sampleUploadIn(status), createdAt: AT - index };
-      byStatus.set(status, upload);
-      await insert(store, upload);
-    }
-    const foreign = sampleUpload({ clientId: 'client-2', createdAt: AT - 100 });
-    await insert(store, foreign);
-    const active = await store.listActiveUploads('client-1');
-    assert.deepEqual(
-      active.map(({ status }) => status),
-      ['completing', 'uploading', 'preparing', 'queued'],
-    );
-    assert.deepEqual(await store.listActiveUploads('client-3'), []);
-  });
+  storeTest(
+    'active uploads of a client are listed running ones first, then oldest first, up to a limit',
+    async (store) => {
+      const byStatus = new Map<UploadStatus, Upload>();
+      for (const [index, status] of uploadStatuses.entries()) {
+        const upload = { ...sampleUploadIn(status), createdAt: AT - index };
+        byStatus.set(status, upload);
+        await insert(store, upload);
+      }
+      const foreign = sampleUpload({ clientId: 'client-2', createdAt: AT - 100 });
+      await insert(store, foreign);
+      const older = sampleUpload({ createdAt: AT - 1000 });
+      await insert(store, older);
+      const active = await store.listActiveUploads('client-1', { limit: 10 });
+      assert.deepEqual(
+        active.map(({ status }) => status),
+        ['completing', 'uploading', 'preparing', 'queued', 'queued'],
+      );
+      assert.equal(active[3]?.uploadId, older.uploadId);
+      assert.equal((await store.listActiveUploads('client-1', { limit: 2 })).length, 2);
+      assert.deepEqual(await store.listActiveUploads('client-3', { limit: 10 }), []);
+    },
+  );
 
   storeTest('what runs and what waits is listed apart, each of its client', async (store) => {
     const running = [sampleUploadIn('preparing'), sampleUploadIn('uploading')];
@@ -264,10 +282,12 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
         .filter((status) => status !== 'preparing')
         .map((status) => ({ ...sampleUploadIn(status), startedAt: AT })),
     );
-    assert.deepEqual(await store.listUnansweredIds(AT + 1, 10), [asked.uploadId]);
-    assert.deepEqual(await store.listUnansweredIds(AT, 10), []);
+    const between = (before: number, orAfter = AT + 1) => ({ before, orAfter });
+    assert.deepEqual(await store.listUnansweredIds(between(AT + 1), 10), [asked.uploadId]);
+    assert.deepEqual(await store.listUnansweredIds(between(AT), 10), []);
+    assert.equal((await store.listUnansweredIds(between(AT, AT), 10)).length, 1, 'from the future');
     await insert(store, { ...sampleUploadIn('preparing'), startedAt: AT });
-    assert.equal((await store.listUnansweredIds(AT + 1, 1)).length, 1);
+    assert.equal((await store.listUnansweredIds(between(AT + 1), 1)).length, 1);
   });
 
   storeTest('the last upload of a client is the one created last, in whatever status', async (store) => {
@@ -278,40 +298,67 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
     assert.equal(await store.lastUpload('client-3'), undefined);
   });
 
-  storeTest(
-    'changed uploads that share a millisecond are all listed, however small the page',
-    async (store) => {
-      const together = [1, 2, 3].map(() => sampleUpload({ updatedAt: AT + 50 }));
-      await insert(store, ...together);
-      const page = await store.listUploadsChangedAfter({ updatedAt: AT + 50, uploadId: '' }, 2);
-      const [last] = page.slice(-1);
-      assert.ok(last !== undefined);
-      const rest = await store.listUploadsChangedAfter(last, 2);
-      const everything = ids([...page, ...rest]).toSorted((a, b) => a.localeCompare(b));
-      assert.deepEqual(
-        everything,
-        ids(together).toSorted((a, b) => a.localeCompare(b)),
-      );
-    },
-  );
-
-  storeTest('changed uploads are listed from a time on, in the order of change', async (store) => {
+  storeTest('changes are listed in their order, whatever the times of the uploads say', async (store) => {
     const [first, second, third] = series(3);
     assert.ok(first !== undefined && second !== undefined && third !== undefined);
     await insert(store, third, first, second);
+    const start = { change: 0, uploadId: '' };
+    assert.deepEqual(changed(await store.listChangesAfter(start, 10)), ids([third, first, second]));
+    assert.deepEqual(changed(await store.listChangesAfter(start, 2)), ids([third, first]));
+    const seen = (await store.listChangesAfter(start, 10)).at(-1);
+    assert.ok(seen !== undefined);
+    assert.equal(await store.lastChange(), seen.change);
+    // An hour back.
+    await store.saveUpload({ ...third, version: 2, updatedAt: AT - 3_600_000 }, { expectedVersion: 1 });
+    const after = { change: seen.change, uploadId: seen.upload.uploadId };
+    assert.deepEqual(changed(await store.listChangesAfter(after, 10)), [third.uploadId]);
+    assert.ok((await store.lastChange()) > seen.change);
     assert.deepEqual(
-      ids(await store.listUploadsChangedAfter({ updatedAt: AT + 1, uploadId: '' }, 10)),
+      changed(await store.listChangesAfter({ change: seen.change, uploadId: '' }, 10)),
       ids([second, third]),
     );
     assert.deepEqual(
-      ids(await store.listUploadsChangedAfter({ updatedAt: AT, uploadId: '' }, 2)),
-      ids([first, second]),
+      await store.listChangesAfter({ change: (await store.lastChange()) + 1, uploadId: '' }, 10),
+      [],
     );
-    await store.saveUpload({ ...first, version: 2, updatedAt: AT + 50 }, { expectedVersion: 1 });
-    assert.deepEqual(
-      ids(await store.listUploadsChangedAfter({ updatedAt: AT, uploadId: '' }, 10)),
-      ids([second, third, first]),
-    );
+  });
+
+  storeTest('the number of a change that was removed is not given again', async (store) => {
+    const [first, second] = series(2);
+    assert.ok(first !== undefined && second !== undefined);
+    await insert(store, first);
+    const before = await store.lastChange();
+    await store.deleteUpload(first.uploadId, sampleAudit());
+    await insert(store, { ...second, updatedAt: AT - 1000 });
+    assert.ok((await store.lastChange()) > before);
+  });
+
+  storeTest('a deadline moved by a request that joins is a change', async (store) => {
+    const active = sampleUpload();
+    await insert(store, active);
+    const before = await store.lastChange();
+    const joining = sampleUpload({ createdAt: AT - 1000, expiresAt: active.expiresAt + 1 });
+    await store.insertUpload(joining, sampleAudit(), { join: sampleAudit() });
+    assert.deepEqual(changed(await store.listChangesAfter({ change: before + 1, uploadId: '' }, 10)), [
+      active.uploadId,
+    ]);
+  });
+
+  storeTest('uploads that changed together are all listed, however small the page', async (store) => {
+    await openSession(store, 'client-1', { nodeId: 'node-1' });
+    const together = [1, 2, 3].map(() => sampleUploadIn('uploading'));
+    await insert(store, ...together);
+    let position = { change: (await store.lastChange()) + 1, uploadId: '' };
+    await store.closeSessionsOf('node-1', { at: AT - 1000, reason: 'away' });
+    const listed: string[] = [];
+    for (;;) {
+      const [next, ...others] = await store.listChangesAfter(position, 1);
+      assert.equal(others.length, 0);
+      if (next === undefined) break;
+      listed.push(next.upload.uploadId);
+      position = { change: next.change, uploadId: next.upload.uploadId };
+    }
+    assert.deepEqual(listed, ids(together).sort());
   });
 
   storeTest(
@@ -327,6 +374,56 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
       assert.equal((await store.listOverdueIds(AT, 2)).length, 2);
     },
   );
+
+  storeTest('deadlines follow a clock that was set back, but for those that had passed', async (store) => {
+    const [passed, near, ended] = [
+      sampleUpload({ expiresAt: AT }),
+      sampleUploadIn('completing'),
+      sampleUploadIn('completed'),
+    ];
+    const isNew = sampleUpload({ createdAt: AT - 3_600_000, expiresAt: AT + 10 });
+    const upload = { ...near, expiresAt: AT + 1 };
+    await insert(store, passed, upload, { ...ended, expiresAt: AT + 1 }, isNew);
+    const now = AT - 3_600_000;
+    const before = await store.lastChange();
+    const moved = await store.moveDeadlines({
+      now,
+      jumpMs: -3_600_000,
+      longestGraceMs: 1000,
+      newSince: now - 5,
+    });
+    assert.equal(moved, 1);
+    assert.deepEqual(await store.getUpload(upload.uploadId), {
+      ...upload,
+      expiresAt: now + 1,
+      version: upload.version + 1,
+      updatedAt: now,
+    });
+    assert.deepEqual(changed(await store.listChangesAfter({ change: before + 1, uploadId: '' }, 10)), [
+      upload.uploadId,
+    ]);
+    for (const same of [passed, isNew]) assert.deepEqual(await store.getUpload(same.uploadId), same);
+  });
+
+  storeTest('deadlines that a clock skipped are given their time again, up to a limit', async (store) => {
+    const jumpMs = 3_600_000;
+    const now = AT + jumpMs;
+    // By the clock of before: passed; soon; within the limit, and beyond it, of the time skipped; after it.
+    const given = [0, 1, 999, 5000, jumpMs + 999, jumpMs + 1000];
+    const uploads = given.map((ms) => sampleUpload({ createdAt: AT - 1, expiresAt: AT + ms }));
+    await insert(store, ...uploads);
+    await store.moveDeadlines({ now, jumpMs, longestGraceMs: 1000, newSince: now - 5 });
+    const left = await Promise.all(
+      uploads.map(async ({ uploadId }) => ((await store.getUpload(uploadId))?.expiresAt ?? 0) - now),
+    );
+    assert.deepEqual(left, [-jumpMs, 1, 999, 1000, 1000, 1000]);
+  });
+
+  storeTest('what is known of the clock is kept', async (store) => {
+    assert.deepEqual(await store.getClockRecord(), { trustedAt: null, isHeld: false });
+    await store.saveClockRecord({ trustedAt: AT, isHeld: true });
+    assert.deepEqual(await store.getClockRecord(), { trustedAt: AT, isHeld: true });
+  });
 
   storeTest('uploads with an open multipart upload are listed once they have ended', async (store) => {
     const open: string[] = [];
@@ -348,6 +445,19 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
     assert.deepEqual(await store.countUploadsByStatus(), { queued: 3, failed: 1 });
     assert.equal(await store.oldestQueuedAt(), AT);
   });
+
+  storeTest(
+    'unfinished uploads are counted by client, and by the subject that asked for them',
+    async (store) => {
+      const other = { ...sampleUploadIn('uploading'), clientId: 'client-2', requestedBy: 'operator-2' };
+      await insert(store, ...series(3), sampleUploadIn('failed'), other);
+      assert.equal(await store.countUnfinished({ clientId: 'client-1' }), 3);
+      assert.equal(await store.countUnfinished({ clientId: 'client-2' }), 1);
+      assert.equal(await store.countUnfinished({ requestedBy: 'operator-1' }), 3);
+      assert.equal(await store.countUnfinished({ requestedBy: 'operator-2' }), 1);
+      assert.equal(await store.countUnfinished({ requestedBy: 'operator-3' }), 0);
+    },
+  );
 
   storeTest('of uploads that have not ended, the longest stall is known', async (store) => {
     await insert(store, sampleUploadIn('uploading'), { ...sampleUploadIn('failed'), stalledSince: AT - 9 });
@@ -538,6 +648,10 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
       ...description,
       epoch: 1,
       connectedSince: AT,
+      tokenExpiresAt: AT + 1,
+      block: null,
+      remoteAddress: '192.0.2.7',
+      limits: null,
     });
     const changed: ClientDescription = {
       agentVersion: '2.0.0',
@@ -546,7 +660,12 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
       labels: {},
       defaultFilePath: null,
     };
-    await openSession(store, 'client-1', { at: AT + 5, description: changed });
+    await openSession(store, 'client-1', {
+      at: AT + 5,
+      tokenExpiresAt: AT + 9,
+      remoteAddress: null,
+      description: changed,
+    });
     assert.deepEqual(await store.getClient('client-1'), {
       clientId: 'client-1',
       firstSeenAt: AT,
@@ -554,6 +673,10 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
       ...changed,
       epoch: 2,
       connectedSince: AT + 5,
+      tokenExpiresAt: AT + 9,
+      block: null,
+      remoteAddress: null,
+      limits: null,
     });
   });
 
@@ -643,7 +766,7 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
       await openSession(store, clientId, {
         description: {
           ...description,
-          labels: clientId === 'c' ? { site: 'x', berlin: 'site' } : { site: 'berlin' },
+          labels: clientId === 'c' ? { site: 'x', berlin: 'site' } : { site: 'berlin', floor: clientId },
         },
       });
     }
@@ -657,11 +780,17 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
     assert.deepEqual(await list({ after: 'b' }), ['c', 'd']);
     assert.deepEqual(await list({ connected: true }), ['a', 'c', 'd']);
     assert.deepEqual(await list({ connected: false }), ['b']);
-    assert.deepEqual(await list({ label: { name: 'site', value: 'berlin' } }), ['a', 'b', 'd']);
-    assert.deepEqual(await list({ label: { name: 'site', value: "x' or '1'='1" } }), []);
-    assert.deepEqual(await list({ label: { name: 'site', value: 'berlin' }, connected: true, after: 'a' }), [
-      'd',
-    ]);
+    assert.deepEqual(await list({ labels: [{ name: 'site', value: 'berlin' }] }), ['a', 'b', 'd']);
+    const both = [
+      { name: 'site', value: 'berlin' },
+      { name: 'floor', value: 'b' },
+    ];
+    assert.deepEqual(await list({ labels: both }), ['b'], 'all labels hold');
+    assert.deepEqual(await list({ labels: [{ name: 'site', value: "x' or '1'='1" }] }), []);
+    assert.deepEqual(
+      await list({ labels: [{ name: 'site', value: 'berlin' }], connected: true, after: 'a' }),
+      ['d'],
+    );
   });
 
   storeTest(
@@ -689,6 +818,14 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
     await store.appendAudit(
       sampleAudit({ clientId: null, uploadId: null, detail: { path: "'\n😀", deep: [1, null] } }),
     );
+  });
+
+  storeTest('the first time of an event is kept, and moved only to an earlier one', async (store) => {
+    assert.equal(await store.firstTime('one', AT), AT);
+    assert.equal(await store.firstTime('one', AT + 1000), AT);
+    assert.equal(await store.firstTime('two', AT + 1000), AT + 1000);
+    assert.equal(await store.firstTime('one', AT - 1000), AT - 1000, 'the clock was ahead before');
+    assert.equal(await store.firstTime('one', AT), AT - 1000);
   });
 
   storeTest('it says that it is there', async (store) => {

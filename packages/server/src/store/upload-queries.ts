@@ -1,8 +1,16 @@
 import type { UploadStatus } from '@backhaul/protocol';
 import { type SqlBool, type UpdateResult, sql } from 'kysely';
-import type { AuditEvent, Store, UploadFilter, UploadSave } from '../domain/ports/store.ts';
+import type {
+  AuditEvent,
+  ChangedUpload,
+  ChangePosition,
+  Store,
+  UploadFilter,
+  UploadSave,
+} from '../domain/ports/store.ts';
 import type { Upload } from '../domain/uploads/upload.ts';
 import { insertAudit } from './audit-queries.ts';
+import { nextChange } from './change-counter.ts';
 import { deleteKeys } from './key-queries.ts';
 import { announceParts, deleteParts, keepParts } from './part-queries.ts';
 import { type Placeholders, PreparedQuery } from './prepared-query.ts';
@@ -22,7 +30,9 @@ export async function selectUpload(db: Queries, uploadId: string): Promise<Uploa
   return row && fromUploadRow(row);
 }
 
-const updateVersion = new PreparedQuery<UploadsTable & { readonly expectedVersion: number }, UpdateResult>(
+type UpdatedRow = UploadsTable & Readonly<Record<'change' | 'expectedVersion', number>>;
+
+const updateVersion = new PreparedQuery<UpdatedRow, UpdateResult>(
   (db, { uploadId, expectedVersion, ...row }) =>
     db
       .updateTable('uploads')
@@ -34,7 +44,8 @@ const updateVersion = new PreparedQuery<UploadsTable & { readonly expectedVersio
 export async function updateUpload(db: Queries, upload: Upload, save: UploadSave): Promise<boolean> {
   const { uploadId } = upload;
   const { expectedVersion } = save;
-  const updated = await updateVersion.run(db, { ...toUploadRow(upload), expectedVersion });
+  const change = await nextChange(db, upload.updatedAt);
+  const updated = await updateVersion.run(db, { ...toUploadRow(upload), change, expectedVersion });
   if (updated !== 1) return false;
   if (save.clearParts === true) await deleteParts(db, uploadId);
   if (save.kept !== undefined) await keepParts(db, uploadId, save.kept);
@@ -70,7 +81,11 @@ export async function selectUploads(db: Queries, filter: UploadFilter): Promise<
   return run(query.orderBy('createdAt', 'desc').orderBy('uploadId', 'desc').limit(filter.limit));
 }
 
-export async function selectActiveUploads(db: Queries, clientId: string): Promise<Upload[]> {
+export async function selectActiveUploads(
+  db: Queries,
+  clientId: string,
+  { limit }: { limit: number },
+): Promise<Upload[]> {
   return run(
     selectAll(db)
       .where('completedAt', 'is', null)
@@ -78,8 +93,10 @@ export async function selectActiveUploads(db: Queries, clientId: string): Promis
       .where('clientId', '=', clientId)
       // An expression: by the plain columns SQLite prefers the index that has them sorted, and with them all that
       // the client ever uploaded.
+      .orderBy(sql`status = 'queued'`)
       .orderBy(sql`+created_at`)
-      .orderBy(sql`+upload_id`),
+      .orderBy(sql`+upload_id`)
+      .limit(limit),
   );
 }
 
@@ -123,14 +140,14 @@ export async function selectCompletingIds(db: Queries): Promise<string[]> {
 
 export async function selectUnansweredIds(
   db: Queries,
-  askedBefore: number,
+  { before, orAfter }: Parameters<Store['listUnansweredIds']>[0],
   limit: number,
 ): Promise<string[]> {
   return ids(
     unfinished(db)
       .where('status', '=', 'preparing')
       .where('stalledSince', 'is', null)
-      .where('startedAt', '<', askedBefore)
+      .where((where) => where.or([where('startedAt', '<', before), where('startedAt', '>', orAfter)]))
       .limit(limit),
   );
 }
@@ -146,19 +163,19 @@ export async function selectWaitingClients(db: Queries): Promise<string[]> {
   return rows.map(({ clientId }) => clientId);
 }
 
-export async function selectUploadsChangedAfter(
+export async function selectChangesAfter(
   db: Queries,
-  { updatedAt, uploadId }: { readonly updatedAt: number; readonly uploadId: string },
+  { change, uploadId }: ChangePosition,
   limit: number,
-): Promise<Upload[]> {
-  return run(
-    selectAll(db)
-      .where('updatedAt', '>=', updatedAt)
-      .where((where) => where.or([where('updatedAt', '>', updatedAt), where('uploadId', '>', uploadId)]))
-      .orderBy('updatedAt')
-      .orderBy('uploadId')
-      .limit(limit),
-  );
+): Promise<ChangedUpload[]> {
+  const rows = await selectAll(db)
+    .where('change', '>=', change)
+    .where((where) => where.or([where('change', '>', change), where('uploadId', '>', uploadId)]))
+    .orderBy('change')
+    .orderBy('uploadId')
+    .limit(limit)
+    .execute();
+  return rows.map((row) => ({ change: row.change, upload: fromUploadRow(row) }));
 }
 
 export async function selectOverdueIds(db: Queries, now: number, limit: number): Promise<string[]> {
@@ -193,6 +210,22 @@ export async function selectUploadsWithOpenMultipart(db: Queries, limit: number)
       .orderBy('updatedAt')
       .limit(limit),
   );
+}
+
+export async function countUnfinished(
+  db: Queries,
+  filter: Parameters<Store['countUnfinished']>[0],
+): Promise<number> {
+  const query = db
+    .selectFrom('uploads')
+    .select((select) => select.fn.countAll<number>().as('count'))
+    .where('completedAt', 'is', null);
+  const { count } = await (
+    'clientId' in filter
+      ? query.where('clientId', '=', filter.clientId)
+      : query.where('requestedBy', '=', filter.requestedBy)
+  ).executeTakeFirstOrThrow();
+  return count;
 }
 
 export async function countUploadsByStatus(db: Queries): Promise<Partial<Record<UploadStatus, number>>> {
@@ -234,9 +267,12 @@ export async function stallUploadsOf(
   nodeId: string,
   { at, reason }: { readonly at: number; readonly reason: string },
 ): Promise<void> {
+  // One number for all: they become visible together, and their ids tell them apart.
+  const change = await nextChange(db, at);
   await db
     .updateTable('uploads')
     .set((update) => ({
+      change,
       stalledSince: update.fn.coalesce('stalledSince', update.val(at)),
       stalledReason: reason,
       nextAttemptAt: null,

@@ -2,17 +2,22 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
-import type { AgentMessageInput } from '@backhaul/protocol';
+import { type AgentMessageInput, PeerBudget, type ServerMessageInput } from '@backhaul/protocol';
 import { WebSocket, WebSocketServer } from 'ws';
 import { DomainBench } from '../domain/fakes/domain-bench.ts';
 import { completedMessage, partUploadedMessage, preparedMessage } from '../domain/fakes/fake-agent.ts';
 import { intercepted } from '../domain/fakes/intercepted.ts';
 import { type Store, StoreError } from '../domain/ports/store.ts';
 import { openSqliteStore } from '../store/open-sqlite-store.ts';
-import { AgentConnection } from './agent-connection.ts';
+import { AgentConnection, type ConnectionOptions } from './agent-connection.ts';
+
+const CLOCKS = { cpuMs: () => performance.now() };
 
 /** The server's end of a real socket, and the agent's. */
-async function connect(bench: DomainBench) {
+async function connect(
+  bench: DomainBench,
+  options: { readonly budget?: PeerBudget; readonly observe?: ConnectionOptions['observe'] } = {},
+) {
   await using cleanup = new AsyncDisposableStack();
   const server = new WebSocketServer({ host: '127.0.0.1', port: 0 });
   cleanup.defer(() => server.close());
@@ -24,8 +29,16 @@ async function connect(bench: DomainBench) {
     sessionId: '019ab3c2-5f00-7000-8000-000000000001',
     nodeId: 'node-1',
     serverVersion: '0.0.0-test',
-    tokenExpiresAt: Infinity,
+    remoteAddress: '127.0.0.1',
+    token: { issuedAt: 0, expiresAt: 4_000_000_000_000, isOfPreviousSecret: false },
     draining: new AbortController().signal,
+    account: {
+      budget:
+        options.budget ??
+        new PeerBudget({ bytesPerSecond: 4_194_304, cpuMsPerSecond: 100, refusalsPerMinute: 120 }, CLOCKS),
+      abused: () => {},
+    },
+    observe: options.observe ?? { refused: () => {}, throttled: () => {}, closedForAbuse: () => {} },
     log: bench.log,
   });
   cleanup.defer(async () => {
@@ -44,6 +57,110 @@ async function connect(bench: DomainBench) {
   const owned = cleanup.move();
   return { agent, say, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
+
+test('a message that cannot be read ends what it was about', async () => {
+  await using bench = new DomainBench(await openSqliteStore(':memory:'));
+  await using connected = await connect(bench);
+  const { agent } = connected;
+  const heard: ServerMessageInput[] = [];
+  agent.on('message', (data) => heard.push(JSON.parse((data as Buffer).toString()) as ServerMessageInput));
+  const { uploadId } = await bench.trigger();
+  const upload = await bench.reaches(uploadId, 'preparing');
+  const unreadable = { ...preparedMessage(upload), source_modified_at: '+010000-01-01T00:00:00.000Z' };
+  agent.send(JSON.stringify({ ...unreadable, attempt: upload.attempt + 1 }));
+  agent.send(JSON.stringify({ ...unreadable, status: 'of_the_future' }));
+  agent.send(JSON.stringify(unreadable));
+  const failed = await bench.reaches(uploadId, 'failed');
+  assert.equal(failed.error, 'protocol_error');
+  assert.match(failed.message ?? '', /source_modified_at/);
+  const about = { upload_id: uploadId, attempt: upload.attempt };
+  const isAbout = (message: object) =>
+    Object.entries(about).every(([name, value]) => Reflect.get(message, name) === value);
+  await bench.until(
+    () =>
+      ['error', 'cancel_upload'].every((action) =>
+        heard.some((one) => one.action === action && isAbout(one)),
+      ),
+    'the agent to be told',
+  );
+
+  const answer = assert.rejects(bench.context.commands.run('client-1', 'health_check', {}), {
+    code: 'protocol_error',
+  });
+  await bench.until(() => heard.some(({ action }) => action === 'health_check'), 'a command');
+  const asked = heard.find((one) => one.action === 'health_check');
+  agent.send(JSON.stringify({ status: 'result', command_id: asked?.command_id, ok: 'yes' }));
+  await answer;
+});
+
+test('an agent that could not read a message ends its attempt by an error', async () => {
+  await using bench = new DomainBench(await openSqliteStore(':memory:'));
+  await using connected = await connect(bench);
+  const { uploadId } = await bench.trigger();
+  const { attempt } = await bench.reaches(uploadId, 'preparing');
+  const error = { status: 'error', code: 'protocol_error', message: 'plan is wrong' } as const;
+  connected.say(error);
+  connected.say({ ...error, upload_id: uploadId, attempt });
+  const failed = await bench.reaches(uploadId, 'failed');
+  assert.match(failed.message ?? '', /plan is wrong/);
+});
+
+test('what cannot be read closes the socket also if it can be read now and then, and is logged once a second', async () => {
+  await using bench = new DomainBench(await openSqliteStore(':memory:'));
+  await using connected = await connect(bench);
+  const { agent, say } = connected;
+  const closed = once(agent, 'close');
+  for (let count = 0; count < 1000; count += 1) {
+    agent.send('{"status":');
+    if (count % 10 === 0) say({ status: 'error', code: 'x', message: 'readable' });
+  }
+  const [code] = (await closed) as [number];
+  assert.equal(code, 4003);
+  const warnings = bench.log.entries.filter(({ level }) => level === 'warn');
+  assert.ok(warnings.length < 10, `${warnings.length} warnings`);
+});
+
+test('messages of unknown kinds are answered with errors and end nothing, however many they are', async () => {
+  await using bench = new DomainBench(await openSqliteStore(':memory:'));
+  let isAbusive = false;
+  await using connected = await connect(bench, {
+    observe: { refused: () => {}, throttled: () => {}, closedForAbuse: () => void (isAbusive = true) },
+  });
+  const { agent } = connected;
+  let errors = 0;
+  const answered = new Promise<void>((resolve) => {
+    agent.on('message', (data) => {
+      errors += (data as Buffer).toString().includes('of_the_future') ? 1 : 0;
+      if (errors === 500) resolve();
+    });
+    agent.on('close', () => resolve());
+  });
+  for (let count = 0; count < 500; count += 1) agent.send('{"status":"of_the_future","upload_id":7}');
+  await answered;
+  assert.equal(errors, 500);
+  assert.ok(!isAbusive && agent.readyState === agent.OPEN);
+});
+
+test('an agent that has spent its budget is read from again when the debt is paid', async () => {
+  await using bench = new DomainBench(await openSqliteStore(':memory:'));
+  let throttled = 0;
+  await using connected = await connect(bench, {
+    budget: new PeerBudget({ bytesPerSecond: 1000, cpuMsPerSecond: 1000, refusalsPerMinute: 100 }, CLOCKS),
+    observe: { refused: () => {}, throttled: () => void (throttled += 1), closedForAbuse: () => {} },
+  });
+  const { agent } = connected;
+  const answered = new Promise<void>((resolve) => {
+    agent.on('message', (data) => {
+      if ((data as Buffer).toString().includes('is-anybody-there')) resolve();
+    });
+  });
+  for (let count = 0; count < 20; count += 1) {
+    connected.say({ status: 'error', code: 'x', message: 'x'.repeat(900) });
+  }
+  agent.send('{"status":"is-anybody-there"}');
+  await answered;
+  assert.ok(throttled > 0);
+});
 
 test('what the database refused is recorded later, in its order and on the same socket', async () => {
   const real = await openSqliteStore(':memory:');

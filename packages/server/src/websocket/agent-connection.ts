@@ -1,29 +1,30 @@
 import {
   type AgentMessage,
-  BackhaulError,
   DEAD_AFTER_MS,
   type Decoded,
   HEARTBEAT_INTERVAL_MS,
+  type Refusal,
   type ServerMessageInput,
   closeCodes,
   decodeAgentMessage,
 } from '@backhaul/protocol';
 import type { RawData, WebSocket } from 'ws';
 import { hello } from '../domain/agent-messages/hello.ts';
+import { refusedMessage } from '../domain/agent-messages/refused-message.ts';
 import { KeyedLock } from '../domain/keyed-lock.ts';
 import type { Log } from '../domain/ports/log.ts';
-import type { AgentSession } from '../domain/sessions/agent-session.ts';
+import type { AgentSession, SessionToken } from '../domain/sessions/agent-session.ts';
 import { endSession } from '../domain/sessions/end-session.ts';
 import type { TransferContext } from '../domain/transfer-context.ts';
 import { handleAgentMessage } from './agent-message-handlers.ts';
+import type { ClientAccount } from './client-budgets.ts';
+import { PacedLog } from './paced-log.ts';
 import { untilRecorded } from './until-recorded.ts';
 
 /** An agent that says nothing this long after connecting is disconnected. */
 const HELLO_TIMEOUT_MS = 10_000;
 /** A socket whose agent does not read this much is closed; it comes back and is told anew. */
 const MAX_BUFFERED_BYTES = 16 * 1024 * 1024;
-/** An agent that sends this many bad frames in a row has a fault that answers do not mend. */
-const MAX_REFUSALS_IN_A_ROW = 100;
 /** Above this many unhandled frames the socket is not read, so that an agent cannot fill the memory. */
 const MAX_UNHANDLED_FRAMES = 16;
 /** How often it is looked whether the agent is still there. */
@@ -34,10 +35,22 @@ export interface ConnectionOptions {
   readonly sessionId: string;
   readonly nodeId: string;
   readonly serverVersion: string;
-  /** Milliseconds since the epoch: the token's end, and so the socket's. */
-  readonly tokenExpiresAt: number;
+  /** Where it comes from, as far as trusted proxies say it. */
+  readonly remoteAddress: string;
+  /** Its end is the socket's. */
+  readonly token: SessionToken;
   /** The server is about to stop. */
   readonly draining: AbortSignal;
+  readonly account: Pick<ClientAccount, 'budget' | 'abused'>;
+  readonly observe: FrameObserver;
+}
+
+/** What becomes of frames that cost too much, or cannot be read. */
+export interface FrameObserver {
+  refused(): void;
+  /** The agent is not read from until it has waited out what its frames have cost. */
+  throttled(): void;
+  closedForAbuse(): void;
 }
 
 /**
@@ -50,6 +63,8 @@ export class AgentConnection {
   readonly #context: TransferContext;
   readonly #options: ConnectionOptions;
   readonly #log: Log;
+  /** For lines that the agent can cause at will. */
+  readonly #pacedLog: PacedLog;
   readonly #timers: NodeJS.Timeout[] = [];
   readonly #closed = Promise.withResolvers<void>();
   readonly #gone = new AbortController();
@@ -58,14 +73,19 @@ export class AgentConnection {
   #lastHeard = performance.now();
   #lastWatch = performance.now();
   #unhandled = 0;
-  #refusals = 0;
+  /** Until a debt is paid. */
+  #throttle: NodeJS.Timeout | undefined;
+  /** Nothing that came or comes is handled any more. */
+  #isIgnored = false;
   #tail: Promise<void> = Promise.resolve();
 
   constructor(socket: WebSocket, context: TransferContext, options: ConnectionOptions & { log: Log }) {
     this.#socket = socket;
-    this.#context = context;
     this.#options = options;
     this.#log = options.log;
+    this.#pacedLog = new PacedLog(options.log);
+    // Thousands of these: what they share is inherited, not copied.
+    this.#context = Object.assign(Object.create(context) as TransferContext, { log: this.#pacedLog });
     socket.on('message', (data, isBinary) => this.#onFrame(data, isBinary));
     socket.on('pong', () => this.#heard());
     socket.on('ping', () => this.#heard());
@@ -82,13 +102,15 @@ export class AgentConnection {
 
   /** Ends the connection. The peer has a few seconds to agree, then the socket is torn down. */
   close(code: number, reason: string): void {
+    // What it says until the socket is closed must not count any more.
+    if (code === closeCodes.clientBlocked) this.#isIgnored = true;
     this.#socket.close(code, reason);
     const timer = setTimeout(() => this.#socket.terminate(), 3000).unref();
     this.#timers.push(timer);
   }
 
   #startTimers(): void {
-    const { tokenExpiresAt } = this.#options;
+    const { token } = this.#options;
     const heartbeat = setInterval(() => {
       if (this.#socket.readyState === this.#socket.OPEN) this.#socket.ping();
     }, HEARTBEAT_INTERVAL_MS);
@@ -103,7 +125,7 @@ export class AgentConnection {
         this.#socket.terminate();
       }
       // A timer cannot wait 25 days or more, and this one comes round anyway.
-      if (Date.now() >= tokenExpiresAt) this.close(closeCodes.tokenExpired, 'the token has expired');
+      if (Date.now() >= token.expiresAt) this.close(closeCodes.tokenExpired, 'the token has expired');
     }, WATCH_INTERVAL_MS);
     const greeting = setTimeout(() => {
       if (this.#session === undefined) this.close(closeCodes.helloTimeout, 'no hello');
@@ -117,22 +139,49 @@ export class AgentConnection {
 
   #onFrame(data: RawData, isBinary: boolean): void {
     this.#heard();
+    if (this.#isIgnored) return;
+    // `ws` hands text frames over as one Buffer.
+    this.#options.account.budget.receive((data as Buffer).length);
     this.#unhandled += 1;
     if (this.#unhandled >= MAX_UNHANDLED_FRAMES) this.#socket.pause();
+    this.#throttleIfInDebt();
     this.#tail = this.#tail.then(() => {
       const handled = this.#take(data, isBinary);
       return this.#session === undefined ? handled : undefined;
     });
   }
 
+  #throttleIfInDebt(): void {
+    const { account, observe } = this.#options;
+    const { debtMs } = account.budget;
+    if (debtMs === 0 || this.#throttle !== undefined || this.#isIgnored) return;
+    observe.throttled();
+    this.#pacedLog.warn({ waitMs: debtMs }, 'agent sends more than it may; not read from for a while');
+    this.#socket.pause();
+    this.#throttle = setTimeout(() => {
+      this.#throttle = undefined;
+      this.#throttleIfInDebt();
+      this.#resume();
+    }, debtMs);
+  }
+
+  #resume(): void {
+    const mayRead =
+      !this.#isIgnored && this.#throttle === undefined && this.#unhandled < MAX_UNHANDLED_FRAMES;
+    if (mayRead && this.#socket.isPaused) this.#socket.resume();
+  }
+
   /** Never rejects. */
   async #take(data: RawData, isBinary: boolean): Promise<void> {
     try {
-      // `ws` hands text frames over as one Buffer.
+      if (this.#isIgnored) return;
       const frame: Decoded<AgentMessage> = isBinary
-        ? { ok: false, problem: 'a binary frame; this protocol has text frames only' }
-        : decodeAgentMessage((data as Buffer).toString('utf8'));
-      await this.#handle(frame);
+        ? { ok: false, problem: 'a binary frame; this protocol has text frames only', subject: null }
+        : this.#options.account.budget.read((data as Buffer).length, () =>
+            decodeAgentMessage((data as Buffer).toString('utf8')),
+          );
+      this.#throttleIfInDebt();
+      await this.#handle(frame, (data as Buffer).length);
     } catch (error) {
       // Of a hello, most likely because the database is away. What else the agent said is lost with its socket; when
       // it comes back it says all of it again, and its transfers go on meanwhile.
@@ -140,30 +189,41 @@ export class AgentConnection {
       this.close(closeCodes.tryAgain, 'the message could not be handled now; connect again');
     } finally {
       this.#unhandled -= 1;
-      if (this.#socket.isPaused) this.#socket.resume();
+      this.#resume();
     }
   }
 
-  async #handle(frame: Decoded<AgentMessage>): Promise<void> {
-    if (!frame.ok) return this.#refuse(new BackhaulError('protocol_error', frame.problem));
+  async #handle(frame: Decoded<AgentMessage>, bytes: number): Promise<void> {
+    const session = this.#session;
+    if (!frame.ok) {
+      this.#refuse(frame, bytes);
+      if (session === undefined || frame.subject === null) return;
+      const { subject } = frame;
+      const problem = `The server could not read a message of the agent: ${frame.problem}`;
+      const end = () => refusedMessage(this.#context, session, { subject, problem });
+      return this.#inOrderOf('upload_id' in subject ? subject.upload_id : subject.command_id, end);
+    }
     const { message } = frame;
     if (message.status === 'hello') return this.#greet(message);
-    const session = this.#session;
     if (session === undefined) {
-      return this.#refuse(new BackhaulError('protocol_error', 'the first message must be hello'));
+      return this.#refuse({ problem: 'the first message must be hello', subject: null });
     }
-    this.#refusals = 0;
-    const handle = () => handleAgentMessage(this.#context, session, message);
-    const subject = 'upload_id' in message ? message.upload_id : message.status;
-    // What comes later of the same upload may make sense only after it.
-    await this.#inOrder.run(subject, () =>
-      untilRecorded(handle, { signal: this.#gone.signal, log: this.#log }),
+    const subject = 'upload_id' in message ? message.upload_id : undefined;
+    await this.#inOrderOf(subject ?? message.status, () =>
+      handleAgentMessage(this.#context, session, message),
     );
+  }
+
+  /** What comes later of the same upload may make sense only after this. */
+  async #inOrderOf(subject: string, handle: () => Promise<void>): Promise<void> {
+    await this.#inOrder.run(subject, async () => {
+      await untilRecorded(handle, { signal: this.#gone.signal, log: this.#log });
+    });
   }
 
   async #greet(message: Extract<AgentMessage, { status: 'hello' }>): Promise<void> {
     if (this.#session !== undefined) {
-      return this.#refuse(new BackhaulError('protocol_error', 'hello was already said'));
+      return this.#refuse({ problem: 'hello was already said', subject: null });
     }
     if (this.#socket.readyState !== this.#socket.OPEN) return;
     this.#session = await hello(
@@ -175,16 +235,24 @@ export class AgentConnection {
       },
       message,
     );
-    this.#log.info({ epoch: this.#session?.epoch, agentVersion: message.agent_version }, 'agent connected');
+    const { remoteAddress: address } = this.#options;
+    const { agent_version: agentVersion } = message;
+    this.#log.info({ epoch: this.#session?.epoch, agentVersion, address }, 'agent connected');
   }
 
-  #refuse(error: BackhaulError): void {
-    this.#log.warn({ code: error.code, problem: error.message }, 'agent message refused');
-    this.#send({ action: 'error', code: error.code, message: error.message.slice(0, 2000) });
-    this.#refusals += 1;
-    if (this.#refusals === MAX_REFUSALS_IN_A_ROW) {
-      this.close(closeCodes.protocolViolation, 'too many messages that the protocol does not allow');
-    }
+  #refuse({ problem, subject, isUnknownKind = false }: Refusal, bytes = 0): void {
+    if (this.#isIgnored) return;
+    const { account, observe } = this.#options;
+    observe.refused();
+    this.#pacedLog.warn({ problem, ...subject }, 'agent message refused');
+    this.#send({ action: 'error', code: 'protocol_error', message: problem, ...subject });
+    // Of a newer agent: it has paid for bytes and CPU time, like a message that is known.
+    if (isUnknownKind || account.budget.refuse(bytes)) return;
+    account.abused();
+    observe.closedForAbuse();
+    this.#isIgnored = true;
+    this.#socket.pause();
+    this.close(closeCodes.protocolViolation, 'too many messages that the protocol does not allow');
   }
 
   #send(message: ServerMessageInput): void {
@@ -198,6 +266,8 @@ export class AgentConnection {
 
   #onClose(code: number): void {
     for (const timer of this.#timers) clearTimeout(timer);
+    clearTimeout(this.#throttle);
+    this.#pacedLog.close();
     this.#gone.abort();
     this.#tail = this.#tail.then(async () => {
       const session = this.#session;

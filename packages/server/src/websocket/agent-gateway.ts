@@ -1,34 +1,52 @@
-import { STATUS_CODES, type IncomingMessage, type Server } from 'node:http';
+import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { TLSSocket } from 'node:tls';
 import {
   type AgentClaims,
   BackhaulError,
   CONNECT_PATH,
   MAX_FRAME_BYTES,
+  type PeerLimits,
+  type RefusalReason,
   SUBPROTOCOL,
-  problemOf,
 } from '@backhaul/protocol';
 import { v7 as uuidv7 } from 'uuid';
 import { WebSocketServer } from 'ws';
 import { bearerToken } from '../auth/bearer-token.ts';
+import type { Verified } from '../auth/token-verifier.ts';
 import type { Log } from '../domain/ports/log.ts';
 import type { TransferContext } from '../domain/transfer-context.ts';
-import { AgentConnection } from './agent-connection.ts';
+import type { ClientAddresses } from '../http/client-addresses.ts';
+import { refuseConnection } from '../http/refuse-connection.ts';
+import type { UnauthenticatedConnections } from '../http/unauthenticated-connections.ts';
+import {
+  type ClientCertificateMatch,
+  requireCertificateOf,
+  requireClientCertificate,
+} from './client-certificate.ts';
+import { AgentConnection, type FrameObserver } from './agent-connection.ts';
+import { ClientBudgets } from './client-budgets.ts';
+import { UpgradeRefusals } from './upgrade-refusals.ts';
 
 /** Upgrades being checked at the same time; more are told to come back. */
 const MAX_PENDING_UPGRADES = 512;
-const RETRY_AFTER_SECONDS = 5;
 
 export interface GatewayOptions {
   readonly context: TransferContext;
   /** @throws BackhaulError `unauthorized` */
-  readonly verifyAgent: (token: string) => Promise<AgentClaims>;
+  readonly verifyAgent: (token: string) => Promise<Verified<AgentClaims>>;
+  /** @throws ClientBlocked */
+  readonly mustNotBeBlocked: (clientId: string) => Promise<void>;
+  readonly connections: UnauthenticatedConnections;
+  readonly addresses: ClientAddresses;
   readonly log: Log & { child(bindings: object): Log };
   readonly nodeId: string;
   readonly serverVersion: string;
-  /** Agents must show a certificate of the configured authority (`TLS_CLIENT_CA_FILE`). */
-  readonly requireClientCertificate: boolean;
+  /** What the certificates of agents must show (`TLS_CLIENT_CA_FILE`); null if they need none. */
+  readonly clientCertificate: ClientCertificateMatch | null;
+  /** What each client's frames may cost. */
+  readonly frameLimits: PeerLimits;
+  readonly observeFrames: FrameObserver;
+  readonly onRefused: (reason: RefusalReason) => void;
 }
 
 /** Takes agents' connections: who they are is settled from the token before the upgrade, never after. */
@@ -44,18 +62,24 @@ export class AgentGateway {
   #pending = 0;
   readonly #draining = new AbortController();
 
+  readonly #budgets: ClientBudgets;
+  readonly #refusals: UpgradeRefusals;
+
   constructor(options: GatewayOptions) {
     this.#options = options;
+    this.#budgets = new ClientBudgets(options.frameLimits);
+    this.#refusals = new UpgradeRefusals({ log: options.log, count: options.onRefused });
   }
 
   attach(server: Server): void {
     server.on('upgrade', (request, socket, head) => {
       // Node leaves a socket without a listener after an upgrade; a reset must not end the process.
       socket.on('error', () => socket.destroy());
-      this.#upgrade(request, socket, head).catch((error: unknown) => {
-        const refusal = error instanceof BackhaulError ? error : new BackhaulError('internal_error');
-        if (refusal !== error) this.#options.log.error({ err: error }, 'upgrade failed');
-        refuse(socket, refusal);
+      const known: { clientId?: string } = {};
+      const address = this.#options.addresses.of(request);
+      this.#options.connections.cameFrom(request.socket, address);
+      this.#upgrade({ request, socket, head, address }, known).catch((error: unknown) => {
+        refuseConnection(socket, this.#refusals.refused({ request, address }, error, known.clientId));
       });
     });
   }
@@ -66,34 +90,68 @@ export class AgentGateway {
     const connections = [...this.#connections];
     for (const connection of connections) connection.close(1001, 'the server is shutting down');
     await Promise.all(connections.map((connection) => connection.closed));
+    this.#refusals.close();
   }
 
-  async #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+  /** @param known Told of the client as soon as its token was found to be good. */
+  async #upgrade(
+    {
+      request,
+      socket,
+      head,
+      address,
+    }: { request: IncomingMessage; socket: Duplex; head: Buffer; address: string },
+    known: { clientId?: string },
+  ): Promise<void> {
     if (this.#draining.signal.aborted) throw new BackhaulError('shutting_down');
     if (this.#pending >= MAX_PENDING_UPGRADES) throw new BackhaulError('too_many_requests');
     this.#pending += 1;
     try {
       checkRequest(request);
-      if (this.#options.requireClientCertificate) checkCertificate(request);
+      const { clientCertificate } = this.#options;
+      if (clientCertificate !== null) requireClientCertificate(request);
       const claims = await this.#options.verifyAgent(bearerToken(request.headers, 'The upgrade'));
+      known.clientId = claims.sub;
+      this.#options.connections.authenticated(request.socket);
+      if (clientCertificate === 'client_id') requireCertificateOf(claims.sub, request);
+      await this.#options.mustNotBeBlocked(claims.sub);
+      const seconds = Math.ceil(this.#budgets.keptAwayMs(claims.sub) / 1000);
+      if (seconds > 0) {
+        throw new BackhaulError(
+          'too_many_requests',
+          `Client ${claims.sub} was disconnected several times for messages that cannot be read or are not allowed, and may connect again in ${seconds} s. Update the agent or the server, or raise the server's setting AGENT_REFUSALS_PER_MINUTE.`,
+          { reason: 'abuse' },
+        );
+      }
       if (socket.destroyed) return;
       // It may have begun while the token was being checked.
       if (this.#draining.signal.aborted) throw new BackhaulError('shutting_down');
       this.#sockets.handleUpgrade(request, socket, head, (webSocket) => {
         const sessionId = uuidv7();
-        const log = this.#options.log.child({ clientId: claims.sub, sessionId });
+        const log = this.#options.log.child({ client_id: claims.sub, session_id: sessionId });
+        const account = this.#budgets.open(claims.sub);
         const connection = new AgentConnection(webSocket, this.#options.context, {
           clientId: claims.sub,
           sessionId,
           nodeId: this.#options.nodeId,
           serverVersion: this.#options.serverVersion,
-          tokenExpiresAt: claims.exp * 1000,
+          remoteAddress: address,
+          token: {
+            issuedAt: claims.iat * 1000,
+            expiresAt: claims.exp * 1000,
+            isOfPreviousSecret: claims.isOfPreviousSecret,
+          },
           draining: this.#draining.signal,
+          account,
+          observe: this.#options.observeFrames,
           log,
         });
         this.#connections.add(connection);
         connection.closed
-          .then(() => this.#connections.delete(connection))
+          .then(() => {
+            this.#connections.delete(connection);
+            this.#budgets.close(account);
+          })
           .catch((error: unknown) => log.error({ err: error }, 'connection not closed'));
       });
     } finally {
@@ -111,30 +169,4 @@ function checkRequest(request: IncomingMessage): void {
   if (!offered.includes(SUBPROTOCOL)) {
     throw new BackhaulError('invalid_request', `The WebSocket subprotocol must be ${SUBPROTOCOL}.`);
   }
-}
-
-function checkCertificate({ socket }: IncomingMessage): void {
-  if (socket instanceof TLSSocket && socket.authorized) return;
-  throw new BackhaulError(
-    'unauthorized',
-    'Agents must show a client certificate that an authority in TLS_CLIENT_CA_FILE has signed.',
-  );
-}
-
-/** Answers as plain HTTP: the connection never becomes a WebSocket. */
-function refuse(socket: Duplex, error: BackhaulError): void {
-  if (socket.destroyed) return;
-  const problem = problemOf(error);
-  const httpStatus = problem.status;
-  const body = JSON.stringify(problem);
-  const extra =
-    httpStatus === 401
-      ? 'WWW-Authenticate: Bearer\r\n'
-      : httpStatus === 429 || httpStatus === 503
-        ? `Retry-After: ${RETRY_AFTER_SECONDS}\r\n`
-        : '';
-  socket.end(
-    `HTTP/1.1 ${httpStatus} ${STATUS_CODES[httpStatus] ?? ''}\r\nContent-Type: application/problem+json\r\n` +
-      `Content-Length: ${Buffer.byteLength(body)}\r\n${extra}Connection: close\r\n\r\n${body}`,
-  );
 }

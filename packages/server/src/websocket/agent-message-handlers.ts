@@ -1,9 +1,10 @@
-import type { AgentMessage } from '@backhaul/protocol';
+import { type AgentMessage, subjectOf } from '@backhaul/protocol';
 import { completed } from '../domain/agent-messages/completed.ts';
 import { failed } from '../domain/agent-messages/failed.ts';
 import { partUploaded } from '../domain/agent-messages/part-uploaded.ts';
 import { partsReady } from '../domain/agent-messages/parts-ready.ts';
 import { prepared } from '../domain/agent-messages/prepared.ts';
+import { refusedMessage } from '../domain/agent-messages/refused-message.ts';
 import { result } from '../domain/agent-messages/result.ts';
 import { resumed } from '../domain/agent-messages/resumed.ts';
 import { stalled } from '../domain/agent-messages/stalled.ts';
@@ -28,18 +29,27 @@ export async function handleAgentMessage(
       return partUploaded(context, session, message);
     case 'stalled':
       return stalled(context, session, message);
+    case 'progress':
+      return context.progress.report(session, message);
     case 'completed':
       return completed(context, session, message);
     case 'failed':
       return failed(context, session, message);
     case 'result':
       return result(context, session, message);
-    case 'error':
+    case 'error': {
+      const { code, message: problem } = message;
       context.log.warn(
-        { clientId: session.clientId, code: message.code, problem: withoutSignatures(message.message) },
+        { clientId: session.clientId, code, problem: withoutSignatures(problem) },
         'agent refused a message',
       );
-      return;
+      const subject = subjectOf(message);
+      if (subject === null) return;
+      return refusedMessage(context, session, {
+        subject,
+        problem: `The agent could not read a message of the server: ${problem}`,
+      });
+    }
   }
   message satisfies never;
 }

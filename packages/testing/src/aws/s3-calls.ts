@@ -3,7 +3,12 @@ import { join } from 'node:path';
 
 const serverSources = join(import.meta.dirname, '../../../server/src');
 /** What only `--setup-bucket` runs. */
-const setupFile = 's3/bucket-setup.ts';
+const setupFiles = new Set([
+  's3/bucket-setup.ts',
+  's3/bucket-changes.ts',
+  's3/make-change.ts',
+  's3/trial-write.ts',
+]);
 
 export interface S3Calls {
   /** As S3 names them, with ` (version)` where one may be named. */
@@ -21,7 +26,7 @@ export function callsOfServer(): S3Calls {
   );
   for (const file of files) {
     const calls = callsIn(file, readFileSync(join(serverSources, file), 'utf8'));
-    for (const call of calls) (file === setupFile ? setup : server).add(call);
+    for (const call of calls) (setupFiles.has(file) ? setup : server).add(call);
   }
   return { server, setup: setup.difference(server) };
 }

@@ -13,7 +13,7 @@ const { serverUrl, agents, args } = crowdOrderSchema.parse(JSON.parse(String(lin
 const apps = agents.map(({ clientId, token, file }) => {
   const invocation = readConfig(
     ['--client-id', clientId, '--server-url', serverUrl, '--file', file, ...args],
-    { env: { BACKHAUL_TOKEN: token }, cwd: process.cwd(), terminal: false },
+    { env: { BACKHAUL_TOKEN: token }, cwd: process.cwd(), terminal: false, os: process.platform },
   );
   if (invocation.kind !== 'run') throw new Error('the arguments start no agent');
   const log = createLog({ level: 'info', format: 'json', write: (text) => report(clientId, text) });

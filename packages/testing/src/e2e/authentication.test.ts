@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { type Scope, scopes } from '@backhaul/protocol';
 import { assertProblem } from '../assert-problem.ts';
+import { logged } from '../program.ts';
 import { Stage } from '../stage.ts';
 import { TokenSigner } from '../tokens.ts';
 
@@ -109,6 +110,59 @@ describe('the API asks for an operator’s token', () => {
     });
   });
 
+  test('of every set of scopes opens the routes of these scopes, and no others', async (t) => {
+    const sets = Array.from({ length: 2 ** scopes.length }, (_, bits) =>
+      scopes.filter((_scope, index) => (bits & (1 << index)) !== 0),
+    ).filter((set) => set.length > 0);
+    let pairs = 0;
+    for (const set of sets) {
+      const token = await stage.tokens.operator(set);
+      await everyGuarded(async (route) => {
+        const answer = await ask(route, token);
+        assert.equal(
+          answer.status !== 403,
+          set.includes(scopeOf(route)),
+          `${nameOf(route)} with ${set.join(' ')}`,
+        );
+        assert.notEqual(answer.status, 401);
+        await answer.body?.cancel();
+        pairs += 1;
+      });
+    }
+    t.diagnostic(`${pairs} pairs of scopes and a route`);
+    assert.ok(pairs >= 96, `${pairs}`);
+  });
+
+  test('of whom read was granted before the scopes were split, for a while also gives content and metrics', async () => {
+    const token = await stage.tokens.sign('operator', {
+      subject: 'old-prometheus',
+      claims: { scope: 'read' },
+    });
+    const statusOf = async (path: string) => {
+      const answer = await ask({ method: 'GET', path }, token);
+      await answer.body?.cancel();
+      return answer.status;
+    };
+    assert.equal(await statusOf('/metrics'), 200);
+    assert.equal(await statusOf('/uploads/{upload_id}/content'), 404, 'it looked for the upload');
+    assert.equal(await statusOf('/doctor'), 403);
+    const deprecated =
+      'deprecated: a token without scope_version uses "read" for more than records; make a new one';
+    const { subject } = await stage.server.line(logged(deprecated));
+    assert.equal(subject, 'old-prometheus');
+    const { findings } = await stage.client.diagnosis();
+    assert.match(findings.find(({ name }) => name === 'scopes')?.detail ?? '', /old-prometheus/);
+
+    await stage.restartServer({ env: { LEGACY_READ_SCOPE: 'off' } });
+    assert.equal(await statusOf('/uploads'), 200);
+    const problem = await assertProblem(
+      await ask({ method: 'GET', path: '/metrics' }, token),
+      403,
+      'forbidden',
+    );
+    assert.match(problem.detail, /needs the scope "metrics".*no longer includes "metrics"/);
+  });
+
   test('before it looks at anything else', async () => {
     const answers = [
       fetch(`${stage.url}/uploads/no-upload-id`),
@@ -161,9 +215,12 @@ function nameOf({ method, path }: Route): string {
   return `${method} ${path}`;
 }
 
-/** As documented: reading, starting and ending pulls, and what takes something away or looks inside. */
+/** As documented: metrics, files, reading, starting and ending pulls, and what takes something away or looks inside. */
 function scopeOf(route: Route): Scope {
-  if (route.method === 'DELETE' || route.path === '/doctor') return 'admin';
+  if (route.method === 'DELETE' || route.method === 'PUT' || route.path === '/doctor') return 'admin';
+  if (route.path === '/metrics') return 'metrics';
+  if (route.path === '/audit') return 'audit';
+  if (route.path === '/uploads/{upload_id}/content') return 'content';
   return route.method === 'GET' ? 'read' : 'trigger';
 }
 

@@ -52,8 +52,8 @@ describe('backhaul-server backup', { concurrency: true }, () => {
     assert.ok(written > 0, 'the server wrote meanwhile');
     const entry = logged('backup written')(exit.stdout.trim());
     assert.ok(entry !== undefined, exit.stdout);
-    assert.equal(entry['sizeBytes'], (await stat(file)).size);
-    assert.equal(typeof entry['durationMs'], 'number');
+    assert.equal(entry['size_bytes'], (await stat(file)).size);
+    assert.equal(typeof entry['duration_ms'], 'number');
     if (process.platform !== 'win32') assert.equal((await stat(file)).mode & 0o777, 0o600);
 
     const restored = stage.spawnServer({ env: { DATABASE_URL: `sqlite:${file}` } });

@@ -153,6 +153,14 @@ describe('the command line', { concurrency: 2 }, () => {
     const ls = await stage.cli('ls', 'till', stage.directory.join('data'));
     assert.equal(ls.code, 0, ls.stderr);
     assert.match(ls.stdout, /file +23 B .* small\.txt/);
+    const roots = await stage.cli('ls', 'till');
+    assert.ok(roots.stdout.includes(stage.directory.join('data')), roots.stdout + roots.stderr);
+    const some = await stage.cli('ls', 'till', stage.directory.join('data'), '--prefix', 'sma', '--json');
+    const { entries } = JSON.parse(some.stdout) as { entries: { name: string }[] };
+    assert.deepEqual(
+      entries.map(({ name }) => name),
+      ['small.txt'],
+    );
   });
 
   test('doctor finds nothing wrong with the stage, and names what it looked at', async () => {
@@ -209,6 +217,7 @@ describe('the command line', { concurrency: 2 }, () => {
       [5, ['download', '--client-id', 'away', '--timeout', '1s'], /goes on/],
       [6, ['download', '--client-id', 'till', '--file', '/etc/passwd'], /--allow/],
       [6, ['ls', 'till', '/etc'], /--allow/],
+      [6, ['ls', 'till', '/'], /The agent may read: .*data/],
       [6, ['download', '--client-id', 'till', '--file', stage.directory.join('data')], /regular file/],
     ];
     for (const [code, args, said] of cases) {

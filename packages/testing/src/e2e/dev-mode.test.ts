@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
 import { readFile, readdir, stat, writeFile } from 'node:fs/promises';
 import { describe, test } from 'node:test';
 import { type DevFile, devFileSchema, uploadRecordSchema } from '@backhaul/protocol';
@@ -14,7 +15,7 @@ describe('backhaul-server --dev in an empty directory', { concurrency: true }, (
     const { server_url: url, pid } = await devFileOf(place);
     assert.equal(pid, first.pid);
     assert.match(first.output.stdout, new RegExp(`ready at ${url}`));
-    assert.match(first.output.stdout, /npx backhaul download --client-id restaurant-1/);
+    assert.match(first.output.stdout, /npx --no -- backhaul download --client-id restaurant-1/);
     assert.deepEqual((await readdir(place.path)).toSorted(), ['.backhaul', 'report.txt']);
     if (process.platform !== 'win32') {
       assert.equal((await stat(place.join('.backhaul', 'dev.json'))).mode & 0o777, 0o600);
@@ -55,6 +56,25 @@ describe('backhaul-server --dev in an empty directory', { concurrency: true }, (
       assert.ok(!`${output.stdout}${output.stderr}`.includes(token));
     }
   });
+
+  test(
+    'goes on when standard output is full, and says so in a line',
+    { skip: !existsSync('/dev/full') },
+    async () => {
+      await using directory = await temporaryDirectory();
+      const shell = 'exec "$0" "$@" >/dev/full';
+      await using server = new Program('backhaul-server', {
+        args: ['--dev', '--port', '0'],
+        cwd: directory.path,
+        through: ['sh', '-c', shell],
+      });
+      await server.line((line) => (line.includes('standard output cannot be written') ? line : undefined));
+      const { url } = await server.line(logged('listening'));
+      assert.equal((await fetch(`${String(url)}/healthz`)).status, 200);
+      const { stderr } = await server.stop();
+      assert.doesNotMatch(stderr, /^ +at /m);
+    },
+  );
 
   test('a second one there is refused and says so', async () => {
     await using place = await temporaryDirectory();

@@ -20,9 +20,16 @@ test('a diagnosis whose trial upload hangs does not hold up the server’s end, 
   // Not by the client, which would ask the next server.
   const asked = stage.fetch('/doctor');
   await held.fired();
+  const tried = await stage.openMultipartUploads();
+  assert.ok(tried.length > 0);
   const exit = await stage.restartServer({ signal: 'SIGTERM' });
   end('drop');
   assert.equal(exit.code, 0, exit.stdout.slice(-1000));
   await assertProblem(await asked, 503, 'shutting_down');
-  assert.deepEqual(await stage.openMultipartUploads(), []);
+  // The next server may be trying the store out at the moment, under keys of its own.
+  const open = await stage.openMultipartUploads();
+  assert.deepEqual(
+    open.filter((key) => tried.includes(key)),
+    [],
+  );
 });

@@ -31,6 +31,25 @@ describe('a request that no route sees', () => {
     assert.match(answer, /^HTTP\/1\.1 200 /);
   });
 
+  test('comes to the path of agents without an upgrade, and is answered with 426 and what a proxy has to pass on', async () => {
+    // As nginx sends it with its defaults.
+    const answer = await answerTo(
+      'GET /ws/connect HTTP/1.0\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer x\r\n\r\n',
+    );
+    assert.match(answer, /^HTTP\/1\.1 426 /);
+    assert.match(answer, /\r\nupgrade: websocket\r\n/i);
+    assert.match(answer, /proxy_set_header Upgrade \$http_upgrade/);
+  });
+
+  test('for the API’s page names its parts by relative paths, so that they are found below a path of a proxy', async () => {
+    const withoutSlash = await fetch(`${stage.url}/docs`, { redirect: 'manual' });
+    assert.equal(withoutSlash.headers.get('location'), 'docs/');
+    const page = await (await fetch(`${stage.url}/docs/`)).text();
+    const parts = [...page.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, part = '']) => part);
+    assert.ok(parts.length > 3);
+    for (const part of parts) assert.match(part, /^\.\//, part);
+  });
+
   for (const [what, request] of [
     ['has a path that is no text', 'GET /uploads/%zz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'],
     ['has two lengths', 'POST /events HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n'],

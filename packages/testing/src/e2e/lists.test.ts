@@ -12,7 +12,7 @@ describe('lists', () => {
     stage = await Stage.start();
     const labels = { a: 'site=berlin', b: 'site=paris', c: 'site=berlin' };
     for (const [clientId, label] of Object.entries(labels)) {
-      const agent = await stage.startAgent(clientId, ['--label', label]);
+      const agent = await stage.startAgent(clientId, ['--label', label, '--label', `name=${clientId}`]);
       if (clientId !== 'c') await agent.stop();
     }
     for (let count = 0; count < 11; count += 1) {
@@ -60,6 +60,12 @@ describe('lists', () => {
     assert.deepEqual(await walkClients('connected=true'), ['c']);
     assert.deepEqual(await walkClients('connected=false&limit=1'), ['a', 'b']);
     assert.deepEqual(await walkClients('label=site=berlin&limit=1'), ['a', 'c']);
+    assert.deepEqual(await walkClients('label=site=berlin&label=name=c'), ['c'], 'both hold');
+    const { clients } = await stage.client.listClients({ label: ['site=berlin', 'name=a'] });
+    assert.deepEqual(
+      clients.map((client) => client.client_id),
+      ['a'],
+    );
     assert.deepEqual(await walkClients('label=site=rome'), []);
     assert.deepEqual(await walkClients('connected=true&label=site=paris'), []);
   });
@@ -93,7 +99,7 @@ describe('lists', () => {
     assert.equal(status.connected, false);
     assert.equal(status.connected_since, null);
     assert.notEqual(status.last_seen_at, null);
-    assert.deepEqual(status.labels, { site: 'berlin' });
+    assert.deepEqual(status.labels, { name: 'a', site: 'berlin' });
     const active = uploads.filter((_id, index) => index % 3 !== 0 && index >= 4);
     assert.deepEqual(idsOf(status.active_uploads).toSorted(), active.toSorted());
     assert.equal(status.last_upload?.upload_id, uploads.at(-1));

@@ -39,6 +39,18 @@ describe('a pull whose agent is away', { concurrency: true }, () => {
     return (await stage.client.listUploads({ client_id: clientId, limit: 500 })).uploads;
   }
 
+  test('says since when it waits and until when, and that a relative path leads nowhere', async () => {
+    const client = await away('away-for-long');
+    const problem = await assertProblem(await post(client, { file_path: 'report.bin' }), 422, 'invalid_path');
+    assert.match(problem.detail, /relative.*Give the whole path/);
+    const exit = await stage.cli('download', client, '--no-wait');
+    assert.match(exit.stdout, /The machine is offline since .* UTC .*The upload waits for it until .* UTC\./);
+    const [record] = await uploadsOf(client);
+    assert.match(record?.stalled_reason ?? '', /offline since/);
+    assert.match((await stage.cli('status', client)).stdout, /waits until +20.*\(in /);
+    await stage.client.cancelUpload(record?.upload_id ?? '');
+  });
+
   test('is refused with offline=fail, and nothing is recorded', async () => {
     const client = await away('offline');
     const problem = await assertProblem(await post(client, { offline: 'fail' }), 409, 'client_offline');
@@ -82,7 +94,7 @@ describe('a pull whose agent is away', { concurrency: true }, () => {
     const client = await away('absent-cli');
     const exit = await stage.cli('download', '--client-id', client, '--expires-in', '1s');
     assert.equal(exit.code, 7, exit.stdout + exit.stderr);
-    assert.match(exit.stdout, /^queued: waiting for the agent$/m);
+    assert.match(exit.stdout, /^waiting: The machine is offline since .* The upload waits for it until /m);
     assert.match(exit.stderr, /agent was away/);
   });
 

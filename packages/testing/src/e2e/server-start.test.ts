@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { DeleteBucketCommand, HeadBucketCommand } from '@aws-sdk/client-s3';
 import { type Exit, Program, logged } from '../program.ts';
@@ -18,7 +19,7 @@ describe('backhaul-server', () => {
     args: readonly string[] = [],
   ): Promise<Exit> {
     const server = stage.spawnServer({ env: { ...ownDatabase(), ...env }, args });
-    const timer = setTimeout(() => server.kill('SIGKILL'), 20_000);
+    const timer = setTimeout(() => server.kill('SIGKILL'), 60_000);
     const exit = await server.exit;
     clearTimeout(timer);
     return exit;
@@ -56,21 +57,57 @@ describe('backhaul-server', () => {
     assert.doesNotMatch(exit.stderr, /^ +at /m);
   });
 
-  test('does not start with credentials that the store refuses, and names the settings', async () => {
-    const wrongSecret = await startsAndEnds({ AWS_SECRET_ACCESS_KEY: 'wrong-secret-value' });
-    assert.equal(wrongSecret.code, 2, wrongSecret.stderr);
-    assert.match(wrongSecret.stderr, /AWS_SECRET_ACCESS_KEY/);
-    assert.doesNotMatch(`${wrongSecret.stdout}${wrongSecret.stderr}`, /wrong-secret-value/);
-    const wrongKey = await startsAndEnds({ AWS_ACCESS_KEY_ID: 'NOSUCHKEY' });
-    assert.equal(wrongKey.code, 2, wrongKey.stderr);
-    assert.match(wrongKey.stderr, /AWS_ACCESS_KEY_ID/);
-  });
+  for (const args of [[], ['--setup-bucket']]) {
+    const suffix = args.length === 0 ? '' : `, also with ${args.join(' ')}`;
+    test(`does not start with credentials that the store refuses, and names the settings${suffix}`, async () => {
+      const wrongSecret = await startsAndEnds({ AWS_SECRET_ACCESS_KEY: 'wrong-secret-value' }, args);
+      assert.equal(wrongSecret.code, 2, wrongSecret.stderr);
+      assert.match(wrongSecret.stderr, /^backhaul-server: [^\n]*Check AWS_SECRET_ACCESS_KEY[^\n]*\n$/);
+      assert.doesNotMatch(`${wrongSecret.stdout}${wrongSecret.stderr}`, /wrong-secret-value/);
+      const wrongKey = await startsAndEnds({ AWS_ACCESS_KEY_ID: 'NOSUCHKEY' }, args);
+      assert.equal(wrongKey.code, 2, wrongKey.stderr);
+      assert.match(wrongKey.stderr, /^backhaul-server: [^\n]*check AWS_ACCESS_KEY_ID[^\n]*\n$/);
+      const invisible = await startsAndEnds({ AWS_SECRET_ACCESS_KEY: 'right-or-wrong\r' }, args);
+      assert.equal(invisible.code, 2, invisible.stderr);
+      assert.match(invisible.stderr, /AWS_SECRET_ACCESS_KEY must not .*carriage return/);
+    });
+  }
 
   test('does not start on a port in use, and names the flag', async () => {
     const exit = await startsAndEnds({}, ['--port', new URL(stage.url).port]);
     assert.equal(exit.code, 2, exit.stderr);
     assert.match(exit.stderr, /--port/);
     assert.doesNotMatch(exit.stderr, /^ +at /m);
+  });
+
+  test('does not start on an address that this machine lacks, and names the flag', async () => {
+    for (const host of ['192.0.2.1', 'nosuch.invalid']) {
+      const exit = await startsAndEnds({}, ['--host', host]);
+      assert.equal(exit.code, 2, exit.stderr);
+      assert.match(exit.stderr, /--host/);
+      assert.doesNotMatch(exit.stderr, /^ +at /m);
+    }
+  });
+
+  test('does not make directories for a database, and names the one that is missing', async () => {
+    const directory = stage.directory.join('nosuch', 'dir');
+    const exit = await startsAndEnds({ DATABASE_URL: `sqlite:${directory}/b.sqlite` });
+    assert.equal(exit.code, 2, exit.stderr);
+    assert.match(exit.stderr, new RegExp(`there is no directory ${directory}.*DATABASE_URL`));
+    assert.equal(existsSync(stage.directory.join('nosuch')), false);
+  });
+
+  test('says which database it uses, and whether that is a new one', async () => {
+    const env = ownDatabase();
+    const database = String(env['DATABASE_URL']).replace('sqlite:', '');
+    for (const [message, existing] of [
+      ['new database made', false],
+      ['database opened', true],
+    ] as const) {
+      await using server = stage.spawnServer({ env });
+      const line = await server.line(logged(message));
+      assert.deepEqual([line['database'], line['existing']], [database, existing]);
+    }
   });
 
   test('does not start on a database that another server uses, and names the setting', async () => {

@@ -10,7 +10,8 @@ import { Stage } from '../stage.ts';
 const MiB = 1024 * 1024;
 const FILE_BYTES = 500 * MiB;
 const PART_BYTES = 5 * MiB;
-const PARALLEL_PARTS = 4;
+/** The agent's own limit. */
+const PARALLEL_PARTS = 8;
 const PULLS = 6;
 const KILLS_PER_PULL = 5;
 /** So that a pull lasts some seconds, and moments can be told apart. */

@@ -13,7 +13,8 @@ const MiB = 1024 * 1024;
 const FILE_BYTES = 10_001 * 5 * MiB;
 const PART_BYTES = 6 * MiB;
 const PARTS = Math.ceil(FILE_BYTES / PART_BYTES);
-const PARALLEL_PARTS = 4;
+/** The agent's own limit. */
+const PARALLEL_PARTS = 8;
 const KILLED_AT_PARTS = 4500;
 const DEADLINE_MS = 900_000;
 

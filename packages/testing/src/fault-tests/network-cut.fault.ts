@@ -10,11 +10,16 @@ import { IN_FLIGHT_BYTES, PARALLEL_PARTS, pullUnderWay } from './pull-under-way.
 
 const MiB = 1024 * 1024;
 const LONGER_THAN_A_PUT_MS = 2600;
+/**
+ * The first part goes alone, the next four go side by side and end together: then others have just begun, and no part is
+ * stored whose answer the agent still waits for.
+ */
+const BETWEEN_PARTS = { parts: 1 + PARALLEL_PARTS };
 
 describe('lines that are cut', { concurrency: 2 }, () => {
   test('for a second, both of them, cost no more than the parts in flight', async (t) => {
     await using stage = await Stage.start({ networkFaults: true, storeNetworkFaults: true });
-    const pull = await pullUnderWay(stage);
+    const pull = await pullUnderWay(stage, BETWEEN_PARTS);
     await cutAll(stage, 1000);
     const record = await assertPulled(stage, pull);
     const puts = await PartPuts.of(stage, record);
@@ -32,7 +37,7 @@ describe('lines that are cut', { concurrency: 2 }, () => {
       storeNetworkFaults: true,
       env: { PRESIGN_EXPIRY_SECONDS: String(lifeSeconds) },
     });
-    const pull = await pullUnderWay(stage);
+    const pull = await pullUnderWay(stage, BETWEEN_PARTS);
     const { cutAt, backAt } = await cutAll(stage, (lifeSeconds + 2) * 1000);
     const record = await assertPulled(stage, pull);
     const puts = await PartPuts.of(stage, record);

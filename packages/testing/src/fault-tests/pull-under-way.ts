@@ -32,7 +32,8 @@ export async function pullUnderWay(
 ): Promise<PullUnderWay> {
   const file = stage.directory.join('large.bin');
   const sha256 = await randomFile(file, sizeBytes);
-  const agentArgs = ['--file', file, '--max-rate', String(rate), '--log-level', 'debug'];
+  const limits = ['--max-rate', String(rate), '--parallel-parts', String(PARALLEL_PARTS)];
+  const agentArgs = ['--file', file, ...limits, '--log-level', 'debug'];
   const agent = await stage.startAgent('till', agentArgs);
   const { upload_id: uploadId } = await stage.client.triggerDownload('till', {});
   await stage.recordWhen(uploadId, ({ parts_completed: stored }) => stored >= parts);

@@ -8,6 +8,7 @@ export const s3Operations = [
   'listParts',
   'listMultipartUploads',
   'completeMultipartUpload',
+  'putEmptyObject',
   'abortMultipartUpload',
   'head',
   'deleteObject',

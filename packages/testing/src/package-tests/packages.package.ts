@@ -11,6 +11,7 @@ import { pullAndCompare } from './pull-and-compare.ts';
 import { packPackages, type Tarball } from './tarballs.ts';
 
 const MAX_AGENT_BYTES = 600_000;
+const MAX_CLI_BYTES = 600_000;
 const MAX_IDLE_RSS_BYTES = 70_000_000;
 
 const programs = ['backhaul-server', 'backhaul-agent', 'backhaul', 'backhaul-object-store'] as const;
@@ -21,6 +22,8 @@ const notForUsers = /(^|\/)(src|tests?|testing|fakes?|vectors|bench|demo|fixture
 const olderNode = `--import=data:text/javascript,${encodeURIComponent(
   "Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '22.23.0' } })",
 )}`;
+
+const leastNode = (name: string): string => (name === 'backhaul-server' ? '24.9' : '24.5');
 
 let place: TemporaryDirectory;
 let tarballs: ReadonlyMap<string, Tarball>;
@@ -35,7 +38,7 @@ after(() => place[Symbol.asyncDispose]());
 
 describe('a tarball', () => {
   test('is made of each package that is published', () => {
-    const expected = [...programs, '@backhaul/client', '@backhaul/protocol'].toSorted();
+    const expected = [...programs, '@backhaul/client', '@backhaul/program', '@backhaul/protocol'].toSorted();
     assert.deepEqual([...tarballs.keys()].toSorted(), expected);
   });
 
@@ -48,7 +51,7 @@ describe('a tarball', () => {
         name,
       );
       // Of a program in one file nothing can be imported; whose libraries are in it has to be said.
-      const isBundled = name === 'backhaul-agent';
+      const isBundled = name === 'backhaul-agent' || name === 'backhaul';
       assert.equal(
         paths.some((file) => file.endsWith('.d.ts')),
         !isBundled,
@@ -62,13 +65,17 @@ describe('a tarball', () => {
     }
   });
 
-  test('of a program can be executed, and asks npm for Node.js 24', async () => {
+  test('of a program can be executed, and asks npm for the Node.js that it needs', async () => {
     for (const name of programs) {
       const shim = tarballs.get(name)?.files.find(({ path: file }) => file === `bin/${name}.js`);
       assert.ok(shim, name);
       assert.equal(shim.mode & 0o111, 0o111, name);
       const text = await readFile(path.join(all.directory, 'node_modules', name, 'package.json'), 'utf8');
-      assert.deepEqual((JSON.parse(text) as { engines: unknown }).engines, { node: '>=24' }, name);
+      assert.deepEqual(
+        (JSON.parse(text) as { engines: unknown }).engines,
+        { node: `>=${leastNode(name)}` },
+        name,
+      );
     }
   });
 });
@@ -101,7 +108,8 @@ describe('installed by npm install', () => {
       const { code, stdout, stderr } = await program.exit;
       assert.equal(code, 2, stderr);
       assert.equal(stdout, '');
-      assert.match(stderr, /^Backhaul needs Node\.js 24 or later; this is 22\.23\.0\. [^\n]+\n$/);
+      const sentence = `${name} needs Node.js ${leastNode(name)} or later; this is 22.23.0. `;
+      assert.ok(stderr.startsWith(sentence) && /^[^\n]+\n$/.test(stderr), stderr);
     });
   }
 
@@ -112,6 +120,26 @@ describe('installed by npm install', () => {
   function versionOf(name: string): string {
     return tarballs.get(name)?.version ?? 'none';
   }
+});
+
+describe('the command line installed alone', () => {
+  let cli: Installation;
+  before(async () => {
+    const own = tarballs.get('backhaul');
+    assert.ok(own);
+    cli = await Installation.make(place.join('cli'), [own]);
+  });
+
+  test('brings nothing with it, and is small', async (context) => {
+    assert.deepEqual(await cli.packages(), ['backhaul']);
+    const bytes = await cli.sizeBytes();
+    context.diagnostic(`command line installed: ${bytes} bytes of node_modules`);
+    assert.ok(bytes < MAX_CLI_BYTES, `${bytes} bytes`);
+  });
+
+  test('triggers, follows, fetches and compares a file', async () => {
+    await pullAndCompare(place.join('pull-cli-alone'), { server: all, agent: all, cli });
+  });
 });
 
 describe('the agent installed alone', () => {

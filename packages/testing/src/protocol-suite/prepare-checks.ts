@@ -11,7 +11,7 @@ export function prepareChecks(target: () => SuiteTarget): void {
   describe('prepare_upload', { concurrency: false }, () => {
     test('names the path as it was asked for, and inputs of the plan rule within their bounds', async () => {
       await using client = await target().lend();
-      const { socket } = await client.session();
+      const { socket } = await client.session({ platform: { os: 'win32', arch: 'x64' } });
       const path = 'C:\\Data\\Ünïcode “file” 😀.bin';
       const { upload_id } = await client.operator.trigger(client.clientId, path);
       const request = await socket.next('prepare_upload');
@@ -54,6 +54,18 @@ export function prepareChecks(target: () => SuiteTarget): void {
       assert.equal(record.size, CHUNK + 3);
       assert.equal(record.part_count, 2);
       assert.equal(record.key, config.key);
+    });
+
+    test('answered by a prepared that cannot be read ends the upload, and the next has its turn', async () => {
+      await using client = await target().lend();
+      const { socket } = await client.session({ limits: { max_uploads: 1, parallel_parts: 1 } });
+      const pull = await client.pullPrepared(socket);
+      const next = await client.operator.trigger(client.clientId, '/pretended/next.bin');
+      socket.send({ ...pull.prepared, source_modified_at: '+010000-01-01T00:00:00.000Z' });
+      const error = await socket.next('error');
+      assert.deepEqual({ upload_id: error.upload_id, attempt: error.attempt }, pull.id);
+      await pull.assertFailed('protocol_error');
+      assert.equal((await socket.next('prepare_upload')).upload_id, next.upload_id);
     });
 
     test('that the agent answers with failed ends the upload for that reason', async () => {

@@ -10,6 +10,7 @@ import type { SuiteClient } from './suite-client.ts';
 import type { SuiteTarget } from './suite-target.ts';
 
 const CHUNK = 5 * 1024 * 1024;
+const MAX_RESETS = 10;
 /** Four bytes whose CRC32 is 0, as that of no bytes is. */
 const SAME_CRC32_AS_NOTHING = Buffer.from('9d0ad96d', 'hex');
 
@@ -166,7 +167,20 @@ function changed(url: string, change: (url: URL) => void): string {
  * Not by fetch, which has its own ideas of a GET with a body, and of a length that the caller sets. A store that
  * refuses a large body at its header closes the connection, and its answer could be lost: hence `Expect`.
  */
-async function answerOf({
+async function answerOf(put: Put): Promise<{ status: number; text: string }> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await answerOnce(put);
+    } catch (error) {
+      // versitygw says 100 Continue before it looks at the signature, and closes with the body unread: whether its
+      // answer is seen before the reset is a matter of luck.
+      const isReset = error instanceof Error && 'code' in error && error.code === 'ECONNRESET';
+      if (!isReset || attempt === MAX_RESETS) throw error;
+    }
+  }
+}
+
+async function answerOnce({
   url,
   method = 'PUT',
   headers,

@@ -10,7 +10,7 @@ const LONG_SHARE = 0.1;
 /** @param link Names both ends. */
 export function networkFaults(proxy: TcpFaultProxy, link: string): Fault[] {
   const fault = (
-    effect: keyof TcpFaultProxy['fired'],
+    effect: keyof typeof names,
     run: (options: Parameters<Fault['run']>[0]) => Promise<void>,
   ): Fault => ({
     kind: `${names[effect]} (${link})`,
@@ -69,4 +69,4 @@ const names = {
   limitBytes: 'cut amid a message',
   delay: 'delay',
   limitBandwidth: 'crawl',
-} as const satisfies Record<keyof TcpFaultProxy['fired'], string>;
+} as const satisfies Partial<Record<keyof TcpFaultProxy['fired'], string>>;

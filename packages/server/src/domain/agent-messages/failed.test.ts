@@ -4,7 +4,7 @@ import type { ChangePolicy } from '@backhaul/protocol';
 import { openSqliteStore } from '../../store/open-sqlite-store.ts';
 import { type BenchOptions, DomainBench } from '../fakes/domain-bench.ts';
 import { failedMessage, partUploadedMessage, preparedMessage } from '../fakes/fake-agent.ts';
-import { MAX_RESTARTS } from '../uploads/attempt-failure.ts';
+import { MAX_RESTARTS, MAX_UNREADABLE } from '../uploads/attempt-failure.ts';
 import { failed } from './failed.ts';
 import { partUploaded } from './part-uploaded.ts';
 import { prepared } from './prepared.ts';
@@ -14,7 +14,7 @@ async function openBench(options: BenchOptions = {}): Promise<DomainBench> {
 }
 
 async function trigger(bench: DomainBench, onChange: ChangePolicy): Promise<string> {
-  const request = { clientId: 'client-1', filePath: '/data/log', requestedBy: 'operator-1', onChange };
+  const request = { clientId: 'client-1', filePath: '/data/report.bin', requestedBy: 'operator-1', onChange };
   return (await bench.domain.uploads.trigger(request)).uploadId;
 }
 
@@ -35,6 +35,23 @@ test('an agent that cannot reach the store gets the upload again later, with all
   const again = await bench.reaches(upload.uploadId, 'preparing');
   assert.deepEqual([again.partsCompleted, again.s3UploadId], [1, upload.s3UploadId]);
   assert.equal(agent.connection.sent('prepare_upload')[1]?.resume?.kept_parts.length, 1);
+});
+
+test('what the store refuses an agent is final only if the store serves the server at that time', async () => {
+  await using bench = await openBench();
+  const { agent, upload } = await bench.uploading({ sent: [1] });
+  const message = 'Part 1: the store answered HTTP 403 RequestTimeTooSkewed.';
+  bench.bucket.fail('ping', 'unavailable', { times: 1 });
+  await failed(bench.context, agent.session, failedMessage(upload, 'storage_refused', message));
+  const waiting = await bench.upload(upload.uploadId);
+  assert.equal(waiting.status, 'queued');
+  assert.match(waiting.stalledReason ?? '', /^Waiting for the object store: ping/);
+  bench.clock.advance((waiting.nextAttemptAt ?? 0) - bench.clock.now());
+  bench.context.dispatcher.kick('client-1');
+  const again = await bench.reaches(upload.uploadId, 'preparing');
+  await failed(bench.context, agent.session, failedMessage(again, 'storage_refused', message));
+  const record = await bench.upload(upload.uploadId);
+  assert.deepEqual([record.status, record.error], ['failed', 'storage_refused']);
 });
 
 test('the longer an outage lasts, the rarer it is tried, and a part that was stored begins anew', async () => {
@@ -58,6 +75,42 @@ test('the longer an outage lasts, the rarer it is tried, and a part that was sto
   await failed(bench.context, agent.session, failedMessage(last, 'storage_unavailable'));
   const { nextAttemptAt } = await bench.upload(upload.uploadId);
   assert.equal((nextAttemptAt ?? 0) - bench.clock.now(), 11_250);
+});
+
+test('a read error amid an upload interrupts it, with all that was stored', async () => {
+  await using bench = await openBench();
+  const { agent, upload } = await bench.uploading({ sent: [1] });
+  await partUploaded(bench.context, agent.session, partUploadedMessage(upload, [1]));
+  await failed(bench.context, agent.session, failedMessage(upload, 'read_failed', 'Reading failed (EIO).'));
+  const record = await bench.upload(upload.uploadId);
+  assert.deepEqual(
+    [record.status, record.attempt, record.stalledReason],
+    ['queued', 2, 'Reading failed (EIO).'],
+  );
+  bench.clock.advance((record.nextAttemptAt ?? 0) - bench.clock.now());
+  bench.context.dispatcher.kick('client-1');
+  const again = await bench.reaches(upload.uploadId, 'preparing');
+  assert.deepEqual([again.partsCompleted, again.s3UploadId], [1, upload.s3UploadId]);
+});
+
+test('a file that stays unreadable ends its upload with the reason', async () => {
+  await using bench = await openBench();
+  const { agent, upload } = await bench.preparing();
+  for (let attempt = 1; attempt <= MAX_UNREADABLE; attempt += 1) {
+    const current = await bench.reaches(upload.uploadId, 'preparing');
+    assert.equal(current.attempt, attempt);
+    await failed(
+      bench.context,
+      agent.session,
+      failedMessage(current, 'read_failed', 'Reading failed (EIO).'),
+    );
+    const { nextAttemptAt } = await bench.upload(upload.uploadId);
+    bench.clock.advance(Math.max(0, (nextAttemptAt ?? 0) - bench.clock.now()));
+    bench.context.dispatcher.kick('client-1');
+  }
+  const { status, error, message } = await bench.upload(upload.uploadId);
+  const told = 'Reading failed (EIO). It was tried 6 times in a row.';
+  assert.deepEqual([status, error, message], ['failed', 'read_failed', told]);
 });
 
 for (const onChange of ['fail', 'prefix'] as const) {

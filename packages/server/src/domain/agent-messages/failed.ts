@@ -1,6 +1,8 @@
 import { type Failed, isErrorCode } from '@backhaul/protocol';
+import { type Bucket, BucketError } from '../ports/bucket.ts';
 import type { AgentSession } from '../sessions/agent-session.ts';
 import type { TransferContext } from '../transfer-context.ts';
+import { storeAway } from '../uploads/attempt-failure.ts';
 import { withOwnedUpload } from './owned-upload.ts';
 import { withoutSignatures } from './without-signatures.ts';
 
@@ -19,9 +21,30 @@ export function failed(context: TransferContext, session: AgentSession, message:
       });
       return;
     }
+    if (message.error === 'storage_refused') {
+      const outage = await outageOf(context.bucket);
+      if (outage !== undefined) {
+        await context.recovery.settle(upload, { error: 'storage_unavailable', message: storeAway(outage) });
+        return;
+      }
+    }
     await context.recovery.settle(upload, {
       error: isErrorCode(message.error) ? message.error : 'agent_fault',
       message: withoutSignatures(message.message),
     });
   });
+}
+
+/**
+ * What the store refuses agents is final only if it serves the server at the same time. With the server's clock off, for
+ * example, stores refuse every URL that it signs, each in words of its own, which agents of 0.1.0 report as final.
+ */
+async function outageOf(bucket: Bucket): Promise<BucketError | undefined> {
+  try {
+    await bucket.ping();
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof BucketError)) throw error;
+    return error.kind === 'unavailable' ? error : undefined;
+  }
 }

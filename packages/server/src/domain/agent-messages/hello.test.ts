@@ -50,6 +50,10 @@ test('hello makes the client known, as it describes itself', async () => {
     defaultFilePath: '/data/report.bin',
     epoch: 1,
     connectedSince: bench.clock.now(),
+    tokenExpiresAt: connection.token.expiresAt,
+    block: null,
+    limits: null,
+    remoteAddress: null,
   });
   assert.deepEqual(connection.sent('welcome'), [
     {
@@ -59,6 +63,7 @@ test('hello makes the client known, as it describes itself', async () => {
       epoch: 1,
       heartbeat_interval_ms: 20_000,
       dead_after_ms: 45_000,
+      progress_interval_ms: 1000,
       uploads: [],
     },
   ]);

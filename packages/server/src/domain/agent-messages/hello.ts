@@ -1,12 +1,18 @@
 import {
   DEAD_AFTER_MS,
+  EMPTY_OBJECT_CAPABILITY,
   HEARTBEAT_INTERVAL_MS,
   type Hello,
+  PROGRESS_INTERVAL_MS,
+  LIST_PAGES_CAPABILITY,
   RESUME_CAPABILITY,
+  UPLOAD_LIMITS_CAPABILITY,
   type Welcome,
   closeCodes,
 } from '@backhaul/protocol';
 import type { ClientDescription } from '../clients/client.ts';
+import { BEGUN_ELSEWHERE } from '../uploads/dispatcher.ts';
+import { hostIdOf } from '../sessions/shared-tokens.ts';
 import type { AgentSession } from '../sessions/agent-session.ts';
 import { endSession } from '../sessions/end-session.ts';
 import type { TransferContext } from '../transfer-context.ts';
@@ -23,9 +29,13 @@ type Verdict = Welcome['uploads'][number];
  */
 export async function hello(
   context: TransferContext,
-  connection: Pick<AgentSession, 'clientId' | 'sessionId' | 'send' | 'close'> & {
-    serverVersion: string;
-    nodeId: string;
+  connection: Pick<AgentSession, 'clientId' | 'sessionId' | 'token'> & {
+    readonly serverVersion: string;
+    readonly nodeId: string;
+    /** Unset in doubles that have no network. */
+    readonly remoteAddress?: string;
+    readonly send: AgentSession['send'];
+    readonly close: AgentSession['close'];
   },
   message: Hello,
 ): Promise<AgentSession | undefined> {
@@ -35,23 +45,37 @@ export async function hello(
     sessionId,
     nodeId: connection.nodeId,
     at: context.clock.now(),
+    tokenExpiresAt: connection.token.expiresAt,
+    remoteAddress: connection.remoteAddress ?? null,
     description: describe(message),
   });
   const session: AgentSession = {
     clientId,
     sessionId,
     epoch,
+    token: connection.token,
+    hostId: hostIdOf(message.host),
     maxUploads: message.limits.max_uploads,
     canResume: message.capabilities.includes(RESUME_CAPABILITY),
-    send: (frame) => connection.send(frame),
-    close: (code, reason) => connection.close(code, reason),
+    takesLimits: message.capabilities.includes(UPLOAD_LIMITS_CAPABILITY),
+    listsPages: message.capabilities.includes(LIST_PAGES_CAPABILITY),
+    leavesEmpty: message.capabilities.includes(EMPTY_OBJECT_CAPABILITY),
+    send: connection.send,
+    close: connection.close,
   };
   if (!context.sessions.add(session)) {
     session.close(closeCodes.replaced, 'a newer connection of this client_id took over');
     return undefined;
   }
+  context.sharedTokens.connected(clientId, session.hostId);
   let verdicts: Verdict[];
   try {
+    // It may have been blocked since the upgrade. From here on a block finds the session.
+    if ((await context.store.getBlock(clientId)) !== undefined) {
+      await giveUp(context, session);
+      session.close(closeCodes.clientBlocked, 'this client was blocked by an operator');
+      return undefined;
+    }
     verdicts = await reconcile(context, session, message.running);
   } catch (error) {
     await giveUp(context, session);
@@ -64,6 +88,7 @@ export async function hello(
     epoch,
     heartbeat_interval_ms: HEARTBEAT_INTERVAL_MS,
     dead_after_ms: DEAD_AFTER_MS,
+    progress_interval_ms: PROGRESS_INTERVAL_MS,
     uploads: verdicts,
   });
   context.sessions.welcomed(session);
@@ -119,7 +144,9 @@ async function reconcile(
 
 /** The agent was restarted and knows nothing of it any more. */
 async function putBack(context: TransferContext, session: AgentSession, upload: Upload): Promise<void> {
-  const { recovery } = context;
-  if (session.canResume) await recovery.interrupt(upload, { reason: 'The agent was restarted.' });
+  const { recovery, sharedTokens } = context;
+  if (sharedTokens.isElsewhere(session.clientId, upload.hostId, session.hostId)) {
+    await recovery.startOver(upload, { reason: BEGUN_ELSEWHERE });
+  } else if (session.canResume) await recovery.interrupt(upload, { reason: 'The agent was restarted.' });
   else await recovery.startOver(upload, { reason: 'The agent was restarted; the file is sent again.' });
 }

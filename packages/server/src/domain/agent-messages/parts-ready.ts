@@ -15,6 +15,8 @@ export function partsReady(
 ): Promise<void> {
   return withOwnedUpload(context, session, message, async (upload) => {
     if (upload.status !== 'uploading' || upload.sizeBytes === null || upload.checksumMode === null) return;
+    // Of an empty file that was left to the server no part is sent.
+    if (upload.s3UploadId === null) return;
     try {
       const plan = planParts(upload.sizeBytes, planRule);
       const announced = checkAnnouncement(plan, upload.checksumMode, message.parts);

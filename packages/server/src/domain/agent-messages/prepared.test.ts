@@ -76,6 +76,31 @@ async function refusal(
   return { error, message: message ?? '' };
 }
 
+test('prepared of another file than the requested one is refused, before anything is created', async () => {
+  for (const file_name of [
+    'deploy.sh',
+    '../report.bin',
+    '/data/report.bin',
+    'report.bin\0',
+    '..',
+    'report.bi\u202en',
+  ]) {
+    await using bench = await openBench();
+    const { error, message } = await refusal(bench, { file_name });
+    assert.equal(error, 'protocol_error');
+    assert.match(message, /asked for "\/data\/report\.bin" and answered with a file named/);
+    assert.equal(bench.bucket.count('createMultipartUpload'), 0);
+  }
+});
+
+test('a name in the spelling of the agent’s directory is accepted, and the request’s is kept', async () => {
+  await using bench = await openBench();
+  const { agent, upload } = await bench.preparing();
+  await prepared(bench.context, agent.session, preparedMessage(upload, { file_name: 'REPORT.bin' }));
+  const { status, fileName } = await bench.upload(upload.uploadId);
+  assert.deepEqual([status, fileName], ['uploading', 'report.bin']);
+});
+
 test('another plan than the server’s is refused', async () => {
   for (const fields of [{ chunk_size: 6 * 1024 * 1024 }, { part_count: 4 }]) {
     await using bench = await openBench();

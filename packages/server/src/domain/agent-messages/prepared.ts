@@ -6,6 +6,7 @@ import { planRule } from '../upload-settings.ts';
 import { storeAway } from '../uploads/attempt-failure.ts';
 import type { Upload } from '../uploads/upload.ts';
 import { checkAnnouncement, putOnRecord } from './announcement.ts';
+import { requestedNameProblem } from './requested-name.ts';
 import { withOwnedUpload } from './owned-upload.ts';
 import { signWindow } from './sign-window.ts';
 
@@ -15,6 +16,9 @@ import { signWindow } from './sign-window.ts';
  */
 const STORE_AWAY_WAIT_MS = 1000;
 
+/** Of an empty file, of which no part is sent. Nothing in it expires. */
+const NO_URLS = { presigned_urls: [], expires_at: '9999-12-31T23:59:59.999Z', expires_in_ms: 86_400_000 };
+
 /**
  * The agent has opened and measured the file. Creates the multipart upload and answers with the URLs of the
  * first window; a repeated message gets the same URLs signed anew.
@@ -22,7 +26,7 @@ const STORE_AWAY_WAIT_MS = 1000;
 export function prepared(context: TransferContext, session: AgentSession, message: Prepared): Promise<void> {
   return withOwnedUpload(context, session, message, async (upload) => {
     try {
-      const begun = await begin(context, upload, message);
+      const begun = await begin(context, upload, { message, leavesEmpty: session.leavesEmpty });
       if (begun !== undefined) await sendWindow(context, session, begun, message);
     } catch (error) {
       const code =
@@ -53,7 +57,7 @@ export function prepared(context: TransferContext, session: AgentSession, messag
 async function begin(
   context: TransferContext,
   upload: Upload,
-  message: Prepared,
+  { message, leavesEmpty }: { message: Prepared; leavesEmpty: boolean },
 ): Promise<Upload | undefined> {
   if (upload.status === 'uploading') {
     if (isSameFile(upload, message)) return beginAgain(context, upload, message);
@@ -71,6 +75,8 @@ async function begin(
       'The agent was asked to resume an upload, and prepared it anew.',
     );
   }
+  const problem = requestedNameProblem(upload, message.file_name);
+  if (problem !== undefined) throw new BackhaulError('protocol_error', problem);
   const { maxFileSize } = context.settings;
   if (maxFileSize !== null && message.size > maxFileSize) {
     throw new BackhaulError(
@@ -86,11 +92,15 @@ async function begin(
     );
   }
   const announced = checkAnnouncement(plan, upload.checksumMode, message.parts);
-  const { s3UploadId } = await context.bucket.createMultipartUpload({
-    key: upload.key,
-    token: upload.objectToken,
-    checksumMode: upload.checksumMode,
-  });
+  // An agent of before sends its empty part; the object is written by the server all the same.
+  const isLeft = plan.sizeBytes === 0 && leavesEmpty;
+  const { s3UploadId } = isLeft
+    ? { s3UploadId: null }
+    : await context.bucket.createMultipartUpload({
+        key: upload.key,
+        token: upload.objectToken,
+        checksumMode: upload.checksumMode,
+      });
   let begun: Upload | undefined;
   try {
     begun = await context.ledger.apply(
@@ -102,15 +112,14 @@ async function begin(
         partCount: plan.partCount,
         fingerprint: message.fingerprint,
         sourceModifiedAt: Date.parse(message.source_modified_at),
-        fileName: message.file_name,
         s3UploadId,
       },
-      { announced },
+      isLeft ? {} : { announced },
     );
     return begun;
   } finally {
     // While the database is away the message is handled again and again, each time with another multipart upload.
-    if (begun === undefined) await abandon(context, upload, s3UploadId);
+    if (begun === undefined && s3UploadId !== null) await abandon(context, upload, s3UploadId);
   }
 }
 
@@ -119,7 +128,7 @@ async function beginAgain(context: TransferContext, upload: Upload, message: Pre
   if (upload.checksumMode === null) throw new Error('an upload is under way without a checksum mode');
   const plan = planParts(message.size, planRule);
   const announced = checkAnnouncement(plan, upload.checksumMode, message.parts);
-  await putOnRecord(context, upload, announced);
+  if (upload.s3UploadId !== null) await putOnRecord(context, upload, announced);
   return upload;
 }
 
@@ -150,13 +159,14 @@ async function sendWindow(
   upload: Upload,
   message: Prepared,
 ): Promise<void> {
-  const window = await signWindow(context, upload, message.parts);
+  const isLeft = upload.s3UploadId === null;
+  const window = isLeft ? NO_URLS : await signWindow(context, upload, message.parts);
   if (upload.chunkSize === null || upload.partCount === null) return;
   session.send({
     action: 'download_file',
     file_path: upload.filePath,
     upload_config: {
-      kind: 'multipart',
+      kind: isLeft ? 'empty' : 'multipart',
       upload_id: upload.uploadId,
       attempt: upload.attempt,
       bucket: upload.bucket,

@@ -55,11 +55,12 @@ const fingerprint: Fingerprint = {
 };
 
 for (const [what, changes, onChange, end] of [
-  ['another inode', { inode: '9' }, 'fail', 'failed'],
+  ['another inode', { inode: '9' }, 'fail', 'uploading'],
+  ['another inode and mtime', { inode: '9', mtime_ns: '9' }, 'prefix', 'failed'],
   ['another mtime', { mtime_ns: '9' }, 'fail', 'failed'],
   ['another size', { size: '9' }, 'fail', 'failed'],
   ['another device and ctime', { device: '9', ctime_ns: '9' }, 'fail', 'uploading'],
-  ['another inode', { inode: '9' }, 'restart', 'queued'],
+  ['another mtime', { mtime_ns: '9' }, 'restart', 'queued'],
   ['more bytes', { size: String(FILE_BYTES + 1), mtime_ns: '9' }, 'prefix', 'uploading'],
   ['fewer bytes', { size: String(FILE_BYTES - 1), mtime_ns: '9' }, 'prefix', 'failed'],
 ] as const) {

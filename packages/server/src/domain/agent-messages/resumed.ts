@@ -1,4 +1,4 @@
-import { type Resumed, versionDifferences } from '@backhaul/protocol';
+import { type Resumed, resumeDifferences } from '@backhaul/protocol';
 import type { AgentSession } from '../sessions/agent-session.ts';
 import type { TransferContext } from '../transfer-context.ts';
 import { type Upload, isRunning } from '../uploads/upload.ts';
@@ -30,6 +30,6 @@ function isSameVersion({ sizeBytes, fingerprint, onChange }: Upload, message: Re
   return (
     message.size === sizeBytes &&
     fingerprint !== null &&
-    versionDifferences(fingerprint, message.fingerprint, onChange).length === 0
+    resumeDifferences(fingerprint, message.fingerprint, onChange).length === 0
   );
 }

@@ -37,7 +37,7 @@ test('the longest wait that the protocol allows is a time that can be shown', as
   await using bench = await openBench();
   const { agent, upload } = await bench.uploading();
   await stalled(bench.context, agent.session, stalledMessage(upload, { retry_in_ms: 86_400_000 }));
-  const { next_retry_at: at } = toUploadRecord(await bench.upload(upload.uploadId));
+  const { next_retry_at: at } = toUploadRecord(await bench.upload(upload.uploadId), bench.context.progress);
   assert.equal(at, new Date(bench.clock.now() + 86_400_000).toISOString());
 });
 

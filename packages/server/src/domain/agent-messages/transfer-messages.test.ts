@@ -197,6 +197,16 @@ test('completed with another size than prepared ends the upload', async () => {
   assert.equal(bench.bucket.count('completeMultipartUpload'), 0);
 });
 
+test('completed of another file than the requested one ends the upload', async () => {
+  await using bench = await openBench();
+  const { agent, upload } = await bench.uploading();
+  await completed(bench.context, agent.session, completedMessage(upload, { file_name: 'deploy.sh' }));
+  const record = await bench.upload(upload.uploadId);
+  assert.deepEqual([record.status, record.error], ['failed', 'protocol_error']);
+  assert.match(record.message ?? '', /"deploy\.sh"/);
+  assert.equal(bench.bucket.objects.size, 0);
+});
+
 test('completed before prepared is not believed', async () => {
   await using bench = await openBench();
   const { agent, upload } = await bench.preparing();

@@ -22,7 +22,7 @@ test('a presigned URL in what an agent reports reaches no record', async () => {
   const { agent, upload } = await bench.uploading();
   await stalled(bench.context, agent.session, stalledMessage(upload, { reason: `No answer: ${url}` }));
   const { stalledReason } = await bench.upload(upload.uploadId);
-  await failed(bench.context, agent.session, failedMessage(upload, 'read_failed', `Gave up ${url}`));
+  await failed(bench.context, agent.session, failedMessage(upload, 'permission_denied', `Gave up ${url}`));
   const { message } = await bench.upload(upload.uploadId);
   assert.deepEqual(
     [stalledReason, message],

@@ -71,3 +71,20 @@ test('a client that was forgotten while its hello was being looked at is unknown
   assert.equal(connection.closes[0]?.code, closeCodes.clientForgotten);
   await assert.rejects(bench.domain.clients.mustBeKnown('client-1'), { code: 'client_not_found' });
 });
+
+test('the status of a client with a long queue lists a hundred uploads, those that run first, and counts all', async () => {
+  const { bench } = await openBench();
+  await using _ = bench;
+  const { upload } = await bench.uploading();
+  for (let count = 0; count < 120; count += 1) {
+    await bench.domain.uploads.trigger({
+      clientId: 'client-1',
+      filePath: `/data/${count}.bin`,
+      requestedBy: 'operator-1',
+    });
+  }
+  const status = await bench.domain.clients.status('client-1');
+  assert.equal(status.activeUploads.length, 100);
+  assert.ok(status.activeUploads.some(({ uploadId }) => uploadId === upload.uploadId));
+  assert.equal(status.activeCount, 121);
+});

@@ -1,20 +1,27 @@
-import { BackhaulError } from '@backhaul/protocol';
+import { BackhaulError, type UploadLimits } from '@backhaul/protocol';
 import { closeCodes } from '@backhaul/protocol';
 import type { Clock } from '../ports/clock.ts';
 import type { ClientFilter, Store } from '../ports/store.ts';
 import type { SessionRegistry } from '../sessions/session-registry.ts';
+import type { SharedTokens } from '../sessions/shared-tokens.ts';
+import { orderedLimits } from '../uploads/new-upload.ts';
 import type { Upload } from '../uploads/upload.ts';
-import type { Client } from './client.ts';
+import { assertTakesLimits, type Client, type ClientBlock, ClientBlocked } from './client.ts';
+
+/** Records in the status of a client, whose queue may hold thousands. `GET /uploads` has them all, in pages. */
+const MAX_LISTED = 100;
 
 /** What operators can ask about machines. */
 export class ClientService {
   readonly #store: Store;
   readonly #sessions: SessionRegistry;
+  readonly #sharedTokens: SharedTokens;
   readonly #clock: Clock;
 
-  constructor(parts: { store: Store; sessions: SessionRegistry; clock: Clock }) {
+  constructor(parts: { store: Store; sessions: SessionRegistry; sharedTokens: SharedTokens; clock: Clock }) {
     this.#store = parts.store;
     this.#sessions = parts.sessions;
+    this.#sharedTokens = parts.sharedTokens;
     this.#clock = parts.clock;
   }
 
@@ -38,19 +45,58 @@ export class ClientService {
   }
 
   /** @throws BackhaulError `client_not_found` */
-  async status(
-    clientId: string,
-  ): Promise<{ client: Client; activeUploads: Upload[]; lastUpload: Upload | undefined }> {
+  async status(clientId: string): Promise<{
+    client: Client;
+    /** At most {@link MAX_LISTED}; those that run come first. */
+    activeUploads: Upload[];
+    activeCount: number;
+    lastUpload: Upload | undefined;
+    /** How often machines that share its token have taken turns. */
+    duplicateConnections: number;
+  }> {
     const client = await this.get(clientId);
-    const [activeUploads, lastUpload] = await Promise.all([
-      this.#store.listActiveUploads(clientId),
+    const [activeUploads, activeCount, lastUpload] = await Promise.all([
+      this.#store.listActiveUploads(clientId, { limit: MAX_LISTED }),
+      this.#store.countUnfinished({ clientId }),
       this.#store.lastUpload(clientId),
     ]);
-    return { client, activeUploads, lastUpload };
+    const duplicateConnections = this.#sharedTokens.duplicatesOf(clientId);
+    return { client, activeUploads, activeCount, lastUpload, duplicateConnections };
+  }
+
+  /** Since when it is not connected, milliseconds since the epoch; undefined while it is. */
+  async awaySince(clientId: string): Promise<number | undefined> {
+    if (this.#sessions.get(clientId) !== undefined) return undefined;
+    const client = await this.#store.getClient(clientId);
+    // A session of which the welcome is still to come.
+    return client?.connectedSince === null ? client.lastSeenAt : undefined;
   }
 
   list(filter: ClientFilter): Promise<Client[]> {
     return this.#store.listClients(filter);
+  }
+
+  /**
+   * Sets how fast each of its uploads may go, from their next attempts on.
+   *
+   * @throws BackhaulError `client_not_found`; `not_supported` by an agent that would not keep to them.
+   */
+  async limit(clientId: string, { limits, by }: { limits: UploadLimits; by: string }): Promise<Client> {
+    const client = await this.get(clientId);
+    const ordered = orderedLimits(limits);
+    if (ordered !== null) assertTakesLimits(client);
+    await this.#store.setClientLimits(clientId, {
+      limits: ordered,
+      audit: {
+        at: this.#clock.now(),
+        actor: by,
+        action: 'client.limit',
+        clientId,
+        uploadId: null,
+        detail: { limits: ordered },
+      },
+    });
+    return this.get(clientId);
   }
 
   /**
@@ -60,11 +106,11 @@ export class ClientService {
    */
   async forget(clientId: string, by: string): Promise<void> {
     await this.get(clientId);
-    const active = await this.#store.listActiveUploads(clientId);
-    if (active.length > 0) {
+    const active = await this.#store.countUnfinished({ clientId });
+    if (active > 0) {
       throw new BackhaulError(
         'client_busy',
-        `Client ${clientId} has ${active.length} unfinished uploads; cancel them first.`,
+        `Client ${clientId} has ${active} unfinished uploads; cancel them first.`,
       );
     }
     await this.#store.deleteClient(clientId, {
@@ -80,5 +126,34 @@ export class ClientService {
     // At once: its socket may take seconds to close.
     this.#sessions.remove(session);
     session.close(closeCodes.clientForgotten, 'this client was forgotten by an operator');
+  }
+
+  /** For the upgrade. @throws ClientBlocked */
+  async mustNotBeBlocked(clientId: string): Promise<void> {
+    const block = await this.#store.getBlock(clientId);
+    if (block !== undefined) throw new ClientBlocked(clientId, block);
+  }
+
+  /**
+   * Keeps a client away until it is unblocked: its connection is ended at once, and none is taken any more. Its uploads
+   * wait, and end at their deadlines; those that are completing go on, for their bytes are in the store.
+   */
+  async block(clientId: string, { by, reason }: { by: string; reason: string | null }): Promise<ClientBlock> {
+    const block = { blockedAt: this.#clock.now(), blockedBy: by, reason };
+    const audit = { at: block.blockedAt, actor: by, action: 'client.block', clientId, uploadId: null };
+    await this.#store.blockClient(clientId, block, { ...audit, detail: { reason } });
+    // A hello under way looks for the block after it has put its session there.
+    const session = this.#sessions.newest(clientId);
+    if (session !== undefined) {
+      this.#sessions.remove(session);
+      session.close(closeCodes.clientBlocked, 'this client was blocked by an operator');
+    }
+    return block;
+  }
+
+  /** Its agent comes back by itself, within two minutes. Nothing happens to a client that is not blocked. */
+  async unblock(clientId: string, by: string): Promise<void> {
+    const audit = { at: this.#clock.now(), actor: by, action: 'client.unblock', clientId, uploadId: null };
+    await this.#store.unblockClient(clientId, { ...audit, detail: {} });
   }
 }

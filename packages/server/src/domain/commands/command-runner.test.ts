@@ -18,14 +18,22 @@ const HEALTH = {
 
 function openRunner(timeoutMs = 30_000) {
   const sessions = new SessionRegistry();
-  const connect = (clientId: string): { connection: FakeConnection; session: AgentSession } => {
+  const connect = (
+    clientId: string,
+    { listsPages = true } = {},
+  ): { connection: FakeConnection; session: AgentSession } => {
     const connection = new FakeConnection(clientId);
     const session: AgentSession = {
       clientId,
       sessionId: connection.sessionId,
       epoch: 1,
+      token: { issuedAt: 0, expiresAt: 4_000_000_000_000, isOfPreviousSecret: false },
+      hostId: null,
       maxUploads: 1,
       canResume: true,
+      leavesEmpty: true,
+      takesLimits: true,
+      listsPages,
       send: (message) => connection.send(message),
       close: (code, reason) => connection.close(code, reason),
     };
@@ -38,7 +46,7 @@ function openRunner(timeoutMs = 30_000) {
 
 function asked(connection: FakeConnection): string {
   const frame = connection.frames.at(-1);
-  assert.ok(frame !== undefined && 'command_id' in frame);
+  assert.ok(frame !== undefined && 'command_id' in frame && frame.action !== 'error');
   return frame.command_id;
 }
 
@@ -133,4 +141,19 @@ test('the end of a session fails its commands, and no other’s', async () => {
   await failed;
   runner.settle(there.session, succeeded(asked(there.connection), HEALTH));
   await answer;
+});
+
+test('an agent that lists no pages is asked for none', async () => {
+  const { runner, connect } = openRunner();
+  const { connection, session } = connect('client-1', { listsPages: false });
+  await assert.rejects(runner.run('client-1', 'list_directory', { path: '/data', prefix: 'app-' }), {
+    code: 'not_supported',
+    message: /Update it/,
+  });
+  assert.deepEqual(connection.frames, []);
+  const listing = { path: '/data', entries: [], truncated: false };
+  const whole = runner.run('client-1', 'list_directory', { path: '/data' });
+  const { command_id } = connection.sent('list_directory')[0] ?? assert.fail();
+  runner.settle(session, { status: 'result', command_id, ok: true, data: listing });
+  assert.deepEqual((await whole).result, listing);
 });

@@ -1,5 +1,6 @@
 import {
   BackhaulError,
+  boundedParse,
   type CommandName,
   type CommandParameters,
   type CommandResult,
@@ -30,7 +31,7 @@ export class CommandRunner {
   }
 
   /**
-   * @throws BackhaulError `client_offline`, `command_timeout`, `protocol_error` for an answer of the wrong
+   * @throws BackhaulError `client_offline`, `not_supported`, `command_timeout`, `protocol_error` for an answer of the wrong
    *   shape, or the agent's own code.
    */
   async run<Name extends CommandName>(
@@ -42,6 +43,12 @@ export class CommandRunner {
     if (session === undefined) {
       throw new BackhaulError('client_offline', `Agent ${clientId} is not connected.`);
     }
+    if (name === 'list_directory' && !session.listsPages && Object.keys(parameters).length > 1) {
+      throw new BackhaulError(
+        'not_supported',
+        `Agent ${clientId} cannot list page by page or by prefix: it lists the first 5,000 entries. Update it.`,
+      );
+    }
     const commandId = uuidv7();
     const answer = await this.#ask(session, commandId, () =>
       session.send(toMessage(name, commandId, parameters)),
@@ -50,7 +57,7 @@ export class CommandRunner {
       const known = isErrorCode(answer.error) ? answer.error : 'agent_fault';
       throw new BackhaulError(known, answer.message);
     }
-    const parsed = commands[name].result.safeParse(answer.data);
+    const parsed = boundedParse<CommandResult<CommandName>>(commands[name].result, answer.data);
     if (!parsed.success) {
       throw new BackhaulError(
         'protocol_error',
@@ -64,6 +71,12 @@ export class CommandRunner {
   settle(session: AgentSession, result: Result): void {
     const pending = this.#pending.get(result.command_id);
     if (pending?.session === session) pending.settle(result);
+  }
+
+  /** Fails a command whose `result` could not be read, or which its agent could not read. */
+  refuse(session: AgentSession, commandId: string, error: BackhaulError): void {
+    const pending = this.#pending.get(commandId);
+    if (pending?.session === session) pending.fail(error);
   }
 
   /** Fails what still waits for an agent that has gone. */

@@ -9,6 +9,7 @@ import { endSession } from '../sessions/end-session.ts';
 import type { TransferContext } from '../transfer-context.ts';
 import type { UploadSettings } from '../upload-settings.ts';
 import type { Upload } from '../uploads/upload.ts';
+import type { UnfinishedLimits } from '../uploads/unfinished-quota.ts';
 import type { UploadObserver } from '../uploads/upload-ledger.ts';
 import { type FakeAgent, completedMessage, preparedMessage, sayHello } from './fake-agent.ts';
 import { FakeBucket } from './fake-bucket.ts';
@@ -23,9 +24,11 @@ export const RETENTION_MS = 30 * 24 * HOUR_MS;
 
 export interface BenchOptions {
   readonly settings?: Partial<UploadSettings>;
+  readonly unfinishedLimits?: UnfinishedLimits;
   readonly pollMs?: number;
   readonly commandTimeoutMs?: number;
   readonly orphanAgeMs?: number;
+  readonly retentionTrustsClock?: boolean;
   readonly sleep?: (ms: number, signal: AbortSignal) => Promise<void>;
   /** Default: the middle. */
   readonly random?: () => number;
@@ -53,15 +56,18 @@ export class DomainBench implements AsyncDisposable {
         bucketName: this.bucket.name,
         keyPrefix: 'uploads',
         maxFileSize: null,
+        limits: {},
         lifetimeMs: 24 * HOUR_MS,
         prepareTimeoutMs: 600_000,
         maxBackoffMs: 30_000,
         ...options.settings,
       },
       retentionMs: RETENTION_MS,
+      retentionTrustsClock: options.retentionTrustsClock ?? false,
       orphanAgeMs: options.orphanAgeMs ?? HOUR_MS,
       commandTimeoutMs: options.commandTimeoutMs ?? 30_000,
       observe: (change) => this.changes.push(change),
+      ...(options.unfinishedLimits === undefined ? {} : { unfinishedLimits: options.unfinishedLimits }),
       sleep: options.sleep ?? this.clock.sleep,
       random: options.random ?? (() => 0.5),
       // For ever, as far as tests go: what ends must have been told.
@@ -120,15 +126,18 @@ export class DomainBench implements AsyncDisposable {
   }
 
   /** An upload the agent was asked to prepare. */
-  async preparing(): Promise<{ agent: FakeAgent; upload: Upload }> {
-    const agent = await this.connect();
+  async preparing(hello: Partial<Hello> = {}): Promise<{ agent: FakeAgent; upload: Upload }> {
+    const agent = await this.connect('client-1', hello);
     const { uploadId } = await this.trigger();
     return { agent, upload: await this.reaches(uploadId, 'preparing') };
   }
 
   /** An upload whose multipart upload exists and whose parts are all signed for; the store holds those `sent`. */
-  async uploading(options: { sent?: readonly number[] } = {}): Promise<{ agent: FakeAgent; upload: Upload }> {
-    const { agent, upload } = await this.preparing();
+  async uploading(
+    options: { sent?: readonly number[]; host?: Hello['host'] } = {},
+  ): Promise<{ agent: FakeAgent; upload: Upload }> {
+    const { host } = options;
+    const { agent, upload } = await this.preparing(host === undefined ? {} : { host });
     await prepared(this.context, agent.session, preparedMessage(upload));
     const uploading = await this.reaches(upload.uploadId, 'uploading');
     for (const partNumber of options.sent ?? [1, 2, 3]) this.bucket.put(uploading.s3UploadId, partNumber);
@@ -136,7 +145,7 @@ export class DomainBench implements AsyncDisposable {
   }
 
   /** An upload that was interrupted and waits in the queue, its agent away; the store holds the parts that were `sent`. */
-  async interrupted(options: { sent?: readonly number[] } = {}): Promise<Upload> {
+  async interrupted(options: { sent?: readonly number[]; host?: Hello['host'] } = {}): Promise<Upload> {
     const { agent, upload } = await this.uploading(options);
     await endSession(this.context, agent.session);
     const { recovery } = this.context;

@@ -6,6 +6,7 @@ import type {
   PartUploaded,
   PartsReady,
   Prepared,
+  Progress,
   Resumed,
   ServerMessageInput,
   Stalled,
@@ -13,7 +14,7 @@ import type {
 import { partRange, planParts } from '@backhaul/protocol';
 import { v7 as uuidv7 } from 'uuid';
 import { hello } from '../agent-messages/hello.ts';
-import type { AgentSession } from '../sessions/agent-session.ts';
+import type { AgentSession, SessionToken } from '../sessions/agent-session.ts';
 import type { TransferContext } from '../transfer-context.ts';
 import { planRule } from '../upload-settings.ts';
 import { etagOf } from './fake-bucket.ts';
@@ -31,20 +32,25 @@ export class FakeConnection {
   readonly sessionId = uuidv7();
   readonly serverVersion = '0.0.0-test';
   readonly nodeId = 'node-1';
+  readonly token: SessionToken;
   readonly frames: ServerMessageInput[] = [];
   readonly closes: { readonly code: number; readonly reason: string }[] = [];
 
-  constructor(clientId: string) {
+  constructor(
+    clientId: string,
+    token: SessionToken = { issuedAt: 0, expiresAt: 4_000_000_000_000, isOfPreviousSecret: false },
+  ) {
     this.clientId = clientId;
+    this.token = token;
   }
 
-  send(message: ServerMessageInput): void {
+  send = (message: ServerMessageInput): void => {
     this.frames.push(message);
-  }
+  };
 
-  close(code: number, reason: string): void {
+  close = (code: number, reason: string): void => {
     this.closes.push({ code, reason });
-  }
+  };
 
   sent<Action extends ServerMessageInput['action']>(action: Action): Frame<Action>[] {
     return this.frames.filter((frame): frame is Frame<Action> => frame.action === action);
@@ -64,7 +70,17 @@ export async function sayHello(
   options: Partial<Hello> & { maxUploads?: number } = {},
 ): Promise<{ connection: FakeConnection; session: AgentSession | undefined }> {
   const connection = new FakeConnection(clientId);
-  const session = await hello(context, connection, helloMessage(options));
+  const { sessionId, serverVersion, nodeId, token } = connection;
+  const session = await hello(
+    context,
+    {
+      ...{ clientId, sessionId, serverVersion, nodeId, token },
+      // By way of the connection, whose methods a test may replace.
+      send: (message) => connection.send(message),
+      close: (code, reason) => connection.close(code, reason),
+    },
+    helloMessage(options),
+  );
   return { connection, session };
 }
 
@@ -139,6 +155,10 @@ export function stalledMessage(upload: About, fields: Partial<Stalled> = {}): St
     retry_in_ms: 5000,
     ...fields,
   };
+}
+
+export function progressMessage(upload: About, bytes: number): Progress {
+  return { status: 'progress', upload_id: upload.uploadId, attempt: upload.attempt, bytes_sent: bytes };
 }
 
 export function partsReadyMessage(upload: About, parts: PartAnnouncement[]): PartsReady {

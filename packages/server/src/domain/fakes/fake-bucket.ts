@@ -13,6 +13,7 @@ import {
   type PartToSign,
   type PendingUpload,
   type SignedWindow,
+  type VersionOptions,
 } from '../ports/bucket.ts';
 import type { Clock } from '../ports/clock.ts';
 import { combineCrc32 } from '../uploads/combine-crc32.ts';
@@ -23,6 +24,7 @@ type Operation =
   | 'signParts'
   | 'listParts'
   | 'completeMultipartUpload'
+  | 'putEmptyObject'
   | 'listMultipartUploads'
   | 'abortMultipartUpload'
   | 'head'
@@ -34,6 +36,7 @@ interface Fault {
   readonly kind: BucketErrorKind;
   /** The request is carried out, only its answer gets lost. */
   readonly afterEffect: boolean;
+  readonly s3Code: string | null;
   times: number;
 }
 
@@ -52,6 +55,8 @@ export const URL_LIFETIME_MS = 900_000;
 export class FakeBucket implements Bucket {
   readonly name = 'fake-bucket';
   readonly objects = new Map<string, ObjectFacts>();
+  /** Of versioned buckets, what is no longer current, by key. */
+  readonly olderVersions = new Map<string, ObjectFacts[]>();
   readonly uploads = new Map<string, FakeUpload>();
   /** Operations that reached the store, in order, those that failed too. */
   readonly calls: { readonly operation: Operation; readonly subject: string }[] = [];
@@ -63,12 +68,18 @@ export class FakeBucket implements Bucket {
     fullObjectChecksum: true,
     conditionalComplete: true,
     objectSizeCheck: true,
+    partProof: 'checksum',
+    conditionalPut: true,
+    emptyObjectCrc32: true,
     serverSideEncryption: 'AES256',
     storageClass: null,
   };
   /** What the store makes of an object that it completes; a store in order leaves it as it is. */
   distort: (facts: ObjectFacts) => ObjectFacts = (facts) => facts;
   readonly #clock: Clock;
+  /** Multipart uploads that can be neither listed nor completed, with S3's code. */
+  readonly #broken = new Map<string, string | null>();
+  #breaksNext = false;
   readonly #faults = new Map<Operation, Fault[]>();
   readonly #holds = new Map<Operation, Promise<void>>();
 
@@ -80,11 +91,28 @@ export class FakeBucket implements Bucket {
   fail(
     operation: Operation,
     kind: BucketErrorKind,
-    options: { times?: number; afterEffect?: boolean } = {},
+    options: { times?: number; afterEffect?: boolean; s3Code?: string } = {},
   ): void {
     const faults = this.#faults.get(operation) ?? [];
-    faults.push({ kind, afterEffect: options.afterEffect ?? false, times: options.times ?? 1 });
+    const { afterEffect = false, s3Code = null, times = 1 } = options;
+    faults.push({ kind, afterEffect, s3Code, times });
     this.#faults.set(operation, faults);
+  }
+
+  /** From now on this multipart upload can be neither listed nor completed, while others can. */
+  breakUpload(s3UploadId: string | null, s3Code: string | null = 'InternalError'): void {
+    this.#broken.set(s3UploadId ?? '', s3Code);
+  }
+
+  /** The same, of the next that is created and signed for. */
+  breakNextUpload(): void {
+    this.#breaksNext = true;
+  }
+
+  /** A Complete of before takes effect. */
+  completeLate(s3UploadId: string | null): void {
+    const pending = this.uploads.get(s3UploadId ?? '');
+    if (pending !== undefined) this.#complete(pending, [...pending.parts.values()]);
   }
 
   /** Whatever was to fail still works again. */
@@ -154,6 +182,8 @@ export class FakeBucket implements Bucket {
     mode: ChecksumMode,
   ): Promise<SignedWindow> {
     return this.#call('signParts', upload.key, {}, () => {
+      if (this.#breaksNext) this.breakUpload(upload.s3UploadId);
+      this.#breaksNext = false;
       const pending = this.uploads.get(upload.s3UploadId);
       for (const { partNumber, sizeBytes, crc32, sha256 } of parts) {
         const etag = etagOf(partNumber, crc32);
@@ -170,6 +200,7 @@ export class FakeBucket implements Bucket {
 
   listParts(upload: MultipartUpload, options: CallOptions = {}): Promise<ListedPart[]> {
     return this.#call('listParts', upload.key, options, () => {
+      this.#assertSound(upload, 'listParts');
       const pending = this.uploads.get(upload.s3UploadId);
       if (pending === undefined) throw gone();
       return [...pending.parts.values()].toSorted((a, b) => a.partNumber - b.partNumber);
@@ -182,6 +213,7 @@ export class FakeBucket implements Bucket {
     options: CallOptions = {},
   ): Promise<void> {
     return this.#call('completeMultipartUpload', upload.key, options, () => {
+      this.#assertSound(upload, 'completeMultipartUpload');
       const pending = this.uploads.get(upload.s3UploadId);
       if (pending === undefined) throw gone();
       if (this.honours.conditionalComplete && this.objects.has(upload.key)) {
@@ -193,18 +225,48 @@ export class FakeBucket implements Bucket {
           throw new BucketError('invalid_parts', `part ${partNumber} is not the one sent`);
         return { ...part, crc32: part.crc32 ?? crc32 };
       });
-      this.uploads.delete(upload.s3UploadId);
+      this.#complete(pending, parts);
+    });
+  }
+
+  putEmptyObject({ key, token }: { key: string; token: string }, options: CallOptions = {}): Promise<void> {
+    return this.#call('putEmptyObject', key, options, () => {
+      if (this.honours.conditionalPut && this.objects.has(key)) {
+        throw new BucketError('object_exists', 'something is at the key already');
+      }
       const facts: ObjectFacts = {
-        sizeBytes: parts.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
-        etag: `"object-${parts.length}"`,
+        sizeBytes: 0,
+        etag: '"empty"',
         versionId: null,
-        token: pending.token,
-        crc32: this.honours.fullObjectChecksum ? combineCrc32(parts) : null,
+        token,
+        crc32: this.honours.emptyObjectCrc32 ? combineCrc32([]) : null,
         serverSideEncryption: this.honours.serverSideEncryption,
         storageClass: this.honours.storageClass,
       };
-      this.objects.set(upload.key, this.distort(facts));
+      this.objects.set(key, this.distort(facts));
     });
+  }
+
+  #complete({ s3UploadId, key, token }: FakeUpload, parts: readonly ListedPart[]): void {
+    this.uploads.delete(s3UploadId);
+    const facts: ObjectFacts = {
+      sizeBytes: parts.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+      etag: `"object-${parts.length}"`,
+      versionId: null,
+      token,
+      crc32: this.honours.fullObjectChecksum
+        ? combineCrc32(parts.map(({ sizeBytes, crc32 }) => ({ sizeBytes, crc32: crc32 ?? '' })))
+        : null,
+      serverSideEncryption: this.honours.serverSideEncryption,
+      storageClass: this.honours.storageClass,
+    };
+    this.objects.set(key, this.distort(facts));
+  }
+
+  #assertSound({ s3UploadId }: MultipartUpload, operation: Operation): void {
+    const s3Code = this.#broken.get(s3UploadId);
+    if (s3Code === undefined) return;
+    throw new BucketError('unavailable', `${operation}: 500, each time`, { s3Code });
   }
 
   async *listMultipartUploads(keyPrefix: string, options: CallOptions = {}): AsyncIterable<PendingUpload> {
@@ -221,18 +283,37 @@ export class FakeBucket implements Bucket {
     });
   }
 
-  head(key: string, options: CallOptions = {}): Promise<ObjectFacts | undefined> {
-    return this.#call('head', key, options, () => this.objects.get(key));
-  }
-
-  deleteObject(key: string, options: CallOptions & { versionId?: string | null } = {}): Promise<void> {
-    return this.#call('deleteObject', key, options, () => {
-      this.objects.delete(key);
+  head(key: string, options: VersionOptions = {}): Promise<ObjectFacts | undefined> {
+    return this.#call('head', key, options, () => {
+      const current = this.objects.get(key);
+      const versionId = options.versionId ?? current?.versionId;
+      if (versionId === undefined || versionId === current?.versionId) return current;
+      return this.olderVersions.get(key)?.find((version) => version.versionId === versionId);
     });
   }
 
-  signGet(request: { key: string; fileName: string }): Promise<string> {
-    return this.#call('signGet', request.key, {}, () => `https://store.test/${request.key}?get`);
+  deleteObject(key: string, { versionId = null, ...options }: VersionOptions = {}): Promise<void> {
+    return this.#call('deleteObject', key, options, () => {
+      const older = this.olderVersions.get(key) ?? [];
+      this.olderVersions.set(
+        key,
+        older.filter((version) => version.versionId !== versionId),
+      );
+      if (versionId === null || this.objects.get(key)?.versionId === versionId) this.objects.delete(key);
+    });
+  }
+
+  /** A versioned bucket: somebody deletes the key, or writes to it. */
+  supersede(key: string, next?: ObjectFacts): void {
+    const current = this.objects.get(key);
+    if (current !== undefined) this.olderVersions.set(key, [...(this.olderVersions.get(key) ?? []), current]);
+    if (next === undefined) this.objects.delete(key);
+    else this.objects.set(key, next);
+  }
+
+  signGet({ key, versionId }: { key: string; versionId: string | null }): Promise<string> {
+    const version = versionId === null ? '' : `&versionId=${versionId}`;
+    return this.#call('signGet', key, {}, () => `https://store.test/${key}?get${version}`);
   }
 
   ping(options: CallOptions = {}): Promise<void> {
@@ -250,9 +331,9 @@ export class FakeBucket implements Bucket {
     const held = this.#holds.get(operation);
     if (held !== undefined) await orAborted(held, signal);
     const fault = this.#takeFault(operation);
-    if (fault?.afterEffect === false) throw failure(fault.kind, operation);
+    if (fault?.afterEffect === false) throw failure(fault, operation);
     const result = effect();
-    if (fault !== undefined) throw failure(fault.kind, operation);
+    if (fault !== undefined) throw failure(fault, operation);
     return result;
   }
 
@@ -274,8 +355,8 @@ function gone(): BucketError {
   return new BucketError('upload_gone', 'the multipart upload is gone (NoSuchUpload)');
 }
 
-function failure(kind: BucketErrorKind, operation: Operation): BucketError {
-  return new BucketError(kind, `${operation}: ${kind}, as the test wants it`);
+function failure({ kind, s3Code }: Fault, operation: Operation): BucketError {
+  return new BucketError(kind, `${operation}: ${kind}, as the test wants it`, { s3Code });
 }
 
 async function orAborted(wait: Promise<void>, signal: AbortSignal | undefined): Promise<void> {

@@ -5,12 +5,23 @@ export class FakeClock implements Clock {
   /** What was slept, in milliseconds. */
   readonly slept: number[] = [];
   #now = Date.UTC(2025, 10, 1);
+  #elapsed = 5000;
 
   now(): number {
     return this.#now;
   }
 
+  elapsed(): number {
+    return this.#elapsed;
+  }
+
   advance(ms: number): void {
+    this.#now += ms;
+    this.#elapsed += ms;
+  }
+
+  /** Somebody sets the clock; no time passes. */
+  jump(ms: number): void {
     this.#now += ms;
   }
 
@@ -18,6 +29,6 @@ export class FakeClock implements Clock {
   readonly sleep = async (ms: number, signal: AbortSignal): Promise<void> => {
     signal.throwIfAborted();
     this.slept.push(ms);
-    this.#now += ms;
+    this.advance(ms);
   };
 }

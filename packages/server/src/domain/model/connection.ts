@@ -62,7 +62,7 @@ export class Connection {
   get overtaker(): number {
     const seen = new Set<string>();
     const at = this.toServer.findIndex((message) => {
-      const uploadId = 'upload_id' in message ? message.upload_id : '';
+      const uploadId = ('upload_id' in message ? message.upload_id : undefined) ?? '';
       const isOther = seen.size > 0 && !seen.has(uploadId);
       seen.add(uploadId);
       return isOther;
@@ -110,6 +110,7 @@ export class Connection {
         clientId: this.clientId,
         sessionId: this.#sessionId,
         nodeId: this.server.nodeId,
+        token: { issuedAt: 0, expiresAt: Number.MAX_SAFE_INTEGER, isOfPreviousSecret: false },
         serverVersion: '0.0.0-model',
         send: (frame) => this.#sendToAgent(frame),
         close: () => this.#closeAtServer(),

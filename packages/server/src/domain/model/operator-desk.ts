@@ -12,6 +12,8 @@ const answers: ReadonlySet<ErrorCode> = new Set([
   'upload_not_finished',
   'upload_not_retryable',
   'storage_unavailable',
+  // Somebody else's object at the key, without a token.
+  'storage_refused',
 ]);
 
 const MAX_UPLOADS = 6;
@@ -81,8 +83,9 @@ export class OperatorDesk {
       try {
         await uploads.remove(uploadId, 'operator-1', options);
       } catch (error) {
-        // The store may have deleted the object, and only its answer was lost.
-        if (error instanceof BackhaulError) witness.removing.delete(uploadId);
+        // The store may have deleted the object, and only its answer was lost; or another removal came first.
+        const isRefused = error instanceof BackhaulError && error.code !== 'upload_not_found';
+        if (isRefused) witness.removing.delete(uploadId);
         throw error;
       }
       this.removed.add(uploadId);

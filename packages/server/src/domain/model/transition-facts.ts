@@ -24,6 +24,9 @@ export class TransitionFacts {
         if (transition.reason.includes('cannot resume')) {
           this.#tally.count('begun anew for an agent that cannot resume');
         }
+        if (transition.reason.includes('keeps failing for what was sent')) {
+          this.#tally.count('parts given up by a store that is well');
+        }
         if (before.onChange === 'restart' && transition.reason.includes('changed')) {
           this.#tally.count('begun anew by on_change');
         }
@@ -40,6 +43,11 @@ export class TransitionFacts {
         return this.#tally.count('prepare_upload not answered in time');
       case 'cancel':
         return this.#tally.count('cancelled');
+      case 'cancel_completing':
+        return this.#tally.count('cancelled while completing');
+      case 'verified':
+        if (before.cancelRequestedBy !== null) this.#tally.count('cancel came too late for a completion');
+        return;
       case 'expire':
         return this.#tally.count('expired');
       case 'retry':

@@ -2,11 +2,12 @@ import { isTerminal } from '@backhaul/protocol';
 import type { Hint } from '../ports/bus.ts';
 import type { ListedPart, MultipartUpload } from '../ports/bucket.ts';
 import type { Upload } from '../uploads/upload.ts';
-import type { StoredObject } from './object-store/s3-state.ts';
+import type { S3State, StoredObject } from './object-store/s3-state.ts';
 
 /** Sees each durable row, each hint and what is done to the store, at the moment it happens, and objects. */
 export class Witness {
   readonly #objects: ReadonlyMap<string, StoredObject>;
+  readonly #broken: ReadonlySet<string>;
   /** As they are on disk. */
   readonly rows = new Map<string, Upload>();
   /** Uploads that an operator has asked to remove. */
@@ -16,9 +17,10 @@ export class Witness {
   /** By upload and attempt: parts that the store held when it began, so that sending them would be in vain. */
   readonly #held = new Map<string, ReadonlySet<number>>();
 
-  /** @param objects What the store has, by key. */
-  constructor(objects: ReadonlyMap<string, StoredObject>) {
+  /** @param state What the store has. */
+  constructor({ objects, broken }: Pick<S3State, 'objects' | 'broken'>) {
     this.#objects = objects;
+    this.#broken = broken;
   }
 
   object(problem: string): void {
@@ -68,6 +70,9 @@ export class Witness {
   sawAbort({ key, s3UploadId }: MultipartUpload): void {
     for (const row of this.rows.values()) {
       if (row.s3UploadId !== s3UploadId || isTerminal(row.status)) continue;
+      // What is to be cancelled or given up is aborted first: then no Complete of before can take effect.
+      const isGivenUp = row.cancelRequestedBy !== null || this.#broken.has(s3UploadId);
+      if (row.status === 'completing' && isGivenUp) continue;
       this.object(`${key} was aborted while ${name(row)} was ${row.status}`);
     }
   }
@@ -89,6 +94,8 @@ export class Witness {
   /** Only where the store cannot be asked, or has other bytes than it should. */
   #sawGivenUp({ key, objectToken }: Upload, next: Upload): void {
     if (next.error === 'storage_unavailable' || next.error === 'checksum_mismatch') return;
+    // At its deadline, the store away: the object is removed as soon as it is back.
+    if (next.status === 'cancelled' && next.multipartOpen) return;
     if (this.#objects.get(key)?.token !== objectToken) return;
     this.object(`${name(next)} became ${next.status}, although its object is there`);
   }

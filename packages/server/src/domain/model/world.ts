@@ -54,7 +54,7 @@ export class World implements AsyncDisposable {
     this.#facts = new TransitionFacts(tally);
     const { time, random } = this;
     const state = new S3State();
-    const witness = new Witness(state.objects);
+    const witness = new Witness(state);
     this.witness = witness;
     this.s3 = new SimulatedS3(state, { clock: time.clock, tally, witness, random });
     this.puts = new Puts(this.s3.urls, tally, this.random);

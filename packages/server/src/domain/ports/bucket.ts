@@ -3,6 +3,12 @@ import type { ChecksumMode, PartChecksums, PresignedPart } from '@backhaul/proto
 /** Below the key prefix: keys of what only tries out whether the store honours it. No upload has such a key. */
 export const TRIAL_FOLDER = '.backhaul-probe';
 
+/**
+ * What shows, after an interruption, that a listed part is the one that was sent: its checksum; or its size and the ETag
+ * that the agent got for it. `none`: all parts are sent again.
+ */
+export type PartProof = 'checksum' | 'etag' | 'none';
+
 /** What the store was found to honour. Anything else is not asked of it, and the record says so. */
 export interface BucketCapabilities {
   /** How parts are bound to their bytes. */
@@ -13,6 +19,12 @@ export interface BucketCapabilities {
   readonly conditionalComplete: boolean;
   /** `MpuObjectSize` on Complete is enforced. */
   readonly objectSizeCheck: boolean;
+  /** What ListParts shows proves which parts the store holds: see {@link PartProof}. */
+  readonly partProof: PartProof;
+  /** `If-None-Match: *` on PutObject is enforced. */
+  readonly conditionalPut: boolean;
+  /** A PutObject of no bytes may carry its CRC32. */
+  readonly emptyObjectCrc32: boolean;
   /** Asked for at Create, e.g. `AES256`; null if the store does not encrypt on request. */
   readonly serverSideEncryption: string | null;
   /** Asked for at Create, e.g. `INTELLIGENT_TIERING`; null for the store's default. */
@@ -79,6 +91,10 @@ export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+export interface VersionOptions extends CallOptions {
+  readonly versionId?: string | null | undefined;
+}
+
 /**
  * The one bucket files go to. Every call has a deadline of its own and retries what is transient; what comes
  * out is final for now, as a {@link BucketError}.
@@ -115,16 +131,25 @@ export interface Bucket {
     options?: CallOptions,
   ): Promise<void>;
   /**
+   * Writes an object without bytes, with all that {@link createMultipartUpload} would ask for. Stores refuse empty
+   * parts, or checksums of them. May be repeated; a lost answer is settled by {@link head} and the token.
+   */
+  putEmptyObject(request: { key: string; token: string }, options?: CallOptions): Promise<void>;
+  /**
    * Uploads neither completed nor aborted whose keys start with `keyPrefix`, page by page: among them those whose
    * Create was answered too late, or before a crash, and that no record knows.
    */
   listMultipartUploads(keyPrefix: string, options?: CallOptions): AsyncIterable<PendingUpload>;
   /** Succeeds as well when the upload is already gone. */
   abortMultipartUpload(upload: MultipartUpload, options?: CallOptions): Promise<void>;
-  /** Undefined when there is no object at this key. */
-  head(key: string, options?: CallOptions): Promise<ObjectFacts | undefined>;
+  /**
+   * Undefined when there is no object at this key, or not that version of it.
+   *
+   * @param options.versionId Default: the current version.
+   */
+  head(key: string, options?: VersionOptions): Promise<ObjectFacts | undefined>;
   /** Succeeds as well when there is nothing to delete. */
-  deleteObject(key: string, options?: CallOptions & { versionId?: string | null }): Promise<void>;
+  deleteObject(key: string, options?: VersionOptions): Promise<void>;
   /** A GET that answers with `fileName` as the name to save under. */
   signGet(request: { key: string; versionId: string | null; fileName: string }): Promise<string>;
   /** Cheap; whether the store answers now. @throws BucketError */

@@ -1,5 +1,5 @@
-import type { UploadStatus } from '@backhaul/protocol';
-import type { Client, ClientDescription } from '../clients/client.ts';
+import type { UploadLimits, UploadStatus } from '@backhaul/protocol';
+import type { Client, ClientBlock, ClientDescription } from '../clients/client.ts';
 import type { KeptPart, PartTotals, Upload, UploadPart } from '../uploads/upload.ts';
 
 /** Who did what, for whoever has to answer for it later. */
@@ -12,6 +12,61 @@ export interface AuditEvent {
   readonly clientId: string | null;
   readonly uploadId: string | null;
   readonly detail: Readonly<Record<string, unknown>>;
+}
+
+/** As it is on record; ids grow in the order of recording, whatever clocks do. */
+export type RecordedAudit = AuditEvent & { readonly id: number };
+
+export interface AuditFilter {
+  readonly clientId?: string | undefined;
+  readonly actor?: string | undefined;
+  readonly action?: string | undefined;
+  /** Milliseconds since the epoch, inclusive. */
+  readonly since?: number | undefined;
+  /** Milliseconds since the epoch, exclusive. */
+  readonly until?: number | undefined;
+  /** Only what was recorded before the event of this id. */
+  readonly before?: number | undefined;
+  readonly limit: number;
+}
+
+/**
+ * Position in the order in which changes of uploads became visible. Each change has a number, given by the store, that
+ * grows whatever clocks do; changes that became visible together may share one, and are in the order of their ids.
+ */
+export interface ChangePosition {
+  readonly change: number;
+  /** Only what sorts after this id, of the same number; the empty text for all of it. */
+  readonly uploadId: string;
+}
+
+/** An upload as it is, with the number of its last change. */
+export interface ChangedUpload {
+  readonly change: number;
+  readonly upload: Upload;
+}
+
+/**
+ * The clock by which the deadlines of unfinished uploads were given was set. Those that had not passed by it are moved:
+ * after a jump back all of them; after one forward only those that would come sooner than `longestGraceMs`, and then
+ * not beyond that. For a store whose deadlines were all given by the clock of one server.
+ */
+export interface DeadlineMove {
+  /** By the clock as it is now. */
+  readonly now: number;
+  /** What it was set forward; negative: back. */
+  readonly jumpMs: number;
+  readonly longestGraceMs: number;
+  /** By the clock as it is now: what was created from then on was given its deadline by it. */
+  readonly newSince: number;
+}
+
+/** What retention remembers of the clock. */
+export interface ClockRecord {
+  /** When it was last believed, by itself; null in a new database. */
+  readonly trustedAt: number | null;
+  /** Whether it is in doubt since. */
+  readonly isHeld: boolean;
 }
 
 /** Position in a list that is ordered by creation, newest first. */
@@ -30,7 +85,8 @@ export interface UploadFilter {
 
 export interface ClientFilter {
   readonly connected?: boolean | undefined;
-  readonly label?: { readonly name: string; readonly value: string } | undefined;
+  /** All have to hold. */
+  readonly labels?: readonly { readonly name: string; readonly value: string }[] | undefined;
   /** Only clients whose id sorts after this one. */
   readonly after?: string | undefined;
   readonly limit: number;
@@ -54,10 +110,12 @@ export interface InsertOptions {
   /** What else the request asked for, kept under its idempotency key; only compared. */
   readonly terms?: string;
   /**
-   * Present if the request may join an upload of the same client, path and change policy that has not ended: audited
-   * as this, with that upload's id.
+   * Present if the request may join an upload of the same client, path, change policy and limits that has not ended and is not
+   * to be cancelled: audited as this, with that upload's id.
    */
   readonly join?: AuditEvent;
+  /** Where nothing can be joined and the key is new, nothing is written. Default: false. */
+  readonly joinOnly?: boolean;
 }
 
 /** What a subject got for an idempotency key. */
@@ -89,8 +147,8 @@ export interface Store {
   deleteUpload(uploadId: string, audit: AuditEvent): Promise<void>;
   /** Newest first. */
   listUploads(filter: UploadFilter): Promise<Upload[]>;
-  /** Queued, preparing, uploading and completing ones of a client, oldest first. */
-  listActiveUploads(clientId: string): Promise<Upload[]>;
+  /** Those of a client that have not ended: first those that run, then those that are queued, each oldest first. */
+  listActiveUploads(clientId: string, options: { readonly limit: number }): Promise<Upload[]>;
   /** Those of a client that are preparing or uploading: few, however long its queue is. */
   listRunningIds(clientId: string): Promise<string[]>;
   /**
@@ -102,22 +160,32 @@ export interface Store {
     options: { readonly now: number; readonly longestWaitMs: number; readonly limit: number },
   ): Promise<string[]>;
   listCompletingIds(): Promise<string[]>;
-  /** Preparing since before `askedBefore`, and their agent is there (not stalled). */
-  listUnansweredIds(askedBefore: number, limit: number): Promise<string[]>;
+  /** Preparing since before a time or after another, and their agent is there (not stalled). */
+  listUnansweredIds(
+    asked: { readonly before: number; readonly orAfter: number },
+    limit: number,
+  ): Promise<string[]>;
   /** Clients that have queued uploads, connected or not. */
   listWaitingClients(): Promise<string[]>;
   lastUpload(clientId: string): Promise<Upload | undefined>;
-  /** Changed after this position, in the order of change, and of their ids within a millisecond. */
-  listUploadsChangedAfter(
-    position: { readonly updatedAt: number; readonly uploadId: string },
-    limit: number,
-  ): Promise<Upload[]>;
+  /**
+   * Changed after this position, in the order of change. What is listed is complete: no change of a lower number
+   * becomes visible later. A database where commits can overtake each other has to number them after the commit, or to
+   * hold back what is newer than the oldest transaction that is still open.
+   */
+  listChangesAfter(position: ChangePosition, limit: number): Promise<ChangedUpload[]>;
+  /** The number of the last change, also of an upload that was removed since: where a reader begins that wants what is new. */
+  lastChange(): Promise<number>;
   /** Not terminal, not completing, and at their deadline or past it. */
   listOverdueIds(now: number, limit: number): Promise<string[]>;
   /** The nearest deadline after `now` of one that is not terminal and not completing. */
   nextDeadline(now: number): Promise<number | undefined>;
+  /** @returns how many uploads have another deadline now, each under its next version. */
+  moveDeadlines(move: DeadlineMove): Promise<number>;
   /** Terminal, but S3 may still hold their multipart upload; those first that were not touched for longest. */
   listUploadsWithOpenMultipart(limit: number): Promise<Upload[]>;
+  /** Of one client, or asked for by the tokens of one subject. */
+  countUnfinished(filter: { readonly clientId: string } | { readonly requestedBy: string }): Promise<number>;
   countUploadsByStatus(): Promise<Partial<Record<UploadStatus, number>>>;
   /** Creation time of the oldest queued upload. */
   oldestQueuedAt(): Promise<number | undefined>;
@@ -144,6 +212,8 @@ export interface Store {
     readonly sessionId: string;
     readonly nodeId: string;
     readonly at: number;
+    readonly tokenExpiresAt: number;
+    readonly remoteAddress: string | null;
     readonly description: ClientDescription;
   }): Promise<{ readonly epoch: number }>;
   /** Ends it, unless a newer one has begun. */
@@ -152,12 +222,32 @@ export interface Store {
   closeSessionsOf(nodeId: string, options: { readonly at: number; readonly reason: string }): Promise<void>;
   getClient(clientId: string): Promise<Client | undefined>;
   listClients(filter: ClientFilter): Promise<Client[]>;
+  /** Null for those of the server. @returns Whether there is such a client. */
+  setClientLimits(
+    clientId: string,
+    options: { readonly limits: UploadLimits | null; readonly audit: AuditEvent },
+  ): Promise<boolean>;
   /** Forgets the client; its uploads stay. */
   deleteClient(clientId: string, audit: AuditEvent): Promise<void>;
 
+  /** Replaces an earlier block. Also of a client that has never connected. */
+  blockClient(clientId: string, block: ClientBlock, audit: AuditEvent): Promise<void>;
+  unblockClient(clientId: string, audit: AuditEvent): Promise<void>;
+  getBlock(clientId: string): Promise<ClientBlock | undefined>;
+
+  /** Newest first. */
+  listAudit(filter: AuditFilter): Promise<RecordedAudit[]>;
   appendAudit(event: AuditEvent): Promise<void>;
   /** Removes ended uploads and audit events older than `before`, at most `limit` of each. @returns how many. */
   removeOlderThan(before: number, limit: number): Promise<number>;
+  getClockRecord(): Promise<ClockRecord>;
+  saveClockRecord(record: ClockRecord): Promise<void>;
+  /**
+   * Remembers when something first happened on this database.
+   *
+   * @param at Now. @returns the earliest of all times that were given for this event.
+   */
+  firstTime(event: string, at: number): Promise<number>;
   ping(): Promise<void>;
   close(): Promise<void>;
 }

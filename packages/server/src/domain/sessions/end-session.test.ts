@@ -50,7 +50,7 @@ test('an upload whose parts are all sent needs its agent no more', async () => {
   const store = intercepted<Store>(real, {
     listRunningIds: async () => {
       listed += 1;
-      return (await real.listActiveUploads('client-1')).map(({ uploadId }) => uploadId);
+      return (await real.listActiveUploads('client-1', { limit: 100 })).map(({ uploadId }) => uploadId);
     },
   });
   await using bench = new DomainBench(store);

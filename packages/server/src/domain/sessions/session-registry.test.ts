@@ -15,8 +15,13 @@ function session(
     clientId,
     sessionId: connection.sessionId,
     epoch,
+    token: { issuedAt: 0, expiresAt: 4_000_000_000_000, isOfPreviousSecret: false },
+    hostId: null,
     maxUploads: 1,
     canResume: true,
+    leavesEmpty: true,
+    takesLimits: true,
+    listsPages: true,
     send: (message) => connection.send(message),
     close: (code, reason) => connection.close(code, reason),
   };

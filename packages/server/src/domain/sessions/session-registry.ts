@@ -13,6 +13,11 @@ export class SessionRegistry {
     return this.#sessions.size;
   }
 
+  /** One of each client, its newest. */
+  all(): Iterable<AgentSession> {
+    return this.#sessions.values();
+  }
+
   /** The session that can be sent something: an agent drops whatever comes before its `welcome`. */
   get(clientId: string): AgentSession | undefined {
     const session = this.#sessions.get(clientId);

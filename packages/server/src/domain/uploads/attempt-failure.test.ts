@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { changePolicySchema, errorCodes } from '@backhaul/protocol';
-import { MAX_RESTARTS, pauseBeforeNext, remedyFor } from './attempt-failure.ts';
+import { MAX_RESTARTS, MAX_UNREADABLE, pauseBeforeNext, remedyFor } from './attempt-failure.ts';
 
 const upload = { onChange: 'fail', restarts: 0, setbacks: 0 } as const;
 const policies = changePolicySchema.options;
@@ -37,9 +37,18 @@ test('a lost multipart upload starts over under every policy, and not for ever',
   }
 });
 
+test('a file that cannot be read is tried again with the parts it has, and not for ever', () => {
+  const acts = Array.from(
+    { length: MAX_UNREADABLE + 1 },
+    (_, setbacks) => remedyFor({ ...upload, setbacks }, 'read_failed', least).act,
+  );
+  assert.deepEqual(acts, [...Array<string>(MAX_UNREADABLE - 1).fill('interrupt'), 'fail', 'fail']);
+});
+
 test('every other error fails, because another attempt would meet it again', () => {
   const others = errorCodes.filter(
-    (code) => !['storage_unavailable', 'upload_expired', 'file_changed', 'upload_gone'].includes(code),
+    (code) =>
+      !['storage_unavailable', 'upload_expired', 'read_failed', 'file_changed', 'upload_gone'].includes(code),
   );
   assert.ok(others.length > 20);
   for (const code of others) {

@@ -3,12 +3,17 @@ import type { Upload } from './upload.ts';
 
 /** Beginning anew costs the whole transfer; a file that changed each of these times will change again. */
 export const MAX_RESTARTS = 5;
+/** Fewer of those for a store that fails: what it lost so often, it is likely to lose again. */
+export const MAX_GIVEN_UP = 3;
 const RESTART_BASE_MS = 1000;
 const RESTART_CAP_MS = 60_000;
 
 /** Before an agent reports the store as unavailable it has tried for minutes itself. */
 const OUTAGE_BASE_MS = 15_000;
 const OUTAGE_CAP_MS = 600_000;
+/** A file that could not be read in so many attempts in a row, none of which stored a part, stays unreadable. */
+export const MAX_UNREADABLE = 6;
+
 /** Before any next attempt. */
 export const LONGEST_WAIT_MS = OUTAGE_CAP_MS;
 
@@ -45,6 +50,10 @@ export function remedyFor(
     case 'storage_unavailable':
     // Of the agent, which stored no part for very long; the upload's own deadline is the server's to keep.
     case 'upload_expired':
+      return { act: 'interrupt', waitMs: backoff(upload.setbacks, OUTAGE_BASE_MS, OUTAGE_CAP_MS, random) };
+    // A disk or share may have a bad moment; before an agent reports it, it has read again for seconds itself.
+    case 'read_failed':
+      if (upload.setbacks + 1 >= MAX_UNREADABLE) return { act: 'fail' };
       return { act: 'interrupt', waitMs: backoff(upload.setbacks, OUTAGE_BASE_MS, OUTAGE_CAP_MS, random) };
     case 'file_changed':
       if (upload.onChange !== 'restart' || upload.restarts >= MAX_RESTARTS) return { act: 'fail' };

@@ -5,6 +5,8 @@ import { type BenchOptions, DomainBench } from '../fakes/domain-bench.ts';
 import { intercepted } from '../fakes/intercepted.ts';
 import type { Store } from '../ports/store.ts';
 import { endSession } from '../sessions/end-session.ts';
+import { prepared } from '../agent-messages/prepared.ts';
+import { preparedMessage } from '../fakes/fake-agent.ts';
 import { MAX_RESTARTS } from './attempt-failure.ts';
 import type { Upload } from './upload.ts';
 
@@ -12,6 +14,7 @@ async function openBench(options: BenchOptions = {}): Promise<DomainBench> {
   return new DomainBench(await openSqliteStore(':memory:'), options);
 }
 
+const HOUR_MS = 3_600_000;
 const outage = { error: 'storage_unavailable', message: 'The store does not answer.' } as const;
 const lost = { error: 'upload_gone', message: 'There is no such upload.' } as const;
 
@@ -57,9 +60,50 @@ test('what has been begun anew too often fails, and says how often', async () =>
   await bench.context.recovery.settle({ ...upload, restarts: MAX_RESTARTS }, lost);
   const record = await bench.upload(upload.uploadId);
   assert.deepEqual([record.status, record.error], ['failed', 'upload_gone']);
-  assert.equal(record.message, 'There is no such upload. It was begun anew 5 times.');
+  assert.match(record.message ?? '', /^There is no such upload\. .* It was begun anew 5 times\.$/);
   assert.deepEqual(bench.bucket.aborted, [upload.s3UploadId]);
 });
+
+test('a multipart upload that is lost twice at about the same age is not begun a third time, and says what to set', async () => {
+  await using bench = await openBench();
+  const { agent, upload } = await bench.uploading();
+  bench.clock.advance(25 * HOUR_MS);
+  await bench.context.recovery.settle(upload, lost);
+  const first = await bench.upload(upload.uploadId);
+  assert.deepEqual([first.status, first.lostAfterMs], ['queued', 25 * HOUR_MS]);
+  assert.match(
+    first.stalledReason ?? '',
+    /created 25\.0 hours before.*stale_uploads_expiry.*AbortIncomplete/,
+  );
+  bench.clock.advance(1000);
+  bench.context.dispatcher.kick('client-1');
+  const again = await bench.reaches(upload.uploadId, 'preparing');
+  await prepared(bench.context, agent.session, preparedMessage(again));
+  bench.clock.advance(29 * HOUR_MS);
+  await bench.context.recovery.settle(await bench.upload(upload.uploadId), lost);
+  const record = await bench.upload(upload.uploadId);
+  assert.deepEqual([record.status, record.error, record.restarts], ['failed', 'upload_gone', 1]);
+  assert.match(record.message ?? '', /created 29\.0 hours before.*longer than the transfer takes/);
+});
+
+for (const [name, ages] of [
+  ['young', [60_000, 60_000]],
+  ['of very different ages', [25 * HOUR_MS, 2 * HOUR_MS]],
+] as const) {
+  test(`multipart uploads that are lost ${name} are no limit of the store: it is begun anew`, async () => {
+    await using bench = await openBench();
+    const { agent, upload } = await bench.uploading();
+    for (const [index, age] of ages.entries()) {
+      bench.clock.advance(age);
+      await bench.context.recovery.settle(await bench.upload(upload.uploadId), lost);
+      assert.equal((await bench.upload(upload.uploadId)).restarts, index + 1);
+      bench.clock.advance(60_000);
+      bench.context.dispatcher.kick('client-1');
+      const again = await bench.reaches(upload.uploadId, 'preparing');
+      await prepared(bench.context, agent.session, preparedMessage(again));
+    }
+  });
+}
 
 for (const [what, settle] of [
   ['an interruption', outage],

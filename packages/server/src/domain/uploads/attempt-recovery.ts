@@ -1,7 +1,8 @@
 import type { ErrorCode } from '@backhaul/protocol';
 import type { Clock } from '../ports/clock.ts';
 import type { Log } from '../ports/log.ts';
-import { MAX_RESTARTS, pauseBeforeNext, remedyFor } from './attempt-failure.ts';
+import { MAX_GIVEN_UP, MAX_RESTARTS, pauseBeforeNext, remedyFor } from './attempt-failure.ts';
+import { isLostByAge, lostAge, lostMessage } from './lost-multipart.ts';
 import type { UploadEnding } from './upload-ending.ts';
 import type { Stage } from './transitions.ts';
 import type { UploadLedger } from './upload-ledger.ts';
@@ -39,24 +40,35 @@ export class AttemptRecovery {
   /** Decides by the error what becomes of the upload. */
   async settle(
     upload: Upload,
-    { error, message }: { readonly error: ErrorCode; readonly message: string },
+    { error, message: said }: { readonly error: ErrorCode; readonly message: string },
     during: Stage = 'transfer',
   ): Promise<void> {
-    const remedy = remedyFor(upload, error, this.#random);
+    const now = this.#clock.now();
+    const isLost = error === 'upload_gone';
+    const message = isLost ? `${said}${lostMessage(upload, now)}` : said;
+    const remedy =
+      isLost && isLostByAge(upload, now)
+        ? ({ act: 'fail' } as const)
+        : remedyFor(upload, error, this.#random);
     switch (remedy.act) {
       case 'fail': {
-        const told =
-          upload.restarts >= MAX_RESTARTS
-            ? `${message} It was begun anew ${upload.restarts} times.`
-            : message;
-        await this.#ending.endHeld(upload, { type: 'fail', error, message: told });
+        await this.#ending.endHeld(upload, {
+          type: 'fail',
+          error,
+          message: `${message}${triedBefore(upload, error)}`,
+        });
         return;
       }
       case 'interrupt':
         await this.interrupt(upload, { reason: message, waitMs: remedy.waitMs, during });
         return;
       case 'start_over':
-        await this.startOver(upload, { reason: message, waitMs: remedy.waitMs, during });
+        await this.startOver(upload, {
+          reason: message,
+          waitMs: remedy.waitMs,
+          during,
+          lostAfterMs: isLost ? lostAge(upload, now) : null,
+        });
         return;
     }
     remedy satisfies never;
@@ -93,18 +105,38 @@ export class AttemptRecovery {
       reason,
       waitMs = pauseBeforeNext(upload.restarts, this.#random),
       during = 'transfer',
-    }: { reason: string; waitMs?: number | null; during?: Stage },
+      lostAfterMs = null,
+    }: { reason: string; waitMs?: number | null; during?: Stage; lostAfterMs?: number | null },
   ): Promise<Upload | undefined> {
     const nextAttemptAt = this.#nextAttemptAt(waitMs);
     const queued = await this.#ledger.apply(
       upload,
-      { type: 'start_over', during, reason, nextAttemptAt },
+      { type: 'start_over', during, reason, nextAttemptAt, lostAfterMs },
       { clearParts: true },
     );
     if (queued === undefined) return undefined;
     this.#ending.abandon(upload);
     this.#queued(upload, queued);
     return queued;
+  }
+
+  /** The store fails whenever it is asked for this multipart upload, and is well otherwise. */
+  async giveUpParts(
+    upload: Upload,
+    { message, during }: { readonly message: string; readonly during: Stage },
+  ): Promise<void> {
+    const reason = `The object store keeps failing for what was sent, although it takes new uploads: ${message}`;
+    if (upload.restarts < MAX_GIVEN_UP) {
+      // Never at once: the store may have a bad moment after all.
+      const waitMs = pauseBeforeNext(upload.restarts + 1, this.#random);
+      await this.startOver(upload, { reason, waitMs, during });
+      return;
+    }
+    await this.#ending.endHeld(upload, {
+      type: 'fail',
+      error: 'storage_unavailable',
+      message: `${reason} It was begun anew ${upload.restarts} times.`,
+    });
   }
 
   #nextAttemptAt(waitMs: number | null): number | null {
@@ -119,4 +151,10 @@ export class AttemptRecovery {
     this.#ending.tellAgent(before, reason ?? 'the attempt is over');
     this.#onQueued(clientId, nextAttemptAt);
   }
+}
+
+/** For people. */
+function triedBefore({ restarts, setbacks }: Upload, error: ErrorCode): string {
+  if (error === 'read_failed') return ` It was tried ${setbacks + 1} times in a row.`;
+  return restarts >= MAX_RESTARTS ? ` It was begun anew ${restarts} times.` : '';
 }

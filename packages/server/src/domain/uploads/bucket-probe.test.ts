@@ -37,11 +37,15 @@ test('an answer holds for a second, a bad one too', async () => {
   assert.equal(bucket.count('ping'), 3);
 });
 
-test('an answer from before the clock was set back does not hold until it is as late again', async () => {
+test('how long an answer holds does not depend on how the clock is set', async () => {
   const { clock, bucket, probe } = openProbe();
   bucket.fail('ping', 'unavailable');
   await assert.rejects(probe.assertAnswers(), { kind: 'unavailable' });
-  clock.advance(-3_600_000);
+  for (const jumpMs of [-3_600_000, 7_200_000]) {
+    clock.jump(jumpMs);
+    await assert.rejects(probe.assertAnswers(), { kind: 'unavailable' });
+  }
+  clock.advance(1000);
   await probe.assertAnswers();
   assert.equal(bucket.count('ping'), 2);
 });

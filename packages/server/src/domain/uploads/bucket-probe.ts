@@ -31,8 +31,7 @@ export class BucketProbe {
   }
 
   #isFresh({ settledAt }: Asked): boolean {
-    // In either direction: a clock that was set back must not make an answer hold for hours.
-    return settledAt === undefined || Math.abs(this.#clock.now() - settledAt) < FRESH_MS;
+    return settledAt === undefined || this.#clock.elapsed() - settledAt < FRESH_MS;
   }
 
   #ask(): Promise<void> {
@@ -40,7 +39,7 @@ export class BucketProbe {
     const asked: Asked = { answer, settledAt: undefined };
     this.#last = asked;
     const settled = (): void => {
-      asked.settledAt = this.#clock.now();
+      asked.settledAt = this.#clock.elapsed();
     };
     answer.then(settled, settled);
     return answer;

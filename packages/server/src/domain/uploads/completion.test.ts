@@ -23,7 +23,7 @@ import { etagOf } from '../fakes/fake-bucket.ts';
 import { intercepted } from '../fakes/intercepted.ts';
 import type { Store } from '../ports/store.ts';
 import { sampleAudit, sampleUploadIn } from '../fakes/sample-upload.ts';
-import { MAX_RESTARTS } from './attempt-failure.ts';
+import { MAX_GIVEN_UP, MAX_RESTARTS } from './attempt-failure.ts';
 import { combineCrc32 } from './combine-crc32.ts';
 import type { Upload } from './upload.ts';
 
@@ -48,6 +48,118 @@ test('a completed upload carries what the store says of the object', async () =>
   assert.equal(record.uploadDurationMs, 1234);
   assert.deepEqual(await bench.store.listParts(upload.uploadId), [], 'the parts table is done with');
   assert.equal(bench.bucket.objects.get(upload.key)?.token, upload.objectToken);
+});
+
+/** An upload of an empty file whose agent has said that it is done. */
+async function emptyCompleting(bench: DomainBench, capabilities: string[]) {
+  const agent = await bench.connect('client-1', { capabilities });
+  const { uploadId } = await bench.trigger();
+  const asked = await bench.reaches(uploadId, 'preparing');
+  await prepared(bench.context, agent.session, preparedMessage(asked, { size: 0 }));
+  const upload = await bench.reaches(uploadId, 'uploading');
+  const [download] = agent.connection.sent('download_file');
+  const config = download?.upload_config;
+  const sendsPart = config?.kind === 'multipart';
+  if (sendsPart) bench.bucket.put(upload.s3UploadId, 1);
+  const parts = sendsPart ? uploadedParts([1]) : [];
+  await completed(bench.context, agent.session, completedMessage(upload, { size: 0, parts }));
+  return { agent, upload, config };
+}
+
+for (const [who, capabilities, kind] of [
+  ['an agent that leaves it to the server', ['resume', 'empty_object'], 'empty'],
+  ['an agent of before, which sends an empty part', ['resume'], 'multipart'],
+] as const) {
+  test(`the object of an empty file is written by the server: ${who}`, async () => {
+    await using bench = await openBench();
+    const { upload, config } = await emptyCompleting(bench, [...capabilities]);
+    await bench.reaches(upload.uploadId, 'completed');
+    await bench.until(
+      async () => !(await bench.upload(upload.uploadId)).multipartOpen,
+      'the end of the multipart upload',
+    );
+    const record = await bench.upload(upload.uploadId);
+    assert.equal(config?.kind, kind);
+    assert.equal(config.presigned_urls?.length, kind === 'empty' ? 0 : 1);
+    assert.equal(bench.bucket.count('completeMultipartUpload'), 0);
+    assert.equal(bench.bucket.objects.get(upload.key)?.token, upload.objectToken);
+    assert.equal(bench.bucket.uploads.size, 0, 'no multipart upload is left');
+    assert.deepEqual(
+      [record.sizeBytes, record.partsCompleted, record.verification, record.crc32, record.multipartOpen],
+      [0, 1, 'full_object', 'AAAAAA==', false],
+    );
+  });
+}
+
+test('an empty object whose answer got lost is a success, by HEAD and token; somebody else’s is not', async () => {
+  const both = ['resume', 'empty_object'];
+  await using lost = await openBench();
+  lost.bucket.fail('putEmptyObject', 'unavailable', { afterEffect: true });
+  lost.bucket.fail('head', 'unavailable');
+  const { upload } = await emptyCompleting(lost, both);
+  await lost.reaches(upload.uploadId, 'completed');
+  assert.equal(lost.bucket.faultsFired, 2);
+  await using taken = await openBench();
+  const go = taken.bucket.hold('putEmptyObject');
+  const { upload: other } = await emptyCompleting(taken, both);
+  await taken.until(() => taken.bucket.count('putEmptyObject') === 1, 'PutObject');
+  assert.equal((await taken.upload(other.uploadId)).status, 'completing', 'durable first');
+  const facts = { sizeBytes: 0, etag: '"x"', versionId: null, crc32: null };
+  const foreign = { ...facts, token: 'not ours', serverSideEncryption: null, storageClass: null };
+  taken.bucket.objects.set(other.key, foreign);
+  go();
+  const record = await taken.reaches(other.uploadId, 'failed');
+  assert.equal(record.error, 'storage_refused');
+  assert.equal(taken.bucket.objects.get(other.key), foreign);
+});
+
+test('an empty object of an upload that failed or was cancelled does not stay', async () => {
+  for (const isCancelled of [false, true]) {
+    await using bench = await openBench({ settings: { lifetimeMs: 60_000 } });
+    const release = bench.bucket.hold('putEmptyObject');
+    bench.bucket.fail('putEmptyObject', 'unavailable', { times: 1000, afterEffect: true });
+    bench.bucket.fail('head', 'unavailable', { times: 1000 });
+    const { upload } = await emptyCompleting(bench, ['resume', 'empty_object']);
+    const cancelling = isCancelled ? bench.domain.uploads.cancel(upload.uploadId, 'operator-2') : undefined;
+    await bench.settle();
+    release();
+    await cancelling;
+    await bench.reaches(upload.uploadId, isCancelled ? 'cancelled' : 'failed');
+    assert.equal(bench.bucket.objects.size, 1);
+    bench.bucket.recover();
+    await bench.sweep();
+    assert.equal(bench.bucket.objects.size, 0, isCancelled ? 'cancelled' : 'failed');
+    assert.equal((await bench.upload(upload.uploadId)).multipartOpen, false);
+  }
+});
+
+test('a store that is well otherwise is not asked for an empty object until the deadline', async () => {
+  await using bench = await openBench();
+  bench.bucket.fail('putEmptyObject', 'unavailable', { times: 1000, s3Code: 'InternalError' });
+  const { upload } = await emptyCompleting(bench, ['resume', 'empty_object']);
+  const queued = await bench.reaches(upload.uploadId, 'queued');
+  assert.equal(queued.restarts, 1);
+  assert.match(queued.stalledReason ?? '', /putEmptyObject/);
+});
+
+test('an empty file that is begun anew keeps nothing of before, and a repeated message changes nothing', async () => {
+  await using bench = await openBench();
+  const agent = await bench.connect('client-1', { capabilities: ['resume', 'empty_object'] });
+  const { uploadId } = await bench.trigger();
+  const first = await bench.reaches(uploadId, 'preparing');
+  const message = preparedMessage(first, { size: 0 });
+  await prepared(bench.context, agent.session, message);
+  await prepared(bench.context, agent.session, message);
+  await partsReady(bench.context, agent.session, partsReadyMessage(first, announce(0)));
+  assert.equal(agent.connection.sent('download_file').length, 2);
+  assert.equal(agent.connection.sent('part_urls').length, 0);
+  const again = await bench.connect('client-1', { capabilities: ['resume', 'empty_object'] });
+  const second = await bench.reaches(uploadId, 'preparing');
+  assert.equal(second.attempt, 2);
+  await prepared(bench.context, again.session, preparedMessage(second, { size: 0 }));
+  await completed(bench.context, again.session, completedMessage(second, { size: 0, parts: [] }));
+  await bench.reaches(uploadId, 'completed');
+  assert.equal(bench.bucket.count('createMultipartUpload'), 0);
 });
 
 test('completing is durable before the store is asked', async () => {
@@ -125,7 +237,9 @@ test('the wait between tries never exceeds its ceiling', async () => {
 
 test('a store that stays away until the deadline ends the upload with storage_unavailable', async () => {
   await using bench = await openBench({ settings: { lifetimeMs: 600_000 } });
-  bench.bucket.fail('completeMultipartUpload', 'unavailable', { times: 2000 });
+  for (const operation of ['completeMultipartUpload', 'head'] as const) {
+    bench.bucket.fail(operation, 'unavailable', { times: 2000 });
+  }
   const { upload } = await bench.completing();
   const record = await bench.reaches(upload.uploadId, 'failed');
   assert.equal(record.error, 'storage_unavailable');
@@ -222,7 +336,9 @@ test('an object of the wrong size that may not be removed is said to be there st
   const { upload } = await bench.completing();
   const record = await bench.reaches(upload.uploadId, 'failed');
   assert.equal(record.error, 'checksum_mismatch');
-  assert.match(record.message ?? '', /could not be removed/);
+  assert.match(record.message ?? '', /could not be removed yet/);
+  await bench.sweep();
+  assert.equal(bench.bucket.objects.size, 0, 'and is removed with the next sweep');
 });
 
 test('a store that refuses HEAD ends the upload instead of leaving it completing for ever', async () => {
@@ -282,7 +398,8 @@ for (const [what, missing] of [
     bench.bucket.fail('completeMultipartUpload', 'invalid_parts', { times: 100 });
     const { agent, upload } = await bench.completing();
     for (let refusals = 1; refusals <= 3; refusals += 1) {
-      for (const partNumber of missing) bench.bucket.put(upload.s3UploadId, partNumber, { crc32: null });
+      for (const partNumber of missing)
+        bench.bucket.put(upload.s3UploadId, partNumber, { crc32: null, etag: '"lost"' });
       await nextAttempt(bench, agent, missing);
     }
     const record = await bench.reaches(upload.uploadId, 'failed');
@@ -325,6 +442,94 @@ test('a multipart upload that is gone each time ends the upload in the end', asy
     bench.context.dispatcher.kick('client-1');
   }
   assert.equal((await bench.reaches(upload.uploadId, 'failed')).error, 'upload_gone');
+});
+
+/** Lets the agent send the whole file once more, in another multipart upload. */
+async function sendAgain(bench: DomainBench, agent: FakeAgent, uploadId: string): Promise<void> {
+  const { nextAttemptAt } = await bench.reaches(uploadId, 'queued');
+  bench.clock.advance(Math.max(0, (nextAttemptAt ?? 0) - bench.clock.now()));
+  bench.context.dispatcher.kick('client-1');
+  const again = await bench.reaches(uploadId, 'preparing');
+  await prepared(bench.context, agent.session, preparedMessage(again));
+  const { s3UploadId } = await bench.upload(uploadId);
+  for (const partNumber of [1, 2, 3]) bench.bucket.put(s3UploadId, partNumber);
+  await completed(bench.context, agent.session, completedMessage(again));
+}
+
+test('parts that a store which is well does not complete are given up, and the file is sent again', async () => {
+  await using bench = await openBench();
+  const { agent, upload } = await bench.uploading();
+  bench.bucket.breakUpload(upload.s3UploadId);
+  await completed(bench.context, agent.session, completedMessage(upload));
+  const queued = await bench.reaches(upload.uploadId, 'queued');
+  const tries = bench.bucket.count('completeMultipartUpload');
+  assert.ok(tries >= 6 && tries < 30, `${tries} tries`);
+  assert.ok(bench.clock.now() - upload.updatedAt >= 30_000, 'not before half a minute');
+  assert.match(queued.stalledReason ?? '', /keeps failing for what was sent/);
+  assert.deepEqual([queued.restarts, queued.s3UploadId, queued.objectToken], [1, null, null]);
+  assert.equal(bench.bucket.uploads.size, 0, 'aborted before the next begins');
+  await sendAgain(bench, agent, upload.uploadId);
+  const record = await bench.reaches(upload.uploadId, 'completed');
+  assert.notEqual(record.objectToken, upload.objectToken);
+  assert.equal(bench.bucket.objects.get(upload.key)?.token, record.objectToken);
+});
+
+test('parts are not given up while the store takes no other upload either, or asks for fewer requests', async () => {
+  for (const s3Code of ['InternalError', 'SlowDown', 'SlowDownWrite']) {
+    await using bench = await openBench({ settings: { lifetimeMs: 600_000 } });
+    const { agent, upload } = await bench.uploading();
+    bench.bucket.breakUpload(upload.s3UploadId, s3Code);
+    if (s3Code === 'InternalError')
+      bench.bucket.fail('createMultipartUpload', 'unavailable', { times: 2000 });
+    await completed(bench.context, agent.session, completedMessage(upload));
+    const record = await bench.reaches(upload.uploadId, 'failed');
+    assert.equal(record.error, 'storage_unavailable');
+    assert.equal(record.restarts, 0);
+    assert.ok(bench.clock.now() > upload.expiresAt, 'at the deadline');
+  }
+});
+
+test('a store that owes the answer to Complete is given longer than one that says it failed', async () => {
+  for (const s3Code of [null, 'ServiceUnavailable']) {
+    await using bench = await openBench();
+    const { agent, upload } = await bench.uploading();
+    bench.bucket.breakUpload(upload.s3UploadId, s3Code);
+    await completed(bench.context, agent.session, completedMessage(upload));
+    await bench.reaches(upload.uploadId, 'queued');
+    const waitedMs = bench.clock.now() - upload.updatedAt;
+    assert.ok(waitedMs >= 30 * 60_000 && waitedMs < 60 * 60_000, `${s3Code}: ${waitedMs} ms`);
+  }
+});
+
+test('a Complete that took effect at last, as its parts were given up, is a success', async () => {
+  await using bench = await openBench();
+  const { agent, upload } = await bench.uploading();
+  bench.bucket.breakUpload(upload.s3UploadId);
+  const abort = bench.bucket.abortMultipartUpload.bind(bench.bucket);
+  bench.bucket.abortMultipartUpload = async (multipart, options) => {
+    if (multipart.s3UploadId === upload.s3UploadId) bench.bucket.completeLate(upload.s3UploadId);
+    await abort(multipart, options);
+  };
+  await completed(bench.context, agent.session, completedMessage(upload));
+  const record = await bench.reaches(upload.uploadId, 'completed');
+  assert.equal(record.objectToken, upload.objectToken);
+  assert.equal(record.restarts, 0);
+});
+
+test('a store that breaks every multipart upload of a file ends it after a few', async () => {
+  await using bench = await openBench();
+  const { agent, upload } = await bench.uploading();
+  bench.bucket.breakUpload(upload.s3UploadId);
+  await completed(bench.context, agent.session, completedMessage(upload));
+  for (let restarts = 1; restarts <= MAX_GIVEN_UP; restarts += 1) {
+    assert.equal((await bench.reaches(upload.uploadId, 'queued')).restarts, restarts);
+    bench.bucket.breakNextUpload();
+    await sendAgain(bench, agent, upload.uploadId);
+  }
+  const record = await bench.reaches(upload.uploadId, 'failed');
+  assert.equal(record.error, 'storage_unavailable');
+  assert.match(record.message ?? '', /although it takes new uploads.*begun anew 3 times/);
+  assert.equal(bench.bucket.objects.size, 0);
 });
 
 test('a store that names another checksum is a checksum_mismatch', async () => {
@@ -554,6 +759,7 @@ function nextRun({ store, bucket, bus, clock, log }: DomainBench): ReturnType<ty
       bucketName: bucket.name,
       keyPrefix: 'uploads',
       maxFileSize: null,
+      limits: {},
       lifetimeMs: 1000,
       prepareTimeoutMs: 1000,
       maxBackoffMs: 1000,

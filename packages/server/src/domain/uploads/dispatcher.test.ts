@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { openSqliteStore } from '../../store/open-sqlite-store.ts';
 import { failed } from '../agent-messages/failed.ts';
 import { completed } from '../agent-messages/completed.ts';
+import { partUploaded } from '../agent-messages/part-uploaded.ts';
 import { prepared } from '../agent-messages/prepared.ts';
 import { type BenchOptions, DomainBench } from '../fakes/domain-bench.ts';
 import {
@@ -10,12 +11,14 @@ import {
   completedMessage,
   failedMessage,
   fakeCrc32,
+  partUploadedMessage,
   preparedMessage,
   sayHello,
 } from '../fakes/fake-agent.ts';
 import { intercepted } from '../fakes/intercepted.ts';
 import type { Store } from '../ports/store.ts';
 import { endSession } from '../sessions/end-session.ts';
+import { RESUME_IS_OFF } from './kept-parts.ts';
 import type { Upload } from './upload.ts';
 
 async function openBench(options: BenchOptions = {}): Promise<DomainBench> {
@@ -372,6 +375,26 @@ test('an upload whose parts cannot be listed waits by itself, and those behind i
   assert.equal((await bench.reaches(queued.uploadId, 'preparing')).partsCompleted, 3);
 });
 
+// S3Proxy answers 503 to it once a PUT was cut off in its middle.
+for (const s3Code of ['InternalError', 'ServiceUnavailable']) {
+  test(`parts that a store which is well does not list, by ${s3Code}, are given up after a few tries`, async () => {
+    await using bench = await openBench();
+    const queued = await bench.interrupted();
+    bench.bucket.breakUpload(queued.s3UploadId, s3Code);
+    await bench.connect();
+    for (let tries = 1; tries <= 3; tries += 1) {
+      await bench.until(() => bench.bucket.count('listParts') === tries, `try ${tries}`);
+      await bench.settle();
+      bench.clock.advance(60_000);
+      bench.context.dispatcher.kick('client-1');
+    }
+    const again = await bench.reaches(queued.uploadId, 'preparing');
+    assert.equal(bench.bucket.count('listParts'), 3);
+    assert.deepEqual([again.restarts, again.s3UploadId, again.partsCompleted], [1, null, 0]);
+    await bench.until(() => bench.bucket.aborted.includes(queued.s3UploadId ?? ''), 'the abort');
+  });
+}
+
 test('the stop of the server while the parts are listed leaves the upload as it was', async () => {
   await using bench = await openBench();
   const queued = await bench.interrupted();
@@ -481,4 +504,19 @@ test('once the store is back nothing is left of the wait', async () => {
   await bench.sweep();
   const { stalledSince, stalledReason } = await bench.reaches(uploadId, 'preparing');
   assert.deepEqual([stalledSince, stalledReason], [null, null]);
+});
+
+test('an attempt that sends stored parts again, because the store does not show them, says so in its record', async () => {
+  await using bench = await openBench();
+  bench.bucket.honours = { ...bench.bucket.honours, partProof: 'none' };
+  const { agent, upload } = await bench.uploading();
+  await partUploaded(bench.context, agent.session, partUploadedMessage(upload, [1, 2]));
+  await endSession(bench.context, agent.session);
+  const again = await bench.connect();
+  const record = await bench.reaches(upload.uploadId, 'preparing');
+  assert.equal(record.message, RESUME_IS_OFF);
+  assert.equal(record.partsCompleted, 0);
+  const [asked] = again.connection.sent('prepare_upload');
+  assert.deepEqual(asked?.resume?.kept_parts, []);
+  assert.equal(bench.bucket.count('listParts'), 0);
 });

@@ -1,20 +1,27 @@
 import { randomUUID } from 'node:crypto';
-import type { ErrorCode } from '@backhaul/protocol';
+import type { ErrorCode, UploadLimits } from '@backhaul/protocol';
 import { type Bucket, BucketError } from '../ports/bucket.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Log } from '../ports/log.ts';
 import type { Store } from '../ports/store.ts';
 import type { AgentSession } from '../sessions/agent-session.ts';
+import type { SharedTokens } from '../sessions/shared-tokens.ts';
 import type { SessionRegistry } from '../sessions/session-registry.ts';
 import { AGENT_AWAY } from '../sessions/end-session.ts';
 import type { UploadSettings } from '../upload-settings.ts';
 import { LONGEST_WAIT_MS, storeAway } from './attempt-failure.ts';
 import type { AttemptRecovery } from './attempt-recovery.ts';
 import type { BucketProbe } from './bucket-probe.ts';
-import { findKeptParts } from './kept-parts.ts';
+import { RESUME_IS_OFF, findKeptParts } from './kept-parts.ts';
+import { orderedLimits } from './new-upload.ts';
 import { prepareUpload } from './prepare-upload.ts';
+import type { StorePatience } from './store-patience.ts';
 import type { UploadLedger } from './upload-ledger.ts';
 import { type KeptPart, type Upload, totalsOf } from './upload.ts';
+
+/** Why parts that a client has sent are not kept. Its file may be another one there, though of the same path. */
+export const BEGUN_ELSEWHERE =
+  'The upload seems to have been begun on another machine with the token of this client; it is sent again from the start. Give each machine its own client_id and token.';
 
 /** What setTimeout can count. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
@@ -26,8 +33,10 @@ export class Dispatcher {
   readonly #bucket: Bucket;
   readonly #probe: BucketProbe;
   readonly #recovery: AttemptRecovery;
+  readonly #patience: StorePatience;
   readonly #clock: Clock;
   readonly #sessions: SessionRegistry;
+  readonly #sharedTokens: SharedTokens;
   readonly #settings: UploadSettings;
   readonly #log: Log;
   readonly #signal: AbortSignal;
@@ -41,8 +50,10 @@ export class Dispatcher {
     bucket: Bucket;
     probe: BucketProbe;
     recovery: AttemptRecovery;
+    patience: StorePatience;
     clock: Clock;
     sessions: SessionRegistry;
+    sharedTokens: SharedTokens;
     settings: UploadSettings;
     log: Log;
     /** Ends all of it. */
@@ -53,8 +64,10 @@ export class Dispatcher {
     this.#bucket = parts.bucket;
     this.#probe = parts.probe;
     this.#recovery = parts.recovery;
+    this.#patience = parts.patience;
     this.#clock = parts.clock;
     this.#sessions = parts.sessions;
+    this.#sharedTokens = parts.sharedTokens;
     this.#settings = parts.settings;
     this.#log = parts.log;
     this.#signal = parts.signal;
@@ -139,7 +152,7 @@ export class Dispatcher {
   }
 
   async #handOver(session: AgentSession, uploadId: string): Promise<void> {
-    const { checksumMode } = await this.#bucket.capabilities();
+    const { checksumMode, partProof } = await this.#bucket.capabilities();
     const seen = await this.#store.getUpload(uploadId);
     if (seen?.status !== 'queued') return;
     const found = session.canResume ? await this.#findKept(seen) : [];
@@ -152,11 +165,23 @@ export class Dispatcher {
         await this.#recovery.startOver(queued, { reason, during: 'queue' });
         return;
       }
+      const isElsewhere = this.#sharedTokens.isElsewhere(session.clientId, queued.hostId, session.hostId);
+      if (queued.s3UploadId !== null && isElsewhere) {
+        await this.#recovery.startOver(queued, { reason: BEGUN_ELSEWHERE, during: 'queue' });
+        return;
+      }
+      if ('givenUp' in found) {
+        await this.#recovery.giveUpParts(queued, { message: found.givenUp, during: 'queue' });
+        return;
+      }
       if ('error' in found) {
         await this.#recovery.settle(queued, found, 'queue');
         return;
       }
-      const known = await this.#store.listParts(uploadId);
+      // Nothing is known of a file that no agent has opened yet.
+      const known = queued.partCount === null ? [] : await this.#store.listParts(uploadId);
+      const limits = session.takesLimits ? await this.#limitsOf(queued) : null;
+      const losesParts = partProof === 'none' && known.some(({ etag }) => etag !== null);
       const upload = await this.#ledger.apply(
         queued,
         {
@@ -164,7 +189,9 @@ export class Dispatcher {
           epoch: session.epoch,
           objectToken: randomUUID(),
           checksumMode,
+          hostId: session.hostId,
           totals: totalsOf(found, known),
+          notice: losesParts ? RESUME_IS_OFF : undefined,
         },
         queued.s3UploadId === null ? {} : { kept: found },
       );
@@ -174,19 +201,31 @@ export class Dispatcher {
         await this.#recovery.interrupt(upload, { reason: AGENT_AWAY });
         return;
       }
-      session.send(prepareUpload(upload, { kept: found, known, settings: this.#settings }));
+      session.send(prepareUpload(upload, { kept: found, known, settings: this.#settings, limits }));
     });
   }
 
+  /** The nearest that is set holds, of each kind. */
+  async #limitsOf({ clientId, limits }: Upload): Promise<UploadLimits | null> {
+    const client = await this.#store.getClient(clientId);
+    return orderedLimits({ ...this.#settings.limits, ...client?.limits, ...limits });
+  }
+
   /** One that cannot be asked for has to wait by itself, or those behind it in the queue would wait with it. */
-  async #findKept(upload: Upload): Promise<KeptPart[] | { error: ErrorCode; message: string }> {
+  async #findKept(
+    upload: Upload,
+  ): Promise<KeptPart[] | { error: ErrorCode; message: string } | { givenUp: string }> {
     try {
       const kept = await findKeptParts({ bucket: this.#bucket, store: this.#store, log: this.#log }, upload);
+      this.#patience.forget(upload.uploadId);
       if (kept !== 'gone') return kept;
       const message = 'The object store no longer has what was sent; the file is sent again.';
       return { error: 'upload_gone', message };
     } catch (error) {
       if (!(error instanceof BucketError) || this.#signal.aborted) throw error;
+      if (await this.#patience.isOver(upload, { operation: 'ListParts', error })) {
+        return { givenUp: error.message };
+      }
       return { error: 'storage_unavailable', message: storeAway(error) };
     }
   }

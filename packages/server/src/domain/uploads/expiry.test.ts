@@ -6,6 +6,7 @@ import { intercepted } from '../fakes/intercepted.ts';
 import { sampleAudit, sampleUpload } from '../fakes/sample-upload.ts';
 import { type Store, StoreError } from '../ports/store.ts';
 import { endSession } from '../sessions/end-session.ts';
+import { ClockWatch } from './clock-watch.ts';
 import { Expiry } from './expiry.ts';
 
 const request = { clientId: 'client-1', filePath: '/data/report.bin', requestedBy: 'operator-1' };
@@ -137,7 +138,9 @@ test('a deadline farther away than a timer can count does not fire at once', asy
   });
   const stop = new AbortController();
   const { ending, sessions } = parts;
-  const expiry = new Expiry({ store: watched, ending, sessions, clock, log, signal: stop.signal });
+  const clockWatch = new ClockWatch({ store, clock, log, longestGraceMs: 1000 });
+  const { signal } = stop;
+  const expiry = new Expiry({ store: watched, ending, sessions, clock, clockWatch, log, signal });
   expiry.watch(clock.now() + 2 ** 31 + 1000);
   context.mock.timers.tick(2 ** 31 - 2);
   await bench.settle();

@@ -2,6 +2,7 @@ import type { Clock } from '../ports/clock.ts';
 import type { Log } from '../ports/log.ts';
 import type { Store } from '../ports/store.ts';
 import type { SessionRegistry } from '../sessions/session-registry.ts';
+import type { ClockWatch } from './clock-watch.ts';
 import type { UploadEnding } from './upload-ending.ts';
 
 const BATCH = 500;
@@ -17,6 +18,7 @@ export class Expiry {
   readonly #ending: UploadEnding;
   readonly #sessions: SessionRegistry;
   readonly #clock: Clock;
+  readonly #clockWatch: ClockWatch;
   readonly #log: Log;
   readonly #signal: AbortSignal;
   #timer: { readonly at: number; readonly handle: NodeJS.Timeout } | undefined;
@@ -27,6 +29,7 @@ export class Expiry {
     ending: UploadEnding;
     sessions: SessionRegistry;
     clock: Clock;
+    clockWatch: ClockWatch;
     log: Log;
     /** Ends the waiting. */
     signal: AbortSignal;
@@ -35,6 +38,7 @@ export class Expiry {
     this.#ending = parts.ending;
     this.#sessions = parts.sessions;
     this.#clock = parts.clock;
+    this.#clockWatch = parts.clockWatch;
     this.#log = parts.log;
     this.#signal = parts.signal;
     this.#signal.addEventListener('abort', () => clearTimeout(this.#timer?.handle));
@@ -71,6 +75,7 @@ export class Expiry {
   }
 
   async #endOverdue(): Promise<void> {
+    await this.#clockWatch.look();
     // One moment for both questions: a deadline that passes between them must not be missed by both.
     let now = this.#clock.now();
     while (!this.#signal.aborted) {

@@ -9,7 +9,7 @@ import { FakeClock } from '../fakes/fake-clock.ts';
 import { FakeLog } from '../fakes/fake-log.ts';
 import { sampleAudit, sampleUploadIn } from '../fakes/sample-upload.ts';
 import { BucketError, type ListedPart } from '../ports/bucket.ts';
-import { findKeptParts } from './kept-parts.ts';
+import { RESUME_IS_OFF, findKeptParts } from './kept-parts.ts';
 
 const digest = (algorithm: 'sha256' | 'md5', partNumber: number) =>
   createHash(algorithm).update(String(partNumber));
@@ -92,10 +92,40 @@ test('what binds a part is the checksum of its mode, not another that happens to
   assert.deepEqual(await crc32.numbers(), [1]);
 });
 
-test('where the store enforced no checksum nothing proves what it holds, so nothing is kept', async () => {
-  await using setup = await interruptedUpload('none');
-  for (const partNumber of [1, 2, 3]) setup.put(partNumber);
+test('a part without checksum is kept with the size and the ETag that the agent reported, in every mode', async () => {
+  for (const mode of ['crc32', 'sha256', 'md5', 'none'] as const) {
+    await using setup = await interruptedUpload(mode);
+    const bare = { crc32: null, sha256: null };
+    setup.put(1, { ...bare, etag: '"opaque-1"' });
+    setup.put(2, { ...bare, etag: '"opaque-2"' });
+    setup.put(3, { ...bare, etag: '"opaque-3"', sizeBytes: 5_242_879 });
+    await setup.store.recordUploadedParts(setup.upload.uploadId, [
+      // Without quotes, as some stores answer the PUT.
+      { partNumber: 1, etag: 'opaque-1' },
+      { partNumber: 3, etag: '"opaque-3"' },
+    ]);
+    assert.deepEqual(await setup.numbers(), [1], `${mode}: 2 was not reported, 3 has another length`);
+    setup.put(1, { ...bare, etag: '"sent again"' });
+    assert.deepEqual(await setup.numbers(), [], `${mode}: another PUT came later`);
+  }
+});
+
+test('a checksum that is listed decides, whatever the ETag says', async () => {
+  await using setup = await interruptedUpload('crc32');
+  setup.put(1, { crc32: fakeCrc32(9) });
+  await setup.store.recordUploadedParts(setup.upload.uploadId, [
+    { partNumber: 1, etag: etagOf(1, fakeCrc32(1)) },
+  ]);
   assert.deepEqual(await setup.numbers(), []);
+});
+
+test('where the store shows nothing that proves a part, it is not asked, and the log says what that costs', async () => {
+  await using setup = await interruptedUpload('crc32');
+  setup.put(1);
+  setup.bucket.honours = { ...setup.bucket.honours, partProof: 'none' };
+  setup.bucket.fail('listParts', 'unavailable', { times: 100 });
+  assert.deepEqual(await setup.find(), []);
+  assert.ok(setup.log.has(RESUME_IS_OFF));
 });
 
 test('a part that is on no record is not kept', async () => {

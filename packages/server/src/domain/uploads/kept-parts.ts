@@ -4,9 +4,14 @@ import type { Log } from '../ports/log.ts';
 import type { Store } from '../ports/store.ts';
 import type { KeptPart, Upload, UploadPart } from './upload.ts';
 
+/** For the log, and for the record while the parts are sent once more. */
+export const RESUME_IS_OFF =
+  'The store does not show which parts it holds, so all of them are sent again; `backhaul doctor` (s3_resume) says why.';
+
 /**
- * Which parts an interrupted upload need not send again: those that S3 lists with the length and the checksum that
- * were announced before they were signed for.
+ * Which parts an interrupted upload need not send again: those that S3 lists with the length that was announced and
+ * either the checksum that was announced, before they were signed for, or the ETag that the agent was seen to get for
+ * them. A part whose PUT was answered, but not reported before the agent ended, has only its checksum.
  *
  * @returns `gone` when S3 no longer has the multipart upload.
  * @throws BucketError `unavailable`
@@ -16,6 +21,11 @@ export async function findKeptParts(
   { uploadId, key, s3UploadId, checksumMode }: Upload,
 ): Promise<KeptPart[] | 'gone'> {
   if (s3UploadId === null || checksumMode === null) return [];
+  const { partProof } = await bucket.capabilities();
+  if (partProof === 'none') {
+    log.warn({ uploadId }, RESUME_IS_OFF);
+    return [];
+  }
   let listed: ListedPart[];
   try {
     listed = await bucket.listParts({ key, s3UploadId });
@@ -34,20 +44,39 @@ export async function findKeptParts(
   });
 }
 
-/** By the checksum that the store enforced for it; where it enforced none, nothing proves what it holds. */
+/**
+ * A checksum that is listed decides. Without one, the ETag tells that this is still what the agent's PUT stored: that
+ * PUT was bound to the announced checksum, or, in mode `none`, the agent compared the bytes itself as it sent them.
+ */
 function isSamePart(listed: ListedPart, announced: UploadPart, mode: ChecksumMode): boolean {
   if (listed.sizeBytes !== announced.sizeBytes) return false;
   switch (mode) {
     case 'crc32':
+      if (listed.crc32 === null) return hasReportedEtag(listed, announced);
       return listed.crc32 === announced.crc32;
     case 'sha256':
+      if (listed.sha256 === null) return hasReportedEtag(listed, announced);
       return announced.sha256 !== null && listed.sha256 === announced.sha256;
     case 'md5':
-      return announced.md5 !== null && listed.etag.replaceAll('"', '') === toHex(announced.md5);
+      return isMd5(listed, announced) || hasReportedEtag(listed, announced);
     case 'none':
-      return false;
+      return hasReportedEtag(listed, announced);
   }
   return mode satisfies never;
+}
+
+/** Not for parts that are encrypted, or of stores with ETags of their own. */
+function isMd5(listed: ListedPart, announced: UploadPart): boolean {
+  return announced.md5 !== null && bare(listed.etag) === toHex(announced.md5);
+}
+
+function hasReportedEtag(listed: ListedPart, announced: UploadPart): boolean {
+  return announced.etag !== null && bare(announced.etag) !== '' && bare(listed.etag) === bare(announced.etag);
+}
+
+/** Some stores quote ETags in one answer and not in the other. */
+function bare(etag: string): string {
+  return etag.replaceAll('"', '');
 }
 
 function toHex(base64: string): string {

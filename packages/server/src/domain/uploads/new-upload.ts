@@ -1,7 +1,7 @@
-import type { ChangePolicy } from '@backhaul/protocol';
+import { type ChangePolicy, fileNameOf, savedFileName, type UploadLimits } from '@backhaul/protocol';
 import { v7 as uuidv7 } from 'uuid';
 import type { UploadSettings } from '../upload-settings.ts';
-import { fileNameOf, uploadKey } from './upload-key.ts';
+import { uploadKey } from './upload-key.ts';
 import { type Upload, untried } from './upload.ts';
 
 export interface UploadRequest {
@@ -12,6 +12,8 @@ export interface UploadRequest {
   readonly idempotencyKey?: string | undefined;
   /** Default: `fail`. */
   readonly onChange?: ChangePolicy | undefined;
+  /** Default: those of the client and of the server. */
+  readonly limits?: UploadLimits | undefined;
   /** From now, in ms. Default: {@link UploadSettings.lifetimeMs}. */
   readonly expiresInMs?: number | undefined;
 }
@@ -20,22 +22,23 @@ export interface UploadRequest {
 export function newUpload(request: UploadRequest, settings: UploadSettings, now: number): Upload {
   const { clientId, filePath, requestedBy } = request;
   const uploadId = uuidv7();
-  const fileName = fileNameOf(filePath);
   return {
     ...untried,
     uploadId,
     clientId,
     filePath,
-    fileName,
+    fileName: savedFileName(filePath),
     status: 'queued',
     attempt: 1,
     version: 1,
     onChange: request.onChange ?? 'fail',
+    limits: orderedLimits(request.limits),
     setbacks: 0,
     restarts: 0,
     refusedCompletions: 0,
+    lostAfterMs: null,
     bucket: settings.bucketName,
-    key: uploadKey({ prefix: settings.keyPrefix, clientId, uploadId, fileName }),
+    key: uploadKey({ prefix: settings.keyPrefix, clientId, uploadId, fileName: fileNameOf(filePath) }),
     etag: null,
     versionId: null,
     crc32: null,
@@ -44,6 +47,8 @@ export function newUpload(request: UploadRequest, settings: UploadSettings, now:
     storageClass: null,
     error: null,
     message: null,
+    cancelRequestedBy: null,
+    cancelRequestedAt: null,
     requestedBy,
     reason: request.reason ?? null,
     idempotencyKey: request.idempotencyKey ?? null,
@@ -52,5 +57,15 @@ export function newUpload(request: UploadRequest, settings: UploadSettings, now:
     updatedAt: now,
     completedAt: null,
     expiresAt: now + (request.expiresInMs ?? settings.lifetimeMs),
+  };
+}
+
+/** Equal ones are equal as JSON; none set is none asked for. */
+export function orderedLimits(limits: UploadLimits | null | undefined): UploadLimits | null {
+  const { parallel_parts: parallelParts, max_rate: maxRate } = limits ?? {};
+  if (parallelParts === undefined && maxRate === undefined) return null;
+  return {
+    ...(parallelParts === undefined ? {} : { parallel_parts: parallelParts }),
+    ...(maxRate === undefined ? {} : { max_rate: maxRate }),
   };
 }

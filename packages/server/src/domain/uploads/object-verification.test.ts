@@ -22,7 +22,8 @@ function objectOf(fields: Partial<ObjectFacts> = {}): ObjectFacts {
 }
 
 function judge(object: Partial<ObjectFacts>, upload: Partial<Upload> = {}): ObjectFinding {
-  return judgeObject(sampleUpload({ ...completed, ...upload }), objectOf(object));
+  const own = objectOf(object);
+  return judgeObject(sampleUpload({ ...completed, ...upload }), { own, current: own, keyState: 'recorded' });
 }
 
 function outcomes({ checks }: ObjectFinding): Record<string, boolean | null> {
@@ -43,7 +44,12 @@ test('an object as it was recorded is intact, and its checksum makes sure of it'
 });
 
 test('nothing at the key is a missing object, with nothing to check', () => {
-  assert.deepEqual(judgeObject(completed, undefined), { verdict: 'missing', verification: null, checks: [] });
+  assert.deepEqual(judgeObject(completed, { own: undefined, current: undefined, keyState: 'nothing' }), {
+    verdict: 'missing',
+    verification: null,
+    checks: [],
+    keyState: 'nothing',
+  });
 });
 
 const alterations: readonly (readonly [string, Partial<ObjectFacts>])[] = [

@@ -1,5 +1,5 @@
-import type { ObjectCheck, ObjectVerdict, Verification } from '@backhaul/protocol';
-import type { ObjectFacts } from '../ports/bucket.ts';
+import type { KeyState, ObjectCheck, ObjectVerdict, Verification } from '@backhaul/protocol';
+import type { RecordedObject } from './recorded-object.ts';
 import type { Upload } from './upload.ts';
 
 /** What a HEAD, at any later time, tells about the object of a completed upload. */
@@ -8,11 +8,14 @@ export interface ObjectFinding {
   /** How much could be compared; null without an object. */
   readonly verification: Verification | null;
   readonly checks: ObjectCheck[];
+  /** Whether the key still shows that object: where a bucket keeps versions, both can be there. */
+  readonly keyState: KeyState;
 }
 
 /** The rule. Pure; the token is compared but never shown. */
-export function judgeObject(upload: Upload, object: ObjectFacts | undefined): ObjectFinding {
-  if (object === undefined) return { verdict: 'missing', verification: null, checks: [] };
+export function judgeObject(upload: Upload, { own, current, keyState }: RecordedObject): ObjectFinding {
+  const object = own ?? current;
+  if (object === undefined) return { verdict: 'missing', verification: null, checks: [], keyState };
   const token = {
     name: 'token',
     ok: object.token === upload.objectToken,
@@ -32,6 +35,7 @@ export function judgeObject(upload: Upload, object: ObjectFacts | undefined): Ob
     verdict: checks.some(({ ok }) => ok === false) ? 'altered' : 'intact',
     verification: howSure(upload, { crc32, etag }),
     checks,
+    keyState,
   };
 }
 

@@ -35,11 +35,14 @@ test('a completed upload is verified by a HEAD now, named in the audit, and left
   assert.equal((await bench.domain.verifier.verify(upload.uploadId, 'auditor')).verdict, 'missing');
   assert.deepEqual(
     audits.map(({ action, actor, uploadId, detail }) => ({ action, actor, uploadId, detail })),
-    ['intact', 'missing'].map((verdict) => ({
+    [
+      { verdict: 'intact', keyState: 'recorded' },
+      { verdict: 'missing', keyState: 'nothing' },
+    ].map((detail) => ({
       action: 'upload.verify',
       actor: 'auditor',
       uploadId: upload.uploadId,
-      detail: { verdict },
+      detail,
     })),
   );
   assert.deepEqual(await bench.upload(upload.uploadId), upload);

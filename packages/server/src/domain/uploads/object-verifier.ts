@@ -3,6 +3,8 @@ import type { Bucket } from '../ports/bucket.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Store } from '../ports/store.ts';
 import { type ObjectFinding, judgeObject } from './object-verification.ts';
+import { findRecordedObject } from './recorded-object.ts';
+import { answeredSoon } from './store-deadline.ts';
 import type { UploadLedger } from './upload-ledger.ts';
 
 export interface ObjectReport extends ObjectFinding {
@@ -32,7 +34,7 @@ export class ObjectVerifier {
 
   /**
    * @param by The operator, for the audit.
-   * @throws BackhaulError `upload_not_found`, `upload_not_completed`
+   * @throws BackhaulError `upload_not_found`, `upload_not_completed`; `storage_unavailable` after 10 s at most
    * @throws BucketError when the store does not say.
    */
   async verify(uploadId: string, by: string): Promise<ObjectReport> {
@@ -43,7 +45,8 @@ export class ObjectVerifier {
         `Upload ${uploadId} is ${upload.status}; it has no finished object.`,
       );
     }
-    const finding = judgeObject(upload, await this.#bucket.head(upload.key));
+    const found = await answeredSoon((signal) => findRecordedObject(this.#bucket, upload, { signal }));
+    const finding = judgeObject(upload, found);
     const checkedAt = this.#clock.now();
     await this.#store.appendAudit({
       at: checkedAt,
@@ -51,7 +54,7 @@ export class ObjectVerifier {
       action: 'upload.verify',
       clientId: upload.clientId,
       uploadId,
-      detail: { verdict: finding.verdict },
+      detail: { verdict: finding.verdict, keyState: finding.keyState },
     });
     return { uploadId, ...finding, checkedAt };
   }

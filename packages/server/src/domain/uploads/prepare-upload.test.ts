@@ -11,6 +11,7 @@ const settings: UploadSettings = {
   bucketName: 'b',
   keyPrefix: 'uploads',
   maxFileSize: 1000,
+  limits: {},
   lifetimeMs: 1,
   prepareTimeoutMs: 600_000,
   maxBackoffMs: 1,
@@ -28,7 +29,7 @@ const numbered = (count: number) => Array.from({ length: count }, (_, index) => 
 describe('prepare_upload', () => {
   test('begins with nothing where no multipart upload exists', () => {
     const upload = { ...sampleUploadIn('preparing'), onChange: 'restart' } as const;
-    assert.deepEqual(prepareUpload(upload, { kept: [], known: [], settings }), {
+    assert.deepEqual(prepareUpload(upload, { kept: [], known: [], settings, limits: null }), {
       action: 'prepare_upload',
       upload_id: upload.uploadId,
       attempt: 1,
@@ -40,6 +41,12 @@ describe('prepare_upload', () => {
     });
   });
 
+  test('carries the limits that hold for it', () => {
+    const limits = { parallel_parts: 2, max_rate: 250_000 };
+    const message = prepareUpload(sampleUploadIn('preparing'), { kept: [], known: [], settings, limits });
+    assert.deepEqual(message.limits, limits);
+  });
+
   const interrupted: Upload = { ...sampleUploadIn('uploading'), status: 'preparing', attempt: 2 };
 
   test('goes on with the parts that were kept, of those on record', () => {
@@ -47,6 +54,7 @@ describe('prepare_upload', () => {
       kept: kept(1, 3),
       known: numbered(3).map(part),
       settings,
+      limits: null,
     });
     assert.deepEqual(resume, {
       size: interrupted.sizeBytes,
@@ -59,13 +67,13 @@ describe('prepare_upload', () => {
   });
 
   test('resumes even where no part was kept: the multipart upload is there', () => {
-    const { resume } = prepareUpload(interrupted, { kept: [], known: [part(1)], settings });
+    const { resume } = prepareUpload(interrupted, { kept: [], known: [part(1)], settings, limits: null });
     assert.deepEqual(resume?.kept_parts, []);
   });
 
   test('names the checksum that binds the parts, and no other', () => {
     const upload = { ...interrupted, checksumMode: 'sha256' } as const;
-    const { resume } = prepareUpload(upload, { kept: kept(2), known: [part(2)], settings });
+    const { resume } = prepareUpload(upload, { kept: kept(2), known: [part(2)], settings, limits: null });
     assert.deepEqual(resume?.kept_parts, [{ part_number: 2, crc32: fakeCrc32(2), sha256 }]);
   });
 
@@ -81,6 +89,7 @@ describe('prepare_upload', () => {
       kept: kept(...numbered(10_000)),
       known: numbered(10_000).map(part),
       settings,
+      limits: null,
     });
     const frame = JSON.stringify(message);
     assert.ok(Buffer.byteLength(frame) < MAX_FRAME_BYTES, `${Buffer.byteLength(frame)} bytes`);

@@ -1,4 +1,4 @@
-import type { PrepareUpload, ResumeState } from '@backhaul/protocol';
+import type { PrepareUpload, ResumeState, UploadLimits } from '@backhaul/protocol';
 import { type UploadSettings, WINDOW_PARTS, planRule } from '../upload-settings.ts';
 import type { KeptPart, Upload, UploadPart } from './upload.ts';
 
@@ -8,10 +8,15 @@ interface PrepareOptions {
   /** All parts on record. */
   readonly known: readonly UploadPart[];
   readonly settings: UploadSettings;
+  /** Null for an agent that takes none. */
+  readonly limits: UploadLimits | null;
 }
 
 /** The message that hands an upload over to its agent, to begin or to go on. */
-export function prepareUpload(upload: Upload, { kept, known, settings }: PrepareOptions): PrepareUpload {
+export function prepareUpload(
+  upload: Upload,
+  { kept, known, settings, limits }: PrepareOptions,
+): PrepareUpload {
   if (upload.checksumMode === null) throw new Error('an upload is handed over without a checksum mode');
   const resume = resumeState(upload, kept, known);
   return {
@@ -27,6 +32,7 @@ export function prepareUpload(upload: Upload, { kept, known, settings }: Prepare
     },
     checksum_mode: upload.checksumMode,
     on_change: upload.onChange,
+    ...(limits === null ? {} : { limits }),
     ...(resume === undefined ? {} : { resume }),
     expires_in_ms: settings.prepareTimeoutMs,
   };

@@ -26,7 +26,7 @@ async function countUploads(bench: DomainBench): Promise<number> {
 
 test('a trigger is durable when it is answered, with a key of the server’s making', async () => {
   await using bench = await openBench();
-  await bench.connect('client-1', { maxUploads: 1 });
+  await bench.connect('client-1', { maxUploads: 1, platform: { os: 'win32', arch: 'x64' } });
   const upload = await bench.domain.uploads.trigger({
     clientId: 'client-1',
     filePath: 'C:\\Data\\März 2025.csv',
@@ -109,7 +109,7 @@ test('the same request without a key is the same upload, until that has ended', 
   const again = await uploads.trigger(request);
   assert.equal(again.uploadId, upload.uploadId);
   assert.equal(again.status, 'uploading');
-  await failed(bench.context, agent.session, failedMessage(upload, 'read_failed'));
+  await failed(bench.context, agent.session, failedMessage(upload, 'permission_denied'));
   const next = await uploads.trigger(request);
   assert.notEqual(next.uploadId, upload.uploadId);
   assert.equal(await countUploads(bench), 2);
@@ -244,7 +244,7 @@ test('the key of a request that joined still gives that upload once it has ended
   const { uploads } = bench.domain;
   const keyed = { ...request, requestedBy: 'operator-2', reason: 'audit', idempotencyKey: 'key-1' };
   assert.equal((await uploads.trigger(keyed)).uploadId, upload.uploadId);
-  await failed(bench.context, agent.session, failedMessage(upload, 'read_failed'));
+  await failed(bench.context, agent.session, failedMessage(upload, 'permission_denied'));
   const late = await uploads.trigger(keyed);
   assert.equal(late.uploadId, upload.uploadId);
   assert.equal(late.status, 'failed');
@@ -335,4 +335,83 @@ test('a request that joined is on record with who asked, and why', async () => {
     },
     undefined,
   ]);
+});
+
+test('the nearest limit that is set holds, of each kind: the trigger’s, the client’s, the server’s', async () => {
+  await using bench = await openBench({ settings: { limits: { parallel_parts: 6, max_rate: 1_000_000 } } });
+  const able = { capabilities: ['resume', 'upload_limits'] };
+  const agent = await bench.connect('client-1', able);
+  const limitsSent = async (limits?: PullRequest['limits']) => {
+    const { uploadId } = await bench.domain.uploads.trigger({ ...request, limits, force: true });
+    await bench.reaches(uploadId, 'preparing');
+    return agent.connection.sent('prepare_upload').at(-1)?.limits;
+  };
+  assert.deepEqual(await limitsSent(), { parallel_parts: 6, max_rate: 1_000_000 });
+  await bench.domain.clients.limit('client-1', { limits: { max_rate: 250_000 }, by: 'operator-1' });
+  assert.deepEqual(await limitsSent(), { parallel_parts: 6, max_rate: 250_000 });
+  assert.deepEqual(await limitsSent({ parallel_parts: 1 }), { parallel_parts: 1, max_rate: 250_000 });
+  assert.deepEqual((await bench.domain.clients.get('client-1')).limits, { max_rate: 250_000 });
+  await bench.domain.clients.limit('client-1', { limits: {}, by: 'operator-1' });
+  assert.equal((await bench.domain.clients.get('client-1')).limits, null);
+});
+
+test('a client’s limits stay when its agent connects again, and go when it is forgotten', async () => {
+  await using bench = await openBench();
+  const able = { capabilities: ['upload_limits'] };
+  const agent = await bench.connect('client-1', able);
+  await bench.domain.clients.limit('client-1', { limits: { parallel_parts: 2 }, by: 'operator-1' });
+  await endSession(bench.context, agent.session);
+  await bench.connect('client-1', able);
+  assert.deepEqual((await bench.domain.clients.get('client-1')).limits, { parallel_parts: 2 });
+  await bench.domain.clients.forget('client-1', 'operator-1');
+  await bench.connect('client-1', able);
+  assert.equal((await bench.domain.clients.get('client-1')).limits, null);
+});
+
+test('an agent that keeps no limits is sent none, and asked for any it is not_supported', async () => {
+  await using bench = await openBench({ settings: { limits: { parallel_parts: 6 } } });
+  const agent = await bench.connect();
+  const limits = { max_rate: 250_000 };
+  await assert.rejects(bench.domain.uploads.trigger({ ...request, limits }), {
+    code: 'not_supported',
+    message: /--max-rate/,
+  });
+  await assert.rejects(bench.domain.clients.limit('client-1', { limits, by: 'operator-1' }), {
+    code: 'not_supported',
+  });
+  assert.equal(await countUploads(bench), 0);
+  const { uploadId } = await bench.domain.uploads.trigger({ ...request, limits: {} });
+  await bench.reaches(uploadId, 'preparing');
+  assert.equal(agent.connection.sent('prepare_upload')[0]?.limits, undefined);
+});
+
+test('another limit is another request: under one key a conflict, without one another upload', async () => {
+  await using bench = await openBench();
+  await bench.connect('client-1', { capabilities: ['upload_limits'], maxUploads: 1 });
+  const keyed = { ...request, idempotencyKey: 'key-1', limits: { max_rate: 250_000, parallel_parts: 1 } };
+  const first = await bench.domain.uploads.trigger(keyed);
+  const turned = { parallel_parts: 1, max_rate: 250_000 };
+  assert.equal((await bench.domain.uploads.trigger({ ...keyed, limits: turned })).uploadId, first.uploadId);
+  assert.equal((await bench.domain.uploads.trigger({ ...request, limits: turned })).uploadId, first.uploadId);
+  await assert.rejects(bench.domain.uploads.trigger({ ...keyed, limits: { parallel_parts: 2 } }), {
+    code: 'idempotency_conflict',
+  });
+  assert.notEqual((await bench.domain.uploads.trigger(request)).uploadId, first.uploadId);
+});
+
+test('a path that the machine cannot have is refused at once, also while it is away', async () => {
+  await using bench = await openBench();
+  for (const [os, path] of [
+    ['linux', 'report.bin'],
+    ['linux', '~/report.bin'],
+    ['linux', 'C:\\data\\report.bin'],
+    ['win32', '/data/report.bin'],
+  ] as const) {
+    const agent = await bench.connect('client-1', { platform: { os, arch: 'x64' } });
+    await endSession(bench.context, agent.session);
+    await assert.rejects(bench.domain.uploads.trigger({ ...request, filePath: path }), {
+      code: 'invalid_path',
+    });
+  }
+  assert.equal(await countUploads(bench), 0);
 });

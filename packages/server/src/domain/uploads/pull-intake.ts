@@ -1,12 +1,14 @@
-import { BackhaulError, type OfflinePolicy } from '@backhaul/protocol';
+import { BackhaulError, type OfflinePolicy, pathProblem } from '@backhaul/protocol';
 import type { Bus } from '../ports/bus.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Store } from '../ports/store.ts';
 import type { SessionRegistry } from '../sessions/session-registry.ts';
+import { assertNotBlocked, assertTakesLimits } from '../clients/client.ts';
 import type { UploadSettings } from '../upload-settings.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import type { Expiry } from './expiry.ts';
-import { type UploadRequest, newUpload } from './new-upload.ts';
+import type { UnfinishedQuota } from './unfinished-quota.ts';
+import { type UploadRequest, newUpload, orderedLimits } from './new-upload.ts';
 import type { Upload } from './upload.ts';
 
 /** As an operator sent it. */
@@ -27,6 +29,7 @@ export class PullIntake {
   readonly #sessions: SessionRegistry;
   readonly #dispatcher: Dispatcher;
   readonly #expiry: Expiry;
+  readonly #quota: UnfinishedQuota;
   readonly #settings: UploadSettings;
 
   constructor(parts: {
@@ -36,6 +39,7 @@ export class PullIntake {
     sessions: SessionRegistry;
     dispatcher: Dispatcher;
     expiry: Expiry;
+    quota: UnfinishedQuota;
     settings: UploadSettings;
   }) {
     this.#store = parts.store;
@@ -44,6 +48,7 @@ export class PullIntake {
     this.#sessions = parts.sessions;
     this.#dispatcher = parts.dispatcher;
     this.#expiry = parts.expiry;
+    this.#quota = parts.quota;
     this.#settings = parts.settings;
   }
 
@@ -61,14 +66,26 @@ export class PullIntake {
       clientId: request.clientId,
       detail: { filePath, reason: upload.reason },
     };
-    const existing = await this.#store.insertUpload(
-      upload,
-      { ...audit, action: 'upload.trigger', uploadId: upload.uploadId },
-      {
-        terms: termsOf(request),
-        ...(request.force === true ? {} : { join: { ...audit, action: 'upload.join', uploadId: null } }),
-      },
-    );
+    const place = await this.#quota.take(request);
+    let isNew = false;
+    let existing: Upload | undefined;
+    try {
+      // At the limit an upload can still be joined: that makes none.
+      if (!place.isGranted && request.force === true) place.assertGranted();
+      existing = await this.#store.insertUpload(
+        upload,
+        { ...audit, action: 'upload.trigger', uploadId: upload.uploadId },
+        {
+          terms: termsOf(request),
+          joinOnly: !place.isGranted,
+          ...(request.force === true ? {} : { join: { ...audit, action: 'upload.join', uploadId: null } }),
+        },
+      );
+      if (existing === undefined) place.assertGranted();
+      isNew = existing === undefined;
+    } finally {
+      place.settle(isNew);
+    }
     // One that was joined may have a new deadline, and a hand-over that had read it before lets go of it.
     const accepted = existing ?? upload;
     this.#bus.publish(accepted);
@@ -94,7 +111,7 @@ export class PullIntake {
     return upload;
   }
 
-  async #pathOf({ clientId, filePath }: PullRequest): Promise<string> {
+  async #pathOf({ clientId, filePath, limits }: PullRequest): Promise<string> {
     const client = await this.#store.getClient(clientId);
     if (client === undefined) {
       throw new BackhaulError(
@@ -102,6 +119,11 @@ export class PullIntake {
         `No agent has ever connected as ${clientId}. Check the client_id, or start its agent once.`,
       );
     }
+    assertNotBlocked(clientId, client.block);
+    if (orderedLimits(limits) !== null) assertTakesLimits(client);
+    // It would wait for the agent, perhaps for days, and then fail.
+    const problem = filePath === undefined ? null : pathProblem(filePath, client.platform.os);
+    if (problem !== null) throw new BackhaulError('invalid_path', problem);
     const path = filePath ?? client.defaultFilePath;
     if (path === null) {
       throw new BackhaulError(
@@ -131,12 +153,15 @@ function termsOf({
   offline = 'queue',
   onChange = 'fail',
   force = false,
-}: Pick<PullRequest, 'reason' | 'expiresInMs' | 'offline' | 'onChange' | 'force'>): string {
+  limits,
+}: Pick<PullRequest, 'reason' | 'expiresInMs' | 'offline' | 'onChange' | 'force' | 'limits'>): string {
+  const asked = orderedLimits(limits);
   return JSON.stringify({
     reason,
     expiresInMs,
     ...(offline === 'queue' ? {} : { offline }),
     ...(onChange === 'fail' ? {} : { onChange }),
     ...(force ? { force } : {}),
+    ...(asked === null ? {} : { limits: asked }),
   });
 }

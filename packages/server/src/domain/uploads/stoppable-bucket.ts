@@ -9,6 +9,7 @@ import type {
   PartToSign,
   PendingUpload,
   SignedWindow,
+  VersionOptions,
 } from '../ports/bucket.ts';
 
 /** Another bucket whose calls all end when `stop` aborts, whatever signal they were given themselves. */
@@ -57,6 +58,10 @@ export class StoppableBucket implements Bucket {
     return this.#bucket.completeMultipartUpload(upload, request, this.#stoppable(options));
   }
 
+  async putEmptyObject(request: { key: string; token: string }, options?: CallOptions): Promise<void> {
+    return this.#bucket.putEmptyObject(request, this.#stoppable(options));
+  }
+
   listMultipartUploads(keyPrefix: string, options?: CallOptions): AsyncIterable<PendingUpload> {
     return this.#bucket.listMultipartUploads(keyPrefix, this.#stoppable(options));
   }
@@ -65,11 +70,11 @@ export class StoppableBucket implements Bucket {
     return this.#bucket.abortMultipartUpload(upload, this.#stoppable(options));
   }
 
-  async head(key: string, options?: CallOptions): Promise<ObjectFacts | undefined> {
-    return this.#bucket.head(key, this.#stoppable(options));
+  async head(key: string, options?: VersionOptions): Promise<ObjectFacts | undefined> {
+    return this.#bucket.head(key, { ...options, ...this.#stoppable(options) });
   }
 
-  async deleteObject(key: string, options?: CallOptions & { versionId?: string | null }): Promise<void> {
+  async deleteObject(key: string, options?: VersionOptions): Promise<void> {
     return this.#bucket.deleteObject(key, { ...options, ...this.#stoppable(options) });
   }
 

@@ -45,7 +45,7 @@ test('an abort that failed is repeated in every round until it works', async () 
   await using bench = await openBench();
   const { agent, upload } = await bench.uploading();
   bench.bucket.fail('abortMultipartUpload', 'unavailable', { times: 3 });
-  await failed(bench.context, agent.session, failedMessage(upload, 'read_failed'));
+  await failed(bench.context, agent.session, failedMessage(upload, 'permission_denied'));
   for (let round = 1; round <= 2; round += 1) {
     await bench.sweep();
     assert.equal((await bench.upload(upload.uploadId)).multipartOpen, true);
@@ -85,8 +85,8 @@ test('an upload that is prepared while the sweeper looks is not failed', async (
   const real = await openSqliteStore(':memory:');
   let meanwhile = async (): Promise<void> => {};
   const store = intercepted<Store>(real, {
-    listUnansweredIds: async (askedBefore, limit) => {
-      const found = await real.listUnansweredIds(askedBefore, limit);
+    listUnansweredIds: async (asked, limit) => {
+      const found = await real.listUnansweredIds(asked, limit);
       if (found.length > 0) await meanwhile();
       return found;
     },
@@ -194,7 +194,7 @@ test('queued uploads are handed over even if every kick was missed', async () =>
 test('ended uploads go after the retention time', async () => {
   await using bench = await openBench();
   const { agent, upload } = await bench.uploading();
-  await failed(bench.context, agent.session, failedMessage(upload, 'read_failed'));
+  await failed(bench.context, agent.session, failedMessage(upload, 'permission_denied'));
   bench.clock.advance(RETENTION_MS);
   await bench.sweep();
   assert.notEqual(await bench.store.getUpload(upload.uploadId), undefined);
@@ -322,7 +322,7 @@ test('a multipart upload that parts in flight kept alive is aborted again', asyn
   const { agent, upload } = await bench.uploading();
   const survivor = bench.bucket.uploads.get(upload.s3UploadId ?? '');
   assert.ok(survivor !== undefined);
-  await failed(bench.context, agent.session, failedMessage(upload, 'read_failed'));
+  await failed(bench.context, agent.session, failedMessage(upload, 'permission_denied'));
   bench.bucket.uploads.set(survivor.s3UploadId, survivor);
   bench.clock.advance(HOUR_MS);
   await bench.sweep();
@@ -344,16 +344,17 @@ test('a store that hangs holds up neither the sweeper nor who ends an upload, an
   await using bench = await openBench();
   const { agent, upload } = await bench.uploading();
   bench.bucket.hold('abortMultipartUpload');
-  await failed(bench.context, agent.session, failedMessage(upload, 'read_failed'));
+  await failed(bench.context, agent.session, failedMessage(upload, 'permission_denied'));
   assert.equal((await bench.upload(upload.uploadId)).status, 'failed');
   await endSession(bench.context, agent.session);
   const late = await bench.trigger('/data/late');
+  await bench.store.insertUpload(sampleUploadIn('failed'), sampleAudit());
   await bench.domain.sweeper.sweep();
   await bench.until(() => bench.bucket.count('abortMultipartUpload') === 2, 'the sweeper’s abort');
   bench.clock.advance(24 * HOUR_MS);
   await bench.domain.sweeper.sweep();
   assert.equal((await bench.upload(late.uploadId)).status, 'expired');
-  assert.equal(bench.bucket.count('abortMultipartUpload'), 2, 'one look for leftovers at a time');
+  assert.equal(bench.bucket.count('abortMultipartUpload'), 2, 'one at a time for each upload');
   await bench.domain.stop();
   assert.equal((await bench.upload(upload.uploadId)).multipartOpen, true, 'left to the next start');
 });

@@ -3,15 +3,15 @@ import type { Log } from '../ports/log.ts';
 import type { Store } from '../ports/store.ts';
 import type { SessionRegistry } from '../sessions/session-registry.ts';
 import type { UploadSettings } from '../upload-settings.ts';
+import type { ClockWatch } from './clock-watch.ts';
 import type { Completion } from './completion.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import type { Expiry } from './expiry.ts';
+import type { Retention } from './retention.ts';
 import type { UploadEnding } from './upload-ending.ts';
 
 const BATCH = 500;
 const ABORTS_AT_ONCE = 4;
-/** Retention is not in a hurry. */
-const RETENTION_INTERVAL_MS = 3_600_000;
 
 /**
  * Makes every hint and every kick dispensable: on a timer it brings back what waits, ends what is overdue and
@@ -28,11 +28,11 @@ export class Sweeper {
   readonly #completion: Completion;
   readonly #ending: UploadEnding;
   readonly #expiry: Expiry;
-  readonly #retentionMs: number;
+  readonly #clockWatch: ClockWatch;
+  readonly #retention: Retention;
   readonly #abortOrphans: () => Promise<number>;
   readonly #orphanAgeMs: number;
   #orphansLookedForAt = -Infinity;
-  #retainedAt = -Infinity;
   #running: Promise<void> | undefined;
   #cleaning: Promise<void> | undefined;
 
@@ -46,8 +46,8 @@ export class Sweeper {
     completion: Completion;
     ending: UploadEnding;
     expiry: Expiry;
-    /** How long ended uploads and audit events are kept. */
-    retentionMs: number;
+    clockWatch: ClockWatch;
+    retention: Retention;
     orphanAgeMs: number;
     abortOrphans: () => Promise<number>;
   }) {
@@ -60,7 +60,8 @@ export class Sweeper {
     this.#completion = parts.completion;
     this.#ending = parts.ending;
     this.#expiry = parts.expiry;
-    this.#retentionMs = parts.retentionMs;
+    this.#clockWatch = parts.clockWatch;
+    this.#retention = parts.retention;
     this.#abortOrphans = parts.abortOrphans;
     this.#orphanAgeMs = parts.orphanAgeMs;
   }
@@ -83,7 +84,7 @@ export class Sweeper {
     await this.#step('resume', () => this.#resume());
     await this.#step('unanswered', () => this.#giveUpUnanswered());
     await this.#step('expire', () => this.#expiry.endOverdue());
-    await this.#step('retain', () => this.#retain());
+    await this.#step('retain', () => this.#retention.run());
     this.#cleaning ??= this.#clean().finally(() => {
       this.#cleaning = undefined;
     });
@@ -95,14 +96,6 @@ export class Sweeper {
     await this.#step('orphans', () => this.#lookForOrphans());
   }
 
-  /** In batches, so that no write has to wait long for its turn. */
-  async #retain(): Promise<void> {
-    const now = this.#clock.now();
-    if (now - this.#retainedAt < RETENTION_INTERVAL_MS) return;
-    while ((await this.#store.removeOlderThan(now - this.#retentionMs, BATCH)) > 0);
-    this.#retainedAt = now;
-  }
-
   async #resume(): Promise<void> {
     for (const uploadId of await this.#store.listCompletingIds()) this.#completion.start(uploadId);
     for (const clientId of await this.#store.listWaitingClients()) {
@@ -112,8 +105,12 @@ export class Sweeper {
 
   async #giveUpUnanswered(): Promise<void> {
     const { prepareTimeoutMs: timeoutMs } = this.#settings;
-    const askedBefore = this.#clock.now() - timeoutMs;
-    for (const uploadId of await this.#store.listUnansweredIds(askedBefore, BATCH)) {
+    await this.#clockWatch.look();
+    // When an agent was asked is a time of day. Who was asked before the clock was set is given the whole time again.
+    if (this.#clockWatch.steadyForMs <= timeoutMs) return;
+    const now = this.#clock.now();
+    const asked = { before: now - timeoutMs, orAfter: now + timeoutMs };
+    for (const uploadId of await this.#store.listUnansweredIds(asked, BATCH)) {
       await this.#ending.end(uploadId, { type: 'prepare_timeout', timeoutMs });
     }
   }
@@ -128,7 +125,7 @@ export class Sweeper {
   }
 
   async #lookForOrphans(): Promise<void> {
-    const now = this.#clock.now();
+    const now = this.#clock.elapsed();
     // Listing all pending uploads of a bucket costs requests, and orphans are rare.
     if (now - this.#orphansLookedForAt < this.#orphanAgeMs) return;
     this.#orphansLookedForAt = now;

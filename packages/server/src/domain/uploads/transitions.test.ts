@@ -24,6 +24,7 @@ type Samples = { readonly [Type in TransitionType]: Extract<Transition, { type: 
 const samples: Samples = {
   prepare: {
     type: 'prepare',
+    hostId: null,
     epoch: 4,
     objectToken: 'token-2',
     checksumMode: 'sha256',
@@ -36,7 +37,6 @@ const samples: Samples = {
     partCount: 1,
     fingerprint: FINGERPRINT,
     sourceModifiedAt: 123,
-    fileName: 'real-name.bin',
     s3UploadId: 's3-upload-2',
   },
   progress: { type: 'progress', totals: { partsCompleted: 3, bytesUploaded: 300 }, partRetries: 5 },
@@ -54,6 +54,8 @@ const samples: Samples = {
   verified: { type: 'verified', object: OBJECT, crc32: 'AQIDBA==', verification: 'full_object' },
   fail: { type: 'fail', error: 'read_failed', message: 'The disk broke.' },
   cancel: { type: 'cancel', by: 'operator-2' },
+  cancel_request: { type: 'cancel_request', by: 'operator-2' },
+  cancel_completing: { type: 'cancel_completing', isAborted: true },
   expire: { type: 'expire' },
   prepare_timeout: { type: 'prepare_timeout', timeoutMs: 60_000 },
   retry: { type: 'retry', expiresAt: NOW + 1000 },
@@ -75,6 +77,9 @@ const allowed: { readonly [Type in TransitionType]: Partial<Record<UploadStatus,
   verified: { completing: 'completed' },
   fail: { queued: 'failed', preparing: 'failed', uploading: 'failed', completing: 'failed' },
   cancel: { queued: 'cancelled', preparing: 'cancelled', uploading: 'cancelled' },
+  cancel_request: { completing: 'completing' },
+  // Only after cancel_request.
+  cancel_completing: {},
   expire: { queued: 'expired', preparing: 'expired', uploading: 'expired' },
   prepare_timeout: { preparing: 'failed' },
   retry: { failed: 'queued', cancelled: 'queued', expired: 'queued' },
@@ -168,6 +173,7 @@ const nothingOfTheLastAttempt = {
   partRetries: 0,
   s3UploadId: null,
   multipartOpen: false,
+  multipartCreatedAt: null,
   objectToken: null,
   checksumMode: null,
   fingerprint: null,
@@ -216,9 +222,9 @@ test('prepared takes the plan, the fingerprint and the multipart upload', () => 
     partCount: 1,
     fingerprint: FINGERPRINT,
     sourceModifiedAt: 123,
-    fileName: 'real-name.bin',
     s3UploadId: 's3-upload-2',
     multipartOpen: true,
+    multipartCreatedAt: NOW,
   });
 });
 
@@ -385,6 +391,50 @@ test('what is completing is neither cancelled nor expired', () => {
   assert.equal(applyTransition(completing, samples.expire, NOW), undefined);
 });
 
+test('an empty file that does not complete may have an object all the same, which is looked for later', () => {
+  const empty: Upload = {
+    ...sampleUploadIn('completing'),
+    sizeBytes: 0,
+    s3UploadId: null,
+    multipartOpen: false,
+  };
+  const failed = applyTransition(empty, samples.fail, NOW);
+  const pending = applyTransition(empty, samples.cancel_request, NOW) ?? empty;
+  const cancelled = applyTransition(pending, { type: 'cancel_completing', isAborted: true }, NOW);
+  const verified = applyTransition(empty, samples.verified, NOW);
+  assert.deepEqual(
+    [failed, cancelled, verified].map((upload) => upload?.multipartOpen),
+    [true, true, false],
+  );
+});
+
+test('a cancel of what is completing is remembered, and keeps it from going back to the queue', () => {
+  const pending = applyTransition(sampleUploadIn('completing'), samples.cancel_request, NOW);
+  assert.ok(pending !== undefined);
+  assert.deepEqual([pending.cancelRequestedBy, pending.cancelRequestedAt], ['operator-2', NOW]);
+  assert.match(pending.message ?? '', /cancel by operator-2 is remembered/);
+  assert.equal(applyTransition(pending, samples.cancel_request, NOW), undefined, 'once');
+  for (const type of ['interrupt', 'start_over'] as const) {
+    assert.equal(applyTransition(pending, { ...samples[type], during: 'completion' }, NOW), undefined);
+  }
+  for (const [isAborted, multipartOpen] of [
+    [true, false],
+    [false, true],
+  ] as const) {
+    const ended = applyTransition(pending, { type: 'cancel_completing', isAborted }, NOW);
+    assert.deepEqual(
+      [ended?.status, ended?.message, ended?.multipartOpen, ended?.cancelRequestedAt],
+      ['cancelled', 'Cancelled by operator-2.', multipartOpen, null],
+    );
+  }
+  const verified = applyTransition(pending, samples.verified, NOW);
+  assert.deepEqual(
+    [verified?.status, verified?.error, verified?.cancelRequestedBy],
+    ['completed', null, null],
+  );
+  assert.match(verified?.message ?? '', /cancel by operator-2 came too late/);
+});
+
 test('an upload does not expire before its deadline', () => {
   const upload = sampleUpload({ expiresAt: NOW + 1 });
   assert.equal(applyTransition(upload, samples.expire, NOW), undefined);
@@ -465,7 +515,10 @@ function checkStep(before: Upload, { type }: Transition, after: Upload): void {
   if (before.status === 'completing') {
     const isRecovery = type === 'interrupt' || type === 'start_over';
     const isOver = after.status === 'completed' || after.status === 'failed' || isRecovery;
-    assert.ok(isOver || type === 'stall');
+    const isCancel = type === 'cancel_request' || type === 'cancel_completing';
+    assert.ok(isOver || isCancel || type === 'stall');
+    assert.equal(isCancel && after.status === 'completing', type === 'cancel_request');
+    if (before.cancelRequestedBy !== null) assert.ok(!isRecovery, 'it is not queued again');
   }
   // Whose multipart upload it is, and what it is of, is known for as long as there is one.
   if (before.s3UploadId !== null && type !== 'start_over' && type !== 'retry') {
@@ -477,6 +530,7 @@ function checkStep(before: Upload, { type }: Transition, after: Upload): void {
     'uploadId',
     'clientId',
     'filePath',
+    'fileName',
     'key',
     'onChange',
     'createdAt',
@@ -506,7 +560,8 @@ function checkState(upload: Upload): void {
   }
   assert.equal(upload.completedAt !== null, isTerminal(status));
   assert.equal(upload.error !== null, isTerminal(status) && status !== 'completed', 'an end says why');
-  if (upload.multipartOpen) assert.notEqual(upload.s3UploadId, null);
+  // Of an empty file it is the object that may be there.
+  if (upload.multipartOpen && upload.sizeBytes !== 0) assert.notEqual(upload.s3UploadId, null);
   if (status === 'queued') {
     assert.ok(upload.epoch === null && upload.startedAt === null && upload.sha256 === null);
     if (upload.s3UploadId === null) assert.equal(upload.objectToken, null);
@@ -515,6 +570,8 @@ function checkState(upload: Upload): void {
   else assert.equal(upload.etag, null);
   assert.equal(upload.stalledReason !== null, upload.stalledSince !== null, 'since when and why go together');
   if (upload.stalledSince !== null) assert.ok(!isTerminal(status));
+  assert.equal(upload.cancelRequestedAt !== null, upload.cancelRequestedBy !== null);
+  if (upload.cancelRequestedBy !== null) assert.equal(status, 'completing');
   if (upload.nextAttemptAt !== null) assert.notEqual(upload.stalledSince, null);
 }
 

@@ -18,6 +18,7 @@ export type Stage = 'queue' | 'transfer' | 'completion';
  *    │ retry                                                           │ fail
  *  failed, cancelled, expired ◀── fail, cancel, expire (not cancel or expire while completing),
  *                                 prepare_timeout (only while preparing)
+ *  cancelled ◀── cancel_completing (only while completing, after cancel_request)
  * ```
  *
  * After `interrupt` the next attempt goes on with the parts that S3 holds; after `start_over` nothing of the last
@@ -30,8 +31,12 @@ export type Transition =
       /** Of a first attempt; one that goes on keeps its own, and so its checksum mode. */
       readonly objectToken: string;
       readonly checksumMode: ChecksumMode;
+      /** Where it is begun; one that goes on keeps that, too. */
+      readonly hostId: string | null;
       /** What S3 holds already. */
       readonly totals: PartTotals;
+      /** What the operator should know of this attempt. Default: nothing. */
+      readonly notice?: string | undefined;
     }
   | {
       readonly type: 'prepared';
@@ -40,8 +45,8 @@ export type Transition =
       readonly partCount: number;
       readonly fingerprint: Fingerprint;
       readonly sourceModifiedAt: number;
-      readonly fileName: string;
-      readonly s3UploadId: string;
+      /** Null for an empty file, whose object the server writes itself. */
+      readonly s3UploadId: string | null;
     }
   | { readonly type: 'resumed' }
   | {
@@ -65,6 +70,8 @@ export type Transition =
       readonly during: Stage;
       readonly reason: string;
       readonly nextAttemptAt: number | null;
+      /** Age of the multipart upload if the store has dropped it. Default: unchanged. */
+      readonly lostAfterMs?: number | null;
     }
   | {
       readonly type: 'parts_sent';
@@ -80,6 +87,13 @@ export type Transition =
     }
   | { readonly type: 'fail'; readonly error: ErrorCode; readonly message: string }
   | { readonly type: 'cancel'; readonly by: string }
+  /** Remembers a cancel until the store says whether what is completing is complete. */
+  | { readonly type: 'cancel_request'; readonly by: string }
+  /** Of whoever settles the completion: it is not complete, and will not be. */
+  | {
+      readonly type: 'cancel_completing';
+      /** Its multipart upload is aborted. */ readonly isAborted: boolean;
+    }
   | {
       readonly type: 'expire';
       /** Whether the agent could have been asked, for whoever reads why it expired. Default: no. */
@@ -110,12 +124,16 @@ function changesFor(upload: Upload, transition: Transition, now: number): Partia
         status: 'preparing',
         epoch: transition.epoch,
         ...(upload.s3UploadId === null
-          ? { objectToken: transition.objectToken, checksumMode: transition.checksumMode }
+          ? {
+              objectToken: transition.objectToken,
+              checksumMode: transition.checksumMode,
+              hostId: transition.hostId,
+            }
           : {}),
         ...transition.totals,
         ...moving,
         startedAt: now,
-        message: null,
+        message: transition.notice ?? null,
       };
     case 'prepared':
       // One that goes on has its multipart upload; a second would leave the first to nobody.
@@ -127,9 +145,9 @@ function changesFor(upload: Upload, transition: Transition, now: number): Partia
         partCount: transition.partCount,
         fingerprint: transition.fingerprint,
         sourceModifiedAt: transition.sourceModifiedAt,
-        fileName: transition.fileName,
         s3UploadId: transition.s3UploadId,
-        multipartOpen: true,
+        multipartOpen: transition.s3UploadId !== null,
+        multipartCreatedAt: transition.s3UploadId === null ? null : now,
       };
     case 'resumed':
       if (status !== 'preparing' || upload.s3UploadId === null) return undefined;
@@ -160,7 +178,7 @@ function changesFor(upload: Upload, transition: Transition, now: number): Partia
         ...(status === 'preparing' ? { startedAt: now } : {}),
       };
     case 'interrupt':
-      if (!isDuring(transition.during, status)) return undefined;
+      if (!isDuring(transition.during, status) || isToBeCancelled(upload)) return undefined;
       return {
         // Nothing has begun at the store that another attempt could go on with.
         ...(upload.s3UploadId === null ? untried : {}),
@@ -171,11 +189,12 @@ function changesFor(upload: Upload, transition: Transition, now: number): Partia
         uploadDurationMs: null,
       };
     case 'start_over':
-      if (!isDuring(transition.during, status)) return undefined;
+      if (!isDuring(transition.during, status) || isToBeCancelled(upload)) return undefined;
       return {
         ...untried,
         ...nextAttempt(upload, transition, now),
         restarts: upload.restarts + 1,
+        lostAfterMs: transition.lostAfterMs ?? upload.lostAfterMs,
       };
     case 'parts_sent':
       if (status !== 'uploading') return undefined;
@@ -191,7 +210,8 @@ function changesFor(upload: Upload, transition: Transition, now: number): Partia
       return {
         status: 'completed',
         completedAt: now,
-        multipartOpen: false,
+        // The object of an empty file is not made of the multipart upload that an older agent got for it.
+        multipartOpen: upload.multipartOpen && upload.sizeBytes === 0,
         etag: transition.object.etag,
         versionId: transition.object.versionId,
         serverSideEncryption: transition.object.serverSideEncryption,
@@ -199,15 +219,35 @@ function changesFor(upload: Upload, transition: Transition, now: number): Partia
         crc32: transition.crc32,
         verification: transition.verification,
         ...moving,
+        ...notCancelled,
         error: null,
-        message: null,
+        message:
+          upload.cancelRequestedBy === null
+            ? null
+            : `The cancel by ${upload.cancelRequestedBy} came too late: the file was complete in the object store.`,
       };
     case 'fail':
       if (isTerminal(status)) return undefined;
-      return ended('failed', transition.error, transition.message, now);
+      return {
+        ...ended('failed', transition.error, transition.message, now),
+        ...(mayHaveEmptyObject(upload) ? { multipartOpen: true } : {}),
+      };
     case 'cancel':
       if (isTerminal(status) || status === 'completing') return undefined;
       return ended('cancelled', 'cancelled', `Cancelled by ${transition.by}.`, now);
+    case 'cancel_request':
+      if (status !== 'completing' || isToBeCancelled(upload)) return undefined;
+      return {
+        cancelRequestedBy: transition.by,
+        cancelRequestedAt: now,
+        message: `The cancel by ${transition.by} is remembered: all parts were sent, and only the object store can say whether the file is complete. If it is not, the upload ends as cancelled.`,
+      };
+    case 'cancel_completing':
+      if (status !== 'completing' || upload.cancelRequestedBy === null) return undefined;
+      return {
+        ...ended('cancelled', 'cancelled', `Cancelled by ${upload.cancelRequestedBy}.`, now),
+        multipartOpen: mayHaveEmptyObject(upload) || (upload.multipartOpen && !transition.isAborted),
+      };
     case 'expire':
       if (isTerminal(status) || status === 'completing' || upload.expiresAt > now) return undefined;
       return ended(
@@ -220,7 +260,10 @@ function changesFor(upload: Upload, transition: Transition, now: number): Partia
       const { startedAt, stalledSince } = upload;
       // An agent that is away is not held to it, and each handing over has a time of its own.
       if (status !== 'preparing' || stalledSince !== null) return undefined;
-      if (startedAt === null || now - startedAt <= transition.timeoutMs) return undefined;
+      if (startedAt === null) return undefined;
+      // From before the clock was set back, if it is that far in the future.
+      const isFuture = startedAt > now + transition.timeoutMs;
+      if (now - startedAt <= transition.timeoutMs && !isFuture) return undefined;
       const message = `The agent did not answer prepare_upload within ${transition.timeoutMs / 1000} s.`;
       return ended('failed', 'agent_fault', message, now);
     }
@@ -233,6 +276,7 @@ function changesFor(upload: Upload, transition: Transition, now: number): Partia
         setbacks: 0,
         restarts: 0,
         refusedCompletions: 0,
+        lostAfterMs: null,
         error: null,
         message: null,
         completedAt: null,
@@ -247,6 +291,17 @@ function changesFor(upload: Upload, transition: Transition, now: number): Partia
 
 /** What no longer holds once something moves. */
 const moving = { stalledSince: null, stalledReason: null, nextAttemptAt: null } as const;
+
+const notCancelled = { cancelRequestedBy: null, cancelRequestedAt: null } as const;
+
+function isToBeCancelled({ cancelRequestedBy }: Upload): boolean {
+  return cancelRequestedBy !== null;
+}
+
+/** It is made of no multipart upload, so no abort keeps its PutObject from taking effect: it is looked for later. */
+function mayHaveEmptyObject({ status, s3UploadId }: Upload): boolean {
+  return status === 'completing' && s3UploadId === null;
+}
 
 function isDuring(stage: Stage, status: Upload['status']): boolean {
   if (stage === 'transfer') return isRunning({ status });
@@ -277,7 +332,7 @@ function ended(
   message: string,
   now: number,
 ): Partial<Upload> {
-  return { status, error, message, completedAt: now, ...moving };
+  return { status, error, message, completedAt: now, ...moving, ...notCancelled };
 }
 
 function expiryMessage(upload: Upload, isAgentConnected: boolean): string {

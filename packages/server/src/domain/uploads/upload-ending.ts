@@ -1,5 +1,6 @@
 import { isTerminal } from '@backhaul/protocol';
-import { type Bucket, BucketError } from '../ports/bucket.ts';
+import { type Bucket, BucketError, type CallOptions } from '../ports/bucket.ts';
+import { KeyedLock } from '../keyed-lock.ts';
 import type { Log } from '../ports/log.ts';
 import type { AuditEvent } from '../ports/store.ts';
 import { Semaphore } from '../semaphore.ts';
@@ -11,7 +12,10 @@ import { type Upload, isRunning } from './upload.ts';
 /** Aborts in the background at once; each may take as long as a call to a store that hangs. */
 const MAX_ABORTS = 8;
 
-type EndingTransition = Extract<Transition, { type: 'fail' | 'cancel' | 'expire' | 'prepare_timeout' }>;
+type EndingTransition = Extract<
+  Transition,
+  { type: 'fail' | 'cancel' | 'cancel_completing' | 'expire' | 'prepare_timeout' }
+>;
 
 /**
  * Ends uploads without an object: first the guarded row, then, only if that was won, the agent is told and S3's
@@ -27,6 +31,7 @@ export class UploadEnding {
   readonly #onEnded: (clientId: string) => void;
   readonly #aborts = new Set<Promise<unknown>>();
   readonly #places = new Semaphore(MAX_ABORTS);
+  readonly #closings = new KeyedLock();
 
   constructor(parts: {
     ledger: UploadLedger;
@@ -100,6 +105,8 @@ export class UploadEnding {
   }
 
   #closeInBackground(upload: Upload): void {
+    // A PutObject that was given up may take effect moments later. The sweeper looks later.
+    if (upload.s3UploadId === null) return;
     if (upload.multipartOpen) this.#inBackground(() => this.closeMultipart(upload));
   }
 
@@ -109,14 +116,33 @@ export class UploadEnding {
   }
 
   /**
-   * Aborts what S3 still holds for an upload that has ended. Never rejects.
+   * Aborts what S3 still holds for an upload that has ended, and then removes what a Complete may have made whose answer
+   * was lost: after the abort none can take effect. One at a time for each upload: a removal that is still under way
+   * when the next attempt begins could take that one's object. Never rejects.
    *
    * @returns false when the store is away, so that asking it for the next would be in vain.
    */
-  async closeMultipart(upload: Upload): Promise<boolean> {
-    if (!upload.multipartOpen || upload.s3UploadId === null || !isTerminal(upload.status)) return true;
+  async closeMultipart(upload: Upload, options: CallOptions = {}): Promise<boolean> {
+    if (!upload.multipartOpen || !isTerminal(upload.status)) return true;
+    const closing = this.#closings.run(upload.uploadId, () => this.#close(upload, options));
+    const { signal } = options;
+    if (signal === undefined) return closing;
+    if (signal.aborted) return false;
+    const { promise: givenUp, resolve } = Promise.withResolvers<false>();
+    const onAbort = (): void => resolve(false);
+    signal.addEventListener('abort', onAbort);
     try {
-      await this.#bucket.abortMultipartUpload({ key: upload.key, s3UploadId: upload.s3UploadId });
+      return await Promise.race([closing, givenUp]);
+    } finally {
+      signal.removeEventListener('abort', onAbort);
+    }
+  }
+
+  async #close(upload: Upload, options: CallOptions): Promise<boolean> {
+    const { key, s3UploadId } = upload;
+    try {
+      if (s3UploadId !== null) await this.#bucket.abortMultipartUpload({ key, s3UploadId }, options);
+      if (mayHaveObject(upload)) await this.#removeObject(upload, options);
       await this.#ledger.apply(upload, { type: 'multipart_closed' });
       return true;
     } catch (error) {
@@ -124,4 +150,17 @@ export class UploadEnding {
       return error instanceof BucketError && error.kind !== 'unavailable';
     }
   }
+
+  /** Only if it is this attempt's own, by its token. */
+  async #removeObject({ uploadId, key, objectToken }: Upload, options: CallOptions): Promise<void> {
+    const object = await this.#bucket.head(key, options);
+    if (object === undefined || objectToken === null || object.token !== objectToken) return;
+    await this.#bucket.deleteObject(key, { ...options, versionId: object.versionId });
+    this.#log.info({ uploadId, key }, 'object of an upload that did not complete removed');
+  }
+}
+
+/** Only with all parts sent Complete is called; one that was refused for its parts had them once. */
+function mayHaveObject({ status, partCount, partsCompleted, refusedCompletions }: Upload): boolean {
+  return status !== 'completed' && (partsCompleted === partCount || refusedCompletions > 0);
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { v7 as uuidv7 } from 'uuid';
-import { fileNameOf, safeFileName, uploadKey } from './upload-key.ts';
+import { keySegment, uploadKey } from './upload-key.ts';
 
 /** Names as people, and attackers, make them. */
 const anyName = fc.oneof(
@@ -50,24 +50,12 @@ test('a name that is safe stays as it is; of others the safe part stays', () => 
     ['', 'file'],
     ['a%2e%2e', 'a_2e_2e'],
   ]) {
-    assert.equal(safeFileName(name ?? ''), safe);
+    assert.equal(keySegment(name ?? ''), safe);
   }
 });
 
 test('a long name keeps its extension', () => {
-  const safe = safeFileName(`${'x'.repeat(500)}.parquet`);
+  const safe = keySegment(`${'x'.repeat(500)}.parquet`);
   assert.equal(safe.length, 128);
   assert.ok(safe.endsWith('x.parquet'));
-});
-
-test('the name of a file is the last part of its path, in either spelling', () => {
-  for (const [filePath, name] of [
-    ['/data/report.bin', 'report.bin'],
-    ['C:\\Data\\report.bin', 'report.bin'],
-    ['report.bin', 'report.bin'],
-    ['/data/dir/', 'dir'],
-    ['/', '/'],
-  ]) {
-    assert.equal(fileNameOf(filePath ?? ''), name);
-  }
 });

@@ -8,7 +8,7 @@ export function uploadKey(place: {
   uploadId: string;
   fileName: string;
 }): string {
-  return [place.prefix, place.clientId, place.uploadId, safeFileName(place.fileName)]
+  return [place.prefix, place.clientId, place.uploadId, keySegment(place.fileName)]
     .filter((segment) => segment !== '')
     .join('/');
 }
@@ -16,7 +16,7 @@ export function uploadKey(place: {
 /** Longest name kept; S3 allows keys of 1,024 bytes in all. */
 const MAX_NAME_LENGTH = 128;
 
-export function safeFileName(fileName: string): string {
+export function keySegment(fileName: string): string {
   const safe = fileName
     .normalize('NFKD')
     .replaceAll(/[^A-Za-z0-9._-]+/g, '_')
@@ -25,9 +25,4 @@ export function safeFileName(fileName: string): string {
     // A segment of dots alone would be a step up or nowhere.
     .replace(/^\.+/, '_');
   return safe || 'file';
-}
-
-/** Last segment of a path, in POSIX or Windows spelling. */
-export function fileNameOf(filePath: string): string {
-  return filePath.split(/[/\\]/).findLast((segment) => segment !== '') ?? filePath;
 }

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openSqliteStore } from '../../store/open-sqlite-store.ts';
-import { type BenchOptions, DomainBench } from '../fakes/domain-bench.ts';
+import { createDomain } from '../create-domain.ts';
+import { type BenchOptions, DomainBench, RETENTION_MS } from '../fakes/domain-bench.ts';
 import { failedMessage, preparedMessage, uploadedParts } from '../fakes/fake-agent.ts';
 import { intercepted } from '../fakes/intercepted.ts';
 import { failed } from '../agent-messages/failed.ts';
@@ -15,6 +16,13 @@ const DEADLINE_MS = 10_000;
 
 async function openBench(options: BenchOptions = {}): Promise<DomainBench> {
   return new DomainBench(await openSqliteStore(':memory:'), options);
+}
+
+/** As real time does for a test that ends before it has passed. */
+function untilStopped(_ms: number, signal: AbortSignal): Promise<void> {
+  const { promise, reject } = Promise.withResolvers<void>();
+  signal.addEventListener('abort', () => reject(signal.reason as Error));
+  return promise;
 }
 
 /** A bench that keeps the audit events of uploads. */
@@ -138,18 +146,187 @@ test(
   },
 );
 
-test('a cancel whose caller has gone stops waiting for the finding', async () => {
+test('a cancel whose caller has gone stops waiting for the finding, and is remembered', async () => {
   await using bench = await openBench();
   bench.bucket.hold('completeMultipartUpload');
   const { upload } = await bench.completing();
   const caller = new AbortController();
   const cancelling = bench.domain.uploads.cancel(upload.uploadId, 'operator-2', { signal: caller.signal });
-  const stopped = assert.rejects(cancelling, { name: 'AbortError' });
   await bench.settle();
   caller.abort();
-  await stopped;
-  assert.equal((await bench.upload(upload.uploadId)).status, 'completing');
+  const answered = await cancelling;
+  const record = await bench.upload(upload.uploadId);
+  assert.deepEqual(answered, record);
+  assert.deepEqual([record.status, record.cancelRequestedBy], ['completing', 'operator-2']);
 });
+
+test('a cancel while the store is away is answered within seconds, and the next start of the server carries it out', async () => {
+  await using bench = await openBench({ sleep: untilStopped });
+  for (const operation of ['completeMultipartUpload', 'head', 'abortMultipartUpload'] as const) {
+    bench.bucket.fail(operation, 'unavailable', { times: 1000 });
+  }
+  const { upload } = await bench.completing();
+  await bench.until(async () => (await bench.upload(upload.uploadId)).stalledReason !== null, 'the outage');
+  const startedAt = performance.now();
+  const pending = await bench.domain.uploads.cancel(upload.uploadId, 'operator-2');
+  assert.ok(performance.now() - startedAt < 7000);
+  assert.equal(pending.status, 'completing');
+  assert.match(pending.message ?? '', /cancel by operator-2 is remembered/);
+  assert.match(pending.stalledReason ?? '', /Waiting for the object store/);
+  await assert.rejects(bench.domain.uploads.remove(upload.uploadId, 'operator-2', { withObject: false }), {
+    code: 'upload_not_finished',
+    message: /once it has ended/,
+  });
+  const { uploadId: next } = await bench.domain.uploads.trigger({
+    clientId: 'client-1',
+    filePath: upload.filePath,
+    requestedBy: 'operator-3',
+  });
+  assert.notEqual(next, upload.uploadId, 'nobody joins what is to be cancelled');
+  await bench.domain.stop();
+
+  bench.bucket.recover();
+  const { store, bucket, bus, clock, log } = bench;
+  const restarted = createDomain({
+    ...{ store, bucket, bus, clock, log },
+    settings: bench.context.settings,
+    retentionMs: RETENTION_MS,
+    orphanAgeMs: HOUR_MS,
+    commandTimeoutMs: 30_000,
+    observe: () => {},
+    sleep: clock.sleep,
+  });
+  await restarted.sweeper.sweep();
+  const record = await bench.reaches(upload.uploadId, 'cancelled');
+  assert.equal(record.message, 'Cancelled by operator-2.');
+  assert.equal(record.cancelRequestedBy, null);
+  assert.deepEqual([bucket.uploads.size, bucket.objects.size], [0, 0]);
+  await restarted.stop();
+});
+
+test('a cancel that is remembered loses to a Complete whose answer was lost', async () => {
+  await using bench = await openBench();
+  const release = bench.bucket.hold('completeMultipartUpload');
+  bench.bucket.fail('completeMultipartUpload', 'unavailable', { afterEffect: true });
+  bench.bucket.fail('head', 'unavailable');
+  const { upload } = await bench.completing();
+  const refused = assert.rejects(bench.domain.uploads.cancel(upload.uploadId, 'operator-2'), {
+    code: 'upload_finished',
+    message: /completed/,
+  });
+  await bench.settle();
+  release();
+  await refused;
+  assert.equal(bench.bucket.faultsFired, 2);
+  const record = await bench.upload(upload.uploadId);
+  assert.match(record.message ?? '', /came too late/);
+  assert.equal(bench.bucket.count('completeMultipartUpload'), 1);
+  assert.equal(bench.bucket.objects.get(upload.key)?.token, upload.objectToken);
+});
+
+test('a cancel whose deadline comes with the store still away ends cancelled, and what Complete made is removed later', async () => {
+  await using bench = await openBench({ settings: { lifetimeMs: 60_000 } });
+  const release = bench.bucket.hold('completeMultipartUpload');
+  bench.bucket.fail('completeMultipartUpload', 'unavailable', { afterEffect: true });
+  bench.bucket.fail('head', 'unavailable', { times: 1000 });
+  bench.bucket.fail('abortMultipartUpload', 'unavailable', { times: 1000 });
+  const { upload } = await bench.completing();
+  const cancelling = bench.domain.uploads.cancel(upload.uploadId, 'operator-2');
+  await bench.settle();
+  release();
+  assert.equal((await cancelling).status, 'cancelled');
+  assert.equal(bench.bucket.objects.size, 1);
+  bench.bucket.recover();
+  await bench.sweep();
+  assert.equal(bench.bucket.objects.size, 0);
+  assert.equal((await bench.upload(upload.uploadId)).multipartOpen, false);
+});
+
+test('a retry waits for a removal under way: it would take the object of the next attempt', async () => {
+  await using bench = await openBench({ settings: { lifetimeMs: 60_000 } });
+  bench.bucket.fail('completeMultipartUpload', 'unavailable', { afterEffect: true });
+  bench.bucket.fail('head', 'unavailable', { times: 1000 });
+  bench.bucket.fail('abortMultipartUpload', 'unavailable', { times: 1000 });
+  const { upload } = await bench.completing();
+  await bench.reaches(upload.uploadId, 'failed');
+  bench.bucket.recover();
+  const gate = Promise.withResolvers<void>();
+  const remove = bench.bucket.deleteObject.bind(bench.bucket);
+  let removals = 0;
+  bench.bucket.deleteObject = async (key, options) => {
+    removals += 1;
+    if (removals === 1) await gate.promise;
+    await remove(key, options);
+  };
+  const sweeping = bench.sweep();
+  await bench.until(() => removals === 1, 'the removal');
+  let isRetried = false;
+  const retrying = bench.domain.uploads.retry(upload.uploadId, 'operator-2').then((queued) => {
+    isRetried = true;
+    return queued;
+  });
+  await bench.settle();
+  const wasRetried = isRetried;
+  gate.resolve();
+  assert.equal(wasRetried, false);
+  assert.equal((await retrying).attempt, 2);
+  await sweeping;
+  assert.equal(removals, 1);
+});
+
+test('a cancel does not wait for a handler that waits for the store', async () => {
+  await using bench = await openBench();
+  const release = bench.bucket.hold('createMultipartUpload');
+  const { agent, upload } = await bench.preparing();
+  const handling = prepared(bench.context, agent.session, preparedMessage(upload));
+  await bench.until(() => bench.bucket.count('createMultipartUpload') === 1, 'Create');
+  const startedAt = performance.now();
+  const record = await bench.domain.uploads.cancel(upload.uploadId, 'operator-2');
+  assert.equal(record.status, 'cancelled');
+  assert.ok(performance.now() - startedAt < 7000);
+  release();
+  await handling;
+  assert.equal((await bench.upload(upload.uploadId)).status, 'cancelled');
+  assert.equal(bench.bucket.uploads.size, 0, 'what was created too late is aborted');
+});
+
+for (const verb of ['remove', 'retry', 'content', 'verify'] as const) {
+  test(
+    `${verb} is answered within seconds while the store is silent`,
+    { timeout: 20_000 },
+    async (context) => {
+      await using bench = await openBench();
+      const { upload } = await bench.completing();
+      await bench.reaches(upload.uploadId, 'completed');
+      const failed = await bench.trigger('/data/other.bin');
+      await bench.context.ending.end(failed.uploadId, {
+        type: 'fail',
+        error: 'read_failed',
+        message: 'It broke.',
+      });
+      const touched = await bench.upload(failed.uploadId);
+      await bench.store.saveUpload(
+        { ...touched, objectToken: 'token-9', version: touched.version + 1 },
+        { expectedVersion: touched.version },
+      );
+      bench.bucket.hold('head');
+      context.mock.timers.enable({ apis: ['setTimeout'] });
+      const { uploads, verifier } = bench.domain;
+      const heads = bench.bucket.count('head');
+      const asked = {
+        remove: () => uploads.remove(upload.uploadId, 'operator-1', { withObject: true }),
+        retry: () => uploads.retry(failed.uploadId, 'operator-1'),
+        content: () => uploads.contentUrl(upload.uploadId, 'operator-1'),
+        verify: () => verifier.verify(upload.uploadId, 'operator-1'),
+      }[verb]();
+      const refused = assert.rejects(asked, { code: 'storage_unavailable', message: /within 10 s/ });
+      await bench.until(() => bench.bucket.count('head') === heads + 1, 'the question');
+      context.mock.timers.tick(10_000);
+      await refused;
+      assert.equal((await bench.upload(upload.uploadId)).status, 'completed', 'the record is still there');
+    },
+  );
+}
 
 test('a cancel while completing ends an upload that the finding puts back into the queue', async () => {
   await using bench = await openBench();
@@ -314,7 +491,9 @@ test('a retry removes an object that was completed but never verified, so that i
   const { upload } = await bench.completing();
   await bench.reaches(upload.uploadId, 'failed');
   assert.equal(bench.bucket.objects.size, 1);
-  await assert.rejects(bench.domain.uploads.retry(upload.uploadId, 'operator-1'), /head: unavailable/);
+  await assert.rejects(bench.domain.uploads.retry(upload.uploadId, 'operator-1'), {
+    code: 'storage_unavailable',
+  });
   assert.equal((await bench.upload(upload.uploadId)).status, 'failed');
   bench.bucket.recover();
   await bench.domain.uploads.retry(upload.uploadId, 'operator-1');
@@ -357,6 +536,22 @@ test('an upload is removed with its object only if that is asked for', async () 
     assert.equal(await bench.store.getUpload(upload.uploadId), undefined);
     assert.equal(bench.bucket.objects.has(upload.key), !withObject);
   }
+});
+
+test('an object without any token at the key is not passed off as removed', async () => {
+  await using bench = await openBench();
+  const { upload } = await bench.completing();
+  await bench.reaches(upload.uploadId, 'completed');
+  const own = bench.bucket.objects.get(upload.key);
+  assert.ok(own !== undefined);
+  bench.bucket.objects.set(upload.key, { ...own, token: null });
+  await assert.rejects(bench.domain.uploads.remove(upload.uploadId, 'operator-1', { withObject: true }), {
+    code: 'storage_refused',
+    message: /without this upload's token, so it was not removed/,
+  });
+  assert.ok(bench.bucket.objects.has(upload.key));
+  await bench.domain.uploads.remove(upload.uploadId, 'operator-1', { withObject: false });
+  assert.equal(await bench.store.getUpload(upload.uploadId), undefined);
 });
 
 test('an object that is no longer the upload’s own stays when the upload is removed', async () => {

@@ -3,6 +3,7 @@ import type {
   ChecksumMode,
   ErrorCode,
   Fingerprint,
+  UploadLimits,
   UploadStatus,
   Verification,
 } from '@backhaul/protocol';
@@ -24,6 +25,8 @@ export interface Upload {
   /** The session epoch that owns it; null while no session does. */
   readonly epoch: number | null;
   readonly onChange: ChangePolicy;
+  /** What its trigger asked for; null for those of its client and of the server. */
+  readonly limits: UploadLimits | null;
   /** Attempts in a row that were interrupted without storing a part; each doubles the wait before the next. */
   readonly setbacks: number;
   /** How often it was begun anew from the file's first byte, because the file or the multipart upload was lost. */
@@ -33,6 +36,8 @@ export interface Upload {
   /** Of a queued upload: not before. Of a stalled one: when the agent tries again. */
   readonly nextAttemptAt: number | null;
 
+  /** Machine and boot on which its parts were begun to be sent; null if the agent does not tell. */
+  readonly hostId: string | null;
   readonly sizeBytes: number | null;
   readonly chunkSize: number | null;
   readonly partCount: number | null;
@@ -47,8 +52,15 @@ export interface Upload {
   readonly key: string;
   /** S3's own id of the multipart upload. Never leaves the server. */
   readonly s3UploadId: string | null;
-  /** Whether S3 may still hold that multipart upload; the sweeper aborts it once the upload has ended. */
+  /**
+   * Whether S3 may still hold that multipart upload, or, of an empty file without one, an object that should not stay;
+   * the sweeper removes it once the upload has ended.
+   */
   readonly multipartOpen: boolean;
+  /** When it was created, by this server's clock. */
+  readonly multipartCreatedAt: number | null;
+  /** How old the last multipart upload was that the store dropped; null if none was. */
+  readonly lostAfterMs: number | null;
   /** Unique to an attempt, kept in the object's metadata: tells whose object is at the key. */
   readonly objectToken: string | null;
   readonly checksumMode: ChecksumMode | null;
@@ -66,6 +78,10 @@ export interface Upload {
 
   readonly error: ErrorCode | null;
   readonly message: string | null;
+
+  /** Who wants it cancelled while it is `completing`: that waits until the store says whether it is complete. */
+  readonly cancelRequestedBy: string | null;
+  readonly cancelRequestedAt: number | null;
 
   readonly requestedBy: string;
   readonly reason: string | null;
@@ -100,6 +116,8 @@ export const untried = {
   stalledReason: null,
   s3UploadId: null,
   multipartOpen: false,
+  multipartCreatedAt: null,
+  hostId: null,
   objectToken: null,
   checksumMode: null,
   fingerprint: null,

@@ -1,27 +1,32 @@
 import {
   BackhaulError,
+  blockRequestSchema,
+  clientBlockSchema,
   clientListQuerySchema,
   clientListSchema,
+  clientSummarySchema,
   commandAnswerSchema,
   commandNames,
   commands,
   describeIssues,
+  uploadLimitsRequestSchema,
 } from '@backhaul/protocol';
 import { z } from 'zod';
-import { toClientSummary } from '../client-record.ts';
+import { toClientBlock, toClientSummary } from '../client-record.ts';
 import { decodeCursor, encodeCursor } from '../cursor.ts';
 import { clientParams, problems, withToken } from '../schemas.ts';
 import type { Routes } from '../services.ts';
 
 const cursorSchema = z.tuple([z.string()]);
 
-/** `GET /clients`, `DELETE /clients/{client_id}`, `POST /clients/{client_id}/commands/{name}` */
+/** `GET /clients`, `PUT /clients/{client_id}/limits`, `DELETE /clients/{client_id}`, `POST /clients/{client_id}/commands/{name}` */
 export const clients: Routes = (services) => (app, _options, done) => {
   app.get(
     '/clients',
     {
       config: { scope: 'read' },
       schema: {
+        operationId: 'listClients',
         summary: 'List clients by client_id',
         tags: ['clients'],
         security: withToken,
@@ -34,7 +39,7 @@ export const clients: Routes = (services) => (app, _options, done) => {
       const [after] = cursor === undefined ? [] : decodeCursor(cursor, cursorSchema);
       const found = await services.clients.list({
         connected: connected === undefined ? undefined : connected === 'true',
-        label: label === undefined ? undefined : splitLabel(label),
+        labels: label?.map(splitLabel),
         after,
         limit: limit + 1,
       });
@@ -47,11 +52,37 @@ export const clients: Routes = (services) => (app, _options, done) => {
     },
   );
 
+  app.put(
+    '/clients/:client_id/limits',
+    {
+      config: { scope: 'admin' },
+      schema: {
+        operationId: 'setClientLimits',
+        summary: 'Set how fast uploads of a client may go',
+        description:
+          'Of each upload by itself, from its next attempt on; a limit that is absent is that of the server again. A trigger with limits of its own goes before. The owner of the agent allows no more than --parallel-parts and --max-rate there, whatever is set here.',
+        tags: ['clients'],
+        security: withToken,
+        params: clientParams,
+        body: uploadLimitsRequestSchema,
+        response: { 200: clientSummarySchema, ...problems },
+      },
+    },
+    async (request) =>
+      toClientSummary(
+        await services.clients.limit(request.params.client_id, {
+          limits: request.body,
+          by: request.operator,
+        }),
+      ),
+  );
+
   app.delete(
     '/clients/:client_id',
     {
       config: { scope: 'admin' },
       schema: {
+        operationId: 'deleteClient',
         summary: 'Forget a client',
         description: 'Its uploads stay. It is known again once it connects again.',
         tags: ['clients'],
@@ -66,11 +97,55 @@ export const clients: Routes = (services) => (app, _options, done) => {
     },
   );
 
+  app.put(
+    '/clients/:client_id/block',
+    {
+      config: { scope: 'admin' },
+      schema: {
+        operationId: 'blockClient',
+        summary: 'Block a client',
+        description:
+          'Its connection is closed, and its agent is refused until the client is unblocked. Its uploads wait, and end at their deadlines; new ones are refused with `client_blocked`. Also for a client that has never connected.',
+        tags: ['clients'],
+        security: withToken,
+        params: clientParams,
+        body: blockRequestSchema.nullish(),
+        response: { 200: clientBlockSchema, ...problems },
+      },
+    },
+    async (request) => {
+      const reason = request.body?.reason ?? null;
+      const block = await services.clients.block(request.params.client_id, { by: request.operator, reason });
+      return toClientBlock(block);
+    },
+  );
+
+  app.delete(
+    '/clients/:client_id/block',
+    {
+      config: { scope: 'admin' },
+      schema: {
+        operationId: 'unblockClient',
+        summary: 'Unblock a client',
+        description: 'Its agent connects again by itself, within two minutes. No error if it is not blocked.',
+        tags: ['clients'],
+        security: withToken,
+        params: clientParams,
+        response: { 204: z.null(), ...problems },
+      },
+    },
+    async (request, reply) => {
+      await services.clients.unblock(request.params.client_id, request.operator);
+      return reply.code(204).send(null);
+    },
+  );
+
   app.post(
     '/clients/:client_id/commands/:name',
     {
       config: { scope: 'trigger' },
       schema: {
+        operationId: 'runCommand',
         summary: 'Run a command on a connected agent',
         description: `Commands: ${commandNames.join(', ')}.`,
         tags: ['clients'],
@@ -94,6 +169,8 @@ export const clients: Routes = (services) => (app, _options, done) => {
         throw new BackhaulError('invalid_request', `${name}: ${describeIssues(parameters.error)}`);
       }
       await services.clients.mustBeKnown(client_id);
+      // An agent may take half a minute to answer.
+      using _held = services.held.hold(request.operator);
       await services.store.appendAudit({
         at: Date.now(),
         actor: request.operator,

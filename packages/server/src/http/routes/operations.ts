@@ -1,18 +1,26 @@
-import { diagnosisSchema, readinessSchema } from '@backhaul/protocol';
+import {
+  BackhaulError,
+  CONNECT_PATH,
+  diagnosisSchema,
+  problemSchema,
+  readinessSchema,
+} from '@backhaul/protocol';
 import { z } from 'zod';
-import { problems, withToken } from '../schemas.ts';
+import { openToAll, problems, withToken } from '../schemas.ts';
 import type { Routes } from '../services.ts';
 
-/** For whoever runs the server: `GET /healthz`, `/readyz`, `/metrics`, `/doctor` */
+/** For whoever runs the server: `GET /healthz`, `/readyz`, `/metrics`, `/doctor`; and what agents' path answers to others */
 export const operations: Routes = (services) => (app, _options, done) => {
   app.get(
     '/healthz',
     {
       logLevel: 'warn',
       schema: {
+        operationId: 'getLiveness',
         summary: 'Whether the process lives',
         tags: ['operations'],
-        response: { 200: z.object({ status: z.literal('ok') }) },
+        security: openToAll,
+        response: { 200: z.object({ status: z.literal('ok') }), ...problems },
       },
     },
     async () => ({ status: 'ok' as const }),
@@ -21,23 +29,32 @@ export const operations: Routes = (services) => (app, _options, done) => {
     '/readyz',
     {
       logLevel: 'warn',
+      config: { insiderScope: 'read' },
       schema: {
+        operationId: 'getReadiness',
         summary: 'Whether database, bus and object store answer',
+        description: 'Needs no token. `detail`, which says why one does not, needs the scope `read`.',
         tags: ['operations'],
-        response: { 200: readinessSchema, 503: readinessSchema },
+        security: [...openToAll, ...withToken],
+        response: { 200: readinessSchema, 503: readinessSchema, '4xx': problemSchema },
       },
     },
-    async (_request, reply) => {
-      const readiness = await services.readiness();
-      return reply.code(readiness.ready ? 200 : 503).send(readiness);
+    async ({ isInsider }, reply) => {
+      const { ready, checks } = await services.readiness();
+      // Details name the bucket and addresses inside the network.
+      const shown = isInsider
+        ? checks
+        : Object.fromEntries(Object.entries(checks).map(([name, { ok }]) => [name, { ok, detail: null }]));
+      return reply.code(ready ? 200 : 503).send({ ready, checks: shown });
     },
   );
   app.get(
     '/metrics',
     {
       logLevel: 'warn',
-      config: { scope: 'read' },
+      config: { scope: 'metrics' },
       schema: {
+        operationId: 'getMetrics',
         summary: 'Prometheus metrics',
         tags: ['operations'],
         security: withToken,
@@ -54,13 +71,26 @@ export const operations: Routes = (services) => (app, _options, done) => {
     {
       config: { scope: 'admin' },
       schema: {
+        operationId: 'getDiagnosis',
         summary: 'What the server finds about its own settings and bucket',
         tags: ['operations'],
         security: withToken,
         response: { 200: diagnosisSchema, ...problems },
       },
     },
-    () => services.diagnosis(),
+    async (request) => {
+      // The object store may take minutes.
+      using _held = services.held.hold(request.operator);
+      return await services.diagnosis();
+    },
   );
+  // A proxy that does not pass the upgrade on makes a plain request of it.
+  app.get(CONNECT_PATH, { schema: { hide: true } }, async (_request, reply) => {
+    void reply.header('upgrade', 'websocket');
+    throw new BackhaulError(
+      'upgrade_required',
+      `${CONNECT_PATH} takes WebSocket connections of agents, and this request does not ask for one. If an agent sent it, a proxy in front of the server has to pass on the headers Upgrade and Connection (nginx: proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade").`,
+    );
+  });
   done();
 };

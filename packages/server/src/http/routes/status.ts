@@ -1,5 +1,5 @@
 import { clientStatusSchema } from '@backhaul/protocol';
-import { toClientStatus } from '../client-record.ts';
+import { describeClient } from '../client-record.ts';
 import { clientParams, problems, withToken } from '../schemas.ts';
 import type { Routes } from '../services.ts';
 
@@ -10,6 +10,7 @@ export const status: Routes = (services) => (app, _options, done) => {
     {
       config: { scope: 'read' },
       schema: {
+        operationId: 'getClientStatus',
         summary: 'Connection, active uploads and last upload of a client',
         tags: ['clients'],
         security: withToken,
@@ -17,7 +18,7 @@ export const status: Routes = (services) => (app, _options, done) => {
         response: { 200: clientStatusSchema, ...problems },
       },
     },
-    async (request) => toClientStatus(await services.clients.status(request.params.client_id)),
+    async (request) => describeClient(services, request.params.client_id),
   );
   done();
 };

@@ -8,7 +8,7 @@ import {
 import { z } from 'zod';
 import { clientParams, problems, withToken } from '../schemas.ts';
 import type { Routes } from '../services.ts';
-import { toUploadRecord } from '../upload-record.ts';
+import { describeUpload } from '../upload-record.ts';
 import { whenClosed } from '../when-closed.ts';
 
 /** `POST /trigger-download/{client_id}` */
@@ -18,9 +18,10 @@ export const triggerDownload: Routes = (services) => (app, _options, done) => {
     {
       config: { scope: 'trigger' },
       schema: {
+        operationId: 'triggerDownload',
         summary: 'Start a pull',
         description:
-          'Durable before the answer. A pull of the same file that has not ended yet is answered instead of a second one, unless `force` is true. With `Prefer: wait=N` the answer waits up to N seconds for the end and is then 200.',
+          'Durable before the answer. A pull of the same file that has not ended yet, with the same `on_change` and `limits`, is answered instead of a second one, unless `force` is true. With `Prefer: wait=N` the answer waits up to N seconds for the end and is then 200; a server with too many waiting requests answers 202 at once. Through a reverse proxy it waits for PROXY_WAIT_SECONDS (50) at most, as `Preference-Applied` says; repeat the request with the same `Idempotency-Key` to wait on.',
         tags: ['uploads'],
         security: withToken,
         params: clientParams,
@@ -43,7 +44,11 @@ export const triggerDownload: Routes = (services) => (app, _options, done) => {
     },
     async (request, reply) => {
       const expiresInSeconds = request.body?.expires_in;
-      const waitSeconds = preferredWait(request.headers.prefer);
+      const preferred = preferredWait(request.headers.prefer);
+      // A proxy would give up on the response, and the caller would not even learn of the upload.
+      const waitSeconds = services.addresses.cameThroughProxy(request.raw)
+        ? Math.min(preferred, services.proxyWaitSeconds)
+        : preferred;
       const accepted = await services.uploads.trigger({
         clientId: request.params.client_id,
         filePath: request.body?.file_path,
@@ -51,13 +56,16 @@ export const triggerDownload: Routes = (services) => (app, _options, done) => {
         expiresInMs: expiresInSeconds === undefined ? undefined : expiresInSeconds * 1000,
         offline: request.body?.offline,
         onChange: request.body?.on_change,
+        limits: request.body?.limits,
         force: request.body?.force,
         requestedBy: request.operator,
         idempotencyKey: request.headers['idempotency-key'],
       });
       void reply.header('location', `/uploads/${accepted.uploadId}`);
+      // A server may decline a preference (RFC 7240, section 2); the pull is accepted either way.
+      using held = waitSeconds === 0 ? undefined : services.held.tryHold(request.operator);
       const upload =
-        waitSeconds === 0
+        held === undefined
           ? accepted
           : await services.uploads.waitUntilEnded(accepted.uploadId, {
               signal: AbortSignal.any([
@@ -66,10 +74,10 @@ export const triggerDownload: Routes = (services) => (app, _options, done) => {
                 whenClosed(reply.raw),
               ]),
             });
-      if (waitSeconds > 0) void reply.header('preference-applied', `wait=${waitSeconds}`);
+      if (held !== undefined) void reply.header('preference-applied', `wait=${waitSeconds}`);
       return reply
-        .code(isTerminal(upload.status) && waitSeconds > 0 ? 200 : 202)
-        .send(toUploadRecord(upload));
+        .code(isTerminal(upload.status) && held !== undefined ? 200 : 202)
+        .send(await describeUpload(services, upload));
     },
   );
   done();

@@ -7,10 +7,13 @@ export const uploadContent: Routes = (services) => (app, _options, done) => {
   app.get(
     '/uploads/:upload_id/content',
     {
-      config: { scope: 'read' },
+      config: { scope: 'content' },
       schema: {
+        operationId: 'getUploadContent',
         summary: 'Redirect to the finished object',
-        description: 'A presigned GET, straight from the object store. Send no token there.',
+        description:
+          'A presigned GET, straight from the object store. Send no token there. In a bucket that keeps versions it is ' +
+          'of the recorded version, even if the key no longer shows it.',
         tags: ['uploads'],
         security: withToken,
         params: uploadParams,

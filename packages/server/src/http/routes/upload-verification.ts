@@ -9,10 +9,12 @@ export const uploadVerification: Routes = (services) => (app, _options, done) =>
     {
       config: { scope: 'read' },
       schema: {
+        operationId: 'verifyUpload',
         summary: 'Compare the stored object with the record',
         description:
-          'Asks the object store what it has at the key now (HEAD), and compares. No bytes are read: what the ' +
-          'store says of them is believed.',
+          'Asks the object store what it has of the object now (HEAD), and compares: in a bucket that keeps versions ' +
+          'the recorded version, even if the key no longer shows it. No bytes are read: what the store says of them ' +
+          'is believed.',
         tags: ['uploads'],
         security: withToken,
         params: uploadParams,
@@ -28,6 +30,7 @@ export const uploadVerification: Routes = (services) => (app, _options, done) =>
         verdict: report.verdict,
         verification: report.verification,
         checks: report.checks,
+        key_state: report.keyState,
         checked_at: new Date(report.checkedAt).toISOString(),
       };
     },

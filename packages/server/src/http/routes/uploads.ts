@@ -1,15 +1,18 @@
-import {
-  BackhaulError,
-  uploadListQuerySchema,
-  uploadListSchema,
-  uploadRecordSchema,
-} from '@backhaul/protocol';
+import type { IncomingHttpHeaders } from 'node:http';
+import { uploadListQuerySchema, uploadListSchema, uploadRecordSchema } from '@backhaul/protocol';
 import { z } from 'zod';
 import { decodeCursor, encodeCursor } from '../cursor.ts';
 import { problems, uploadParams, withToken } from '../schemas.ts';
 import type { Routes } from '../services.ts';
-import { toUploadRecord } from '../upload-record.ts';
+import { describeUpload, describeUploads } from '../upload-record.ts';
 import { whenClosed } from '../when-closed.ts';
+
+/** As the client of release 0.1.0 asks: it takes any answer to a cancel but 200 for a failure. */
+const OLD_CLIENT_ACCEPT = 'application/json, application/problem+json';
+
+function knowsAccepted({ accept, prefer }: IncomingHttpHeaders): boolean {
+  return accept !== OLD_CLIENT_ACCEPT || prefer === 'respond-async';
+}
 
 const cursorSchema = z.tuple([z.int(), z.string()]);
 
@@ -20,6 +23,7 @@ export const uploads: Routes = (services) => (app, _options, done) => {
     {
       config: { scope: 'read' },
       schema: {
+        operationId: 'listUploads',
         summary: 'List uploads, newest first',
         tags: ['uploads'],
         security: withToken,
@@ -40,7 +44,7 @@ export const uploads: Routes = (services) => (app, _options, done) => {
       const page = found.slice(0, limit);
       const last = found.length > limit ? page.at(-1) : undefined;
       return {
-        uploads: page.map(toUploadRecord),
+        uploads: await describeUploads(services, page),
         next_cursor: last === undefined ? null : encodeCursor([last.createdAt, last.uploadId]),
       };
     },
@@ -51,6 +55,7 @@ export const uploads: Routes = (services) => (app, _options, done) => {
     {
       config: { scope: 'read' },
       schema: {
+        operationId: 'getUpload',
         summary: 'One upload',
         tags: ['uploads'],
         security: withToken,
@@ -58,7 +63,7 @@ export const uploads: Routes = (services) => (app, _options, done) => {
         response: { 200: uploadRecordSchema, ...problems },
       },
     },
-    async (request) => toUploadRecord(await services.uploads.get(request.params.upload_id)),
+    async (request) => describeUpload(services, await services.uploads.get(request.params.upload_id)),
   );
 
   app.delete(
@@ -66,6 +71,7 @@ export const uploads: Routes = (services) => (app, _options, done) => {
     {
       config: { scope: 'admin' },
       schema: {
+        operationId: 'deleteUpload',
         summary: 'Remove an ended upload',
         tags: ['uploads'],
         security: withToken,
@@ -92,23 +98,26 @@ export const uploads: Routes = (services) => (app, _options, done) => {
     {
       config: { scope: 'trigger' },
       schema: {
+        operationId: 'cancelUpload',
         summary: 'Cancel an upload',
-        description: 'While `completing`, waits for the finding; 409 if the upload completed.',
+        description:
+          'While `completing`, waits up to 5 s for the finding; 409 if the upload completed. If the object store has not ' +
+          'answered by then, 202: the cancel is remembered, `message` says so and `stalled_reason` what it waits for, and ' +
+          'the upload ends as `cancelled` once the store says that it is not complete, else as `completed`. No trigger ' +
+          'joins it meanwhile.',
         tags: ['uploads'],
         security: withToken,
         params: uploadParams,
-        response: { 200: uploadRecordSchema, ...problems },
+        response: { 200: uploadRecordSchema, 202: uploadRecordSchema, ...problems },
       },
     },
     async (request, reply) => {
       const signal = AbortSignal.any([services.shutdown, whenClosed(reply.raw)]);
-      try {
-        return toUploadRecord(
-          await services.uploads.cancel(request.params.upload_id, request.operator, { signal }),
-        );
-      } catch (error) {
-        throw services.shutdown.aborted ? new BackhaulError('shutting_down') : error;
-      }
+      const upload = await services.uploads.cancel(request.params.upload_id, request.operator, { signal });
+      const isPending = upload.status === 'completing';
+      return reply
+        .code(isPending && knowsAccepted(request.headers) ? 202 : 200)
+        .send(await describeUpload(services, upload));
     },
   );
 
@@ -117,6 +126,7 @@ export const uploads: Routes = (services) => (app, _options, done) => {
     {
       config: { scope: 'trigger' },
       schema: {
+        operationId: 'retryUpload',
         summary: 'Try a failed, cancelled or expired upload again',
         tags: ['uploads'],
         security: withToken,
@@ -125,7 +135,7 @@ export const uploads: Routes = (services) => (app, _options, done) => {
       },
     },
     async (request) =>
-      toUploadRecord(await services.uploads.retry(request.params.upload_id, request.operator)),
+      describeUpload(services, await services.uploads.retry(request.params.upload_id, request.operator)),
   );
   done();
 };

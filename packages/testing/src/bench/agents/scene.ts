@@ -16,7 +16,9 @@ const FLEET_PROCESSES = 4;
 
 export async function startScene({ signal }: { signal: AbortSignal }): Promise<Scene> {
   await using stack = new AsyncDisposableStack();
-  const stage = stack.use(await Stage.start({ compiled: true }));
+  // One token asks for 10,000 commands at once.
+  const env = { MAX_HELD_REQUESTS: '0', MAX_HELD_REQUESTS_PER_TOKEN: '0' };
+  const stage = stack.use(await Stage.start({ compiled: true, env }));
   const fleet = stack.use(new Fleet(stage, { processes: FLEET_PROCESSES }));
   const load = stack.use(new SideProcess<LoadOrder>(new URL('load-main.ts', import.meta.url)));
   await load.order(

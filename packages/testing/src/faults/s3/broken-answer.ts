@@ -1,5 +1,5 @@
 import type { S3Fault } from './s3-fault.ts';
-import { changedHeaders } from './store-answer.ts';
+import { type StoreAnswer, changedHeaders } from './store-answer.ts';
 
 /** The store does it, and its answer arrives without its body. A refusal of the store's passes as it is. */
 export function emptyBody(): S3Fault {
@@ -42,21 +42,49 @@ export function cutBody(): S3Fault {
   };
 }
 
-/** The store does it, and its answer lacks the ETag, in the headers and in the body. */
-export function withoutEtag(): S3Fault {
+/** What {@link changedAnswer} makes of an answer; the rest stays. */
+export interface AnswerChange {
+  readonly headers?: Readonly<Record<string, string | undefined>>;
+  /** Of an XML document. */
+  readonly xml?: (document: string) => string;
+}
+
+/** The store does it, and its answer is changed. Counts only where something is different. */
+export function changedAnswer(kind: string, change: (answer: StoreAnswer) => AnswerChange): S3Fault {
   return {
-    kind: 'withoutEtag',
+    kind,
     apply: async (exchange, { tookEffect }) => {
       const answer = await exchange.forward();
-      const text = (await answer.bytes()).toString('latin1');
-      const isXml = text.startsWith('<?xml');
-      const without = isXml ? text.replaceAll(/<ETag>[^<]*<\/ETag>/g, '') : text;
-      const hasHeader = answer.rawHeaders.some((name, at) => at % 2 === 0 && name.toLowerCase() === 'etag');
+      const { headers = {}, xml } = change(answer);
+      const document = xml !== undefined && isXml(answer) ? (await answer.bytes()).toString('latin1') : '';
+      const changed = xml?.(document) ?? document;
       await exchange.relay(answer, {
-        headers: { etag: undefined },
-        ...(without !== text && { body: Buffer.from(without, 'latin1') }),
+        headers,
+        ...(changed !== document && { body: Buffer.from(changed, 'latin1') }),
       });
-      if (hasHeader || without !== text) tookEffect();
+      const changesHeaders = Object.entries(headers).some(
+        ([name, value]) => value !== undefined || headerOf(answer, name) !== undefined,
+      );
+      if (changesHeaders || changed !== document) tookEffect();
     },
   };
+}
+
+/** The store does it, and its answer lacks the ETag, in the headers and in the body. */
+export function withoutEtag(): S3Fault {
+  return changedAnswer('withoutEtag', () => ({
+    headers: { etag: undefined },
+    xml: (document) => document.replaceAll(/<ETag>[^<]*<\/ETag>/g, ''),
+  }));
+}
+
+function isXml(answer: StoreAnswer): boolean {
+  return headerOf(answer, 'content-type')?.includes('xml') ?? false;
+}
+
+function headerOf({ rawHeaders }: StoreAnswer, name: string): string | undefined {
+  const at = rawHeaders.findIndex(
+    (header, index) => index % 2 === 0 && header.toLowerCase() === name.toLowerCase(),
+  );
+  return at === -1 ? undefined : rawHeaders[at + 1];
 }

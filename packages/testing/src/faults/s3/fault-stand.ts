@@ -10,6 +10,7 @@ import {
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
 import { type S3Target, startS3Target } from '../../object-store.ts';
 import { temporaryDirectory } from '../../temporary-directory.ts';
+import type { StoreDouble } from '../stores/store-behaviour.ts';
 import { S3FaultProxy } from './s3-fault-proxy.ts';
 
 /** A store, a fault proxy before it, and a client of each, to see what a fault looks like from both sides. */
@@ -37,11 +38,13 @@ export class FaultStand implements AsyncDisposable {
     this.#cleanup = cleanup.move();
   }
 
-  static async start(): Promise<FaultStand> {
+  /** @param double Makes the store behave in one way all the time. */
+  static async start(double?: StoreDouble): Promise<FaultStand> {
     await using cleanup = new AsyncDisposableStack();
     const directory = cleanup.use(await temporaryDirectory());
     const store = cleanup.use(await startS3Target(directory.join('objects')));
-    const faults = cleanup.use(await S3FaultProxy.start({ target: store.endpoint }));
+    const target = { target: store.endpoint, behaviour: double?.(store) };
+    const faults = cleanup.use(await S3FaultProxy.start(target));
     return new FaultStand(store, faults, cleanup.move());
   }
 

@@ -1,4 +1,4 @@
-export * from './broken-answer.ts';
+export { changedAnswer, cutBody, emptyBody, withoutEtag } from './broken-answer.ts';
 export * from './error-answer.ts';
 export * from './hold.ts';
 export * from './lost-call.ts';

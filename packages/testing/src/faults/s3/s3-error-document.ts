@@ -1,4 +1,7 @@
-/** Status and sentence, as Amazon S3 has them ("Error responses", Amazon S3 API Reference). */
+/**
+ * Status and sentence, as Amazon S3 has them ("Error responses", Amazon S3 API Reference); VersioningNotConfigured is
+ * versitygw's.
+ */
 const errors = {
   AccessDenied: [403, 'Access Denied'],
   BadDigest: [
@@ -13,9 +16,11 @@ const errors = {
   ExpiredToken: [400, 'The provided token has expired.'],
   InternalError: [500, 'We encountered an internal error. Please try again.'],
   InvalidAccessKeyId: [403, 'The AWS Access Key Id you provided does not exist in our records.'],
+  InvalidRequest: [400, 'Invalid Request'],
   InvalidPart: [400, 'One or more of the specified parts could not be found.'],
   NoSuchBucket: [404, 'The specified bucket does not exist'],
   NoSuchKey: [404, 'The specified key does not exist.'],
+  NoSuchVersion: [404, 'The specified version does not exist.'],
   NoSuchUpload: [404, 'The specified multipart upload does not exist.'],
   OperationAborted: [
     409,
@@ -36,7 +41,12 @@ const errors = {
     403,
     'The request signature we calculated does not match the signature you provided.',
   ],
+  ServerSideEncryptionConfigurationNotFoundError: [
+    404,
+    'The server side encryption configuration was not found',
+  ],
   SlowDown: [503, 'Please reduce your request rate.'],
+  VersioningNotConfigured: [501, 'Versioning has not been configured for the gateway.'],
 } as const satisfies Readonly<Record<string, readonly [status: number, message: string]>>;
 
 export type S3ErrorName = keyof typeof errors;

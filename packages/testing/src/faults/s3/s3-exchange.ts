@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http';
+import type { ClientRequest, IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import { pipeline } from 'node:stream/promises';
 import { ConnectionLost } from './connection-lost.ts';
 import type { S3Call } from './s3-call.ts';
@@ -46,6 +46,17 @@ export class S3Exchange {
     });
   }
 
+  /** Of the request, their names in lower case. */
+  get headers(): IncomingHttpHeaders {
+    return this.#parts.incoming.headers;
+  }
+
+  /** Of the request. It may hold a signature: not for logs or messages. */
+  get query(): URLSearchParams {
+    const { url = '' } = this.#parts.incoming;
+    return new URLSearchParams(url.includes('?') ? url.slice(url.indexOf('?')) : '');
+  }
+
   /** Aborted when the client has left before it was answered. */
   get signal(): AbortSignal {
     return this.#gone.signal;
@@ -60,10 +71,18 @@ export class S3Exchange {
    * Sends the request on and waits for the head of the answer.
    *
    * @param options.pace Awaited before each further piece of the body is read, with the bytes read so far.
+   * @param options.headers Instead of the client's; what it signed of them does not hold any more.
    */
-  async forward(options: { pace?: (bytesRead: number) => Promise<void> } = {}): Promise<StoreAnswer> {
+  async forward(
+    options: {
+      pace?: (bytesRead: number) => Promise<void>;
+      headers?: Readonly<Record<string, string>>;
+    } = {},
+  ): Promise<StoreAnswer> {
     const { incoming, connection } = this.#parts;
-    const outgoing = connection.request(this.#head());
+    const head = this.#head();
+    const rawHeaders = changedHeaders(head.rawHeaders, options.headers ?? {});
+    const outgoing = connection.request({ ...head, rawHeaders });
     const leave = (): void => void outgoing.destroy();
     this.signal.addEventListener('abort', leave, { once: true });
     if (this.signal.aborted) leave();
@@ -104,7 +123,7 @@ export class S3Exchange {
   /** Answers without the store. */
   async answer({ status, headers = {}, body = '' }: Reply): Promise<void> {
     const bytes = Buffer.from(this.call.method === 'HEAD' ? '' : body);
-    const raw = Object.entries({ ...headers, 'Content-Length': String(bytes.length) }).flat();
+    const raw = Object.entries({ 'Content-Length': String(bytes.length), ...headers }).flat();
     this.#writeHead(status, undefined, raw);
     await this.#end(bytes);
   }

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { type IncomingMessage, type Server, type ServerResponse, createServer } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
+import type { StoreBehaviour } from '../stores/store-behaviour.ts';
 import { CallLog } from './call-log.ts';
 import { ConnectionLost } from './connection-lost.ts';
 import { FaultRule, type FaultRuleOptions } from './fault-rule.ts';
@@ -27,26 +28,35 @@ export class S3FaultProxy implements AsyncDisposable {
   readonly #connections = new WeakMap<Socket, StoreConnection>();
   readonly #mistakes: unknown[] = [];
   #rules: FaultRule[] = [];
+  readonly #behaviour: StoreBehaviour | undefined;
   #random: RandomFaults | undefined;
 
-  private constructor(server: Server, target: URL) {
+  private constructor(server: Server, target: URL, behaviour: StoreBehaviour | undefined) {
     this.#server = server;
     this.#target = target;
+    this.#behaviour = behaviour;
     this.endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
     server.on('connection', (socket) => this.#connections.set(socket, new StoreConnection(target, socket)));
     server.on('request', (incoming, response) => void this.#exchange(incoming, response, false));
     server.on('checkContinue', (incoming, response) => void this.#exchange(incoming, response, true));
   }
 
-  /** @param options.target The store's address, `http:`. */
-  static async start({ target }: { target: string }): Promise<S3FaultProxy> {
+  /**
+   * @param options.target The store's address, `http:`.
+   * @param options.behaviour How the store is to differ all the time, in calls that no rule and no random fault takes.
+   */
+  static async start(options: {
+    target: string;
+    behaviour?: StoreBehaviour | undefined;
+  }): Promise<S3FaultProxy> {
+    const { target, behaviour } = options;
     const url = new URL(target);
     if (url.protocol !== 'http:') throw new TypeError(`${target} is not an address that starts with http:`);
     // A test may hold a call for as long as it likes; an idle connection ends when the store's does.
     const server = createServer({ requestTimeout: 0, headersTimeout: 0, keepAliveTimeout: 0 });
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
-    return new S3FaultProxy(server, url);
+    return new S3FaultProxy(server, url, behaviour);
   }
 
   /** All that came by, in the order of arrival. */
@@ -106,6 +116,7 @@ export class S3FaultProxy implements AsyncDisposable {
     const { method = '', url = '/', headers, socket } = incoming;
     const call = this.#log.begin(method, s3OperationOf(method, url, 'x-amz-copy-source' in headers));
     const connection = this.#connections.get(socket) ?? new StoreConnection(this.#target, socket);
+    using _held = connection.hold();
     const target = this.#target;
     const exchange = new S3Exchange({ call, incoming, response, connection, target, awaitsContinue });
     try {
@@ -122,7 +133,8 @@ export class S3FaultProxy implements AsyncDisposable {
     const rule = this.#rules.find((candidate) => candidate.takes(exchange.call));
     if (rule !== undefined) return await rule.apply(exchange);
     const fault = this.#random?.choose(exchange.call);
-    if (fault === undefined) return await exchange.pass();
-    await this.#random?.apply(fault, exchange);
+    if (fault !== undefined) await this.#random?.apply(fault, exchange);
+    else if (this.#behaviour !== undefined) await this.#behaviour.answer(exchange);
+    else await exchange.pass();
   }
 }

@@ -1,7 +1,14 @@
 import type { OperationName } from 'backhaul-object-store';
 
+/** How a bucket is set up: what `--setup-bucket` and `doctor` read and write. */
+type BucketSetting = `${'Get' | 'Put'}${
+  | 'BucketEncryption'
+  | 'BucketVersioning'
+  | 'PublicAccessBlock'
+  | 'BucketLifecycleConfiguration'}`;
+
 /** As S3 names it; `Other` for what this project never asks of a store. */
-export type S3Operation = OperationName | 'Other';
+export type S3Operation = OperationName | BucketSetting | 'DeleteBucketEncryption' | 'Other';
 
 /** What a request is about. */
 export interface S3Subject {
@@ -27,19 +34,30 @@ const ofBucket: typeof ofObject = {
     ['uploads', 'ListMultipartUploads'],
     ['location', 'GetBucketLocation'],
     ['versioning', 'GetBucketVersioning'],
+    ['encryption', 'GetBucketEncryption'],
+    ['publicAccessBlock', 'GetPublicAccessBlock'],
+    ['lifecycle', 'GetBucketLifecycleConfiguration'],
     ['list-type', 'ListObjectsV2'],
-    ...(['lifecycle', 'cors', 'policy', 'encryption'] as const).map((name) => [name, 'Other'] as const),
+    ...(['cors', 'policy'] as const).map((name) => [name, 'Other'] as const),
     'ListObjects',
   ],
   HEAD: ['HeadBucket'],
   PUT: [
-    ...(['lifecycle', 'cors', 'policy', 'encryption', 'versioning', 'publicAccessBlock'] as const).map(
-      (name) => [name, 'Other'] as const,
-    ),
+    ['versioning', 'PutBucketVersioning'],
+    ['encryption', 'PutBucketEncryption'],
+    ['publicAccessBlock', 'PutPublicAccessBlock'],
+    ['lifecycle', 'PutBucketLifecycleConfiguration'],
+    ...(['cors', 'policy'] as const).map((name) => [name, 'Other'] as const),
     'CreateBucket',
   ],
   POST: [['delete', 'DeleteObjects'], 'Other'],
-  DELETE: [['lifecycle', 'Other'], 'DeleteBucket'],
+  DELETE: [
+    ['encryption', 'DeleteBucketEncryption'],
+    ...(['lifecycle', 'publicAccessBlock', 'cors', 'policy'] as const).map(
+      (name) => [name, 'Other'] as const,
+    ),
+    'DeleteBucket',
+  ],
 };
 const copies: Readonly<Partial<Record<S3Operation, S3Operation>>> = {
   UploadPart: 'UploadPartCopy',

@@ -17,7 +17,7 @@ export class StoreConnection {
   readonly #client: Socket;
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 });
   #socket: Socket | undefined;
-  /** Requests under way. */
+  /** Exchanges under way. */
   #busy = 0;
 
   constructor(target: URL, client: Socket) {
@@ -26,10 +26,18 @@ export class StoreConnection {
     client.once('close', () => this.#agent.destroy());
   }
 
+  /**
+   * For as long as an exchange lasts: a store that closes the connection after its answer, while a fault still holds
+   * that, has closed none that is idle.
+   */
+  hold(): Disposable {
+    this.#busy++;
+    return { [Symbol.dispose]: () => void this.#busy-- };
+  }
+
   request(head: RequestHead): ClientRequest {
     const outgoing = openRequest(this.#target, head, this.#agent);
-    this.#busy++;
-    outgoing.once('socket', (socket) => this.#watch(socket)).once('close', () => this.#busy--);
+    outgoing.once('socket', (socket) => this.#watch(socket));
     return outgoing;
   }
 

@@ -1,6 +1,9 @@
 import { EventEmitter, once } from 'node:events';
 import { EffectCount } from '../effect-count.ts';
 
+/** Timers come late, and a line that forgot it would be slower than it is said to be. */
+export const CATCH_UP_MS = 50;
+
 export type Direction = 'toTarget' | 'toClient';
 
 const effects = [
@@ -13,6 +16,9 @@ const effects = [
   'limitBytes',
   'delay',
   'limitBandwidth',
+  'limitConnectionBandwidth',
+  'strandSome',
+  'endAfterAnswers',
 ] as const;
 /** By the name of the method that asks for it. */
 export type TcpEffect = (typeof effects)[number];
@@ -20,7 +26,11 @@ export type TcpEffect = (typeof effects)[number];
 /** What all connections of one proxy are subject to at the moment, and how often each condition showed. */
 export class LinkConditions {
   delayMs = 0;
+  /** Whether a connection takes a round trip of that delay before it passes anything, as TCP's handshake does. */
+  delaysHandshake = false;
   bytesPerSecond: number | undefined;
+  /** Of each connection. */
+  connectionBytesPerSecond: number | undefined;
   readonly effects = Object.fromEntries(effects.map((name) => [name, new EffectCount()])) as Readonly<
     Record<TcpEffect, EffectCount>
   >;
@@ -58,7 +68,8 @@ export class LinkConditions {
   occupy(direction: Direction, sizeBytes: number): number {
     if (this.bytesPerSecond === undefined) return 0;
     const now = performance.now();
-    const freeAt = Math.max(now, this.#freeAt[direction]) + (sizeBytes / this.bytesPerSecond) * 1000;
+    const freeAt =
+      Math.max(now - CATCH_UP_MS, this.#freeAt[direction]) + (sizeBytes / this.bytesPerSecond) * 1000;
     this.#freeAt[direction] = freeAt;
     return freeAt - now;
   }

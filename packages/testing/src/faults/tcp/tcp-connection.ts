@@ -7,6 +7,8 @@ interface ConnectionOptions {
   readonly target: { readonly host: string; readonly port: number };
   readonly conditions: LinkConditions;
   readonly count: (direction: Direction, sizeBytes: number) => void;
+  /** So many answers of HTTP/1.1 are its last ones, after which it is cut. */
+  readonly answers: number;
 }
 
 /** A client's connection and the one to the target that belongs to it. */
@@ -18,11 +20,13 @@ export class TcpConnection {
   #directions: readonly TcpDirection[] = [];
   /** Bytes, both ways together, until it is cut. */
   #bytesLeft = Infinity;
+  #answersLeft: number;
 
   /** @param client Paused. */
   constructor(client: Socket, options: ConnectionOptions) {
     this.#client = client;
     this.#options = options;
+    this.#answersLeft = options.answers;
     client.on('error', () => undefined);
   }
 
@@ -88,6 +92,7 @@ export class TcpConnection {
     const { target, conditions } = this.#options;
     const { signal } = this.#over;
     await conditions.passable('toClient', signal);
+    signal.throwIfAborted();
     const socket = connect({ ...target, allowHalfOpen: true });
     this.#target = socket;
     socket.on('error', () => undefined);
@@ -109,6 +114,11 @@ export class TcpConnection {
     this.#bytesLeft -= allowed.length;
     count(direction, allowed.length);
     const taken = to.write(allowed);
+    if (direction === 'toClient' && isAnswer(allowed)) this.#answersLeft -= 1;
+    if (this.#answersLeft === 0) {
+      conditions.effects.endAfterAnswers.add();
+      this.cut();
+    }
     if (this.#bytesLeft === 0) {
       conditions.effects.limitBytes.add();
       this.cut();
@@ -122,4 +132,9 @@ async function closed(socket: Socket | undefined): Promise<void> {
   await new Promise<void>((resolve) => {
     socket.once('close', () => resolve());
   });
+}
+
+/** Whether it begins one; stores send those to PUTs in one piece. An interim one, such as 100, is none. */
+function isAnswer(bytes: Buffer): boolean {
+  return /^HTTP\/1\.1 [2-5]/.test(bytes.toString('latin1', 0, 10));
 }

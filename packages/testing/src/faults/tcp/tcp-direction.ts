@@ -1,9 +1,11 @@
 import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Direction, LinkConditions } from './link-conditions.ts';
+import { CATCH_UP_MS, type Direction, type LinkConditions } from './link-conditions.ts';
 
 /** What is under way may be no more than this, as on a line with small buffers. */
 const MOST_QUEUED_BYTES = 1024 * 1024;
+/** And on a slow line no more than it sends in so long, or who measures it would see the buffer and not the line. */
+const MOST_QUEUED_MS = 500;
 
 /** Bytes, or how one side's sending came to its end. */
 type Item = { readonly dueAt: number; readonly what: Buffer | 'end' | 'reset' };
@@ -23,6 +25,9 @@ export class TcpDirection {
   readonly #options: DirectionOptions;
   readonly #queue: Item[] = [];
   #queuedBytes = 0;
+  readonly #begunAt = performance.now();
+  /** When this way has sent all that was given to it. */
+  #freeAt = 0;
   #arrived = Promise.withResolvers<void>();
 
   constructor(from: Socket, to: Socket, options: DirectionOptions) {
@@ -44,7 +49,9 @@ export class TcpDirection {
   adjust(): void {
     const { conditions, direction, signal } = this.#options;
     if (signal.aborted) return;
-    const reads = conditions.passes(direction) && this.#queuedBytes < MOST_QUEUED_BYTES;
+    const { bytesPerSecond = Infinity, delayMs } = conditions;
+    const most = Math.min(MOST_QUEUED_BYTES, (bytesPerSecond * (MOST_QUEUED_MS + delayMs)) / 1000);
+    const reads = conditions.passes(direction) && this.#queuedBytes < most;
     if (reads) this.#from.resume();
     else this.#from.pause();
   }
@@ -76,9 +83,9 @@ export class TcpDirection {
 
   async #deliver(chunk: Buffer): Promise<void> {
     const { conditions, direction, signal, send } = this.#options;
-    const { bytesPerSecond = Infinity } = conditions;
+    const { bytesPerSecond = Infinity, connectionBytesPerSecond: ownRate = Infinity } = conditions;
     // Pieces of a twentieth of a second: a slow line is slow, not jerky.
-    const most = Math.min(chunk.length, Math.max(1, Math.floor(bytesPerSecond / 20)));
+    const most = Math.min(chunk.length, Math.max(1, Math.floor(Math.min(bytesPerSecond, ownRate) / 20)));
     for (let at = 0; at < chunk.length; at += most) {
       const piece = chunk.subarray(at, at + most);
       const waitMs = conditions.occupy(direction, piece.length);
@@ -86,15 +93,26 @@ export class TcpDirection {
         await sleep(waitMs, undefined, { signal });
         conditions.effects.limitBandwidth.add();
       }
+      await this.#keepTo(ownRate, piece.length);
       const taken = send(piece);
       signal.throwIfAborted();
       if (!taken) await writable(this.#to, signal);
     }
   }
 
+  async #keepTo(bytesPerSecond: number, sizeBytes: number): Promise<void> {
+    const { conditions, signal } = this.#options;
+    const now = performance.now();
+    this.#freeAt = Math.max(now - CATCH_UP_MS, this.#freeAt) + (sizeBytes / bytesPerSecond) * 1000;
+    if (this.#freeAt - now < 1) return;
+    await sleep(this.#freeAt - now, undefined, { signal });
+    conditions.effects.limitConnectionBandwidth.add();
+  }
+
   #push(what: Item['what']): void {
-    const { delayMs } = this.#options.conditions;
-    this.#queue.push({ dueAt: delayMs === 0 ? 0 : performance.now() + delayMs, what });
+    const { delayMs, delaysHandshake } = this.#options.conditions;
+    const sentAt = Math.max(performance.now(), this.#begunAt + (delaysHandshake ? 2 * delayMs : 0));
+    this.#queue.push({ dueAt: delayMs === 0 ? 0 : sentAt + delayMs, what });
     if (Buffer.isBuffer(what)) this.#queuedBytes += what.length;
     this.#arrived.resolve();
   }

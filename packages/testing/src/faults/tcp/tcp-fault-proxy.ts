@@ -25,6 +25,9 @@ export class TcpFaultProxy implements AsyncDisposable {
   #server: Server | undefined;
   /** For connections to come. */
   #limit: { readonly sizeBytes: number; connectionsLeft: number } | undefined;
+  /** For connections to come: the so many-th of them stalls, and then each so many-th. */
+  #stranding: { readonly each: number; untilNext: number } | undefined;
+  #answers = Infinity;
   #closed = false;
 
   private constructor(server: Server, target: URL) {
@@ -133,14 +136,34 @@ export class TcpFaultProxy implements AsyncDisposable {
     }
   }
 
-  /** Delays all by so much, each way. */
-  delay(delayMs: number): void {
+  /**
+   * Delays all by so much, each way.
+   *
+   * @param options.handshake Whether connections to come also take a round trip to open; this proxy accepts at once.
+   */
+  delay(delayMs: number, { handshake = false }: { handshake?: boolean } = {}): void {
     this.#conditions.delayMs = delayMs;
+    this.#conditions.delaysHandshake = handshake;
   }
 
   /** A line of such a rate each way, for all connections together; undefined lifts it. */
   limitBandwidth(bytesPerSecond: number | undefined): void {
     this.#conditions.bytesPerSecond = bytesPerSecond;
+  }
+
+  /** Of each connection, each way; undefined lifts it. */
+  limitConnectionBandwidth(bytesPerSecond: number | undefined): void {
+    this.#conditions.connectionBytesPerSecond = bytesPerSecond;
+  }
+
+  /** Each so many-th new connection is taken and passes nothing, ever; the first such one is the `first`-th from now. */
+  strandSome({ each, first = each }: { each: number; first?: number }): void {
+    this.#stranding = { each, untilNext: first };
+  }
+
+  /** Ends each new connection (FIN) after so many answers of HTTP/1.1, unannounced. */
+  endAfterAnswers(answers: number): void {
+    this.#answers = answers;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -161,13 +184,28 @@ export class TcpFaultProxy implements AsyncDisposable {
       const count = (direction: Direction, sizeBytes: number): void => {
         this.#bytes[direction] += sizeBytes;
       };
-      const connection = new TcpConnection(socket, { target: this.#target, conditions, count });
+      const connection = new TcpConnection(socket, {
+        ...{ target: this.#target, conditions, count, answers: this.#answers },
+      });
       this.#connections.add(connection);
+      if (this.#isStranded()) {
+        connection.strand();
+        conditions.effects.strandSome.add();
+      }
       this.#applyLimit(connection);
       if (conditions.silent) conditions.effects.halfOpen.add();
       else if (!conditions.passes('toTarget')) conditions.effects.stopReading.add();
       void connection.run().finally(() => this.#connections.delete(connection));
     });
+  }
+
+  #isStranded(): boolean {
+    const stranding = this.#stranding;
+    if (stranding === undefined) return false;
+    stranding.untilNext -= 1;
+    if (stranding.untilNext > 0) return false;
+    stranding.untilNext = stranding.each;
+    return true;
   }
 
   #each(effect: TcpEffect, act: (connection: TcpConnection) => void): void {

@@ -11,12 +11,14 @@ import {
 
 /** A descriptor, and the version of the file that it was opened at. */
 export class OpenedFile {
+  readonly path: string;
   readonly version: FileVersion;
   readonly fingerprint: Fingerprint;
   readonly #inode: Inode;
   readonly #policy: ChangePolicy;
 
   constructor(file: SimulatedFile, policy: ChangePolicy) {
+    this.path = file.path;
     this.#inode = file.open();
     this.#policy = policy;
     this.version = this.#inode.now;

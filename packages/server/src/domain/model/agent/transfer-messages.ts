@@ -1,4 +1,4 @@
-import type { AgentMessage } from '@backhaul/protocol';
+import { type AgentMessage, fileNameOf } from '@backhaul/protocol';
 import type { OpenedFile } from './opened-file.ts';
 import type { TransferParts } from './transfer-parts.ts';
 
@@ -20,7 +20,7 @@ export function preparedMessage(
     status: 'prepared',
     upload_id: uploadId,
     attempt,
-    file_name: 'report.bin',
+    file_name: fileNameOf(file.path),
     size: sizeBytes,
     chunk_size: chunkSize,
     part_count: partCount,
@@ -41,14 +41,14 @@ export function resumedMessage({ uploadId, attempt, file, parts }: Transfer): Me
 }
 
 export function completedMessage(
-  { uploadId, attempt, parts }: Transfer,
+  { uploadId, attempt, file, parts }: Transfer,
   { isResumed }: { isResumed: boolean },
 ): Message<'completed'> {
   return {
     status: 'completed',
     upload_id: uploadId,
     attempt,
-    file_name: 'report.bin',
+    file_name: fileNameOf(file.path),
     size: parts.plan.sizeBytes,
     parts: parts.uploaded,
     ...(isResumed ? { resumed: true } : {}),

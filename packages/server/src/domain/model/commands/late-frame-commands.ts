@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { type AgentMessage, isTerminal } from '@backhaul/protocol';
+import { type AgentMessage, fileNameOf, isTerminal } from '@backhaul/protocol';
 import fc from 'fast-check';
 import type { Upload } from '../../uploads/upload.ts';
 import type { Connection } from '../connection.ts';
@@ -21,7 +21,10 @@ export const lateFrameCommands: readonly fc.Arbitrary<WorldCommand>[] = [
     const uploads = uploadsOf(world, connection.clientId).filter(({ attempt }) => attempt > 1);
     const attempts = new Map(uploads.map(({ uploadId, attempt }) => [uploadId, attempt]));
     const sent = connection.sent.filter(
-      (message) => 'attempt' in message && message.attempt < (attempts.get(message.upload_id) ?? 0),
+      (message) =>
+        message.status !== 'error' &&
+        'attempt' in message &&
+        message.attempt < (attempts.get(message.upload_id) ?? 0),
     );
     return [...sent, ...uploads.flatMap((row) => falseWords(row, row.attempt - 1))];
   }),
@@ -76,7 +79,7 @@ function uploadsOf({ desk }: World, clientId: string): Upload[] {
 }
 
 /** What would change an upload, if it were believed. */
-function falseWords({ uploadId, sizeBytes, partCount }: Upload, attempt: number): AgentMessage[] {
+function falseWords({ uploadId, filePath, sizeBytes, partCount }: Upload, attempt: number): AgentMessage[] {
   const about = { upload_id: uploadId, attempt };
   const parts = Array.from({ length: partCount ?? 1 }, (_, index) => ({
     part_number: index + 1,
@@ -87,6 +90,14 @@ function falseWords({ uploadId, sizeBytes, partCount }: Upload, attempt: number)
     { status: 'failed', ...about, error: 'read_failed', message: 'It did not work.' },
     { status: 'stalled', ...about, reason: 'Nothing works.', retry_in_ms: 1000 },
     { status: 'part_uploaded', ...about, parts, retries: 9 },
-    { status: 'completed', ...about, file_name: 'x', size, parts, upload_duration_ms: 1, sha256: null },
+    {
+      status: 'completed',
+      ...about,
+      file_name: fileNameOf(filePath),
+      size,
+      parts,
+      upload_duration_ms: 1,
+      sha256: null,
+    },
   ];
 }

@@ -41,6 +41,13 @@ export const storeFaults: readonly fc.Arbitrary<WorldCommand>[] = [
       tally.count('multipart upload vanished');
     },
   }),
+  command('a multipart upload breaks in the store', drawn, {
+    can: ({ s3 }) => s3.state.uploads.size > 0,
+    act({ s3 }, drawn) {
+      const upload = pick([...s3.state.uploads.values()], drawn);
+      if (upload !== undefined) s3.state.broken.add(upload.s3UploadId);
+    },
+  }),
   command('a stored part rots', drawn, {
     can: ({ s3 }) => s3.state.storedParts.length > 0,
     act: rotPart,

@@ -4,6 +4,7 @@ import type { Tally } from '../tally.ts';
 export type Operation =
   | 'create'
   | 'complete'
+  | 'putEmpty'
   | 'listParts'
   | 'listUploads'
   | 'abort'

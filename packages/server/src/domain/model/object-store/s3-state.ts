@@ -26,6 +26,8 @@ export class S3State {
   /** Parts that landed after the abort of their upload: of no use, but stored until it is aborted once more. */
   readonly leftovers = new Map<string, StoredUpload>();
   readonly objects = new Map<string, StoredObject>();
+  /** Multipart uploads that the store can neither list nor complete, each time; it is well otherwise. */
+  readonly broken = new Set<string>();
   readonly #aborted = new Map<string, StoredUpload>();
 
   get storedParts(): StoredPart[] {
@@ -60,6 +62,14 @@ export class S3State {
       etag: '"foreign"',
       content,
       facts: { ...facts, etag: '"foreign"', sizeBytes: sizeBytesOf(content), crc32: null },
+    });
+  }
+
+  putEmpty(key: string, facts: Omit<ObjectFacts, 'sizeBytes' | 'crc32'>): void {
+    const { token, etag } = facts;
+    this.objects.set(key, {
+      ...{ token, etag, content: [] },
+      facts: { ...facts, sizeBytes: 0, crc32: combineCrc32([]) },
     });
   }
 

@@ -37,6 +37,9 @@ export class SimulatedS3 implements Bucket {
     fullObjectChecksum: true,
     conditionalComplete: true,
     objectSizeCheck: true,
+    partProof: 'checksum',
+    conditionalPut: true,
+    emptyObjectCrc32: true,
     serverSideEncryption: null,
     storageClass: null,
   };
@@ -72,6 +75,7 @@ export class SimulatedS3 implements Bucket {
 
   listParts({ s3UploadId }: MultipartUpload): Promise<ListedPart[]> {
     return this.requests.send('listParts', () => {
+      this.#assertSound(s3UploadId);
       const { parts } = this.#pending(s3UploadId);
       return [...parts].map(([partNumber, { etag, content }]) => ({
         partNumber,
@@ -88,6 +92,7 @@ export class SimulatedS3 implements Bucket {
     request: { parts: readonly CompletedPart[]; sizeBytes: number; crc32: string },
   ): Promise<void> {
     return this.requests.send('complete', () => {
+      this.#assertSound(s3UploadId);
       const upload = this.#pending(s3UploadId);
       if (this.honours.conditionalComplete && this.state.objects.has(upload.key)) {
         throw new BucketError('object_exists', 'something is at the key already');
@@ -105,6 +110,20 @@ export class SimulatedS3 implements Bucket {
       const replaced = this.state.objects.get(upload.key);
       if (replaced !== undefined) this.#witness.sawReplacement(upload.key, replaced);
       this.state.complete(upload, { ...facts, etag: `"${randomUUID()}"` }, fullObjectChecksum);
+    });
+  }
+
+  putEmptyObject({ key, token }: { key: string; token: string }): Promise<void> {
+    return this.requests.send('putEmpty', () => {
+      const replaced = this.state.objects.get(key);
+      if (this.honours.conditionalPut && replaced !== undefined) {
+        throw new BucketError('object_exists', 'something is at the key already');
+      }
+      if (replaced !== undefined) this.#witness.sawReplacement(key, replaced);
+      const { serverSideEncryption, storageClass } = this.honours;
+      this.state.putEmpty(key, {
+        ...{ token, versionId: null, serverSideEncryption, storageClass, etag: `"${randomUUID()}"` },
+      });
     });
   }
 
@@ -140,6 +159,11 @@ export class SimulatedS3 implements Bucket {
 
   ping(): Promise<void> {
     return this.requests.send('ping', () => undefined);
+  }
+
+  #assertSound(s3UploadId: string): void {
+    if (!this.state.uploads.has(s3UploadId) || !this.state.broken.has(s3UploadId)) return;
+    throw new BucketError('unavailable', '500, each time', { s3Code: 'InternalError' });
   }
 
   #pending(s3UploadId: string) {

@@ -17,6 +17,7 @@ export function gatedBucket(s3: SimulatedS3, gate: CrashGate, witness: Witness):
     },
     completeMultipartUpload: (upload, request) =>
       gate.request(() => s3.completeMultipartUpload(upload, request)),
+    putEmptyObject: (request) => gate.request(() => s3.putEmptyObject(request)),
     async *listMultipartUploads(keyPrefix) {
       for await (const pending of s3.listMultipartUploads(keyPrefix)) {
         yield await gate.request(async () => pending);

@@ -71,6 +71,7 @@ export class SimulatedServer {
         bucketName: s3.name,
         keyPrefix: 'uploads',
         maxFileSize: null,
+        limits: {},
         lifetimeMs: LIFETIME_MS,
         prepareTimeoutMs: PREPARE_TIMEOUT_MS,
         maxBackoffMs: 30_000,

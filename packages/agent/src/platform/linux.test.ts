@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { readSendQueues, sharedReading } from './linux.ts';
+import { queueKey } from './platform.ts';
+
+for (const host of ['127.0.0.1', '::1']) {
+  test(
+    `what a peer at ${host} has not taken yet is counted, though the system has taken it from the writer`,
+    { skip: process.platform !== 'linux' && 'it is read from /proc' },
+    async () => {
+      await using server = createServer({ pauseOnConnect: true }).listen(0, host);
+      await once(server, 'listening');
+      const client = connect((server.address() as AddressInfo).port, host);
+      const [[peer]] = (await Promise.all([once(server, 'connection'), once(client, 'connect')])) as [
+        [Socket],
+        [],
+      ];
+      try {
+        client.write(Buffer.alloc(64 * 1024 * 1024));
+        let queued = 0;
+        // More than the peer's system takes for it.
+        while (queued < 100_000) {
+          await delay(5);
+          queued = await queuedOf(client);
+        }
+        peer.resume();
+        while ((await queuedOf(client)) > 0) await delay(5);
+      } finally {
+        client.destroy();
+        peer.destroy();
+      }
+    },
+  );
+}
+
+test('all who ask before a reading begins share it; who asks later is told nothing that is older than the question', async () => {
+  const begun: number[] = [];
+  const first = Promise.withResolvers<void>();
+  const read = async (): Promise<number> => {
+    const nth = begun.push(performance.now());
+    if (nth === 1) await first.promise;
+    return nth;
+  };
+  const look = sharedReading(read, () => 100);
+  const early = [look(), look()];
+  while (begun.length === 0) await delay(1);
+  const late = [look(), look(), look()];
+  first.resolve();
+  assert.deepEqual(await Promise.all([...early, ...late]), [1, 1, 2, 2, 2]);
+  const [one = 0, two = 0] = begun;
+  assert.ok(two - one >= 90, `${two - one} ms`);
+});
+
+async function queuedOf({ localPort = 0, remotePort = 0 }: Socket): Promise<number> {
+  const queues = await readSendQueues();
+  return queues?.get(queueKey(localPort, remotePort)) ?? 0;
+}

@@ -1,0 +1,33 @@
+import { constants } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { posix } from 'node:path';
+import { linux } from './linux.ts';
+import { mountByName } from './mount-table.ts';
+import type { Platform } from './platform.ts';
+
+const { O_RDONLY, O_NONBLOCK, O_NOFOLLOW, O_DIRECTORY } = constants;
+
+/**
+ * FreeBSD, AIX and the like: Node.js has neither a flag that refuses links on the way nor a way to ask a descriptor
+ * for its path.
+ */
+export const otherUnix: Platform = {
+  path: posix,
+  fileFlags: O_RDONLY | O_NONBLOCK | O_NOFOLLOW,
+  directoryFlags: O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_DIRECTORY,
+  needsPrivateRoots: true,
+  hasOwners: true,
+  pathKey: (path) => path,
+  pathProblem: () => null,
+  isOffLimits: linux.isOffLimits,
+  isKernelInterface: () => Promise.resolve(false),
+  mountFinder: () => mountByName,
+  startProblem: () => Promise.resolve(null),
+  realPathOf: (_handle, opened) => Promise.resolve(opened),
+  directoryPath: (_handle, realPath) => Promise.resolve(realPath),
+  // FreeBSD's word for a link that O_NOFOLLOW stopped; elsewhere it is ELOOP.
+  fileSystemOf: () => Promise.resolve('unknown'),
+  openAgain: (_handle, opened) => open(opened, otherUnix.fileFlags),
+  sendQueues: () => Promise.resolve(null),
+  errorCode: (errno) => (errno === 'EMLINK' ? 'path_not_allowed' : null),
+};

@@ -1,0 +1,7 @@
+/** Waits until the promise is settled, but not for longer than `ms`. Never rejects. */
+export async function settledWithin(promise: Promise<unknown>, ms: number): Promise<void> {
+  const late = Promise.withResolvers<void>();
+  const timer = setTimeout(late.resolve, ms);
+  await Promise.race([promise.catch(() => {}), late.promise]);
+  clearTimeout(timer);
+}

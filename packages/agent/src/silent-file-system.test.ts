@@ -1,0 +1,199 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { mkdir, mkdtemp, realpath, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test, { after, before } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { AgentBench, MiB, prepareMessage, pull } from './fakes/agent-bench.ts';
+import { FakeServer, type FakeSession, within } from './fakes/fake-server.ts';
+import { cannotMount, OddMount } from './fakes/odd-mount.ts';
+
+// The pool is made when it is first used, which must be after this.
+process.env['UV_THREADPOOL_SIZE'] = '64';
+
+const options = { skip: cannotMount, timeout: 120_000 };
+if (cannotMount !== false) console.error(`NOT TESTED: file systems that hang, because ${cannotMount}`);
+
+/** Long enough for a call that does come back, on a busy machine. */
+const PATIENCE_MS = 5000;
+
+let directory = '';
+before(async () => {
+  directory = await realpath(await mkdtemp(join(tmpdir(), 'backhaul-silent-')));
+});
+after(() => rm(directory, { recursive: true, force: true }));
+
+interface Bench extends AsyncDisposable {
+  readonly agent: AgentBench;
+  readonly mount: OddMount;
+  readonly session: FakeSession;
+}
+
+async function bench(): Promise<Bench> {
+  const path = await mkdtemp(join(directory, 'mount-'));
+  const mount = await OddMount.at(path);
+  const agent = await AgentBench.start({
+    config: { allow: [directory], poolThreads: 64, maxUploads: 8 },
+    filePatienceMs: PATIENCE_MS,
+  });
+  return {
+    agent,
+    mount,
+    session: await agent.server.acceptAndWelcome(),
+    async [Symbol.asyncDispose]() {
+      // First, so that what hangs comes back.
+      await mount[Symbol.asyncDispose]();
+      await agent[Symbol.asyncDispose]();
+    },
+  };
+}
+
+async function health(session: FakeSession): Promise<Record<string, unknown>> {
+  const command_id = '0192f4c1-0000-7000-8000-000000000001';
+  session.send({ action: 'health_check', command_id });
+  const answer = await session.next('result');
+  assert.ok(answer.ok);
+  return answer.data;
+}
+
+for (const name of ['hangs-lookup', 'hangs-open', 'hangs-read', 'hangs-read-small']) {
+  test(
+    `a file that ${name.replaceAll('-', ' ')} fails with the reason, and costs nothing else`,
+    options,
+    async () => {
+      await using setup = await bench();
+      const { agent, mount, session } = setup;
+      const bad = await pull(session, agent.store, join(mount.path, name));
+      assert.ok(bad.status === 'failed');
+      assert.equal(bad.error, 'read_failed');
+      assert.match(bad.message, /The file system of ".*" has not answered for 5 s\./);
+      assert.ok(mount.told.includes(`hangs ${name}`));
+      const { hanging_file_calls: calls, hanging_mounts: mounts } = await health(session);
+      assert.ok(Number(calls) > 0);
+      assert.deepEqual(mounts, [mount.path]);
+      assert.equal(agent.log.filter((line) => line.includes('file system does not answer')).length, 1);
+      // Another file of the same disk, in a thread and on the main thread.
+      const good = await pull(session, agent.store, join(mount.path, 'good'));
+      assert.equal(good.status, 'completed', JSON.stringify(good));
+      // Again: refused at once, so that no attempt takes more threads.
+      const again = await pull(session, agent.store, join(mount.path, name));
+      assert.ok(again.status === 'failed' && again.error === 'read_failed');
+      assert.ok(
+        Number((await health(session))['hanging_file_calls']) <= 5,
+        'four at a path, and a hash thread',
+      );
+    },
+  );
+}
+
+test('a file that hangs when it is closed is completed', options, async () => {
+  await using setup = await bench();
+  const { agent, mount, session } = setup;
+  const final = await pull(session, agent.store, join(mount.path, 'hangs-close'));
+  assert.equal(final.status, 'completed', JSON.stringify(final));
+  await mount.tells('hangs hangs-close');
+  const good = await pull(session, agent.store, join(mount.path, 'good'));
+  assert.equal(good.status, 'completed', JSON.stringify(good));
+});
+
+test('a directory that hangs is answered for, and one with hanging entries is listed', options, async () => {
+  await using setup = await bench();
+  const { mount, session } = setup;
+  const list = async (path: string) => {
+    session.send({ action: 'list_directory', command_id: '0192f4c1-0000-7000-8000-000000000002', path });
+    return await session.next('result');
+  };
+  const bad = await list(join(mount.path, 'hangs-list'));
+  assert.ok(!bad.ok);
+  assert.equal(bad.error, 'read_failed');
+  const good = await list(mount.path);
+  assert.ok(good.ok);
+  const { entries } = good.data as { entries: Array<{ name: string; size: number | null }> };
+  const sizes = new Map(entries.map(({ name, size }) => [name, size]));
+  assert.deepEqual([sizes.get('good'), sizes.get('hangs-lookup')], [20 * MiB, null]);
+});
+
+test('a cancel ends an upload whose read hangs at once', options, async () => {
+  await using setup = await bench();
+  const { agent, mount, session } = setup;
+  for (const name of ['hangs-read', 'hangs-read-small', 'hangs-open']) {
+    const request = prepareMessage(join(mount.path, name));
+    session.send(request);
+    await mount.tells(`hangs ${name}`);
+    session.send({ action: 'cancel_upload', upload_id: request.upload_id, attempt: 1, reason: 'enough' });
+    await health(session);
+    assert.equal(agent.app.activeUploads, 0, 'its place is free');
+  }
+  const good = await pull(session, agent.store, join(mount.path, 'good'));
+  assert.equal(good.status, 'completed', JSON.stringify(good));
+});
+
+for (const name of ['eio-once', 'eio-once-small']) {
+  test(`one read error (${name}) is read over`, options, async () => {
+    await using setup = await bench();
+    const { agent, mount, session } = setup;
+    const final = await pull(session, agent.store, join(mount.path, name));
+    assert.equal(final.status, 'completed', JSON.stringify(final));
+    assert.ok(mount.told.includes(`fails ${name}`));
+  });
+}
+
+test('a read error that stays is read_failed, after a few more tries', options, async () => {
+  await using setup = await bench();
+  const { agent, mount, session } = setup;
+  const final = await pull(session, agent.store, join(mount.path, 'eio'));
+  assert.ok(final.status === 'failed' && final.error === 'read_failed');
+  assert.ok(mount.told.filter((line) => line === 'fails eio').length >= 5);
+});
+
+test('a token and credentials that hang hold up neither the start nor the log', options, async () => {
+  const dead = await mkdtemp(join(directory, 'dead-'));
+  await using _mount = await OddMount.at(dead, 'dead');
+  const path = join(dead, 'token');
+  const config = { token: { kind: 'file', path }, credentialsDirectory: join(dead, 'credentials') } as const;
+  await using agent = await within(20_000, 'the start', AgentBench.start({ config, filePatienceMs: 10_000 }));
+  const line = await within(30_000, 'a reason', agent.logged('no token'));
+  assert.ok(
+    line.includes(`no token: --token-file ${path} cannot be read: the file system has not answered`),
+    line,
+  );
+});
+
+for (const isProcess1 of [false, true]) {
+  const name = `SIGTERM ends the agent${isProcess1 ? ' as process 1' : ''} while its file calls hang`;
+  test(name, options, async () => {
+    const root = join(directory, isProcess1 ? 'root-1' : 'root');
+    const [dead, at] = [join(root, 'dead'), join(root, 'odd')];
+    for (const each of [dead, at]) await mkdir(each, { recursive: true });
+    await using server = await FakeServer.start();
+    await using mount = await OddMount.at(dead, 'dead');
+    const program = fileURLToPath(new URL('../bin/backhaul-agent.js', import.meta.url));
+    const flags = ['--client-id', 'restaurant-1', '--allow', root, '--server-url', server.url];
+    const command = [process.execPath, program, ...flags];
+    const unshare = ['unshare', '--pid', '--fork', '--mount-proc', '--kill-child'];
+    const [file = '', ...args] = isProcess1 ? [...unshare, ...command] : command;
+    const started = spawn(file, args, { env: { ...process.env, BACKHAUL_TOKEN: 'token' }, stdio: 'pipe' });
+    try {
+      const log: string[] = [];
+      started.stderr.on('data', (chunk) => log.push(String(chunk)));
+      const session = await server.acceptAndWelcome();
+      for (const name of ['a', 'b']) session.send(prepareMessage(join(dead, name)));
+      await mount.tells('hangs dead');
+      const exit = once(started, 'exit');
+      process.kill(isProcess1 ? onlyChildOf(started.pid) : Number(started.pid), 'SIGTERM');
+      // As systemd counts it, it has stopped as asked; of process 1 a container's runtime sees an exit code.
+      const stopped = isProcess1 ? [0, null] : [null, 'SIGTERM'];
+      assert.deepEqual(await within(10_000, 'the exit', exit), stopped, log.join(''));
+      assert.match(log.join(''), /"file_calls":[1-9]/);
+    } finally {
+      started.kill('SIGKILL');
+    }
+  });
+}
+
+function onlyChildOf(pid: number | undefined): number {
+  return Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8'));
+}

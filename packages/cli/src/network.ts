@@ -1,0 +1,95 @@
+import http from 'node:http';
+import https from 'node:https';
+import { type Fetch, NetworkFault, platformFetch } from '@backhaul/client';
+import {
+  AuthorityFileError,
+  proxyFor,
+  type ProxyInUse,
+  ProxyVariableError,
+  type ProxyVariables,
+  trustAuthorities,
+} from '@backhaul/program';
+import { explainConnectionFault } from '@backhaul/protocol';
+import { UsageError } from './usage-error.ts';
+
+interface NetworkSettings {
+  readonly proxies: ProxyVariables;
+  /** Certificates of authorities that are trusted besides those of the system. */
+  readonly caFiles: readonly string[];
+  /** The server's, `http(s)://HOST:PORT`. */
+  readonly serverOrigin: () => string;
+}
+
+/** How the command line makes requests, to the server and to the object store alike. */
+export class Network {
+  readonly #settings: NetworkSettings;
+  /** By the variable that names the proxy, so that connections are kept. */
+  readonly #agents = new Map<string, http.Agent>();
+  #trusts = false;
+
+  constructor(settings: NetworkSettings) {
+    this.#settings = settings;
+  }
+
+  /**
+   * @throws UsageError if a file of --ca-file or a proxy cannot be used; TypeError as fetch does, with a {@link NetworkFault} in its
+   *   causes where more is known than a code.
+   */
+  readonly fetch: Fetch = async (url, init) => {
+    // Reading the system's authorities takes 30 ms, which a server on this machine need not cost.
+    if (url.protocol === 'https:') this.#trust();
+    const proxy = this.proxyOf(url);
+    try {
+      return await platformFetch(url, {
+        ...init,
+        ...(proxy !== null && { agent: this.#agentOf(url, proxy) }),
+      });
+    } catch (error) {
+      throw this.#explained(error, url, proxy);
+    }
+  };
+
+  /** @throws UsageError if the variable of its proxy holds no address. */
+  proxyOf(url: URL): ProxyInUse | null {
+    try {
+      return proxyFor(url, this.#settings.proxies);
+    } catch (cause) {
+      if (!(cause instanceof ProxyVariableError)) throw cause;
+      throw new UsageError(cause.message, null, { cause });
+    }
+  }
+
+  #explained(error: unknown, url: URL, proxy: ProxyInUse | null): unknown {
+    if (!(error instanceof TypeError) || !(error.cause instanceof Error)) return error;
+    const port = url.port || (url.protocol === 'https:' ? '443' : '80');
+    const isServer = url.origin === this.#settings.serverOrigin();
+    const fault = explainConnectionFault(error.cause, {
+      host: `${url.hostname}:${port}`,
+      addressSetting: isServer ? '--url or BACKHAUL_URL' : "the server's S3_PUBLIC_ENDPOINT or S3_ENDPOINT",
+      authoritySetting: '--ca-file or NODE_EXTRA_CA_CERTS',
+      proxy,
+    });
+    if (fault === null) return error;
+    return new TypeError(error.message, { cause: new NetworkFault(fault.sentence, error.cause) });
+  }
+
+  #trust(): void {
+    if (this.#trusts) return;
+    try {
+      trustAuthorities(this.#settings.caFiles);
+    } catch (cause) {
+      if (!(cause instanceof AuthorityFileError)) throw cause;
+      throw new UsageError(`--ca-file: ${cause.message}.`, null, { cause });
+    }
+    this.#trusts = true;
+  }
+
+  #agentOf(url: URL, { variable, proxyEnv }: ProxyInUse): http.Agent {
+    const known = this.#agents.get(variable);
+    if (known !== undefined) return known;
+    const { Agent } = url.protocol === 'https:' ? https : http;
+    const agent = new Agent({ keepAlive: true, proxyEnv });
+    this.#agents.set(variable, agent);
+    return agent;
+  }
+}

@@ -1,0 +1,54 @@
+import { BackhaulError } from '@backhaul/protocol';
+import { backoffMs, pause } from '../backoff.ts';
+import { ReadFailure } from './read-failure.ts';
+import type { ByteRange } from './stored-object.ts';
+
+const BACKOFF = { baseMs: 200, maxMs: 5000 };
+
+/** In a row, without a byte in between: about 12 s. */
+const MAX_FAILURES = 6;
+
+/** What is read from: `StoredObject`, and whatever stands for it in tests. */
+export interface RangeSource {
+  read(range: ByteRange, signal: AbortSignal): AsyncIterable<Uint8Array>;
+}
+
+export type WriteAt = (chunk: Uint8Array, position: number) => Promise<void>;
+
+/**
+ * Reads one range to its end and hands every byte to `write` once, in order. After a failure it goes on where
+ * the last byte was, not from the start.
+ *
+ * @throws BackhaulError when tries run out; what `write` throws, at once.
+ */
+export async function fetchRange(
+  source: RangeSource,
+  range: ByteRange,
+  { write, signal }: { readonly write: WriteAt; readonly signal: AbortSignal },
+): Promise<void> {
+  let position = range.start;
+  let failures = 0;
+  for (;;) {
+    let failure = new ReadFailure('storage_unavailable', 'The object store ended its answer too early.');
+    try {
+      for await (const chunk of source.read({ start: position, end: range.end }, signal)) {
+        if (position + chunk.length > range.end) {
+          throw new BackhaulError(
+            'checksum_mismatch',
+            'The object store sent more bytes than were asked for.',
+          );
+        }
+        await write(chunk, position);
+        position += chunk.length;
+        if (chunk.length > 0) failures = 0;
+      }
+      if (position === range.end) return;
+    } catch (error) {
+      if (!(error instanceof ReadFailure)) throw error;
+      failure = error;
+    }
+    failures += 1;
+    if (failures >= MAX_FAILURES) throw new BackhaulError(failure.code, failure.message, { cause: failure });
+    await pause(Math.max(backoffMs(failures, BACKOFF), failure.retryAfterMs), signal);
+  }
+}

@@ -1,0 +1,38 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { FlagError, readFlags } from './flags.ts';
+
+const options = {
+  port: { type: 'string' },
+  host: { type: 'string' },
+  allow: { type: 'string', multiple: true },
+  quiet: { type: 'boolean' },
+} as const;
+const read = (line: string) => readFlags(line.split(' '), { program: 'thing', options });
+
+test('a flag that takes one value is refused when given twice, and one that takes several gets all', () => {
+  assert.deepEqual(
+    { ...read('--allow /a --port 1 --allow /b --quiet --quiet') },
+    {
+      allow: ['/a', '/b'],
+      port: '1',
+      quiet: true,
+    },
+  );
+  for (const line of ['--port 1 --port 2', '--port=1 --port 1']) {
+    assert.throws(
+      () => read(line),
+      new FlagError('--port is given twice, and takes one value: leave one out.'),
+    );
+  }
+});
+
+test('a flag that is not known is told with the one that was meant', () => {
+  assert.throws(
+    () => read('--prot 1'),
+    /^FlagError: --prot is not a flag of thing: did you mean --port; see --help\.$/,
+  );
+  assert.throws(() => read('--secret s3cr3t'), /^FlagError: --secret is not a flag of thing; see --help\.$/);
+  assert.throws(() => read('--port'), /--port <value>' argument missing See thing --help\.$/);
+  assert.throws(() => read('stray'), /stray/);
+});

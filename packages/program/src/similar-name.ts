@@ -1,0 +1,40 @@
+/**
+ * The name that was probably meant: the only one that begins so, else the nearest by letters that are added, left out,
+ * exchanged or swapped.
+ *
+ * @returns undefined if none is near, or several equally.
+ */
+export function similarName(given: string, names: Iterable<string>): string | undefined {
+  const all = [...new Set(names)];
+  const longer = all.filter((name) => name.startsWith(given));
+  if (given !== '' && longer.length === 1) return longer[0];
+  // One mistake in four letters: for less it could be any name.
+  const most = Math.floor(given.length / 4) + (given.length >= 3 ? 1 : 0);
+  let best: { readonly name: string; readonly distance: number; readonly tied: boolean } | undefined;
+  for (const name of all) {
+    if (Math.abs(name.length - given.length) > most) continue;
+    const distance = editDistance(given, name);
+    if (distance > most || distance > (best?.distance ?? most)) continue;
+    best = { name, distance, tied: distance === best?.distance };
+  }
+  return best?.tied === false ? best.name : undefined;
+}
+
+/** Damerau and Levenshtein's, without edits inside of a swap. */
+function editDistance(a: string, b: string): number {
+  let before: number[] = [];
+  let previous = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (let i = 1; i <= a.length; i += 1) {
+    const current = [i];
+    for (let j = 1; j <= b.length; j += 1) {
+      const replaced = (previous[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      let least = Math.min(replaced, (previous[j] ?? 0) + 1, (current[j - 1] ?? 0) + 1);
+      const isSwapped = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
+      if (isSwapped) least = Math.min(least, (before[j - 2] ?? 0) + 1);
+      current.push(least);
+    }
+    before = previous;
+    previous = current;
+  }
+  return previous[b.length] ?? 0;
+}

@@ -1,0 +1,73 @@
+import { z } from 'zod';
+
+/** Up to so many elements zod may look at all of them at once. */
+const UNCHECKED_ELEMENTS = 64;
+
+/**
+ * As `schema.safeParse`, but of a long list only up to its first wrong element: zod has no way to stop there, and
+ * gathers an issue for each of ten thousand. A list that is too long is refused without a look at its elements.
+ */
+export function boundedParse<Output>(
+  schema: z.ZodType<Output>,
+  value: unknown,
+): { success: true; data: Output } | { success: false; error: z.ZodError } {
+  const issue = firstIssueOfLists(schema, value, []);
+  return issue === null ? schema.safeParse(value) : { success: false, error: new z.ZodError([issue]) };
+}
+
+type Issue = z.core.$ZodIssue;
+
+function firstIssueOfLists(
+  schema: z.core.$ZodType,
+  value: unknown,
+  path: readonly PropertyKey[],
+): Issue | null {
+  if (typeof value !== 'object' || value === null) return null;
+  if (schema instanceof z.ZodOptional || schema instanceof z.ZodNullable || schema instanceof z.ZodDefault) {
+    return firstIssueOfLists(schema.def.innerType, value, path);
+  }
+  if (schema instanceof z.ZodArray)
+    return Array.isArray(value) ? firstIssueOfList(schema, value, path) : null;
+  if (!(schema instanceof z.ZodObject)) return null;
+  const fields: Record<string, z.core.$ZodType> = schema.shape;
+  for (const [name, field] of Object.entries(fields)) {
+    const issue = firstIssueOfLists(field, (value as Record<string, unknown>)[name], [...path, name]);
+    if (issue !== null) return issue;
+  }
+  return null;
+}
+
+function firstIssueOfList(
+  schema: z.ZodArray,
+  list: readonly unknown[],
+  path: readonly PropertyKey[],
+): Issue | null {
+  if (list.length <= UNCHECKED_ELEMENTS) return null;
+  const maximum = maxLengthOf(schema);
+  if (list.length > maximum) {
+    return {
+      code: 'too_big',
+      origin: 'array',
+      maximum,
+      inclusive: true,
+      input: list,
+      path: [...path],
+      message: `Too big: expected array to have <=${maximum} items`,
+    };
+  }
+  for (const [index, element] of list.entries()) {
+    // zod's own loop calls this for each; a whole `safeParse` of each would cost twice as much.
+    const outcome = schema.element._zod.run({ value: element, issues: [] }, { async: false });
+    if (!(outcome instanceof Promise) && outcome.issues.length === 0) continue;
+    const [issue] = z.core.safeParse(schema.element, element).error?.issues ?? [];
+    if (issue !== undefined) return { ...issue, path: [...path, index, ...issue.path] };
+  }
+  return null;
+}
+
+function maxLengthOf({ def }: z.ZodArray): number {
+  const limits = (def.checks ?? []).map(({ _zod: { def: check } }) =>
+    check.check === 'max_length' && 'maximum' in check ? Number(check.maximum) : Infinity,
+  );
+  return Math.min(Infinity, ...limits);
+}

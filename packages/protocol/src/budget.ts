@@ -1,0 +1,58 @@
+export interface BudgetOptions {
+  /** Refilled steadily, in the unit that is spent: bytes, messages, milliseconds of CPU. */
+  readonly perSecond: number;
+  /** The most that can be saved up, and what there is at the start. */
+  readonly burst: number;
+  /** Monotonic, milliseconds. */
+  readonly now?: (() => number) | undefined;
+}
+
+/**
+ * How much of one resource a peer may use: a token bucket that can go into debt.
+ *
+ * `tryTake` refuses what cannot be afforded. `spend` is for costs that are known only afterwards, or that have to be
+ * paid whatever they are: the caller then waits out the debt before it serves that peer again.
+ */
+export class Budget {
+  readonly #options: BudgetOptions;
+  #balance: number;
+  #at: number;
+
+  constructor(options: BudgetOptions) {
+    this.#options = options;
+    this.#balance = options.burst;
+    this.#at = nowOf(options);
+  }
+
+  /** @returns Milliseconds until the debt is paid off; 0 if there is none. */
+  spend(amount: number): number {
+    this.#refill();
+    this.#balance -= amount;
+    return this.debtMs;
+  }
+
+  /** Pays only if the whole amount can be afforded. @returns Whether it was paid. */
+  tryTake(amount = 1): boolean {
+    this.#refill();
+    if (this.#balance < amount) return false;
+    this.#balance -= amount;
+    return true;
+  }
+
+  /** Milliseconds until the debt is paid off; 0 if there is none. */
+  get debtMs(): number {
+    this.#refill();
+    return this.#balance >= 0 ? 0 : Math.ceil((-this.#balance * 1000) / this.#options.perSecond);
+  }
+
+  #refill(): void {
+    const now = nowOf(this.#options);
+    const { perSecond, burst } = this.#options;
+    this.#balance = Math.min(burst, this.#balance + ((now - this.#at) * perSecond) / 1000);
+    this.#at = now;
+  }
+}
+
+function nowOf({ now }: BudgetOptions): number {
+  return now === undefined ? performance.now() : now();
+}

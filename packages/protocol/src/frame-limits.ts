@@ -1,0 +1,59 @@
+/** How large a message of one kind may be, far above what any honest one is. */
+interface FrameLimit {
+  /** UTF-16 units of its JSON. */
+  readonly characters: number;
+  /** Between values, those of unknown fields included: each value of a list or object but its first has one. */
+  readonly commas: number;
+}
+
+export interface FrameLimits {
+  readonly discriminator: 'status' | 'action';
+  readonly kinds: Readonly<Record<string, FrameLimit>>;
+}
+
+/** A few fields, with texts of at most 4,096 characters of which JSON may make six each. */
+const SMALL: FrameLimit = { characters: 48 * 1024, commas: 100 };
+/** Parts of one window, each with its checksums. */
+const WINDOW: FrameLimit = { characters: 64 * 1024, commas: 1000 };
+/** Ten thousand parts, or five thousand entries of a directory. */
+const LARGE: FrameLimit = { characters: 1024 * 1024, commas: 50_000 };
+
+/** Of a message that the reader does not know. */
+export const UNKNOWN_FRAME: FrameLimit = { characters: 16 * 1024, commas: 1000 };
+
+/** In levels. Messages of this protocol have five at most, but a reader drops unknown fields however deep they are. */
+export const MAX_FRAME_DEPTH = 16 * 1024;
+
+export const agentFrameLimits: FrameLimits = {
+  discriminator: 'status',
+  kinds: {
+    // 32 labels, 64 capabilities, 64 running uploads, a path.
+    hello: { characters: 128 * 1024, commas: 1000 },
+    prepared: WINDOW,
+    resumed: SMALL,
+    parts_ready: WINDOW,
+    part_uploaded: LARGE,
+    stalled: SMALL,
+    progress: SMALL,
+    completed: LARGE,
+    failed: SMALL,
+    result: LARGE,
+    error: SMALL,
+  },
+};
+
+export const serverFrameLimits: FrameLimits = {
+  discriminator: 'action',
+  kinds: {
+    // A thousand verdicts.
+    welcome: { characters: 256 * 1024, commas: 5000 },
+    prepare_upload: LARGE,
+    // 64 URLs of at most 16,384 characters, each with 16 headers.
+    download_file: { characters: 1024 * 1024, commas: 2000 },
+    part_urls: { characters: 1024 * 1024, commas: 2000 },
+    cancel_upload: SMALL,
+    health_check: SMALL,
+    list_directory: SMALL,
+    error: SMALL,
+  },
+};

@@ -1,0 +1,17 @@
+/**
+ * Whether a host is this machine by its spelling alone, without a look-up. Names below `localhost` are loopback by RFC
+ * 6761, section 6.3.
+ *
+ * @param hostname As in `URL.hostname`, which has normalised an IPv4 address.
+ */
+export function isLoopbackHost(hostname: string): boolean {
+  const host = hostname.replace(/^\[(.*)\]$/, '$1').replace(/\.$/, '');
+  return (
+    host === 'localhost' ||
+    host.endsWith('.localhost') ||
+    host === '::1' ||
+    /^127\.\d+\.\d+\.\d+$/.test(host) ||
+    // The same as an IPv4-mapped address (RFC 4291, section 2.5.5.2).
+    /^::ffff:7f[0-9a-f]{2}:[0-9a-f]{1,4}$/.test(host)
+  );
+}

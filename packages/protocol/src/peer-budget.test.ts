@@ -1,0 +1,50 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { PeerBudget } from './peer-budget.ts';
+
+function budgetOf() {
+  const time = { now: 0, cpuMs: 0 };
+  const limits = { bytesPerSecond: 1000, cpuMsPerSecond: 100, refusalsPerMinute: 60 };
+  return { time, budget: new PeerBudget(limits, { now: () => time.now, cpuMs: () => time.cpuMs }) };
+}
+
+test('bytes beyond sixteen seconds of the rate are a debt that has to be waited out', () => {
+  const { time, budget } = budgetOf();
+  budget.receive(16_000);
+  assert.equal(budget.debtMs, 0);
+  budget.receive(500);
+  assert.equal(budget.debtMs, 500);
+  time.now += 500;
+  assert.equal(budget.debtMs, 0);
+});
+
+test('CPU time is paid for, also of what throws', () => {
+  const { time, budget } = budgetOf();
+  assert.throws(() =>
+    budget.read(4096, () => {
+      time.cpuMs += 1700;
+      throw new Error('planted');
+    }),
+  );
+  assert.equal(budget.debtMs, 1001);
+});
+
+test('small frames pay a fixed price, without a look at the clock', () => {
+  const { time, budget } = budgetOf();
+  for (let count = 0; count < 10_000; count += 1) budget.read(1024, () => (time.cpuMs += 1));
+  assert.equal(budget.debtMs, 0);
+  for (let count = 0; count < 1000; count += 1) budget.read(1024, () => {});
+  assert.equal(budget.debtMs, 501);
+});
+
+test('refusals count over time, whatever comes between them, and large frames count more', () => {
+  const { time, budget } = budgetOf();
+  for (let count = 0; count < 60; count += 1) {
+    assert.ok(budget.refuse(10));
+    budget.read(40, () => 'a frame that can be read');
+  }
+  assert.ok(!budget.refuse(10));
+  time.now += 2000;
+  assert.ok(budget.refuse(10));
+  assert.ok(!budget.refuse(10 * 65_536));
+});

@@ -1,0 +1,84 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { openSqliteStore } from '../../store/open-sqlite-store.ts';
+import { DomainBench } from '../fakes/domain-bench.ts';
+import { FakeClock } from '../fakes/fake-clock.ts';
+import { FakeLog } from '../fakes/fake-log.ts';
+import { hostIdOf, SharedTokens } from './shared-tokens.ts';
+
+const a = { machine: 'a'.repeat(32), boot: '1'.repeat(32) };
+/** A clone with the machine id of the other. */
+const clone = { machine: 'a'.repeat(32), boot: '2'.repeat(32) };
+const other = { machine: 'b'.repeat(32), boot: '3'.repeat(32) };
+
+function watch() {
+  const clock = new FakeClock();
+  const log = new FakeLog();
+  let counted = 0;
+  const shared = new SharedTokens({ clock, log, count: () => (counted += 1) });
+  return { clock, log, shared, counted: () => counted };
+}
+
+test('two machines that take turns with one token are found, counted, logged and named by doctor', () => {
+  const { shared, log, counted, clock } = watch();
+  for (const host of [a, a, clone]) shared.connected('till-7', hostIdOf(host));
+  assert.equal(shared.duplicatesOf('till-7'), 0, 'the machine may have been started again');
+  for (const host of [a, clone]) shared.connected('till-7', hostIdOf(host));
+  assert.deepEqual([shared.duplicatesOf('till-7'), counted()], [2, 2]);
+  assert.equal(
+    log.entries[0]?.message,
+    'two machines seem to use the token of one client; give each its own',
+  );
+  assert.equal(
+    shared.findings()[0]?.detail,
+    'Several machines seem to use one token, at once or in turns: till-7.',
+    'one may stand in for the other, or a snapshot have been restored',
+  );
+  clock.advance(86_400_001);
+  assert.equal(shared.duplicatesOf('till-7'), 0);
+  assert.deepEqual(shared.findings(), []);
+});
+
+test('restarts of machine and agent, and agents that do not tell, are no duplicates', () => {
+  const { shared, counted } = watch();
+  for (let boot = 0; boot < 20; boot += 1) {
+    const host = { machine: 'a'.repeat(32), boot: String(boot).padStart(32, '0') };
+    for (let agent = 0; agent < 3; agent += 1) shared.connected('till-7', hostIdOf(host));
+    shared.connected('till-7', null);
+  }
+  assert.equal(counted(), 0);
+});
+
+test('an upload that another machine takes over is sent from the start, and says so; a restart goes on', async () => {
+  for (const { next, goesOn } of [
+    { next: other, goesOn: false },
+    { next: clone, goesOn: true },
+  ]) {
+    await using bench = new DomainBench(await openSqliteStore(':memory:'));
+    const { upload, agent } = await bench.uploading({ host: a, sent: [1] });
+    assert.equal(upload.hostId, hostIdOf(a));
+    const successor = await bench.connect('client-1', { host: next });
+    const again = await bench.reaches(upload.uploadId, 'preparing');
+    assert.equal(again.s3UploadId === null, !goesOn);
+    const [prepare] = successor.connection.sent('prepare_upload');
+    assert.equal(prepare?.resume === undefined, !goesOn);
+    assert.equal(again.restarts, goesOn ? 0 : 1);
+    const reasons = bench.changes.flatMap(({ transition }) =>
+      'reason' in transition ? [transition.reason] : [],
+    );
+    assert.equal(reasons.includes(MOVED), !goesOn, reasons.join());
+    assert.equal(reasons.includes('The agent was restarted.'), goesOn, 'a reason that is true');
+    assert.ok(agent.connection.closes.length > 0);
+  }
+});
+
+test('a queued upload with parts of one machine is sent from the start by another, also by a clone that is known', async () => {
+  await using bench = new DomainBench(await openSqliteStore(':memory:'));
+  const queued = await bench.interrupted({ host: a, sent: [1] });
+  await bench.connect('client-1', { host: other, maxUploads: 1 });
+  const again = await bench.reaches(queued.uploadId, 'preparing');
+  assert.deepEqual([again.s3UploadId, again.restarts, again.hostId], [null, 1, hostIdOf(other)]);
+});
+
+const MOVED =
+  'The upload seems to have been begun on another machine with the token of this client; it is sent again from the start. Give each machine its own client_id and token.';

@@ -1,0 +1,55 @@
+import type { IncomingMessage } from 'node:http';
+import { isIP } from 'node:net';
+import { rangeList } from '@backhaul/program';
+
+/** Says where requests come from, through the reverse proxies that are trusted to say it (`TRUSTED_PROXIES`). */
+export class ClientAddresses {
+  readonly #isProxy: (address: string) => boolean;
+
+  /** @param trusted Addresses and ranges in CIDR notation. */
+  constructor(trusted: readonly string[]) {
+    const list = rangeList(trusted);
+    this.#isProxy = (address) => list?.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4') ?? false;
+  }
+
+  isProxy(address: string | undefined): boolean {
+    const plain = withoutMapping(address ?? '');
+    return isIP(plain) !== 0 && this.#isProxy(plain);
+  }
+
+  /**
+   * The address of who sent a request: the last one in X-Forwarded-For that no trusted proxy has. Anyone can write into
+   * that header, so it counts only as far as trusted proxies have added to it.
+   */
+  of({ socket, headers }: Pick<IncomingMessage, 'socket' | 'headers'>): string {
+    let nearest = withoutMapping(socket.remoteAddress ?? '');
+    const forwarded = String(headers['x-forwarded-for'] ?? '')
+      .split(',')
+      .map((entry) => withoutPort(entry.trim()));
+    while (this.isProxy(nearest)) {
+      const before = forwarded.pop();
+      if (before === undefined || isIP(before) === 0) return nearest;
+      nearest = withoutMapping(before);
+    }
+    return nearest;
+  }
+
+  /** Whether a request came through a reverse proxy, trusted or not: nginx asks in HTTP/1.0 unless told otherwise. */
+  cameThroughProxy({ socket, headers, httpVersion }: IncomingMessage): boolean {
+    const names = ['via', 'forwarded', 'x-forwarded-for', 'x-real-ip'];
+    return (
+      httpVersion === '1.0' ||
+      this.isProxy(socket.remoteAddress) ||
+      names.some((name) => headers[name] !== undefined)
+    );
+  }
+}
+
+function withoutMapping(address: string): string {
+  return /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1] ?? address;
+}
+
+/** Some load balancers write the port too. */
+function withoutPort(entry: string): string {
+  return /^\[([^\]]+)\](?::\d+)?$/.exec(entry)?.[1] ?? /^(\d+\.\d+\.\d+\.\d+):\d+$/.exec(entry)?.[1] ?? entry;
+}

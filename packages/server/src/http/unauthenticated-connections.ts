@@ -1,0 +1,198 @@
+import type { Server } from 'node:http';
+import type { Socket } from 'node:net';
+import type { ConnectionLimits } from './connection-limits.ts';
+
+/** Room that a client has for its handshake and request before it can be dropped in favour of a newer one. */
+const GRACE_MS = 3000;
+/** The whole life of a connection without a valid token: sending a request, and taking its answer. */
+const LIFETIME_MS = 30_000;
+const SWEEP_INTERVAL_MS = 1000;
+
+/**
+ * - `per_address`, `unauthenticated`: dropped because of the limit of unauthenticated connections
+ * - `too_slow`: dropped at the end of its life
+ * - `connections`: not taken, because of the limit of all connections
+ */
+export const connectionRefusals = ['per_address', 'unauthenticated', 'too_slow', 'connections'] as const;
+export type ConnectionRefusal = (typeof connectionRefusals)[number];
+
+interface Unauthenticated {
+  readonly key: string;
+  readonly socket: Socket;
+  /** Whose it is: a network, or itself alone while a trusted proxy has not said it. */
+  address: string;
+  /** Monotonic, milliseconds. */
+  readonly since: number;
+  readonly onClose: () => void;
+}
+
+/**
+ * Bounds what clients can hold that have not shown a valid token: the connections on which neither a request nor an
+ * upgrade was authenticated, those within their TLS handshake included. Over the limit the oldest is dropped if it has
+ * had its time, else the newest: neither silent sockets nor a rush of agents, which come back, keep others out for long.
+ */
+export class UnauthenticatedConnections {
+  readonly #limits: ConnectionLimits;
+  readonly #onRefused: (reason: ConnectionRefusal) => void;
+  /** By the four numbers of a connection, because a TLS socket is another object than the one below it. */
+  readonly #all = new Map<string, Unauthenticated>();
+  readonly #byAddress = new Map<string, Set<Unauthenticated>>();
+  readonly #isProxy: (address: string) => boolean;
+  #isTrimming = false;
+
+  /** @param isProxy Whether an address is of a trusted proxy: then it is not whose connection it is. */
+  constructor(
+    limits: ConnectionLimits,
+    onRefused: (reason: ConnectionRefusal) => void,
+    isProxy: (address: string) => boolean = () => false,
+  ) {
+    this.#limits = limits;
+    this.#onRefused = onRefused;
+    this.#isProxy = isProxy;
+  }
+
+  get size(): number {
+    return this.#all.size;
+  }
+
+  watch(server: Server): void {
+    // Of an HTTPS server, too: this event comes before the handshake.
+    server.on('connection', (socket: Socket) => this.#add(socket));
+    server.on('drop', () => this.#onRefused('connections'));
+    if (this.#limits.connections > 0) server.maxConnections = this.#limits.connections;
+    const sweep = setInterval(() => this.#endOverdue(), SWEEP_INTERVAL_MS);
+    server.on('close', () => clearInterval(sweep));
+  }
+
+  /** @param socket Of the request or upgrade; over TLS not the one that `connection` told of. */
+  authenticated(socket: Socket): void {
+    const key = keyOf(socket);
+    const connection = key === undefined ? undefined : this.#all.get(key);
+    if (connection !== undefined) this.#remove(connection);
+  }
+
+  /** What a trusted proxy says of a request on this connection: from now on it counts for that address. */
+  cameFrom(socket: Socket, address: string): void {
+    const key = keyOf(socket);
+    const connection = key === undefined ? undefined : this.#all.get(key);
+    if (connection === undefined || !this.#isProxy(socket.remoteAddress ?? '')) return;
+    this.#leave(connection);
+    connection.address = networkOf(address);
+    this.#join(connection);
+  }
+
+  has(socket: Socket): boolean {
+    const key = keyOf(socket);
+    return key !== undefined && this.#all.has(key);
+  }
+
+  #add(socket: Socket): void {
+    const key = keyOf(socket);
+    // It was reset before it could be taken.
+    if (key === undefined) return void socket.destroy();
+    const peer = socket.remoteAddress ?? '';
+    const address = this.#isProxy(peer) ? key : networkOf(peer);
+    const onClose = () => this.#remove(connection);
+    const connection: Unauthenticated = { key, socket, address, since: performance.now(), onClose };
+    // A client that reset its connection may come again from the same port before the end of that one is told.
+    const previous = this.#all.get(key);
+    if (previous !== undefined) this.#remove(previous);
+    this.#all.set(key, connection);
+    socket.on('close', onClose);
+    this.#join(connection);
+  }
+
+  #join(connection: Unauthenticated): void {
+    const own = this.#byAddress.get(connection.address) ?? new Set();
+    this.#byAddress.set(connection.address, own.add(connection));
+    const { unauthenticated, unauthenticatedPerAddress } = this.#limits;
+    if (excessOf(own.size, unauthenticatedPerAddress) + excessOf(this.#all.size, unauthenticated) > 0) {
+      this.#trimSoon();
+    }
+  }
+
+  /** By what it is, and not by its key: that may be another connection's by now. */
+  #remove(connection: Unauthenticated): void {
+    // A connection may live for months, and there are thousands: nothing of its first second stays with it.
+    connection.socket.off('close', connection.onClose);
+    if (this.#all.get(connection.key) === connection) this.#all.delete(connection.key);
+    this.#leave(connection);
+  }
+
+  #leave(connection: Unauthenticated): void {
+    const own = this.#byAddress.get(connection.address);
+    own?.delete(connection);
+    if (own?.size === 0) this.#byAddress.delete(connection.address);
+  }
+
+  /** After the turn in which requests that have already arrived are read: their connections may not count any more. */
+  #trimSoon(): void {
+    if (this.#isTrimming) return;
+    this.#isTrimming = true;
+    setImmediate(() =>
+      setImmediate(() => {
+        this.#isTrimming = false;
+        this.#trim();
+      }),
+    );
+  }
+
+  #trim(): void {
+    const { unauthenticated, unauthenticatedPerAddress } = this.#limits;
+    for (const own of this.#byAddress.values()) {
+      for (let excess = excessOf(own.size, unauthenticatedPerAddress); excess > 0; excess -= 1) {
+        this.#drop(victimOf(own), 'per_address');
+      }
+    }
+    for (let excess = excessOf(this.#all.size, unauthenticated); excess > 0; excess -= 1) {
+      // The address with the most pays: a single one cannot keep all others out.
+      const groups = [...this.#byAddress.values()];
+      const largest = groups.reduce((most, group) => (group.size > most.size ? group : most));
+      this.#drop(victimOf(largest), 'unauthenticated');
+    }
+  }
+
+  #endOverdue(): void {
+    const before = performance.now() - LIFETIME_MS;
+    for (const connection of this.#all.values()) {
+      if (connection.since > before) return;
+      this.#drop(connection, 'too_slow');
+    }
+  }
+
+  #drop(connection: Unauthenticated, reason: ConnectionRefusal): void {
+    this.#onRefused(reason);
+    this.#remove(connection);
+    connection.socket.destroy();
+  }
+}
+
+function excessOf(count: number, limit: number): number {
+  return limit === 0 ? 0 : Math.max(0, count - limit);
+}
+
+/** @param connections Oldest first, and not empty. */
+function victimOf(connections: Set<Unauthenticated>): Unauthenticated {
+  const [oldest] = connections;
+  if (oldest === undefined) throw new TypeError('there is no connection to drop');
+  if (performance.now() - oldest.since >= GRACE_MS) return oldest;
+  return [...connections].at(-1) ?? oldest;
+}
+
+/** Undefined once the peer has gone. */
+function keyOf({ remoteAddress, remotePort, localAddress, localPort }: Socket): string | undefined {
+  if (remoteAddress === undefined || remotePort === undefined) return undefined;
+  return `${remoteAddress}|${remotePort}|${localAddress}|${localPort}`;
+}
+
+/** One host of IPv6 commonly has a whole /64 (RFC 4291, section 2.5.4). */
+export function networkOf(address: string): string {
+  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];
+  if (mapped !== undefined || !address.includes(':')) return mapped ?? address;
+  const [left = '', right = ''] = address.split('::');
+  const groups = left.split(':').filter((group) => group !== '');
+  if (!address.includes('::')) return groups.slice(0, 4).join(':');
+  const tail = right.split(':').filter((group) => group !== '');
+  const zeros = Array.from({ length: 8 - groups.length - tail.length }, () => '0');
+  return [...groups, ...zeros, ...tail].slice(0, 4).join(':');
+}

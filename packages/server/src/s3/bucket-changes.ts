@@ -1,0 +1,203 @@
+import { isDeepStrictEqual } from 'node:util';
+import {
+  type BucketVersioningStatus,
+  DeleteBucketEncryptionCommand,
+  DeleteBucketLifecycleCommand,
+  DeletePublicAccessBlockCommand,
+  type LifecycleRule,
+  type PublicAccessBlockConfiguration,
+  PutBucketEncryptionCommand,
+  PutBucketLifecycleConfigurationCommand,
+  PutBucketVersioningCommand,
+  PutPublicAccessBlockCommand,
+} from '@aws-sdk/client-s3';
+import {
+  blocksAllPublicAccess,
+  isNotOffered,
+  type Lifecycle,
+  readEncryption,
+  readLifecycle,
+  readPublicAccessBlock,
+  readVersioning,
+  wholePublicAccessBlock,
+} from './bucket-configuration.ts';
+import { findAbortRule, RULE_ID, withAbortRule } from './lifecycle-rules.ts';
+import type { S3Connection } from './s3-connection.ts';
+import type { S3Settings } from './s3-settings.ts';
+
+/** A setting of the bucket that the setup makes and can undo. `State` is the setting as it was read. */
+export interface BucketChange<State> {
+  readonly name: 'encryption' | 'versioning' | 'public_access_block' | 'lifecycle';
+  /** What it does to the bucket, as a sentence's beginning. */
+  readonly effect: string;
+  /** IAM actions that it takes. */
+  readonly rights: string;
+  /** Stores are known that fail all writes under it. */
+  readonly mayBlockWrites: boolean;
+  read(connection: S3Connection): Promise<State>;
+  /** A sentence for a setting that is as it should be; undefined for any other. */
+  describe(state: State, settings: S3Settings): string | undefined;
+  make(connection: S3Connection, before: State): Promise<void>;
+  /** What else the store changed with it, in a sentence. */
+  damage?(before: State, after: State): string | undefined;
+  undo(connection: S3Connection, before: State): Promise<void>;
+  isUndone(now: State, before: State): boolean;
+  /** The shell command for the same. */
+  undoByHand(settings: S3Settings, before: State): string;
+}
+
+export const encryption: BucketChange<string | null> = {
+  name: 'encryption',
+  effect: 'With default encryption on',
+  rights: 's3:GetEncryptionConfiguration and s3:PutEncryptionConfiguration',
+  mayBlockWrites: true,
+  read: (connection) => readEncryption(connection, {}),
+  describe: (algorithm) => (algorithm === null ? undefined : `Encrypts by default with ${algorithm}.`),
+  async make(connection) {
+    const command = new PutBucketEncryptionCommand({
+      Bucket: connection.settings.bucket,
+      ServerSideEncryptionConfiguration: {
+        Rules: [{ ApplyServerSideEncryptionByDefault: { SSEAlgorithm: 'AES256' } }],
+      },
+    });
+    await connection.call('PutBucketEncryption', (client, call) => client.send(command, call));
+  },
+  async undo(connection) {
+    const command = new DeleteBucketEncryptionCommand({ Bucket: connection.settings.bucket });
+    await connection.call('DeleteBucketEncryption', (client, call) => client.send(command, call));
+  },
+  isUndone: isDeepStrictEqual,
+  undoByHand: (settings) => awsCommand(settings, 'delete-bucket-encryption'),
+};
+
+export const versioning: BucketChange<BucketVersioningStatus | null> = {
+  name: 'versioning',
+  effect: 'With versioning on',
+  rights: 's3:GetBucketVersioning and s3:PutBucketVersioning',
+  mayBlockWrites: false,
+  read: (connection) => readVersioning(connection, {}),
+  describe: (status) => (status === 'Enabled' ? 'Keeps versions.' : undefined),
+  make: (connection) => putVersioning(connection, 'Enabled'),
+  // S3 has no way back to a bucket that never had versions; suspended, it writes as before.
+  undo: (connection) => putVersioning(connection, 'Suspended'),
+  isUndone: (now) => now !== 'Enabled',
+  undoByHand: (settings) =>
+    awsCommand(settings, 'put-bucket-versioning', '--versioning-configuration Status=Suspended'),
+};
+
+async function putVersioning(connection: S3Connection, Status: BucketVersioningStatus): Promise<void> {
+  const { bucket: Bucket } = connection.settings;
+  const command = new PutBucketVersioningCommand({ Bucket, VersioningConfiguration: { Status } });
+  await connection.call('PutBucketVersioning', (client, call) => client.send(command, call));
+}
+
+export const publicAccessBlock: BucketChange<PublicAccessBlockConfiguration | null> = {
+  name: 'public_access_block',
+  effect: 'With public access blocked',
+  rights: 's3:GetBucketPublicAccessBlock and s3:PutBucketPublicAccessBlock',
+  // Ceph 16 refuses every write, however private, once BlockPublicAcls is on.
+  mayBlockWrites: true,
+  read: (connection) => readPublicAccessBlock(connection, {}),
+  describe: (block) => (blocksAllPublicAccess(block) ? 'Public access is blocked.' : undefined),
+  make: (connection) => putPublicAccessBlock(connection, wholePublicAccessBlock),
+  async undo(connection, before) {
+    if (before !== null) return putPublicAccessBlock(connection, before);
+    const command = new DeletePublicAccessBlockCommand({ Bucket: connection.settings.bucket });
+    try {
+      await connection.call('DeletePublicAccessBlock', (client, call) => client.send(command, call));
+    } catch (error) {
+      if (!isNotOffered(error)) throw error;
+      await putPublicAccessBlock(connection, noPublicAccessBlock);
+    }
+  },
+  isUndone: (now, before) =>
+    isDeepStrictEqual({ ...noPublicAccessBlock, ...now }, { ...noPublicAccessBlock, ...before }),
+  undoByHand: (settings, before) =>
+    before === null
+      ? awsCommand(settings, 'delete-public-access-block')
+      : awsCommand(
+          settings,
+          'put-public-access-block',
+          `--public-access-block-configuration '${JSON.stringify(before)}'`,
+        ),
+};
+
+/** Means the same as none. */
+const noPublicAccessBlock: PublicAccessBlockConfiguration = {
+  BlockPublicAcls: false,
+  IgnorePublicAcls: false,
+  BlockPublicPolicy: false,
+  RestrictPublicBuckets: false,
+};
+
+async function putPublicAccessBlock(
+  connection: S3Connection,
+  block: PublicAccessBlockConfiguration,
+): Promise<void> {
+  const { bucket: Bucket } = connection.settings;
+  const command = new PutPublicAccessBlockCommand({ Bucket, PublicAccessBlockConfiguration: block });
+  await connection.call('PutPublicAccessBlock', (client, call) => client.send(command, call));
+}
+
+export const lifecycle: BucketChange<Lifecycle> = {
+  name: 'lifecycle',
+  effect: 'With the lifecycle rule for incomplete uploads',
+  rights: 's3:GetLifecycleConfiguration and s3:PutLifecycleConfiguration',
+  mayBlockWrites: false,
+  read: (connection) => readLifecycle(connection, {}),
+  // MinIO takes such a rule and drops it without a word: only reading it back tells.
+  describe({ rules }, { keyPrefix }) {
+    const days = findAbortRule(rules, keyPrefix)?.AbortIncompleteMultipartUpload?.DaysAfterInitiation;
+    return days === undefined ? undefined : `Incomplete uploads are aborted after ${days} days.`;
+  },
+  make: (connection, { rules, ...rest }) =>
+    putLifecycle(connection, { ...rest, rules: withAbortRule(rules, connection.settings.keyPrefix) }),
+  damage(before, after) {
+    const lost = lostRules(before, after);
+    return lost.length === 0
+      ? undefined
+      : `The store changed or dropped these lifecycle rules: ${lost.map(({ ID }) => ID ?? '(without ID)').join(', ')}.`;
+  },
+  async undo(connection, before) {
+    if (before.rules.length > 0) return putLifecycle(connection, before);
+    const command = new DeleteBucketLifecycleCommand({ Bucket: connection.settings.bucket });
+    await connection.call('DeleteBucketLifecycle', (client, call) => client.send(command, call));
+  },
+  isUndone: (now, before) => now.rules.length === before.rules.length && lostRules(before, now).length === 0,
+  undoByHand: (settings, { rules }) =>
+    rules.length === 0
+      ? awsCommand(settings, 'delete-bucket-lifecycle')
+      : awsCommand(
+          settings,
+          'put-bucket-lifecycle-configuration',
+          `--lifecycle-configuration '${JSON.stringify({ Rules: rules })}'`,
+        ),
+};
+
+async function putLifecycle(
+  connection: S3Connection,
+  { rules, transitionDefault }: Lifecycle,
+): Promise<void> {
+  const command = new PutBucketLifecycleConfigurationCommand({
+    Bucket: connection.settings.bucket,
+    LifecycleConfiguration: { Rules: [...rules] },
+    ...(transitionDefault !== undefined && { TransitionDefaultMinimumObjectSize: transitionDefault }),
+  });
+  await connection.call('PutBucketLifecycleConfiguration', (client, call) => client.send(command, call));
+}
+
+/** A rule of our name gives way to the right one; any other has to stay as it is. */
+function lostRules(before: Lifecycle, after: Lifecycle): LifecycleRule[] {
+  return before.rules
+    .filter(({ ID }) => ID !== RULE_ID)
+    .filter((rule) => !after.rules.some((kept) => isDeepStrictEqual(kept, rule)));
+}
+
+function awsCommand({ bucket, endpoint }: S3Settings, command: string, argument?: string): string {
+  const words = ['aws', ...(endpoint === undefined ? [] : [`--endpoint-url ${endpoint}`])];
+  return [
+    ...words,
+    `s3api ${command} --bucket ${bucket}`,
+    ...(argument === undefined ? [] : [argument]),
+  ].join(' ');
+}

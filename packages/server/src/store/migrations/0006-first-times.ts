@@ -1,0 +1,10 @@
+import type { Kysely } from 'kysely';
+
+/** When something first happened on this database, e.g. the first start of a version that changes what tokens may do. */
+export async function up(db: Kysely<unknown>): Promise<void> {
+  await db.schema
+    .createTable('firstTimes')
+    .addColumn('event', 'text', (column) => column.primaryKey())
+    .addColumn('at', 'bigint', (column) => column.notNull())
+    .execute();
+}

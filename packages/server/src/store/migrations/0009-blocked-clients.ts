@@ -1,0 +1,12 @@
+import type { Kysely } from 'kysely';
+
+/** Clients that an operator keeps away. */
+export async function up(db: Kysely<unknown>): Promise<void> {
+  await db.schema
+    .createTable('blockedClients')
+    .addColumn('clientId', 'text', (column) => column.primaryKey())
+    .addColumn('blockedAt', 'bigint', (column) => column.notNull())
+    .addColumn('blockedBy', 'text', (column) => column.notNull())
+    .addColumn('reason', 'text')
+    .execute();
+}

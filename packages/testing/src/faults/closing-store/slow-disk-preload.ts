@@ -1,0 +1,15 @@
+import { open } from 'node:fs/promises';
+import { setTimeout as pause } from 'node:timers/promises';
+
+// Runs inside the program under test, before anything of its own: each write to a file takes its time.
+const WRITE_MS = 1;
+
+await using handle = await open(process.execPath);
+const prototype = Object.getPrototypeOf(handle) as {
+  write: (this: unknown, ...given: unknown[]) => Promise<unknown>;
+};
+const { write } = prototype;
+prototype.write = async function slowWrite(...given) {
+  await pause(WRITE_MS);
+  return await write.apply(this, given);
+};

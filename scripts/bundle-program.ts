@@ -1,0 +1,110 @@
+import { readFile, readdir, realpath } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Plugin, rolldown } from 'rolldown';
+
+/** A program in one file. */
+export interface Bundle {
+  readonly code: string;
+  /** Notices of the libraries that are in it, which their licences want to go with them. */
+  readonly notices: string;
+}
+
+/**
+ * The agent and what it uses of its libraries, readable, in one file: its owner can look through all that runs, it
+ * installs without dependencies, and it takes 14 MB of memory less than the same in 200 modules.
+ *
+ * @param root The checkout's.
+ */
+async function bundleAgent(root: string): Promise<Bundle> {
+  // As the bundler names its modules.
+  const sources = await realpath(join(root, 'packages', 'agent', 'src'));
+  const thread = await bundle(join(sources, 'hashing', 'hash-thread-main.ts'));
+  const inside = exchange(join(sources, 'hashing', 'hash-thread-program.ts'), threadProgram(thread.code));
+  const agent = await bundle(join(sources, 'main.ts'), [inside]);
+  return { code: agent.code, notices: await noticesOf([...thread.moduleIds, ...agent.moduleIds], root) };
+}
+
+/** The command line and what it uses of its libraries: one tarball is all that an engineer needs. */
+async function bundleCommandLine(root: string): Promise<Bundle> {
+  const { code, moduleIds } = await bundle(join(root, 'packages', 'cli', 'src', 'main.ts'));
+  return { code, notices: await noticesOf(moduleIds, root) };
+}
+
+/** Programs that are published in one file, by their folder. */
+export const bundles: Readonly<Record<string, (root: string) => Promise<Bundle>>> = {
+  agent: bundleAgent,
+  cli: bundleCommandLine,
+};
+
+async function bundle(
+  input: string,
+  plugins: Plugin[] = [],
+): Promise<{ code: string; moduleIds: readonly string[] }> {
+  const build = await rolldown({
+    input,
+    plugins,
+    platform: 'node',
+    // Nothing but the entry does anything by being loaded, so what nobody uses of the others can go.
+    treeshake: { moduleSideEffects: false },
+    onLog: (_level, { message }) => {
+      throw new Error(message);
+    },
+  });
+  const { output } = await build.generate({
+    format: 'esm',
+    codeSplitting: false,
+    minify: false,
+    comments: { legal: true, annotation: false, jsdoc: false },
+  });
+  const [chunk] = output;
+  if (output.length !== 1) throw new Error(`${input} became ${output.length} files`);
+  const foreign = chunk.imports.filter((name) => !name.startsWith('node:'));
+  if (foreign.length > 0) throw new Error(`${input} still imports ${foreign.join(', ')}`);
+  return chunk;
+}
+
+/** Fails the build if nobody imports that module any more. */
+function exchange(module: string, code: string): Plugin {
+  let exchanged = false;
+  return {
+    name: 'exchange',
+    load(id) {
+      if (id !== module) return null;
+      exchanged = true;
+      return code;
+    },
+    buildEnd() {
+      if (!exchanged) throw new Error(`nothing imports ${module}`);
+    },
+  };
+}
+
+/** A thread is started from a file or a URL; this one is a URL with the program in it, as readable as the rest. */
+function threadProgram(code: string): string {
+  const text = code.replaceAll(/[\\`]|\$\{/g, (special) => `\\${special}`);
+  return `export const hashThreadProgram = new URL('data:text/javascript,' + encodeURIComponent(\`${text}\`));`;
+}
+
+async function noticesOf(modules: readonly string[], root: string): Promise<string> {
+  const folders = new Set(
+    modules.flatMap(
+      (id) => /^(.*\/node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(id.replaceAll('\\', '/'))?.[1] ?? [],
+    ),
+  );
+  const texts = await Promise.all(
+    [...folders].toSorted().map(async (folder) => {
+      const { name, version } = JSON.parse(await readFile(join(folder, 'package.json'), 'utf8')) as {
+        name: string;
+        version: string;
+      };
+      const files = (await readdir(folder)).filter((file) => /^(?:licen[cs]e|notice)(?:\.|$)/i.test(file));
+      if (files.length === 0) throw new Error(`${name} has no licence beside it`);
+      const texts = await Promise.all(
+        files.map(async (file) => (await readFile(join(folder, file), 'utf8')).trim()),
+      );
+      return `${name} ${version}\n\n${texts.join('\n\n')}\n`;
+    }),
+  );
+  if (texts.length === 0) throw new Error(`no library of ${root} is in the program`);
+  return texts.join('\n---\n\n');
+}
