@@ -57,7 +57,7 @@ for (const { page, heading, cases } of pages) {
 
   describe(`${page}, “${heading}”`, () => {
     test('is one table, in order, with every case and no row twice', () => {
-      assert.deepEqual(header, ['case', 'protection now', 'test']);
+      assert.deepEqual(header, ['case', 'behaviour now', 'test']);
       const order = rows.map(([name = '']) => name).filter((name, index, all) => name !== all[index - 1]);
       assert.deepEqual(order, cases);
       assert.deepEqual(repeated(rows.map(([name, holds]) => `${name}: ${holds}`)), []);
