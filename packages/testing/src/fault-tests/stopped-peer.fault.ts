@@ -78,7 +78,8 @@ describe('a peer that stops', { concurrency: true }, () => {
     assert.notEqual(stalled.stalled_since, null);
     assert.ok(before.length >= 3 && before.length < (record.part_count ?? 0));
     const puts = await PartPuts.of(stage, record);
-    puts.assertEachStoredOnce(record);
+    // The store may have had the rest of a part in its buffers: it is stored, and the agent could not read the response.
+    puts.assertEachStoredOnce(record, { except: puts.straddling(stopped.at) });
     assert.ok(puts.twice(pull) <= IN_FLIGHT_BYTES, `${puts.twice(pull)} bytes were received twice`);
   });
 });
