@@ -9,8 +9,8 @@ WORKDIR /opt/backhaul
 COPY . .
 RUN npm ci --no-audit --no-fund && npm run build
 
-# The libraries that run, in the versions of the lock file; the base image has Node.js already. What npm links to
-# the workspaces' sources goes: dist/ has links to the compiled packages.
+# The production libraries, in the versions of the lock file; the base image has Node.js already. npm's links to
+# the workspaces' sources are removed: dist/ has links to the compiled packages.
 FROM build AS modules
 RUN npm ci --no-audit --no-fund --omit=dev --omit=optional \
   && find node_modules -type l -lname '*packages/*' -delete \
@@ -18,26 +18,26 @@ RUN npm ci --no-audit --no-fund --omit=dev --omit=optional \
 
 FROM ${NODE_IMAGE} AS server
 LABEL org.opencontainers.image.title="backhaul-server" \
-  org.opencontainers.image.description="Asks agents for files and has them uploaded straight to S3." \
+  org.opencontainers.image.description="Requests files from agents, which upload them directly to S3." \
   org.opencontainers.image.licenses="Apache-2.0"
 ENV NODE_ENV=production
 COPY --from=modules /opt/backhaul/node_modules /opt/backhaul/node_modules
 COPY --from=build /opt/backhaul/dist /opt/backhaul/dist
-# A new volume takes over the owner of the directory it is mounted on.
+# A new volume gets the owner of the directory that it is mounted on.
 RUN install -d -m 0700 -o 1000 -g 1000 /var/lib/backhaul /etc/backhaul
 USER 1000:1000
 WORKDIR /var/lib/backhaul
 VOLUME /var/lib/backhaul
 EXPOSE 8080
-# Whether the process answers. A store that is away is no reason to restart it: /readyz tells of that.
+# Checks the process only. An unavailable store is no reason to restart it; /readyz reports the store.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT || 8080}/healthz`).then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
 ENTRYPOINT ["node", "/opt/backhaul/dist/packages/server/bin/backhaul-server.js"]
 
-# One file without dependencies. It has no port to ask for its health: the server knows whether it is connected.
+# One file without dependencies. It has no port for a health check: the server knows whether it is connected.
 FROM ${NODE_IMAGE} AS agent
 LABEL org.opencontainers.image.title="backhaul-agent" \
-  org.opencontainers.image.description="Keeps one outbound WebSocket open and uploads the files it is asked for." \
+  org.opencontainers.image.description="Keeps one outbound WebSocket open and uploads requested files." \
   org.opencontainers.image.licenses="Apache-2.0"
 ENV NODE_ENV=production
 COPY --from=build /opt/backhaul/dist/packages/agent /opt/backhaul/agent

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes what the services of docker-compose.yml need, each in its own volume, and keeps what is there: the server's
-# secret, a token of the agent's and one of the operator's, and a file to pull.
+# Creates what the services of docker-compose.yml need, each in its own volume, unless it exists: the server's
+# secret, a token for the agent and one for the operator, and a file to pull.
 #
 # Usage: prepare.sh SECRETS_DIRECTORY DATA_DIRECTORY CLIENT_ID
 set -eu
@@ -14,7 +14,7 @@ fi
 JWT_SECRET=$(sed -n 's/.*"JWT_SECRET":"\([^"]*\)".*/\1/p' "$secrets/server/server.json")
 export JWT_SECRET
 
-# New ones at each start, so that they do not expire in a stack that is started now and then.
+# New tokens at each start, so that they do not expire in a stack that is started rarely.
 backhaul token agent --client-id "$client_id" >"$secrets/agent/token.new"
 mv "$secrets/agent/token.new" "$secrets/agent/token"
 backhaul token operator >"$secrets/operator/token.new"

@@ -1,5 +1,5 @@
 #!/bin/bash
-# The AWS command line, which is no store: what anybody else writes to a bucket with. `install` only.
+# The AWS command line, not a store: a second, independent writer to a bucket. `install` only.
 set -euo pipefail
 source "$(dirname "$0")/serve.sh"
 tools=$(readlink -m "$2")

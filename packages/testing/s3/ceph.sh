@@ -1,6 +1,6 @@
 #!/bin/bash
 # Minimal single-node Ceph (1 mon, 1 osd, 1 rgw), loopback only, no mgr, no systemd, cephx on with throw-away keys.
-# Usage and what it leaves: README.md. Settings: STORE=memstore instead of bluestore, BLOCK_SIZE, LC_DEBUG, RGW_EXTRA.
+# Usage and files: README.md. Settings: STORE=memstore instead of bluestore, BLOCK_SIZE, LC_DEBUG, RGW_EXTRA.
 set -euo pipefail
 if [ "$1" = install ]; then
   command -v radosgw >/dev/null && command -v ceph-osd >/dev/null && exit 0

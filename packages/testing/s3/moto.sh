@@ -1,5 +1,5 @@
 #!/bin/bash
-# moto, which keeps all in memory. Usage and what it leaves: README.md.
+# moto, which keeps all data in memory. Usage and files: README.md.
 set -euo pipefail
 source "$(dirname "$0")/serve.sh"
 tools=$(readlink -m "$2")

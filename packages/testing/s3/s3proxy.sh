@@ -1,5 +1,5 @@
 #!/bin/bash
-# S3Proxy on a directory. Needs a Java runtime of 17 or later. Usage and what it leaves: README.md.
+# S3Proxy on a directory. Needs a Java runtime of 17 or later. Usage and files: README.md.
 set -euo pipefail
 source "$(dirname "$0")/serve.sh"
 tools=$(readlink -m "$2")

