@@ -14,6 +14,8 @@ const MiB = 1024 * 1024;
 const CALL_MS = 60_000;
 /** Only Complete may be silent for longer, because stores put thousands of parts together without a word. */
 const COMPLETE_MS = 130_000;
+/** What a busy machine may add. */
+const MARGIN_MS = 15_000;
 
 describe('silence between server and store', { concurrency: true }, () => {
   test('as a multipart upload is created, ends the call, and the pull waits for the store', async (t) => {
@@ -33,7 +35,7 @@ describe('silence between server and store', { concurrency: true }, () => {
     assert.equal(record.sha256, sha256);
     const ms = await longestCall(stage, 'createMultipartUpload');
     t.diagnostic(`the call ended after ${ms} ms`);
-    assert.ok(ms < CALL_MS + 1000);
+    assert.ok(ms < CALL_MS + MARGIN_MS);
     // The store had created it, though nobody heard that.
     await stage.noOpenMultipartUploads({ deadlineMs: 30_000 });
   });
@@ -46,7 +48,7 @@ describe('silence between server and store', { concurrency: true }, () => {
     await silence.fired();
     await stage.server.line(
       (line) => logged('upload back in the queue')(line)?.['attempt'] === 3 || undefined,
-      { deadlineMs: CALL_MS + 5000 },
+      { deadlineMs: CALL_MS + MARGIN_MS },
     );
     const stalled = await stage.client.getUpload(pull.uploadId);
     assert.match(stalled.stalled_reason ?? '', /^Waiting for the object store: ListParts .* no answer/);
@@ -56,7 +58,7 @@ describe('silence between server and store', { concurrency: true }, () => {
     const record = await assertPulled(stage, resumed, { attempt: 3 });
     const ms = await longestCall(stage, 'listParts');
     t.diagnostic(`the call ended after ${ms} ms`);
-    assert.ok(ms < CALL_MS + 1000);
+    assert.ok(ms < CALL_MS + MARGIN_MS);
     const puts = await PartPuts.of(stage, record);
     puts.assertEachStoredOnce(record);
     assert.ok(puts.twice(pull) <= IN_FLIGHT_BYTES);
@@ -90,7 +92,7 @@ describe('silence between server and store', { concurrency: true }, () => {
     const ms = await longestCall(stage, 'completeMultipartUpload');
     t.diagnostic(`the call ended after ${ms} ms, the pull after ${since()} ms`);
     assert.ok(ms < COMPLETE_MS);
-    assert.ok(since() < ms + 5000);
+    assert.ok(since() < ms + MARGIN_MS);
     assert.equal(silence.calls[0]?.key, record.key);
     const completions = stage.faults.calls.filter(
       ({ operation, key }) => operation === 'CompleteMultipartUpload' && key === record.key,
@@ -118,7 +120,7 @@ function isUpload({ key }: { readonly key: string | undefined }): boolean {
 }
 
 async function backInQueue({ server }: Stage): Promise<Record<string, unknown>> {
-  return await server.line(logged('upload back in the queue'), { deadlineMs: CALL_MS + 5000 });
+  return await server.line(logged('upload back in the queue'), { deadlineMs: CALL_MS + MARGIN_MS });
 }
 
 async function restartAgent(stage: Stage, pull: PullUnderWay): Promise<PullUnderWay> {
