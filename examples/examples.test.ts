@@ -44,7 +44,7 @@ describe('pull-file.ts', () => {
     );
   });
 
-  test('says why a file did not come', async () => {
+  test('reports why a file was not pulled', async () => {
     await using example = start('pull-file.ts', ['restaurant-1', '/etc/hostname', 'no.bin']);
     const { code, stderr } = await example.exit;
     assert.equal(code, 1);
@@ -56,7 +56,7 @@ describe('follow-events.ts', () => {
   test('prints each change of status once, across a lost connection, and ends by Ctrl-C', async () => {
     await using example = start('follow-events.ts');
     const isDone = (text: string): boolean => text.includes(`restaurant-1 ${file} completed`);
-    // Its stream has begun when the first pull after it shows.
+    // The example's stream has started once it shows an upload.
     let pulls = 0;
     while (!isDone(example.output.stdout)) {
       await stage.pull('restaurant-1', { file_path: file });
@@ -64,7 +64,7 @@ describe('follow-events.ts', () => {
       assert.ok(pulls < 50, example.output.stderr);
     }
     await stage.restartServer();
-    await example.until(({ stderr }) => /lost .*again in/.test(stderr));
+    await example.until(({ stderr }) => /lost .*retrying in/.test(stderr));
     await stage.pull('restaurant-1', { file_path: '/etc/hostname' });
     await example.until(({ stdout }) => stdout.includes('/etc/hostname failed path_not_allowed'));
     example.kill('SIGINT');
@@ -99,20 +99,20 @@ describe('fleet-report.ts', () => {
 });
 
 describe('pull-once.ts', () => {
-  test('asks again when the answer is lost, and starts one pull', async () => {
-    await using proxy = await answerLosingProxy(stage.url);
+  test('repeats the request after a lost response, and starts one upload', async () => {
+    await using proxy = await responseLosingProxy(stage.url);
     const { uploads: earlier } = await stage.client.listUploads({ limit: 500 });
     await using example = start('pull-once.ts', ['restaurant-1', file, 'nightly-1'], proxy.url);
     const { code, stdout, stderr } = await example.exit;
     assert.equal(code, 0, stderr);
     assert.match(stdout, /^[0-9a-f-]{36} completed\n$/);
-    assert.match(stderr, /again in \d+ ms/);
+    assert.match(stderr, /retrying in \d+ ms/);
     assert.equal(proxy.lost(), 1);
     const { uploads } = await stage.client.listUploads({ limit: 500 });
     assert.equal(uploads.length, earlier.length + 1);
   });
 
-  test('does not ask again where that cannot help', async () => {
+  test('does not repeat a request where that cannot help', async () => {
     await using example = start('pull-once.ts', ['nobody', file, 'nightly-2']);
     const { code, stderr } = await example.exit;
     assert.equal(code, 2);
@@ -120,8 +120,10 @@ describe('pull-once.ts', () => {
   });
 });
 
-/** Hands requests on to the server, and cuts the connection instead of handing the first answer back. */
-async function answerLosingProxy(target: string): Promise<{ url: string; lost(): number } & AsyncDisposable> {
+/** Forwards requests to the server, and cuts the connection instead of returning the first response. */
+async function responseLosingProxy(
+  target: string,
+): Promise<{ url: string; lost(): number } & AsyncDisposable> {
   let lost = 0;
   const server = createServer((request, response) => {
     void (async () => {
@@ -129,19 +131,19 @@ async function answerLosingProxy(target: string): Promise<{ url: string; lost():
       const chunks = await request.toArray();
       const { host: _host, connection: _connection, 'content-length': _length, ...kept } = headers;
       const body = method === 'POST' ? { body: Buffer.concat(chunks) } : {};
-      const answer = await fetch(new URL(url, target), {
+      const upstream = await fetch(new URL(url, target), {
         method,
         headers: kept as Record<string, string>,
         ...body,
       });
       if (method === 'POST' && lost === 0) {
-        await answer.body?.cancel();
+        await upstream.body?.cancel();
         lost += 1;
         request.socket.destroy();
         return;
       }
-      response.writeHead(answer.status, { 'content-type': answer.headers.get('content-type') ?? '' });
-      for await (const chunk of answer.body ?? []) response.write(chunk);
+      response.writeHead(upstream.status, { 'content-type': upstream.headers.get('content-type') ?? '' });
+      for await (const chunk of upstream.body ?? []) response.write(chunk);
       response.end();
     })().catch(() => response.destroy());
   }).listen(0, '127.0.0.1');

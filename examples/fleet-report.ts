@@ -1,4 +1,4 @@
-// Reports on every machine: whether it is connected, and how its last pull ended. One line of JSON for each.
+// Reports for every machine whether it is connected, and how its last upload ended, as one line of JSON each.
 //   node fleet-report.ts [LABEL=VALUE]        (with BACKHAUL_URL and BACKHAUL_TOKEN)
 import { BackhaulClient } from '@backhaul/client';
 

@@ -1,8 +1,8 @@
-// Prints a line whenever an upload of any machine begins or ends, across lost connections, until Ctrl-C.
+// Prints a line whenever an upload of any machine starts or ends, across lost connections, until Ctrl-C.
 //   node follow-events.ts        (with BACKHAUL_URL and BACKHAUL_TOKEN)
 import { BackhaulClient } from '@backhaul/client';
 
-/** Uploads whose status is kept. */
+/** Number of uploads whose status is remembered. */
 const REMEMBERED = 10_000;
 
 const { BACKHAUL_URL = 'http://localhost:8080', BACKHAUL_TOKEN = '' } = process.env;
@@ -15,10 +15,10 @@ const statusOf = new Map<string, string>();
 try {
   const records = client.followEvents({
     signal: stop.signal,
-    onGap: ({ problem, delayMs }) => console.error(`lost (${problem?.message}); again in ${delayMs} ms`),
+    onGap: ({ problem, delayMs }) => console.error(`lost (${problem?.message}); retrying in ${delayMs} ms`),
   });
   for await (const { upload_id, client_id, file_path, status, error } of records) {
-    // Progress comes as records, too, and after a lost connection some come again.
+    // Progress also creates records, and some are repeated after a lost connection.
     if (statusOf.get(upload_id) === status) continue;
     statusOf.set(upload_id, status);
     const [oldest] = statusOf.keys();

@@ -29,7 +29,7 @@ describe('the code in the README of the client', () => {
     const { code, stdout, stderr } = await example.exit;
     assert.equal(code, 0, stderr);
     assert.match(stdout, /^completed 9$/m);
-    assert.match(stdout, /^the store answers 200$/m);
+    assert.match(stdout, /^the store responds 200$/m);
     const uploadId = (await stage.client.listUploads()).uploads[0]?.upload_id;
     await using save = new ExampleRun('save-completed.ts', [], { env, cwd: stage.directory.path });
     const saved = await save.exit;

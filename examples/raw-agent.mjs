@@ -1,4 +1,4 @@
-// A raw agent, written from docs/protocol.md alone. It lets a server pull this one FILE, as often as it likes:
+// A minimal agent, written only from docs/protocol.md. It lets a server pull this one FILE, any number of times:
 //   node raw-agent.mjs CLIENT_ID FILE WS_URL [TOKEN]      (TOKEN may be in BACKHAUL_TOKEN instead)
 import { createHash } from 'node:crypto';
 import { on } from 'node:events';
@@ -13,7 +13,7 @@ const send = (status, fields) => socket.send(JSON.stringify({ status, ...fields 
 const fault = (code, message) => Object.assign(new Error(message), { code });
 const platform = { os: process.platform, arch: process.arch };
 const limits = { max_uploads: 1, parallel_parts: 8 };
-let id, file, facts, window, parts; // Of the pull that runs: `limits` allows no second.
+let id, file, facts, window, parts; // Of the running upload: `limits` allows only one.
 
 socket.on('open', () =>
   send('hello', { agent_version: 'raw', platform, limits, default_file_path: filePath }),
@@ -34,7 +34,7 @@ for await (const [frame] of on(socket, 'message', { close: ['close'] })) {
 
 async function prepare({ upload_id, attempt, file_path, plan }) {
   [id, parts, window] = [{ upload_id, attempt }, [], Math.min(plan.window_size, limits.parallel_parts)];
-  if (file_path !== filePath) throw fault('path_not_allowed', `Nothing but ${filePath} leaves this machine.`);
+  if (file_path !== filePath) throw fault('path_not_allowed', `This agent sends only ${filePath}.`);
   await file?.close();
   file = await open(filePath);
   const fingerprint = await takeFingerprint();
@@ -47,7 +47,7 @@ async function prepare({ upload_id, attempt, file_path, plan }) {
   send('prepared', { ...id, ...facts, parts: await nextWindow() });
 }
 
-// A part is read and hashed before its URL is asked for, because the URL is bound to its checksums.
+// A part is read and hashed before its URL is requested, because the URL is bound to its checksums.
 async function nextWindow() {
   const announced = [];
   const last = Math.min(parts.length + window, facts.part_count);
@@ -73,9 +73,10 @@ async function putWindow(signedParts) {
 
 async function putPart({ part_number, url, headers }) {
   const body = await readPart(part_number);
-  const answer = await fetch(url, { method: 'PUT', headers, body, redirect: 'manual' });
-  const etag = answer.headers.get('etag');
-  if (answer.status !== 200 || !etag) throw fault('storage_refused', `The store answered ${answer.status}.`);
+  const response = await fetch(url, { method: 'PUT', headers, body, redirect: 'manual' });
+  const etag = response.headers.get('etag');
+  if (response.status !== 200 || !etag)
+    throw fault('storage_refused', `The store responded ${response.status}.`);
   parts[part_number - 1] = { part_number, etag };
 }
 
