@@ -1,8 +1,8 @@
 /**
- * Compiles what is published into `dist/packages/NAME`: plain JavaScript with declarations, the committed `bin`
+ * Compiles the published packages into `dist/packages/NAME`: plain JavaScript with declarations, the committed `bin`
  * shim, and a package.json that points at them. Node.js does not strip types inside `node_modules`, so sources
- * cannot be published as they are. Agent and command line become one file each. `dist/node_modules` has links to them, so that they run in place as well, with one
- * another and not with the sources.
+ * cannot be published. Agent and command line become one file each. `dist/node_modules` links to the packages, so that
+ * they also run in place, with one another and not with the sources.
  */
 import { spawnSync } from 'node:child_process';
 import { access, cp, mkdir, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises';
@@ -54,7 +54,7 @@ async function readWorkspaces(): Promise<Workspace[]> {
   );
 }
 
-/** One program for all packages, from their entries: what only tests use is not reached, and stays out. */
+/** Compiles one program for all packages, from their entries, so that code that only tests use is left out. */
 async function compile(packages: readonly Workspace[]): Promise<void> {
   const files = packages.flatMap(({ folder, manifest }) =>
     sourcesOf(manifest).map((source) => join(root, 'packages', folder, source)),
@@ -72,20 +72,20 @@ async function compile(packages: readonly Workspace[]): Promise<void> {
         outDir: compiled,
         paths: sourcePaths(packages),
       },
-      // Descriptions of libraries that have none.
+      // Declarations for libraries that have none.
       include: [join(root, 'packages', '*', 'src', '**', '*.d.ts')],
       files,
     }),
   );
   const compiler = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
-  // The compiler reports on its standard output.
+  // The compiler reports errors on its standard output.
   const { status, stdout } = spawnSync(process.execPath, [compiler, '-p', project], { encoding: 'utf8' });
   if (status !== 0) throw new Error(stdout);
 }
 
 /**
- * Where the packages are for one another. Through `node_modules` the compiler takes them for libraries, of which it
- * emits nothing, if it happens to come upon them there first.
+ * Paths of the packages for one another. Through `node_modules` the compiler could treat them as libraries, and emit
+ * nothing for them, depending on which import it meets first.
  */
 function sourcePaths(packages: readonly Workspace[]): Record<string, string[]> {
   return Object.fromEntries(
@@ -132,9 +132,9 @@ async function writeBundle(target: string, { code, notices }: Bundle): Promise<v
 }
 
 async function link({ folder, manifest }: Workspace): Promise<void> {
-  const place = join(dist, 'node_modules', manifest.name);
-  await mkdir(dirname(place), { recursive: true });
-  await symlink(join(dist, 'packages', folder), place, 'junction');
+  const target = join(dist, 'node_modules', manifest.name);
+  await mkdir(dirname(target), { recursive: true });
+  await symlink(join(dist, 'packages', folder), target, 'junction');
 }
 
 function shortReadme({ name, description }: Manifest): string {

@@ -5,32 +5,35 @@ import { type Plugin, rolldown } from 'rolldown';
 /** A program in one file. */
 export interface Bundle {
   readonly code: string;
-  /** Notices of the libraries that are in it, which their licences want to go with them. */
+  /** Notices of the bundled libraries, which their licences require to be distributed with them. */
   readonly notices: string;
 }
 
 /**
- * The agent and what it uses of its libraries, readable, in one file: its owner can look through all that runs, it
- * installs without dependencies, and it takes 14 MB of memory less than the same in 200 modules.
+ * Bundles the agent and the parts of its libraries that it uses into one readable file: its owner can read all code that
+ * runs, it installs without dependencies, and it takes 14 MB of memory less than as 200 modules.
  *
- * @param root The checkout's.
+ * @param root The checkout's root.
  */
 async function bundleAgent(root: string): Promise<Bundle> {
-  // As the bundler names its modules.
+  // The bundler names modules by their real paths.
   const sources = await realpath(join(root, 'packages', 'agent', 'src'));
   const thread = await bundle(join(sources, 'hashing', 'hash-thread-main.ts'));
-  const inside = exchange(join(sources, 'hashing', 'hash-thread-program.ts'), threadProgram(thread.code));
-  const agent = await bundle(join(sources, 'main.ts'), [inside]);
+  const inlined = replaceModule(
+    join(sources, 'hashing', 'hash-thread-program.ts'),
+    threadProgram(thread.code),
+  );
+  const agent = await bundle(join(sources, 'main.ts'), [inlined]);
   return { code: agent.code, notices: await noticesOf([...thread.moduleIds, ...agent.moduleIds], root) };
 }
 
-/** The command line and what it uses of its libraries: one tarball is all that an engineer needs. */
+/** Bundles the command line and the parts of its libraries that it uses, so that one tarball is enough. */
 async function bundleCommandLine(root: string): Promise<Bundle> {
   const { code, moduleIds } = await bundle(join(root, 'packages', 'cli', 'src', 'main.ts'));
   return { code, notices: await noticesOf(moduleIds, root) };
 }
 
-/** Programs that are published in one file, by their folder. */
+/** Programs that are published as one file, by their folder. */
 export const bundles: Readonly<Record<string, (root: string) => Promise<Bundle>>> = {
   agent: bundleAgent,
   cli: bundleCommandLine,
@@ -44,7 +47,7 @@ async function bundle(
     input,
     plugins,
     platform: 'node',
-    // Nothing but the entry does anything by being loaded, so what nobody uses of the others can go.
+    // No module but the entry has side effects, so unused exports of the others can be removed.
     treeshake: { moduleSideEffects: false },
     onLog: (_level, { message }) => {
       throw new Error(message);
@@ -63,23 +66,23 @@ async function bundle(
   return chunk;
 }
 
-/** Fails the build if nobody imports that module any more. */
-function exchange(module: string, code: string): Plugin {
-  let exchanged = false;
+/** Replaces a module's code. The build fails if the module is no longer imported. */
+function replaceModule(module: string, code: string): Plugin {
+  let isReplaced = false;
   return {
-    name: 'exchange',
+    name: 'replace-module',
     load(id) {
       if (id !== module) return null;
-      exchanged = true;
+      isReplaced = true;
       return code;
     },
     buildEnd() {
-      if (!exchanged) throw new Error(`nothing imports ${module}`);
+      if (!isReplaced) throw new Error(`nothing imports ${module}`);
     },
   };
 }
 
-/** A thread is started from a file or a URL; this one is a URL with the program in it, as readable as the rest. */
+/** A thread is started from a file or a URL; this is a data URL that contains the program, as readable as the rest. */
 function threadProgram(code: string): string {
   const text = code.replaceAll(/[\\`]|\$\{/g, (special) => `\\${special}`);
   return `export const hashThreadProgram = new URL('data:text/javascript,' + encodeURIComponent(\`${text}\`));`;
@@ -98,13 +101,13 @@ async function noticesOf(modules: readonly string[], root: string): Promise<stri
         version: string;
       };
       const files = (await readdir(folder)).filter((file) => /^(?:licen[cs]e|notice)(?:\.|$)/i.test(file));
-      if (files.length === 0) throw new Error(`${name} has no licence beside it`);
+      if (files.length === 0) throw new Error(`${name} has no licence file`);
       const texts = await Promise.all(
         files.map(async (file) => (await readFile(join(folder, file), 'utf8')).trim()),
       );
       return `${name} ${version}\n\n${texts.join('\n\n')}\n`;
     }),
   );
-  if (texts.length === 0) throw new Error(`no library of ${root} is in the program`);
+  if (texts.length === 0) throw new Error(`the program contains no library of ${root}`);
   return texts.join('\n---\n\n');
 }

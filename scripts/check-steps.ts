@@ -2,10 +2,10 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 
-/** One thing that `npm run check` finds out. */
+/** One step of `npm run check`. */
 export interface CheckStep {
   readonly name: string;
-  /** What it is for, when it fails. */
+  /** Printed when the step fails. */
   readonly advice: string;
   /** Arguments of Node.js; paths are relative to the root of the checkout that is checked. */
   readonly command: readonly [string, ...string[]];
@@ -16,12 +16,12 @@ const tool = (path: string) => join('node_modules', path);
 export const checkSteps = [
   {
     name: 'format',
-    advice: 'npm run format mends this',
+    advice: 'npm run format fixes this',
     command: [tool('oxfmt/bin/oxfmt'), '--check'],
   },
   {
     name: 'lint',
-    advice: '.oxlintrc.json has the rules, import directions among them',
+    advice: 'the rules, including import directions, are in .oxlintrc.json',
     command: [tool('oxlint/bin/oxlint'), '--type-aware', '--deny-warnings'],
   },
   {
@@ -31,17 +31,17 @@ export const checkSteps = [
   },
   {
     name: 'dead code',
-    advice: 'knip.jsonc says where programs begin; what is not reached from there is dead',
+    advice: 'knip.jsonc lists the entry points; code that they do not reach is dead',
     command: [tool('knip/bin/knip.js'), '--no-progress', '--no-config-hints'],
   },
   {
     name: 'documents',
-    advice: 'npm run docs mends this',
+    advice: 'npm run docs fixes this',
     command: ['scripts/generate-docs.ts', '--check'],
   },
   {
     name: 'api',
-    advice: 'the description in packages/server/src/http/, by the rules of redocly.yaml',
+    advice: 'checks the API description in packages/server/src/http/ with the rules of redocly.yaml',
     command: [tool('@redocly/cli/bin/cli.js'), 'lint', 'docs/openapi.json', '--config', 'redocly.yaml'],
   },
 ] as const satisfies readonly CheckStep[];
@@ -51,7 +51,7 @@ export type CheckName = (typeof checkSteps)[number]['name'];
 export interface CheckResult {
   readonly passed: boolean;
   readonly durationMs: number;
-  /** What the tool said, both streams. */
+  /** Output of the tool, both streams. */
   readonly output: string;
 }
 
@@ -61,7 +61,7 @@ export async function runCheck(step: CheckStep, root: string): Promise<CheckResu
   const child = spawn(process.execPath, step.command, {
     cwd: root,
     stdio: ['ignore', 'pipe', 'pipe'],
-    // Redocly's linter would ask for its newest version and report its use.
+    // Redocly's linter would look up its newest version and send telemetry.
     env: { ...process.env, REDOCLY_TELEMETRY: 'off', REDOCLY_SUPPRESS_UPDATE_NOTICE: 'true' },
   });
   const chunks: Buffer[] = [];

@@ -1,31 +1,31 @@
 import type { CheckName } from './check-steps.ts';
 
-/** A mistake that a check has to find. */
+/** A mistake that a check has to report. */
 export interface Violation {
   readonly step: CheckName;
-  /** The file that is written, or appended to if it exists. */
+  /** File to write, or to append to if it exists. */
   readonly path: string;
   readonly text: string;
-  /** What the check says about it, in one line together with the path. */
-  readonly finding: string;
+  /** Text of the check's report, in the line that has the path. */
+  readonly message: string;
 }
 
 const noImport = 'no-restricted-imports';
 let planted = 0;
 
-function forbiddenImport(folder: string, specifier: string, finding = noImport): Violation {
+function forbiddenImport(folder: string, specifier: string, message = noImport): Violation {
   planted += 1;
   const text = `import * as planted from '${specifier}';\n\nconsole.log(planted);\n`;
-  return { step: 'lint', path: `${folder}/planted-${planted}.ts`, text, finding };
+  return { step: 'lint', path: `${folder}/planted-${planted}.ts`, text, message };
 }
 
-/** A checker that looks at nothing finds nothing, and exits 0. So each has to find these. */
+/** A checker that checks nothing reports nothing, and exits with 0. So each has to report these. */
 export const violations: readonly Violation[] = [
   {
     step: 'format',
     path: 'packages/protocol/src/planted-format.ts',
     text: 'export  const a  = "b"',
-    finding: '',
+    message: '',
   },
 
   forbiddenImport('packages/protocol/src', 'node:fs'),
@@ -56,82 +56,82 @@ export const violations: readonly Violation[] = [
     step: 'lint',
     path: 'packages/agent/src/planted.test.ts',
     text: "import * as planted from 'backhaul-server';\n\nconsole.log(planted);\n",
-    finding: noImport,
+    message: noImport,
   },
   {
     step: 'lint',
     path: 'packages/client/src/planted-cycle.ts',
     text: "import { b } from './planted-cycle-back.ts';\n\nexport const a = (): number => b();\n",
-    finding: 'no-cycle',
+    message: 'no-cycle',
   },
   {
     step: 'lint',
     path: 'packages/client/src/planted-cycle-back.ts',
     text: "import { a } from './planted-cycle.ts';\n\nexport const b = (): number => a();\n",
-    finding: 'no-cycle',
+    message: 'no-cycle',
   },
   {
     step: 'lint',
     path: 'packages/server/src/planted-floating.ts',
     text: 'async function late(): Promise<void> {\n  await Promise.resolve();\n}\n\nlate();\n',
-    finding: 'no-floating-promises',
+    message: 'no-floating-promises',
   },
   {
     step: 'lint',
     path: 'packages/agent/src/planted-environment.ts',
     text: "console.log(process.env['HOME']);\n",
-    finding: 'no-process-env',
+    message: 'no-process-env',
   },
 
   {
     step: 'types',
     path: 'packages/cli/src/planted-type.ts',
     text: "export const count: number = 'one';\n",
-    finding: 'TS2322',
+    message: 'TS2322',
   },
   {
     step: 'types',
     path: 'packages/cli/src/planted-enum.ts',
     text: 'export enum Planted {\n  One,\n}\n',
-    finding: 'TS1294',
+    message: 'TS1294',
   },
 
   {
     step: 'dead code',
     path: 'packages/agent/src/backoff.ts',
     text: '\nexport function plantedExport(): number {\n  return 1;\n}\n',
-    finding: 'plantedExport',
+    message: 'plantedExport',
   },
   {
     step: 'dead code',
     path: 'packages/object-store/src/planted-file.ts',
     text: 'export const planted = 1;\n',
-    finding: '',
+    message: '',
   },
 
   {
     step: 'documents',
     path: 'docs/errors.md',
     text: 'A code that does not exist.\n',
-    finding: 'stale',
+    message: 'stale',
   },
   {
     step: 'documents',
     path: 'docs/benchmarks.md',
-    text: 'A figure that nobody measured.\n',
-    finding: 'stale',
+    text: 'A figure without a measurement.\n',
+    message: 'stale',
   },
   {
     step: 'documents',
     path: 'docs/benchmarks/planted.svg',
     text: '<svg/>\n',
-    finding: 'stale',
+    message: 'stale',
   },
 
   {
     step: 'api',
     path: 'docs/openapi.json',
     text: '{}\n',
-    finding: 'Failed to parse',
+    message: 'Failed to parse',
   },
 ];

@@ -5,7 +5,7 @@ import { type CheckName, type CheckResult, type CheckStep, checkSteps, runCheck 
 import { violations } from './check-turns-red.ts';
 import { CheckoutCopy } from './checkout-copy.ts';
 
-/** One line for each finding, so that a finding and its file can be looked for together. */
+/** Formats with one line per problem, so that a message and its file can be searched together. */
 const oneLine: Partial<Record<CheckName, readonly string[]>> = { lint: ['--format=unix'] };
 
 describe('npm run check', () => {
@@ -23,21 +23,21 @@ describe('npm run check', () => {
 
   after(() => copy[Symbol.asyncDispose]());
 
-  for (const { step, path, text, finding } of violations) {
-    const what = /from '(.+)'/.exec(text)?.[1] ?? finding;
+  for (const { step, path, text, message } of violations) {
+    const what = /from '(.+)'/.exec(text)?.[1] ?? message;
     test(`${step} turns red for ${what} in ${path}`, () => {
       const { passed, output } = resultOf(step);
       assert.equal(passed, false);
-      const about = output.split('\n').filter((line) => line.includes(path));
+      const lines = output.split('\n').filter((line) => line.includes(path));
       assert.ok(
-        about.some((line) => line.includes(finding)),
-        `not found:\n${about.join('\n')}`,
+        lines.some((line) => line.includes(message)),
+        `not found:\n${lines.join('\n')}`,
       );
     });
   }
 
   for (const { name } of checkSteps) {
-    test(`${name} finds nothing but what was planted`, () => {
+    test(`${name} reports only the planted violations`, () => {
       const planted = new Set(violations.map(({ path }) => path));
       const named =
         resultOf(name).output.match(/(?:packages|scripts|docs|examples)\/[\w./-]+\.\w+|\.env\.example/g) ??

@@ -1,6 +1,5 @@
 /**
- * Everything about the sources that can be checked without running them. Runs all steps, or those named, and
- * exits 1 if one failed.
+ * Checks the sources without running them. Runs all steps, or those named, and exits with 1 if one failed.
  *
  *     npm run check
  *     npm run check -- lint types
@@ -11,16 +10,16 @@ import { checkSteps, runCheck } from './check-steps.ts';
 const root = join(import.meta.dirname, '..');
 const names = checkSteps.map((step) => step.name);
 
-const wanted = process.argv.slice(2);
-const unknown = wanted.filter((name) => !names.some((one) => one === name));
+const requested = process.argv.slice(2);
+const unknown = requested.filter((name) => !names.some((one) => one === name));
 if (unknown.length > 0) {
-  console.error(`There is no check "${unknown.join('", "')}". There are: ${names.join(', ')}.`);
+  console.error(`Unknown check: ${unknown.join(', ')}. Available: ${names.join(', ')}.`);
   process.exit(2);
 }
 
 let failed = 0;
 for (const step of checkSteps) {
-  if (wanted.length > 0 && !wanted.includes(step.name)) continue;
+  if (requested.length > 0 && !requested.includes(step.name)) continue;
   const { passed, durationMs, output } = await runCheck(step, root);
   console.log(`${passed ? '✔' : '✖'} ${step.name} (${(durationMs / 1000).toFixed(1)} s)`);
   if (passed) continue;

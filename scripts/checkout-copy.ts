@@ -4,7 +4,7 @@ import { cp, mkdir, mkdtemp, readFile, readdir, rm, symlink, writeFile } from 'n
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 
-/** The sources as they stand, with what is not committed yet, in a folder that is removed in the end. */
+/** A copy of the sources, including uncommitted files, in a folder that is removed on dispose. */
 export class CheckoutCopy implements AsyncDisposable {
   readonly root: string;
 
@@ -38,13 +38,13 @@ export class CheckoutCopy implements AsyncDisposable {
     await rm(this.root, { recursive: true, force: true });
   }
 
-  /** Libraries are those of the checkout. Workspaces, which are relative links there, are those of the copy. */
+  /** Links libraries to those of the checkout. Workspaces, which are relative links, point into the copy. */
   async #linkModules(from: string, to: string): Promise<void> {
     await mkdir(to, { recursive: true });
     for (const entry of await readdir(from, { withFileTypes: true })) {
       const source = join(from, entry.name);
       const target = join(to, entry.name);
-      // What tools keep there of one run is not for another.
+      // Caches of tools must not be shared between runs.
       if (entry.name === '.cache') continue;
       const holdsLinks = entry.name.startsWith('@') || entry.name === '.bin';
       if (entry.isSymbolicLink()) await cp(source, target, { verbatimSymlinks: true });

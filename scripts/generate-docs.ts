@@ -1,5 +1,6 @@
 /**
- * Writes the generated documents, and removes plots that belong to none. With `--check` it writes nothing and exits 1 if one is stale.
+ * Writes the generated documents, and removes plots that no document uses. With `--check` it writes nothing and exits
+ * with 1 if one is stale.
  */
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -29,7 +30,7 @@ for (const document of generatedDocuments) {
 for (const path of await obsoletePlots(root, generatedDocuments)) {
   if (values.check) {
     stale += 1;
-    console.error(`${path} is stale, nothing makes it any more: run npm run docs`);
+    console.error(`${path} is stale, no document uses it: run npm run docs`);
   } else {
     await rm(join(root, path));
     console.log(`removed ${path}`);

@@ -1,14 +1,14 @@
 import { posix } from 'node:path';
 import type { NamedTest } from './named-test.ts';
 
-/** One way to break a line on purpose. */
+/** A deliberate error in a line of code. */
 export interface Mutation {
-  /** What stands there instead; empty if the line is taken out. */
+  /** Replacement of the line; empty if the line is removed. */
   readonly replacement: string;
   readonly test: NamedTest;
 }
 
-/** A line that keeps an invariant, or as much of it as tells it from all others of its file. */
+/** A line that keeps an invariant, or a part of it that occurs once in its file. */
 export interface KeepingLine {
   readonly file: string;
   readonly line: string;
@@ -19,7 +19,7 @@ export interface Invariant {
   readonly number: number;
   readonly title: string;
   readonly keptBy: readonly KeepingLine[];
-  /** Tests that stand under no line: that they turn red is not proven by a mutation. */
+  /** Tests without a line: no mutation proves that they fail. */
   readonly tests: readonly NamedTest[];
 }
 
@@ -33,7 +33,7 @@ const testRow = new RegExp(`^- red without it: “(?<name>.+)” in ${link}$`);
 /**
  * Reads `docs/invariants.md`.
  *
- * @throws Error for a row of another form, which otherwise nothing would look at.
+ * @throws Error for a row of another form, which would otherwise be ignored.
  */
 export function readInvariants(page: string): readonly Invariant[] {
   return page.split(/^## /m).slice(1).map(readInvariant);

@@ -9,8 +9,8 @@ const root = join(import.meta.dirname, '..');
 const read = (file: string): string => readFileSync(join(root, file), 'utf8');
 const invariants = readInvariants(read('docs/invariants.md'));
 
-/** For a flow of bytes, and for secrets in general, there is no one line that could be broken. */
-const notWhollyProven = new Set([7, 9]);
+/** Invariants about a flow of bytes, and about secrets in general, have no single line of code to break. */
+const notFullyProven = new Set([7, 9]);
 
 test('there are ten invariants', () => {
   assert.deepEqual(
@@ -25,16 +25,16 @@ for (const { number, title, keptBy, tests } of invariants) {
       assert.notEqual(keptBy.length, 0);
     });
 
-    if (!notWhollyProven.has(number)) {
-      test('says for each line how to break it, and what turns red then', () => {
+    if (!notFullyProven.has(number)) {
+      test('has a mutation for each line, with the test that fails then', () => {
         assert.deepEqual(
           keptBy.filter(({ mutations }) => mutations.length === 0),
           [],
         );
-        assert.deepEqual(tests, [], 'tests belong under the line without which they are red');
+        assert.deepEqual(tests, [], 'tests belong below the line whose mutation they detect');
       });
     } else {
-      test('names a test of it', () => {
+      test('names a test', () => {
         assert.notEqual(tests.length, 0);
       });
     }

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { missingImports } from './missing-imports.ts';
 
-test('names what compiled code imports and nobody compiled', async () => {
+test('names the files that compiled code imports and that were not compiled', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'backhaul-compiled-'));
   try {
     await mkdir(join(folder, 'inner'));

@@ -4,7 +4,7 @@ import { join, relative, resolve } from 'node:path';
 /** The path of an import, an export or a dynamic import of a file beside. */
 const relativeImport = /\b(?:from|import)\s*\(?\s*['"](\.{1,2}\/[^'"]+)['"]/g;
 
-/** @returns Files that compiled code below a folder imports and that are not there, as paths from the folder. */
+/** @returns Missing files that compiled code below a folder imports, as paths from the folder. */
 export async function missingImports(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
   const imported = new Set<string>();

@@ -5,7 +5,7 @@ export interface NamedTest {
   readonly file: string;
 }
 
-/** Whether a file's text has a test of this name, also as one of those that a loop names. */
+/** Whether a file's text has a test of this name, including names that a loop builds. */
 export function hasTest(text: string, name: string): boolean {
   return text.includes(`'${name}'`) || namePatterns(text).some((pattern) => pattern.test(name));
 }

@@ -7,57 +7,58 @@ import type { NamedTest } from './named-test.ts';
 import type { RanTest } from './ran-tests-reporter.ts';
 import { runNamedTests } from './run-named-tests.ts';
 
-/** End-to-end tests wait for one another's processes; more at once only make their deadlines pass. */
+/** Number of parallel runs. End-to-end tests compete for the processor; with more, their deadlines pass. */
 const AT_ONCE = 2;
 
-/** A line, broken in one way, and the test that has to notice it. */
+/** A line, one mutation of it, and the test that has to fail then. */
 export interface Claim {
   readonly invariant: number;
   readonly kept: Pick<KeepingLine, 'file' | 'line'>;
   readonly mutation: Mutation;
 }
 
-export interface Verdict {
+export interface MutationResult {
   readonly claim: Claim;
   readonly proven: boolean;
   /** `green`, or what is wrong. */
   readonly before: string;
   /** `red`, or what is wrong. */
   readonly after: string;
-  /** What the test said of the broken line. */
-  readonly said: string;
+  /** The test's failure with the broken line. */
+  readonly failureMessage: string;
 }
 
-/** Claims that one run of the test runner decides: the same test file, broken in the same way. */
+/** Claims that one run of the test runner checks: the same test file with the same mutation. */
 interface Run {
   readonly testFile: string;
   readonly claims: readonly [Claim, ...Claim[]];
 }
 
 /**
- * Runs each test as the checkout is, and again with its line broken, in copies that run their own sources.
+ * Runs each test with the original code, and again with its line broken, in copies that run their own sources.
  *
- * @param report Called as soon as a claim is decided, in no particular order.
+ * @param report Called for each result as soon as it is known, in no particular order.
  */
 export async function proveMutations(
   checkout: string,
   claims: readonly Claim[],
-  report: (verdict: Verdict) => void,
+  report: (result: MutationResult) => void,
 ): Promise<void> {
   await using copies = new AsyncDisposableStack();
-  const places = [];
-  for (let index = 0; index < AT_ONCE; index += 1) places.push(copies.use(await CheckoutCopy.of(checkout)));
+  const checkouts = [];
+  for (let index = 0; index < AT_ONCE; index += 1)
+    checkouts.push(copies.use(await CheckoutCopy.of(checkout)));
 
   const before = new Map<string, readonly RanTest[]>();
   const testFiles = group(claims, ({ mutation }) => mutation.test.file);
-  await shareOut(places, testFiles, async ({ root }, { testFile, claims: all }) => {
+  await distribute(checkouts, testFiles, async ({ root }, { testFile, claims: all }) => {
     before.set(testFile, await runNamedTests(root, testFile, namesOf(all)));
   });
 
   const broken = group(claims, ({ kept, mutation }) =>
     JSON.stringify([kept.file, kept.line, mutation.replacement, mutation.test.file]),
   );
-  await shareOut(places, broken, async ({ root }, run) => {
+  await distribute(checkouts, broken, async ({ root }, run) => {
     const after = await runBroken(root, run);
     for (const claim of run.claims) {
       report(judge(claim, before.get(run.testFile) ?? [], after));
@@ -65,15 +66,15 @@ export async function proveMutations(
   });
 }
 
-/** @returns what ran, or why nothing could. */
+/** @returns The tests that ran, or the reason why none could run. */
 async function runBroken(root: string, { testFile, claims }: Run): Promise<readonly RanTest[] | string> {
   const { kept, mutation } = claims[0];
   const file = join(root, kept.file);
   const text = await readFile(file, 'utf8');
-  const parts = text.split(kept.line);
-  if (parts.length !== 2) return `the line is there ${parts.length - 1} times`;
-  const mutated = parts.join(mutation.replacement);
-  if (!isCode(mutated)) return 'the mutation is no code';
+  const pieces = text.split(kept.line);
+  if (pieces.length !== 2) return `the line occurs ${pieces.length - 1} times`;
+  const mutated = pieces.join(mutation.replacement);
+  if (!isCode(mutated)) return 'the mutation is not valid code';
   await writeFile(file, mutated);
   try {
     return await runNamedTests(root, testFile, namesOf(claims));
@@ -82,7 +83,7 @@ async function runBroken(root: string, { testFile, claims }: Run): Promise<reado
   }
 }
 
-/** A program that cannot be started turns every test of it red. */
+/** Code that cannot be parsed would make every test fail. */
 function isCode(text: string): boolean {
   try {
     stripTypeScriptTypes(text);
@@ -92,12 +93,16 @@ function isCode(text: string): boolean {
   }
 }
 
-function judge(claim: Claim, ranBefore: readonly RanTest[], ranAfter: readonly RanTest[] | string): Verdict {
+function judge(
+  claim: Claim,
+  ranBefore: readonly RanTest[],
+  ranAfter: readonly RanTest[] | string,
+): MutationResult {
   const { test } = claim.mutation;
   const before = whole(test, ranBefore);
-  const { after, said } =
-    typeof ranAfter === 'string' ? { after: ranAfter, said: '' } : broken(test, ranAfter);
-  return { claim, proven: before === 'green' && after === 'red', before, after, said };
+  const { after, failureMessage } =
+    typeof ranAfter === 'string' ? { after: ranAfter, failureMessage: '' } : broken(test, ranAfter);
+  return { claim, proven: before === 'green' && after === 'red', before, after, failureMessage };
 }
 
 function whole({ name }: NamedTest, ran: readonly RanTest[]): string {
@@ -107,18 +112,18 @@ function whole({ name }: NamedTest, ran: readonly RanTest[]): string {
   return failure === undefined ? 'green' : `fails unbroken: ${failure.message}`;
 }
 
-/** A mutation that breaks more than it says proves nothing: the test itself has to have found it. */
-function broken({ name }: NamedTest, ran: readonly RanTest[]): { after: string; said: string } {
+/** A mutation that breaks more than intended proves nothing: the test itself has to fail. */
+function broken({ name }: NamedTest, ran: readonly RanTest[]): { after: string; failureMessage: string } {
   const named = ran.filter((test) => test.name === name);
-  if (named.length === 0) return { after: 'did not run', said: '' };
+  if (named.length === 0) return { after: 'did not run', failureMessage: '' };
   const failures = named.flatMap(({ failure }) => (failure === undefined ? [] : [failure]));
   const [first] = failures;
-  if (first === undefined) return { after: 'SURVIVED', said: '' };
+  if (first === undefined) return { after: 'SURVIVED', failureMessage: '' };
   const found = failures.find(
     ({ type, error }) => type === 'testCodeFailure' && error !== 'ReferenceError' && error !== 'SyntaxError',
   );
   const { error, message } = found ?? first;
-  return { after: found === undefined ? 'broke otherwise' : 'red', said: `${error}: ${message}` };
+  return { after: found === undefined ? 'other failure' : 'red', failureMessage: `${error}: ${message}` };
 }
 
 function namesOf(claims: readonly Claim[]): readonly string[] {
@@ -135,16 +140,16 @@ function group(claims: readonly Claim[], keyOf: (claim: Claim) => string): reado
   return [...runs.values()];
 }
 
-/** Each place takes the next item as soon as it is done with its last one. */
-async function shareOut<Place, Item>(
-  places: readonly Place[],
+/** Each worker takes the next item as soon as it has finished the previous one. */
+async function distribute<Worker, Item>(
+  workers: readonly Worker[],
   items: readonly Item[],
-  work: (place: Place, item: Item) => Promise<void>,
+  work: (worker: Worker, item: Item) => Promise<void>,
 ): Promise<void> {
-  const rest = items.values();
+  const remaining = items.values();
   await Promise.all(
-    places.map(async (place) => {
-      for (const item of rest) await work(place, item);
+    workers.map(async (worker) => {
+      for (const item of remaining) await work(worker, item);
     }),
   );
 }

@@ -19,7 +19,7 @@ const manifest: Manifest = {
   engines: { node: '>=24.5' },
 };
 
-test('what is published runs compiled code, without type stripping', () => {
+test('a published package runs compiled code, without type stripping', () => {
   assert.deepEqual(publishedManifest(manifest, new Map([['@backhaul/protocol', '1.2.3']])), {
     name: 'backhaul-agent',
     version: '1.2.3',
@@ -41,6 +41,6 @@ test('what is published runs compiled code, without type stripping', () => {
   });
 });
 
-test('a field that the build does not know stops it', () => {
+test('an unknown field stops the build', () => {
   assert.throws(() => manifestSchema.parse({ ...manifest, publishConfig: {} }), /publishConfig/);
 });

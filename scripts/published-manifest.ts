@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-/** The fields of a workspace's package.json that the build knows. An unknown one stops it, to be thought about. */
+/** Fields of a workspace's package.json that the build knows. An unknown field stops the build. */
 export const manifestSchema = z.strictObject({
   name: z.string(),
   version: z.string(),
@@ -17,17 +17,17 @@ export const manifestSchema = z.strictObject({
 });
 export type Manifest = z.infer<typeof manifestSchema>;
 
-/** A path below `src/` as it is compiled; undefined for any other. */
+/** Compiled path of a source below `src/`; undefined for other paths. */
 export function compiledPath(source: string, extension: '.js' | '.d.ts'): string | undefined {
   const match = /^\.\/src\/(.+)\.ts$/.exec(source);
   return match === null ? undefined : `./dist/${match[1]}${extension}`;
 }
 
 /**
- * The package.json of what is published: compiled code instead of sources, no development dependencies, and the
- * versions that the workspaces have now. Exports that are neither sources nor programs (test data) are left out.
+ * The package.json of a published package: compiled code instead of sources, no development dependencies, and the
+ * present versions of the workspaces. Exports that are neither sources nor programs (test data) are omitted.
  *
- * @param versions Of the workspaces, by name.
+ * @param versions Versions of the workspaces, by name.
  */
 export function publishedManifest(manifest: Manifest, versions: ReadonlyMap<string, string>): object {
   const {
@@ -51,10 +51,10 @@ export function publishedManifest(manifest: Manifest, versions: ReadonlyMap<stri
   };
 }
 
-/** Beside a bundle: the licences of what is in it. */
+/** File with the licences of the bundled libraries. */
 export const NOTICES_FILE = 'THIRD-PARTY-NOTICES.txt';
 
-/** The package.json of a program in one file: it depends on nothing, and nothing can be imported from it. */
+/** The package.json of a bundled program: without dependencies and without exports. */
 export function bundledManifest(manifest: Manifest): object {
   const { dependencies: _inside, exports: _modules, ...program } = manifest;
   const published = publishedManifest(program, new Map());

@@ -3,26 +3,26 @@ import type { TestEvent } from 'node:test/reporters';
 
 export interface RanTest {
   readonly name: string;
-  /** Why it failed; absent if it passed. */
+  /** Absent if the test passed. */
   readonly failure?: {
-    /** `testCodeFailure` if the test itself says so; else a time-out, a hook, a parent. */
+    /** `testCodeFailure` if the test itself failed; otherwise a time-out, a hook, a parent. */
     readonly type: string;
     /** `AssertionError`, `TypeError`, … */
     readonly error: string;
-    /** Its beginning, in one line. */
+    /** Beginning of the message, in one line. */
     readonly message: string;
   };
 }
 
-/** What ran, for scripts that start the test runner. */
+/** Tests that ran, for scripts that start the test runner. */
 export interface RanTests {
-  /** Tests that did run, suites and skipped ones not among them. */
+  /** Tests that ran, without suites and skipped tests. */
   readonly tests: readonly RanTest[];
-  /** Files in which not a single test was found. */
+  /** Files without any test. */
   readonly filesWithoutTests: readonly string[];
 }
 
-/** A reporter for `node --test`, which counts a file without any test as one test that passed. */
+/** A reporter for `node --test`. It is needed because the runner counts a file without tests as one passed test. */
 // The runner takes a reporter's default export.
 // oxlint-disable-next-line import/no-default-export
 export default async function* ranTests(events: AsyncIterable<TestEvent>): AsyncGenerator<string> {

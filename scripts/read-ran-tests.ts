@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { RanTests } from './ran-tests-reporter.ts';
 
-/** A runner that was killed leaves no report: then nothing is known to have run. */
+/** Reads the report. A killed runner leaves none; the result then has no tests. */
 export function readRanTests(report: string): RanTests {
   try {
     return JSON.parse(readFileSync(report, 'utf8')) as RanTests;

@@ -6,15 +6,15 @@ import { basename, dirname, join } from 'node:path';
 import type { RanTest } from './ran-tests-reporter.ts';
 import { readRanTests } from './read-ran-tests.ts';
 
-/** A test that hangs would otherwise hold its process for ever. */
+/** Without a limit a hanging test would keep its process alive. */
 const TEST_TIMEOUT_MS = 60_000;
 const RUN_TIMEOUT_MS = 90_000;
 
 /**
- * Runs the tests of these names that are in `file` of the checkout at `root`. If that is no test file but brings
- * tests to others, those beside it that import it are run.
+ * Runs the tests of these names in `file` of the checkout at `root`. If that is not a test file but defines tests for
+ * others, the test files in the same folder that import it are run.
  *
- * @returns those that did run; other names are not among them, even if they match.
+ * @returns The tests that ran and have exactly one of these names.
  */
 export async function runNamedTests(
   root: string,
@@ -23,14 +23,14 @@ export async function runNamedTests(
 ): Promise<readonly RanTest[]> {
   const folder = await mkdtemp(join(tmpdir(), 'backhaul-named-tests-'));
   const report = join(folder, 'ran-tests.json');
-  // What fails, or is ended, may leave files behind.
+  // Failed or killed tests may leave files.
   const temporary = join(folder, 'tmp');
   await mkdir(temporary);
-  // The runner refuses to run inside of itself, which it learns from this variable.
+  // With this variable the runner refuses to start, to prevent recursion.
   const { NODE_TEST_CONTEXT: _inside, ...env } = process.env;
   const flags = [
     '--test',
-    // A test that failed may leave something that keeps its process alive.
+    // A failed test may leave handles that keep its process alive.
     '--test-force-exit',
     `--test-timeout=${TEST_TIMEOUT_MS}`,
     `--test-reporter=${join(import.meta.dirname, 'ran-tests-reporter.ts')}`,
@@ -54,12 +54,12 @@ export async function runNamedTests(
 async function testFilesWith(root: string, file: string): Promise<readonly string[]> {
   if (file.endsWith('.test.ts')) return [file];
   const folder = dirname(file);
-  const beside = (await readdir(join(root, folder))).filter((name) => name.endsWith('.test.ts'));
+  const candidates = (await readdir(join(root, folder))).filter((name) => name.endsWith('.test.ts'));
   const found: string[] = [];
-  for (const name of beside) {
+  for (const name of candidates) {
     const text = await readFile(join(root, folder, name), 'utf8');
     if (text.includes(`'./${basename(file)}'`)) found.push(join(folder, name));
   }
-  if (found.length === 0) throw new Error(`No test beside ${file} imports it.`);
+  if (found.length === 0) throw new Error(`No test file in the folder of ${file} imports it.`);
   return found;
 }

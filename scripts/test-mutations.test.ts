@@ -8,31 +8,31 @@ import { after, before, describe, test } from 'node:test';
 const kept = '- kept by [sum.ts](../packages/sum/sum.ts):';
 const to = 'in [sum.test.ts](../packages/user/sum.test.ts)';
 
-/** One invariant each: how its line is broken, the test that is to notice it, and what is said of that. */
+/** One invariant each: its line, the mutation, the test that should fail, and the expected output. */
 const cases = [
-  { line: 'return a + b;', broken: '`return a - b;`', name: 'sums', said: /✔ 1 +green +red / },
-  { line: 'return a + b;', broken: '`return b + a;`', name: 'sums', said: /✖ 2 +green +SURVIVED / },
+  { line: 'return a + b;', broken: '`return a - b;`', name: 'sums', output: /✔ 1 +green +red / },
+  { line: 'return a + b;', broken: '`return b + a;`', name: 'sums', output: /✖ 2 +green +SURVIVED / },
   {
     line: 'return a + b;',
     broken: '`return a - b;`',
     name: 'sums no',
-    said: /✖ 3 +did not run +did not run /,
+    output: /✖ 3 +did not run +did not run /,
   },
   {
     line: 'return a + b;',
     broken: '`return a +;`',
     name: 'sums',
-    said: /✖ 4 +green +the mutation is no code /,
+    output: /✖ 4 +green +the mutation is not valid code /,
   },
-  { line: 'number', broken: '`string`', name: 'sums', said: /✖ 5 +green +the line is there 3 times / },
+  { line: 'number', broken: '`string`', name: 'sums', output: /✖ 5 +green +the line occurs 3 times / },
   {
     line: 'return a + b;',
     broken: '`return a - b;`',
     name: 'is red',
-    said: /✖ 6 +fails unbroken: planted +red /,
+    output: /✖ 6 +fails unbroken: planted +red /,
   },
-  { line: 'return a + b;', broken: '`return a + c;`', name: 'sums', said: /✖ 7 +green +broke otherwise / },
-  { line: 'return a + b;', broken: 'nothing', name: 'waits', said: /✖ 8 +green +broke otherwise / },
+  { line: 'return a + b;', broken: '`return a + c;`', name: 'sums', output: /✖ 7 +green +other failure / },
+  { line: 'return a + b;', broken: 'nothing', name: 'waits', output: /✖ 8 +green +other failure / },
 ] as const;
 
 const files = {
@@ -86,36 +86,36 @@ describe('npm run test:mutations', () => {
     return { status, output: stdout + stderr };
   }
 
-  test('succeeds if each test turns red, by the sources of the copy', async () => {
+  test('succeeds if each test fails, with the sources of the copy', async () => {
     const { status, output } = testMutations('1');
-    assert.match(output, cases[0].said);
-    assert.match(output, /\n1 mutations, 1 turned their test red, 0 did not/);
+    assert.match(output, cases[0].output);
+    assert.match(output, /\n1 mutations, 1 made their test fail, 0 did not/);
     assert.equal(status, 0);
     assert.equal(await readFile(join(checkout, 'packages/sum/sum.ts'), 'utf8'), files['packages/sum/sum.ts']);
   });
 
-  test('fails if the test stays green', () => {
+  test('fails if the test still passes', () => {
     const { status, output } = testMutations('2');
-    assert.match(output, cases[1].said);
+    assert.match(output, cases[1].output);
     assert.equal(status, 1);
   });
 
-  test('fails if no test has the name, not even one that begins with it', () => {
+  test('fails if no test has exactly this name', () => {
     const { status, output } = testMutations('3');
-    assert.match(output, cases[2].said);
+    assert.match(output, cases[2].output);
     assert.equal(status, 1);
   });
 
-  test('says of each mutation that proves nothing why it does not', () => {
+  test('reports for each mutation that proves nothing why', () => {
     const { status, output } = testMutations('4', '5', '6', '7', '8');
-    for (const { said } of cases.slice(3)) assert.match(output, said);
-    assert.match(output, /\n5 mutations, 0 turned their test red, 5 did not/);
+    for (const { output: expected } of cases.slice(3)) assert.match(output, expected);
+    assert.match(output, /\n5 mutations, 0 made their test fail, 5 did not/);
     assert.equal(status, 1);
   });
 
   test('fails if one of several is not proven', () => {
     const { status, output } = testMutations('1', '2');
-    assert.match(output, /\n2 mutations, 1 turned their test red, 1 did not/);
+    assert.match(output, /\n2 mutations, 1 made their test fail, 1 did not/);
     assert.equal(status, 1);
   });
 

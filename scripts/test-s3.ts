@@ -1,6 +1,6 @@
 /**
- * The suites that run against any store, on the one that `S3_TEST_ENDPOINT` names. Refuses to run without one:
- * on the embedded store they are part of `npm test`.
+ * Runs the suites for any S3 store on the store at `S3_TEST_ENDPOINT`. It is required,
+ * because `npm test` runs them on the embedded store already.
  *
  *     S3_TEST_ENDPOINT=http://127.0.0.1:7480 S3_TEST_ACCESS_KEY=… S3_TEST_SECRET_KEY=… npm run test:s3
  */

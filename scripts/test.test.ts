@@ -8,7 +8,7 @@ import { describe, test } from 'node:test';
 const root = join(import.meta.dirname, '..');
 
 function npmTest(...args: string[]): { status: number | null; output: string } {
-  // The runner refuses to run inside of itself, which it learns from this variable.
+  // With this variable the runner refuses to start, to prevent recursion.
   const { NODE_TEST_CONTEXT: _inside, ...env } = process.env;
   const { status, stdout, stderr } = spawnSync(
     process.execPath,
@@ -21,20 +21,20 @@ function npmTest(...args: string[]): { status: number | null; output: string } {
 describe('npm test', () => {
   const one = 'packages/protocol/src/upload-status.test.ts';
 
-  test('runs what it is given, and ends with the summary', () => {
+  test('runs the given file, and ends with the summary', () => {
     const { status, output } = npmTest(one);
     assert.equal(status, 0, output);
     assert.match(output, /pass 1\n/);
     assert.match(output.trimEnd().split('\n').at(-1) ?? '', /duration_ms/);
   });
 
-  test('fails if there is nothing at a place', () => {
+  test('fails if there is no test at a path', () => {
     const { status, output } = npmTest('packages/no-such-package');
     assert.equal(status, 1);
     assert.match(output, /There is no test at packages\/no-such-package\./);
   });
 
-  test('fails for a suite that does not exist, and names those that do', () => {
+  test('fails for an unknown suite, and names the existing ones', () => {
     const { status, output } = npmTest('--suite=none');
     assert.equal(status, 1);
     assert.match(output, /--suite is one of everyday, faults, hostile, packages\./);
@@ -46,7 +46,7 @@ describe('npm test', () => {
     assert.match(output, /No test ran\./);
   });
 
-  test('fails if a test fails, or if a file has none', () => {
+  test('fails if a test fails, or if a file has no test', () => {
     const folder = mkdtempSync(join(tmpdir(), 'backhaul-planted-'));
     try {
       const red = join(folder, 'red.test.ts');

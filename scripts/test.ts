@@ -1,5 +1,5 @@
 /**
- * Runs the tests: all of them, or those below the folders, files and patterns given. Flags go to `node --test`
+ * Runs all tests, or those of the given folders, files and patterns. Flags are passed to `node --test`
  * and are written `--flag=value`.
  *
  *     npm test
@@ -18,8 +18,8 @@ import { join, resolve } from 'node:path';
 import { readRanTests } from './read-ran-tests.ts';
 
 /**
- * `everyday` runs if no suite is named. Tests of faults and of hostile peers take minutes, and those of installed
- * packages need a registry, so these are suites of their own.
+ * `everyday` is the default. Fault tests and hostile peers take minutes, and tests of installed
+ * packages need a registry, so these are separate suites.
  */
 const suites = new Map([
   ['everyday', ['packages/*/src/**/*.test.ts', 'scripts/**/*.test.ts', 'examples/**/*.test.{ts,mjs}']],
@@ -44,20 +44,20 @@ async function runTests(given: readonly string[]): Promise<void> {
   const patterns = suites.get(suite?.slice('--suite='.length) ?? 'everyday');
   if (patterns === undefined) return fail(`--suite is one of ${[...suites.keys()].join(', ')}.`);
   const flags = given.filter((argument) => argument.startsWith('-') && argument !== suite);
-  const places = given.filter((argument) => !argument.startsWith('-'));
+  const locations = given.filter((argument) => !argument.startsWith('-'));
   const files = new Set(patterns.flatMap((pattern) => globSync(pattern, { cwd: root })));
-  if (places.length > 0) {
+  if (locations.length > 0) {
     files.clear();
-    for (const place of places) {
-      const found = testFilesAt(place);
-      if (found.length === 0) return fail(`There is no test at ${place}.`);
+    for (const location of locations) {
+      const found = testFilesAt(location);
+      if (found.length === 0) return fail(`There is no test at ${location}.`);
       for (const file of found) files.add(file);
     }
   }
 
   const folder = await mkdtemp(join(tmpdir(), 'backhaul-tests-'));
   const report = join(folder, 'ran-tests.json');
-  // The default leaves one core idle; half of these tests' time is spent waiting for sockets, disks and timers.
+  // The default leaves one core idle, although tests wait half of the time for sockets, disks and timers.
   const runner = [
     '--test',
     `--test-concurrency=${Math.ceil(availableParallelism() * 1.5)}`,
@@ -68,7 +68,7 @@ async function runTests(given: readonly string[]): Promise<void> {
   ];
   const child = spawn(process.execPath, [...runner, ...flags, ...[...files].toSorted()], {
     cwd: root,
-    // Each file is a process, and most load the same modules: compiling them is a quarter of what tests cost.
+    // Each file is a process, and most load the same modules: compiling them is a quarter of the tests' cost.
     env: { NODE_COMPILE_CACHE: join(root, 'node_modules', '.cache', 'backhaul-tests'), ...process.env },
     stdio: 'inherit',
   });
@@ -85,11 +85,11 @@ async function runTests(given: readonly string[]): Promise<void> {
   if (!filtered && filesWithoutTests.length > 0) fail(`There is no test in ${filesWithoutTests.join(', ')}.`);
 }
 
-/** @param place A folder, a file, or a pattern; from the repository's root. */
-function testFilesAt(place: string): string[] {
-  const found = statSync(resolve(root, place), { throwIfNoEntry: false });
-  if (found?.isFile()) return [place];
-  const pattern = found?.isDirectory() ? join(place, '**', '*.test.{ts,mjs}') : place;
+/** @param location A folder, a file, or a pattern, relative to the repository's root. */
+function testFilesAt(location: string): string[] {
+  const found = statSync(resolve(root, location), { throwIfNoEntry: false });
+  if (found?.isFile()) return [location];
+  const pattern = found?.isDirectory() ? join(location, '**', '*.test.{ts,mjs}') : location;
   return globSync(pattern, { cwd: root, exclude: ['**/node_modules/**', '**/dist/**'] });
 }
 

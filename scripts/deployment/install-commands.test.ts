@@ -6,14 +6,14 @@ import { test } from 'node:test';
 
 const root = join(import.meta.dirname, '../..');
 
-/** Where npx finds our programs in the checkout itself; anywhere else it asks the public registry for the name. */
+/** Here npx finds our programs in the checkout; elsewhere it looks the name up in the public registry. */
 const inCheckout = /(?:in this directory|from the root of the repository), after `npm ci`/i;
 const byNpx = /\bnpx (?!--no -- )(?:-\S+ )*(?:@backhaul\/|backhaul)[\w-]*/g;
-/** By name instead of by file; a file begins with `./`. */
+/** Installs by name instead of by file; a file begins with `./`. */
 const byName =
   /\bnpm (?:i|install|add|exec)\b(?:[^\n\\`]|\\\n)*? (?:@backhaul\/[\w-]+|backhaul[\w-]*)(?![\w-]*\.tgz)(?=[\s`@]|$)/g;
 
-/** A page cut at its headings of the second level, the part before them included. */
+/** Splits a page at its second-level headings; the part before them is included. */
 function sectionsOf(text: string): string[] {
   return text.split(/^(?=## )/m);
 }
@@ -41,7 +41,7 @@ test('no page has a command that runs a package which somebody else may have reg
   assert.deepEqual(found, []);
 });
 
-test('such a command is noticed, and one in the checkout is not', () => {
+test('such a command is found, and one in the checkout is accepted', () => {
   const safe = 'Three terminals in this directory, after `npm ci`:\n\nnpx backhaul-server --dev\n';
   assert.deepEqual(unsafe(`## One\n\n${safe}`), []);
   assert.deepEqual(unsafe(`## One\n\n${safe}\n## Two\n\nnpx backhaul-agent --version\n`), [

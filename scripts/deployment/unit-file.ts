@@ -4,8 +4,8 @@ export interface Assignment {
 }
 
 /**
- * The lines KEY=VALUE of a systemd unit, or of a file for its `EnvironmentFile=`, in their order; a key may come
- * more than once. Sections, quotes and continued lines are not looked at: ours are read without.
+ * Returns the lines KEY=VALUE of a systemd unit, or of a file for its `EnvironmentFile=`, in their order; a key may
+ * occur more than once. Sections, quotes and continued lines are not supported: our files do not need them.
  */
 export function readAssignments(text: string): Assignment[] {
   return text.split('\n').flatMap((line) => {

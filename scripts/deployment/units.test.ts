@@ -11,22 +11,22 @@ import { type Assignment, readAssignments, valuesOf } from './unit-file.ts';
 
 const folder = join(import.meta.dirname, '../../deploy/systemd');
 const hasAnalyze = spawnSync('systemd-analyze', ['--version']).status === 0;
-const skip = hasAnalyze ? false : 'systemd-analyze is not on this machine (Debian package systemd)';
-/** Ten times what systemd prints: 2.0. */
+const skip = hasAnalyze ? false : 'systemd-analyze is not installed (Debian package systemd)';
+/** Ten times the value that systemd prints: 2.0. */
 const MAX_EXPOSURE = 20;
-/** Read by Node.js and by the shell's search for it. */
-const surroundings = new Set(['NODE_ENV', 'PATH']);
+/** Variables of Node.js and of the shell's search for it, which are not settings. */
+const notSettings = new Set(['NODE_ENV', 'PATH']);
 
 for (const name of ['backhaul-server', 'backhaul-agent']) {
   describe(`${name}.service`, () => {
-    test('is understood by systemd, to the last key', { skip }, async () => {
+    test('has only keys that systemd understands', { skip }, async () => {
       await using unit = await startableCopy(name);
       const { status, stderr } = spawnSync('systemd-analyze', ['verify', unit.path], { encoding: 'utf8' });
       assert.equal(stderr, '');
       assert.equal(status, 0);
     });
 
-    test(`is exposed by ${MAX_EXPOSURE / 10} of 10 at most`, { skip }, async () => {
+    test(`has an exposure of at most ${MAX_EXPOSURE / 10} of 10`, { skip }, async () => {
       await using unit = await startableCopy(name);
       const args = ['security', '--offline=true', '--no-pager', `--threshold=${MAX_EXPOSURE}`, unit.path];
       const { status, stdout } = spawnSync('systemd-analyze', args, { encoding: 'utf8' });
@@ -34,7 +34,7 @@ for (const name of ['backhaul-server', 'backhaul-agent']) {
       assert.equal(status, 0, stdout);
     });
 
-    test('lets Node.js compile, and starts again for ever but after a wrong setting', async () => {
+    test('lets Node.js compile, and restarts without limit except after a wrong setting', async () => {
       const unit = await read(`${name}.service`);
       assert.deepEqual(valuesOf(unit, 'MemoryDenyWriteExecute'), []);
       assert.deepEqual(valuesOf(unit, 'Restart'), ['always']);
@@ -44,7 +44,7 @@ for (const name of ['backhaul-server', 'backhaul-agent']) {
   });
 }
 
-test('the server knows the flags and settings that its unit gives it', async () => {
+test('the server knows the flags and settings of its unit', async () => {
   const unit = await read('backhaul-server.service');
   const [, ...flags] = commandOf(unit);
   const commandLine = readCommandLine(flags);
@@ -52,14 +52,14 @@ test('the server knows the flags and settings that its unit gives it', async () 
   assert.equal(commandLine.configFile, '%d/server.json');
   const names = [...variablesOf(unit), ...(await read('server.env'))].map(({ key }) => key);
   assert.ok(names.includes('S3_BUCKET_NAME') && names.includes('DATABASE_URL'));
-  const unknown = names.filter((key) => !surroundings.has(key) && !isSettingName(key));
+  const unknown = names.filter((key) => !notSettings.has(key) && !isSettingName(key));
   assert.deepEqual(unknown, []);
 });
 
-test('the agent takes the flags and address that its unit gives it', async () => {
+test('the agent accepts the flags and the address of its unit', async () => {
   const unit = await read('backhaul-agent.service');
   const variables = [...variablesOf(unit), ...(await read('agent.env'))];
-  const known = new Set([...surroundings, 'BACKHAUL_URL', 'AGENT_FLAGS']);
+  const known = new Set([...notSettings, 'BACKHAUL_URL', 'AGENT_FLAGS']);
   assert.deepEqual(
     variables.filter(({ key }) => !known.has(key)),
     [],
@@ -72,19 +72,22 @@ test('the agent takes the flags and address that its unit gives it', async () =>
   const invocation = readConfig(argv, { env, cwd: '/', terminal: false, os: 'linux' });
   assert.ok(invocation.kind === 'run');
   const bound = valuesOf(await read('backhaul-agent.service.d/reads.conf'), 'BindReadOnlyPaths');
-  // A dash: the unit starts without a directory that is not there.
+  // With a dash the unit starts even if the directory is missing.
   assert.deepEqual(
     invocation.config.allow,
     bound.map((directory) => directory.replace(/^-/, '')),
   );
 });
 
-test('the agent is a small neighbour on its machine', async () => {
+test('the unit limits the agent’s share of the machine', async () => {
   const unit = await read('backhaul-agent.service');
   const only = (key: string) => valuesOf(unit, key).join();
-  // It promises 160 MiB, of which the kernel counts cached pages of files on top.
+  // The agent stays below 160 MiB; the kernel adds cached pages of files to that.
   assert.equal(only('MemoryMax'), '256M');
-  assert.ok(Number(only('CPUWeight')) < 100 && Number(only('IOWeight')) < 100, '100 is what others have');
+  assert.ok(
+    Number(only('CPUWeight')) < 100 && Number(only('IOWeight')) < 100,
+    '100 is the default of other units',
+  );
   assert.ok(only('LogRateLimitIntervalSec') !== '' && Number(only('LogRateLimitBurst')) > 0);
 });
 
@@ -97,12 +100,12 @@ function commandOf(unit: readonly Assignment[]): string[] {
   return command.split(' ');
 }
 
-/** What `Environment=` sets. */
+/** Variables that `Environment=` sets. */
 function variablesOf(unit: readonly Assignment[]): Assignment[] {
   return valuesOf(unit, 'Environment').flatMap(readAssignments);
 }
 
-/** The unit with a program that is there, for systemd looks. */
+/** A copy of the unit with an existing program, because systemd checks that. */
 async function startableCopy(name: string): Promise<AsyncDisposable & { readonly path: string }> {
   const text = await readFile(join(folder, `${name}.service`), 'utf8');
   const directory = await mkdtemp(join(tmpdir(), 'backhaul-units-'));
@@ -113,7 +116,7 @@ async function startableCopy(name: string): Promise<AsyncDisposable & { readonly
 
 test('a directory that is missing does not keep the agent from starting', async () => {
   const conf = await readFile(join(folder, 'backhaul-agent.service.d', 'reads.conf'), 'utf8');
-  // Without the hyphen systemd ends the unit with 226/NAMESPACE, and starts it again, and so on (systemd.exec(5)).
+  // Without the hyphen the unit fails with 226/NAMESPACE at each restart (systemd.exec(5)).
   const bound = [...conf.matchAll(/^BindReadOnlyPaths=(.*)$/gm)].map(([, value = '']) => value);
   assert.deepEqual(bound, ['-/srv/reports']);
 });

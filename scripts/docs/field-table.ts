@@ -3,13 +3,13 @@ import { markdownTable } from './markdown-table.ts';
 
 type JsonSchema = z.core.JSONSchema.JSONSchema;
 
-/** The fields of an object, nested ones by their path, as a reader accepts them. */
+/** Table of the fields of an object as a reader accepts them; nested fields have their path. */
 export function fieldTable(schema: z.ZodType): string {
   const rows = objectFields(resolved(z.toJSONSchema(schema, { io: 'input' })), '');
   return rows.length === 0 ? 'No fields.' : markdownTable(['field', 'type', 'required', 'meaning'], rows);
 }
 
-/** A schema with an id of its own, for the API's description, comes as a reference to itself. */
+/** A schema with its own id, for the API description, is a reference to itself. */
 function resolved(schema: JsonSchema): JsonSchema {
   const found = schema.$defs?.[schema.$ref?.replace('#/$defs/', '') ?? ''];
   return typeof found === 'object' ? found : schema;

@@ -1,7 +1,7 @@
-/** One document that is made from the sources. */
+/** A document that is generated from the sources. */
 export interface GeneratedDocument {
-  /** From the root of the repository. */
+  /** Path from the root of the repository. */
   readonly path: string;
-  /** The whole text. The same sources give the same text: no dates, no machine's names. */
+  /** Generates the whole text. It must be deterministic: no dates, no machine names. */
   generate(): Promise<string>;
 }

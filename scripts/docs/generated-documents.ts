@@ -9,7 +9,7 @@ import { settingsDocuments } from './settings-documents.ts';
 
 const benchmarks = join(import.meta.dirname, '../../docs/benchmarks');
 
-/** Every generated document; `npm run docs` writes them, `npm run check` compares them. */
+/** All generated documents; `npm run docs` writes them, `npm run check` compares them. */
 export const generatedDocuments: readonly GeneratedDocument[] = [
   protocolDocument,
   errorsDocument,

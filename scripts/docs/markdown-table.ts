@@ -1,4 +1,4 @@
-/** A table whose cells may hold anything but line breaks. */
+/** Renders a table. Cells may contain any text without line breaks. */
 export function markdownTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const line = (cells: readonly string[]) =>
     `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;

@@ -24,13 +24,13 @@ import type { z } from 'zod';
 import { fieldTable } from './field-table.ts';
 
 interface MessageReference {
-  /** More than one where a field decides which others follow. */
+  /** More than one if a field decides which others follow. */
   readonly schemas: readonly z.ZodType[];
   /** Names of golden vectors. */
   readonly examples: readonly string[];
 }
 
-/** What the document shows of each message, by the name that the template uses. */
+/** Schemas and examples of each message in the document, by the name that the template uses. */
 export const messageReferences: Record<string, MessageReference> = {
   hello: { schemas: [helloSchema], examples: ['hello'] },
   prepared: { schemas: [preparedSchema], examples: ['prepared'] },

@@ -31,8 +31,8 @@ import { messageReference, messageReferences } from './message-reference.ts';
 const template = new URL('../../packages/protocol/docs/protocol.template.md', import.meta.url);
 
 /**
- * The prose is the template's; tables, numbers and examples come from the schemas, the constants and the golden
- * vectors. What exists in the code and is missing in the template fails here.
+ * The prose comes from the template; tables, numbers and examples from the schemas, the constants and the golden
+ * vectors. Throws if a message, command or close code of the code is missing in the template.
  */
 export const protocolDocument: GeneratedDocument = {
   path: 'docs/protocol.md',
@@ -51,7 +51,7 @@ export const protocolDocument: GeneratedDocument = {
       (directive, name: string, argument?: string) => {
         used.add(directive);
         const value = argument === undefined ? constants[name] : expand[name]?.(argument);
-        if (value === undefined) throw new Error(`protocol.template.md: ${directive} means nothing`);
+        if (value === undefined) throw new Error(`protocol.template.md: ${directive} is unknown`);
         return value;
       },
     );
@@ -77,7 +77,7 @@ const constants: Record<string, string> = {
   default_chunk_bytes: decimal(DEFAULT_CHUNK_BYTES),
 };
 
-/** Every message, command and close code there is. */
+/** Directives for all messages, commands and close codes. */
 function required(): string[] {
   const namesOf = (union: typeof agentMessageSchema | typeof serverMessageSchema, key: string) =>
     [...(union._zod.propValues[key] ?? [])].map(String);

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What walk.sh runs within the booted Debian, as root; each step says what it looks for.
+# Run by walk.sh within the booted Debian, as root; each step prints what it checks.
 set -euo pipefail
 export PATH=/opt/backhaul/node/bin:/opt/backhaul/node_modules/.bin:$PATH
 export BACKHAUL_URL=https://backhaul.example.com BACKHAUL_TOKEN HTTPS_PROXY=http://till:secret@127.0.0.1:3128
@@ -7,7 +7,7 @@ BACKHAUL_TOKEN=$(cat /walk/operator.token)
 ca=(--ca-file /etc/backhaul/tls/ca.crt)
 
 step() { printf '== %s\n' "$1"; }
-# until COMMAND…: within a minute.
+# until_it COMMAND…: retries the command until it succeeds, for at most a minute.
 until_it() { for _ in $(seq 60); do "$@" >/dev/null 2>&1 && return; sleep 1; done; echo "not within a minute: $*"; "$@"; }
 
 step 'accounts and services'
@@ -33,7 +33,7 @@ systemctl reload backhaul-server backhaul-agent
 sleep 2
 [ "$before" = "$(systemctl show -P MainPID backhaul-server backhaul-agent)" ]
 
-step 'a killed server is started again, and the agent comes back'
+step 'a killed server is restarted, and the agent reconnects'
 kill -KILL "$(systemctl show -P MainPID backhaul-server)"
 until_it sh -c '[ "$(systemctl show -P NRestarts backhaul-server)" = 1 ]'
 until_it connected
@@ -48,7 +48,7 @@ cp /etc/backhaul/tls/renewed.crt /etc/backhaul/tls/server.crt
 cp /etc/backhaul/tls/renewed.key /etc/backhaul/tls/server.key
 systemctl reload nginx
 until_it shows_renewed
-# The connection from before stays with nginx's old worker; a new agent has to take the new certificate.
+# The existing connection stays with nginx's old worker; a restarted agent has to accept the new certificate.
 systemctl restart backhaul-agent
 until_it connected
 
@@ -58,7 +58,7 @@ systemctl restart backhaul-server
 until_it sh -c "journalctl -u backhaul-server -p warning -o cat | grep -q 'object store not reachable'"
 if journalctl -u backhaul-server -p warning -o cat | grep '"level":"info"'; then exit 1; fi
 
-step 'a setting that stops the start is an error in the journal, and the unit is not started again'
+step 'a wrong setting is an error in the journal, and the unit is not restarted'
 echo PORT=none >>/etc/backhaul/server.env
 systemctl restart backhaul-server || true
 until_it sh -c "journalctl -u backhaul-server -p err -o cat | grep -q 'PORT must be'"

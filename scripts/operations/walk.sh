@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Walks server and agent as services end to end, on a Debian 12 of its own that systemd boots in a container:
+# Tests server and agent as services end to end, on a separate Debian 12 that systemd boots in a container:
 #
 #   agent unit → tinyproxy with a password → nginx (deploy/nginx/backhaul.conf, private CA) → server unit → object store
 #
-# pulls a file, renews the certificate, and looks into the journal. Needs root, an x86-64 or arm64 Linux whose kernel lets
-# systemd-nspawn boot (not within most containers), debootstrap, and the Debian and npm registries:
+# It pulls a file, renews the certificate, and checks the journal. Needs root, an x86-64 or arm64 Linux on which
+# systemd-nspawn can boot (not within most containers), debootstrap, and the Debian and npm registries:
 #
-#   sudo scripts/operations/walk.sh [DIRECTORY]    # DIRECTORY keeps the Debian for the next time
+#   sudo scripts/operations/walk.sh [DIRECTORY]    # DIRECTORY keeps the Debian for the next run
 #
-# Exit codes: 0 all steps succeeded, 1 one did not, 2 it cannot run here; the last line says which.
+# Exit codes: 0 all steps succeeded, 1 a step failed, 2 it cannot run here; the last line has the result.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 root=${1:-$(mktemp -d)}/debian
@@ -29,7 +29,7 @@ if [ ! -e "$root/usr/lib/systemd/systemd" ]; then
     --include=systemd,systemd-sysv,dbus,ca-certificates,nginx-light,tinyproxy,openssl,curl bookworm "$root" >/dev/null
 fi
 
-echo '== packages, as docs/install.md installs them'
+echo '== packages, installed as in docs/install.md'
 export PATH=$here/node_modules/.bin:$PATH
 npm run build >/dev/null
 tarballs=$root/opt/backhaul/tarballs
@@ -47,7 +47,7 @@ head -c 20000000 /dev/urandom >"$root/srv/reports/report.bin"
 authority=$root/etc/backhaul/tls/ca
 key=(-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes)
 openssl req -x509 "${key[@]}" -days 9 -subj '/CN=private' -keyout "$authority.key" -out "$authority.crt" 2>/dev/null
-issue() { # NAME: a certificate of the private authority for backhaul.example.com
+issue() { # issue NAME: signs a certificate for backhaul.example.com by the private authority
   openssl req -new "${key[@]}" -subj "/CN=$1" -keyout "$root/etc/backhaul/tls/$1.key" -out "$root/walk/$1.csr" 2>/dev/null
   openssl x509 -req -days 9 -in "$root/walk/$1.csr" -CA "$authority.crt" -CAkey "$authority.key" -CAcreateserial \
     -extfile <(echo 'subjectAltName=DNS:backhaul.example.com') -out "$root/etc/backhaul/tls/$1.crt" 2>/dev/null

@@ -1,7 +1,7 @@
 /**
- * Runs every command of README.md and docs/*.md as it is written, page by page, on a machine that has nothing of
- * Backhaul: a copy of the sources without what npm makes, a home of its own and, for pages about installing, copies of
- * /etc, /opt and /root that are thrown away. What cannot run on a test machine is marked in the page and only checked.
+ * Runs every command of README.md and docs/*.md as written, page by page, without an installed Backhaul: in a copy of the
+ * sources without node_modules, with a separate home and, for pages about installing, with disposable copies of
+ * /etc, /opt and /root. Blocks that cannot run on a test machine are marked in the page and only checked.
  *
  *     npm run test:pages
  *     npm run test:pages -- README.md
@@ -16,29 +16,30 @@ import { AGENT_CONNECTED, Terminal } from './terminal.ts';
 
 const root = path.join(import.meta.dirname, '..', '..');
 
-/** Pages of one machine, in the order in which a reader comes to them. */
+/** Pages about an installed machine, in the order in which they build on each other. */
 const installedPages = ['docs/install.md', 'docs/backup.md', 'docs/tokens.md', 'docs/monitoring.md'];
-/** Only these may have blocks that a test machine cannot run; and sections about Windows. */
+/** Only these pages, and sections about Windows, may have blocks that a test machine cannot run. */
 const mayNeed: Readonly<Record<string, readonly string[]>> = {
   'docs/aws.md': ['aws'],
   'docs/containers.md': ['docker'],
 };
-/** Steps of `.ci/run`: what they run is not run again here. */
+/** npm commands that `.ci/run` runs; they are not repeated here. */
 const steps = new Set(
   (await readFile(path.join(root, '.ci', 'run'), 'utf8')).match(/npm (?:test\b|run [\w:]+)/g),
 );
 
-const stays = /^(?:npx |\S*\/)?backhaul-(?:server(?! backup)|agent|object-store)\b(?!.* --(?:help|version))/;
+const keepsRunning =
+  /^(?:npx |\S*\/)?backhaul-(?:server(?! backup)|agent|object-store)\b(?!.* --(?:help|version))/;
 
-const wanted = process.argv.slice(2);
+const requested = process.argv.slice(2);
 const pages = ['README.md', ...(await readdir(path.join(root, 'docs'))).map((name) => `docs/${name}`)]
-  .filter((page) => page.endsWith('.md') && (wanted.length === 0 || wanted.includes(page)))
+  .filter((page) => page.endsWith('.md') && (requested.length === 0 || requested.includes(page)))
   .toSorted((a, b) => orderOf(a) - orderOf(b));
 const results = { run: 0, elsewhere: 0, marked: 0, failed: 0 };
 
 const isRoot = process.getuid?.() === 0;
 if (isRoot && process.env['BACKHAUL_PAGES_INSIDE'] === undefined) {
-  // A file system of its own, so that pages may write into /etc.
+  // A separate mount namespace, so that pages may write into /etc.
   const { status } = spawnSync(
     'unshare',
     [
@@ -48,7 +49,7 @@ if (isRoot && process.env['BACKHAUL_PAGES_INSIDE'] === undefined) {
       process.execPath,
       ...process.execArgv,
       import.meta.filename,
-      ...wanted,
+      ...requested,
     ],
     { stdio: 'inherit', env: { ...process.env, BACKHAUL_PAGES_INSIDE: '1' } },
   );
@@ -59,7 +60,7 @@ const scratch = await mkdtemp(path.join(tmpdir(), 'backhaul-pages-'));
 const terminals: Terminal[] = [];
 try {
   await using copy = await CheckoutCopy.of(root);
-  // What npm makes is made by the page that says so.
+  // The pages install node_modules themselves.
   await rm(path.join(copy.root, 'node_modules'), { recursive: true, force: true });
   const home = path.join(scratch, 'home');
   await mkdir(home);
@@ -72,15 +73,15 @@ try {
     console.log(`not run: ${installed.join(', ')}: installing needs root`);
   } else if (installed.length > 0) {
     const machine = await prepareMachine(copy.root);
-    const parts = await Promise.all(
+    const sections = await Promise.all(
       installed.map(async (page) => ({ page, blocks: await readBlocks(page) })),
     );
-    // Last of all what removes everything again.
-    const removal = parts.flatMap(({ page, blocks }) => {
+    // Blocks about uninstalling run last.
+    const removal = sections.flatMap(({ page, blocks }) => {
       const start = blocks.findIndex(({ before }) => /^## Uninstall$/m.test(before));
       return start < 0 ? [] : [{ page, blocks: blocks.splice(start) }];
     });
-    for (const { page, blocks } of [...parts, ...removal]) await runBlocks(page, blocks, machine);
+    for (const { page, blocks } of [...sections, ...removal]) await runBlocks(page, blocks, machine);
   }
 } finally {
   for (const terminal of terminals) await terminal.close();
@@ -114,7 +115,7 @@ async function readBlocks(page: string): Promise<Block[]> {
 
 async function runBlocks(page: string, blocks: readonly Block[], machine: Machine): Promise<void> {
   let terminal: Terminal | undefined;
-  let staying: Terminal[] = [];
+  let running: Terminal[] = [];
   const startedAt = performance.now();
   for (const block of blocks) {
     const where = `${page}:${block.line}`;
@@ -131,37 +132,37 @@ async function runBlocks(page: string, blocks: readonly Block[], machine: Machin
       results.elsewhere += 1;
       continue;
     }
-    // The reader is told to stop what runs.
+    // The text asks the reader to stop the running programs.
     if (/\bCtrl-C\b/.test(block.before) && /\b[Ss]top\b/.test(block.before)) {
-      for (const each of staying) await each.close();
-      staying = [];
+      for (const each of running) await each.close();
+      running = [];
     }
-    // "In another terminal", or because a program holds this one.
+    // A new terminal, if the text asks for one or a program occupies this one.
     if (terminal !== undefined && /another terminal/.test(block.before)) terminal = undefined;
     if (terminal === undefined) {
       terminal = new Terminal(machine);
       terminals.push(terminal);
     }
     const last = lines.at(-1) ?? '';
-    const isStaying = stays.test(last);
-    const ok = isStaying ? await terminal.start(block.text, isReady(last)) : await terminal.run(block.text);
+    const isRunning = keepsRunning.test(last);
+    const ok = isRunning ? await terminal.start(block.text, isReady(last)) : await terminal.run(block.text);
     results.run += 1;
     if (!ok) {
       results.failed += 1;
-      console.log(`✖ ${where}\n${indent(block.text)}\n  said:\n${indent(terminal.output.slice(-3000))}`);
+      console.log(`✖ ${where}\n${indent(block.text)}\n  output:\n${indent(terminal.output.slice(-3000))}`);
       break;
     }
-    if (isStaying) {
-      staying.push(terminal);
+    if (isRunning) {
+      running.push(terminal);
       terminal = undefined;
     }
   }
   await terminal?.close();
-  for (const each of staying) await each.close();
+  for (const each of running) await each.close();
   console.log(`${page}: ${blocks.length} blocks, ${((performance.now() - startedAt) / 1000).toFixed(1)} s`);
 }
 
-/** Joined where a backslash continues them, without comments. */
+/** Lines of commands, joined where a backslash continues them, without comments. */
 function commandsOf(text: string): string[] {
   return text
     .replaceAll(/\\\n\s*/g, '')
@@ -170,24 +171,26 @@ function commandsOf(text: string): string[] {
     .filter((line) => line !== '');
 }
 
-/** What a program says or answers once it can be worked with. */
+/** Returns a check whether a program is ready, by its output or its response. */
 function isReady(command: string): (output: string) => boolean | Promise<boolean> {
   if (/backhaul-server/.test(command)) {
     return async () => {
-      const answer = await fetch('http://localhost:8080/readyz').catch(() => undefined);
-      await answer?.body?.cancel();
-      return answer?.ok === true;
+      const response = await fetch('http://localhost:8080/readyz').catch(() => undefined);
+      await response?.body?.cancel();
+      return response?.ok === true;
     };
   }
   const ready = /backhaul-agent/.test(command) ? AGENT_CONNECTED : /\blistening\b/;
   return (output) => ready.test(output);
 }
 
-/** @throws nothing: what is wrong is counted and printed. */
+/** Checks a block that cannot run. Counts and prints problems instead of throwing. */
 function checkMarked({ page, language, text, needs, before }: Block, where: string): void {
   const isAllowed =
     needs === 'windows' ? /windows/i.test(before) : mayNeed[page]?.includes(needs ?? '') === true;
-  const problem = isAllowed ? syntaxProblem(language, text) : `may not be marked: it needs ${needs}`;
+  const problem = isAllowed
+    ? syntaxProblem(language, text)
+    : `this page must not have blocks that need ${needs}`;
   console.log(
     `${problem === undefined ? 'checked' : '✖'} ${where} (needs ${needs})${problem === undefined ? '' : `: ${problem}`}`,
   );
@@ -209,22 +212,22 @@ function syntaxProblem(language: string, text: string): string | undefined {
   return status === 0 ? undefined : stderr;
 }
 
-/** Without what npm put before: the reader's own. */
+/** PATH without the directories that npm has added. */
 function plainPath(): string {
   const own = (process.env['PATH'] ?? '').split(':');
   return own.filter((directory) => !directory.includes('node_modules')).join(':');
 }
 
-/** A Node.js that was just installed does not know of this machine's mirror. */
+/** Passes on this machine's npm mirror, which a newly installed Node.js does not know. */
 function registry(): Record<string, string> {
-  const asked = (name: string): string =>
+  const configured = (name: string): string =>
     spawnSync('npm', ['config', 'get', name], {
       encoding: 'utf8',
       env: { ...process.env, PATH: plainPath() },
     }).stdout;
   return Object.fromEntries(
     ['registry', 'cafile', 'https-proxy', 'noproxy'].flatMap((name) => {
-      const value = asked(name).trim();
+      const value = configured(name).trim();
       return ['', 'null', 'undefined'].includes(value)
         ? []
         : [[`npm_config_${name.replace('-', '_')}`, value]];
@@ -232,7 +235,7 @@ function registry(): Record<string, string> {
   );
 }
 
-/** A machine where nothing is installed, with what pages want of others: an object store, nodejs.org, systemd. */
+/** Prepares a machine without an installation, with an object store and stand-ins for nodejs.org and systemd. */
 async function prepareMachine(checkout: string): Promise<Machine> {
   const overlay = path.join(scratch, 'overlay');
   await mkdir(overlay);
@@ -247,8 +250,8 @@ async function prepareMachine(checkout: string): Promise<Machine> {
     }),
   ];
   const { status, stderr } = spawnSync('bash', ['-ec', setUp.join('\n')], { encoding: 'utf8' });
-  if (status !== 0) throw new Error(`copies of /etc and others cannot be made: ${stderr}`);
-  const stand = path.join(import.meta.dirname, 'stand-ins');
+  if (status !== 0) throw new Error(`cannot create overlays of /etc and other directories: ${stderr}`);
+  const standIns = path.join(import.meta.dirname, 'stand-ins');
   await mkdir(path.join(scratch, 'services'));
   const store = new Terminal({ cwd: scratch, env: { PATH: plainPath() }, scratch });
   terminals.push(store);
@@ -266,7 +269,7 @@ async function prepareMachine(checkout: string): Promise<Machine> {
     env: {
       HOME: '/root',
       ...registry(),
-      PATH: `${stand}:${plainPath()}`,
+      PATH: `${standIns}:${plainPath()}`,
       LANG: 'C.UTF-8',
       TERM: 'dumb',
       PAGES_SERVICES: path.join(scratch, 'services'),

@@ -52,7 +52,7 @@ test('every block of a page that a shell can run is marked as one, and every mar
     assert.equal(
       marked.length,
       (text.match(/<!--\s*needs:/g) ?? []).length,
-      `${name}: a mark stands right before a fence`,
+      `${name}: a mark must be directly before a fence`,
     );
   }
 });

@@ -1,19 +1,19 @@
 /** A fenced block of a page. */
 export interface Block {
   readonly page: string;
-  /** Of its fence, from 1. */
+  /** Line number of its fence, from 1. */
   readonly line: number;
   readonly language: string;
   readonly text: string;
-  /** What it needs that a test machine does not have: `<!-- needs: aws -->` before the fence. */
+  /** Requirement that a test machine does not meet: `<!-- needs: aws -->` before the fence. */
   readonly needs: string | null;
-  /** The prose between the block before and this one. */
+  /** The prose between the previous block and this one. */
   readonly before: string;
 }
 
 const needsMark = /^<!-- needs: (aws|docker|windows) -->$/m;
 
-/** Blocks in a list item are taken without the item's indentation. */
+/** Returns the blocks of a page. The indentation of list items is removed from blocks in them. */
 export function blocksOf(page: string, text: string): Block[] {
   const blocks: Block[] = [];
   let before: string[] = [];

@@ -20,7 +20,7 @@ for (const format of ['json', 'human'] as const) {
     ['disconnected', false],
     ['not connected: the server cannot be reached', false],
   ] as const) {
-    test(`an agent that says "${message}" as ${format} is ${isConnected ? 'ready' : 'not ready'}, for pages and units alike`, () => {
+    test(`an agent that logs "${message}" as ${format} is ${isConnected ? 'ready' : 'not ready'}, for pages and units alike`, () => {
       const input = line(message, format);
       assert.equal(AGENT_CONNECTED.test(input), isConnected, input);
       assert.equal(spawnSync('grep', ['-qE', pattern], { input }).status === 0, isConnected, input);

@@ -8,17 +8,17 @@ const BLOCK_TIMEOUT_MS = 240_000;
 const READY_TIMEOUT_MS = 30_000;
 const STOP_TIMEOUT_MS = 20_000;
 
-/** An agent's line in its log once the server has welcomed it; "disconnected" is none. */
+/** Log line of an agent after `welcome`; does not match "disconnected". */
 export const AGENT_CONNECTED = /"msg":"connected"| connected session_id=/;
 
 export interface TerminalOptions {
   readonly cwd: string;
   readonly env: Readonly<Record<string, string>>;
-  /** Where blocks are kept while they run. */
+  /** Directory for the files of running blocks. */
   readonly scratch: string;
 }
 
-/** A shell as a reader has it: what a block exports is there in the next one, and a failing command ends it. */
+/** A shell like a reader's: exports of a block are visible in the next one, and a failing command ends it. */
 export class Terminal {
   readonly #shell: ChildProcessByStdio<Writable, Readable, Readable>;
   readonly #scratch: string;
@@ -32,30 +32,30 @@ export class Terminal {
       cwd,
       env,
       stdio: 'pipe',
-      // Ctrl-C reaches all that it runs.
+      // A process group of its own, so that Ctrl-C reaches all its programs.
       detached: true,
     });
     this.#closed = once(this.#shell, 'close');
     for (const stream of [this.#shell.stdout, this.#shell.stderr]) {
       stream.on('data', (chunk: Buffer) => (this.#output += chunk.toString()));
     }
-    // A command that failed has ended the shell.
+    // A failed command has ended the shell.
     this.#shell.stdin.on('error', () => undefined);
   }
 
-  /** What was printed since the last block began. */
+  /** Output since the start of the last block. */
   get output(): string {
     return this.#output;
   }
 
-  /** @returns Whether all of it succeeded. */
+  /** @returns Whether all commands succeeded. */
   async run(text: string): Promise<boolean> {
     const end = await this.#send(text);
     return await this.#until(() => this.#output.includes(end), BLOCK_TIMEOUT_MS);
   }
 
   /**
-   * A block whose last command stays, as a server does.
+   * Runs a block whose last command keeps running, such as a server.
    *
    * @returns Whether it is ready.
    */
@@ -64,7 +64,7 @@ export class Terminal {
     return await this.#until(() => isReady(this.#output), READY_TIMEOUT_MS);
   }
 
-  /** Ctrl-C, and the end of the shell. */
+  /** Sends Ctrl-C and ends the shell. */
   async close(): Promise<void> {
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGKILL'] as const) {
       this.#kill(signal);
@@ -103,7 +103,7 @@ export class Terminal {
     try {
       process.kill(-(this.#shell.pid ?? 0), signal);
     } catch {
-      // It has ended.
+      // The process group has ended already.
     }
   }
 }

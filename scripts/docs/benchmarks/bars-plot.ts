@@ -4,7 +4,7 @@ import { figure } from '../../../packages/testing/src/bench/report/figure.ts';
 import { colour } from './plot-theme.ts';
 import { capitalised, runsText } from './wording.ts';
 
-/** A bar from zero for each subject, with a line from its least to its greatest sample; ours stand out. */
+/** A bar from zero for each subject, with a line from its least to its greatest sample; Backhaul's are highlighted. */
 export function barsPlot({ quantity, unit, rows }: Comparison): TopLevelSpec {
   const values = rows.map(({ subject, samples, median }) => ({
     subject,

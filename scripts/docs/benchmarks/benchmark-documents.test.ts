@@ -25,11 +25,11 @@ describe('the page of benchmarks', () => {
     page = (await documentsOf(madeUpResults)).get('docs/benchmarks.md') ?? '';
   });
 
-  const lines = (...wanted: string[]) => {
-    for (const line of wanted) assert.ok(page.includes(`\n${line}\n`), `${line}\nis not in\n${page}`);
+  const lines = (...expected: string[]) => {
+    for (const line of expected) assert.ok(page.includes(`\n${line}\n`), `${line}\nis not in\n${page}`);
   };
 
-  test('says which requirements are met and which are missed', () => {
+  test('shows which requirements are met and which are missed', () => {
     lines(
       '**1 of 2 requirements met; missed: small enough.**',
       '| fast enough | at least 800 MB/s | 1,050 MB/s | met | [speed](#speed) |',
@@ -37,7 +37,7 @@ describe('the page of benchmarks', () => {
     );
   });
 
-  test('has every median with its spread, and what compares beside the first', () => {
+  test('has every median with its spread, and its ratio to the first', () => {
     lines(
       '| throughput, MB/s | Backhaul | 1,050 | 1,010 – 1,100 | 3 | × 1.00 |',
       '|  | curl -T | 2,100 | 2,090 – 2,200 | 3 | × 2.00 |',
@@ -45,7 +45,7 @@ describe('the page of benchmarks', () => {
     );
   });
 
-  test('has a row for each place on an axis, empty where nothing was measured', () => {
+  test('has a row for each position on an axis, empty without a measurement', () => {
     lines(
       '| agents | memory of Backhaul, MB | time of Backhaul, ms | time of other, ms |',
       '| 1 | 80.2 | 1 (0 – 2) |  |',
@@ -53,17 +53,17 @@ describe('the page of benchmarks', () => {
     );
   });
 
-  test('says of each experiment when, where and at which commit it was run, and what was peculiar', () => {
+  test('states for each experiment when, where and at which commit it was run, with its notes', () => {
     assert.match(
       page,
-      /on 2026-01-02 at commit `0123456789ab` with changes that are in no commit, on 2 cores of Made-up CPU with 16\.0 GB/,
+      /on 2026-01-02 at commit `0123456789ab` with uncommitted changes, on 2 cores of Made-up CPU with 16\.0 GB/,
     );
     assert.match(page, /at commit `ba9876543210`, on 2 cores/);
     assert.match(page, /Installed peers: curl 8\.0\.0\./);
     lines('- rclone is not installed, so it was left out.');
   });
 
-  test('shows every plot there is', async () => {
+  test('shows every plot', async () => {
     const shown = [...page.matchAll(/!\[[^\]]+\]\(benchmarks\/([^)]+)\)/g)].map(([, name]) => name);
     const plots = ['speed-throughput', 'growth-memory-by-agents', 'growth-time-by-agents'];
     assert.deepEqual(
@@ -76,7 +76,7 @@ describe('the page of benchmarks', () => {
     );
   });
 
-  test('says so when nothing was measured yet, and links to what was tried if there is something', async () => {
+  test('reports when there are no results yet, and links to tried.md if it exists', async () => {
     const empty = (await documentsOf([])).get('docs/benchmarks.md') ?? '';
     assert.match(empty, /No results are saved yet\./);
     assert.doesNotMatch(empty, /results\.json\)|tried\.md|\n{3}/);
@@ -94,7 +94,7 @@ describe('the page of benchmarks', () => {
   });
 });
 
-test('a plot that nothing makes any more is found, and no other file', async () => {
+test('finds plots that no result uses, and no other files', async () => {
   await using directory = await temporaryDirectory();
   const made = [{ path: `${PLOTS_FOLDER}/made.svg` }];
   assert.deepEqual(await obsoletePlots(directory.path, made), []);

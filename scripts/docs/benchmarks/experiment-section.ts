@@ -7,7 +7,7 @@ import { markdownTable } from '../markdown-table.ts';
 import { machineText } from './machine-text.ts';
 import { plotsOf } from './plots.ts';
 
-/** What one experiment found: tables, plots and notes. @param folder Of the plots, from the page. */
+/** The results of one experiment: tables, plots and notes. @param folder Folder of the plots, from the page. */
 export function experimentSection(result: Result, folder: string): string {
   const { name, title, about, machine, findings } = result;
   const growths = growthsOf(findings.measurements);
@@ -20,7 +20,7 @@ export function experimentSection(result: Result, folder: string): string {
     ...[...axes].map(([axis, group]) => growthTable(axis, group)),
     ...plotsOf(result).map(({ fileName, alt }) => `![${alt}](${folder}/${fileName})`),
     ...(findings.notes.length === 0 ? [] : [findings.notes.map((note) => `- ${note}`).join('\n')]),
-    `${machineText(machine)} Again: \`npm run bench -- --only ${name}\`.`,
+    `${machineText(machine)} To repeat it: \`npm run bench -- --only ${name}\`.`,
   ].join('\n\n');
 }
 

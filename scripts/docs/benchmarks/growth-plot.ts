@@ -6,8 +6,9 @@ import { colour } from './plot-theme.ts';
 import { capitalised, runsText } from './wording.ts';
 
 /**
- * A line for each subject. Both axes are logarithmic, so that a slope is an order of growth: level is constant, and one
- * decade up for one to the right is proportional. Where a value is no positive number, the upright axis is linear, from 0.
+ * A line for each subject. Both axes are logarithmic, so that the slope shows the order of growth: a level line is
+ * constant, one decade up per decade to the right is proportional. If a value is not positive, the vertical axis is
+ * linear, from 0.
  */
 export function growthPlot({ quantity, unit, axis, series }: Growth): TopLevelSpec {
   const values = series.flatMap(({ subject, points }) =>
@@ -97,13 +98,13 @@ function scaleOf(values: readonly number[]): Scale {
   return decades(Math.floor(Math.log10(least)), Math.ceil(Math.log10(most)));
 }
 
-/** At least two decades, and the uppermost with room for a figure: a narrow one would make noise look like growth. */
+/** At least two decades, the top one with room for a figure: a narrower range would make noise look like growth. */
 function widened({ scale }: Scale): Scale {
   const [from = 0, to = 0] = scale.domain.map((value) => Math.round(Math.log10(value)));
   return decades(from, Math.max(to, from + 2));
 }
 
-/** Away from the edges, so that figures at the first and last points stand beside the axis, not on it. */
+/** Leaves a margin, so that figures at the first and last points do not overlap the axis. */
 function padded({ kind, scale, axis }: Scale): Scale {
   const [from = 0, to = 0] = scale.domain;
   const domain = kind === 'log' ? [from / 1.8, to * 1.5] : [from, to];

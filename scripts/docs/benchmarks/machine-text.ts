@@ -1,9 +1,9 @@
 import type { Machine } from '../../../packages/testing/src/bench/report/machine.ts';
 
-/** One sentence on when, at which commit, on what and beside what was measured. */
+/** States when, at which commit, on which machine and with which peers an experiment was run. */
 export function machineText(machine: Machine): string {
   const { commit, cores, cpu, memoryBytes, os, kernel, node, peers, measuredAt } = machine;
-  const changes = commit.dirty ? ' with changes that are in no commit' : '';
+  const changes = commit.dirty ? ' with uncommitted changes' : '';
   const versions = Object.entries(peers).map(([name, version]) => `${name} ${version}`);
   return [
     `Measured on ${measuredAt.slice(0, 10)} at commit \`${commit.revision}\`${changes}, on ${cores} ${

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { GeneratedDocument } from '../generated-document.ts';
 import { PLOTS_FOLDER } from './benchmark-documents.ts';
 
-/** Plots that no result asks for any more, by their path from `root`. */
+/** Plots that no result uses, by their path from `root`. */
 export async function obsoletePlots(
   root: string,
   documents: readonly Pick<GeneratedDocument, 'path'>[],

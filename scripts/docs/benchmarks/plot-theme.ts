@@ -1,6 +1,6 @@
 import type { Config } from 'vega-lite';
 
-/** Each in light and in dark mode. */
+/** Each colour in light and in dark mode. */
 const colours = {
   paper: ['#ffffff', '#0d1117'],
   ink: ['#1f2328', '#e6edf3'],
@@ -13,12 +13,12 @@ const colours = {
   fourth: ['#8250df', '#ab7df8'],
 } as const satisfies Record<string, readonly [light: string, dark: string]>;
 
-/** By its name, as it is written into a plot. */
+/** Colour by name, as written into a plot. */
 export const colour = Object.fromEntries(
   Object.entries(colours).map(([name, [light]]) => [name, light]),
 ) as Record<keyof typeof colours, string>;
 
-/** Of lines, the first of them ours. */
+/** Colours of lines; the first is Backhaul's. */
 const lineColours = [colour.ours, colour.second, colour.third, colour.fourth];
 
 const font = 'system-ui, -apple-system, "Segoe UI", Helvetica, Arial, sans-serif';
@@ -56,8 +56,8 @@ export const plotConfig: Config = {
 };
 
 /**
- * Attributes are light, for whatever draws a picture of it; a browser takes this style before them. The background
- * changes as well, so that a plot can be read on a page that does not.
+ * Attributes have light colours, for renderers without CSS; browsers prefer this style. The background
+ * changes as well, so that a plot is readable on a page without dark mode.
  */
 export const darkStyle = `<style>@media (prefers-color-scheme: dark) {${Object.values(colours)
   .flatMap(([light, dark]) => [`[fill="${light}"]{fill:${dark}}`, `[stroke="${light}"]{stroke:${dark}}`])

@@ -14,13 +14,13 @@ async function svgOf(fileName: string): Promise<string> {
 const names = ['speed-throughput.svg', 'growth-memory-by-agents.svg', 'growth-time-by-agents.svg'];
 
 describe('plots', () => {
-  test('are the same bytes each time, whatever was drawn before', async () => {
+  test('are the same bytes each time, regardless of earlier plots', async () => {
     const first = new Map<string, string>();
     for (const name of names) first.set(name, await svgOf(name));
     for (const name of names.toReversed()) assert.equal(await svgOf(name), first.get(name));
   });
 
-  test('have no colour without one for dark mode, and need no certain font', async () => {
+  test('have a dark-mode colour for each colour, and need no specific font', async () => {
     for (const name of names) {
       const svg = await svgOf(name);
       const used = [...svg.matchAll(/(?:fill|stroke)="([^"]+)"/g)].map(([, value]) => value ?? '');
@@ -34,7 +34,7 @@ describe('plots', () => {
     }
   });
 
-  test('as bars begin at zero and are as long as their medians', async () => {
+  test('have bars that begin at zero and are as long as their medians', async () => {
     const svg = await svgOf('speed-throughput.svg');
     assert.match(svg, /X-axis titled 'MB\/s' for a linear scale with values from 0 to/);
     const [ours, theirs] = lengthsOf(svg);
@@ -43,14 +43,14 @@ describe('plots', () => {
     for (const text of ['Throughput, MB/s', 'Backhaul', 'curl -T', '1,050', '2,100']) has(svg, text);
   });
 
-  test('along an axis are logarithmic, and never zoom in on noise', async () => {
+  test('are logarithmic along an axis, and never zoom in on noise', async () => {
     const svg = await svgOf('growth-memory-by-agents.svg');
     assert.match(svg, /Y-axis for a log scale with values from 10 to 1,000/);
     assert.match(svg, /X-axis titled 'agents' for a log scale/);
     for (const text of ['By agents; both axes logarithmic', 'Memory, MB', '80.2', '81.7']) has(svg, text);
   });
 
-  test('along an axis are linear, and say so, where a value is zero', async () => {
+  test('are linear, with a note, if a value is zero', async () => {
     const svg = await svgOf('growth-time-by-agents.svg');
     assert.match(svg, /Y-axis for a linear scale with values from 0 to/);
     has(svg, 'By agents; horizontal axis logarithmic');
@@ -62,7 +62,7 @@ function has(svg: string, text: string): void {
   assert.ok(svg.includes(`>${text}<`), `no "${text}" in ${svg}`);
 }
 
-/** Of the bars, each a path from the left edge, which is zero. */
+/** Lengths of the bars, each a path from the left edge, which is zero. */
 function lengthsOf(svg: string): number[] {
   const bars = svg.matchAll(/aria-roledescription="bar" d="M0,0h([\d.]+)v/g);
   return Array.from(bars, ([, length]) => Number(length));

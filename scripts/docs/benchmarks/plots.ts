@@ -8,12 +8,12 @@ import { capitalised } from './wording.ts';
 
 export interface Plot {
   readonly fileName: string;
-  /** For those who do not see it; the table has the figures. */
+  /** Alternative text; the table has the figures. */
   readonly alt: string;
   readonly spec: TopLevelSpec;
 }
 
-/** One for each quantity that has more than one value to show. */
+/** One plot for each quantity with more than one value. */
 export function plotsOf({ name, findings: { measurements } }: Result): readonly Plot[] {
   const bars = comparisonsOf(measurements)
     .filter(({ rows }) => rows.length > 1)
@@ -32,7 +32,7 @@ export function plotsOf({ name, findings: { measurements } }: Result): readonly 
   const plots = [...bars, ...lines];
   const names = plots.map(({ fileName }) => fileName);
   const twice = names.find((one, index) => names.indexOf(one) !== index);
-  if (twice !== undefined) throw new Error(`two quantities of ${name} would both be drawn into ${twice}`);
+  if (twice !== undefined) throw new Error(`two quantities of ${name} would both be written to ${twice}`);
   return plots;
 }
 

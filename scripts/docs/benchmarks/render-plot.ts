@@ -2,17 +2,17 @@ import * as vega from 'vega';
 import { compile, type TopLevelSpec } from 'vega-lite';
 import { darkStyle, plotConfig } from './plot-theme.ts';
 
-/** Vega's types leave these out. */
+/** Properties that Vega's types lack. */
 const { resetSVGDefIds, textMetrics } = vega as unknown as {
   resetSVGDefIds: () => void;
   textMetrics: { canvas(use: boolean): void };
 };
 
-/** The same specification gives the same bytes, whatever fonts the machine has. */
+/** Deterministic: the same specification gives the same bytes, independent of installed fonts. */
 export async function renderPlot(spec: TopLevelSpec): Promise<string> {
-  // Widths of text are estimated, with or without the optional package that would measure them.
+  // Widths of text are always estimated, even if the optional package that measures them is installed.
   textMetrics.canvas(false);
-  // Numbered from 0 in each plot, not in all of a process.
+  // Numbers start from 0 in each plot, not once per process.
   resetSVGDefIds();
   const compiled = compile(spec, { config: plotConfig });
   const view = new vega.View(vega.parse(compiled.spec), { renderer: 'none' });

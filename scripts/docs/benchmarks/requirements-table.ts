@@ -3,7 +3,7 @@ import type { Result } from '../../../packages/testing/src/bench/report/results.
 import { limitText, measuredText } from '../../../packages/testing/src/bench/report/terminal.ts';
 import { markdownTable } from '../markdown-table.ts';
 
-/** Of all experiments, missed ones not hidden among them. */
+/** Requirements of all experiments; missed ones are highlighted. */
 export function requirementsTable(results: readonly Result[]): string {
   return markdownTable(
     ['requirement', 'limit', 'measured', '', 'experiment'],

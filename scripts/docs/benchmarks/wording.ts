@@ -2,7 +2,7 @@ export function capitalised(text: string): string {
   return text.slice(0, 1).toUpperCase() + text.slice(1);
 }
 
-/** How to read a plot, e.g. `Bar: median of 5 runs; line: least to most`. */
+/** Legend of a plot, e.g. `Bar: median of 5 runs; line: least to most`. */
 export function runsText(
   rows: readonly { readonly samples: readonly number[] }[],
   marks: { readonly middle: string; readonly spread: string },

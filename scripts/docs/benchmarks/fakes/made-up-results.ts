@@ -16,7 +16,7 @@ const machine: Machine = {
 const memory = { quantity: 'memory', unit: 'MB', subject: 'Backhaul' };
 const time = { quantity: 'time', unit: 'ms' };
 
-/** Figures that nobody measured, of every kind that there is. */
+/** Invented figures, of every kind. */
 export const madeUpResults: readonly Result[] = [
   {
     name: 'speed',
