@@ -2,9 +2,9 @@ import { mkdir } from 'node:fs/promises';
 import { installedCommands } from '../bench/throughput/installed-commands.ts';
 import { timedCommand } from '../bench/throughput/timed-command.ts';
 import type { S3Target } from '../object-store.ts';
-import { randomFile } from '../random-file.ts';
 import { Stage } from '../stage.ts';
 import { apply, type Line } from './line.ts';
+import { restingFile } from './send-over.ts';
 
 /** Somebody else who sends files to S3, with its defaults. */
 export interface Peer {
@@ -71,7 +71,7 @@ export async function sendByPeer(
 ): Promise<PeerOutcome> {
   await using stage = await Stage.start({ storeNetworkFaults: true, compiled: true });
   const file = stage.directory.join('file.bin');
-  await randomFile(file, line.sizeBytes);
+  await restingFile(file, line.sizeBytes);
   const home = stage.directory.join('home');
   await mkdir(home);
   using _ = apply(line, stage.storeNetwork);
