@@ -134,7 +134,7 @@ test('a directory of 200,000 names is listed in little memory, on tmpfs too', as
         console.log(entries.length);
       `;
       // Megabytes: enough for what is kept, and too few for all names.
-      const heap = '--max-old-space-size=16';
+      const heap = '--max-old-space-size=24';
       const listed = spawnSync(process.execPath, [heap, '--input-type=module', '--eval', program, root]);
       assert.equal(String(listed.stdout).trim(), '5000', String(listed.stderr).slice(-2000));
     } finally {
