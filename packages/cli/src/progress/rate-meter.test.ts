@@ -77,6 +77,19 @@ test('the forecast is there from the second second on, and less than 25 % off af
   }
 });
 
+test('the bytes that filled a large buffer at the start do not shorten the forecast after ten seconds', () => {
+  const [size, bytesPerMs] = [10_000_000, 125];
+  const samples = Array.from({ length: 60 }, (_, second) => {
+    const buffered = Math.min(second, 3) * 150_000;
+    return { at: second * 1000, bytes: second * 1000 * bytesPerMs + buffered };
+  });
+  const endsAt = size / bytesPerMs;
+  for (const { at, error } of forecastErrors(samples, size, endsAt).slice(10)) {
+    // What the buffer holds is out of sight: 3.6 s of the line.
+    assert.ok(error * (endsAt - at) < 4000, `at ${at} ms ${error}`);
+  }
+});
+
 function seeded(seed: number): () => number {
   let state = seed;
   return () => {

@@ -3,10 +3,16 @@ interface Sample {
   readonly bytes: number;
 }
 
+/** The first bytes may fill buffers on the way: then they go so much faster than the line carries the others. */
+const START_MS = 3000;
+const START_FACTOR = 1.25;
+
 /** How fast bytes arrive, over the last seconds rather than since the start: what a forecast needs. */
 export class RateMeter {
   readonly #windowMs: number;
   #samples: Sample[] = [];
+  /** Null once the start has been judged, or cannot be. */
+  #startedAt: number | null = null;
 
   constructor(windowMs = 10_000) {
     this.#windowMs = windowMs;
@@ -16,15 +22,18 @@ export class RateMeter {
   add(bytes: number, at: number): void {
     const last = this.#samples.at(-1);
     if (bytes === 0) this.#samples = [];
+    if (this.#samples.length === 0) this.#startedAt = at;
     // A part was cut off: there is more to do again, but the line was as fast as it was.
     else if (last !== undefined && bytes < last.bytes) {
       const lost = last.bytes - bytes;
+      this.#startedAt = null;
       this.#samples = this.#samples.map((sample) => ({ ...sample, bytes: sample.bytes - lost }));
     }
     this.#samples.push({ at, bytes });
     while (this.#samples.length > 2 && (this.#samples[1]?.at ?? at) <= at - this.#windowMs) {
       this.#samples.shift();
     }
+    if (this.#startedAt !== null && at >= this.#startedAt + 2 * START_MS) this.#judgeStart(this.#startedAt);
   }
 
   /** Bytes per second up to `now`; undefined while there is nothing to tell it from. */
@@ -38,6 +47,14 @@ export class RateMeter {
     const silentMs = Math.max(0, now - last.at - Math.max(1000, 1.5 * usualGapMs));
     const rate = slope(this.#samples) * 1000 * (spanMs / (spanMs + silentMs));
     return rate > 0 ? rate : undefined;
+  }
+
+  #judgeStart(startedAt: number): void {
+    this.#startedAt = null;
+    const end = this.#samples.findIndex(({ at }) => at >= startedAt + START_MS);
+    const [start, rest] = [this.#samples.slice(0, end + 1), this.#samples.slice(end)];
+    if (start.length > 1 && rest.length > 1 && slope(start) > slope(rest) * START_FACTOR)
+      this.#samples = rest;
   }
 }
 
