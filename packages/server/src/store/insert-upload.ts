@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import type { AuditEvent, InsertOptions } from '../domain/ports/store.ts';
 import type { Upload } from '../domain/uploads/upload.ts';
 import { insertAudit } from './audit-queries.ts';
@@ -6,7 +7,7 @@ import { insertKey, selectByKey } from './key-queries.ts';
 import { type Placeholders, PreparedQuery } from './prepared-query.ts';
 import type { Queries } from './queries.ts';
 import type { UploadsTable } from './schema.ts';
-import { fromUploadRow, toUploadRow } from './upload-row.ts';
+import { fromUploadRow, toUploadRow, uploadColumns } from './upload-row.ts';
 
 const insert = new PreparedQuery<UploadsTable & { readonly change: number }, unknown>((db, row) =>
   db.insertInto('uploads').values(row),
@@ -21,10 +22,11 @@ export async function insertUpload(
   const { requestedBy, idempotencyKey } = upload;
   const keyed = idempotencyKey === null ? undefined : await selectByKey(db, requestedBy, idempotencyKey);
   if (keyed !== undefined) return keyed.upload;
-  const active = join === undefined ? undefined : await selectNewestActive(db, upload);
+  const row = toUploadRow(upload);
+  const active = join === undefined ? undefined : await selectNewestActive(db, row);
   if (join === undefined || active === undefined) {
     if (joinOnly) return undefined;
-    await insert.run(db, { ...toUploadRow(upload), change: await nextChange(db, upload.updatedAt) });
+    await insert.run(db, { ...row, change: await nextChange(db, upload.updatedAt) });
     await insertKey(db, upload, { uploadId: upload.uploadId, terms });
     await insertAudit(db, audit);
     return undefined;
@@ -41,7 +43,7 @@ const selectActive = new PreparedQuery(
   (db, { clientId, filePath, onChange, limits }: Placeholders<SameFile>) =>
     db
       .selectFrom('uploads')
-      .selectAll()
+      .select(uploadColumns)
       .where('completedAt', 'is', null)
       // One that is to be cancelled is no answer.
       .where('cancelRequestedAt', 'is', null)
@@ -51,12 +53,15 @@ const selectActive = new PreparedQuery(
       .where('limits', 'is not distinct from', limits)
       .orderBy('createdAt', 'desc')
       .orderBy('uploadId', 'desc')
-      .limit(1),
+      // Not bound: SQLite compiles a statement again with each value that is bound as a limit.
+      .limit(sql.lit(1)),
 );
 
 /** Of the same file; the newest, because it may have the newer version. */
-async function selectNewestActive(db: Queries, upload: Upload): Promise<Upload | undefined> {
-  const { clientId, filePath, onChange, limits } = toUploadRow(upload);
+async function selectNewestActive(
+  db: Queries,
+  { clientId, filePath, onChange, limits }: SameFile,
+): Promise<Upload | undefined> {
   const row = await selectActive.first(db, { clientId, filePath, onChange, limits });
   return row && fromUploadRow(row);
 }

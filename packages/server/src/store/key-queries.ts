@@ -1,7 +1,7 @@
 import type { KeyedUpload } from '../domain/ports/store.ts';
 import type { Upload } from '../domain/uploads/upload.ts';
 import type { Queries } from './queries.ts';
-import { fromUploadRow } from './upload-row.ts';
+import { fromUploadRow, uploadColumns } from './upload-row.ts';
 
 export async function selectByKey(
   db: Queries,
@@ -11,7 +11,7 @@ export async function selectByKey(
   const row = await db
     .selectFrom('uploadKeys')
     .innerJoin('uploads', 'uploads.uploadId', 'uploadKeys.uploadId')
-    .selectAll('uploads')
+    .select(uploadColumns.map((column) => `uploads.${column}` as const))
     .select('uploadKeys.terms as keyTerms')
     .where('uploadKeys.requestedBy', '=', requestedBy)
     .where('uploadKeys.idempotencyKey', '=', idempotencyKey)

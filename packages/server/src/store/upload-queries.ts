@@ -16,7 +16,7 @@ import { announceParts, deleteParts, keepParts } from './part-queries.ts';
 import { type Placeholders, PreparedQuery } from './prepared-query.ts';
 import type { Queries } from './queries.ts';
 import type { UploadsTable } from './schema.ts';
-import { fromUploadRow, toUploadRow } from './upload-row.ts';
+import { fromUploadRow, toUploadRow, uploadColumns } from './upload-row.ts';
 
 const ACTIVE = ['queued', 'preparing', 'uploading', 'completing'] as const;
 const RUNNING = ['preparing', 'uploading'] as const;
@@ -123,7 +123,8 @@ const selectQueued = new PreparedQuery((db, { clientId, now, latest, limit }: Pl
     )
     .orderBy('createdAt')
     .orderBy('uploadId')
-    .limit(limit),
+    // A sum: SQLite compiles a statement again with each value that is bound as a limit by itself.
+    .limit(sql<number>`${limit} + 0`),
 );
 
 export async function selectQueuedIds(
@@ -169,13 +170,14 @@ export async function selectChangesAfter(
   limit: number,
 ): Promise<ChangedUpload[]> {
   const rows = await selectAll(db)
+    .select('change')
     .where('change', '>=', change)
     .where((where) => where.or([where('change', '>', change), where('uploadId', '>', uploadId)]))
     .orderBy('change')
     .orderBy('uploadId')
     .limit(limit)
     .execute();
-  return rows.map((row) => ({ change: row.change, upload: fromUploadRow(row) }));
+  return rows.map(({ change: at, ...row }) => ({ change: at, upload: fromUploadRow(row) }));
 }
 
 export async function selectOverdueIds(db: Queries, now: number, limit: number): Promise<string[]> {
@@ -216,16 +218,25 @@ export async function countUnfinished(
   db: Queries,
   filter: Parameters<Store['countUnfinished']>[0],
 ): Promise<number> {
-  const query = db
+  const { count } = await ('clientId' in filter
+    ? countOfClient.one(db, filter)
+    : countOfSubject.one(db, filter));
+  return count;
+}
+
+const countOfClient = new PreparedQuery((db, { clientId }: Placeholders<{ clientId: string }>) =>
+  selectUnfinishedCount(db).where('clientId', '=', clientId),
+);
+
+const countOfSubject = new PreparedQuery((db, { requestedBy }: Placeholders<{ requestedBy: string }>) =>
+  selectUnfinishedCount(db).where('requestedBy', '=', requestedBy),
+);
+
+function selectUnfinishedCount(db: Queries) {
+  return db
     .selectFrom('uploads')
     .select((select) => select.fn.countAll<number>().as('count'))
     .where('completedAt', 'is', null);
-  const { count } = await (
-    'clientId' in filter
-      ? query.where('clientId', '=', filter.clientId)
-      : query.where('requestedBy', '=', filter.requestedBy)
-  ).executeTakeFirstOrThrow();
-  return count;
 }
 
 export async function countUploadsByStatus(db: Queries): Promise<Partial<Record<UploadStatus, number>>> {
@@ -320,7 +331,7 @@ function idsOf(rows: readonly { readonly uploadId: string }[]): string[] {
 }
 
 function selectAll(db: Queries) {
-  return db.selectFrom('uploads').selectAll();
+  return db.selectFrom('uploads').select(uploadColumns);
 }
 
 async function run(query: ReturnType<typeof selectAll>): Promise<Upload[]> {

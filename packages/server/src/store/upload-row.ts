@@ -1,11 +1,67 @@
 import { fingerprintSchema, uploadLimitsSchema } from '@backhaul/protocol';
-import type { Selectable } from 'kysely';
 import type { Upload } from '../domain/uploads/upload.ts';
-import type { Schema, UploadsTable } from './schema.ts';
+import type { UploadsTable } from './schema.ts';
+
+/** All but the number of its last change, which is the readers' of changes and no part of an upload. */
+export const uploadColumns = Object.keys({
+  uploadId: true,
+  clientId: true,
+  filePath: true,
+  fileName: true,
+  status: true,
+  attempt: true,
+  version: true,
+  epoch: true,
+  onChange: true,
+  limits: true,
+  setbacks: true,
+  restarts: true,
+  refusedCompletions: true,
+  nextAttemptAt: true,
+  hostId: true,
+  sizeBytes: true,
+  chunkSize: true,
+  partCount: true,
+  partsCompleted: true,
+  bytesUploaded: true,
+  partRetries: true,
+  stalledSince: true,
+  stalledReason: true,
+  bucket: true,
+  key: true,
+  s3UploadId: true,
+  multipartOpen: true,
+  multipartCreatedAt: true,
+  lostAfterMs: true,
+  objectToken: true,
+  checksumMode: true,
+  fingerprint: true,
+  sourceModifiedAt: true,
+  etag: true,
+  versionId: true,
+  crc32: true,
+  verification: true,
+  sha256: true,
+  serverSideEncryption: true,
+  storageClass: true,
+  error: true,
+  message: true,
+  cancelRequestedBy: true,
+  cancelRequestedAt: true,
+  requestedBy: true,
+  reason: true,
+  idempotencyKey: true,
+  batchId: true,
+  createdAt: true,
+  updatedAt: true,
+  startedAt: true,
+  completedAt: true,
+  expiresAt: true,
+  uploadDurationMs: true,
+} satisfies Record<keyof UploadsTable, true>) as (keyof UploadsTable)[];
 
 /** @throws ZodError when a JSON column does not hold what was written there. */
-// oxlint-disable-next-line no-unused-vars -- named to be left out: where a reader is, is none of an upload's own
-export function fromUploadRow({ change: _, ...row }: Selectable<Schema['uploads']>): Upload {
+export function fromUploadRow(row: UploadsTable): Upload {
   return {
     ...row,
     multipartOpen: row.multipartOpen === 1,

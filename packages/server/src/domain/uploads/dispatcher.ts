@@ -157,7 +157,8 @@ export class Dispatcher {
     if (seen?.status !== 'queued') return;
     const found = session.canResume ? await this.#findKept(seen) : [];
     await this.#ledger.exclusively(uploadId, async () => {
-      const queued = await this.#store.getUpload(uploadId);
+      // Of one without parts the store was asked nothing, and what it is by now the ledger sees when it writes.
+      const queued = seen.s3UploadId === null ? seen : await this.#store.getUpload(uploadId);
       // Gone or replaced while the store was asked; or what it was asked for has moved on.
       if (this.#sessions.get(session.clientId) !== session || queued?.version !== seen.version) return;
       if (queued.s3UploadId !== null && !session.canResume) {
