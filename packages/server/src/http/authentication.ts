@@ -60,8 +60,9 @@ export function registerAuthentication(
   });
   // Without a token one request is all that a connection is for. A body that is still to come would be cut off by that,
   // and with it the answer.
-  app.addHook('onSend', async ({ raw, headers }, reply) => {
+  app.addHook('onSend', ({ raw, headers }, reply, _payload, done) => {
     const hasBody = headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined;
     if (!hasBody && connections.has(raw.socket)) void reply.header('connection', 'close');
+    done();
   });
 }

@@ -23,6 +23,7 @@ export class ClientAddresses {
    */
   of({ socket, headers }: Pick<IncomingMessage, 'socket' | 'headers'>): string {
     let nearest = withoutMapping(socket.remoteAddress ?? '');
+    if (!this.isProxy(nearest)) return nearest;
     const forwarded = String(headers['x-forwarded-for'] ?? '')
       .split(',')
       .map((entry) => withoutPort(entry.trim()));

@@ -62,10 +62,15 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Fast
         });
   options.connections.watch(app.server);
   // A browser must not take an answer, in which there may be words of agents, for a page or a script.
-  app.addHook('onSend', async (_request, reply) => {
+  // Hooks that wait for nothing are callbacks here: a promise for each costs every request several turns.
+  app.addHook('onSend', (_request, reply, _payload, done) => {
     void reply.header('x-content-type-options', 'nosniff');
+    done();
   });
-  app.addHook('onRequest', async ({ raw }) => options.connections.cameFrom(raw.socket, addressOf(raw)));
+  app.addHook('onRequest', ({ raw }, _reply, done) => {
+    options.connections.cameFrom(raw.socket, addressOf(raw));
+    done();
+  });
   takeJson(app);
   await registerOpenApi(app);
   registerRoutes(app, options);

@@ -71,8 +71,9 @@ export async function registerOpenApi(app: FastifyInstance): Promise<void> {
     },
   });
   // Without the slash its page names its parts by absolute paths, which are not there below a path of a proxy.
-  app.addHook('onRequest', async (request, reply) => {
-    if (request.url === '/docs') return reply.redirect('docs/');
+  app.addHook('onRequest', (request, reply, done) => {
+    if (request.url === '/docs') void reply.redirect('docs/');
+    else done();
   });
   // Relative, so that it leads there below a path of a proxy, too.
   app.get('/', { schema: { hide: true } }, async (_request, reply) => reply.redirect('docs/'));

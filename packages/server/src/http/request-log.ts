@@ -18,7 +18,10 @@ export class RequestLog extends LogController {
   }
 
   override incomingRequest(req: FastifyRequest): void {
-    req.log.debug(this.#describe(req), 'incoming request');
+    // Not described in vain: this comes with every request.
+    if (req.log.level === 'debug' || req.log.level === 'trace') {
+      req.log.debug(this.#describe(req), 'incoming request');
+    }
   }
 
   override requestCompleted(error: Error | null | undefined, req: FastifyRequest, reply: FastifyReply): void {

@@ -23,8 +23,8 @@ export function registerRoutes(app: FastifyInstance, { services, ...authenticati
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
   registerProblems(app);
-  app.addHook('onRequest', async () => {
-    if (services.shutdown.aborted) throw new BackhaulError('shutting_down');
+  app.addHook('onRequest', (_request, _reply, done) => {
+    done(services.shutdown.aborted ? new BackhaulError('shutting_down') : undefined);
   });
   registerAuthentication(app, authentication);
   for (const routes of [

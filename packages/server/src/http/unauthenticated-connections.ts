@@ -66,15 +66,13 @@ export class UnauthenticatedConnections {
 
   /** @param socket Of the request or upgrade; over TLS not the one that `connection` told of. */
   authenticated(socket: Socket): void {
-    const key = keyOf(socket);
-    const connection = key === undefined ? undefined : this.#all.get(key);
+    const connection = this.#find(socket);
     if (connection !== undefined) this.#remove(connection);
   }
 
   /** What a trusted proxy says of a request on this connection: from now on it counts for that address. */
   cameFrom(socket: Socket, address: string): void {
-    const key = keyOf(socket);
-    const connection = key === undefined ? undefined : this.#all.get(key);
+    const connection = this.#find(socket);
     if (connection === undefined || !this.#isProxy(socket.remoteAddress ?? '')) return;
     this.#leave(connection);
     connection.address = networkOf(address);
@@ -82,8 +80,14 @@ export class UnauthenticatedConnections {
   }
 
   has(socket: Socket): boolean {
+    return this.#find(socket) !== undefined;
+  }
+
+  /** Asked with every request, while most of the time there is no such connection at all. */
+  #find(socket: Socket): Unauthenticated | undefined {
+    if (this.#all.size === 0) return undefined;
     const key = keyOf(socket);
-    return key !== undefined && this.#all.has(key);
+    return key === undefined ? undefined : this.#all.get(key);
   }
 
   #add(socket: Socket): void {
