@@ -11,7 +11,7 @@ export function boundedParse<Output>(
   schema: z.ZodType<Output>,
   value: unknown,
 ): { success: true; data: Output } | { success: false; error: z.ZodError } {
-  const issue = firstIssueOfLists(schema, value, []);
+  const issue = firstIssueOfLists(withoutWrappers(schema), value, []);
   return issue === null ? schema.safeParse(value) : { success: false, error: new z.ZodError([issue]) };
 }
 
@@ -23,18 +23,38 @@ function firstIssueOfLists(
   path: readonly PropertyKey[],
 ): Issue | null {
   if (typeof value !== 'object' || value === null) return null;
-  if (schema instanceof z.ZodOptional || schema instanceof z.ZodNullable || schema instanceof z.ZodDefault) {
-    return firstIssueOfLists(schema.def.innerType, value, path);
-  }
   if (schema instanceof z.ZodArray)
     return Array.isArray(value) ? firstIssueOfList(schema, value, path) : null;
   if (!(schema instanceof z.ZodObject)) return null;
-  const fields: Record<string, z.core.$ZodType> = schema.shape;
-  for (const [name, field] of Object.entries(fields)) {
+  for (const [name, field] of listFieldsOf(schema)) {
     const issue = firstIssueOfLists(field, (value as Record<string, unknown>)[name], [...path, name]);
     if (issue !== null) return issue;
   }
   return null;
+}
+
+type Field = readonly [name: string, schema: z.core.$ZodType];
+
+const listFields = new WeakMap<z.ZodObject, readonly Field[]>();
+
+/** The fields that are a list or hold one. Found once for each schema: few have any. */
+function listFieldsOf(schema: z.ZodObject): readonly Field[] {
+  const known = listFields.get(schema);
+  if (known !== undefined) return known;
+  const found = Object.entries(schema.shape)
+    .map(([name, field]): Field => [name, withoutWrappers(field)])
+    .filter(
+      ([, field]) =>
+        field instanceof z.ZodArray || (field instanceof z.ZodObject && listFieldsOf(field).length > 0),
+    );
+  listFields.set(schema, found);
+  return found;
+}
+
+function withoutWrappers(schema: z.core.$ZodType): z.core.$ZodType {
+  return schema instanceof z.ZodOptional || schema instanceof z.ZodNullable || schema instanceof z.ZodDefault
+    ? withoutWrappers(schema.def.innerType)
+    : schema;
 }
 
 function firstIssueOfList(

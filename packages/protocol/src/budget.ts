@@ -28,7 +28,7 @@ export class Budget {
   spend(amount: number): number {
     this.#refill();
     this.#balance -= amount;
-    return this.debtMs;
+    return this.#debtMs();
   }
 
   /** Pays only if the whole amount can be afforded. @returns Whether it was paid. */
@@ -41,7 +41,13 @@ export class Budget {
 
   /** Milliseconds until the debt is paid off; 0 if there is none. */
   get debtMs(): number {
+    // What is refilled makes no debt.
+    if (this.#balance >= 0) return 0;
     this.#refill();
+    return this.#debtMs();
+  }
+
+  #debtMs(): number {
     return this.#balance >= 0 ? 0 : Math.ceil((-this.#balance * 1000) / this.#options.perSecond);
   }
 

@@ -22,21 +22,37 @@ export type Decoded<Message> =
 
 /** Reads a frame that an agent sent. Never throws: a frame is untrusted input. */
 export function decodeAgentMessage(frame: string): Decoded<AgentMessage> {
-  return decode(frame, agentMessageSchema, agentFrameLimits);
+  return decode(frame, agentReader);
 }
 
 /** Reads a frame that a server sent. Never throws. */
 export function decodeServerMessage(frame: string): Decoded<ServerMessage> {
-  return decode(frame, serverMessageSchema, serverFrameLimits);
+  return decode(frame, serverReader);
+}
+
+/** Reads the messages of one side. */
+interface Reader<Message> {
+  readonly schema: z.ZodType<Message>;
+  readonly limits: FrameLimits;
+  /** The schema of each message, by its discriminator. */
+  readonly kinds: ReadonlyMap<unknown, z.ZodType<Message>>;
 }
 
 type MessageSchema<Message> = z.ZodType<Message> & { readonly options: readonly z.core.$ZodType[] };
 
-function decode<Message>(
-  frame: string,
-  schema: MessageSchema<Message>,
-  limits: FrameLimits,
-): Decoded<Message> {
+function readerOf<Message>(schema: MessageSchema<Message>, limits: FrameLimits): Reader<Message> {
+  const kinds = schema.options.flatMap((option) =>
+    [...(option._zod.propValues?.[limits.discriminator] ?? [])].map(
+      (kind) => [kind, option as z.ZodType<Message>] as const,
+    ),
+  );
+  return { schema, limits, kinds: new Map(kinds) };
+}
+
+const agentReader = readerOf(agentMessageSchema, agentFrameLimits);
+const serverReader = readerOf(serverMessageSchema, serverFrameLimits);
+
+function decode<Message>(frame: string, { schema, limits, kinds }: Reader<Message>): Decoded<Message> {
   const problem = frameProblem(frame, limits);
   if (problem !== null) return { ok: false, problem, subject: subjectOfUnread(frame) };
   let json: unknown;
@@ -50,9 +66,7 @@ function decode<Message>(
   }
   const { discriminator } = limits;
   const kind = (json as Record<string, unknown>)[discriminator];
-  const known = schema.options.find((option) =>
-    option._zod.propValues?.[discriminator]?.has(kind as z.core.util.Primitive),
-  ) as z.ZodType<Message> | undefined;
+  const known = kinds.get(kind);
   const parsed = boundedParse(known ?? schema, json);
   if (parsed.success) return { ok: true, message: parsed.data };
   const name = typeof kind === 'string' ? `${discriminator} "${kind.slice(0, 64)}"` : `no ${discriminator}`;
