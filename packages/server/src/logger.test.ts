@@ -31,6 +31,28 @@ test(
   },
 );
 
+test('a secret is written at no level down to two below a field, nor from an error or a child’s bindings', () => {
+  const stdout = linesOf(
+    { format: 'json', toJournal: false },
+    `const headers = { authorization: 'hush' };
+    const child = log.child({ token: 'hush' });
+    child.warn({ password: 'hush', options: { headers, cookie: 'hush' }, list: [{ secret: 'hush' }], at: new Date(0) }, 'refused');
+    child.error({ err: Object.assign(new Error('no'), { token: 'hush', request: headers }) }, 'failed');`,
+  );
+  assert.doesNotMatch(stdout, /hush/);
+  const [refused, failed] = stdout
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+  const censored = '[redacted]';
+  assert.deepEqual([refused?.['token'], refused?.['password']], [censored, censored]);
+  assert.deepEqual(refused?.['options'], { headers: { authorization: censored }, cookie: censored });
+  assert.deepEqual(refused?.['list'], [{ secret: censored }]);
+  assert.equal(refused?.['at'], '1970-01-01T00:00:00.000Z');
+  const { message, token, request } = Object(failed?.['err']) as Record<string, unknown>;
+  assert.deepEqual([message, token, request], ['no', censored, { authorization: censored }]);
+});
+
 test('a line holds no character that a terminal obeys, and is the same value', () => {
   const hostile = 'a\n\u001b[2J\u009b2J\u202eb\u200f\u061c\u2028\ufeff';
   const logged = `
