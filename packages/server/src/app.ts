@@ -33,24 +33,24 @@ import { AgentGateway } from './websocket/agent-gateway.ts';
 
 const HOUR_MS = 3_600_000;
 const SWEEP_INTERVAL_MS = 10_000;
-/** A store that has not answered by then does not hold up the start. */
+/** An unreachable object store does not delay the start longer than this. */
 const BUCKET_REPORT_TIMEOUT_MS = 15_000;
 const COMMAND_TIMEOUT_MS = 30_000;
-/** One server process on one database; with many nodes each gets its own. */
+/** The single node of this database. With several nodes each needs an id of its own. */
 const NODE_ID = 'single';
 
 /** A running server. */
 export interface App extends AsyncDisposable {
-  /** Where it listens, e.g. `http://127.0.0.1:8080`. */
+  /** The URL it listens on, e.g. `http://127.0.0.1:8080`. */
   readonly url: string;
-  /** Reads again what can be replaced while the server runs: TLS certificates, at once instead of within seconds. */
+  /** Reloads what can change while the server runs: TLS certificates (otherwise noticed within seconds). */
   reload(): void;
-  /** Stops taking work, lets answers under way finish, and closes everything in reverse order. Idempotent. */
+  /** Stops accepting work, lets responses in progress finish, and closes everything in reverse order. Idempotent. */
   close(): Promise<void>;
 }
 
 /**
- * Builds the server in order; the only place that names implementations.
+ * Builds the server in order. The only function that names implementations.
  *
  * @throws StoreError, BucketError (`refused`: a setting must change), or the error of `listen`.
  */
@@ -62,14 +62,14 @@ export async function startApp(config: Config, log: Logger): Promise<App> {
   const isExisting = existsSync(config.databasePath);
   const store = await openSqliteStore(config.databasePath, {
     onFilesChange: (problem) => {
-      if (problem === undefined) log.info({}, 'the database files are back');
-      else log.error({ problem }, 'the database files have changed; not ready');
+      if (problem === undefined) log.info({}, 'database files restored');
+      else log.error({ problem }, 'database files changed; not ready');
     },
   });
   cleanup.defer(() => store.close());
   log.info(
     { database: config.databasePath, existing: isExisting },
-    isExisting ? 'database opened' : 'new database made',
+    isExisting ? 'database opened' : 'new database created',
   );
   await store.closeSessionsOf(NODE_ID, { at: clock.now(), reason: AGENT_AWAY });
 
@@ -195,7 +195,7 @@ export async function startApp(config: Config, log: Logger): Promise<App> {
   gateway.attach(http.server);
   cleanup.defer(async () => {
     shutdown.abort();
-    // An upgraded socket counts as a connection of the HTTP server: both must close together.
+    // Upgraded sockets count as connections of the HTTP server, so both must close together.
     await Promise.all([http.close(), answers.finish(), gateway.close()]);
   });
 
@@ -212,7 +212,7 @@ export async function startApp(config: Config, log: Logger): Promise<App> {
   cleanup.defer(async () => {
     clearInterval(sweep);
     clearInterval(report);
-    // Before the connections: a message that waits for a store which does not answer would hold them up.
+    // Must run before the connections close: a message waiting for an unresponsive store would delay them.
     await domain.stop();
   });
   void domain.sweeper.sweep();
@@ -223,8 +223,8 @@ export async function startApp(config: Config, log: Logger): Promise<App> {
 }
 
 /**
- * Reports what the bucket is and honours. A store that is away does not stop the start: the server runs, is not
- * ready, and asks again.
+ * Logs what the bucket is and supports. An unreachable store does not stop the start: the server runs, reports not
+ * ready, and retries.
  */
 async function reportBucket(bucket: S3Bucket, log: Logger): Promise<void> {
   const signal = AbortSignal.timeout(BUCKET_REPORT_TIMEOUT_MS);
@@ -234,9 +234,9 @@ async function reportBucket(bucket: S3Bucket, log: Logger): Promise<void> {
       log[isProblem ? 'warn' : 'info']({ check: name, detail, fix }, 'bucket checked');
     }
   } catch (error) {
-    const isAway = signal.aborted || (error instanceof BucketError && error.kind === 'unavailable');
-    if (!isAway) throw error;
-    log.warn({ err: error }, 'object store not reachable; running, but not ready');
+    const isUnavailable = signal.aborted || (error instanceof BucketError && error.kind === 'unavailable');
+    if (!isUnavailable) throw error;
+    log.warn({ err: error }, 'object store unreachable; running but not ready');
   }
 }
 

@@ -11,7 +11,7 @@ const clock = { now: () => 0 };
 const store = { ping: async () => {} };
 const finding: Finding = { name: 's3_checksum', level: 'ok', detail: 'enforced', fix: null };
 
-/** A store that does not answer. */
+/** A store that never responds. */
 const silent = {
   diagnose: async ({ signal }: CallOptions = {}): Promise<Finding[]> => {
     assert.ok(signal !== undefined);
@@ -20,7 +20,7 @@ const silent = {
   },
 };
 
-test('a diagnosis has the findings of now', async () => {
+test('a diagnosis reports the current findings', async () => {
   const { signal } = new AbortController();
   const diagnose = createDiagnosis({
     bucket: { diagnose: async () => [finding] },
@@ -29,35 +29,35 @@ test('a diagnosis has the findings of now', async () => {
     shutdown: signal,
   });
   const { findings, server_time: at } = await diagnose();
-  assert.deepEqual(findings, [{ name: 'database', level: 'ok', detail: 'takes writes', fix: null }, finding]);
+  assert.deepEqual(findings, [{ name: 'database', level: 'ok', detail: 'writable', fix: null }, finding]);
   assert.equal(at, '1970-01-01T00:00:00.000Z');
 });
 
-test('a diagnosis under way does not hold up a shutdown', async () => {
+test('a running diagnosis does not delay a shutdown', async () => {
   const shutdown = new AbortController();
   const asked = createDiagnosis({ bucket: silent, store, clock, shutdown: shutdown.signal })();
   shutdown.abort();
   await assert.rejects(asked, { code: 'shutting_down' });
 });
 
-test('a store that takes for ever is unavailable, and one that refuses is what it says', async () => {
+test('a store that never responds is unavailable; a store that refuses is reported with its error', async () => {
   const { signal } = new AbortController();
-  const late = createDiagnosis({ bucket: silent, store, clock, shutdown: signal, storeAnswerMs: 10 });
+  const late = createDiagnosis({ bucket: silent, store, clock, shutdown: signal, storeTimeoutMs: 10 });
   await assert.rejects(late(), { code: 'storage_unavailable', message: /0.01 s/ });
   const refusal = new BucketError('refused', 'no');
   const diagnose = () => Promise.reject(refusal);
   await assert.rejects(createDiagnosis({ bucket: { diagnose }, store, clock, shutdown: signal })(), refusal);
 });
 
-test('a database that refuses writes is a finding, not the end of the diagnosis', async () => {
+test('a database that refuses writes is one finding and does not abort the diagnosis', async () => {
   const { signal } = new AbortController();
-  const refusing = { ping: () => Promise.reject(new StoreError('the file is gone')) };
+  const refusing = { ping: () => Promise.reject(new StoreError('the file is missing')) };
   const bucket = { diagnose: async () => [finding] };
   const { findings } = await createDiagnosis({ bucket, store: refusing, clock, shutdown: signal })();
   assert.deepEqual(
     findings.map(({ name, level, detail }) => [name, level, detail]),
     [
-      ['database', 'error', 'the file is gone'],
+      ['database', 'error', 'the file is missing'],
       ['s3_checksum', 'ok', 'enforced'],
     ],
   );

@@ -5,32 +5,32 @@ import type { S3Bucket } from './s3/s3-bucket.ts';
 import { SERVER_VERSION } from './version.ts';
 
 /** Less than the two minutes that clients wait. */
-const STORE_ANSWER_MS = 100_000;
+const STORE_TIMEOUT_MS = 100_000;
 
-interface DiagnosisParts {
+interface DiagnosisDeps {
   readonly bucket: Pick<S3Bucket, 'diagnose'>;
   readonly store: Pick<Store, 'ping'>;
-  /** What is to be said about the tokens that were used. */
+  /** Findings about the tokens in use. */
   readonly tokenFindings?: () => Finding[];
-  /** Which proxy is used for what; it does not change while the server runs. */
+  /** Which proxy is used for what; constant while the server runs. */
   readonly proxyFindings?: readonly Finding[];
   readonly clock: Pick<Clock, 'now'>;
-  /** Aborts when the server begins to shut down: an answer under way must not hold that up. */
+  /** Aborts when the server starts to shut down; a running diagnosis must not delay that. */
   readonly shutdown: AbortSignal;
-  /** How long the object store may take for all of it; milliseconds. Default: 100,000. */
-  readonly storeAnswerMs?: number;
+  /** Time limit for the object store, in milliseconds. Default: 100,000. */
+  readonly storeTimeoutMs?: number;
 }
 
 /**
- * What the server finds about its own settings and bucket, asked anew each time.
+ * Creates the function that checks the server's settings, database and bucket; each call checks again.
  *
  * @throws BackhaulError `shutting_down`, `storage_unavailable`; BucketError
  */
-export function createDiagnosis(parts: DiagnosisParts): () => Promise<Diagnosis> {
-  const { bucket, store, tokenFindings = () => [], proxyFindings = [], clock, shutdown } = parts;
-  const { storeAnswerMs = STORE_ANSWER_MS } = parts;
+export function createDiagnosis(deps: DiagnosisDeps): () => Promise<Diagnosis> {
+  const { bucket, store, tokenFindings = () => [], proxyFindings = [], clock, shutdown } = deps;
+  const { storeTimeoutMs = STORE_TIMEOUT_MS } = deps;
   return async () => {
-    const signal = AbortSignal.any([shutdown, AbortSignal.timeout(storeAnswerMs)]);
+    const signal = AbortSignal.any([shutdown, AbortSignal.timeout(storeTimeoutMs)]);
     try {
       const [database, ofBucket] = await Promise.all([checkDatabase(store), bucket.diagnose({ signal })]);
       const findings = [database, ...ofBucket, ...proxyFindings, ...tokenFindings()];
@@ -38,10 +38,10 @@ export function createDiagnosis(parts: DiagnosisParts): () => Promise<Diagnosis>
     } catch (error) {
       if (shutdown.aborted) throw new BackhaulError('shutting_down');
       if (!signal.aborted) throw error;
-      const seconds = storeAnswerMs / 1000;
+      const seconds = storeTimeoutMs / 1000;
       throw new BackhaulError(
         'storage_unavailable',
-        `The object store took more than ${seconds} s for a trial.`,
+        `The object store did not complete the checks within ${seconds} s.`,
       );
     }
   };
@@ -50,11 +50,11 @@ export function createDiagnosis(parts: DiagnosisParts): () => Promise<Diagnosis>
 async function checkDatabase(store: Pick<Store, 'ping'>): Promise<Finding> {
   try {
     await store.ping();
-    return { name: 'database', level: 'ok', detail: 'takes writes', fix: null };
+    return { name: 'database', level: 'ok', detail: 'writable', fix: null };
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
     const fix =
-      'Look at the database file, its disk and the server’s log; docs/backup.md says what to do if files are gone.';
+      'Check the database file, its disk and the server’s log. If files are missing, see docs/backup.md.';
     return { name: 'database', level: 'error', detail: error.message, fix };
   }
 }

@@ -2,27 +2,27 @@ import { closeSync, existsSync, openSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { isBusy } from './store/sqlite-error.ts';
 
-/** Somebody else, most likely another process, holds the lock. */
+/** Another holder, most likely another process, has the lock. */
 export class FileLockHeld extends Error {
   override readonly name = 'FileLockHeld';
 }
 
 /**
- * A lock that one process at a time can hold. SQLite's exclusive transaction is a lock of the operating system, which
- * ends with the process however that dies; a file with a process id in it would be believed after a crash. Node has
- * no other binding to such locks.
+ * A lock that one process at a time can hold. SQLite's exclusive transaction is an operating system lock, which ends
+ * with the process even if it crashes; a pid file would still look valid then. Node has no other binding to such
+ * locks.
  */
 export class FileLock implements Disposable {
   readonly #database: DatabaseSync;
 
   /**
-   * @param path Of a file that serves as nothing else. It is made if need be, and stays: removing it would let
-   *   two processes hold the lock of two files of that name.
-   * @throws FileLockHeld at once; or SQLite's error if the file cannot be made.
+   * @param path A file used for nothing else. It is created if missing, and never removed: after a removal two
+   *   processes could lock two files of the same name.
+   * @throws FileLockHeld immediately; SQLite's error if the file cannot be created.
    */
   constructor(path: string) {
-    // SQLite would make it as the umask says, and an account that may read it could lock it. One that is there is not opened
-    // here: to close it again would take its locks from whoever in this process holds them.
+    // SQLite would create it with the umask's mode, and any account that can read it could lock it. An existing file
+    // is not opened here: closing it would release the locks that other code in this process holds on it.
     if (!existsSync(path)) closeSync(openSync(path, 'a', 0o600));
     this.#database = new DatabaseSync(path, { timeout: 0 });
     try {

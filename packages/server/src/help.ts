@@ -1,7 +1,7 @@
 import { settingSections } from './config/render-settings.ts';
 import { SERVER_VERSION } from './version.ts';
 
-/** What `--help` or `--version` print, to standard output and with exit code 0; undefined if neither is asked for. */
+/** Text that `--help` or `--version` print to standard output with exit code 0; undefined without these flags. */
 export function informationFor(argv: readonly string[]): string | undefined {
   if (argv.includes('--help') || argv.includes('-h'))
     return argv[0] === 'backup' ? BACKUP_HELP : serverHelp();
@@ -9,9 +9,9 @@ export function informationFor(argv: readonly string[]): string | undefined {
   return undefined;
 }
 
-/** A manual page for 80 columns. */
+/** Wrapped for 80 columns. */
 const serverHelp = (): string => `NAME
-    backhaul-server - have agents upload files straight to S3
+    backhaul-server - pull files from agents straight into S3
 
 SYNOPSIS
     backhaul-server [--dev] [--host HOST] [--port PORT] [--config FILE]
@@ -19,49 +19,49 @@ SYNOPSIS
     backhaul-server backup FILE [--config FILE] [--dev]
 
 DESCRIPTION
-    Asks agents for files, gives them presigned URLs to upload to, and checks
-    what arrived. It runs until SIGTERM or SIGINT and ends in good order; a
-    second signal ends it at once.
+    Requests files from agents, gives them presigned URLs to upload to, and
+    verifies the uploaded objects. It runs until SIGTERM or SIGINT and then
+    shuts down gracefully; a second signal ends it immediately.
 
-    A setting comes from a flag, else from the environment, else from the FILE
-    of --config, else from its default.
+    A setting is read from its flag, else from the environment, else from the
+    FILE of --config; otherwise its default applies.
 
-    backup copies the database, while a server runs on it or not; see
+    backup copies the database, also while a server is using it; see
     backhaul-server backup --help.
 
 OPTIONS
     --dev
-        Needs no settings: an embedded object store, a secret and a database
-        under .backhaul/ in the working directory. For this machine only.
+        Run without settings: creates an embedded object store, a secret and a
+        database under .backhaul/ in the working directory. Local use only.
     --host HOST
         Address to listen on; 127.0.0.1 with --dev, otherwise 0.0.0.0. --dev
-        looks at this flag only, not at HOST in the environment or a file.
+        uses only this flag, not HOST from the environment or a file.
     --port PORT
         Port to listen on; 8080 by default.
     --config FILE
-        JSON object with settings, named as in ENVIRONMENT.
+        JSON object with settings; names as in ENVIRONMENT.
     --setup-bucket
-        Create the bucket if there is none, and set it up. A change that
-        makes writes fail is undone.
+        Create the bucket if it does not exist, and configure it. A change
+        that makes writes fail is reverted.
     --version
         Print the version.
     -h, --help
-        Print this.
+        Print this help.
 
 ENVIRONMENT
 ${settingSections()}
 
 EXIT STATUS
     0   stopped by SIGTERM or SIGINT
-    1   unexpected fault, the store is away, or stopping took too long
-    2   a setting must be changed; the message names all of them
+    1   unexpected fault, object store unreachable, or shutdown timed out
+    2   settings must be changed; the message lists all of them
 
 FILES
     .backhaul/
-        In the working directory, with --dev: database, objects and secret.
+        With --dev, in the working directory: database, objects and secret.
     .backhaul/dev.json
-        While it runs with --dev: URL and tokens, for agents and command line
-        started in that directory.
+        While the server runs with --dev: URL and tokens, used by agents and
+        the command line started in that directory.
 
 EXAMPLES
     backhaul-server --dev
@@ -79,19 +79,19 @@ SYNOPSIS
     backhaul-server backup FILE [--config FILE] [--dev]
 
 DESCRIPTION
-    Writes a consistent copy of the database to FILE, which must not exist,
-    while a server runs on it or not. Looks at no other setting than
-    DATABASE_URL. Stopped by a signal, it leaves no FILE.
+    Writes a consistent copy of the database to FILE, which must not exist.
+    A server may be using the database. DATABASE_URL is the only setting it
+    reads. If a signal stops it, no FILE is left.
 
 OPTIONS
     --config FILE
-        JSON object with settings, which may have DATABASE_URL.
+        JSON object with settings; only DATABASE_URL is used.
     --dev
-        The database of a backhaul-server --dev in the working directory.
+        Use the database of backhaul-server --dev in the working directory.
     --version
         Print the version.
     -h, --help
-        Print this.
+        Print this help.
 
 ENVIRONMENT
     DATABASE_URL
@@ -99,7 +99,7 @@ ENVIRONMENT
 
 EXIT STATUS
     0   FILE is written
-    1   there is no backup; the message says why
+    1   no backup was written; the message gives the reason
     2   a flag or setting must be changed
 
 EXAMPLES

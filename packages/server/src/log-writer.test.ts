@@ -7,12 +7,12 @@ import { type TestContext, test } from 'node:test';
 
 const MAX_WAITING = 4 * 1024 * 1024;
 const LINE_BYTES = 1024;
-/** Eight times what a pipe holds. */
+/** Eight times the capacity of a pipe. */
 const MORE_THAN_A_PIPE = 512;
-/** Twice what may wait. */
-const MORE_THAN_MAY_WAIT = (2 * MAX_WAITING) / LINE_BYTES;
+/** Twice the queue limit. */
+const MORE_THAN_THE_QUEUE = (2 * MAX_WAITING) / LINE_BYTES;
 
-/** Writes so many numbered lines, a hundred in each turn, says so on standard error, and then does `end`. */
+/** Writes the given number of numbered lines, a hundred per turn, reports that on standard error, then runs `end`. */
 const program = (lines: number, end: string): string => `
   import { LogWriter } from ${JSON.stringify(new URL('log-writer.ts', import.meta.url))};
   const log = new LogWriter(1, {
@@ -36,8 +36,8 @@ interface Line {
 
 type Child = ChildProcess & Disposable;
 
-/** What waits for nobody is done in a second or two; what waits does so for ever. */
-const AT_MOST = { timeout: 30_000 };
+/** A non-blocking writer finishes within a second or two; a blocking one never does. */
+const TIMEOUT = { timeout: 30_000 };
 
 /** @param options.output A descriptor; by default a pipe that this process may read. */
 function startLogging(
@@ -72,7 +72,7 @@ function numbered(count: number): Line['line'][] {
   return Array.from({ length: count }, (_, index) => index + 1);
 }
 
-test('a log that nobody reads stops nothing, and is read whole later', AT_MOST, async (t) => {
+test('a log without a reader blocks nothing and can be read in full later', TIMEOUT, async (t) => {
   using child = startLogging(t, MORE_THAN_A_PIPE, { end: HELD_OPEN });
   await allLogged(child);
   const reading: Promise<string[]> = (async () => {
@@ -92,25 +92,29 @@ test('a log that nobody reads stops nothing, and is read whole later', AT_MOST, 
   );
 });
 
-test('lines beyond what may wait are dropped, and counted where they are missing', AT_MOST, async (t) => {
-  using child = startLogging(t, MORE_THAN_MAY_WAIT, { end: HELD_OPEN });
-  await allLogged(child);
-  const kept: number[] = [];
-  let dropped: number | undefined;
-  let cut = '';
-  for await (const chunk of child.stdout ?? []) {
-    const pieces = (cut + String(chunk)).split('\n');
-    cut = pieces.pop() ?? '';
-    for (const piece of pieces) {
-      const { line, lines } = JSON.parse(piece) as Line;
-      if (line !== undefined) kept.push(line);
-      dropped = lines ?? dropped;
+test(
+  'lines beyond the queue limit are dropped, and a line in their position reports how many',
+  TIMEOUT,
+  async (t) => {
+    using child = startLogging(t, MORE_THAN_THE_QUEUE, { end: HELD_OPEN });
+    await allLogged(child);
+    const written: number[] = [];
+    let dropped: number | undefined;
+    let cut = '';
+    for await (const chunk of child.stdout ?? []) {
+      const pieces = (cut + String(chunk)).split('\n');
+      cut = pieces.pop() ?? '';
+      for (const piece of pieces) {
+        const { line, lines } = JSON.parse(piece) as Line;
+        if (line !== undefined) written.push(line);
+        dropped = lines ?? dropped;
+      }
+      if (dropped !== undefined) break;
     }
-    if (dropped !== undefined) break;
-  }
-  assert.ok(dropped !== undefined && dropped > 0);
-  assert.deepEqual(kept, numbered(MORE_THAN_MAY_WAIT - dropped));
-});
+    assert.ok(dropped !== undefined && dropped > 0);
+    assert.deepEqual(written, numbered(MORE_THAN_THE_QUEUE - dropped));
+  },
+);
 
 for (const [name, end] of [
   ['returns', ''],
@@ -118,7 +122,7 @@ for (const [name, end] of [
   ['throws', 'throw new Error("a fault");'],
   ['rejects', 'await Promise.reject(new Error("a fault"));'],
 ] as const) {
-  test(`what was logged just before the program ${name} is written`, AT_MOST, async (t) => {
+  test(`lines logged just before the program ${name} are written`, TIMEOUT, async (t) => {
     using child = startLogging(t, MORE_THAN_A_PIPE + 1, { end });
     const read = await linesOf(child);
     assert.deepEqual(
@@ -128,14 +132,14 @@ for (const [name, end] of [
   });
 }
 
-test('a reader that has stopped holds up the end by a second only', AT_MOST, async (t) => {
+test('a stuck reader delays the exit by one second at most', TIMEOUT, async (t) => {
   using child = startLogging(t, MORE_THAN_A_PIPE, { end: 'process.exit(3);' });
   await allLogged(child);
   const [code] = (await once(child, 'exit')) as [number];
   assert.equal(code, 3);
 });
 
-test('a reader that has gone ends nothing', AT_MOST, async (t) => {
+test('a reader that has exited does not stop the program', TIMEOUT, async (t) => {
   using child = startLogging(t, MORE_THAN_A_PIPE, { end: 'process.exit(3);' });
   child.stdout?.destroy();
   await allLogged(child);
@@ -144,8 +148,8 @@ test('a reader that has gone ends nothing', AT_MOST, async (t) => {
 });
 
 test(
-  'a full disk ends nothing, and does not hold up the end',
-  { ...AT_MOST, skip: process.platform !== 'linux' },
+  'a full disk neither stops the program nor delays its exit',
+  { ...TIMEOUT, skip: process.platform !== 'linux' },
   async (t) => {
     const full = openSync('/dev/full', 'w');
     using child = startLogging(t, MORE_THAN_A_PIPE, { end: 'process.exit(3);', output: full });

@@ -1,26 +1,23 @@
 import { writeSync } from 'node:fs';
 
-/** After the kernel's buffer for a slow reader was full. */
+/** Pause after a slow reader's kernel buffer was full. */
 const READER_PAUSE_MS = 5;
-/** After a fault: a full disk, which may pass, or a reader that has gone, which does not. */
+/** Pause after a write error: a full disk (may recover) or a reader that has exited (does not). */
 const FAULT_PAUSE_MS = 1000;
-/** What a reader who has stopped may hold up the process's end by. */
-const EXIT_PATIENCE_MS = 1000;
+/** Maximum time to flush at exit when the reader is stuck. */
+const MAX_EXIT_FLUSH_MS = 1000;
 
 export interface LogWriterOptions {
-  /**
-   * Characters, or bytes once they are encoded, that may wait for the reader; lines beyond them are dropped, and counted
-   * in a line of their own.
-   */
+  /** Queue limit in characters (bytes once encoded). Lines beyond it are dropped and counted in a line of their own. */
   readonly maxWaiting: number;
-  /** The line, with its line feed, that says how many were dropped. */
+  /** Renders the line, with its line feed, that reports how many were dropped. */
   readonly describeDropped: (lines: number) => string;
 }
 
 /**
- * Writes a log's lines to standard output or error once per turn of the event loop, and never waits for whoever reads
- * them: a full pipe, a full disk or a reader that has gone stops neither the server nor its end. What is not written
- * when the process is killed is lost; at any other end it is written then.
+ * Writes log lines to standard output or error once per turn of the event loop, and never blocks on the reader: a
+ * full pipe, a full disk or a reader that has exited stops neither the server nor its shutdown. Queued lines are lost
+ * if the process is killed; at any other exit they are flushed.
  */
 export class LogWriter {
   readonly #fileDescriptor: 1 | 2;
@@ -29,7 +26,7 @@ export class LogWriter {
   #lines: string[] = [];
   /** Characters in `#lines`. */
   #queued = 0;
-  /** What the kernel has not taken yet of the lines that were handed to it. */
+  /** Bytes of a partial write that the kernel has not accepted yet. */
   #rest = Buffer.alloc(0);
   #dropped = 0;
   #isScheduled = false;
@@ -38,7 +35,7 @@ export class LogWriter {
     this.#fileDescriptor = fileDescriptor;
     this.#maxWaiting = maxWaiting;
     this.#describeDropped = describeDropped;
-    // Its stream makes a pipe non-blocking; a write to a full one would stop the process otherwise.
+    // Creating the stream makes a pipe non-blocking; otherwise a write to a full pipe would block the process.
     void (fileDescriptor === 1 ? process.stdout : process.stderr);
     process.on('exit', () => this.#finish());
   }
@@ -60,15 +57,15 @@ export class LogWriter {
     this.#queued += line.length;
   }
 
-  /** As much as is taken now, and the rest later. */
+  /** Writes as much as the kernel accepts now, and schedules the rest. */
   #flush(): void {
     const pauseMs = this.#writeAll();
     this.#isScheduled = pauseMs !== null;
-    // Unreferenced: nobody stays for the log's sake, and at the end it is tried once more.
+    // Unreferenced: the log does not keep the process alive, and the exit handler tries once more.
     if (pauseMs !== null) setTimeout(() => this.#flush(), pauseMs).unref();
   }
 
-  /** @returns null once all is written, or when to try again, in milliseconds from now. */
+  /** @returns null once all is written, otherwise the delay until the next attempt in milliseconds. */
   #writeAll(): number | null {
     try {
       while (this.#queued + this.#rest.length + this.#dropped > 0) this.#writeSome();
@@ -88,14 +85,14 @@ export class LogWriter {
     this.#rest = this.#rest.subarray(writeSync(this.#fileDescriptor, this.#rest));
   }
 
-  /** Behind those that were kept. */
+  /** Queued after the stored lines. */
   #reportDropped(): void {
     this.#enqueue(this.#describeDropped(this.#dropped));
     this.#dropped = 0;
   }
 
   #finish(): void {
-    const deadline = performance.now() + EXIT_PATIENCE_MS;
+    const deadline = performance.now() + MAX_EXIT_FLUSH_MS;
     const pause = new Int32Array(new SharedArrayBuffer(4));
     while (this.#writeAll() === READER_PAUSE_MS && performance.now() < deadline) {
       Atomics.wait(pause, 0, 0, READER_PAUSE_MS);

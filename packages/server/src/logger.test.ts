@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 
-/** Eight times what a pipe holds, in lines of a KiB. */
+/** Eight times the capacity of a pipe, in lines of 1 KiB. */
 const LINES = 512;
 
 const program = `
@@ -14,24 +14,20 @@ const program = `
   process.stderr.write('all logged\\n');
 `;
 
-test(
-  'a logger waits for nobody who reads it, and writes no secret',
-  { timeout: 30_000 },
-  async ({ signal }) => {
-    const child = spawn(process.execPath, ['--input-type=module', '--eval', program], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      signal,
-      killSignal: 'SIGKILL',
-    });
-    child.on('error', () => undefined);
-    assert.match(String(await once(child.stderr, 'data')), /all logged/);
-    const lines = (await text(child.stdout)).trimEnd().split('\n');
-    assert.equal(lines.length, LINES);
-    assert.doesNotMatch(lines.join(''), /secret/);
-  },
-);
+test('a logger never blocks on its reader and writes no secret', { timeout: 30_000 }, async ({ signal }) => {
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', program], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    signal,
+    killSignal: 'SIGKILL',
+  });
+  child.on('error', () => undefined);
+  assert.match(String(await once(child.stderr, 'data')), /all logged/);
+  const lines = (await text(child.stdout)).trimEnd().split('\n');
+  assert.equal(lines.length, LINES);
+  assert.doesNotMatch(lines.join(''), /secret/);
+});
 
-test('a secret is written at no level down to two below a field, nor from an error or a child’s bindings', () => {
+test('secrets are redacted down to two levels below a field, in errors and in child bindings', () => {
   const stdout = linesOf(
     { format: 'json', toJournal: false },
     `const headers = { authorization: 'hush' };
@@ -53,7 +49,7 @@ test('a secret is written at no level down to two below a field, nor from an err
   assert.deepEqual([message, token, request], ['no', censored, { authorization: censored }]);
 });
 
-test('a line holds no character that a terminal obeys, and is the same value', () => {
+test('a line contains no terminal control characters and still parses to the same value', () => {
   const hostile = 'a\n\u001b[2J\u009b2J\u202eb\u200f\u061c\u2028\ufeff';
   const logged = `
     import { createLogger } from ${JSON.stringify(new URL('logger.ts', import.meta.url))};
@@ -77,7 +73,7 @@ function linesOf(options: object, log: string): string {
   return stdout;
 }
 
-test('a line has the schema of all programs: level and time by name, fields in snake_case', () => {
+test('lines have the common schema: named level, time, fields in snake_case', () => {
   const stdout = linesOf(
     { format: 'json', toJournal: false },
     "log.child({ client_id: 'till-7' }).warn({ uploadId: 'u', err: new TypeError('no') }, 'refused');",
@@ -88,7 +84,7 @@ test('a line has the schema of all programs: level and time by name, fields in s
   assert.deepEqual(Object.keys(err), ['name', 'message', 'stack']);
 });
 
-test('lines for the journal begin with their priority, lines for a terminal are words', () => {
+test('journal lines start with their priority; terminal lines are plain text', () => {
   const both = "log.error({ uploadId: 'u' }, 'failed'); log.info('went on');";
   const toJournal = linesOf({ format: 'json', toJournal: true }, both).split('\n');
   assert.match(toJournal[0] ?? '', /^<3>\{"level":"error"/);

@@ -3,26 +3,26 @@ import { printable, printableJson } from '@backhaul/protocol';
 import { type Logger, pino } from 'pino';
 import { LogWriter } from './log-writer.ts';
 
-/** Fields that could hold a secret, wherever they turn up. */
+/** Names of fields that may hold a secret. */
 const secrets = ['authorization', 'token', 'secret', 'password', 'cookie'];
 const CENSOR = '[redacted]';
-/** So far below a field they are looked for. */
+/** Depth of the search below a field. */
 const SEARCHED_LEVELS = 2;
 
-/** Minutes of a busy server's log. */
+/** Several minutes of a busy server's log. */
 const MAX_WAITING = 16 * 1024 * 1024;
 
 interface LoggerOptions {
   readonly level: string;
   readonly fileDescriptor: 1 | 2;
   readonly format: LogFormat;
-  /** Whether the descriptor leads to systemd's journal, which takes each line's priority from it. */
+  /** Whether the descriptor leads to systemd's journal, which reads each line's priority from its prefix. */
   readonly toJournal: boolean;
 }
 
 /**
- * The log of all programs (docs/logs.md), safe to show on a terminal: it holds what agents and operators send. Requests
- * are logged by method and path: a query may hold secrets.
+ * Creates the log of all programs (docs/logs.md). Its lines are safe to show on a terminal, because they include
+ * values from agents and operators. Requests are logged by method and path: a query may contain secrets.
  */
 export function createLogger({ level, fileDescriptor, format, toJournal }: LoggerOptions): Logger {
   const render = (json: string): string => {
@@ -32,7 +32,7 @@ export function createLogger({ level, fileDescriptor, format, toJournal }: Logge
   const writer = new LogWriter(fileDescriptor, {
     maxWaiting: MAX_WAITING,
     describeDropped: (lines) => {
-      const message = 'log lines dropped: they were not read in time';
+      const message = 'log lines dropped: the reader was too slow';
       return render(renderLogLine({ level: 'warn', time: new Date(), message, fields: { lines } }, 'json'));
     },
   });
@@ -42,10 +42,10 @@ export function createLogger({ level, fileDescriptor, format, toJournal }: Logge
       base: null,
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }), log: toLogged },
-      // By names alone: pino's wildcards would cost three times as much as the rest of a line.
+      // Only top-level names: pino's wildcards would take three times as long as the rest of a line.
       redact: { paths: secrets, censor: CENSOR },
       serializers: {
-        // Of what Fastify logs itself; the lines of requests are RequestLog's.
+        // For Fastify's own lines; requests are logged by RequestLog.
         req: ({ method, url }: { method: string; url: string }) => ({ method, path: url.split('?', 1)[0] }),
         err: (error: Error) => {
           const { type: name, ...rest } = pino.stdSerializers.err(error);
@@ -57,11 +57,11 @@ export function createLogger({ level, fileDescriptor, format, toJournal }: Logge
   );
 }
 
-/** In code names are in camelCase; this is where they cross. */
+/** Names are camelCase in code; this converts them for the log, and redacts secrets. */
 function toLogged(fields: Record<string, unknown>): Record<string, unknown> {
   const logged: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(fields)) {
-    // An error's serializer does it, once it has read what only an error has.
+    // The serializer of errors redacts secrets itself, after it has read the fields that only errors have.
     const clean = name === 'err' ? value : withoutSecrets(value, SEARCHED_LEVELS);
     logged[name.replaceAll(/[A-Z]/g, toSnakeCase)] = clean;
   }
@@ -72,7 +72,7 @@ function toSnakeCase(letter: string): string {
   return `_${letter.toLowerCase()}`;
 }
 
-/** @returns the value itself, unless it holds a secret: a copy may not be written as the original is. */
+/** @returns the value itself unless it contains a secret, because a copy may be serialized differently. */
 function withoutSecrets(value: unknown, levels: number): unknown {
   if (levels === 0 || typeof value !== 'object' || value === null) return value;
   if (Array.isArray(value)) return value.map((element: unknown) => withoutSecrets(element, levels - 1));

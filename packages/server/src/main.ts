@@ -14,7 +14,7 @@ import { createLogger } from './logger.ts';
 import { setUpBucket } from './s3/bucket-setup.ts';
 import { systemClock } from './system-clock.ts';
 
-/** How long a drain may take before the process ends anyway. */
+/** Maximum duration of a drain before the process exits anyway. */
 const DRAIN_TIMEOUT_MS = 30_000;
 
 /** Runs `backhaul-server`. Exit codes: 0 stopped by a signal or backup done, 1 fault, 2 a setting must change. */
@@ -36,7 +36,7 @@ export async function main(): Promise<void> {
 async function run(argv: readonly string[]): Promise<void> {
   const loaded = loadConfig({ argv, cwd: process.cwd() });
   const isDev = loaded.kind === 'dev';
-  // In dev mode standard output is for a person.
+  // In dev mode standard output is for the user.
   const fileDescriptor = isDev ? 2 : 1;
   const log = createLogger({
     ...{ level: loaded.logLevel, fileDescriptor },
@@ -44,9 +44,9 @@ async function run(argv: readonly string[]): Promise<void> {
   });
   const stopping = new AbortController();
   let onHangUp = (): void => {};
-  // Without a listener it would end the process: service managers and admins send it to have files read again.
+  // Without a listener SIGHUP would end the process. Service managers and admins send it to reload files.
   process.on('SIGHUP', () => {
-    log.info({ signal: 'SIGHUP' }, 'reading files again that can be replaced');
+    log.info({ signal: 'SIGHUP' }, 'reloading TLS certificates');
     onHangUp();
   });
   const stopped = firstSignal(log).then(() => stopping.abort());
@@ -87,7 +87,7 @@ async function run(argv: readonly string[]): Promise<void> {
   }
   await stopped;
   const deadline = setTimeout(() => {
-    log.error({ timeoutMs: DRAIN_TIMEOUT_MS }, 'shutdown took too long');
+    log.error({ timeoutMs: DRAIN_TIMEOUT_MS }, 'shutdown timed out');
     process.exit(1);
   }, DRAIN_TIMEOUT_MS);
   await cleanup.disposeAsync();
@@ -99,13 +99,13 @@ async function backUp(argv: readonly string[]): Promise<void> {
   const config = loadBackupConfig({ argv, cwd: process.cwd() });
   const stopping = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    // However often it comes: nothing of the backup may be left behind.
-    process.on(signal, () => stopping.abort(new BackupError(`stopped by ${signal}; there is no backup`)));
+    // Handles repeated signals too: a stopped backup must leave no files behind.
+    process.on(signal, () => stopping.abort(new BackupError(`stopped by ${signal}; no backup was written`)));
   }
   await runBackup(config, { signal: stopping.signal });
 }
 
-/** The first signal begins a drain; the second ends the process at once. */
+/** The first signal starts a drain; the second ends the process immediately. */
 function firstSignal(log: Logger): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   let isStopping = false;
@@ -120,10 +120,10 @@ function firstSignal(log: Logger): Promise<void> {
   return promise;
 }
 
-/** Without the bucket there is nothing to serve; any other step is reported, and the server starts. */
+/** A missing bucket is fatal. Any other failed step is logged and the server starts. */
 async function setUp({ s3 }: Config, log: Logger, signal: AbortSignal): Promise<void> {
   const onChange = (change: { step: string; undoByHand: string }) =>
-    log.info(change, 'changing the bucket; should this process be killed now, undo it by hand');
+    log.info(change, 'changing the bucket; if this process is killed now, undo the change by hand');
   const steps = await setUpBucket(s3, { signal, onChange });
   for (const { name, outcome, detail } of steps) {
     log[outcome === 'failed' ? 'error' : 'info']({ step: name, outcome, detail }, 'bucket set up');
@@ -132,7 +132,7 @@ async function setUp({ s3 }: Config, log: Logger, signal: AbortSignal): Promise<
   if (fatal !== undefined) throw fatal;
 }
 
-/** A user's mistake is told in a sentence; a fault of ours comes with its stack. */
+/** User mistakes are reported in one sentence; internal faults with their stack. */
 function report(error: unknown): number {
   if (error instanceof ConfigError) return fail(error.message, 2);
   if (error instanceof BucketError) return fail(error.message, error.kind === 'unavailable' ? 1 : 2);
@@ -140,14 +140,17 @@ function report(error: unknown): number {
   if (error instanceof TlsFilesError) return fail(error.message, 2);
   if (error instanceof BackupError) return fail(error.message, 1);
   if (error instanceof Error && 'code' in error && error.code === 'EADDRINUSE') {
-    return fail('The port is already in use. Stop what uses it, or give another: --port PORT.', 2);
+    return fail(
+      'The port is already in use. Stop the program that uses it, or choose another port: --port PORT.',
+      2,
+    );
   }
   if (error instanceof Error && 'code' in error && error.code === 'EACCES') {
-    return fail(`${error.message}. Ports below 1024 need rights; give another: --port PORT.`, 2);
+    return fail(`${error.message}. Ports below 1024 need privileges; choose another port: --port PORT.`, 2);
   }
   if (error instanceof Error && isAboutHost(error)) {
     return fail(
-      `${error.message}. This machine cannot listen at that address: change --host or HOST (127.0.0.1 is this machine alone, 0.0.0.0 all its IPv4 addresses; ::1 and :: need IPv6).`,
+      `${error.message}. This machine cannot listen on that address: change --host or HOST (127.0.0.1 is this machine only, 0.0.0.0 all its IPv4 addresses; ::1 and :: need IPv6).`,
       2,
     );
   }
@@ -163,7 +166,7 @@ function isAboutHost(error: Error): boolean {
 }
 
 function fail(message: string, exitCode: number): number {
-  // The journal files each line by itself.
+  // The journal stores each line separately.
   const prefix = logStyle('auto', 2).toJournal ? journalPrefix('error') : '';
   const lines = `backhaul-server: ${message}`.split('\n');
   process.stderr.write(`${lines.map((line) => `${prefix}${line}`).join('\n')}\n`);

@@ -11,7 +11,7 @@ import type { UnfinishedRefusal } from './domain/uploads/unfinished-quota.ts';
 import type { HeldRequestRefusal } from './http/held-requests.ts';
 import { type ConnectionRefusal, connectionRefusals } from './http/unauthenticated-connections.ts';
 import type { FrameObserver } from './websocket/agent-connection.ts';
-import { registerStateGauges, type WatchedParts } from './state-gauges.ts';
+import { registerStateGauges, type GaugeDeps } from './state-gauges.ts';
 
 const requestLimits = [
   'held_per_token',
@@ -22,8 +22,9 @@ const requestLimits = [
 type RequestLimit = (typeof requestLimits)[number];
 
 /**
- * What Prometheus sees. No label holds a client, a path or anything else without a bound. Counters whose labels are
- * few begin at 0 for each: what appears as 1 is no increase to Prometheus, and an alert would miss the first.
+ * The Prometheus metrics. No label has an unbounded set of values such as clients or paths. Counters with few label
+ * values start at 0 for each: a series that appears with the value 1 is no increase to Prometheus, and an alert would
+ * miss the first event.
  */
 export class Metrics {
   readonly #registry = new Registry();
@@ -46,7 +47,7 @@ export class Metrics {
     collectDefaultMetrics({ register: this.#registry });
     new Gauge({
       name: 'backhaul_build_info',
-      help: 'Always 1; the label tells the version of the server.',
+      help: 'Always 1; the label is the version of the server.',
       labelNames: ['version'],
       registers,
     }).set({ version }, 1);
@@ -59,84 +60,84 @@ export class Metrics {
     for (const status of uploadStatuses.filter(isTerminal)) this.#uploadsEnded.inc({ status }, 0);
     this.#failures = new Counter({
       name: 'backhaul_upload_failures_total',
-      help: 'Uploads that ended as `failed`, by the error code on record.',
+      help: 'Uploads that ended as `failed`, by error code.',
       labelNames: ['error'],
       registers,
     });
     for (const error of errorCodes) this.#failures.inc({ error }, 0);
     this.#interrupted = new Counter({
       name: 'backhaul_attempts_interrupted_total',
-      help: 'Attempts that went back to the queue: the next goes on (`resume`) or begins anew (`start_over`).',
+      help: 'Attempts requeued, by what the next attempt does: `resume` or `start_over`.',
       labelNames: ['next'],
       registers,
     });
     for (const next of ['resume', 'start_over']) this.#interrupted.inc({ next }, 0);
     this.#bytes = new Counter({
       name: 'backhaul_uploaded_bytes_total',
-      help: 'Bytes of parts that the object store has acknowledged.',
+      help: 'Bytes of parts acknowledged by the object store.',
       registers,
     });
     this.#parts = new Counter({
       name: 'backhaul_parts_total',
-      help: 'Parts that the object store has acknowledged.',
+      help: 'Parts acknowledged by the object store.',
       registers,
     });
     this.#partRetries = new Counter({
       name: 'backhaul_part_retries_total',
-      help: 'Part PUTs that agents had to repeat.',
+      help: 'Part PUTs that agents retried.',
       registers,
     });
     this.#duration = new Histogram({
       name: 'backhaul_upload_duration_seconds',
-      help: 'From an agent’s first part to its last, of completed uploads.',
+      help: 'Time from the first part to the last of completed uploads.',
       buckets: [0.1, 0.5, 1, 5, 15, 60, 300, 1800, 7200, 28_800],
       registers,
     });
     this.#s3 = new Histogram({
       name: 'backhaul_s3_request_duration_seconds',
-      help: 'Calls of the server to the object store, retries included.',
+      help: 'Duration of the server’s calls to the object store, retries included.',
       labelNames: ['operation', 'outcome'],
       buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60],
       registers,
     });
     this.#refusedRequests = new Counter({
       name: 'backhaul_requests_refused_total',
-      help: 'Requests of operators that were refused, or not waited for, because of a limit.',
+      help: 'Operator requests refused, or answered without waiting, because of a limit.',
       labelNames: ['limit'],
       registers,
     });
     for (const limit of requestLimits) this.#refusedRequests.inc({ limit }, 0);
     this.#refusedConnections = new Counter({
       name: 'backhaul_connections_refused_total',
-      help: 'Connections that were dropped without a valid token, or not taken, because of a limit.',
+      help: 'Unauthenticated connections closed or not accepted because of a limit.',
       labelNames: ['reason'],
       registers,
     });
     for (const reason of connectionRefusals) this.#refusedConnections.inc({ reason }, 0);
     this.#refusedAgents = new Counter({
       name: 'backhaul_agents_refused_total',
-      help: 'Connections of agents that were refused before the upgrade, by reason.',
+      help: 'Agent connections refused before the upgrade, by reason.',
       labelNames: ['reason'],
       registers,
     });
     for (const reason of refusalReasons) this.#refusedAgents.inc({ reason }, 0);
     this.#duplicates = new Counter({
       name: 'backhaul_duplicate_connections_total',
-      help: 'Connections of agents by which two machines seem to use one token.',
+      help: 'Agent connections that suggest two machines share one token.',
       registers,
     });
     this.#agentFrames = new Counter({
       name: 'backhaul_agent_abuse_total',
-      help: 'Messages of agents that could not be read (`refused`), agents that were not read from for a while (`throttled`), and agents that were disconnected (`closed`).',
+      help: 'Agent messages that could not be parsed (`refused`), pauses in reading from an agent (`throttled`), and agents disconnected for abuse (`closed`).',
       labelNames: ['outcome'],
       registers,
     });
     for (const outcome of ['refused', 'throttled', 'closed']) this.#agentFrames.inc({ outcome }, 0);
   }
 
-  /** What is read at the moment of the scrape. */
-  watch(parts: WatchedParts): void {
-    registerStateGauges(this.#registry, parts);
+  /** Registers the gauges that are read at each scrape. */
+  watch(deps: GaugeDeps): void {
+    registerStateGauges(this.#registry, deps);
   }
 
   readonly observeFrames: FrameObserver = {

@@ -8,7 +8,7 @@ import { S3Bucket } from './s3/s3-bucket.ts';
 
 const store = { ping: async () => undefined } as unknown as Store;
 
-test('an object store that takes a request and says nothing is not waited for', async () => {
+test('readiness does not wait for an object store that never responds', async () => {
   await using fake = await FakeS3.start();
   const asked = Promise.withResolvers<void>();
   fake.intercept = () => {
@@ -20,25 +20,28 @@ test('an object store that takes a request and says nothing is not waited for', 
     calls: { ...quickTiming.calls, attemptTimeoutMs: 60_000, deadlineMs: 60_000 },
   };
   await using bucket = new S3Bucket(fake.settings(), { timing });
-  const readiness = createReadiness({ store, bus: new FakeBus(), bucket, s3AnswerMs: 50 });
+  const readiness = createReadiness({ store, bus: new FakeBus(), bucket, s3TimeoutMs: 50 });
   const since = performance.now();
-  const answer = await readiness();
+  const result = await readiness();
   assert.ok(performance.now() - since < 10_000);
-  // The probe goes on; only the wait for it has ended.
+  // The probe continues; only the wait for it has ended.
   await asked.promise;
-  assert.equal(answer.ready, false);
-  assert.deepEqual(answer.checks['s3'], { ok: false, detail: 'no answer within 50 ms' });
-  assert.equal(answer.checks['store']?.ok, true);
+  assert.equal(result.ready, false);
+  assert.deepEqual(result.checks['s3'], { ok: false, detail: 'no response within 50 ms' });
+  assert.equal(result.checks['store']?.ok, true);
 });
 
-test('an identity provider that is away makes the server not ready once its keys are too old, and is named before', async () => {
+test('an unreachable identity provider makes the server not ready only once its keys are too old, and is reported before', async () => {
   await using fake = await FakeS3.start();
   await using bucket = new S3Bucket(fake.settings(), { timing: quickTiming });
-  const parts = { store, bus: new FakeBus(), bucket };
-  const kept = await createReadiness({ ...parts, keySet: { check: async () => 'kept' } })();
-  assert.deepEqual(kept.checks['tokens'], { ok: true, detail: 'kept' });
-  const check = () => Promise.reject(new Error('away'));
-  const away = await createReadiness({ ...parts, keySet: { check } })();
-  assert.deepEqual([away.ready, away.checks['tokens']], [false, { ok: false, detail: 'away' }]);
-  assert.equal((await createReadiness(parts)()).checks['tokens'], undefined);
+  const deps = { store, bus: new FakeBus(), bucket };
+  const fresh = await createReadiness({ ...deps, keySet: { check: async () => 'fresh' } })();
+  assert.deepEqual(fresh.checks['tokens'], { ok: true, detail: 'fresh' });
+  const check = () => Promise.reject(new Error('unavailable'));
+  const unavailable = await createReadiness({ ...deps, keySet: { check } })();
+  assert.deepEqual(
+    [unavailable.ready, unavailable.checks['tokens']],
+    [false, { ok: false, detail: 'unavailable' }],
+  );
+  assert.equal((await createReadiness(deps)()).checks['tokens'], undefined);
 });

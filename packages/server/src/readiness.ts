@@ -4,50 +4,50 @@ import type { Bucket } from './domain/ports/bucket.ts';
 import type { Bus } from './domain/ports/bus.ts';
 import type { Store } from './domain/ports/store.ts';
 
-/** `/readyz` needs no token, so however often it is asked, the surroundings are asked once in this time. */
+/** `/readyz` needs no token, so its checks run at most once in this time. */
 const CACHE_MS = 2000;
-/** A probe of the object store may take minutes; who asks whether it is ready now does not wait for that. */
-const S3_ANSWER_MS = 5000;
+/** A probe of the object store may take minutes; a readiness request does not wait for that. */
+const S3_TIMEOUT_MS = 5000;
 
-interface ReadinessParts {
+interface ReadinessDeps {
   readonly store: Store;
   readonly bus: Bus;
   readonly bucket: Bucket;
-  /** Where keys of tokens come from that can be away. Default: none. */
+  /** Source of token keys that can be unreachable. Default: none. */
   readonly keySet?: Pick<KeySet, 'check'> | undefined;
-  /** How long the object store may take; milliseconds. Default: 5,000. */
-  readonly s3AnswerMs?: number;
+  /** Time limit for the object store, in milliseconds. Default: 5,000. */
+  readonly s3TimeoutMs?: number;
 }
 
-/** Asks database, bus, object store and identity provider whether they answer now. */
-export function createReadiness(parts: ReadinessParts): () => Promise<Readiness> {
-  let asked: { at: number; answer: Promise<Readiness> } | undefined;
+/** Creates the function that checks whether database, bus, object store and identity provider respond. */
+export function createReadiness(deps: ReadinessDeps): () => Promise<Readiness> {
+  let cached: { at: number; result: Promise<Readiness> } | undefined;
   return () => {
     const now = performance.now();
-    if (asked === undefined || now - asked.at > CACHE_MS) asked = { at: now, answer: ask(parts) };
-    return asked.answer;
+    if (cached === undefined || now - cached.at > CACHE_MS) cached = { at: now, result: runChecks(deps) };
+    return cached.result;
   };
 }
 
-async function ask({
+async function runChecks({
   store,
   bus,
   bucket,
   keySet,
-  s3AnswerMs = S3_ANSWER_MS,
-}: ReadinessParts): Promise<Readiness> {
+  s3TimeoutMs = S3_TIMEOUT_MS,
+}: ReadinessDeps): Promise<Readiness> {
   const probes: Readonly<Record<string, () => Promise<string | null | void>>> = {
     ...(keySet !== undefined && { tokens: () => keySet.check() }),
     store: () => store.ping(),
     bus: () => bus.ping(),
-    // Reached once and probed, and reachable now.
+    // Ready means: probed once, and reachable now.
     s3: async () => {
-      const signal = AbortSignal.timeout(s3AnswerMs);
+      const signal = AbortSignal.timeout(s3TimeoutMs);
       try {
         await bucket.capabilities({ signal });
         await bucket.ping({ signal });
       } catch (error) {
-        throw signal.aborted ? new Error(`no answer within ${s3AnswerMs} ms`, { cause: error }) : error;
+        throw signal.aborted ? new Error(`no response within ${s3TimeoutMs} ms`, { cause: error }) : error;
       }
     },
   };

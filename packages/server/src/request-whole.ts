@@ -2,8 +2,8 @@ import http from 'node:http';
 import https from 'node:https';
 import { noProxies, proxyFor, type ProxyVariables } from '@backhaul/program';
 
-/** Key sets and the error documents of stores are a few kilobytes. */
-const MAX_ANSWER_BYTES = 1024 * 1024;
+/** Key sets and error documents of object stores are a few kilobytes. */
+const MAX_RESPONSE_BYTES = 1024 * 1024;
 
 export interface WholeRequest {
   readonly method: string;
@@ -15,11 +15,11 @@ export interface WholeRequest {
 }
 
 /**
- * One request outside of the AWS SDK, and its answer read to the end. Not by the built-in `fetch`: in Node.js 24 it ends
- * the process if the peer closes the connection before the body is taken, as it is when a caller looks at the status
- * alone (nodejs/undici#5360). Redirects are not followed.
+ * Sends one request outside the AWS SDK and reads the whole response. It does not use the built-in `fetch`: in
+ * Node.js 24 that ends the process if the peer closes the connection before the body is consumed, for example when a
+ * caller reads only the status (nodejs/undici#5360). Redirects are not followed.
  *
- * @throws Error of the network as it is; the signal's reason.
+ * @throws Network errors unchanged; the signal's reason.
  */
 export async function requestWhole(
   url: string,
@@ -29,7 +29,7 @@ export async function requestWhole(
   const { request: start } = url.startsWith('https:') ? https : http;
   try {
     return await new Promise<Response>((resolve, reject) => {
-      // A connection of its own: the next request to the same place is minutes or hours away.
+      // A separate connection: the next request to the same host is minutes or hours away.
       const agent = connectionOf(new URL(url), proxies);
       const request = start(url, {
         method,
@@ -37,13 +37,13 @@ export async function requestWhole(
         signal,
         agent,
       });
-      let isAnswered = false;
-      // A refusal may come before all of the body is sent, and sending it fail afterwards: the answer counts.
+      let hasResponse = false;
+      // A store may refuse before all of the body is sent, and sending then fails: the response counts.
       request.on('error', (error) => {
-        if (!isAnswered || signal.aborted) reject(error);
+        if (!hasResponse || signal.aborted) reject(error);
       });
       request.once('response', (message) => {
-        isAnswered = true;
+        hasResponse = true;
         void readWhole(message).then(resolve, reject);
       });
       request.end(body);
@@ -66,8 +66,9 @@ async function readWhole(message: http.IncomingMessage): Promise<Response> {
   let sizeBytes = 0;
   for await (const chunk of message as AsyncIterable<Buffer>) {
     sizeBytes += chunk.length;
-    // To leave the loop closes the connection.
-    if (sizeBytes > MAX_ANSWER_BYTES) throw new Error(`the answer is longer than ${MAX_ANSWER_BYTES} bytes`);
+    // Leaving the loop closes the connection.
+    if (sizeBytes > MAX_RESPONSE_BYTES)
+      throw new Error(`the response is longer than ${MAX_RESPONSE_BYTES} bytes`);
     chunks.push(chunk);
   }
   const headers = new Headers();

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Registry } from 'prom-client';
 import type { AgentSession } from './domain/sessions/agent-session.ts';
-import { registerStateGauges, type WatchedParts } from './state-gauges.ts';
+import { registerStateGauges, type GaugeDeps } from './state-gauges.ts';
 
 const DAY_MS = 86_400_000;
 
-test('tokens count as expiring 30 days before their end, those made for a short time in their last quarter', async () => {
+test('tokens count as expiring 30 days before they expire, short-lived tokens in their last quarter', async () => {
   const tokens = [
     { madeForDays: 365, leftDays: 31 },
     { madeForDays: 365, leftDays: 29 },
@@ -23,7 +23,7 @@ test('tokens count as expiring 30 days before their end, those made for a short 
   });
 });
 
-test('with no agent there is no earliest end', async () => {
+test('without agents there is no earliest expiry', async () => {
   assert.deepEqual(await gaugesWith([]), {
     backhaul_agent_tokens_expiring: 0,
     backhaul_agent_token_earliest_expiry_timestamp_seconds: Number.NaN,
@@ -35,7 +35,7 @@ async function gaugesWith(
 ): Promise<Record<string, number | undefined>> {
   const registry = new Registry();
   const sessions = { all: () => tokens.map((token) => ({ token })), size: tokens.length };
-  registerStateGauges(registry, { sessions } as unknown as WatchedParts);
+  registerStateGauges(registry, { sessions } as unknown as GaugeDeps);
   const values: Record<string, number | undefined> = {};
   for (const name of [
     'backhaul_agent_tokens_expiring',

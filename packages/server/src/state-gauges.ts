@@ -7,26 +7,26 @@ import type { Retention } from './domain/uploads/retention.ts';
 import type { HeldRequests } from './http/held-requests.ts';
 import type { UnauthenticatedConnections } from './http/unauthenticated-connections.ts';
 
-export interface WatchedParts {
+export interface GaugeDeps {
   readonly store: Store;
   readonly sessions: SessionRegistry;
   readonly retention: Pick<Retention, 'isHeld'>;
   readonly connections: UnauthenticatedConnections;
   readonly held: HeldRequests;
-  /** Answers within seconds, whatever is away: a scrape waits for it. */
+  /** Responds within seconds whatever is unreachable, because a scrape waits for it. */
   readonly readiness: () => Promise<Readiness>;
 }
 
-/** Gauges that are read at the moment of the scrape. They live in the registry; nobody else needs them. */
-export function registerStateGauges(registry: Registry, parts: WatchedParts): void {
+/** Registers the gauges that are read at each scrape. Only the registry holds them. */
+export function registerStateGauges(registry: Registry, deps: GaugeDeps): void {
   const registers = [registry];
   void new Gauge({
     name: 'backhaul_ready',
-    help: 'Whether what the server needs answers, as /readyz has it: 1 or 0 for each check.',
+    help: 'Result of each check of /readyz: 1 if it passes, else 0.',
     labelNames: ['check'],
     registers,
     async collect() {
-      const { checks } = await parts.readiness();
+      const { checks } = await deps.readiness();
       for (const [check, { ok }] of Object.entries(checks)) this.set({ check }, ok ? 1 : 0);
     },
   });
@@ -35,24 +35,24 @@ export function registerStateGauges(registry: Registry, parts: WatchedParts): vo
     help: 'Agents connected to this node.',
     registers,
     collect() {
-      this.set(parts.sessions.size);
+      this.set(deps.sessions.size);
     },
   });
   void new Gauge({
     name: 'backhaul_agent_tokens_expiring',
-    help: 'Agents connected to this node whose token ends within 30 days, or has less than a quarter of its time left if it was made for less than 120 days.',
+    help: 'Agents connected to this node whose token expires within 30 days, or within the last quarter of its lifetime if that is shorter than 120 days.',
     registers,
     collect() {
-      this.set(soonEnding(parts.sessions).length);
+      this.set(soonEnding(deps.sessions).length);
     },
   });
   void new Gauge({
     name: 'backhaul_agent_token_earliest_expiry_timestamp_seconds',
-    help: 'When the first token of an agent that is connected to this node ends; NaN with none.',
+    help: 'Earliest expiry of the tokens of agents connected to this node; NaN without agents.',
     registers,
     collect() {
       let earliest = Number.POSITIVE_INFINITY;
-      for (const { token } of parts.sessions.all()) earliest = Math.min(earliest, token.expiresAt);
+      for (const { token } of deps.sessions.all()) earliest = Math.min(earliest, token.expiresAt);
       this.set(Number.isFinite(earliest) ? earliest / 1000 : Number.NaN);
     },
   });
@@ -61,58 +61,58 @@ export function registerStateGauges(registry: Registry, parts: WatchedParts): vo
     help: 'Agents connected to this node whose token was signed with JWT_SECRET_PREVIOUS.',
     registers,
     collect() {
-      this.set([...parts.sessions.all()].filter(({ token }) => token.isOfPreviousSecret).length);
+      this.set([...deps.sessions.all()].filter(({ token }) => token.isOfPreviousSecret).length);
     },
   });
   void new Gauge({
     name: 'backhaul_unauthenticated_connections',
-    help: 'Connections on which no valid token was shown yet.',
+    help: 'Connections that have not presented a valid token yet.',
     registers,
     collect() {
-      this.set(parts.connections.size);
+      this.set(deps.connections.size);
     },
   });
   void new Gauge({
     name: 'backhaul_held_requests',
-    help: 'Event streams and waiting triggers that are open.',
+    help: 'Open event streams and waiting triggers.',
     registers,
     collect() {
-      this.set(parts.held.size);
+      this.set(deps.held.size);
     },
   });
   void new Gauge({
     name: 'backhaul_uploads',
-    help: 'Uploads on record, by status.',
+    help: 'Uploads in the database, by status.',
     labelNames: ['status'],
     registers,
     async collect() {
-      const counts = await parts.store.countUploadsByStatus().catch(unknown);
+      const counts = await deps.store.countUploadsByStatus().catch(unknown);
       if (counts === undefined) this.reset();
       else for (const status of uploadStatuses) this.set({ status }, counts[status] ?? 0);
     },
   });
   void new Gauge({
     name: 'backhaul_retention_held',
-    help: '1 while nothing is removed by RETENTION_DAYS, because the clock was set and may be wrong; else 0.',
+    help: '1 while RETENTION_DAYS removes nothing because the clock was changed and may be wrong; else 0.',
     registers,
     collect() {
-      this.set(parts.retention.isHeld ? 1 : 0);
+      this.set(deps.retention.isHeld ? 1 : 0);
     },
   });
   void new Gauge({
     name: 'backhaul_queue_age_seconds',
-    help: 'Age of the oldest queued upload; 0 with an empty queue.',
+    help: 'Age of the oldest queued upload; 0 if the queue is empty.',
     registers,
     async collect() {
-      this.set(await parts.store.oldestQueuedAt().then(secondsSince, notANumber));
+      this.set(await deps.store.oldestQueuedAt().then(secondsSince, notANumber));
     },
   });
   void new Gauge({
     name: 'backhaul_longest_stall_seconds',
-    help: 'Of uploads that have not ended, how long the one that stands still for longest has done so; 0 if none does.',
+    help: 'Longest time an unfinished upload has been stalled; 0 if none is stalled.',
     registers,
     async collect() {
-      this.set(await parts.store.oldestStalledSince().then(secondsSince, notANumber));
+      this.set(await deps.store.oldestStalledSince().then(secondsSince, notANumber));
     },
   });
 }
@@ -127,7 +127,7 @@ function soonEnding(sessions: SessionRegistry): AgentSession[] {
   });
 }
 
-/** While the database is away the rest of the scrape is needed most: `backhaul_ready` says what is the matter. */
+/** While the database is unreachable the rest of the scrape is needed most; `backhaul_ready` reports the cause. */
 function unknown(): undefined {
   return undefined;
 }

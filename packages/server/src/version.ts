@@ -1,2 +1,2 @@
-/** A constant, as in the agent: compiled programs do not look for a package.json beside them. */
+/** A constant, as in the agent: compiled programs have no package.json to read. */
 export const SERVER_VERSION = '0.1.0';

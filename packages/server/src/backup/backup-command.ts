@@ -4,9 +4,10 @@ import { createLogger } from '../logger.ts';
 import { takeBackup } from './take-backup.ts';
 
 /**
- * `backhaul-server backup`: one line on standard output, for a person with `--dev` or on a terminal, in the log's format otherwise.
+ * Runs `backhaul-server backup`. Prints one line on standard output: plain text with `--dev` or on a terminal,
+ * otherwise in the log's format.
  *
- * @throws ConfigError, BackupError; then there is no FILE.
+ * @throws ConfigError, BackupError; no FILE exists then.
  */
 export async function runBackup(
   { dev, databasePath: database, file }: BackupConfig,

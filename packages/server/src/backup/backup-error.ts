@@ -1,4 +1,4 @@
-/** The backup could not be made, through no mistake in use: a full disk, a signal, a damaged database. */
+/** The backup failed for a reason other than a usage mistake: a full disk, a signal, a damaged database. */
 export class BackupError extends Error {
   override readonly name = 'BackupError';
 }

@@ -6,33 +6,31 @@ import { hasForeignWal } from '../store/foreign-wal.ts';
 import { isBusy } from '../store/sqlite-error.ts';
 import { BackupError } from './backup-error.ts';
 
-/** Another program may be about to finish with it. */
+/** Another program may be about to close it. */
 const BUSY_TIMEOUT_MS = 5000;
 
 /**
- * Opens a database of Backhaul and begins to read it: what others write from here on, this connection does not see.
+ * Opens a Backhaul database and starts a read transaction: later writes are not visible to this connection.
  *
- * @throws ConfigError where there is none; BackupError while it is locked.
+ * @throws ConfigError if there is none; BackupError while it is locked.
  */
 export function openSource(path: string): DatabaseSync {
   let database: DatabaseSync | undefined;
   try {
     if (statSync(path, { throwIfNoEntry: false }) === undefined) {
       throw unusable(
-        `there is no database at ${path}. Set DATABASE_URL as it is set for the server, or give its --config or --dev, or run this in its working directory`,
+        `there is no database at ${path}. Use the server’s DATABASE_URL, --config or --dev, or run this in its working directory`,
       );
     }
     if (hasForeignWal(path)) {
-      throw unusable(
-        `${path}-wal belongs to another database than ${path}. Start the server once, which removes it`,
-      );
+      throw unusable(`${path}-wal does not belong to ${path}. Start the server once, which removes it`);
     }
-    // Not to be created. Nor opened to be read only, which would leave the log of a stopped server behind.
+    // Must not create it. Not opened read-only either, which would leave the WAL file of a stopped server behind.
     const address = pathToFileURL(path);
     address.searchParams.set('mode', 'rw');
     database = new DatabaseSync(address, { timeout: BUSY_TIMEOUT_MS });
     database.exec('begin');
-    if (!isOfBackhaul(database)) throw unusable(`${path} is not a database of Backhaul`);
+    if (!isOfBackhaul(database)) throw unusable(`${path} is not a Backhaul database`);
     return database;
   } catch (error) {
     database?.close();

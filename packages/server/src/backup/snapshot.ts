@@ -1,14 +1,14 @@
 import { DatabaseSync, backup } from 'node:sqlite';
 import { BackupError } from './backup-error.ts';
 
-/** 4 MiB; between two steps a signal is heard. */
+/** 4 MiB; signals are handled between two steps. */
 const PAGES_A_STEP = 1024;
 
 /**
- * Copies a database as it was when `source` began to read, and checks the copy.
+ * Copies a database as of the moment `source` started to read, and checks the copy.
  *
- * @param source In a transaction: without one a write of another process would start the copy over.
- * @param target Does not exist. Other files of that name and an ending may be beside it if this throws.
+ * @param source In a transaction; without one, a write by another process would restart the copy.
+ * @param target Must not exist. If this throws, files with that name and a suffix may be left next to it.
  * @throws BackupError for a damaged database; the signal's reason; SQLite's error.
  */
 export async function writeSnapshot(
@@ -20,10 +20,10 @@ export async function writeSnapshot(
   signal.throwIfAborted();
   const copy = new DatabaseSync(target);
   try {
-    // One file, that needs no other, and that no log can belong to.
+    // The copy is one self-contained file, and no WAL file can belong to it.
     copy.exec('pragma journal_mode = delete');
-    const findings = copy.prepare('pragma integrity_check(1)').all();
-    const finding = String(findings[0]?.['integrity_check']);
+    const problems = copy.prepare('pragma integrity_check(1)').all();
+    const finding = String(problems[0]?.['integrity_check']);
     if (finding !== 'ok') throw new BackupError(`the database is damaged: ${finding}`);
   } finally {
     copy.close();

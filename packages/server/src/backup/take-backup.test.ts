@@ -12,7 +12,7 @@ import { takeBackup } from './take-backup.ts';
 
 const { signal } = new AbortController();
 
-async function place(t: TestContext) {
+async function prepareDirectory(t: TestContext) {
   const directory = await mkdtempDisposable(path.join(tmpdir(), 'backhaul-backup-'));
   t.after(() => directory[Symbol.asyncDispose]());
   const databasePath = path.join(directory.path, 'backhaul.sqlite');
@@ -20,7 +20,7 @@ async function place(t: TestContext) {
   return { directory: directory.path, databasePath, file };
 }
 
-/** A database in which as many uploads are, closed again. */
+/** A closed database that contains the given number of uploads. */
 async function stoppedDatabase(databasePath: string, uploads = 1): Promise<void> {
   const store = await openSqliteStore(databasePath);
   await Promise.all(Array.from({ length: uploads }, () => store.insertUpload(sampleUpload(), sampleAudit())));
@@ -39,8 +39,8 @@ function refuses(what: 'FILE' | 'DATABASE_URL', message: RegExp) {
   };
 }
 
-test('a copy of a store that is open and being written to opens as a store with all that was written before', async (t) => {
-  const { directory, databasePath, file } = await place(t);
+test('a copy of an open store under writes opens as a store with everything written before', async (t) => {
+  const { directory, databasePath, file } = await prepareDirectory(t);
   const store = await openSqliteStore(databasePath);
   const filling = new DatabaseSync(databasePath);
   // Enough for several steps.
@@ -67,16 +67,16 @@ test('a copy of a store that is open and being written to opens as a store with 
     ['copy.sqlite'],
   );
   const header = await readFile(file);
-  assert.equal(header[19], 1, 'no file in WAL mode, so that a log beside it is known to be foreign');
+  assert.equal(header[19], 1, 'not in WAL mode, so that a WAL file next to it is known to be stale');
   const restored = await openSqliteStore(file);
   for (const { uploadId } of before) assert.ok(await restored.getUpload(uploadId));
   const { length } = await restored.listUploads({ limit: 10_000 });
-  assert.ok(length < before.length + meanwhile, 'as it was at one moment, which was not the last');
+  assert.ok(length < before.length + meanwhile, 'the state of one moment, which is not the last');
   await restored.close();
 });
 
-test('one database that nobody has open is copied as well, and left as it was', async (t) => {
-  const { directory, databasePath, file } = await place(t);
+test('a closed database is copied too, and stays unchanged', async (t) => {
+  const { directory, databasePath, file } = await prepareDirectory(t);
   await stoppedDatabase(databasePath);
   const before = await readFile(databasePath);
   await takeBackup({ databasePath, file }, { signal });
@@ -88,8 +88,8 @@ test('one database that nobody has open is copied as well, and left as it was', 
   ]);
 });
 
-test('a file that is there already is not touched, be it a link that leads nowhere', async (t) => {
-  const { directory, databasePath, file } = await place(t);
+test('an existing file is not touched, not even a dangling symlink', async (t) => {
+  const { directory, databasePath, file } = await prepareDirectory(t);
   await stoppedDatabase(databasePath);
   await writeFile(file, 'dear');
   const link = path.join(directory, 'link.sqlite');
@@ -97,15 +97,15 @@ test('a file that is there already is not touched, be it a link that leads nowhe
   for (const taken of [file, link, databasePath, directory]) {
     await assert.rejects(
       takeBackup({ databasePath, file: taken }, { signal }),
-      refuses('FILE', /exists already/),
+      refuses('FILE', /already exists/),
     );
   }
   assert.equal(await readFile(file, 'utf8'), 'dear');
   await assert.rejects(stat(link), { code: 'ENOENT' });
 });
 
-test('two backups to one name at the same time: one is made, the other refused', async (t) => {
-  const { directory, databasePath, file } = await place(t);
+test('of two concurrent backups to the same path one is written and the other refused', async (t) => {
+  const { directory, databasePath, file } = await prepareDirectory(t);
   await stoppedDatabase(databasePath, 1000);
   const results = await Promise.allSettled([
     takeBackup({ databasePath, file }, { signal }),
@@ -113,13 +113,13 @@ test('two backups to one name at the same time: one is made, the other refused',
   ]);
   assert.deepEqual(results.map(({ status }) => status).sort(), ['fulfilled', 'rejected']);
   const refused = results.find((result) => result.status === 'rejected');
-  refuses('FILE', /exists already/)(refused?.reason);
+  refuses('FILE', /already exists/)(refused?.reason);
   await (await openSqliteStore(file)).close();
   assert.ok((await readdir(directory)).every((name) => !name.includes('partial')));
 });
 
-test('where there is no database none is made, and the message says what to change', async (t) => {
-  const { directory, databasePath, file } = await place(t);
+test('a missing database is not created, and the message says what to change', async (t) => {
+  const { directory, databasePath, file } = await prepareDirectory(t);
   await assert.rejects(
     takeBackup({ databasePath, file }, { signal }),
     refuses('DATABASE_URL', /no database at .*backhaul\.sqlite.*--config.*--dev/),
@@ -127,8 +127,8 @@ test('where there is no database none is made, and the message says what to chan
   assert.deepEqual(await readdir(directory), []);
 });
 
-test('what is no database of Backhaul is refused', async (t) => {
-  const { directory, file } = await place(t);
+test('a file that is not a Backhaul database is refused', async (t) => {
+  const { directory, file } = await prepareDirectory(t);
   const text = path.join(directory, 'notes.txt');
   await writeFile(text, 'Not a database. '.repeat(500));
   const empty = path.join(directory, 'empty');
@@ -145,18 +145,18 @@ test('what is no database of Backhaul is refused', async (t) => {
   assert.deepEqual((await readdir(directory)).sort(), ['empty', 'folder', 'notes.txt', 'other.sqlite']);
 });
 
-test('a directory that is not there is named', async (t) => {
-  const { directory, databasePath } = await place(t);
+test('a missing directory is named', async (t) => {
+  const { directory, databasePath } = await prepareDirectory(t);
   await stoppedDatabase(databasePath);
   const file = path.join(directory, 'none', 'copy.sqlite');
   await assert.rejects(
     takeBackup({ databasePath, file }, { signal }),
-    refuses('FILE', /there is no directory .*none; make it/),
+    refuses('FILE', /the directory .*none does not exist; create it/),
   );
 });
 
-test('a damaged database is said to be so, and not backed up', async (t) => {
-  const { directory, databasePath, file } = await place(t);
+test('a damaged database is reported and not backed up', async (t) => {
+  const { directory, databasePath, file } = await prepareDirectory(t);
   await stoppedDatabase(databasePath, 300);
   const bytes = await readFile(databasePath);
   const PAGE = 4096;
@@ -170,8 +170,8 @@ test('a damaged database is said to be so, and not backed up', async (t) => {
   assert.ok((await readdir(directory)).every((name) => !name.startsWith('copy')));
 });
 
-test('aborted, it leaves nothing', async (t) => {
-  const { directory, databasePath, file } = await place(t);
+test('an aborted backup leaves no file', async (t) => {
+  const { directory, databasePath, file } = await prepareDirectory(t);
   await stoppedDatabase(databasePath, 20_000);
   const stop = new AbortController();
   const taking = takeBackup({ databasePath, file }, { signal: stop.signal });
@@ -183,13 +183,13 @@ test('aborted, it leaves nothing', async (t) => {
   assert.ok((await readdir(directory)).every((name) => !name.startsWith('copy')));
 });
 
-test('a log of another database beside it is not read', async (t) => {
-  const { databasePath, file } = await place(t);
+test('a WAL file of another database is not read', async (t) => {
+  const { databasePath, file } = await prepareDirectory(t);
   await stoppedDatabase(databasePath);
   await takeBackup({ databasePath, file }, { signal });
   await writeFile(`${file}-wal`, 'of another');
   await assert.rejects(
     takeBackup({ databasePath: file, file: `${file}-2` }, { signal }),
-    refuses('DATABASE_URL', /-wal belongs to another database/),
+    refuses('DATABASE_URL', /-wal does not belong to/),
   );
 });

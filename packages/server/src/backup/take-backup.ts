@@ -8,9 +8,9 @@ import { writeSnapshot } from './snapshot.ts';
 /**
  * Writes a consistent copy of a database, which a server may have open and be writing to.
  *
- * @param paths.file Is there afterwards, on disk and whole, or not at all. It is never overwritten.
+ * @param paths.file Afterwards it exists completely, synced to disk, or not at all. It is never overwritten.
  * @returns its size.
- * @throws ConfigError where something else has to be named; BackupError for any other fault, an abort among them.
+ * @throws ConfigError if a path must change; BackupError for any other failure, including an abort.
  */
 export async function takeBackup(
   { databasePath, file }: { databasePath: string; file: string },
@@ -18,7 +18,7 @@ export async function takeBackup(
 ): Promise<{ sizeBytes: number }> {
   if (await exists(file)) throw alreadyThere(file);
   using source = openSource(databasePath);
-  const drafts = await makeDirectoryBeside(file);
+  const drafts = await makeDraftDirectory(file);
   try {
     const draft = join(drafts, 'backup.sqlite');
     await writeSnapshot(source, draft, { signal });
@@ -30,29 +30,34 @@ export async function takeBackup(
   } catch (error) {
     if (error instanceof ConfigError || error instanceof BackupError) throw error;
     const reason = error instanceof Error ? error.message : String(error);
-    throw new BackupError(`there is no backup at ${file}: ${reason}`, { cause: error });
+    throw new BackupError(`no backup was written to ${file}: ${reason}`, { cause: error });
   } finally {
     await rm(drafts, { recursive: true, force: true });
   }
 }
 
-/** For the draft and what SQLite puts beside it; closed to others, because SQLite makes files as the umask says. */
-async function makeDirectoryBeside(file: string): Promise<string> {
+/**
+ * For the draft and the files SQLite creates next to it. Private, because SQLite creates files with the umask's mode.
+ */
+async function makeDraftDirectory(file: string): Promise<string> {
   try {
     return await mkdtemp(`${file}.partial-`);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT' || code === 'ENOTDIR') {
-      throw unusable(`there is no directory ${dirname(file)}; make it, or name another FILE`, error);
+      throw unusable(
+        `the directory ${dirname(file)} does not exist; create it, or choose another FILE`,
+        error,
+      );
     }
     if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS') {
-      throw unusable(`${dirname(file)} cannot be written to (${code}); name another FILE`, error);
+      throw unusable(`${dirname(file)} is not writable (${code}); choose another FILE`, error);
     }
-    throw new BackupError(`there is no backup at ${file}: ${code}`, { cause: error });
+    throw new BackupError(`no backup was written to ${file}: ${code}`, { cause: error });
   }
 }
 
-/** A rename alone would replace a file that somebody has made meanwhile. */
+/** A plain rename would replace a file created in the meantime. */
 async function putInPlace(draft: string, file: string): Promise<void> {
   try {
     await (await open(file, 'wx', 0o600)).close();
@@ -65,7 +70,7 @@ async function putInPlace(draft: string, file: string): Promise<void> {
     await rm(file);
     throw error;
   }
-  // Windows cannot open directories; NTFS journals its metadata by itself.
+  // Windows cannot open directories; NTFS journals its metadata itself.
   if (process.platform !== 'win32') await sync(dirname(file));
 }
 
@@ -83,13 +88,13 @@ async function exists(path: string): Promise<boolean> {
     await lstat(path);
     return true;
   } catch {
-    // What else may be wrong shows when it is written.
+    // Other problems show up when it is written.
     return false;
   }
 }
 
 function alreadyThere(file: string, cause?: unknown): ConfigError {
-  return unusable(`${file} exists already, and a backup overwrites nothing; name another FILE`, cause);
+  return unusable(`${file} already exists and is not overwritten; choose another FILE`, cause);
 }
 
 function unusable(reason: string, cause: unknown): ConfigError {

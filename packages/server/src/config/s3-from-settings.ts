@@ -1,4 +1,4 @@
-import type { S3Settings, Wish } from '../s3/s3-settings.ts';
+import type { S3Settings, Preference } from '../s3/s3-settings.ts';
 import type { SettingProblem } from './config-error.ts';
 import { withoutBucket } from './endpoint-of-bucket.ts';
 import type { S3Preferences } from './config-types.ts';
@@ -10,8 +10,8 @@ export function s3Preferences({ values, isSet }: ReadSettings, forcePathStyle: b
   return {
     ...(values.S3_PUBLIC_ENDPOINT !== undefined && { publicEndpoint: values.S3_PUBLIC_ENDPOINT }),
     forcePathStyle: values.S3_FORCE_PATH_STYLE ?? forcePathStyle,
-    storageClass: wish(values.S3_STORAGE_CLASS, isSet('S3_STORAGE_CLASS')),
-    sse: wish(values.S3_SSE, isSet('S3_SSE')),
+    storageClass: preference(values.S3_STORAGE_CLASS, isSet('S3_STORAGE_CLASS')),
+    sse: preference(values.S3_SSE, isSet('S3_SSE')),
     checksum: values.S3_CHECKSUM,
     presignExpirySeconds: values.PRESIGN_EXPIRY_SECONDS,
     keyPrefix: values.S3_KEY_PREFIX,
@@ -20,7 +20,7 @@ export function s3Preferences({ values, isSet }: ReadSettings, forcePathStyle: b
 }
 
 /** To ask for nothing can be asked of every store. */
-function wish(wanted: string | null, isSet: boolean): Wish {
+function preference(wanted: string | null, isSet: boolean): Preference {
   return { wanted, required: isSet && wanted !== null };
 }
 

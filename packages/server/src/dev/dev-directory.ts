@@ -4,10 +4,10 @@ import { DEV_FILE } from '@backhaul/protocol';
 import { ConfigError } from '../config/config-error.ts';
 import { FileLock, FileLockHeld } from '../file-lock.ts';
 
-/** Where dev mode keeps everything, in the working directory. */
+/** Directory of all dev mode state, relative to the working directory. */
 const DEV_DIRECTORY = dirname(DEV_FILE);
 
-/** A directory that only its owner can enter, held by one server at a time. */
+/** A directory that only its owner can enter, used by one server at a time. */
 export class DevDirectory implements Disposable {
   readonly path: string;
   readonly #lock: FileLock;
@@ -17,11 +17,11 @@ export class DevDirectory implements Disposable {
     this.#lock = lock;
   }
 
-  /** @throws ConfigError if another server has it. */
+  /** @throws ConfigError if another server is using it. */
   static async open(cwd: string): Promise<DevDirectory> {
     const path = join(cwd, DEV_DIRECTORY);
     await mkdir(path, { recursive: true, mode: 0o700 });
-    // It may have been there before, with wider rights.
+    // An existing directory may have wider permissions.
     await chmod(path, 0o700);
     const lock = takeLock(path);
     await writeFile(join(path, '.gitignore'), '*\n');
@@ -42,7 +42,7 @@ function takeLock(directory: string): FileLock {
     return new FileLock(join(directory, 'lock.sqlite'));
   } catch (cause) {
     if (!(cause instanceof FileLockHeld)) throw cause;
-    const message = `--dev cannot use ${directory}: another backhaul-server --dev is running there. Stop that one, or start this one in another directory.`;
+    const message = `--dev cannot use ${directory}: another backhaul-server --dev is running there. Stop it, or start this one in another directory.`;
     throw new ConfigError([{ setting: '--dev', message }], { cause });
   }
 }

@@ -55,7 +55,7 @@ function surviving({ config: { s3, jwt } }: DevMode) {
   return { jwt, endpoint: s3.endpoint, keys: [s3.accessKeyId, s3.secretAccessKey] };
 }
 
-test('without any setting there is a private directory, a secret and a store with a bucket', async (t) => {
+test('without settings it creates a private directory, a secret and a store with a bucket', async (t) => {
   const cwd = await workingDirectory(t);
   await using dev = await start(cwd);
   const directory = join(cwd, '.backhaul');
@@ -67,7 +67,7 @@ test('without any setting there is a private directory, a secret and a store wit
   await bucketAnswers(dev);
 });
 
-test('a directory that others could enter is closed to them', async (t) => {
+test('an existing directory is made private', async (t) => {
   const cwd = await workingDirectory(t);
   const directory = join(cwd, '.backhaul');
   await mkdir(directory);
@@ -85,7 +85,7 @@ test('secret, keys and the store’s address survive a restart', async (t) => {
   await bucketAnswers(second);
 });
 
-test('the store takes another port when its own is taken, and keeps that one', async (t) => {
+test('the store takes another port when its own is in use, and uses that one from then on', async (t) => {
   const cwd = await workingDirectory(t);
   const first = await start(cwd);
   await first.close();
@@ -100,7 +100,7 @@ test('the store takes another port when its own is taken, and keeps that one', a
   assert.equal(third.config.s3.endpoint, second.config.s3.endpoint);
 });
 
-test('a second server in the same directory is refused and leaves the first alone', async (t) => {
+test('a second server in the same directory is refused and does not affect the first', async (t) => {
   const cwd = await workingDirectory(t);
   await using first = await start(cwd);
   await first.writeDevFile('http://127.0.0.1:8080');
@@ -113,12 +113,12 @@ test('a second server in the same directory is refused and leaves the first alon
   assert.equal(await modeOf(join(cwd, DEV_FILE)), '600');
 });
 
-test('a store that dies runs again at the same address', async (t) => {
+test('a crashed store is restarted at the same address', async (t) => {
   const cwd = await workingDirectory(t);
   const again = Promise.withResolvers<void>();
   const log = {
     ...silent,
-    info: (_: object, message: string) => message.includes('runs again') && again.resolve(),
+    info: (_: object, message: string) => message.includes('restarted') && again.resolve(),
   };
   await using dev = await start(cwd, { log });
   assert.ok(dev.store?.pid !== undefined);
@@ -129,19 +129,19 @@ test('a store that dies runs again at the same address', async (t) => {
   await bucketAnswers(dev);
 });
 
-test('closing while a dead store is being started again ends that too', async (t) => {
+test('closing stops the restart of a crashed store', async (t) => {
   const cwd = await workingDirectory(t);
-  const gone = Promise.withResolvers<void>();
-  const log = { ...silent, error: () => gone.resolve() };
+  const exited = Promise.withResolvers<void>();
+  const log = { ...silent, error: () => exited.resolve() };
   const dev = await start(cwd, { log });
   process.kill(dev.store?.pid ?? assert.fail(), 'SIGKILL');
-  await gone.promise;
+  await exited.promise;
   await dev.close();
   await using next = await start(cwd);
   await bucketAnswers(next);
 });
 
-test('a server that was killed leaves no store behind, and the next has its address', async (t) => {
+test('a killed server leaves no store running, and the next one gets its address', async (t) => {
   const cwd = await workingDirectory(t);
   const script = `
     import { loadConfig } from ${JSON.stringify(import.meta.resolve('../config.ts'))};
@@ -159,13 +159,13 @@ test('a server that was killed leaves no store behind, and the next has its addr
   const [endpoint] = (await once(createInterface(server.stdout), 'line')) as [string];
   server.kill('SIGKILL');
   await exited;
-  // Starts only once the old store has let go of the data directory and of the port.
+  // Starts only once the old store has released the data directory and the port.
   await using dev = await start(cwd);
   assert.equal(dev.config.s3.endpoint, endpoint);
   await bucketAnswers(dev);
 });
 
-test('the dev file has a token of every scope, and goes when the server does', async (t) => {
+test('the dev file has a token with every scope and is removed when the server stops', async (t) => {
   const cwd = await workingDirectory(t);
   const dev = await start(cwd);
   await dev.writeDevFile('http://127.0.0.1:8080');
@@ -184,9 +184,9 @@ test('the dev file has a token of every scope, and goes when the server does', a
 
 for (const [what, change] of [
   ['another server', (file: DevFile) => JSON.stringify({ ...file, pid: file.pid + 1 })],
-  ['somebody who wrote no JSON', () => 'mine'],
+  ['a writer of invalid JSON', () => 'mine'],
 ] as const) {
-  test(`a dev file of ${what} stays when the server goes`, async (t) => {
+  test(`a dev file of ${what} is not removed when the server stops`, async (t) => {
     const cwd = await workingDirectory(t);
     const dev = await start(cwd, { env: { S3_BUCKET_NAME: 'files', AWS_REGION: 'eu-central-1' } });
     await dev.writeDevFile('http://127.0.0.1:8080');
@@ -198,7 +198,7 @@ for (const [what, change] of [
   });
 }
 
-test('a secret and a store that are given are used, and the secret is not kept', async (t) => {
+test('a configured secret and store are used, and the secret is not stored', async (t) => {
   const cwd = await workingDirectory(t);
   const secret = 'a-secret-of-more-than-thirty-two-bytes';
   const env = { JWT_SECRET: secret, S3_BUCKET_NAME: 'files', AWS_REGION: 'eu-central-1' };
@@ -210,7 +210,7 @@ test('a secret and a store that are given are used, and the secret is not kept',
   assert.ok(!state.includes(secret));
 });
 
-test('a damaged state is refused by its path, and none of it is shown', async (t) => {
+test('a damaged state file is refused by its path without showing its content', async (t) => {
   const cwd = await workingDirectory(t);
   await mkdir(join(cwd, '.backhaul'));
   for (const damaged of ['{"jwt_secret": "hunter2', '{"jwt_secret": "hunter2"}']) {
@@ -223,7 +223,7 @@ test('a damaged state is refused by its path, and none of it is shown', async (t
   }
 });
 
-test('after a store that did not start, the directory is free again', async (t) => {
+test('after a failed start of the store the directory can be used again', async (t) => {
   const cwd = await workingDirectory(t);
   const storeCommand = [process.execPath, '--eval', 'process.exitCode = 1', '--'] as const;
   await assert.rejects(

@@ -15,21 +15,21 @@ import type { StoreCommand } from './object-store-child.ts';
 
 interface DevModeOptions {
   readonly config: DevConfig;
-  /** `.backhaul/` is made in it. */
+  /** `.backhaul/` is created in it. */
   readonly cwd: string;
   readonly clock: Pick<Clock, 'now'>;
   readonly log: Log;
-  /** Gives up starting. */
+  /** Aborts the start. */
   readonly signal: AbortSignal;
-  /** Another program in place of `backhaul-object-store`. */
+  /** A program to run instead of `backhaul-object-store`. */
   readonly storeCommand?: StoreCommand | undefined;
 }
 
-/** What stands around a server that was given no settings; closed after the server. */
+/** The environment of a server started without settings; closed after the server. */
 export class DevMode {
-  /** Complete: with the secret, the store and its keys that were missing. */
+  /** The configuration, completed with the missing secret, store and keys. */
   readonly config: Config;
-  /** Of the embedded object store; undefined if another is used. */
+  /** The embedded object store; undefined if another store is configured. */
   readonly store: EmbeddedObjectStore | undefined;
   readonly #jwtSecret: string;
   readonly #devFilePath: string;
@@ -55,9 +55,10 @@ export class DevMode {
   }
 
   /**
-   * Once the server listens: tells command line and agents of this directory how to reach it.
+   * Call once the server listens: writes the file from which the command line and agents of this directory read its
+   * URL.
    *
-   * @param serverUrl as a program on this machine reaches it.
+   * @param serverUrl The URL for programs on this machine.
    */
   async writeDevFile(serverUrl: string): Promise<void> {
     this.#devFile = {

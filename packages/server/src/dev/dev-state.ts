@@ -10,14 +10,14 @@ const devStateSchema = z.strictObject({
   jwt_secret: z.string().min(MIN_JWT_SECRET_BYTES),
   store_access_key: z.string().min(1),
   store_secret_key: z.string().min(1),
-  /** Where the object store listened last; presigned URLs of then still work if it listens there again. */
+  /** Last port of the object store; earlier presigned URLs stay valid if it listens there again. */
   store_port: z.int().min(0).max(65_535),
 });
 
-/** What survives a restart in dev mode, so that tokens and URLs do too. */
+/** State that survives a restart in dev mode, so that tokens and URLs stay valid. */
 export type DevState = z.infer<typeof devStateSchema>;
 
-/** Reads it, or makes one with new secrets. @throws ConfigError if the file is not what was written. */
+/** Reads the state, or creates one with new secrets. @throws ConfigError if the file is damaged. */
 export async function loadDevState(path: string): Promise<DevState> {
   const text = await readFileIfAny(path);
   if (text !== undefined) return parseState(path, text);
@@ -39,8 +39,8 @@ function parseState(path: string, text: string): DevState {
   try {
     return devStateSchema.parse(JSON.parse(text));
   } catch {
-    // Without the parser's own message, which would quote the secrets.
-    const message = `--dev keeps its secrets in ${path}, which is damaged. Remove that file to have new ones made; tokens signed so far end with it.`;
+    // Omits the parser's message, which would quote the secrets.
+    const message = `--dev stores its secrets in ${path}, which is damaged. Remove that file to create new ones; existing tokens become invalid.`;
     throw new ConfigError([{ setting: '--dev', message }]);
   }
 }

@@ -7,7 +7,7 @@ import { type DevState, saveDevState, STATE_FILE } from './dev-state.ts';
 import { EmbeddedObjectStore } from './embedded-object-store.ts';
 import type { StoreCommand } from './object-store-child.ts';
 
-/** The one bucket of the embedded object store. */
+/** The only bucket of the embedded object store. */
 const DEV_BUCKET = 'backhaul-dev';
 
 interface DevStoreOptions {
@@ -19,7 +19,7 @@ interface DevStoreOptions {
   readonly storeCommand: StoreCommand | undefined;
 }
 
-/** Starts the embedded object store, where it listened last if it can, and says how to reach it. */
+/** Starts the embedded object store, on its previous port if possible, and returns its settings. */
 export async function startDevStore({
   config,
   directory,
@@ -50,10 +50,10 @@ export async function startDevStore({
   const { sse } = config.s3Preferences;
   const s3 = {
     ...config.s3Preferences,
-    // It does not encrypt, and says so; asked for by nobody, that is no reason to warn.
+    // The store does not encrypt and reports that; unless encryption is required, a warning would be noise.
     sse: sse.required ? sse : { wanted: null, required: false },
     endpoint: store.url,
-    // The one that backhaul-object-store expects signatures to name.
+    // The region that backhaul-object-store expects in signatures.
     region: 'us-east-1',
     bucket: DEV_BUCKET,
     accessKeyId: keys.accessKey,

@@ -4,16 +4,16 @@ import { ObjectStoreChild, ObjectStoreFailed, type ObjectStoreOptions } from './
 const BACKOFF_BASE_MS = 250;
 const BACKOFF_CAP_MS = 10_000;
 /**
- * `backhaul-object-store` ends with it when another one has the data directory: that of a server which was killed
- * a moment ago and is finishing its last requests, for 10 s at most.
+ * Exit code of `backhaul-object-store` when another one uses the data directory: that of a server killed a moment
+ * ago, which finishes its last requests within 10 s.
  */
 const EXIT_IN_USE = 2;
 const TAKE_OVER_MS = 15_000;
 const TAKE_OVER_PAUSE_MS = 400;
-/** A run this long was no failed start. */
-const HELD_AFTER_MS = 30_000;
+/** A run of at least this length counts as a successful start. */
+const STABLE_AFTER_MS = 30_000;
 
-/** Keeps an object store running at one address: presigned URLs that are out name its port. */
+/** Keeps an object store running at a constant address: existing presigned URLs contain its port. */
 export class EmbeddedObjectStore {
   readonly url: string;
   readonly port: number;
@@ -31,7 +31,7 @@ export class EmbeddedObjectStore {
   }
 
   /**
-   * @param where.preferredPort taken if it is free; 0 has no preference.
+   * @param where.preferredPort used if it is free; 0 means no preference.
    * @throws ObjectStoreFailed
    */
   static async start(
@@ -49,14 +49,14 @@ export class EmbeddedObjectStore {
         } else if (port === 0) {
           throw error;
         } else {
-          options.log.warn({ port }, 'object store cannot have its port again; taking another');
+          options.log.warn({ port }, 'object store cannot reuse its port; using another');
           port = 0;
         }
       }
     }
   }
 
-  /** Of the run that is current. */
+  /** Process id of the current run. */
   get pid(): number | undefined {
     return this.#child.pid;
   }
@@ -65,7 +65,7 @@ export class EmbeddedObjectStore {
     this.#closing.abort();
     await this.#child.stop();
     await this.#supervision;
-    // A run that had just begun in place of that one.
+    // Stops a run that was just started as a replacement.
     await this.#child.stop();
   }
 
@@ -80,14 +80,14 @@ export class EmbeddedObjectStore {
       const startedAt = performance.now();
       const { how } = await this.#child.exited;
       if (signal.aborted) return;
-      if (performance.now() - startedAt > HELD_AFTER_MS) failures = 0;
-      this.#options.log.error({ how, port: this.port }, 'object store is gone; starting it again');
-      failures = await this.#startAgain(failures, signal);
+      if (performance.now() - startedAt > STABLE_AFTER_MS) failures = 0;
+      this.#options.log.error({ how, port: this.port }, 'object store exited; restarting it');
+      failures = await this.#restart(failures, signal);
     }
   }
 
-  /** @returns how many starts in a row did not hold, this one included until it did. */
-  async #startAgain(failures: number, signal: AbortSignal): Promise<number> {
+  /** @returns the number of starts in a row that did not last, including this one. */
+  async #restart(failures: number, signal: AbortSignal): Promise<number> {
     for (let count = failures; ; count += 1) {
       try {
         await delay(
@@ -98,11 +98,11 @@ export class EmbeddedObjectStore {
           },
         );
         this.#child = await ObjectStoreChild.start(this.#options, { port: this.port, signal });
-        this.#options.log.info({ port: this.port }, 'object store runs again');
+        this.#options.log.info({ port: this.port }, 'object store restarted');
         return count + 1;
       } catch (error) {
         if (signal.aborted) return count;
-        this.#options.log.error({ err: error }, 'object store cannot be started; trying again');
+        this.#options.log.error({ err: error }, 'object store failed to start; retrying');
       }
     }
   }

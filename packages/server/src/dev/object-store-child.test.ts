@@ -5,7 +5,7 @@ import { ObjectStoreChild, ObjectStoreFailed, type ObjectStoreOptions } from './
 const silent = { debug() {}, info() {}, warn() {}, error() {} };
 const never = new AbortController().signal;
 
-/** A stand-in for the object store, whose flags come behind `--`. */
+/** A stand-in for the object store; its flags follow `--`. */
 function standIn(script: string, more: Partial<ObjectStoreOptions> = {}): ObjectStoreOptions {
   return {
     command: [process.execPath, '--input-type=module', '--eval', script, '--'],
@@ -23,7 +23,7 @@ function standIn(script: string, more: Partial<ObjectStoreOptions> = {}): Object
 const listens = `console.log(JSON.stringify({ event: 'listening', url: 'http://127.0.0.1:4321' }));`;
 const endsWithStdin = `process.stdin.resume().on('end', () => process.exit(0));`;
 
-test('the keys go by the environment and not by the command line', async () => {
+test('the keys are passed in the environment, not on the command line', async () => {
   const script = `
     import { deepEqual } from 'node:assert/strict';
     deepEqual(process.argv.slice(1), ['--port=7', '--data=/data', '--bucket=files', '--access-log=/access.log', '--exit-with-stdin']);
@@ -39,7 +39,7 @@ test('the keys go by the environment and not by the command line', async () => {
   assert.deepEqual(await child.exited, { how: 'ended with exit code 0', exitCode: 0 });
 });
 
-test('lines before the announcement are passed over, and stopping twice is no more than once', async () => {
+test('lines before the announcement are skipped, and stopping twice equals stopping once', async () => {
   const child = await ObjectStoreChild.start(
     standIn(`console.log('hello'); console.log('{"event":"other"}'); ${listens} ${endsWithStdin}`),
     { port: 0, signal: never },
@@ -48,7 +48,7 @@ test('lines before the announcement are passed over, and stopping twice is no mo
   await child.stop();
 });
 
-test('a program that ends before it listens fails with its own last words', async () => {
+test('a program that exits before it listens fails with its last output', async () => {
   const options = standIn(`console.error('the disk is full'); process.exitCode = 3;`);
   await assert.rejects(
     ObjectStoreChild.start(options, { port: 0, signal: never }),
@@ -59,7 +59,7 @@ test('a program that ends before it listens fails with its own last words', asyn
   );
 });
 
-test('a program that is not there fails', async () => {
+test('a missing program fails', async () => {
   const options = standIn('', { command: ['/nowhere/backhaul-object-store'] });
   await assert.rejects(
     ObjectStoreChild.start(options, { port: 0, signal: never }),
@@ -67,7 +67,7 @@ test('a program that is not there fails', async () => {
   );
 });
 
-test('a program that never listens is stopped when the start is given up', async () => {
+test('a program that never listens is stopped when the start is aborted', async () => {
   const giveUp = new AbortController();
   const heard = Promise.withResolvers<number>();
   const log = { ...silent, warn: ({ line }: { line: string }) => heard.resolve(Number(line)) };

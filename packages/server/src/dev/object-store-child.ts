@@ -17,7 +17,7 @@ export interface ObjectStoreOptions {
   readonly secretKey: string;
   readonly environment: Readonly<Record<string, string>>;
   readonly log: Log;
-  /** How long it may take to stop when asked, before it is asked more roughly. */
+  /** Time to wait for an orderly stop before SIGTERM, and again before SIGKILL. */
   readonly stopTimeoutMs?: number;
 }
 
@@ -27,32 +27,32 @@ interface Ending {
   readonly exitCode: number | null;
 }
 
-/** The object store did not start; the message has its own last words. */
+/** The object store did not start; the message includes its last output. */
 export class ObjectStoreFailed extends Error {
   override readonly name = 'ObjectStoreFailed';
-  /** Null if it did not end by itself. */
+  /** Null if it did not exit normally. */
   readonly exitCode: number | null;
 
-  constructor({ how, exitCode }: Ending, lastWords: readonly string[]) {
-    super([`The embedded object store ${how}.`, ...lastWords].join('\n  '));
+  constructor({ how, exitCode }: Ending, lastLines: readonly string[]) {
+    super([`The embedded object store ${how}.`, ...lastLines].join('\n  '));
     this.exitCode = exitCode;
   }
 }
 
 /** Generous: a busy machine takes seconds to start a process. */
 const START_TIMEOUT_MS = 30_000;
-/** It waits up to 10 s for requests under way, which is what one server's stop may take as a whole. */
+/** The store waits up to 10 s for running requests, but the server's whole shutdown may take that long. */
 const STOP_TIMEOUT_MS = 6_000;
-const KEPT_STDERR_LINES = 20;
+const MAX_LAST_LINES = 20;
 
 type StoreProcess = ChildProcessByStdio<Writable, Readable, Readable>;
 
 const listeningSchema = z.object({ event: z.literal('listening'), url: z.url() });
 
-/** One run of `backhaul-object-store`. It ends when its standard input does, so also when this process dies. */
+/** One run of `backhaul-object-store`. It exits when its standard input closes, so also when this process dies. */
 export class ObjectStoreChild {
   readonly url: string;
-  /** Settles when the process is gone, with how it went; never rejects. */
+  /** Resolves when the process has exited; never rejects. */
   readonly exited: Promise<Ending>;
   readonly #process: StoreProcess;
   readonly #stopTimeoutMs: number | undefined;
@@ -68,7 +68,7 @@ export class ObjectStoreChild {
   }
 
   /**
-   * @param where.port 0 for any free one.
+   * @param where.port 0 for any free port.
    * @throws ObjectStoreFailed
    */
   static async start(
@@ -77,13 +77,13 @@ export class ObjectStoreChild {
   ): Promise<ObjectStoreChild> {
     signal.throwIfAborted();
     const child = spawnStore(options, port);
-    const lastWords: string[] = [];
+    const lastLines: string[] = [];
     createInterface(child.stderr).on('line', (line) => {
-      options.log.warn({ line }, 'object store reports');
-      lastWords.push(line);
-      if (lastWords.length > KEPT_STDERR_LINES) lastWords.shift();
+      options.log.warn({ line }, 'object store output');
+      lastLines.push(line);
+      if (lastLines.length > MAX_LAST_LINES) lastLines.shift();
     });
-    const exited = whenGone(child);
+    const exited = exitOf(child);
     const deadline = AbortSignal.any([signal, AbortSignal.timeout(START_TIMEOUT_MS)]);
     const outcome = await Promise.race([listeningUrl(child.stdout), exited, whenAborted(deadline)]);
     if (typeof outcome === 'string') {
@@ -91,7 +91,7 @@ export class ObjectStoreChild {
     }
     await stop(child, exited, options.stopTimeoutMs);
     signal.throwIfAborted();
-    throw new ObjectStoreFailed(outcome, lastWords);
+    throw new ObjectStoreFailed(outcome, lastLines);
   }
 
   get port(): number {
@@ -124,20 +124,21 @@ function spawnStore(options: ObjectStoreOptions, port: number): StoreProcess {
       BACKHAUL_STORE_ACCESS_KEY: options.accessKey,
       BACKHAUL_STORE_SECRET_KEY: options.secretKey,
     },
-    // Out of the terminal's process group: Ctrl-C must reach the server first, which still needs its store to stop.
+    // Detached from the terminal's process group: Ctrl-C must reach the server first, which still needs its store to
+    // stop.
     detached: process.platform !== 'win32',
     windowsHide: true,
   });
-  // Written to by nobody, but a pipe whose reader died reports that here.
+  // Nothing is written to it, but a pipe whose reader died emits its error here.
   child.stdin.on('error', () => undefined);
   return child;
 }
 
-function whenGone(child: StoreProcess): Promise<Ending> {
+function exitOf(child: StoreProcess): Promise<Ending> {
   return new Promise((resolve) => {
-    // Not once: a later one, of a signal that could not be sent, must not go unheard.
+    // Not `once`: a later error, of a signal that could not be sent, must not be unhandled.
     child.on('error', (error) => resolve({ how: `cannot be started: ${error.message}`, exitCode: null }));
-    // Later than "exit": by then its last words are read.
+    // "close" comes later than "exit", after the last output has been read.
     child.once('close', (exitCode, signal) => {
       const how = signal === null ? `ended with exit code ${exitCode}` : `was ended by ${signal}`;
       resolve({ how, exitCode });
@@ -147,7 +148,7 @@ function whenGone(child: StoreProcess): Promise<Ending> {
 
 function listeningUrl(stdout: Readable): Promise<string> {
   return new Promise((resolve) => {
-    // Read to the end even after that, because a full pipe would stop the child.
+    // Reads on after that, because a full pipe would block the child.
     createInterface(stdout).on('line', (line) => {
       const event = listeningSchema.safeParse(parseJson(line));
       if (event.success) resolve(event.data.url);
@@ -171,7 +172,7 @@ function whenAborted(deadline: AbortSignal): Promise<Ending> {
   });
 }
 
-/** Asks by closing its input, then by a signal, then doesn't ask. */
+/** Closes the child's input, then sends SIGTERM, then SIGKILL. */
 async function stop(
   child: StoreProcess,
   exited: Promise<unknown>,

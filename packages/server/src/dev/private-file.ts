@@ -1,9 +1,9 @@
 import { open, readFile, rename, rm } from 'node:fs/promises';
 
-/** Replaces a file that only its owner may read: whoever reads it finds the old or the new one, whole. */
+/** Atomically replaces a file that only its owner may read: readers see the old or the new content. */
 export async function writePrivateFile(path: string, content: string): Promise<void> {
   const draft = `${path}.${process.pid}.tmp`;
-  // One left by a crash may have other rights, which opening would not change.
+  // A draft left by a crash may have other permissions, which opening would not change.
   await rm(draft, { force: true });
   const file = await open(draft, 'wx', 0o600);
   try {
@@ -15,7 +15,7 @@ export async function writePrivateFile(path: string, content: string): Promise<v
   await rename(draft, path);
 }
 
-/** @returns undefined if there is no such file. */
+/** @returns undefined if the file does not exist. */
 export async function readFileIfAny(path: string): Promise<string | undefined> {
   try {
     return await readFile(path, 'utf8');

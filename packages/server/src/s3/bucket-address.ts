@@ -1,11 +1,11 @@
 import type { S3Client } from '@aws-sdk/client-s3';
 import type { S3Settings } from './s3-settings.ts';
 
-/** Where the bucket is, in virtual-host or path style: the key follows {@link basePath}. */
+/** Address of the bucket in virtual-host or path style; the key follows {@link basePath}. */
 export interface BucketAddress {
   /** `http:` or `https:`. */
   readonly protocol: string;
-  /** As the `Host` header has it: the port only if it is not the protocol's own. */
+  /** Value of the `Host` header: includes the port only if it is not the protocol's default. */
   readonly host: string;
   /** Ends with a slash. */
   readonly basePath: string;
@@ -14,7 +14,9 @@ export interface BucketAddress {
 
 export type EndpointResolver = S3Client['config']['endpointProvider'];
 
-/** By the SDK's own rules, so that what we sign and what the SDK calls agree in every partition and style. */
+/**
+ * Resolved by the SDK's own rules, so that our presigned URLs and the SDK's calls agree in every partition and style.
+ */
 export function bucketAddress(
   resolve: EndpointResolver,
   settings: S3Settings,
@@ -40,14 +42,14 @@ export function bucketAddress(
 }
 
 /**
- * The key as a path, encoded as Signature Version 4 wants it (RFC 3986 unreserved characters stay).
+ * The key as a path, encoded as Signature Version 4 requires (RFC 3986 unreserved characters stay).
  *
- * @throws RangeError for keys whose segments URL parsers resolve (`..`), so that the URL would name another object.
+ * @throws RangeError for keys with segments that URL parsers resolve (`..`): the URL would name another object.
  */
 export function keyPath(address: BucketAddress, key: string): string {
   const segments = key.split('/');
   if (segments.some((segment) => segment === '.' || segment === '..')) {
-    throw new RangeError('a key must not have "." or ".." as a segment');
+    throw new RangeError('a key must not contain a "." or ".." segment');
   }
   return address.basePath + segments.map(encodeRfc3986).join('/');
 }

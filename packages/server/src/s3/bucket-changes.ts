@@ -25,24 +25,24 @@ import { findAbortRule, RULE_ID, withAbortRule } from './lifecycle-rules.ts';
 import type { S3Connection } from './s3-connection.ts';
 import type { S3Settings } from './s3-settings.ts';
 
-/** A setting of the bucket that the setup makes and can undo. `State` is the setting as it was read. */
+/** A bucket setting that the setup changes and can undo. `State` is the setting as read. */
 export interface BucketChange<State> {
   readonly name: 'encryption' | 'versioning' | 'public_access_block' | 'lifecycle';
-  /** What it does to the bucket, as a sentence's beginning. */
+  /** The effect on the bucket, as the beginning of a sentence. */
   readonly effect: string;
-  /** IAM actions that it takes. */
+  /** Required IAM actions. */
   readonly rights: string;
-  /** Stores are known that fail all writes under it. */
+  /** Some stores fail all writes under this setting. */
   readonly mayBlockWrites: boolean;
   read(connection: S3Connection): Promise<State>;
-  /** A sentence for a setting that is as it should be; undefined for any other. */
+  /** A sentence if the setting is already correct; otherwise undefined. */
   describe(state: State, settings: S3Settings): string | undefined;
   make(connection: S3Connection, before: State): Promise<void>;
-  /** What else the store changed with it, in a sentence. */
+  /** Describes, in a sentence, other settings that the store changed at the same time. */
   damage?(before: State, after: State): string | undefined;
   undo(connection: S3Connection, before: State): Promise<void>;
   isUndone(now: State, before: State): boolean;
-  /** The shell command for the same. */
+  /** Shell command that undoes the change. */
   undoByHand(settings: S3Settings, before: State): string;
 }
 
@@ -52,7 +52,7 @@ export const encryption: BucketChange<string | null> = {
   rights: 's3:GetEncryptionConfiguration and s3:PutEncryptionConfiguration',
   mayBlockWrites: true,
   read: (connection) => readEncryption(connection, {}),
-  describe: (algorithm) => (algorithm === null ? undefined : `Encrypts by default with ${algorithm}.`),
+  describe: (algorithm) => (algorithm === null ? undefined : `Default encryption: ${algorithm}.`),
   async make(connection) {
     const command = new PutBucketEncryptionCommand({
       Bucket: connection.settings.bucket,
@@ -76,9 +76,9 @@ export const versioning: BucketChange<BucketVersioningStatus | null> = {
   rights: 's3:GetBucketVersioning and s3:PutBucketVersioning',
   mayBlockWrites: false,
   read: (connection) => readVersioning(connection, {}),
-  describe: (status) => (status === 'Enabled' ? 'Keeps versions.' : undefined),
+  describe: (status) => (status === 'Enabled' ? 'Versioning is enabled.' : undefined),
   make: (connection) => putVersioning(connection, 'Enabled'),
-  // S3 has no way back to a bucket that never had versions; suspended, it writes as before.
+  // S3 cannot return to a bucket that never had versions; a suspended bucket writes as before.
   undo: (connection) => putVersioning(connection, 'Suspended'),
   isUndone: (now) => now !== 'Enabled',
   undoByHand: (settings) =>
@@ -95,7 +95,7 @@ export const publicAccessBlock: BucketChange<PublicAccessBlockConfiguration | nu
   name: 'public_access_block',
   effect: 'With public access blocked',
   rights: 's3:GetBucketPublicAccessBlock and s3:PutBucketPublicAccessBlock',
-  // Ceph 16 refuses every write, however private, once BlockPublicAcls is on.
+  // Ceph 16 refuses every write, even private ones, once BlockPublicAcls is on.
   mayBlockWrites: true,
   read: (connection) => readPublicAccessBlock(connection, {}),
   describe: (block) => (blocksAllPublicAccess(block) ? 'Public access is blocked.' : undefined),
@@ -122,7 +122,7 @@ export const publicAccessBlock: BucketChange<PublicAccessBlockConfiguration | nu
         ),
 };
 
-/** Means the same as none. */
+/** Equivalent to no configuration. */
 const noPublicAccessBlock: PublicAccessBlockConfiguration = {
   BlockPublicAcls: false,
   IgnorePublicAcls: false,
@@ -145,7 +145,7 @@ export const lifecycle: BucketChange<Lifecycle> = {
   rights: 's3:GetLifecycleConfiguration and s3:PutLifecycleConfiguration',
   mayBlockWrites: false,
   read: (connection) => readLifecycle(connection, {}),
-  // MinIO takes such a rule and drops it without a word: only reading it back tells.
+  // MinIO accepts such a rule and silently drops it; only reading it back shows this.
   describe({ rules }, { keyPrefix }) {
     const days = findAbortRule(rules, keyPrefix)?.AbortIncompleteMultipartUpload?.DaysAfterInitiation;
     return days === undefined ? undefined : `Incomplete uploads are aborted after ${days} days.`;
@@ -186,11 +186,11 @@ async function putLifecycle(
   await connection.call('PutBucketLifecycleConfiguration', (client, call) => client.send(command, call));
 }
 
-/** A rule of our name gives way to the right one; any other has to stay as it is. */
+/** An outdated rule with our name is replaced by the correct one; every other rule has to stay unchanged. */
 function lostRules(before: Lifecycle, after: Lifecycle): LifecycleRule[] {
   return before.rules
     .filter(({ ID }) => ID !== RULE_ID)
-    .filter((rule) => !after.rules.some((kept) => isDeepStrictEqual(kept, rule)));
+    .filter((rule) => !after.rules.some((remaining) => isDeepStrictEqual(remaining, rule)));
 }
 
 function awsCommand({ bucket, endpoint }: S3Settings, command: string, argument?: string): string {

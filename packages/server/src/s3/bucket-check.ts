@@ -13,21 +13,21 @@ import { ABORT_AFTER_DAYS, keysUnder, shortestAbortDays } from './lifecycle-rule
 import type { S3CallOptions, S3Connection } from './s3-connection.ts';
 import { setupAdvice } from './setup-advice.ts';
 
-/** A store that hangs at one question must not keep the others' answers. */
+/** One hanging request must not lose the results of the others. */
 const ATTEMPT_TIMEOUT_MS = 4_000;
 const DEADLINE_MS = 8_000;
 
 interface CheckOptions extends S3CallOptions {
-  /** What a trial has found. */
+  /** Result of the probe. */
   readonly capabilities?: BucketCapabilities | undefined;
 }
 
 type Check = (connection: S3Connection, options: CheckOptions) => Promise<Omit<Finding, 'name'>>;
 
 const DAY_SECONDS = 86_400;
-/** No call of S3 tells. */
+/** No S3 call returns this limit. */
 const OWN_LIMIT =
-  'A store may have a shorter limit of its own, which it does not show (MinIO: 24 hours, `api stale_uploads_expiry`).';
+  'A store may apply a shorter limit of its own that it does not report (MinIO: 24 hours, `api stale_uploads_expiry`).';
 
 const checks: Readonly<Record<string, { readonly check: Check; readonly right: string }>> = {
   bucket_encryption: {
@@ -36,7 +36,7 @@ const checks: Readonly<Record<string, { readonly check: Check; readonly right: s
       const { settings } = connection;
       const algorithm = await readEncryption(connection, options);
       if (algorithm !== null) {
-        return { level: 'ok', detail: `The bucket encrypts by default with ${algorithm}.`, fix: null };
+        return { level: 'ok', detail: `Default encryption of the bucket: ${algorithm}.`, fix: null };
       }
       const detail = 'The bucket has no default encryption.';
       const { capabilities } = options;
@@ -51,11 +51,11 @@ const checks: Readonly<Record<string, { readonly check: Check; readonly right: s
     right: 's3:GetBucketVersioning',
     async check(connection, options) {
       return (await readVersioning(connection, options)) === 'Enabled'
-        ? { level: 'ok', detail: 'The bucket keeps versions.', fix: null }
+        ? { level: 'ok', detail: 'Versioning of the bucket is enabled.', fix: null }
         : {
             ...setupAdvice(connection.settings, 'versioning'),
             level: 'info',
-            detail: 'The bucket keeps no versions: what is deleted is gone.',
+            detail: 'Versioning of the bucket is disabled: deleted objects cannot be recovered.',
           };
     },
   },
@@ -65,7 +65,7 @@ const checks: Readonly<Record<string, { readonly check: Check; readonly right: s
       return blocksAllPublicAccess(await readPublicAccessBlock(connection, options))
         ? { level: 'ok', detail: 'Public access is blocked.', fix: null }
         : {
-            detail: 'Public access to the bucket is not blocked entirely.',
+            detail: 'Public access to the bucket is not fully blocked.',
             ...setupAdvice(connection.settings, 'public_access_block'),
           };
     },
@@ -78,8 +78,8 @@ const checks: Readonly<Record<string, { readonly check: Check; readonly right: s
       if (days !== undefined && days * DAY_SECONDS <= DEFAULT_EXPIRES_IN_SECONDS) {
         return {
           level: 'warning',
-          detail: `A lifecycle rule drops incomplete uploads ${days} days after they were created; an upload has ${DEFAULT_EXPIRES_IN_SECONDS / DAY_SECONDS} days by default, and loses all that it has sent.`,
-          fix: `Set AbortIncompleteMultipartUpload of that rule to ${ABORT_AFTER_DAYS} days, or longer than the longest \`expires_in\` that is asked for.`,
+          detail: `A lifecycle rule aborts incomplete uploads ${days} days after their creation, but an upload may take ${DEFAULT_EXPIRES_IN_SECONDS / DAY_SECONDS} days by default; it would lose all parts already sent.`,
+          fix: `Set AbortIncompleteMultipartUpload of that rule to ${ABORT_AFTER_DAYS} days, or to more than the longest \`expires_in\` in use.`,
         };
       }
       if (days !== undefined) {
@@ -90,14 +90,17 @@ const checks: Readonly<Record<string, { readonly check: Check; readonly right: s
         };
       }
       return {
-        detail: `No lifecycle rule aborts incomplete uploads under "${keysUnder(keyPrefix)}" (the setup adds one of ${ABORT_AFTER_DAYS} days). This server aborts those that it knows; stores may charge for the parts of others.`,
+        detail: `No lifecycle rule aborts incomplete uploads under "${keysUnder(keyPrefix)}" (\`--setup-bucket\` adds one of ${ABORT_AFTER_DAYS} days). This server aborts its own; stores may charge for the parts of others.`,
         ...setupAdvice(connection.settings, 'lifecycle'),
       };
     },
   },
 };
 
-/** How the bucket itself is set up. None of it stops a pull: what cannot be read is a finding, not an error. */
+/**
+ * Checks the configuration of the bucket. None of it can prevent an upload, so settings that cannot be read are
+ * findings, not errors.
+ */
 export async function checkBucket(connection: S3Connection, options: CheckOptions = {}): Promise<Finding[]> {
   const { calls } = connection.timing;
   const policy = {
@@ -117,16 +120,16 @@ export async function checkBucket(connection: S3Connection, options: CheckOption
 }
 
 function unreadable(error: unknown, right: string): Omit<Finding, 'name'> {
-  if (isNotOffered(error)) return { level: 'info', detail: 'The store does not offer this.', fix: null };
+  if (isNotOffered(error)) return { level: 'info', detail: 'The store does not support this.', fix: null };
   if (!(error instanceof BucketError)) throw error;
   if (isStoreFault(error)) {
-    const detail = `The store has a fault at this question; if it does so each time, it does not offer this: ${error.message}`;
+    const detail = `The store failed this request; if that happens every time, it does not support this: ${error.message}`;
     return { level: 'info', detail, fix: null };
   }
-  const isAway = error.kind === 'unavailable';
+  const isUnavailable = error.kind === 'unavailable';
   return {
     level: 'info',
-    detail: `Cannot be read${isAway ? ' now' : ''}: ${error.message}`,
-    fix: isAway ? null : `Allow ${right} on the bucket to have this checked.`,
+    detail: `Cannot be read${isUnavailable ? ' now' : ''}: ${error.message}`,
+    fix: isUnavailable ? null : `Allow ${right} on the bucket to enable this check.`,
   };
 }

@@ -14,7 +14,7 @@ import { statusOf } from './s3-errors.ts';
 
 export interface Lifecycle {
   readonly rules: readonly LifecycleRule[];
-  /** A setting of the whole configuration; to be sent back with it, or it is lost. */
+  /** A setting of the whole configuration; it is lost unless it is sent back. */
   readonly transitionDefault: TransitionDefaultMinimumObjectSize | undefined;
 }
 
@@ -24,26 +24,26 @@ export async function readEncryption(
   options: S3CallOptions,
 ): Promise<string | null> {
   const command = new GetBucketEncryptionCommand({ Bucket: connection.settings.bucket });
-  const answer = await unlessUnset(
+  const response = await unlessUnset(
     connection.call('GetBucketEncryption', (client, call) => client.send(command, call), options),
     'ServerSideEncryptionConfigurationNotFoundError',
   );
-  const rule = answer?.ServerSideEncryptionConfiguration?.Rules?.[0];
+  const rule = response?.ServerSideEncryptionConfiguration?.Rules?.[0];
   return rule?.ApplyServerSideEncryptionByDefault?.SSEAlgorithm ?? null;
 }
 
-/** Null if it was never set. */
+/** Null if versioning was never set. */
 export async function readVersioning(
   connection: S3Connection,
   options: S3CallOptions,
 ): Promise<BucketVersioningStatus | null> {
   const command = new GetBucketVersioningCommand({ Bucket: connection.settings.bucket });
-  const answer = await connection.call(
+  const response = await connection.call(
     'GetBucketVersioning',
     (client, call) => client.send(command, call),
     options,
   );
-  return answer.Status ?? null;
+  return response.Status ?? null;
 }
 
 /** Null if it was never set. */
@@ -52,11 +52,11 @@ export async function readPublicAccessBlock(
   options: S3CallOptions,
 ): Promise<PublicAccessBlockConfiguration | null> {
   const command = new GetPublicAccessBlockCommand({ Bucket: connection.settings.bucket });
-  const answer = await unlessUnset(
+  const response = await unlessUnset(
     connection.call('GetPublicAccessBlock', (client, call) => client.send(command, call), options),
     'NoSuchPublicAccessBlockConfiguration',
   );
-  return answer?.PublicAccessBlockConfiguration ?? null;
+  return response?.PublicAccessBlockConfiguration ?? null;
 }
 
 export const wholePublicAccessBlock: Required<PublicAccessBlockConfiguration> = {
@@ -76,14 +76,14 @@ export function blocksAllPublicAccess(block: PublicAccessBlockConfiguration | nu
 
 export async function readLifecycle(connection: S3Connection, options: S3CallOptions): Promise<Lifecycle> {
   const command = new GetBucketLifecycleConfigurationCommand({ Bucket: connection.settings.bucket });
-  const answer = await unlessUnset(
+  const response = await unlessUnset(
     connection.call('GetBucketLifecycleConfiguration', (client, call) => client.send(command, call), options),
     'NoSuchLifecycleConfiguration',
   );
-  return { rules: answer?.Rules ?? [], transitionDefault: answer?.TransitionDefaultMinimumObjectSize };
+  return { rules: response?.Rules ?? [], transitionDefault: response?.TransitionDefaultMinimumObjectSize };
 }
 
-/** S3 answers with an error for what was never set. */
+/** S3 responds with an error for settings that were never set. */
 async function unlessUnset<T>(call: Promise<T>, unsetCode: string): Promise<T | undefined> {
   try {
     return await call;
@@ -94,8 +94,8 @@ async function unlessUnset<T>(call: Promise<T>, unsetCode: string): Promise<T | 
 }
 
 /**
- * The store has no such thing at all, as opposed to: it is not set, or not ours to see. Our requests are well
- * formed: a store that finds them invalid does not know them.
+ * The store does not support the feature, as opposed to: not set, or not permitted. Our requests are well formed, so
+ * a store that calls them invalid does not know them.
  */
 export function isNotOffered(error: unknown): boolean {
   const codes = [
@@ -109,7 +109,7 @@ export function isNotOffered(error: unknown): boolean {
   return error instanceof BucketError && (statusOf(error) === 501 || codes.includes(error.s3Code ?? ''));
 }
 
-/** The store responded, by a fault of its own. Some do so to what they do not offer (S3Proxy). */
+/** The store failed with a server error. Some stores do that for features they do not support (S3Proxy). */
 export function isStoreFault(error: unknown): boolean {
   return error instanceof BucketError && error.kind === 'unavailable' && (statusOf(error) ?? 0) >= 500;
 }

@@ -17,7 +17,7 @@ async function stepOf(fake: FakeS3, wanted: string) {
   return step;
 }
 
-/** In no order: the SDK has its own. */
+/** Sorted, because the SDK has its own order. */
 function elementsOf(xml: string): string[] {
   return [...xml.matchAll(/<(\w+)[^>]*>([^<]*)/g)].map(([, name, text]) => `${name}=${text}`).sort();
 }
@@ -44,7 +44,7 @@ test('a missing bucket is created in its region and set up; a second run changes
   );
 });
 
-test('after the set-up the bucket check finds nothing wrong, before it each thing', async () => {
+test('the bucket check reports every missing setting before the setup and none after it', async () => {
   await using fake = await FakeS3.start();
   const levels = async () => {
     await using bucket = new S3Bucket(fake.settings(), { timing: quickTiming });
@@ -66,7 +66,7 @@ test('after the set-up the bucket check finds nothing wrong, before it each thin
   });
 });
 
-test('a rule that drops uploads before their deadline is a warning that names what to set', async () => {
+test('a rule that aborts uploads before their deadline is a warning that names the setting to change', async () => {
   await using fake = await FakeS3.start();
   fake.bucketSettings.set(
     'lifecycle',
@@ -78,7 +78,7 @@ test('a rule that drops uploads before their deadline is a warning that names wh
   assert.match(finding?.fix ?? '', /AbortIncompleteMultipartUpload/);
 });
 
-test('bucket settings go out with Content-MD5, which older stores want', async () => {
+test('bucket settings are sent with Content-MD5, which older stores require', async () => {
   await using fake = await FakeS3.start();
   await setUp(fake);
   const settings = fake.requests.filter(({ method, query }) => method === 'PUT' && query.has('lifecycle'));
@@ -87,20 +87,20 @@ test('bucket settings go out with Content-MD5, which older stores want', async (
   assert.equal(settings[0]?.headers['x-amz-checksum-crc32'], undefined);
 });
 
-test('lifecycle rules that are there stay', async () => {
+test('existing lifecycle rules are preserved', async () => {
   await using fake = await FakeS3.start();
   fake.bucketSettings.set(
     'lifecycle',
     '<LifecycleConfiguration><Rule><ID>logs</ID><Filter><Prefix>logs/</Prefix></Filter><Status>Enabled</Status><Expiration><Days>30</Days></Expiration></Rule></LifecycleConfiguration>',
   );
   assert.equal((await setUp(fake))['lifecycle'], 'done');
-  const kept = fake.bucketSettings.get('lifecycle') ?? '';
-  assert.match(kept, /<ID>logs<\/ID>/);
-  assert.match(kept, /<Prefix>uploads\/<\/Prefix>/);
-  assert.match(kept, /<DaysAfterInitiation>7</);
+  const stored = fake.bucketSettings.get('lifecycle') ?? '';
+  assert.match(stored, /<ID>logs<\/ID>/);
+  assert.match(stored, /<Prefix>uploads\/<\/Prefix>/);
+  assert.match(stored, /<DaysAfterInitiation>7</);
 });
 
-test('a store that drops other rules is told on', async () => {
+test('a store that drops other rules is reported', async () => {
   await using fake = await FakeS3.start();
   fake.bucketSettings.set(
     'lifecycle',
@@ -122,12 +122,12 @@ test('a store that drops other rules is told on', async () => {
   assert.match(detail, /undo it by hand: aws .*put-bucket-lifecycle-configuration .*"ID":"logs"/);
 });
 
-test('what a store accepts and forgets is not reported as done', async () => {
+test('a setting that the store accepts but does not keep is not reported as done', async () => {
   await using fake = await FakeS3.start({ forgets: ['lifecycle'] });
   assert.deepEqual(await setUp(fake), { ...all('done'), bucket: 'already', lifecycle: 'not_supported' });
 });
 
-test('what a store lacks does not keep the rest from being set up', async () => {
+test('an unsupported setting does not stop the rest of the setup', async () => {
   await using fake = await FakeS3.start({ lacks: ['encryption', 'publicAccessBlock'] });
   assert.deepEqual(await setUp(fake), {
     ...all('done'),
@@ -137,14 +137,14 @@ test('what a store lacks does not keep the rest from being set up', async () => 
   });
 });
 
-test('a public access block under which nothing can be uploaded is taken back', async () => {
+test('a public access block that breaks uploads is undone', async () => {
   await using fake = await FakeS3.start({ publicAccessBlockBreaksWrites: true });
   assert.equal((await setUp(fake))['public_access_block'], 'not_supported');
   assert.doesNotMatch(fake.bucketSettings.get('publicAccessBlock') ?? '', /<BlockPublicAcls>true/);
   assert.equal(fake.uploads.size, 0);
 });
 
-test('encryption under which the store fails every write is undone, named, and said again each time', async () => {
+test('encryption that makes every write fail is undone and reported, on every run', async () => {
   await using fake = await FakeS3.start({ failsWritesUnder: ['encryption'] });
   const first = await setUpBucket(fake.settings(), { timing: quickTiming });
   const outcomes = Object.fromEntries(first.map(({ name, outcome }) => [name, outcome]));
@@ -179,13 +179,13 @@ for (const [setting, step, before] of [
   ],
   ['lifecycle', 'lifecycle', undefined],
 ] as const) {
-  test(`${step} that breaks writes is put back to ${before === undefined ? 'nothing' : 'what was there'}`, async () => {
+  test(`${step} that breaks writes is reset to ${before === undefined ? 'no setting' : 'its previous setting'}`, async () => {
     await using fake = await FakeS3.start();
     if (before !== undefined) fake.bucketSettings.set(setting, before);
     let failed = 0;
     let isMade = false;
     fake.intercept = ({ method, key, query }, response) => {
-      // The first PUT makes the change, the second or a DELETE takes it back.
+      // The first PUT makes the change, the second or a DELETE reverts it.
       if (query.has(setting) && method !== 'GET') isMade = !isMade;
       if (!isMade || key === '' || method !== 'PUT') return false;
       failed += 1;
@@ -203,7 +203,7 @@ for (const [setting, step, before] of [
   });
 }
 
-test('a change that was made although the response was a fault is tried and undone all the same', async () => {
+test('a change that took effect despite an error response is still tested and undone', async () => {
   await using fake = await FakeS3.start({ failsWritesUnder: ['encryption'] });
   let faults = 0;
   fake.intercept = ({ method, query, body }, response) => {
@@ -218,7 +218,7 @@ test('a change that was made although the response was a fault is tried and undo
   assert.equal(fake.bucketSettings.has('encryption'), false);
 });
 
-test('an undo that fails says what to do by hand, and a later run says it again', async () => {
+test('a failed undo reports the manual command, and a later run repeats it', async () => {
   await using fake = await FakeS3.start({ failsWritesUnder: ['encryption'] });
   fake.intercept = ({ method, query }, response) => {
     const isUndo = method === 'DELETE' && query.has('encryption');
@@ -235,7 +235,7 @@ test('an undo that fails says what to do by hand, and a later run says it again'
   assert.ok(again.detail.endsWith(byHand), again.detail);
 });
 
-test('a bucket that never took writes is not blamed on a step', async () => {
+test('a bucket that never accepted writes is not blamed on a step', async () => {
   await using fake = await FakeS3.start();
   let refused = 0;
   fake.intercept = ({ method, key }, response) => {
@@ -246,10 +246,10 @@ test('a bucket that never took writes is not blamed on a step', async () => {
   };
   assert.deepEqual(await setUp(fake), { ...all('done'), bucket: 'already', trial_write: 'failed' });
   assert.ok(refused > 0);
-  assert.match((await stepOf(fake, 'trial_write')).detail, /before anything is changed.*s3:PutObject/);
+  assert.match((await stepOf(fake, 'trial_write')).detail, /before any change.*s3:PutObject/);
 });
 
-test('a 501 of any code is not offered, and a fault at one call is no fault of the store', async () => {
+test('a 501 with any code means unsupported, and one failing call does not mean the store is down', async () => {
   await using fake = await FakeS3.start();
   const asked = new Set<string>();
   fake.intercept = ({ method, query }, response) => {
@@ -268,7 +268,7 @@ test('a 501 of any code is not offered, and a fault at one call is no fault of t
     public_access_block: 'not_supported',
   });
   const detailOf = (wanted: string) => steps.find(({ name }) => name === wanted)?.detail ?? '';
-  assert.match(detailOf('versioning'), /does not offer this \(VersioningNotConfigured\)/);
+  assert.match(detailOf('versioning'), /does not support this \(VersioningNotConfigured\)/);
   assert.match(detailOf('public_access_block'), /serves other calls.*InternalError: said so/);
   assert.equal(asked.size, 2);
 });
@@ -283,7 +283,7 @@ for (const [status, code, says] of [
   [400, 'InvalidRequest', /./],
   [404, 'NoSuchKey', /S3_ENDPOINT/],
 ] as const) {
-  test(`${code} stops the set-up at once, in the words of a plain start`, async () => {
+  test(`${code} stops the setup immediately with the message of a normal start`, async () => {
     await using fake = await FakeS3.start();
     fake.intercept = ({ method }, response) => {
       response.writeHead(status).end(method === 'HEAD' ? '' : errorXml(code));
@@ -304,7 +304,7 @@ for (const [status, code, says] of [
   });
 }
 
-test('credentials that end in the middle stop the set-up at that step', async () => {
+test('credentials revoked halfway stop the setup at that step', async () => {
   await using fake = await FakeS3.start();
   let isRevoked = false;
   fake.intercept = ({ method, query }, response) => {
@@ -324,7 +324,7 @@ test('credentials that end in the middle stop the set-up at that step', async ()
   assert.match(steps.at(-1)?.detail ?? '', /check AWS_ACCESS_KEY_ID/);
 });
 
-test('a right that is missing fails its step only, and is named', async () => {
+test('a missing permission fails only its step and is named', async () => {
   await using fake = await FakeS3.start();
   fake.intercept = ({ method, query }, response) => {
     const isForbidden = method === 'PUT' && query.has('encryption');
@@ -335,7 +335,7 @@ test('a right that is missing fails its step only, and is named', async () => {
   assert.deepEqual(await setUp(fake), { ...all('already'), encryption: 'failed' });
 });
 
-test('before each change is said how to undo it by hand, and a signal ends the set-up between two of them', async () => {
+test('the manual undo command is reported before each change, and a signal stops the setup between two changes', async () => {
   await using fake = await FakeS3.start();
   const stopping = new AbortController();
   const changes: { step: string; undoByHand: string; putsBefore: number }[] = [];
@@ -366,7 +366,7 @@ test('before each change is said how to undo it by hand, and a signal ends the s
   );
 });
 
-test('trial objects are removed by their version; what could not be removed is said', async () => {
+test('trial objects are removed by version; objects that could not be removed are reported', async () => {
   await using fake = await FakeS3.start({ versioned: true });
   await setUp(fake);
   assert.deepEqual([fake.objects.size, fake.uploads.size], [0, 0]);
@@ -381,7 +381,7 @@ test('trial objects are removed by their version; what could not be removed is s
   assert.match(detail, /uploads\/\.backhaul-probe\/.*AccessDenied/);
 });
 
-test('one question that the store fails or hangs at leaves the other checks of the bucket', async () => {
+test('a request that fails or hangs does not affect the other bucket checks', async () => {
   await using fake = await FakeS3.start();
   const timing = { ...quickTiming, calls: { ...quickTiming.calls, attemptTimeoutMs: 300 } };
   await using bucket = new S3Bucket(fake.settings(), { timing });
@@ -393,19 +393,22 @@ test('one question that the store fails or hangs at leaves the other checks of t
     return query.has('encryption') || query.has('versioning') || query.has('lifecycle');
   };
   const findings = (await bucket.diagnose()).filter(({ name }) => name.startsWith('bucket_'));
-  const said = Object.fromEntries(
+  const reported = Object.fromEntries(
     findings.map(({ name, level, detail, fix }) => [name, { level, detail, fix }]),
   );
-  assert.match(said['bucket_encryption']?.detail ?? '', /if it does so each time, it does not offer this/);
-  assert.equal(said['bucket_versioning']?.detail, 'The store does not offer this.');
-  assert.match(said['bucket_lifecycle']?.detail ?? '', /^Cannot be read now: .*no answer/);
-  assert.match(said['bucket_public_access']?.detail ?? '', /not blocked entirely/);
+  assert.match(
+    reported['bucket_encryption']?.detail ?? '',
+    /if that happens every time, it does not support this/,
+  );
+  assert.equal(reported['bucket_versioning']?.detail, 'The store does not support this.');
+  assert.match(reported['bucket_lifecycle']?.detail ?? '', /^Cannot be read now: .*no response/);
+  assert.match(reported['bucket_public_access']?.detail ?? '', /not fully blocked/);
   for (const name of ['bucket_encryption', 'bucket_versioning', 'bucket_lifecycle']) {
-    assert.deepEqual([said[name]?.level, said[name]?.fix], ['info', null], name);
+    assert.deepEqual([reported[name]?.level, reported[name]?.fix], ['info', null], name);
   }
 });
 
-test('doctor does not advise default encryption of a store that does not encrypt on request', async () => {
+test('doctor does not recommend default encryption for a store that does not encrypt on request', async () => {
   await using fake = await FakeS3.start({ sse: 'ignored' });
   await using bucket = new S3Bucket(fake.settings(), { timing: quickTiming });
   const finding = (await bucket.diagnose()).find(({ name }) => name === 'bucket_encryption');
@@ -413,7 +416,7 @@ test('doctor does not advise default encryption of a store that does not encrypt
   assert.match(finding?.detail ?? '', /does not encrypt on request/);
 });
 
-test("a bucket that is somebody else's stops the set-up", async () => {
+test('a bucket of another account stops the setup', async () => {
   await using fake = await FakeS3.start();
   fake.bucketExists = false;
   fake.intercept = ({ method }, response) => {

@@ -8,9 +8,9 @@ import type { S3Settings } from './s3-settings.ts';
 import { TrialWrite } from './trial-write.ts';
 
 export interface SetupStep extends StepResult {
-  /** `trial_write` only if it failed. */
+  /** `trial_write` is present only if it failed. */
   readonly name: 'bucket' | BucketChange<never>['name'] | 'trial_write';
-  /** Why there can be no further step. */
+  /** Reason why no further step is possible. */
   readonly fatal?: BucketError;
 }
 
@@ -20,11 +20,11 @@ interface SetupOptions extends CallOptions {
 }
 
 /**
- * `--setup-bucket`: makes the bucket what {@link checkBucket} wants to see. May be run again at any time; changes
- * only what is missing, drops nothing that is there, and undoes what makes writes fail. A step that fails does not keep
- * the others from being done, unless the store cannot be used at all.
+ * Implements `--setup-bucket`: makes the bucket pass {@link checkBucket}. It can be run at any time: it changes only
+ * missing settings, removes nothing, and undoes changes that make writes fail. A failed step does not stop the others
+ * unless the store cannot be used at all.
  *
- * @param options.signal Ends it between two steps: no change is left half made.
+ * @param options.signal Stops the setup between two steps; no change is left half done.
  */
 export async function setUpBucket(settings: S3Settings, options: SetupOptions = {}): Promise<SetupStep[]> {
   const { timing = defaultTiming } = options;
@@ -48,7 +48,7 @@ async function runSteps(
   const trial = new TrialWrite(connection);
   const refusal = await trial.failure();
   if (refusal !== undefined) {
-    const detail = `Writes fail before anything is changed, so the changes below could not be tried: ${refusal.message}`;
+    const detail = `Writes fail before any change, so the changes below could not be tested: ${refusal.message}`;
     steps.push({ name: 'trial_write', outcome: 'failed', detail });
   }
   const tools = { connection, trial, couldWrite: refusal === undefined, onChange };
@@ -80,12 +80,12 @@ async function bucketStep(connection: S3Connection): Promise<SetupStep> {
 async function createBucket(connection: S3Connection): Promise<StepResult> {
   const { bucket: Bucket, region } = connection.settings;
   const already: StepResult = { outcome: 'already', detail: `The bucket "${Bucket}" exists.` };
-  const obstacle = await obstacleOf(connection);
-  if (obstacle === undefined) return already;
-  if (obstacle.s3Code !== 'NotFound' && obstacle.s3Code !== 'NoSuchBucket') throw obstacle;
+  const failure = await generalFailure(connection);
+  if (failure === undefined) return already;
+  if (failure.s3Code !== 'NotFound' && failure.s3Code !== 'NoSuchBucket') throw failure;
   const create = new CreateBucketCommand({
     Bucket,
-    // us-east-1 is the one region that S3 does not take here; stores elsewhere mostly call themselves that.
+    // S3 rejects us-east-1 as a LocationConstraint; most other stores use that name for their only region.
     ...(region !== 'us-east-1' && {
       CreateBucketConfiguration: { LocationConstraint: region as BucketLocationConstraint },
     }),
@@ -93,7 +93,7 @@ async function createBucket(connection: S3Connection): Promise<StepResult> {
   try {
     await connection.call('CreateBucket', (client, call) => client.send(create, call));
   } catch (error) {
-    // A first attempt whose answer was lost.
+    // The response to an earlier attempt was lost.
     if (error instanceof BucketError && error.s3Code === 'BucketAlreadyOwnedByYou') return already;
     throw error;
   }
@@ -107,13 +107,13 @@ async function changeStep<State>(change: BucketChange<State>, tools: ChangeTools
   } catch (error) {
     if (!(error instanceof BucketError)) throw error;
     if (isNotOffered(error)) {
-      return { name, outcome: 'not_supported', detail: `The store does not offer this (${error.s3Code}).` };
+      return { name, outcome: 'not_supported', detail: `The store does not support this (${error.s3Code}).` };
     }
-    // What keeps the store from being used at all is no matter of this step, and the next would say it again.
-    const obstacle = await obstacleOf(tools.connection);
-    if (obstacle !== undefined) return { name, outcome: 'failed', detail: obstacle.message, fatal: obstacle };
+    // If the store cannot be used at all, the cause is not this step, and the next step would report it again.
+    const failure = await generalFailure(tools.connection);
+    if (failure !== undefined) return { name, outcome: 'failed', detail: failure.message, fatal: failure };
     if (isStoreFault(error)) {
-      const detail = `The store serves other calls, but has a fault at this one each time, so it seems not to offer it: ${error.message}`;
+      const detail = `The store serves other calls but fails this one every time, so it seems not to support it: ${error.message}`;
       return { name, outcome: 'not_supported', detail };
     }
     const advice = error.s3Code === 'AccessDenied' ? `Allow ${rights} on the bucket. ` : '';
@@ -121,8 +121,8 @@ async function changeStep<State>(change: BucketChange<State>, tools: ChangeTools
   }
 }
 
-/** Why the bucket cannot be used at all right now, in the words of a plain start. */
-async function obstacleOf(connection: S3Connection): Promise<BucketError | undefined> {
+/** The error that makes the bucket unusable right now, worded as at a normal start; undefined if it is usable. */
+async function generalFailure(connection: S3Connection): Promise<BucketError | undefined> {
   const head = new HeadBucketCommand({ Bucket: connection.settings.bucket });
   try {
     await connection.call('HeadBucket', (client, call) => client.send(head, call));

@@ -5,7 +5,7 @@ import { errorXml, type FakeHabits, FakeS3, quickTiming } from './fake-s3.ts';
 import { S3Bucket } from './s3-bucket.ts';
 import type { S3Settings } from './s3-settings.ts';
 
-/** Probes a store with these habits, and looks whether anything was left behind. */
+/** Probes a store with these habits, and checks that nothing was left behind. */
 async function probe(
   habits: Partial<FakeHabits>,
   settings: Partial<S3Settings> = {},
@@ -32,11 +32,11 @@ const everything: BucketCapabilities = {
   storageClass: 'INTELLIGENT_TIERING',
 };
 
-test('a store that honours everything is asked for everything', async () => {
+test('every feature is used with a store that supports all of them', async () => {
   assert.deepEqual(await probe({}), everything);
 });
 
-test('a store that accepts everything and honours nothing is asked for nothing', async () => {
+test('no feature is used with a store that accepts everything and ignores it', async () => {
   const careless = await probe({
     crc32: false,
     sha256: false,
@@ -75,7 +75,7 @@ const single: { name: string; habits: Partial<FakeHabits>; lacks: Partial<Bucket
     lacks: withoutCrc32,
   },
   {
-    name: 'keeps no checksum of whole objects',
+    name: 'stores no checksum of whole objects',
     habits: { fullObjectCrc32: false },
     lacks: withoutCrc32,
   },
@@ -85,48 +85,52 @@ const single: { name: string; habits: Partial<FakeHabits>; lacks: Partial<Bucket
   { name: 'refuses encryption', habits: { sse: 'refused' }, lacks: { serverSideEncryption: null } },
   { name: 'ignores the storage class', habits: { storageClass: 'ignored' }, lacks: { storageClass: null } },
   { name: 'refuses the storage class', habits: { storageClass: 'refused' }, lacks: { storageClass: null } },
-  { name: 'fails at encryption', habits: { sse: 'broken' }, lacks: { serverSideEncryption: null } },
-  { name: 'fails at the storage class', habits: { storageClass: 'broken' }, lacks: { storageClass: null } },
+  { name: 'fails with encryption', habits: { sse: 'broken' }, lacks: { serverSideEncryption: null } },
+  { name: 'fails with the storage class', habits: { storageClass: 'broken' }, lacks: { storageClass: null } },
   { name: 'lists parts without checksum', habits: { listedParts: 'etag' }, lacks: { partProof: 'etag' } },
   {
-    name: 'lists a part twice that came twice',
+    name: 'lists a part twice that was sent twice',
     habits: { listedParts: 'twice' },
     lacks: { partProof: 'none' },
   },
-  { name: 'lists other ETags', habits: { listedParts: 'other_etag' }, lacks: { partProof: 'none' } },
-  { name: 'has one ETag for all', habits: { listedParts: 'same_etag' }, lacks: { partProof: 'none' } },
+  { name: 'lists wrong ETags', habits: { listedParts: 'other_etag' }, lacks: { partProof: 'none' } },
+  {
+    name: 'has the same ETag for all parts',
+    habits: { listedParts: 'same_etag' },
+    lacks: { partProof: 'none' },
+  },
   { name: 'lists no parts', habits: { listedParts: 'nothing' }, lacks: { partProof: 'none' } },
-  { name: 'does not let list parts', habits: { listedParts: 'refused' }, lacks: { partProof: 'none' } },
-  { name: 'fails at ListParts', habits: { listedParts: 'broken' }, lacks: { partProof: 'none' } },
+  { name: 'forbids listing parts', habits: { listedParts: 'refused' }, lacks: { partProof: 'none' } },
+  { name: 'fails ListParts', habits: { listedParts: 'broken' }, lacks: { partProof: 'none' } },
   {
     name: 'ignores If-None-Match of PutObject',
     habits: { putOnlyIfAbsent: false },
     lacks: { conditionalPut: false },
   },
   {
-    name: 'takes no checksum of an empty object',
+    name: 'rejects the checksum of an empty object',
     habits: { emptyObjects: 'without_checksum' },
     lacks: { emptyObjectCrc32: false },
   },
   {
-    name: 'takes no empty object',
+    name: 'rejects empty objects',
     habits: { emptyObjects: 'refused' },
     lacks: { emptyObjectCrc32: false, conditionalPut: false },
   },
   {
-    name: 'fails at empty objects',
+    name: 'fails with empty objects',
     habits: { emptyObjects: 'broken' },
     lacks: { emptyObjectCrc32: false, conditionalPut: false },
   },
 ];
 
 for (const { name, habits, lacks } of single) {
-  test(`a store that ${name} is not asked for it, and for all else`, async () => {
+  test(`a store that ${name} is used without it and with all other features`, async () => {
     assert.deepEqual(await probe(habits), { ...everything, ...lacks });
   });
 }
 
-test('a store that fails again and again at what an upload asks for, but not at plain ones, does not support it', async () => {
+test('a store that keeps failing with a feature but not without it does not support the feature', async () => {
   const fails: [name: string, header: string, lacks: Partial<BucketCapabilities>][] = [
     ['the checksum', 'x-amz-checksum-algorithm', withoutCrc32],
     ['If-None-Match', 'if-none-match', { conditionalComplete: false, conditionalPut: false }],
@@ -147,7 +151,7 @@ test('a store that fails again and again at what an upload asks for, but not at 
   }
 });
 
-test('one Complete that fails, or whose answer is lost, costs no feature and no start', async () => {
+test('one failed Complete, or one lost response, disables no feature and does not stop the start', async () => {
   for (const isLost of [false, true]) {
     await using fake = await FakeS3.start({ versioned: isLost });
     const required = { sse: { wanted: 'AES256', required: true } };
@@ -167,7 +171,7 @@ test('one Complete that fails, or whose answer is lost, costs no feature and no 
   }
 });
 
-test('a store that takes Create with encryption and fails at the part does not support it', async () => {
+test('a store that accepts Create with encryption but fails the part does not support encryption', async () => {
   await using fake = await FakeS3.start();
   await using bucket = new S3Bucket(fake.settings(), { timing: quickTiming });
   let failed = 0;
@@ -184,11 +188,11 @@ test('a store that takes Create with encryption and fails at the part does not s
   assert.equal(finding?.level, 'warning');
   assert.match(
     finding.detail,
-    /^AES256 is not asked for: .*InternalError.* Without it, the store takes uploads\.$/,
+    /^AES256 is not used: .*InternalError.* Without it, the store accepts uploads\.$/,
   );
 });
 
-test('what a person required is never left out: the start names the setting', async () => {
+test('an explicitly set feature is never dropped: the start fails and names the setting', async () => {
   for (const wanted of ['AES256', 'aws:kms']) {
     for (const sse of ['ignored', 'refused', 'broken'] as const) {
       const message = new RegExp(`^S3_SSE=${wanted} is set, but `);
@@ -203,14 +207,14 @@ test('what a person required is never left out: the start names the setting', as
   });
 });
 
-test('a store that drops metadata is refused with a sentence, and nothing stays', async () => {
+test('a store that drops metadata is refused with an explanation, and nothing is left behind', async () => {
   await assert.rejects(probe({ metadata: false }), {
     kind: 'refused',
     message: /drops the metadata of objects.*x-amz-meta-backhaul-token/,
   });
 });
 
-test('that parts are sent again after a restart of the agent, or empty files fail, is said with its reason', async () => {
+test('findings report that parts are re-sent after an agent restart, or that empty files fail, with the reason', async () => {
   const finding = async (habits: Partial<FakeHabits>, name: string) => {
     await using fake = await FakeS3.start(habits);
     await using bucket = new S3Bucket(fake.settings(), { timing: quickTiming });
@@ -218,7 +222,7 @@ test('that parts are sent again after a restart of the agent, or empty files fai
   };
   for (const [listedParts, reason] of [
     ['nothing', /does not show a part/],
-    ['twice', /twice that was sent twice/],
+    ['twice', /a re-sent part twice/],
     ['refused', /AccessDenied/],
     ['broken', /InternalError/],
     ['other_etag', /another ETag/],
@@ -240,7 +244,7 @@ for (const [header, lacks] of [
   ['if-none-match', { conditionalComplete: false, conditionalPut: false }],
   ['x-amz-mp-object-size', { objectSizeCheck: false }],
 ] as const) {
-  test(`a store that refuses every ${header}, right or wrong, is not asked for it, and for all else`, async () => {
+  test(`a store that refuses every ${header}, correct or not, is used without it and with all other features`, async () => {
     await using fake = await FakeS3.start();
     await using bucket = new S3Bucket(fake.settings(), { timing: quickTiming });
     fake.intercept = ({ headers }, response) => {
@@ -252,7 +256,7 @@ for (const [header, lacks] of [
   });
 }
 
-test('a checksum that was set is required', async () => {
+test('an explicitly set checksum is required', async () => {
   const refused = (setting: string) => ({
     kind: 'refused',
     message: new RegExp(`S3_CHECKSUM=${setting} is set`),
@@ -262,7 +266,7 @@ test('a checksum that was set is required', async () => {
   await assert.rejects(probe({ md5: false }, { checksum: 'md5' }), refused('md5'));
 });
 
-test('a checksum that was set is used where it is enforced', async () => {
+test('an explicitly set checksum is used if the store enforces it', async () => {
   assert.equal((await probe({}, { checksum: 'sha256' })).checksumMode, 'sha256');
   assert.equal((await probe({}, { checksum: 'md5' })).checksumMode, 'md5');
   assert.equal((await probe({}, { checksum: 'none' })).checksumMode, 'none');
@@ -271,7 +275,7 @@ test('a checksum that was set is used where it is enforced', async () => {
   assert.equal(composite.fullObjectChecksum, false);
 });
 
-test('encryption and storage class that were set are required', async () => {
+test('explicitly set encryption and storage class are required', async () => {
   const sse = { sse: { wanted: 'AES256', required: true } };
   await assert.rejects(probe({ sse: 'ignored' }, sse), { kind: 'refused', message: /S3_SSE=AES256 is set/ });
   await assert.rejects(probe({ sse: 'refused' }, sse), { kind: 'refused', message: /S3_SSE=AES256 is set/ });
@@ -281,16 +285,16 @@ test('encryption and storage class that were set are required', async () => {
   await assert.rejects(probe({ storageClass: 'refused' }, cold), { kind: 'refused', message });
 });
 
-test('STANDARD, which HEAD does not show, counts as honoured', async () => {
+test('STANDARD, which HEAD does not show, counts as supported', async () => {
   const standard = { storageClass: { wanted: 'STANDARD', required: true } };
   assert.equal((await probe({ storageClass: 'ignored' }, standard)).storageClass, 'STANDARD');
 });
 
-test('in a bucket with versions the versions go too', async () => {
+test('in a versioned bucket the versions are removed too', async () => {
   assert.deepEqual(await probe({ versioned: true }), everything);
 });
 
-test('a probe that may not delete says so', async () => {
+test('a probe without delete permission reports that', async () => {
   await using fake = await FakeS3.start({ deletesForbidden: true });
   await using bucket = new S3Bucket(fake.settings(), { timing: quickTiming });
   const findings = await bucket.diagnose();
@@ -299,7 +303,7 @@ test('a probe that may not delete says so', async () => {
   assert.match(cleanup?.fix ?? '', /s3:DeleteObject/);
 });
 
-test('a diagnosis tries the store anew: rights that were lost, and habits that changed, are findings', async () => {
+test('a diagnosis probes the store again: lost permissions and changed features are findings', async () => {
   await using fake = await FakeS3.start();
   await using bucket = new S3Bucket(fake.settings(), { timing: quickTiming });
   const named = async (name: string) => (await bucket.diagnose()).find((finding) => finding.name === name);
@@ -318,16 +322,16 @@ test('a diagnosis tries the store anew: rights that were lost, and habits that c
   assert.equal(trial?.level, 'error');
   assert.match(trial.detail, /s3:PutObject/);
   fake.intercept = () => false;
-  assert.equal(await named('s3_trial'), undefined, 'mended without a restart');
+  assert.equal(await named('s3_trial'), undefined, 'fixed without a restart');
   fake.habits.onlyIfAbsent = false;
   const changed = await named('s3_changed');
   assert.match(changed?.detail ?? '', /conditionalComplete/);
-  assert.equal((await bucket.capabilities()).conditionalComplete, true, 'what is relied on stays');
+  assert.equal((await bucket.capabilities()).conditionalComplete, true, 'capabilities in use do not change');
   assert.equal(fake.uploads.size, 0);
   assert.equal(fake.objects.size, 0);
 });
 
-test('a store that is away cannot be diagnosed', async () => {
+test('an unreachable store cannot be diagnosed', async () => {
   await using fake = await FakeS3.start();
   await using bucket = new S3Bucket(fake.settings(), { timing: quickTiming });
   await bucket.diagnose();
@@ -338,7 +342,7 @@ test('a store that is away cannot be diagnosed', async () => {
   await assert.rejects(bucket.diagnose(), { kind: 'unavailable' });
 });
 
-test('a missing bucket, wrong keys, and a wrong region stop the start, each with its setting', async () => {
+test('a missing bucket, wrong keys and a wrong region each stop the start and name the setting', async () => {
   const cases = [
     ['NoSuchBucket', 404, /S3_BUCKET_NAME/],
     ['InvalidAccessKeyId', 403, /AWS_ACCESS_KEY_ID/],
@@ -358,7 +362,7 @@ test('a missing bucket, wrong keys, and a wrong region stop the start, each with
   }
 });
 
-test('a store that breaks down in the middle is unavailable, and is clean once it is back', async () => {
+test('a store that fails halfway is unavailable, and is cleaned up once it recovers', async () => {
   await using fake = await FakeS3.start();
   await using bucket = new S3Bucket(fake.settings(), { timing: quickTiming });
   fake.intercept = ({ method, query }, response) => {
@@ -371,7 +375,7 @@ test('a store that breaks down in the middle is unavailable, and is clean once i
   assert.equal(fake.objects.size, 0);
 });
 
-test('a page that is no S3 store is not taken for one', async () => {
+test('a server that is not an S3 store is not taken for one', async () => {
   await using fake = await FakeS3.start();
   fake.intercept = (_, response) => {
     response.writeHead(200).end('<html><body>welcome</body></html>');

@@ -9,7 +9,7 @@ import { findPartProof } from './part-proof-probe.ts';
 import { cleanupFinding, describeCapabilities, type Shortfalls } from './probe-findings.ts';
 import { plainTraits, probeBody, ProbeScratch, type SignPart } from './probe-scratch.ts';
 import type { S3Connection } from './s3-connection.ts';
-import { encryption, storageClass, tryWish } from './wish-probe.ts';
+import { encryption, storageClass, probePreference } from './preference-probe.ts';
 
 export interface ProbeReport {
   readonly capabilities: BucketCapabilities;
@@ -17,11 +17,11 @@ export interface ProbeReport {
 }
 
 /**
- * Finds out what the store honours, by doing it: many accept headers and ignore them. Some fifty small requests
- * under `{prefix}/.backhaul-probe/`, of which nothing stays.
+ * Finds out which features the store supports by using them: many stores accept headers and ignore them. Sends about
+ * fifty small requests under `{prefix}/.backhaul-probe/` and removes everything it wrote.
  *
- * @throws BucketError `refused` when the bucket cannot be used, or lacks what a person required; `unavailable`
- *   when the store did not answer for all of it.
+ * @throws BucketError `refused` when the bucket cannot be used or lacks an explicitly set feature; `unavailable` when
+ *   the store stopped responding.
  */
 export async function probeCapabilities(
   connection: S3Connection,
@@ -34,10 +34,10 @@ export async function probeCapabilities(
   try {
     found = await probe(connection, scratch);
   } catch (error) {
-    // The first failure is what matters. Of what cannot be removed now, uploads are aborted by the sweeper; an object or
-    // two of 64 bytes may stay.
+    // The first failure is the one to report. Leftover uploads are aborted by the sweeper; one or two objects of 64
+    // bytes may stay.
     await scratch.clean();
-    throw asVerdict(error);
+    throw asRefusal(error);
   }
   const leftover = await scratch.clean();
   const { capabilities, shortfalls } = found;
@@ -45,15 +45,15 @@ export async function probeCapabilities(
   return { capabilities, findings: [...findings, cleanupFinding(leftover)] };
 }
 
-/** Whatever the store refused of a right request, it cannot be used as it is. */
-function asVerdict(error: unknown): unknown {
+/** A store that refuses a correct request cannot be used as it is. */
+function asRefusal(error: unknown): unknown {
   if (!(error instanceof BucketError) || error.kind === 'unavailable' || error.kind === 'refused')
     return error;
   const { message, s3Code } = error;
   return new BucketError('refused', `The store failed a trial upload: ${message}`, { cause: error, s3Code });
 }
 
-/** Whether bucket and credentials are right. */
+/** Checks bucket and credentials. */
 async function contact(connection: S3Connection, options: CallOptions): Promise<void> {
   const bucket = { Bucket: connection.settings.bucket };
   const head = new HeadBucketCommand(bucket);
@@ -63,7 +63,7 @@ async function contact(connection: S3Connection, options: CallOptions): Promise<
   } catch (error) {
     if (!(error instanceof BucketError) || error.kind === 'unavailable') throw error;
   }
-  // HEAD's answers have no body: a listing, which takes the same right, says which of the many 403s it is.
+  // Responses to HEAD have no body. A listing needs the same permission and says which of the many 403s it is.
   const list = new ListObjectsV2Command({ ...bucket, MaxKeys: 1 });
   await connection.call('ListObjectsV2', (client, call) => client.send(list, call), options);
 }
@@ -72,15 +72,15 @@ async function probe(
   { settings }: S3Connection,
   scratch: ProbeScratch,
 ): Promise<{ capabilities: BucketCapabilities; shortfalls: Shortfalls }> {
-  // Who may not even do this is told so, rather than that encryption were missing.
+  // If even a plain upload fails, that is the error to report, not missing encryption.
   await scratch.create('plain', plainTraits);
-  const wishes = [
-    tryWish(scratch, encryption, settings.sse),
-    tryWish(scratch, storageClass, settings.storageClass),
+  const preferences = [
+    probePreference(scratch, encryption, settings.sse),
+    probePreference(scratch, storageClass, settings.storageClass),
   ] as const;
-  // Before anything is thrown all have ended: nothing is to be written after the cleanup.
-  await Promise.allSettled(wishes);
-  const [sse, stored] = await Promise.all(wishes);
+  // Waits for all before throwing: nothing may be written after the cleanup.
+  await Promise.allSettled(preferences);
+  const [sse, stored] = await Promise.all(preferences);
   const asked: UploadTraits = {
     ...plainTraits,
     serverSideEncryption: sse.granted,
@@ -114,7 +114,7 @@ async function probe(
   };
 }
 
-/** `object` is there already: a second one must be refused, for that very reason, and a new key accepted. */
+/** `object` already exists: a second one must be refused for exactly that reason, and a new key accepted. */
 async function enforcesOnlyIfAbsent(scratch: ProbeScratch, traits: UploadTraits): Promise<boolean> {
   const checks = { onlyIfAbsent: true };
   const refusal = await scratch.refusalOf(completeOne(scratch, 'object', traits, checks));

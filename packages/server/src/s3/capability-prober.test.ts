@@ -18,7 +18,7 @@ const report: ProbeReport = {
   findings: [],
 };
 
-test('however many ask, one probe runs', async () => {
+test('concurrent callers share one probe', async () => {
   let probes = 0;
   const prober = new CapabilityProber(async () => {
     probes++;
@@ -30,7 +30,7 @@ test('however many ask, one probe runs', async () => {
   assert.equal(probes, 1);
 });
 
-test('a failed probe is repeated by the next to ask, but not before the pause', async () => {
+test('a failed probe is repeated by the next caller, but not before the pause has passed', async () => {
   let now = 0;
   let probes = 0;
   const prober = new CapabilityProber(
@@ -54,7 +54,7 @@ test('a failed probe is repeated by the next to ask, but not before the pause', 
   assert.equal(await prober.report(), report);
 });
 
-test('who gives up waiting does not end the probe for the others', async () => {
+test('a caller that stops waiting does not cancel the probe for others', async () => {
   const { promise, resolve } = Promise.withResolvers<ProbeReport>();
   const prober = new CapabilityProber(async () => promise);
   const controller = new AbortController();
@@ -66,7 +66,7 @@ test('who gives up waiting does not end the probe for the others', async () => {
   assert.equal(await patient, report);
 });
 
-test('who wants to know anew has a probe of now, and what is relied on stays', async () => {
+test('a fresh report runs a new probe and does not change the capabilities in use', async () => {
   const later: ProbeReport = {
     ...report,
     findings: [{ name: 'later', level: 'ok', detail: '', fix: null }],
@@ -78,14 +78,14 @@ test('who wants to know anew has a probe of now, and what is relied on stays', a
     return reports.shift() ?? assert.fail('probed once more');
   });
   assert.equal(prober.known, undefined);
-  assert.equal(await prober.reportAnew(), report, 'the first is as new as any');
-  assert.deepEqual(await Promise.all([prober.reportAnew(), prober.reportAnew()]), [later, later]);
+  assert.equal(await prober.freshReport(), report, 'the first report is fresh');
+  assert.deepEqual(await Promise.all([prober.freshReport(), prober.freshReport()]), [later, later]);
   assert.equal(probes, 2);
   assert.equal(prober.known, report);
   assert.equal(await prober.report(), report);
 });
 
-test('closing ends a repeated probe, too', { timeout: 10_000 }, async () => {
+test('closing also stops a repeated probe', { timeout: 10_000 }, async () => {
   let ended = false;
   let probes = 0;
   const prober = new CapabilityProber(async (signal) => {
@@ -101,14 +101,14 @@ test('closing ends a repeated probe, too', { timeout: 10_000 }, async () => {
     });
   });
   await prober.report();
-  const waiting = assert.rejects(prober.reportAnew(), { message: 'the bucket was closed' });
+  const waiting = assert.rejects(prober.freshReport(), { message: 'the bucket was closed' });
   await prober.close();
   assert.ok(ended);
   await waiting;
-  await assert.rejects(prober.reportAnew(), { message: 'the bucket was closed' });
+  await assert.rejects(prober.freshReport(), { message: 'the bucket was closed' });
 });
 
-test('closing ends a probe under way and waits for it', async () => {
+test('closing stops a running probe and waits for it', async () => {
   let ended = false;
   const prober = new CapabilityProber(
     async (signal) =>

@@ -2,11 +2,11 @@ import type { CallOptions } from '../domain/ports/bucket.ts';
 import type { ProbeReport } from './capability-probe.ts';
 
 const FIRST_PAUSE_MS = 1_000;
-const LONGEST_PAUSE_MS = 10_000;
+const MAX_PAUSE_MS = 10_000;
 
 /**
- * Probes once, however many ask, unless they want to know anew. A probe that failed is repeated by the next to ask,
- * after a pause with jitter that grows; until then they get the same error.
+ * Probes once for all callers, unless a caller wants a fresh report. A failed probe is repeated by the next caller
+ * after a growing pause with jitter; until then callers get the same error.
  */
 export class CapabilityProber {
   readonly #probe: (signal: AbortSignal) => Promise<ProbeReport>;
@@ -27,12 +27,12 @@ export class CapabilityProber {
     this.#random = options.random ?? Math.random;
   }
 
-  /** What is relied on, once there is something. */
+  /** The report in use; undefined until a probe has succeeded. */
   get known(): ProbeReport | undefined {
     return this.#report;
   }
 
-  /** The signal ends the wait, not the probe: others may wait for it. */
+  /** The signal ends the wait, not the probe, which other callers may share. */
   async report({ signal }: CallOptions = {}): Promise<ProbeReport> {
     if (this.#report !== undefined) return this.#report;
     signal?.throwIfAborted();
@@ -43,11 +43,8 @@ export class CapabilityProber {
     return raceAbort(this.#running, signal);
   }
 
-  /**
-   * What a probe finds that is made now, shared by those who ask while it runs. What is relied on stays as it was found
-   * first.
-   */
-  async reportAnew({ signal }: CallOptions = {}): Promise<ProbeReport> {
+  /** Runs a new probe, shared by the callers that arrive while it runs. The report in use stays the first one. */
+  async freshReport({ signal }: CallOptions = {}): Promise<ProbeReport> {
     if (this.#report === undefined) return this.report({ signal });
     signal?.throwIfAborted();
     this.#closing.signal.throwIfAborted();
@@ -57,7 +54,7 @@ export class CapabilityProber {
     return raceAbort(this.#repeat, signal);
   }
 
-  /** Idempotent. Waits until a probe under way has cleaned up. */
+  /** Idempotent. Waits until a running probe has cleaned up. */
   async close(): Promise<void> {
     this.#closing.abort(new Error('the bucket was closed'));
     await Promise.allSettled([this.#running, this.#repeat]);
@@ -70,7 +67,7 @@ export class CapabilityProber {
       return this.#report;
     } catch (error) {
       const count = (this.#failure?.count ?? 0) + 1;
-      const ceiling = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (count - 1));
+      const ceiling = Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (count - 1));
       this.#failure = { error, count, until: this.#now() + this.#random() * ceiling };
       throw error;
     } finally {
@@ -79,7 +76,7 @@ export class CapabilityProber {
   }
 }
 
-/** The promise, unless the signal is aborted first. */
+/** Resolves with the promise, unless the signal is aborted first. */
 export async function raceAbort<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return promise;
   let onAbort: (() => void) | undefined;

@@ -11,7 +11,7 @@ const sha256: Checksum = { checksumMode: 'sha256', fullObjectChecksum: false };
 const md5: Checksum = { checksumMode: 'md5', fullObjectChecksum: false };
 const none: Checksum = { checksumMode: 'none', fullObjectChecksum: false };
 
-/** By `S3_CHECKSUM`, best first. */
+/** Candidates for each value of `S3_CHECKSUM`, best first. */
 const candidates: Readonly<Record<'auto' | ChecksumMode, readonly Checksum[]>> = {
   auto: [fullCrc32, md5, none],
   crc32: [fullCrc32, compositeCrc32],
@@ -21,8 +21,8 @@ const candidates: Readonly<Record<'auto' | ChecksumMode, readonly Checksum[]>> =
 };
 
 /**
- * @returns with why better ones were not chosen.
- * @throws BucketError `refused` when the store enforces none of what `S3_CHECKSUM` allows.
+ * @returns the choice, with the reason why better ones were rejected.
+ * @throws BucketError `refused` when the store enforces none that `S3_CHECKSUM` allows.
  */
 export async function chooseChecksum(
   scratch: ProbeScratch,
@@ -41,12 +41,12 @@ export async function chooseChecksum(
   throw new BucketError(
     'refused',
     setting === 'auto' || setting === 'none'
-      ? `The store does not take parts by presigned URL: ${shortfall}`
-      : `S3_CHECKSUM=${setting} is set, but the store does not keep to it: ${shortfall} Set S3_CHECKSUM=auto.`,
+      ? `The store does not accept parts by presigned URL: ${shortfall}`
+      : `S3_CHECKSUM=${setting} is set, but the store does not enforce it: ${shortfall} Set S3_CHECKSUM=auto.`,
   );
 }
 
-/** Why parts are not bound to their bytes in this mode; null if they are. */
+/** Reason why the store does not enforce the checksum of parts in this mode; null if it does. */
 async function partShortfall(scratch: ProbeScratch, traits: UploadTraits): Promise<string | null> {
   const mode = traits.checksumMode;
   const creating = scratch.create('part', traits);
@@ -58,12 +58,12 @@ async function partShortfall(scratch: ProbeScratch, traits: UploadTraits): Promi
   const refusedRight = await scratch.refusalOf(scratch.put(upload, mode, { body }));
   if (refusedRight !== null) return `it refused a part with the right checksum: ${refusedRight.message}`;
   if (mode === 'none') return null;
-  // A store that refuses everything, or nothing, has not looked at the checksum.
+  // A store that refuses every part, or none, has not checked the checksum.
   const refusedWrong = await scratch.refusalOf(scratch.put(upload, mode, { body, boundTo: probeBody() }));
   return refusedWrong === null ? 'it accepted a part with a wrong checksum.' : null;
 }
 
-/** Why there is no CRC32 of the whole object to rely on; null if there is. */
+/** Reason why the CRC32 of the whole object cannot be relied on; null if it can. */
 async function objectShortfall(scratch: ProbeScratch, traits: UploadTraits): Promise<string | null> {
   const complete = async (claimed: (right: string) => string) => {
     const body = probeBody();

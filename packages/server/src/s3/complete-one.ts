@@ -8,7 +8,7 @@ interface Checks {
 }
 
 /**
- * A trial upload, the whole way: create, one part, complete, HEAD.
+ * Runs one whole trial upload: create, one part, complete, HEAD.
  *
  * @throws BucketError
  */

@@ -2,8 +2,8 @@ import { savedFileName } from '@backhaul/protocol';
 import { encodeRfc3986 } from './bucket-address.ts';
 
 /**
- * `Content-Disposition` that saves under this name (RFC 6266): an ASCII form for old readers, and the name itself.
- * Whatever it is given, what a browser saves is a new entry of its own directory.
+ * `Content-Disposition` for saving under this name (RFC 6266): an ASCII form for old clients, and the exact name. For
+ * any input, a browser saves a plain file name, never a path.
  */
 export function attachment(fileName: string): string {
   const name = savedFileName(fileName);

@@ -4,7 +4,7 @@ import { CredentialSource } from './credential-source.ts';
 
 const MINUTE = 60_000;
 
-/** A provider whose refresh hands out credentials with the given life. */
+/** A provider whose refresh returns credentials with the given lifetime. */
 function provider(clock: { now(): number }, lifeMs: number, refreshedLifeMs: number) {
   let expiration = new Date(clock.now() + lifeMs);
   let refreshes = 0;
@@ -22,21 +22,21 @@ function provider(clock: { now(): number }, lifeMs: number, refreshedLifeMs: num
   };
 }
 
-test('credentials that would die before the URL are renewed first', async () => {
+test('credentials that would expire before the URL are refreshed first', async () => {
   const clock = { now: () => 1_000_000, elapsed: () => 1_000_000 };
   const { provide } = provider(clock, 5 * MINUTE, 60 * MINUTE);
   const credentials = await new CredentialSource(provide, clock).lasting(15 * MINUTE);
   assert.equal(credentials.expiresAt, clock.now() + 60 * MINUTE);
 });
 
-test('credentials with life enough are not renewed', async () => {
+test('credentials that live long enough are not refreshed', async () => {
   const clock = { now: () => 1_000_000, elapsed: () => 1_000_000 };
   const source = provider(clock, 20 * MINUTE, 60 * MINUTE);
   await new CredentialSource(source.provide, clock).lasting(15 * MINUTE);
   assert.equal(source.refreshes, 0);
 });
 
-test('a provider that has no longer-lived ones is not asked for each window', async () => {
+test('a provider without longer-lived credentials is not asked for every signing window', async () => {
   const clock = { now: () => 1_000_000, elapsed: () => 1_000_000 };
   const source = provider(clock, 5 * MINUTE, 5 * MINUTE);
   const credentials = new CredentialSource(source.provide, clock);
@@ -46,7 +46,7 @@ test('a provider that has no longer-lived ones is not asked for each window', as
   assert.equal(source.refreshes, 1);
 });
 
-test('expired credentials sign nothing', async () => {
+test('expired credentials are never used to sign', async () => {
   const clock = { now: () => 1_000_000, elapsed: () => 1_000_000 };
   const { provide } = provider(clock, -1, -1);
   await assert.rejects(new CredentialSource(provide, clock).lasting(15 * MINUTE), {
@@ -55,7 +55,7 @@ test('expired credentials sign nothing', async () => {
   });
 });
 
-test('credentials without an end are used as they are', async () => {
+test('credentials without expiry are used unchanged', async () => {
   let asked = 0;
   const source = new CredentialSource(
     async () => {

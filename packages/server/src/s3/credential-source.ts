@@ -5,7 +5,7 @@ export interface SigningCredentials {
   readonly accessKeyId: string;
   readonly secretAccessKey: string;
   readonly sessionToken?: string | undefined;
-  /** Milliseconds since the epoch; null if they live until somebody revokes them. */
+  /** Milliseconds since the epoch; null if they are valid until revoked. */
   readonly expiresAt: number | null;
 }
 
@@ -17,15 +17,15 @@ export type CredentialProvider = (options?: { forceRefresh?: boolean }) => Promi
   readonly expiration?: Date;
 }>;
 
-/** Providers hand out the same short-lived credentials until they see fit: asking more often changes nothing. */
+/** Providers return the same short-lived credentials until they rotate them; asking more often has no effect. */
 const MIN_REFRESH_INTERVAL_MS = 30_000;
 
-/** A URL that lives shorter than this is of no use to an agent. */
+/** A shorter-lived URL is of no use to an agent. */
 const MIN_LIFE_MS = 30_000;
 
 /**
- * Credentials to sign URLs with. A URL dies with the temporary credentials that signed it, and signers don't look
- * at their age: here they are renewed before a URL would outlive them.
+ * Credentials for signing URLs. A URL expires with the temporary credentials that signed it, and signers do not check
+ * their age; this class refreshes them before a URL would outlive them.
  */
 export class CredentialSource {
   readonly #provide: CredentialProvider;
@@ -38,7 +38,7 @@ export class CredentialSource {
   }
 
   /**
-   * Credentials that live as long as `wantedLifeMs`, or else as long as the provider has any.
+   * Returns credentials that live for `wantedLifeMs`, or as long as the provider can offer.
    *
    * @throws BucketError `unavailable` if they are about to expire and the provider has no others.
    */
@@ -54,7 +54,7 @@ export class CredentialSource {
     if (this.#lifeOf(credentials) < MIN_LIFE_MS) {
       throw new BucketError(
         'unavailable',
-        'The AWS credentials have expired, or do within seconds, and their provider has no newer ones: renew AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or the role that issues them.',
+        'The AWS credentials have expired, or will within seconds, and their provider has no newer ones: renew AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or the role that issues them.',
       );
     }
     return credentials;

@@ -4,11 +4,11 @@ import type { ProbeScratch } from './probe-scratch.ts';
 interface EmptyObjects {
   readonly conditionalPut: boolean;
   readonly emptyObjectCrc32: boolean;
-  /** Why empty files cannot be stored; null if they can. */
+  /** Reason why empty files cannot be stored; null if they can. */
   readonly shortfall: string | null;
 }
 
-/** An object without bytes, as the server writes it for an empty file: with as much as the store takes of it. */
+/** Writes an object without bytes as the server does for an empty file, with every feature the store accepts for it. */
 export async function tryEmptyObject(scratch: ProbeScratch, traits: UploadTraits): Promise<EmptyObjects> {
   const put = async (name: string, { withCrc32 = false, onlyIfAbsent = false }) =>
     scratch.putEmpty(name, { traits, withCrc32, onlyIfAbsent });

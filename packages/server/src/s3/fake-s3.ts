@@ -6,39 +6,42 @@ import { crc32 } from 'node:zlib';
 import { defaultTiming, type S3Timing } from './s3-connection.ts';
 import type { S3Settings } from './s3-settings.ts';
 
-/** What this store honours; a real one is the sum of such habits. Anything not honoured is accepted and ignored. */
+/**
+ * Features that this store supports; a real store is a combination of such habits. Unsupported headers are accepted
+ * and ignored.
+ */
 export interface FakeHabits {
   crc32: boolean;
   sha256: boolean;
   md5: boolean;
-  /** Keeps and enforces a CRC32 of the whole object. */
+  /** Stores and enforces a CRC32 of the whole object. */
   fullObjectCrc32: boolean;
   onlyIfAbsent: boolean;
   objectSize: boolean;
-  /** `broken`: Create with it is answered with 500. */
-  sse: 'honoured' | 'ignored' | 'refused' | 'broken';
-  storageClass: 'honoured' | 'ignored' | 'refused' | 'broken';
-  /** Keeps `x-amz-meta-*`. */
+  /** `broken`: responds 500 to a Create with it. */
+  sse: 'supported' | 'ignored' | 'refused' | 'broken';
+  storageClass: 'supported' | 'ignored' | 'refused' | 'broken';
+  /** Stores `x-amz-meta-*`. */
   metadata: boolean;
-  /** What ListParts shows of a part beside its number and size. */
+  /** What ListParts returns for a part in addition to its number and size. */
   listedParts: 'checksum' | 'etag' | 'twice' | 'other_etag' | 'same_etag' | 'nothing' | 'refused' | 'broken';
-  /** PutObject without bytes; `without_checksum`: not with a CRC32. */
+  /** PutObject without bytes; `without_checksum`: rejected with a CRC32. */
   emptyObjects: 'taken' | 'without_checksum' | 'refused' | 'broken';
-  /** `If-None-Match: *` of PutObject. */
+  /** Enforces `If-None-Match: *` of PutObject. */
   putOnlyIfAbsent: boolean;
-  /** Of a request; above it a proxy answers 413. */
+  /** Maximum request body; larger ones get 413, as from a proxy. */
   maxBodyBytes: number;
   versioned: boolean;
   deletesForbidden: boolean;
-  /** Answers Create with the checksum algorithm with an error. */
+  /** Responds with an error to a Create that names a checksum algorithm. */
   checksumsRefused: boolean;
   /** With `BlockPublicAcls`, all writes are refused, as by Ceph 16. */
   publicAccessBlockBreaksWrites: boolean;
-  /** Bucket settings with which every write is answered by 500, e.g. `encryption`, as by SeaweedFS without a key. */
+  /** Bucket settings that make every write fail with 500, e.g. `encryption`, as in SeaweedFS without a key. */
   failsWritesUnder: readonly string[];
-  /** Bucket settings accepted and not kept, e.g. `lifecycle`. */
+  /** Bucket settings that are accepted but not stored, e.g. `lifecycle`. */
   forgets: readonly string[];
-  /** Bucket settings answered with NotImplemented. */
+  /** Bucket settings rejected with NotImplemented. */
   lacks: readonly string[];
 }
 
@@ -49,8 +52,8 @@ const exemplary: FakeHabits = {
   fullObjectCrc32: true,
   onlyIfAbsent: true,
   objectSize: true,
-  sse: 'honoured',
-  storageClass: 'honoured',
+  sse: 'supported',
+  storageClass: 'supported',
   metadata: true,
   listedParts: 'checksum',
   emptyObjects: 'taken',
@@ -75,7 +78,7 @@ interface FakeUpload {
   readonly key: string;
   readonly headers: Record<string, string>;
   readonly parts: Map<number, FakePart>;
-  /** What was sent before under the same number. */
+  /** Earlier uploads of the same part number. */
   readonly replaced: Map<number, FakePart>;
 }
 
@@ -92,7 +95,7 @@ export interface FakeRequest {
   readonly body: Buffer;
 }
 
-/** True if it answered (or means never to). */
+/** Returns true if it has responded (or never will). */
 export type Intercept = (request: FakeRequest, response: ServerResponse) => boolean;
 
 class S3Fault extends Error {
@@ -106,7 +109,7 @@ class S3Fault extends Error {
   }
 }
 
-/** An S3 of one bucket in memory, for tests of what stores do differently. Looks at no signature. */
+/** An in-memory S3 with one bucket, for tests of differences between stores. Does not check signatures. */
 export class FakeS3 {
   readonly habits: FakeHabits;
   readonly uploads = new Map<string, FakeUpload>();
@@ -120,7 +123,7 @@ export class FakeS3 {
 
   private constructor(habits: Partial<FakeHabits>) {
     this.habits = { ...exemplary, ...habits };
-    this.#server = createServer((request, response) => void this.#answer(request, response));
+    this.#server = createServer((request, response) => void this.#respond(request, response));
   }
 
   static async start(habits: Partial<FakeHabits> = {}): Promise<FakeS3> {
@@ -157,7 +160,7 @@ export class FakeS3 {
     await once(this.#server, 'close');
   }
 
-  async #answer(message: IncomingMessage, response: ServerResponse): Promise<void> {
+  async #respond(message: IncomingMessage, response: ServerResponse): Promise<void> {
     const chunks: Buffer[] = [];
     for await (const chunk of message) chunks.push(chunk as Buffer);
     const url = new URL(message.url ?? '/', this.url);
@@ -223,9 +226,9 @@ export class FakeS3 {
 
   #create({ key, headers }: FakeRequest) {
     this.#assertWritable();
-    const kept = this.#traits(headers);
+    const stored = this.#traits(headers);
     const id = randomUUID();
-    this.uploads.set(id, { key, headers: kept, parts: new Map(), replaced: new Map() });
+    this.uploads.set(id, { key, headers: stored, parts: new Map(), replaced: new Map() });
     return {
       body: `<InitiateMultipartUploadResult><UploadId>${id}</UploadId></InitiateMultipartUploadResult>`,
     };
@@ -248,22 +251,26 @@ export class FakeS3 {
     return { headers: version };
   }
 
-  /** What an object keeps of the request that began it. */
+  /** The traits that an object takes from the request that created it. */
   #traits(headers: FakeRequest['headers']): Record<string, string> {
-    const kept: Record<string, string> = {};
+    const stored: Record<string, string> = {};
     const keep = (name: string, habit: FakeHabits['sse'], code: string) => {
       const value = headers[name];
       if (typeof value !== 'string' || habit === 'ignored') return;
       if (habit === 'refused') throw new S3Fault(400, code);
       if (habit === 'broken') throw new S3Fault(500, 'InternalError');
-      kept[name] = value;
+      stored[name] = value;
     };
     keep('x-amz-server-side-encryption', this.habits.sse, 'InvalidEncryptionAlgorithmError');
     keep('x-amz-storage-class', this.habits.storageClass, 'InvalidStorageClass');
-    keep('x-amz-meta-backhaul-token', this.habits.metadata ? 'honoured' : 'ignored', '');
-    keep('x-amz-checksum-algorithm', this.habits.checksumsRefused ? 'refused' : 'honoured', 'NotImplemented');
-    keep('x-amz-checksum-type', 'honoured', '');
-    return kept;
+    keep('x-amz-meta-backhaul-token', this.habits.metadata ? 'supported' : 'ignored', '');
+    keep(
+      'x-amz-checksum-algorithm',
+      this.habits.checksumsRefused ? 'refused' : 'supported',
+      'NotImplemented',
+    );
+    keep('x-amz-checksum-type', 'supported', '');
+    return stored;
   }
 
   #putPart(upload: FakeUpload, { query, headers, body }: FakeRequest) {
@@ -278,15 +285,15 @@ export class FakeS3 {
         throw new S3Fault(400, 'BadDigest');
     }
     const claimed = headers['x-amz-checksum-crc32'];
-    const kept = this.habits.crc32 && typeof claimed === 'string' ? claimed : null;
-    // Of encrypted parts, and of some stores, it is no MD5.
+    const stored = this.habits.crc32 && typeof claimed === 'string' ? claimed : null;
+    // The ETag of encrypted parts, and of some stores, is not an MD5.
     const isMd5 = ['checksum', 'nothing'].includes(this.habits.listedParts);
     const unlike = this.habits.listedParts === 'same_etag' ? 'part' : randomUUID();
     const etag = `"${isMd5 ? createHash('md5').update(body).digest('hex') : unlike}"`;
     const number = Number(query.get('partNumber'));
     const before = upload.parts.get(number);
     if (before !== undefined) upload.replaced.set(number, before);
-    upload.parts.set(number, { bytes: body, crc32: kept, etag });
+    upload.parts.set(number, { bytes: body, crc32: stored, etag });
     return { headers: { etag } };
   }
 
@@ -353,8 +360,8 @@ export class FakeS3 {
       this.bucketSettings.delete(setting);
       return { status: 204 };
     }
-    const kept = this.bucketSettings.get(setting);
-    if (kept !== undefined) return { body: kept };
+    const stored = this.bucketSettings.get(setting);
+    if (stored !== undefined) return { body: stored };
     if (setting === 'versioning') return { body: '<VersioningConfiguration></VersioningConfiguration>' };
     throw new S3Fault(404, unsetCodes[setting] ?? 'NotFound');
   }
@@ -403,7 +410,7 @@ export class FakeS3 {
   }
 }
 
-/** Listings come in pages of this, so that tests see more than one. */
+/** Page size of listings, small so that tests see several pages. */
 const PAGE = 2;
 
 const unsetCodes: Readonly<Record<string, string>> = {
@@ -426,7 +433,7 @@ function digest(algorithm: 'sha256' | 'md5', bytes: Uint8Array): string {
   return createHash(algorithm).update(bytes).digest('base64');
 }
 
-/** Retries at once; time-outs that a busy machine does not reach. Tests of time-outs set their own. */
+/** Immediate retries, and timeouts that even a busy machine does not reach. Tests of timeouts set their own. */
 export const quickTiming: S3Timing = {
   ...defaultTiming,
   calls: { maxAttempts: 3, attemptTimeoutMs: 10_000, deadlineMs: 30_000, baseDelayMs: 1, maxDelayMs: 5 },

@@ -8,7 +8,7 @@ import { S3Bucket } from './s3-bucket.ts';
 
 const PART_BYTES = 5 * 1024 * 1024;
 
-/** What a diagnosis finds of a store that has this public address. */
+/** Diagnoses a store that has this public address. */
 async function diagnose(
   fake: FakeS3,
   publicEndpoint?: string,
@@ -21,7 +21,7 @@ async function diagnose(
   return { own: named('s3_full_part'), public: named('s3_public_endpoint') };
 }
 
-/** The same store under another name, as behind a proxy. */
+/** The same store under another host name, as behind a proxy. */
 function publicUrl(fake: FakeS3): string {
   return fake.url.replace('127.0.0.1', 'localhost');
 }
@@ -38,11 +38,11 @@ test('a part of full size is sent to the store’s own address and to its public
   const found = await diagnose(fake, publicUrl(fake));
   assert.equal(found.own?.level, 'ok');
   assert.equal(found.public?.level, 'ok');
-  assert.match(found.public.detail, /^localhost:\d+ takes a part of 5 MiB/);
+  assert.match(found.public.detail, /^localhost:\d+ accepts a part of 5 MiB/);
   assert.deepEqual([fullParts(fake, '127.0.0.1'), fullParts(fake, 'localhost')], [1, 1]);
 });
 
-test('without a public address of its own the store is sent one part', async () => {
+test('without a separate public address the store is sent one part', async () => {
   await using fake = await FakeS3.start();
   const found = await diagnose(fake);
   assert.equal(found.own?.level, 'ok');
@@ -50,7 +50,7 @@ test('without a public address of its own the store is sent one part', async () 
   assert.equal(fullParts(fake, '127.0.0.1'), 1);
 });
 
-test('a public address where nobody listens is a warning that names it', async () => {
+test('a public address without a listener is a warning that names it', async () => {
   const closed = createServer().listen(0, '127.0.0.1');
   await once(closed, 'listening');
   const { port } = closed.address() as AddressInfo;
@@ -66,18 +66,18 @@ test('a public address where nobody listens is a warning that names it', async (
   assert.match(found.fix ?? '', /S3_PUBLIC_ENDPOINT/);
 });
 
-test('a proxy that limits the size of requests has its own sentence, at either address', async () => {
+test('a proxy that limits the request size gets a specific message, at either address', async () => {
   const habits: Partial<FakeHabits> = { maxBodyBytes: 1024 * 1024 };
   await using fake = await FakeS3.start(habits);
   const found = await diagnose(fake, publicUrl(fake));
   for (const finding of [found.own, found.public]) {
     assert.equal(finding?.level, 'error');
-    assert.match(finding.detail, /HTTP 413.*a proxy in front of the store limits the size of requests/);
+    assert.match(finding.detail, /HTTP 413.*a proxy in front of the store limits the request size/);
     assert.match(finding.fix ?? '', /client_max_body_size/);
   }
 });
 
-test('a refusal counts that comes before the part is sent, and breaks the connection', async () => {
+test('a refusal that arrives before the part is fully sent and breaks the connection is recognized', async () => {
   let refused = 0;
   const sockets = new Set<Socket>();
   const proxy = createServer((socket) => {
@@ -99,7 +99,7 @@ test('a refusal counts that comes before the part is sent, and breaks the connec
   assert.match(found?.detail ?? '', /HTTP 413/);
 });
 
-test('a proxy that changes the Host header has its own sentence', async () => {
+test('a proxy that changes the Host header gets a specific message', async () => {
   await using fake = await FakeS3.start();
   let refused = 0;
   fake.intercept = ({ headers }, response) => {
@@ -116,7 +116,7 @@ test('a proxy that changes the Host header has its own sentence', async () => {
   assert.match(found.public.fix ?? '', /proxy_set_header Host/);
 });
 
-test('a public address of another store, a redirect, and an answer without ETag are named', async () => {
+test('a public address of another store, a redirect and a response without ETag are reported', async () => {
   await using fake = await FakeS3.start();
   await using other = await FakeS3.start();
   assert.match((await diagnose(fake, other.url)).public?.detail ?? '', /another store or bucket/);
@@ -134,7 +134,7 @@ test('a public address of another store, a redirect, and an answer without ETag 
   assert.match((await diagnose(fake, publicUrl(fake))).public?.detail ?? '', /without an ETag/);
 });
 
-test('a part that does not arrive in time is no error: the line may be slow', async () => {
+test('a part that does not arrive in time is not an error: the connection may be slow', async () => {
   await using fake = await FakeS3.start();
   let hung = 0;
   fake.intercept = ({ method, body }) => {
@@ -150,7 +150,7 @@ test('a part that does not arrive in time is no error: the line may be slow', as
   assert.match(found.detail, /did not arrive at 127\.0\.0\.1:\d+ within 1\.5 s/);
 });
 
-test('the trial ends with the bucket, whatever hangs', { timeout: 20_000 }, async () => {
+test('closing the bucket stops a hanging trial', { timeout: 20_000 }, async () => {
   await using fake = await FakeS3.start();
   const hangs = Promise.withResolvers<void>();
   fake.intercept = ({ method, body }) => {
@@ -165,7 +165,7 @@ test('the trial ends with the bucket, whatever hangs', { timeout: 20_000 }, asyn
   await diagnosis;
 });
 
-test('a trial upload that cannot be aborted in time does not end the diagnosis', async () => {
+test('a trial upload that cannot be aborted in time does not fail the diagnosis', async () => {
   await using fake = await FakeS3.start();
   const timing = { ...quickTiming, fullPartMs: 300 };
   await using bucket = new S3Bucket(fake.settings(), { timing });

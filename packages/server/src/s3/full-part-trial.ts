@@ -16,17 +16,18 @@ import type { S3Connection } from './s3-connection.ts';
 import { signPartUrl } from './sign-part-url.ts';
 
 interface Addresses {
-  /** As the server itself calls the store. */
+  /** The address that the server itself calls. */
   readonly own: BucketAddress;
-  /** As agents do. */
+  /** The address that agents use. */
   readonly public: BucketAddress;
 }
 
 /**
- * Sends a part of full size as agents do: to the store's own address, and to its public one. What stands in front of
- * a store treats 5 MiB from outside otherwise than the small requests of the probe. Never throws for what it finds.
+ * Sends a part of full size as agents do, to the store's own address and to its public one: proxies in front of a
+ * store may treat 5 MiB from outside differently from the small requests of the probe. Problems are returned as
+ * findings, never thrown.
  *
- * @throws BucketError when the trial upload cannot be created, although one could be a moment ago.
+ * @throws BucketError when the trial upload cannot be created, although one was created a moment ago.
  */
 export async function tryFullPart(
   connection: S3Connection,
@@ -59,14 +60,14 @@ export async function tryFullPart(
   };
   try {
     const isSame = addresses.own.host === addresses.public.host;
-    // One after the other: they share the line.
+    // Sequential, because they share the connection's bandwidth.
     const own = await send(addresses.own);
     const findings = [describe('s3_full_part', { address: addresses.own, outcome: own })];
     if (isSame) return findings;
     const outcome = await send(addresses.public);
     return [...findings, describe('s3_public_endpoint', { address: addresses.public, outcome, own })];
   } finally {
-    // What stays is aborted by the sweeper.
+    // Leftovers are aborted by the sweeper.
     const late = AbortSignal.timeout(fullPartMs);
     await abortUpload(connection, upload, { signal: late }).catch((error: unknown) => {
       if (!late.aborted && !(error instanceof BucketError)) throw error;
@@ -112,24 +113,24 @@ function describe(
   });
   switch (outcome.kind) {
     case 'ok':
-      return finding('ok', `${host} takes a part of 5 MiB by a presigned URL, as agents send them.`);
+      return finding('ok', `${host} accepts a part of 5 MiB by a presigned URL, as agents send them.`);
     case 'no_etag':
       return finding(
         'error',
-        `${host} answers the PUT of a part without an ETag, which agents need.`,
-        `Let the proxy at ${host} pass on the header ETag.`,
+        `${host} responds to the PUT of a part without an ETag, which agents need.`,
+        `Configure the proxy at ${host} to pass on the ETag header.`,
       );
     case 'late':
       return finding(
         isPublic ? 'warning' : 'info',
-        `A part of 5 MiB did not arrive at ${host} within ${outcome.afterMs / 1000} s, so it was not tried to its end.`,
-        isPublic ? `Check ${setting}, unless the server's line is slow.` : null,
+        `A part of 5 MiB did not arrive at ${host} within ${outcome.afterMs / 1000} s, so the trial was stopped.`,
+        isPublic ? `Check ${setting}, unless the server's connection is slow.` : null,
       );
     case 'no_answer':
       return finding(
         'warning',
         `${host} cannot be reached from the server (${outcome.errno}). Agents send their parts there.`,
-        `Check ${setting}, and that the store or its proxy listens there. If the server's network just has no way to that address, and agents' have, nothing is wrong.`,
+        `Check ${setting}, and that the store or its proxy listens there. If only the server's network has no route to that address but the agents' networks do, nothing is wrong.`,
       );
     case 'refused':
       return finding('error', ...explainRefusal({ ...outcome, host, setting, own }));
@@ -155,14 +156,14 @@ function explainRefusal({
   const said = code === 'Unknown' ? `HTTP ${status}` : `HTTP ${status} ${code}`;
   if (status === 413) {
     return [
-      `What answers at ${host} refuses a part of 5 MiB as too large (${said}): a proxy in front of the store limits the size of requests.`,
+      `${host} refuses a part of 5 MiB as too large (${said}): a proxy in front of the store limits the request size.`,
       `Raise that limit at ${host} to the size of the largest part, at least 5 MiB (nginx: client_max_body_size 0).`,
     ];
   }
   if (code === 'SignatureDoesNotMatch' && own?.kind !== 'refused') {
     return [
-      `${host} refuses the signature of a part (${said}), and S3_ENDPOINT does not: a proxy there changes the Host header, the path or signed headers.`,
-      `Let the proxy at ${host} pass on Host as it comes (nginx: proxy_set_header Host $http_host), with path and headers unchanged.`,
+      `${host} refuses the signature of a part (${said}) but S3_ENDPOINT accepts it: a proxy there changes the Host header, the path or signed headers.`,
+      `Configure the proxy at ${host} to pass on Host (nginx: proxy_set_header Host $http_host), path and headers unchanged.`,
     ];
   }
   if (code === 'NoSuchUpload' || code === 'NoSuchBucket') {
@@ -173,7 +174,7 @@ function explainRefusal({
   }
   return [
     `${host} refuses a part of 5 MiB by a presigned URL (${said}).`,
-    `Check ${setting}, and what stands in front of the store there.`,
+    `Check ${setting}, and any proxy or firewall in front of the store there.`,
   ];
 }
 

@@ -5,7 +5,7 @@ import { findAbortRule, RULE_ID, shortestAbortDays, withAbortRule } from './life
 
 const abort = { Status: 'Enabled', AbortIncompleteMultipartUpload: { DaysAfterInitiation: 3 } } as const;
 
-test('a rule counts that is in force and covers the whole prefix', () => {
+test('a rule counts if it is enabled and covers the whole prefix', () => {
   const covering: LifecycleRule[] = [
     { ...abort, Filter: {} },
     { ...abort, Filter: { Prefix: '' } },
@@ -17,7 +17,7 @@ test('a rule counts that is in force and covers the whole prefix', () => {
   for (const rule of covering) assert.equal(findAbortRule([rule], 'uploads'), rule);
 });
 
-test('a rule does not count that is off, narrower, or about something else', () => {
+test('a rule does not count if it is disabled, narrower, or has another action', () => {
   const others: LifecycleRule[] = [
     { ...abort, Status: 'Disabled' },
     { ...abort, Filter: { Prefix: 'uploads/till-1/' } },
@@ -30,7 +30,7 @@ test('a rule does not count that is off, narrower, or about something else', () 
   assert.equal(findAbortRule([{ ...abort, Prefix: 'uploads/' }], ''), undefined);
 });
 
-test('of several rules the shortest counts', () => {
+test('the shortest of several rules counts', () => {
   const days = (count: number): LifecycleRule => ({
     ...abort,
     AbortIncompleteMultipartUpload: { DaysAfterInitiation: count },

@@ -3,17 +3,17 @@ import type { LifecycleRule } from '@aws-sdk/client-s3';
 export const ABORT_AFTER_DAYS = 7;
 export const RULE_ID = 'backhaul-abort-incomplete-multipart-uploads';
 
-/** As keys begin: with the prefix and a slash; empty for the whole bucket. */
+/** Beginning of all keys: the prefix and a slash; empty for the whole bucket. */
 export function keysUnder(keyPrefix: string): string {
   return keyPrefix === '' ? '' : `${keyPrefix}/`;
 }
 
-/** A rule in force that aborts incomplete uploads of every key under the prefix. */
+/** An enabled rule that aborts incomplete uploads of every key under the prefix. */
 export function findAbortRule(rules: readonly LifecycleRule[], keyPrefix: string): LifecycleRule | undefined {
   return abortRules(rules, keyPrefix)[0];
 }
 
-/** How long after its creation an incomplete upload under the prefix is aborted; undefined if by no rule. */
+/** Days after their creation until incomplete uploads under the prefix are aborted; undefined without a rule. */
 export function shortestAbortDays(rules: readonly LifecycleRule[], keyPrefix: string): number | undefined {
   const days = abortRules(rules, keyPrefix).flatMap(
     (rule) => rule.AbortIncompleteMultipartUpload?.DaysAfterInitiation ?? [],
@@ -32,15 +32,15 @@ function abortRules(rules: readonly LifecycleRule[], keyPrefix: string): Lifecyc
 
 function covers(rule: LifecycleRule, keys: string): boolean {
   const { Filter } = rule;
-  // Tags and sizes are an object's: an incomplete upload has none, and S3 refuses such rules.
+  // Tags and sizes belong to objects: an incomplete upload has none, and S3 refuses such rules.
   const narrowed = Filter?.Tag ?? Filter?.And ?? Filter?.ObjectSizeGreaterThan ?? Filter?.ObjectSizeLessThan;
   return narrowed === undefined && keys.startsWith(Filter?.Prefix ?? rule.Prefix ?? '');
 }
 
-/** The rules there are, as they are, and ours; one of our name that does not do (any more) gives way. */
+/** The existing rules unchanged, plus ours; an unsuitable rule with our name is replaced. */
 export function withAbortRule(rules: readonly LifecycleRule[], keyPrefix: string): LifecycleRule[] {
   const others = rules.filter((rule) => rule.ID !== RULE_ID);
-  // S3 does not take both spellings of the prefix in one configuration.
+  // S3 rejects a configuration that mixes both spellings of the prefix.
   const isOldStyle = others.some((rule) => rule.Filter === undefined && rule.Prefix !== undefined);
   const Prefix = keysUnder(keyPrefix);
   return [

@@ -7,7 +7,7 @@ import {
 } from '../domain/ports/bucket.ts';
 import type { S3Connection } from './s3-connection.ts';
 
-/** All pages. */
+/** Lists the parts of all pages. */
 export async function listParts(
   connection: S3Connection,
   upload: MultipartUpload,
@@ -23,7 +23,7 @@ export async function listParts(
       PartNumberMarker: marker,
     });
     const page = await connection.call('ListParts', (client, call) => client.send(command, call), options);
-    // The SDK reads an empty answer as a list of nothing.
+    // The SDK parses an empty response as an empty list.
     if (page.UploadId === undefined) throw connection.unreadable('ListParts', 'UploadId');
     for (const part of page.Parts ?? []) {
       if (part.PartNumber === undefined || part.Size === undefined || part.ETag === undefined) {
@@ -42,10 +42,10 @@ export async function listParts(
   return parts;
 }
 
-/** A store that answers the same page for ever must not keep us for ever. */
+/** Guards against a pagination loop. */
 function nextMarker(current: string | undefined, next: string | undefined): string {
   if (next === undefined || Number(next) <= Number(current ?? 0)) {
-    throw new BucketError('unavailable', 'ListParts: the store says there is more, but names no next page.');
+    throw new BucketError('unavailable', 'ListParts: the store reports more results but no next page.');
   }
   return next;
 }

@@ -5,7 +5,10 @@ import type { BucketChange } from './bucket-changes.ts';
 import type { S3Connection } from './s3-connection.ts';
 import { failureOf, type TrialWrite } from './trial-write.ts';
 
-/** `not_supported`: the store does not offer it, says yes and forgets it, or fails writes under it (then undone). */
+/**
+ * `not_supported`: the store does not support it, accepts but does not store it, or fails writes under it (then
+ * undone).
+ */
 export type SetupOutcome = 'done' | 'already' | 'not_supported' | 'failed';
 
 export interface StepResult {
@@ -16,19 +19,19 @@ export interface StepResult {
 export interface ChangeTools {
   readonly connection: S3Connection;
   readonly trial: TrialWrite;
-  /** Whether writes worked before the first change; else a trial write proves nothing. */
+  /** Whether writes worked before the first change; otherwise a trial write proves nothing. */
   readonly couldWrite: boolean;
-  /** Called before anything is changed, so that even a killed process has said what to do. */
+  /** Called before each change, so that even a killed process has reported how to undo it. */
   readonly onChange: (change: { readonly step: string; readonly undoByHand: string }) => void;
 }
 
-/** S3 may take a moment to show a new configuration, or to act by it. */
+/** S3 may take a moment to show or apply a new configuration. */
 const PAUSES_MS = [0, 500, 2_000];
 
 /**
  * Makes one change if it is needed, and undoes it if the bucket is worse afterwards.
  *
- * @throws BucketError if the store does not let it be made; then nothing is changed.
+ * @throws BucketError if the store refuses the change; nothing is changed then.
  */
 export async function makeChange<State>(
   change: BucketChange<State>,
@@ -41,7 +44,7 @@ export async function makeChange<State>(
   const already = change.describe(before, settings);
   if (already !== undefined) {
     // An earlier run may have been killed before it could undo this.
-    const doubt = `Writes fail while this is on; to see whether it is the cause, undo it by hand: ${undoByHand}`;
+    const doubt = `Writes fail while this is enabled; to check whether it is the cause, undo it by hand: ${undoByHand}`;
     return {
       outcome: 'already',
       detail: couldWrite || !change.mayBlockWrites ? already : `${already} ${doubt}`,
@@ -51,7 +54,7 @@ export async function makeChange<State>(
   onChange({ step: change.name, undoByHand });
   const failure = await failureOf(change.make(connection, before));
   if (failure !== undefined && failure.kind !== 'unavailable') throw failure;
-  // After a fault or a lost response the change may have been made all the same.
+  // After an error or a lost response the change may still have taken effect.
   const after = await readUntil(
     change,
     connection,
@@ -64,7 +67,7 @@ export async function makeChange<State>(
   if (failure !== undefined) throw failure;
   return {
     outcome: 'not_supported',
-    detail: 'The store accepted the request, but did not keep the setting.',
+    detail: 'The store accepted the request but did not store the setting.',
   };
 }
 
@@ -72,7 +75,7 @@ interface Read<State> {
   readonly state: State;
 }
 
-/** @returns undefined if the change is harmless, made or not. */
+/** @returns undefined if the change is harmless, whether it took effect or not. */
 async function problemOf<State>(
   change: BucketChange<State>,
   facts: {
@@ -89,7 +92,7 @@ async function problemOf<State>(
   const damage = change.damage?.(before, after.state);
   if (damage !== undefined) return damage;
   const isOther = made === undefined && !isDeepStrictEqual(before, after.state);
-  return isOther ? 'The store kept another setting than the one that was asked for.' : undefined;
+  return isOther ? 'The store stored a different setting than requested.' : undefined;
 }
 
 async function undo<State>(
@@ -111,7 +114,7 @@ async function undo<State>(
   };
 }
 
-/** Stores may act by the old setting for a moment. */
+/** Stores may apply the old setting for a moment. */
 async function failureOnceUndone(trial: TrialWrite): Promise<BucketError | undefined> {
   let failure: BucketError | undefined;
   for (const pauseMs of PAUSES_MS) {
@@ -122,7 +125,7 @@ async function failureOnceUndone(trial: TrialWrite): Promise<BucketError | undef
   return failure;
 }
 
-/** @returns what was read last; undefined if it could not be read. */
+/** @returns the last state that was read; undefined if it could not be read. */
 async function readUntil<State>(
   change: BucketChange<State>,
   connection: S3Connection,

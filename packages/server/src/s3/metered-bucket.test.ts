@@ -4,7 +4,7 @@ import { errorXml, FakeS3, quickTiming } from './fake-s3.ts';
 import { MeteredBucket } from './metered-bucket.ts';
 import { S3Bucket } from './s3-bucket.ts';
 
-test('each call is reported with how it ended and how long it took', async () => {
+test('each call is reported with its outcome and duration', async () => {
   await using fake = await FakeS3.start();
   await using inner = new S3Bucket(fake.settings(), { timing: quickTiming });
   const seen: string[] = [];

@@ -16,12 +16,12 @@ import {
 
 export type BucketOperation = Exclude<keyof Bucket, 'name'>;
 
-/** `aborted`: the caller gave up. `fault`: a mistake of ours. */
+/** `aborted`: the caller gave up. `fault`: an internal error. */
 export type BucketOutcome = 'ok' | BucketErrorKind | 'aborted' | 'fault';
 
 export type ObserveBucket = (operation: BucketOperation, outcome: BucketOutcome, seconds: number) => void;
 
-/** Reports every call to another bucket: what, how it ended, how long it took. */
+/** Reports every call to another bucket: operation, outcome and duration. */
 export class MeteredBucket implements Bucket {
   readonly #bucket: Bucket;
   readonly #observe: ObserveBucket;
@@ -60,7 +60,7 @@ export class MeteredBucket implements Bucket {
     return this.#metered('listParts', options, async () => this.#bucket.listParts(upload, options));
   }
 
-  /** Time is what the listing took, with what the caller did between two of its entries. */
+  /** The duration includes the time the caller spends between two entries. */
   async *listMultipartUploads(keyPrefix: string, options?: CallOptions): AsyncGenerator<PendingUpload> {
     const started = performance.now();
     let outcome: BucketOutcome = 'ok';

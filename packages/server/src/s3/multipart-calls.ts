@@ -20,15 +20,15 @@ import {
 } from '../domain/ports/bucket.ts';
 import type { S3Connection } from './s3-connection.ts';
 
-/** Metadata that tells later whose object is at a key. */
+/** Metadata that identifies later which upload wrote the object at a key. */
 const TOKEN_METADATA = 'backhaul-token';
-/** Of no bytes, base64. */
+/** CRC32 of zero bytes, base64. */
 const EMPTY_CRC32 = 'AAAAAA==';
 
-/** What Create asks of the store; the prober tries, the bucket knows. */
+/** Features that Create requests from the store: the prober tries them, the bucket uses the supported ones. */
 export interface UploadTraits {
   readonly checksumMode: ChecksumMode;
-  /** With `crc32`: a checksum of the whole object rather than one composed of the parts'. */
+  /** With `crc32`: a checksum of the whole object instead of one composed of the parts' checksums. */
   readonly fullObjectChecksum: boolean;
   readonly serverSideEncryption: string | null;
   readonly storageClass: string | null;
@@ -53,7 +53,7 @@ export async function createUpload(
   return { key: request.key, s3UploadId: UploadId };
 }
 
-/** What an object is asked to be, in one part or in many. */
+/** Object attributes, the same for a single PUT and a multipart upload. */
 function objectOf(
   connection: S3Connection,
   { key, token, traits }: { key: string; token: string; traits: UploadTraits },
@@ -69,7 +69,7 @@ function objectOf(
   };
 }
 
-/** @returns the version id, if the bucket keeps versions. */
+/** @returns the version id, if the bucket is versioned. */
 export async function putEmptyObject(
   connection: S3Connection,
   request: {
@@ -96,7 +96,7 @@ export async function putEmptyObject(
   return VersionId ?? null;
 }
 
-/** Without an algorithm named at Create, AWS refuses every part that has a checksum. */
+/** AWS refuses every part with a checksum unless Create named the algorithm. */
 function checksumOf({
   checksumMode,
   fullObjectChecksum,
@@ -109,15 +109,15 @@ function checksumOf({
 export interface Completion {
   readonly parts: readonly CompletedPart[];
   readonly checksumMode: ChecksumMode;
-  /** Base64; null not to send it. */
+  /** Base64; null to omit it. */
   readonly fullObjectCrc32: string | null;
-  /** `MpuObjectSize`; null not to send it. */
+  /** `MpuObjectSize`; null to omit it. */
   readonly objectSizeBytes: number | null;
   /** `If-None-Match: *`. */
   readonly onlyIfAbsent: boolean;
 }
 
-/** Sent once. @returns the version id, if the bucket keeps versions. */
+/** Sent once. @returns the version id, if the bucket is versioned. */
 export async function completeUpload(
   connection: S3Connection,
   request: { upload: MultipartUpload; completion: Completion },
@@ -143,19 +143,19 @@ export async function completeUpload(
     ...(completion.objectSizeBytes !== null && { MpuObjectSize: completion.objectSizeBytes }),
     ...(completion.onlyIfAbsent && { IfNoneMatch: '*' }),
   });
-  const answer = await connection.call(
+  const response = await connection.call(
     'CompleteMultipartUpload',
     (client, call) => client.send(command, call),
     { ...options, policy: connection.timing.complete },
   );
-  // The SDK reads any well-formed XML, an HTML page too, as success. ETag alone may be empty (Ceph 16).
-  if (answer.Key === undefined && answer.Location === undefined && answer.ETag === undefined) {
+  // The SDK accepts any well-formed XML, even an HTML page, as success. The ETag alone may be empty (Ceph 16).
+  if (response.Key === undefined && response.Location === undefined && response.ETag === undefined) {
     throw connection.unreadable('CompleteMultipartUpload', 'Location, Key or ETag');
   }
-  return answer.VersionId ?? null;
+  return response.VersionId ?? null;
 }
 
-/** Succeeds as well when the upload is already gone. */
+/** Also succeeds if the upload no longer exists. */
 export async function abortUpload(
   connection: S3Connection,
   { key, s3UploadId }: MultipartUpload,
@@ -173,10 +173,10 @@ export async function abortUpload(
   }
 }
 
-/** What HEAD says of a version that is not there; some stores name it. */
+/** Codes that HEAD returns for a missing version; some stores name the version. */
 const notThere = new Set<string | null>(['NotFound', 'NoSuchKey', 'NoSuchVersion']);
 
-/** Undefined when there is no object at this key, or not that version of it. */
+/** Undefined when there is no object at this key, or no such version. */
 export async function headObject(
   connection: S3Connection,
   key: string,
@@ -186,21 +186,25 @@ export async function headObject(
     Bucket: connection.settings.bucket,
     Key: key,
     ...(versionId !== null && { VersionId: versionId }),
-    // Without it HEAD shows no checksum.
+    // HEAD shows no checksum without it.
     ChecksumMode: 'ENABLED',
   });
   try {
-    const answer = await connection.call('HeadObject', (client, call) => client.send(command, call), options);
+    const response = await connection.call(
+      'HeadObject',
+      (client, call) => client.send(command, call),
+      options,
+    );
     // An unknown length is a failure, never 0.
-    if (answer.ContentLength === undefined) throw connection.unreadable('HeadObject', 'Content-Length');
+    if (response.ContentLength === undefined) throw connection.unreadable('HeadObject', 'Content-Length');
     return {
-      sizeBytes: answer.ContentLength,
-      etag: answer.ETag ?? '',
-      versionId: answer.VersionId ?? null,
-      token: answer.Metadata?.[TOKEN_METADATA] ?? null,
-      crc32: fullObjectCrc32Of(answer),
-      serverSideEncryption: answer.ServerSideEncryption ?? null,
-      storageClass: answer.StorageClass ?? null,
+      sizeBytes: response.ContentLength,
+      etag: response.ETag ?? '',
+      versionId: response.VersionId ?? null,
+      token: response.Metadata?.[TOKEN_METADATA] ?? null,
+      crc32: fullObjectCrc32Of(response),
+      serverSideEncryption: response.ServerSideEncryption ?? null,
+      storageClass: response.StorageClass ?? null,
     };
   } catch (error) {
     if (error instanceof BucketError && notThere.has(error.s3Code)) return undefined;
@@ -208,8 +212,8 @@ export async function headObject(
   }
 }
 
-/** A composite checksum, `…==-20`, is one of the parts' checksums and says nothing about the bytes in a row. */
-function fullObjectCrc32Of(answer: HeadObjectCommandOutput): string | null {
-  const { ChecksumCRC32: crc32, ChecksumType: type } = answer;
+/** A composite checksum, `…==-20`, is a checksum of the parts' checksums and not of the object's bytes. */
+function fullObjectCrc32Of(response: HeadObjectCommandOutput): string | null {
+  const { ChecksumCRC32: crc32, ChecksumType: type } = response;
   return crc32 === undefined || type === 'COMPOSITE' || crc32.includes('-') ? null : crc32;
 }

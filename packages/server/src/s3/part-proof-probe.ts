@@ -4,11 +4,11 @@ import { type ProbeBody, probeBody, type ProbeScratch } from './probe-scratch.ts
 
 interface Proof {
   readonly partProof: PartProof;
-  /** Why there is none; null if there is. */
+  /** Reason why there is none; null if there is one. */
   readonly shortfall: string | null;
 }
 
-/** What ListParts shows of a part that was just sent, in the mode in which parts will be sent. */
+/** Finds out what ListParts shows of a part just sent, in the mode in which parts will be sent. */
 export async function findPartProof(scratch: ProbeScratch, traits: UploadTraits): Promise<Proof> {
   const upload = await scratch.create('listed', traits);
   const show = async (): Promise<Shown | string> => {
@@ -19,30 +19,29 @@ export async function findPartProof(scratch: ProbeScratch, traits: UploadTraits)
     if (refusal !== null) return refusal.message;
     const [listed, ...rest] = await listing;
     if (listed?.partNumber !== 1) return 'ListParts does not show a part that was sent.';
-    // SeaweedFS does, in any order, with times to the second.
-    if (rest.length > 0) return 'ListParts shows a part twice that was sent twice, and not which one counts.';
-    if (listed.sizeBytes !== body.bytes.length)
-      return 'ListParts shows another size of a part than was sent.';
+    // SeaweedFS does this, in any order and with timestamps in whole seconds.
+    if (rest.length > 0) return 'ListParts shows a re-sent part twice and does not say which one is current.';
+    if (listed.sizeBytes !== body.bytes.length) return 'ListParts shows a part with a wrong size.';
     return { body, etag: bare(etag), listed };
   };
   const first = await show();
   if (typeof first === 'string') return none(first);
   const shown = checksumShown(first, traits);
   if (shown === true) return { partProof: 'checksum', shortfall: null };
-  if (shown === false) return none('ListParts shows another checksum of a part than it was sent with.');
+  if (shown === false) return none('ListParts shows a part with a wrong checksum.');
   if (!hasItsEtag(first))
-    return none('ListParts shows another ETag of a part than its PUT was answered with.');
-  // An ETag that is always the same proves nothing.
+    return none('ListParts shows a part with another ETag than the response to its PUT.');
+  // An ETag that never changes proves nothing.
   const second = await show();
   if (typeof second === 'string') return none(second);
-  if (!hasItsEtag(second)) return none('ListParts does not show the ETag of a part that was sent again.');
-  if (second.etag === first.etag) return none('Parts of different bytes have the same ETag.');
+  if (!hasItsEtag(second)) return none('ListParts does not show the ETag of a part that was re-sent.');
+  if (second.etag === first.etag) return none('Parts with different bytes have the same ETag.');
   return { partProof: 'etag', shortfall: null };
 }
 
 interface Shown {
   readonly body: ProbeBody;
-  /** As the PUT was answered. */
+  /** ETag in the response to the PUT. */
   readonly etag: string;
   readonly listed: ListedPart;
 }
@@ -51,7 +50,7 @@ function none(shortfall: string): Proof {
   return { partProof: 'none', shortfall };
 }
 
-/** Whether the checksum that is listed is the right one; null if none is. */
+/** Whether the listed checksum is correct; null if none is listed. */
 function checksumShown({ body, listed }: Shown, { checksumMode }: UploadTraits): boolean | null {
   const { crc32, sha256, md5 } = body.checksums;
   switch (checksumMode) {

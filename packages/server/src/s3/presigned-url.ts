@@ -5,7 +5,7 @@ import type { SigningCredentials } from './credential-source.ts';
 /** S3's own limit (Signature Version 4, "Authenticating requests: using query parameters"). */
 const MAX_EXPIRY_SECONDS = 7 * 24 * 60 * 60;
 
-/** The life of URLs signed together. */
+/** Lifetime of URLs signed together. */
 export interface SigningWindow {
   readonly credentials: SigningCredentials;
   /** As in `X-Amz-Date`: whole seconds. Milliseconds since the epoch. */
@@ -15,7 +15,7 @@ export interface SigningWindow {
   readonly expiresAt: number;
 }
 
-/** Never longer than the credentials live: whatever a URL says, it dies with them. */
+/** Never longer than the credentials live: a URL expires with them whatever its own expiry. */
 export function signingWindow(
   credentials: SigningCredentials,
   now: number,
@@ -31,11 +31,11 @@ export interface UrlToSign {
   readonly method: 'GET' | 'PUT';
   readonly key: string;
   readonly query: Readonly<Record<string, string>>;
-  /** Lower case. All are signed, beside `host`; whoever uses the URL must send them as they are. */
+  /** Lower case. All are signed in addition to `host`, and the user of the URL must send them unchanged. */
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** Local: no request is made. The body stays unsigned; what binds it are the headers. */
+/** Computed locally, without a request. The body stays unsigned; the headers bind it. */
 export function presignUrl(address: BucketAddress, window: SigningWindow, request: UrlToSign): string {
   const query = Object.entries({
     ...request.query,

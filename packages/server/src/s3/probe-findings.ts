@@ -1,18 +1,18 @@
 import type { Finding } from '@backhaul/protocol';
 import type { BucketCapabilities, BucketError } from '../domain/ports/bucket.ts';
-import type { S3Settings, Wish } from './s3-settings.ts';
+import type { S3Settings, Preference } from './s3-settings.ts';
 
-/** Why the store is not asked for something; null where it is, or nothing was wanted. */
+/** Reasons why a feature is not used; null if it is used or not wanted. */
 export interface Shortfalls {
   readonly encryption: string | null;
   readonly storageClass: string | null;
-  /** Of the best checksum that `S3_CHECKSUM` allows. */
+  /** Refers to the best checksum that `S3_CHECKSUM` allows. */
   readonly checksum: string | null;
   readonly partProof: string | null;
   readonly emptyObject: string | null;
 }
 
-/** A probe's result in words, for the start's log and `/doctor`. */
+/** Describes a probe's result in sentences, for the log at the start and `/doctor`. */
 export function describeCapabilities(
   capabilities: BucketCapabilities,
   { settings, shortfalls }: { settings: S3Settings; shortfalls: Shortfalls },
@@ -22,7 +22,7 @@ export function describeCapabilities(
     {
       name: 's3_metadata',
       level: 'ok',
-      detail: 'The store keeps the metadata by which the server knows its own objects.',
+      detail: 'The store preserves the metadata that identifies the server’s own objects.',
       fix: null,
     },
     resumeFinding(capabilities, shortfalls.partProof),
@@ -32,25 +32,25 @@ export function describeCapabilities(
       level: capabilities.conditionalComplete ? 'ok' : 'info',
       detail: capabilities.conditionalComplete
         ? 'The store refuses to complete an upload over an existing object.'
-        : 'The store ignores If-None-Match; keys are unique to each upload, so nothing is overwritten.',
+        : 'The store ignores If-None-Match. Keys are unique per upload, so nothing is overwritten.',
       fix: null,
     },
     {
       name: 's3_object_size_check',
       level: capabilities.objectSizeCheck ? 'ok' : 'info',
       detail: capabilities.objectSizeCheck
-        ? 'The store checks the size of the whole object.'
-        : "The store ignores the size given at Complete; the object's length is compared afterwards.",
+        ? 'The store verifies the size of the whole object.'
+        : "The store ignores the size sent with Complete; the server compares the object's length afterwards.",
       fix: null,
     },
-    wishFinding('s3_encryption', 'S3_SSE', {
-      wish: settings.sse,
-      honoured: capabilities.serverSideEncryption,
+    preferenceFinding('s3_encryption', 'S3_SSE', {
+      preference: settings.sse,
+      granted: capabilities.serverSideEncryption,
       shortfall: shortfalls.encryption,
     }),
-    wishFinding('s3_storage_class', 'S3_STORAGE_CLASS', {
-      wish: settings.storageClass,
-      honoured: capabilities.storageClass,
+    preferenceFinding('s3_storage_class', 'S3_STORAGE_CLASS', {
+      preference: settings.storageClass,
+      granted: capabilities.storageClass,
       shortfall: shortfalls.storageClass,
     }),
   ];
@@ -63,8 +63,7 @@ function resumeFinding({ partProof }: BucketCapabilities, shortfall: string | nu
       return {
         name,
         level: 'ok',
-        detail:
-          'After a restart of the agent, parts that the store lists with their checksum are not sent again.',
+        detail: 'After an agent restart, parts that the store lists with their checksum are not re-sent.',
         fix: null,
       };
     case 'etag':
@@ -72,15 +71,15 @@ function resumeFinding({ partProof }: BucketCapabilities, shortfall: string | nu
         name,
         level: 'ok',
         detail:
-          'After a restart of the agent, parts that the store lists with the ETag which the agent reported are not sent again; the last few, which it had not reported yet, are.',
+          'After an agent restart, parts that the store lists with the ETag reported by the agent are not re-sent; the last few, not yet reported, are.',
         fix: null,
       };
     case 'none':
       return {
         name,
         level: 'warning',
-        detail: `After a restart of the agent every part of a file is sent again: ${shortfall ?? 'the store does not show which parts it holds.'}`,
-        fix: 'Allow s3:ListMultipartUploadParts under S3_KEY_PREFIX, or use a store whose ListParts shows each part with the ETag that its PUT was answered with. Until then, do not restart agents during long uploads; a lost connection alone costs nothing.',
+        detail: `After an agent restart, every part of a file is re-sent: ${shortfall ?? 'the store does not show which parts it has.'}`,
+        fix: 'Allow s3:ListMultipartUploadParts under S3_KEY_PREFIX, or use a store whose ListParts shows each part with the ETag of its PUT response. Until then, do not restart agents during long uploads; a lost connection alone causes no re-sending.',
       };
     default:
       return partProof satisfies never;
@@ -90,13 +89,13 @@ function resumeFinding({ partProof }: BucketCapabilities, shortfall: string | nu
 function emptyObjectFinding(shortfall: string | null): Finding {
   const name = 's3_empty_object';
   if (shortfall === null) {
-    return { name, level: 'ok', detail: 'The store takes an object without bytes.', fix: null };
+    return { name, level: 'ok', detail: 'The store accepts empty objects.', fix: null };
   }
   return {
     name,
     level: 'warning',
-    detail: `The store does not take an object without bytes, so pulls of empty files fail: ${shortfall}`,
-    fix: 'Use a store that takes empty objects, or do not pull empty files.',
+    detail: `The store does not accept empty objects, so uploads of empty files fail: ${shortfall}`,
+    fix: 'Use a store that accepts empty objects, or do not pull empty files.',
   };
 }
 
@@ -112,8 +111,8 @@ function checksumFinding(
         name,
         level: 'ok',
         detail: capabilities.fullObjectChecksum
-          ? 'The store enforces a CRC32 for each part and keeps one of the whole object.'
-          : 'The store enforces a CRC32 for each part, but keeps none of the whole object.',
+          ? 'The store enforces a CRC32 for each part and stores one of the whole object.'
+          : 'The store enforces a CRC32 for each part but stores none of the whole object.',
         fix: null,
       };
     case 'sha256':
@@ -124,7 +123,7 @@ function checksumFinding(
         level: checksum === 'auto' ? 'info' : 'ok',
         detail:
           checksum === 'auto'
-            ? `Parts carry Content-MD5, which the store enforces; CRC32 it does not: ${shortfall ?? 'it was not tried.'}`
+            ? `Parts carry Content-MD5, which the store enforces; it does not enforce CRC32: ${shortfall ?? 'it was not tried.'}`
             : 'The store enforces Content-MD5 for each part.',
         fix: null,
       };
@@ -143,27 +142,31 @@ function checksumFinding(
   }
 }
 
-function wishFinding(
+function preferenceFinding(
   name: string,
   setting: string,
-  { wish, honoured, shortfall }: { wish: Wish; honoured: string | null; shortfall: string | null },
+  {
+    preference,
+    granted,
+    shortfall,
+  }: { preference: Preference; granted: string | null; shortfall: string | null },
 ): Finding {
-  if (wish.wanted === null) {
+  if (preference.wanted === null) {
     return {
       name,
       level: 'info',
-      detail: `${setting} asks for nothing; the bucket's default holds.`,
+      detail: `${setting} is not set; the bucket's default applies.`,
       fix: null,
     };
   }
-  if (honoured !== null) return { name, level: 'ok', detail: `New objects get ${honoured}.`, fix: null };
+  if (granted !== null) return { name, level: 'ok', detail: `New objects get ${granted}.`, fix: null };
   return {
     name,
     level: name === 's3_encryption' ? 'warning' : 'info',
-    detail: `${wish.wanted} is not asked for: ${shortfall ?? 'the store does not honour it'}.`,
+    detail: `${preference.wanted} is not used: ${shortfall ?? 'the store does not support it'}.`,
     fix:
       name === 's3_encryption'
-        ? `Encrypt below the store, or set ${setting} to what the store offers.`
+        ? `Encrypt the store's disks, or set ${setting} to a value the store supports.`
         : null,
   };
 }
@@ -175,17 +178,17 @@ export function cleanupFinding(failure: unknown): Finding {
   return {
     name,
     level: 'warning',
-    detail: `The probe could not remove all it wrote under .backhaul-probe/: ${failure instanceof Error ? failure.message : 'unknown fault'}`,
+    detail: `The probe could not remove all objects it wrote under .backhaul-probe/: ${failure instanceof Error ? failure.message : 'unknown fault'}`,
     fix: 'Allow s3:DeleteObject, s3:DeleteObjectVersion and s3:AbortMultipartUpload under S3_KEY_PREFIX, or expire .backhaul-probe/ by a lifecycle rule.',
   };
 }
 
-/** The store, which took a trial upload before, refuses one now. */
+/** Finding for a store that accepted a trial upload earlier and refuses one now. */
 export function trialFinding({ message }: BucketError): Finding {
   return { name: 's3_trial', level: 'error', detail: `A trial upload fails now: ${message}`, fix: null };
 }
 
-/** What the server relies on since its start, and the store has changed since. */
+/** Capabilities that the server has relied on since its start but that the store has changed since. */
 export function changeFindings(reliedOn: BucketCapabilities, found: BucketCapabilities): Finding[] {
   const names = Object.keys(found) as (keyof BucketCapabilities)[];
   const changed = names.filter((name) => found[name] !== reliedOn[name]);
@@ -194,7 +197,7 @@ export function changeFindings(reliedOn: BucketCapabilities, found: BucketCapabi
     {
       name: 's3_changed',
       level: 'warning',
-      detail: `The store is not as it was when the server started, which it still goes by: ${changed.join(', ')}.`,
+      detail: `The store's features have changed since the server started, and the server still relies on the old ones: ${changed.join(', ')}.`,
       fix: 'Restart the server.',
     },
   ];

@@ -34,14 +34,14 @@ export type SignPart = (
 ) => Promise<PresignedPart>;
 
 const CLEANUP_TIMEOUT_MS = 10_000;
-const UNHEARD_PAUSE_MS = 500;
-/** One bad moment of the store must cost neither a feature nor the start. */
+const UNCONFIRMED_PAUSE_MS = 500;
+/** A transient failure of the store must neither disable a feature nor stop the start. */
 const COMPLETE_TRIES = 3;
 
 const METADATA_LOST =
-  'The store drops the metadata of objects: HEAD of a trial object does not show the x-amz-meta-backhaul-token it was created with. The server knows its own objects by it, so no upload could be completed. Let the store keep metadata (JuiceFS: start the gateway with --object-meta), or let the proxy in front of it pass on x-amz-meta-* headers.';
+  'The store drops the metadata of objects: HEAD of a trial object does not show the x-amz-meta-backhaul-token it was created with. The server identifies its own objects by it, so no upload could be completed. Enable metadata in the store (JuiceFS: start the gateway with --object-meta), or configure the proxy in front of it to pass on x-amz-meta-* headers.';
 
-/** Asks for nothing that a store might not have. */
+/** Uses no optional feature. */
 export const plainTraits: UploadTraits = {
   checksumMode: 'none',
   fullObjectChecksum: false,
@@ -49,18 +49,18 @@ export const plainTraits: UploadTraits = {
   storageClass: null,
 };
 
-/** Throw-away uploads and objects of one probe, all under one random key, and none of them left behind. */
+/** Temporary uploads and objects of one probe, all under one random key prefix. All are removed. */
 export class ProbeScratch {
   readonly #connection: S3Connection;
   readonly #signPart: SignPart;
   readonly #callOptions: CallOptions;
   readonly #prefix: string;
   readonly #uploads = new Set<MultipartUpload>();
-  /** Of the newest upload or object of each key. */
+  /** Tokens of the newest upload or object of each key. */
   readonly #tokens = new Map<string, string>();
   readonly #keys = new Set<string>();
   readonly #versions: { key: string; versionId: string }[] = [];
-  /** It may have taken effect, under an id that never arrived here. */
+  /** A Create without response may have taken effect, under an id that never arrived here. */
   #hasLostCreate = false;
 
   constructor(connection: S3Connection, signPart: SignPart, callOptions: CallOptions) {
@@ -71,7 +71,7 @@ export class ProbeScratch {
     this.#prefix = `${keyPrefix === '' ? '' : `${keyPrefix}/`}${TRIAL_FOLDER}/${randomUUID()}`;
   }
 
-  /** @param name The object's, within this probe. */
+  /** @param name Name of the object within this probe. */
   async create(name: string, traits: UploadTraits): Promise<MultipartUpload> {
     const target = this.#target(name);
     try {
@@ -84,7 +84,7 @@ export class ProbeScratch {
     }
   }
 
-  /** PUTs `body` as part 1 by a URL that is bound to `boundTo`: the same bytes, or others of the same length. */
+  /** PUTs `body` as part 1 by a URL bound to `boundTo`: the same bytes, or others of the same length. */
   async put(
     upload: MultipartUpload,
     mode: UploadTraits['checksumMode'],
@@ -99,7 +99,7 @@ export class ProbeScratch {
     return { partNumber: 1, etag, crc32: boundTo.checksums.crc32, sha256: boundTo.checksums.sha256 };
   }
 
-  /** Repeated like the other calls, unless it took effect and only the answer was lost. */
+  /** Retried like the other calls, unless it took effect and only the response was lost. */
   async complete(upload: MultipartUpload, completion: Completion): Promise<void> {
     const { baseDelayMs, deadlineMs } = this.#connection.timing.calls;
     const deadline = performance.now() + deadlineMs;
@@ -138,7 +138,7 @@ export class ProbeScratch {
     return facts;
   }
 
-  /** @param name The object's, within this probe. */
+  /** @param name Name of the object within this probe. */
   async putEmpty(
     name: string,
     request: { traits: UploadTraits; withCrc32: boolean; onlyIfAbsent: boolean },
@@ -153,7 +153,7 @@ export class ProbeScratch {
     return listParts(this.#connection, upload, this.#callOptions);
   }
 
-  /** A whole upload that asks for nothing: create, one part, complete. */
+  /** Runs a whole upload without optional features: create, one part, complete. */
   async plainUpload(): Promise<void> {
     const upload = await this.create('plain', plainTraits);
     const part = await this.put(upload, 'none', { body: probeBody() });
@@ -167,8 +167,8 @@ export class ProbeScratch {
   }
 
   /**
-   * Why the store does not do this; null if it did. A store that answers with a fault of its own, again and again, but
-   * takes a plain upload right afterwards, does not support what was asked for.
+   * The reason why the store does not support the call; null if it does. A store that fails repeatedly with a server
+   * error but accepts a plain upload right afterwards does not support the feature.
    *
    * @throws BucketError `unavailable` when plain uploads fail too.
    */
@@ -180,7 +180,7 @@ export class ProbeScratch {
       if (!(error instanceof BucketError)) throw error;
       if (error.kind !== 'unavailable') return error;
       await this.plainUpload();
-      const message = `${error.message} Without it, the store takes uploads.`;
+      const message = `${error.message} Without it, the store accepts uploads.`;
       return new BucketError('refused', message, { cause: error, s3Code: error.s3Code });
     }
   }
@@ -193,7 +193,7 @@ export class ProbeScratch {
     return { key, token };
   }
 
-  /** Removes all of it, on a deadline of its own. @returns the first failure, if something may be left. */
+  /** Removes everything, with a timeout of its own. @returns the first failure, if something may be left. */
   async clean(): Promise<unknown> {
     const options = { signal: AbortSignal.timeout(CLEANUP_TIMEOUT_MS) };
     const outcomes = [
@@ -202,22 +202,22 @@ export class ProbeScratch {
       )),
       ...(await Promise.allSettled([
         ...this.#versions.map(async ({ key, versionId }) => this.#delete(key, versionId, options)),
-        // Also where Complete was refused: its refusal may have been a lie.
+        // Includes keys whose Complete was refused: the refusal may have been wrong.
         ...[...this.#keys]
           .filter((key) => !this.#versions.some((version) => version.key === key))
           .map(async (key) => this.#delete(key, undefined, options)),
       ])),
     ];
-    if (this.#hasLostCreate) outcomes.push(...(await Promise.allSettled([this.#abortUnheard(options)])));
+    if (this.#hasLostCreate) outcomes.push(...(await Promise.allSettled([this.#abortUnconfirmed(options)])));
     const failed = outcomes.find((outcome) => outcome.status === 'rejected');
     return failed?.reason;
   }
 
-  async #abortUnheard(options: CallOptions): Promise<void> {
+  async #abortUnconfirmed(options: CallOptions): Promise<void> {
     const { bucket } = this.#connection.settings;
     const command = new ListMultipartUploadsCommand({ Bucket: bucket, Prefix: this.#prefix });
-    // A request that was cut off may be carried out a moment later.
-    for (const pauseMs of [0, UNHEARD_PAUSE_MS]) {
+    // A cut-off request may still be executed a moment later.
+    for (const pauseMs of [0, UNCONFIRMED_PAUSE_MS]) {
       await sleep(pauseMs, undefined, options);
       const { Uploads = [] } = await this.#connection.call(
         'ListMultipartUploads',
@@ -248,7 +248,7 @@ export interface ProbeBody {
   readonly checksums: { readonly crc32: string; readonly sha256: string; readonly md5: string };
 }
 
-/** Random, so that no two are alike; all of one length, so that only checksums tell them apart. */
+/** Random, so that no two are alike; all of one length, so that only checksums distinguish them. */
 export function probeBody(): ProbeBody {
   const bytes = new Uint8Array(randomBytes(64));
   const crc = Buffer.alloc(4);

@@ -3,7 +3,7 @@ import type { CallOptions } from '../domain/ports/bucket.ts';
 import { requestWhole, type WholeRequest } from '../request-whole.ts';
 import type { S3Connection } from './s3-connection.ts';
 
-/** An answer outside the SDK, in the shape of the SDK's errors, so that one table judges both. */
+/** An HTTP error response outside the SDK, in the shape of the SDK's errors, so that one table classifies both. */
 export class RefusedPut extends Error {
   override readonly name: string;
   readonly $metadata: { readonly httpStatusCode: number };
@@ -37,10 +37,10 @@ export async function putPresignedPart(
 }
 
 /**
- * One PUT, without a verdict on what comes of it.
+ * Sends one PUT without classifying errors.
  *
  * @returns the ETag.
- * @throws RefusedPut; Node's error when no answer came; the signal's reason.
+ * @throws RefusedPut; Node's error when no response came; the signal's reason.
  */
 export async function putOnce(
   { url, headers }: PresignedPart,

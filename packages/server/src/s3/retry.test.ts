@@ -11,7 +11,7 @@ const policy: RetryPolicy = {
 };
 const isTransient = (error: unknown) => error instanceof Error && error.message === 'transient';
 
-test('what is transient is tried again, up to the given number of attempts', async () => {
+test('transient errors are retried, up to the given number of attempts', async () => {
   let attempts = 0;
   const call = retrying(policy, { isTransient }, async () => {
     attempts++;
@@ -21,16 +21,16 @@ test('what is transient is tried again, up to the given number of attempts', asy
   assert.equal(attempts, 3);
 });
 
-test('a success after a transient failure is a success', async () => {
+test('success after a transient error is returned', async () => {
   let attempts = 0;
-  const answer = await retrying(policy, { isTransient }, async () => {
+  const response = await retrying(policy, { isTransient }, async () => {
     if (++attempts < 3) throw new Error('transient');
     return 'done';
   });
-  assert.equal(answer, 'done');
+  assert.equal(response, 'done');
 });
 
-test('what is permanent is not tried again', async () => {
+test('permanent errors are not retried', async () => {
   let attempts = 0;
   const call = retrying(policy, { isTransient }, async () => {
     attempts++;
@@ -40,7 +40,7 @@ test('what is permanent is not tried again', async () => {
   assert.equal(attempts, 1);
 });
 
-test('an attempt that overlooks its signal ends at its time-out and is tried again', async () => {
+test('an attempt that ignores its signal ends at its timeout and is retried', async () => {
   let attempts = 0;
   const call = retrying({ ...policy, attemptTimeoutMs: 10 }, { isTransient }, async () => {
     attempts++;
@@ -64,7 +64,7 @@ test('no attempt starts after the overall deadline', async () => {
   assert.ok(attempts >= 2 && attempts <= 5, `${attempts} attempts`);
 });
 
-test('the wait is random up to a ceiling that doubles', async () => {
+test('the delay is random up to a ceiling that doubles', async () => {
   const waits: number[] = [];
   let last = performance.now();
   const ceilings = { ...policy, maxAttempts: 4, baseDelayMs: 40, maxDelayMs: 80 };
@@ -93,7 +93,7 @@ test('the wait is random up to a ceiling that doubles', async () => {
   assert.ok(performance.now() - started < 1_000);
 });
 
-test('a caller who gives up gets their own reason, in an attempt and between two', async () => {
+test('an aborting caller gets its own reason, during and between attempts', async () => {
   for (const attempt of [
     async () => new Promise<never>(() => undefined),
     async () => Promise.reject(new Error('transient')),

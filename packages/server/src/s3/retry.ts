@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 export interface RetryPolicy {
-  /** 1 = never repeated. */
+  /** 1 = no retries. */
   readonly maxAttempts: number;
-  /** One attempt, from its start to the last byte of its answer. */
+  /** Time limit of one attempt, from its start to the last byte of the response. */
   readonly attemptTimeoutMs: number;
-  /** All attempts and the waits between them. */
+  /** Time limit of all attempts including the delays between them. */
   readonly deadlineMs: number;
-  /** The wait before attempt n+1 is random between 0 and min(maxDelayMs, baseDelayMs · 2ⁿ⁻¹). */
+  /** The delay before attempt n+1 is random between 0 and min(maxDelayMs, baseDelayMs · 2ⁿ⁻¹). */
   readonly baseDelayMs: number;
   readonly maxDelayMs: number;
 }
@@ -18,7 +18,7 @@ export class DeadlineError extends Error {
   readonly afterMs: number;
 
   constructor(afterMs: number) {
-    super(`no answer within ${afterMs} ms`);
+    super(`no response within ${afterMs} ms`);
     this.afterMs = afterMs;
   }
 }
@@ -31,10 +31,10 @@ export interface RetryOptions {
 }
 
 /**
- * The only place that repeats a call to the store. Full jitter, so that many servers that were cut off together do
- * not come back together (AWS Architecture Blog, "Exponential Backoff And Jitter").
+ * The only function that retries calls to the store. Full jitter keeps servers that were cut off together from
+ * reconnecting together (AWS Architecture Blog, "Exponential Backoff And Jitter").
  *
- * @throws the last attempt's error; {@link DeadlineError}; the signal's reason when the caller gave up.
+ * @throws the last attempt's error; {@link DeadlineError}; the signal's reason when the caller aborted.
  */
 export async function retrying<T>(
   policy: RetryPolicy,
@@ -59,7 +59,7 @@ export async function retrying<T>(
   }
 }
 
-/** Settles in time even if `run` overlooks its signal. */
+/** Settles in time even if `run` ignores its signal. */
 async function withTimeout<T>(
   timeoutMs: number,
   signal: AbortSignal | undefined,
@@ -77,7 +77,7 @@ async function withTimeout<T>(
   try {
     return await Promise.race([run(controller.signal), aborted]);
   } catch (error) {
-    // Libraries turn the abort into errors of their own; the reason is what happened.
+    // Libraries turn the abort into errors of their own; the reason is the actual cause.
     throw controller.signal.aborted ? controller.signal.reason : error;
   } finally {
     clearTimeout(timer);

@@ -18,7 +18,7 @@ import type { S3Settings } from './s3-settings.ts';
 const program = fileURLToPath(new URL('../../../object-store/bin/backhaul-object-store.js', import.meta.url));
 const PART = 5 * 1024 * 1024;
 
-/** A store that checks every signature, as a process of its own. */
+/** A store that checks every signature, in a process of its own. */
 async function startStore() {
   const directory = await mkdtemp(join(tmpdir(), 'backhaul-s3-'));
   const args = ['--port', '0', '--data', directory, '--access-key', 'key', '--secret-key', 'secret-secret'];
@@ -63,7 +63,7 @@ function settings(changes: Partial<S3Settings> = {}): S3Settings {
   };
 }
 
-/** As an agent does it: the headers as they came, and nothing else. */
+/** Sends as an agent does: exactly the given headers. */
 async function send(
   method: string,
   { url, headers }: Pick<PresignedPart, 'url' | 'headers'>,
@@ -99,7 +99,7 @@ const describePart = (bytes: Uint8Array, partNumber: number) => ({
 });
 
 for (const checksum of ['auto', 'sha256', 'md5', 'none'] as const) {
-  test(`a file goes up by bound URLs and comes back the same (S3_CHECKSUM=${checksum})`, async () => {
+  test(`a file uploaded by bound URLs downloads unchanged (S3_CHECKSUM=${checksum})`, async () => {
     await using bucket = new S3Bucket(settings({ checksum }), { timing: quickTiming });
     const { checksumMode } = await bucket.capabilities();
     assert.equal(checksumMode, checksum === 'auto' ? 'crc32' : checksum);
@@ -144,7 +144,7 @@ for (const checksum of ['auto', 'sha256', 'md5', 'none'] as const) {
   });
 }
 
-test('a part URL is good for one method, key, part, length and checksum only', async () => {
+test('a part URL is valid for one method, key, part, length and checksum only', async () => {
   await using bucket = new S3Bucket(settings(), { timing: quickTiming });
   const { checksumMode } = await bucket.capabilities();
   const key = 'uploads/till-1/bound/report.bin';
@@ -176,7 +176,7 @@ test('a part URL is good for one method, key, part, length and checksum only', a
   await assert.rejects(bucket.listParts(upload), { kind: 'upload_gone' });
 });
 
-test('a Complete is refused over an existing object, and with a wrong size, checksum or part', async () => {
+test('Complete is refused over an existing object, and with a wrong size, checksum or part', async () => {
   await using bucket = new S3Bucket(settings(), { timing: quickTiming });
   const { checksumMode } = await bucket.capabilities();
   const key = 'uploads/till-1/twice/report.bin';
@@ -206,7 +206,7 @@ test('a Complete is refused over an existing object, and with a wrong size, chec
   await bucket.deleteObject(key);
 });
 
-test('the probe leaves no upload pending; others are found', async () => {
+test('the probe leaves no pending upload; other uploads are listed', async () => {
   await using bucket = new S3Bucket(settings(), { timing: quickTiming });
   const { checksumMode } = await bucket.capabilities();
   const upload = await bucket.createMultipartUpload({ key: 'uploads/pending/x', token: 't', checksumMode });
@@ -216,7 +216,7 @@ test('the probe leaves no upload pending; others are found', async () => {
   await bucket.abortMultipartUpload(upload);
 });
 
-test('wrong keys and a missing bucket stop the start with the setting to change', async () => {
+test('wrong keys and a missing bucket stop the start and name the setting to change', async () => {
   const wrong: [Partial<S3Settings>, RegExp][] = [
     [{ secretAccessKey: 'another-secret' }, /AWS_SECRET_ACCESS_KEY/],
     [{ accessKeyId: 'nobody' }, /AWS_ACCESS_KEY_ID/],

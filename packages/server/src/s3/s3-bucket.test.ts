@@ -45,7 +45,7 @@ test('parts are listed from all pages, with size, ETag and checksum', async () =
   assert.ok(listed.every(({ etag }) => /^"[0-9a-f]{32}"$/.test(etag)));
 });
 
-test('a listing that is cut short or goes round in circles is a failure, not a short list', async () => {
+test('a truncated or looping listing is a failure, not a short list', async () => {
   await using fake = await FakeS3.start();
   await using bucket = new S3Bucket(fake.settings(), { timing: quickTiming });
   const { upload } = await uploadParts(bucket, 'uploads/k', bodies);
@@ -60,7 +60,7 @@ test('a listing that is cut short or goes round in circles is a failure, not a s
   }
 });
 
-test('an object shows its token, length, checksum, encryption and storage class', async () => {
+test('HEAD returns token, length, checksum, encryption and storage class', async () => {
   await using fake = await FakeS3.start();
   await using bucket = new S3Bucket(fake.settings(), { timing: quickTiming });
   const { upload, parts, checksumMode } = await uploadParts(bucket, 'uploads/k', bodies);
@@ -84,7 +84,7 @@ test('an object shows its token, length, checksum, encryption and storage class'
   assert.equal(sent?.headers['x-amz-checksum-crc32'], crc32);
 });
 
-test('a store that ignores checksums and conditions is not sent any', async () => {
+test('checksums and conditions are not sent to a store that ignores them', async () => {
   await using fake = await FakeS3.start({
     crc32: false,
     fullObjectCrc32: false,
@@ -122,7 +122,7 @@ test('a composite checksum is not taken for one of the whole object', async () =
   }
 });
 
-test('no object is undefined; an object of unknown length is a failure', async () => {
+test('a missing object is undefined; an object of unknown length is a failure', async () => {
   await using fake = await FakeS3.start();
   await using bucket = new S3Bucket(fake.settings(), { timing: quickTiming });
   assert.equal(await bucket.head('uploads/none'), undefined);
@@ -133,7 +133,7 @@ test('no object is undefined; an object of unknown length is a failure', async (
   await assert.rejects(bucket.head('uploads/none'), { kind: 'unavailable', message: /Content-Length/ });
 });
 
-test('a version is asked for by its id; one that is gone is undefined', async () => {
+test('HEAD requests a version by its id; a missing version is undefined', async () => {
   await using fake = await FakeS3.start();
   await using bucket = new S3Bucket(fake.settings(), { timing: quickTiming });
   const asked: (string | null)[] = [];
@@ -156,7 +156,7 @@ test('a version is asked for by its id; one that is gone is undefined', async ()
   assert.deepEqual(asked, [null, 'v1', 'v0']);
 });
 
-test('a HEAD that is forbidden is not taken for a missing object', async () => {
+test('a forbidden HEAD is not taken for a missing object', async () => {
   await using fake = await FakeS3.start();
   await using bucket = new S3Bucket(fake.settings(), { timing: quickTiming });
   fake.intercept = (_, response) => {
@@ -166,7 +166,7 @@ test('a HEAD that is forbidden is not taken for a missing object', async () => {
   await assert.rejects(bucket.head('uploads/k'), { kind: 'refused', message: /s3:ListBucket/ });
 });
 
-test('aborting and deleting what is gone succeeds; a forbidden abort does not', async () => {
+test('aborting and deleting missing things succeeds; a forbidden abort fails', async () => {
   await using fake = await FakeS3.start();
   await using bucket = new S3Bucket(fake.settings(), { timing: quickTiming });
   await bucket.abortMultipartUpload({ key: 'uploads/k', s3UploadId: 'never' });
@@ -185,7 +185,7 @@ test('aborting and deleting what is gone succeeds; a forbidden abort does not', 
   });
 });
 
-test('pending uploads are listed under their prefix, from all pages', async () => {
+test('pending uploads under a prefix are listed from all pages', async () => {
   await using fake = await FakeS3.start();
   await using bucket = new S3Bucket(fake.settings(), { timing: quickTiming });
   const keys = ['uploads/a', 'uploads/b', 'uploads/c', 'uploads/d', 'uploads/e'];
@@ -220,7 +220,7 @@ test('URLs point to the public endpoint; the server itself calls the other one',
   assert.ok(expiresAt > Date.now() + 890_000 && expiresAt <= Date.now() + 900_000);
 });
 
-test('a caller who gives up gets their own reason', async () => {
+test('an aborting caller gets its own reason', async () => {
   await using fake = await FakeS3.start();
   await using bucket = new S3Bucket(fake.settings(), { timing: quickTiming });
   fake.intercept = () => true;
@@ -230,7 +230,7 @@ test('a caller who gives up gets their own reason', async () => {
   await assert.rejects(head, { message: 'enough' });
 });
 
-test('a bucket that is closed while it probes ends, and closes only once', async () => {
+test('closing a bucket stops its probe, and closing twice is harmless', async () => {
   await using fake = await FakeS3.start();
   const bucket = new S3Bucket(fake.settings(), { timing: quickTiming });
   fake.intercept = () => true;

@@ -36,7 +36,7 @@ export interface S3BucketOptions {
   readonly timing?: S3Timing;
 }
 
-/** S3 or a store that speaks it. Asks of it only what the probe saw it honour. */
+/** S3 or a compatible store. Uses only features that the probe found supported. */
 export class S3Bucket implements Bucket {
   readonly name: string;
   readonly #connection: S3Connection;
@@ -48,7 +48,7 @@ export class S3Bucket implements Bucket {
   readonly #closing = new AbortController();
   #fullPart: Promise<Finding[]> | undefined;
 
-  /** @throws Error when endpoint, region or bucket name do not make an address. */
+  /** @throws Error when endpoint, region and bucket name do not form an address. */
   constructor(settings: S3Settings, options: S3BucketOptions = {}) {
     const { clock = systemClock, timing = defaultTiming } = options;
     this.name = settings.bucket;
@@ -77,12 +77,12 @@ export class S3Bucket implements Bucket {
   }
 
   /**
-   * What a trial finds that is made now, and how the bucket is set up, in words.
+   * Probes the store again and checks the configuration of the bucket.
    *
-   * @throws BucketError `unavailable`; `refused` if no trial has succeeded yet.
+   * @throws BucketError `unavailable`; `refused` if no probe has succeeded yet.
    */
   async diagnose(options: CallOptions = {}): Promise<Finding[]> {
-    const tried = await this.#tryAnew(options);
+    const tried = await this.#probeAgain(options);
     const capabilities = this.#prober.known?.capabilities;
     const found = await Promise.all([
       this.#tryFullPart(options),
@@ -190,8 +190,8 @@ export class S3Bucket implements Bucket {
     try {
       await this.#connection.call('DeleteObject', (client, call) => client.send(command, call), { signal });
     } catch (error) {
-      const gone = ['NoSuchKey', 'NoSuchVersion', 'NotFound'];
-      if (!(error instanceof BucketError && gone.includes(error.s3Code ?? ''))) throw error;
+      const missing = ['NoSuchKey', 'NoSuchVersion', 'NotFound'];
+      if (!(error instanceof BucketError && missing.includes(error.s3Code ?? ''))) throw error;
     }
   }
 
@@ -207,7 +207,7 @@ export class S3Bucket implements Bucket {
     });
   }
 
-  /** Idempotent; calls under way fail. */
+  /** Idempotent; running calls fail. */
   async close(): Promise<void> {
     this.#closing.abort(new Error('the bucket was closed'));
     await Promise.allSettled([this.#prober.close(), this.#fullPart]);
@@ -218,11 +218,11 @@ export class S3Bucket implements Bucket {
     await this.close();
   }
 
-  /** Rights and keys may have changed since the start. */
-  async #tryAnew(options: CallOptions): Promise<Finding[]> {
+  /** Permissions and keys may have changed since the start. */
+  async #probeAgain(options: CallOptions): Promise<Finding[]> {
     const reliedOn = this.#prober.known;
     try {
-      const { findings, capabilities } = await this.#prober.reportAnew(options);
+      const { findings, capabilities } = await this.#prober.freshReport(options);
       return [...findings, ...changeFindings(reliedOn?.capabilities ?? capabilities, capabilities)];
     } catch (error) {
       if (reliedOn === undefined || !(error instanceof BucketError) || error.kind !== 'refused') throw error;
@@ -230,7 +230,7 @@ export class S3Bucket implements Bucket {
     }
   }
 
-  /** Once for all who ask meanwhile: each sends 5 MiB or 10. */
+  /** Shared by concurrent callers: each run sends 5 MiB or 10. */
   async #tryFullPart({ signal }: CallOptions): Promise<Finding[]> {
     this.#fullPart ??= this.#sendFullPart({ signal: this.#closing.signal }).finally(() => {
       this.#fullPart = undefined;
@@ -245,7 +245,7 @@ export class S3Bucket implements Bucket {
       const window = await this.#signingWindow();
       return await tryFullPart(this.#connection, { addresses, capabilities, window }, options);
     } catch (error) {
-      // That no trial upload can be created is a finding already.
+      // The failure to create a trial upload is already a finding.
       if (error instanceof BucketError && error.kind === 'refused') return [];
       throw error;
     }

@@ -3,22 +3,25 @@ import { ListObjectsV2Command, S3Client, type S3ClientConfig } from '@aws-sdk/cl
 import { noProxies, proxyFor } from '@backhaul/program';
 import { BucketError, type CallOptions } from '../domain/ports/bucket.ts';
 import type { EndpointResolver } from './bucket-address.ts';
-import { KeptConnections } from './kept-connections.ts';
+import { HttpAgents } from './http-agents.ts';
 import { type RetryPolicy, retrying } from './retry.ts';
 import { statusOf, toBucketError } from './s3-errors.ts';
 import { type S3Settings, storeUrl } from './s3-settings.ts';
 
 export interface S3Timing {
   readonly connectTimeoutMs: number;
-  /** No byte either way. Longer than {@link calls} allows an attempt: only Complete stays silent for minutes. */
+  /**
+   * Time without a byte in either direction. Longer than {@link calls} allows an attempt: only Complete stays silent
+   * for minutes.
+   */
   readonly socketIdleMs: number;
   readonly calls: RetryPolicy;
-  /** Sent once: whether it took effect is the caller's to find out. */
+  /** Sent once; the caller has to find out whether it took effect. */
   readonly complete: RetryPolicy;
   readonly ping: RetryPolicy;
   /**
-   * For the PUT of a part of full size in a diagnosis, to each address, and for its removal. A slow line is no fault, and
-   * the start waits for this.
+   * Time limit in a diagnosis for the PUT of a full-size part to each address, and for its removal. A slow connection
+   * is not an error, and the start waits for this.
    */
   readonly fullPartMs: number;
 }
@@ -35,7 +38,7 @@ export const defaultTiming: S3Timing = {
     baseDelayMs: 100,
     maxDelayMs: 5_000,
   },
-  // S3 may take minutes to put 10,000 parts together.
+  // S3 may take minutes to assemble 10,000 parts.
   complete: { ...once, attemptTimeoutMs: 300_000, deadlineMs: 300_000 },
   ping: { ...once, attemptTimeoutMs: 5_000, deadlineMs: 5_000 },
   fullPartMs: 6_000,
@@ -45,30 +48,30 @@ export interface S3CallOptions extends CallOptions {
   readonly policy?: RetryPolicy;
 }
 
-/** The SDK client with this project's time-outs, retries and verdicts on errors around it. */
+/** The SDK client with this project's timeouts, retries and error classification. */
 export class S3Connection {
   readonly settings: S3Settings;
   readonly client: S3Client;
   readonly timing: S3Timing;
   /** The SDK's rules from bucket and endpoint to address. */
   readonly resolveEndpoint: EndpointResolver;
-  readonly #connections: KeptConnections;
+  readonly #agents: HttpAgents;
 
   constructor(settings: S3Settings, timing: S3Timing = defaultTiming) {
     this.settings = settings;
     this.timing = timing;
-    this.#connections = new KeptConnections(proxyFor(storeUrl(settings), settings.proxies ?? noProxies));
-    this.client = createClient(settings, timing, this.#connections);
+    this.#agents = new HttpAgents(proxyFor(storeUrl(settings), settings.proxies ?? noProxies));
+    this.client = createClient(settings, timing, this.#agents);
     const { config } = this.client;
     const resolve = config.endpointProvider;
     this.resolveEndpoint = resolve;
-    // The SDK would take AWS_ENDPOINT_URL behind our back, and URLs would be signed for another host than is called.
+    // The SDK would silently use AWS_ENDPOINT_URL, and URLs would be signed for another host than the one called.
     config.endpointProvider = (parameters, context) =>
       resolve({ ...parameters, Endpoint: settings.endpoint }, context);
   }
 
   /**
-   * @param operation As S3 names it; it selects the verdict on an error.
+   * @param operation S3's name of the operation; selects how errors are classified.
    * @throws BucketError
    */
   async call<T>(
@@ -77,31 +80,32 @@ export class S3Connection {
     options: S3CallOptions = {},
   ): Promise<T> {
     const { signal, policy = this.timing.calls } = options;
-    const place = { operation, bucket: this.settings.bucket };
+    const failed = { operation, bucket: this.settings.bucket };
     const isTransient = (error: unknown) => error instanceof BucketError && error.kind === 'unavailable';
     try {
       return await retrying(policy, { signal, isTransient }, async (abortSignal) => {
         try {
           return await send(this.client, { abortSignal });
         } catch (error) {
-          if (signal?.aborted !== true && gotNoAnswer(error, abortSignal)) this.#connections.dropIdle();
+          if (signal?.aborted !== true && timedOut(error, abortSignal)) this.#agents.dropIdle();
           if (abortSignal.aborted) throw error;
-          const verdict = toBucketError(error, place);
-          throw (await this.#explanationOf(verdict, operation, abortSignal)) ?? verdict;
+          const translated = toBucketError(error, failed);
+          throw (await this.#explanationOf(translated, operation, abortSignal)) ?? translated;
         }
       });
     } catch (error) {
-      throw signal?.aborted === true ? error : toBucketError(error, place);
+      throw signal?.aborted === true ? error : toBucketError(error, failed);
     }
   }
 
   /**
-   * A response to HEAD has no body, so it cannot say which 403 or 400 it is: a listing, which takes the same right, can.
+   * A response to HEAD has no body, so it does not say which 403 or 400 it is. A listing needs the same permission
+   * and does.
    *
-   * @returns undefined if there is nothing to explain, or nothing else to say.
+   * @returns undefined if there is nothing to explain, or the listing succeeds.
    */
-  async #explanationOf(verdict: unknown, operation: string, abortSignal: AbortSignal): Promise<unknown> {
-    if (!(verdict instanceof BucketError) || !isUnexplained(operation, verdict)) return undefined;
+  async #explanationOf(translated: unknown, operation: string, abortSignal: AbortSignal): Promise<unknown> {
+    if (!(translated instanceof BucketError) || !isUnexplained(operation, translated)) return undefined;
     const { bucket } = this.settings;
     try {
       await this.client.send(new ListObjectsV2Command({ Bucket: bucket, MaxKeys: 1 }), { abortSignal });
@@ -111,11 +115,11 @@ export class S3Connection {
     }
   }
 
-  /** A fault that no retry of a single call can see: an answer without what it must hold. */
+  /** Error for a response that lacks a required field; retrying a single call cannot help. */
   unreadable(operation: string, missing: string): BucketError {
     return new BucketError(
       'unavailable',
-      `${operation} on bucket "${this.settings.bucket}": the answer holds no ${missing}; is S3_ENDPOINT an S3 store?`,
+      `${operation} on bucket "${this.settings.bucket}": the response contains no ${missing}; is S3_ENDPOINT an S3 store?`,
     );
   }
 
@@ -127,30 +131,30 @@ export class S3Connection {
 function isUnexplained(operation: string, error: BucketError): boolean {
   const status = statusOf(error) ?? 0;
   if (status < 300 || status >= 500) return false;
-  // Of an object, 404 says enough.
+  // For an object, 404 is explanation enough.
   return operation === 'HeadBucket' || (operation === 'HeadObject' && status !== 404);
 }
 
-/** Its own time had run out, or that of the SDK for the connection. */
-function gotNoAnswer(error: unknown, attempt: AbortSignal): boolean {
+/** The attempt's timeout or the SDK's connection timeout expired. */
+function timedOut(error: unknown, attempt: AbortSignal): boolean {
   return attempt.aborted || (error instanceof Error && error.name === 'TimeoutError');
 }
 
 function createClient(
   settings: S3Settings,
   timing: S3Timing,
-  { httpAgent, httpsAgent }: KeptConnections,
+  { httpAgent, httpsAgent }: HttpAgents,
 ): S3Client {
   const { accessKeyId, secretAccessKey, sessionToken } = settings;
   const config: S3ClientConfig = {
     region: settings.region,
     forcePathStyle: settings.forcePathStyle,
-    // By default the SDK signs a checksum of nothing into presigned URLs, and older stores refuse its trailers.
+    // By default the SDK signs a checksum of an empty body into presigned URLs, and older stores refuse its trailers.
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
     maxAttempts: 1,
-    // It would sign by the store's clock what the SDK sends, but not the URLs given to agents: a wrong clock would show
-    // only there.
+    // Otherwise the SDK would sign its own calls by the store's clock, but not the URLs given to agents: a wrong
+    // clock would show only there.
     disableClockSkewCorrection: true,
     requestHandler: {
       connectionTimeout: timing.connectTimeoutMs,

@@ -15,12 +15,12 @@ const completion = {
   checksumMode: 'none',
 } as const;
 
-const say = (status: number, body: string) => (response: ServerResponse) => {
+const reply = (status: number, body: string) => (response: ServerResponse) => {
   response.writeHead(status).end(body);
 };
 
-/** Runs one Complete against a store that answers it as given. */
-async function failCompletion(answer: (response: ServerResponse) => void, timing = quickTiming) {
+/** Runs one Complete against a store that sends the given response. */
+async function failCompletion(respond: (response: ServerResponse) => void, timing = quickTiming) {
   await using fake = await FakeS3.start();
   await using bucket = new S3Bucket(fake.settings(), { timing });
   await bucket.capabilities();
@@ -28,7 +28,7 @@ async function failCompletion(answer: (response: ServerResponse) => void, timing
   fake.intercept = ({ method, query }, response) => {
     if (method !== 'POST' || !query.has('uploadId')) return false;
     completions++;
-    answer(response);
+    respond(response);
     return true;
   };
   const error = await bucket.completeMultipartUpload(upload, completion).then(
@@ -40,144 +40,164 @@ async function failCompletion(answer: (response: ServerResponse) => void, timing
   return error;
 }
 
-const answers: {
+const cases: {
   name: string;
-  answer: (response: ServerResponse) => void;
+  respond: (response: ServerResponse) => void;
   kind: BucketErrorKind;
   says: RegExp;
 }[] = [
   {
     name: '200 with AccessDenied in the body',
-    answer: say(200, errorXml('AccessDenied')),
+    respond: reply(200, errorXml('AccessDenied')),
     kind: 'refused',
     says: /s3:PutObject/,
   },
   {
     name: '200 with InternalError in the body',
-    answer: say(200, errorXml('InternalError')),
+    respond: reply(200, errorXml('InternalError')),
     kind: 'unavailable',
     says: /InternalError/,
   },
   {
-    name: '200 with nothing in the body',
-    answer: say(200, ''),
+    name: '200 with an empty body',
+    respond: reply(200, ''),
     kind: 'unavailable',
     says: /bucket "bucket"/,
   },
-  { name: '200 with white space only', answer: say(200, '  \n'), kind: 'unavailable', says: /cut off/ },
+  { name: '200 with white space only', respond: reply(200, '  \n'), kind: 'unavailable', says: /cut off/ },
   {
     name: '200 with half a document',
-    answer: say(200, '<CompleteMultipartUploadResult><Key>k'),
+    respond: reply(200, '<CompleteMultipartUploadResult><Key>k'),
     kind: 'unavailable',
     says: /cut off/,
   },
   {
-    name: "200 with somebody else's page",
-    answer: say(200, '<html><body>hello</body></html>'),
+    name: '200 with a page of another server',
+    respond: reply(200, '<html><body>hello</body></html>'),
     kind: 'unavailable',
     says: /S3_ENDPOINT/,
   },
   {
     name: '200 cut off before its length',
-    answer: (response) => {
+    respond: (response) => {
       response.writeHead(200, { 'content-length': 1_000 });
       response.write('<Complete', () => response.destroy());
     },
     kind: 'unavailable',
     says: /connection/,
   },
-  { name: '404 NoSuchUpload', answer: say(404, errorXml('NoSuchUpload')), kind: 'upload_gone', says: /gone/ },
-  { name: '412', answer: say(412, errorXml('PreconditionFailed')), kind: 'object_exists', says: /this key/ },
+  {
+    name: '404 NoSuchUpload',
+    respond: reply(404, errorXml('NoSuchUpload')),
+    kind: 'upload_gone',
+    says: /no longer exists/,
+  },
+  {
+    name: '412',
+    respond: reply(412, errorXml('PreconditionFailed')),
+    kind: 'object_exists',
+    says: /this key/,
+  },
   {
     name: '409',
-    answer: say(409, errorXml('ConditionalRequestConflict')),
+    respond: reply(409, errorXml('ConditionalRequestConflict')),
     kind: 'upload_gone',
-    says: /gone/,
+    says: /no longer exists/,
   },
-  { name: 'InvalidPart', answer: say(400, errorXml('InvalidPart')), kind: 'invalid_parts', says: /part/ },
+  { name: 'InvalidPart', respond: reply(400, errorXml('InvalidPart')), kind: 'invalid_parts', says: /part/ },
   {
     name: 'EntityTooSmall',
-    answer: say(400, errorXml('EntityTooSmall')),
+    respond: reply(400, errorXml('EntityTooSmall')),
     kind: 'invalid_parts',
     says: /part/,
   },
-  { name: 'a wrong size', answer: say(400, errorXml('InvalidRequest')), kind: 'invalid_parts', says: /part/ },
-  { name: 'BadDigest', answer: say(400, errorXml('BadDigest')), kind: 'checksum_mismatch', says: /checksum/ },
+  {
+    name: 'a wrong size',
+    respond: reply(400, errorXml('InvalidRequest')),
+    kind: 'invalid_parts',
+    says: /part/,
+  },
+  {
+    name: 'BadDigest',
+    respond: reply(400, errorXml('BadDigest')),
+    kind: 'checksum_mismatch',
+    says: /checksum/,
+  },
   {
     name: 'a 400 that is transient',
-    answer: say(400, errorXml('RequestTimeout')),
+    respond: reply(400, errorXml('RequestTimeout')),
     kind: 'unavailable',
     says: /RequestTimeout/,
   },
-  { name: '503', answer: say(503, errorXml('SlowDown')), kind: 'unavailable', says: /busy/ },
-  { name: '502 in HTML', answer: say(502, '<html>bad gateway</html>'), kind: 'unavailable', says: /busy/ },
-  { name: '403 in HTML', answer: say(403, '<html>blocked</html>'), kind: 'refused', says: /policy/ },
-  { name: '301', answer: say(301, errorXml('PermanentRedirect')), kind: 'refused', says: /AWS_REGION/ },
+  { name: '503', respond: reply(503, errorXml('SlowDown')), kind: 'unavailable', says: /busy/ },
+  { name: '502 in HTML', respond: reply(502, '<html>bad gateway</html>'), kind: 'unavailable', says: /busy/ },
+  { name: '403 in HTML', respond: reply(403, '<html>blocked</html>'), kind: 'refused', says: /policy/ },
+  { name: '301', respond: reply(301, errorXml('PermanentRedirect')), kind: 'refused', says: /AWS_REGION/ },
   {
     name: 'a wrong secret',
-    answer: say(403, errorXml('SignatureDoesNotMatch')),
+    respond: reply(403, errorXml('SignatureDoesNotMatch')),
     kind: 'refused',
     says: /AWS_SECRET_ACCESS_KEY/,
   },
   {
     name: 'an unknown key',
-    answer: say(403, errorXml('InvalidAccessKeyId')),
+    respond: reply(403, errorXml('InvalidAccessKeyId')),
     kind: 'refused',
     says: /AWS_ACCESS_KEY_ID/,
   },
   {
     name: 'an unknown key, as versitygw names it',
-    answer: say(404, errorXml('XAdminUserNotFound')),
+    respond: reply(404, errorXml('XAdminUserNotFound')),
     kind: 'refused',
     says: /AWS_ACCESS_KEY_ID/,
   },
   {
     name: 'expired credentials',
-    answer: say(400, errorXml('ExpiredToken')),
+    respond: reply(400, errorXml('ExpiredToken')),
     kind: 'unavailable',
     says: /AWS_SESSION_TOKEN/,
   },
   {
-    name: 'a clock that is off',
-    answer: say(403, errorXml('RequestTimeTooSkewed')),
+    name: 'a wrong clock',
+    respond: reply(403, errorXml('RequestTimeTooSkewed')),
     kind: 'unavailable',
     says: /clock/,
   },
   {
     name: 'an unlisted 4xx',
-    answer: say(400, errorXml('NewlyInvented')),
+    respond: reply(400, errorXml('NewlyInvented')),
     kind: 'refused',
     says: /NewlyInvented/,
   },
   {
     name: 'a 501 of any code',
-    answer: say(501, errorXml('VersioningNotConfigured')),
+    respond: reply(501, errorXml('VersioningNotConfigured')),
     kind: 'refused',
-    says: /does not offer this/,
+    says: /does not support this/,
   },
   {
     name: 'an unlisted 5xx',
-    answer: say(555, errorXml('NewlyInvented')),
+    respond: reply(555, errorXml('NewlyInvented')),
     kind: 'unavailable',
     says: /NewlyInvented/,
   },
   {
     name: 'a connection reset',
-    answer: (response) => response.socket?.resetAndDestroy(),
+    respond: (response) => response.socket?.resetAndDestroy(),
     kind: 'unavailable',
     says: /connection/,
   },
 ];
 
-for (const { name, answer, kind, says } of answers) {
-  test(`Complete that ends with ${name} is ${kind}, and is not repeated`, async () => {
-    const error = await failCompletion(answer);
+for (const { name, respond, kind, says } of cases) {
+  test(`Complete that ends with ${name} is ${kind} and is not retried`, async () => {
+    const error = await failCompletion(respond);
     assert.equal(error.kind, kind);
     assert.match(error.message, says);
   });
 }
 
-test('a Complete that gets no answer ends at its deadline', async () => {
+test('a Complete without response ends at its deadline', async () => {
   const once = { maxAttempts: 1, attemptTimeoutMs: 500, deadlineMs: 500, baseDelayMs: 0, maxDelayMs: 0 };
   const silent = await failCompletion(() => undefined, { ...quickTiming, complete: once });
   assert.equal(silent.kind, 'unavailable');
@@ -188,13 +208,13 @@ test('a Complete that gets no answer ends at its deadline', async () => {
   assert.equal(stalled.kind, 'unavailable');
 });
 
-test('a peer that goes silent is given up after the idle time', async () => {
+test('a silent peer is given up after the idle timeout', async () => {
   const error = await failCompletion(() => undefined, { ...quickTiming, socketIdleMs: 500 });
   assert.equal(error.kind, 'unavailable');
   assert.match(error.message, /in time/);
 });
 
-test('connections that lie idle are not tried one by one once one has fallen silent', async () => {
+test('idle connections are dropped once one connection has fallen silent', async () => {
   await using fake = await FakeS3.start();
   await using bucket = new S3Bucket(fake.settings(), {
     timing: { ...quickTiming, calls: { ...quickTiming.calls, attemptTimeoutMs: 500, maxAttempts: 2 } },
@@ -204,7 +224,7 @@ test('connections that lie idle are not tried one by one once one has fallen sil
   fake.intercept = (_, response) => {
     silent.add(response.socket);
     waiting.push(response);
-    if (waiting.length === 3) for (const each of waiting) say(403, errorXml('AccessDenied'))(each);
+    if (waiting.length === 3) for (const each of waiting) reply(403, errorXml('AccessDenied'))(each);
     return true;
   };
   const refused = () => assert.rejects(bucket.listParts(upload), { kind: 'refused' });
@@ -216,15 +236,15 @@ test('connections that lie idle are not tried one by one once one has fallen sil
     return silent.has(socket);
   };
   assert.equal(await bucket.head('uploads/k'), undefined);
-  assert.equal(asked, 2, 'the second time over a new one');
+  assert.equal(asked, 2, 'the second request uses a new connection');
 });
 
-test('a burst of 503 and resets is ridden out', async () => {
+test('retries survive a burst of 503 and resets', async () => {
   await using fake = await FakeS3.start();
   await using bucket = new S3Bucket(fake.settings(), { timing: quickTiming });
   await bucket.capabilities();
   const troubles = [
-    say(503, errorXml('SlowDown')),
+    reply(503, errorXml('SlowDown')),
     (response: ServerResponse) => response.socket?.resetAndDestroy(),
   ];
   fake.intercept = (_, response) => {
@@ -236,20 +256,20 @@ test('a burst of 503 and resets is ridden out', async () => {
   assert.equal(troubles.length, 0);
 });
 
-test('a HEAD answered by 400, which without a body may be a time-out, is asked again', async () => {
+test('a HEAD that gets 400, which may be a timeout, is retried', async () => {
   await using fake = await FakeS3.start();
   await using bucket = new S3Bucket(fake.settings(), { timing: quickTiming });
   let refusals = 0;
   fake.intercept = ({ method }, response) => {
     if (method !== 'HEAD' || refusals === 1) return false;
     refusals++;
-    say(400, '')(response);
+    reply(400, '')(response);
     return true;
   };
   assert.equal(await bucket.head(upload.key), undefined);
   assert.equal(refusals, 1);
   fake.intercept = ({ method }, response) => {
-    if (method === 'HEAD') say(400, '')(response);
+    if (method === 'HEAD') reply(400, '')(response);
     return method === 'HEAD';
   };
   await assert.rejects(bucket.head(upload.key), { kind: 'unavailable' });
@@ -262,13 +282,13 @@ for (const [status, code, kind, says] of [
   [400, 'ExpiredToken', 'unavailable', /AWS_SESSION_TOKEN/],
   [400, 'AuthorizationHeaderMalformed', 'refused', /AWS_REGION/],
 ] as const) {
-  test(`${code} in response to a HEAD, which has no body, gets its own sentence`, async () => {
+  test(`${code} in response to a HEAD, which has no body, gets its specific message`, async () => {
     await using fake = await FakeS3.start();
     await using bucket = new S3Bucket(fake.settings(), { timing: quickTiming });
     let heads = 0;
     fake.intercept = ({ method }, response) => {
       if (method === 'HEAD') heads += 1;
-      say(status, method === 'HEAD' ? '' : errorXml(code))(response);
+      reply(status, method === 'HEAD' ? '' : errorXml(code))(response);
       return true;
     };
     await assert.rejects(bucket.head(upload.key), { kind, message: says });
@@ -277,22 +297,22 @@ for (const [status, code, kind, says] of [
   });
 }
 
-test('a listing that calls the bucket a missing key tells of an endpoint that names the bucket', async () => {
+test('a listing that reports a missing key reveals an endpoint that includes the bucket name', async () => {
   await using fake = await FakeS3.start();
   await using bucket = new S3Bucket(fake.settings(), { timing: quickTiming });
   fake.intercept = ({ method }, response) => {
-    say(404, method === 'HEAD' ? '' : errorXml('NoSuchKey'))(response);
+    reply(404, method === 'HEAD' ? '' : errorXml('NoSuchKey'))(response);
     return true;
   };
   await assert.rejects(bucket.ping(), { kind: 'refused', message: /S3_ENDPOINT/ });
   await assert.rejects(bucket.capabilities(), { kind: 'refused', message: /S3_ENDPOINT/ });
 });
 
-/** By the store's clock, which is right, this machine's is off by so much. */
-function answerSkewed(fake: FakeS3, differenceMs: number): void {
+/** Responds as a store whose clock, which is right, differs from this machine's by `differenceMs`. */
+function respondSkewed(fake: FakeS3, differenceMs: number): void {
   fake.intercept = ({ method }, response) => {
     response.setHeader('date', new Date(Date.now() - differenceMs).toUTCString());
-    say(403, method === 'HEAD' ? '' : errorXml('RequestTimeTooSkewed'))(response);
+    reply(403, method === 'HEAD' ? '' : errorXml('RequestTimeTooSkewed'))(response);
     return true;
   };
 }
@@ -302,13 +322,13 @@ for (const [minutes, words] of [
   [20, /20 minutes ahead of the store's/],
   [-60 * 26, /26 hours behind/],
   [60 * 24 * 400, /400 days ahead/],
-  [0, /by the store's clock it is too far off/],
+  [0, /it differs too much from the store's/],
 ] as const) {
-  test(`a clock that is ${minutes} minutes off is named, and waited for, by every call`, async () => {
+  test(`every call reports a clock that is ${minutes} minutes off and treats it as transient`, async () => {
     await using fake = await FakeS3.start();
     await using bucket = new S3Bucket(fake.settings(), { timing: quickTiming });
     await bucket.capabilities();
-    answerSkewed(fake, minutes * 60_000);
+    respondSkewed(fake, minutes * 60_000);
     const before = fake.requests.length;
     const skewed = { kind: 'unavailable', message: words } as const;
     await assert.rejects(bucket.ping(), skewed);
@@ -317,7 +337,7 @@ for (const [minutes, words] of [
     await assert.rejects(bucket.completeMultipartUpload(upload, completion), skewed);
     const creating = { key: 'uploads/k', token: 't', checksumMode: 'none' } as const;
     await assert.rejects(bucket.createMultipartUpload(creating), skewed);
-    // Were the SDK's clock corrected behind our back, only the agents' URLs would still be signed by the wrong one.
+    // If the SDK silently corrected its clock, only the agents' URLs would still be signed by the wrong one.
     for (const { headers } of fake.requests.slice(before)) {
       const [, year, month, day, hour, minute] =
         /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)/.exec(String(headers['x-amz-date'])) ?? [];
@@ -328,7 +348,7 @@ for (const [minutes, words] of [
 }
 
 for (const message of ['Request has expired', 'Request is not valid yet']) {
-  test(`“${message}” of a URL that was signed just now is a matter of the clock`, async () => {
+  test(`“${message}” of a URL that was just signed means a wrong clock`, async () => {
     await using fake = await FakeS3.start();
     await using bucket = new S3Bucket(fake.settings(), { timing: quickTiming });
     let refused = 0;
@@ -336,7 +356,7 @@ for (const message of ['Request has expired', 'Request is not valid yet']) {
       if (!query.has('X-Amz-Signature')) return false;
       refused += 1;
       response.setHeader('date', new Date(Date.now() + 20 * 60_000).toUTCString());
-      say(403, errorXml('AccessDenied').replace('said so', message))(response);
+      reply(403, errorXml('AccessDenied').replace('said so', message))(response);
       return true;
     };
     await assert.rejects(bucket.capabilities(), { kind: 'unavailable', message: /20 minutes behind/ });
@@ -344,20 +364,20 @@ for (const message of ['Request has expired', 'Request is not valid yet']) {
   });
 }
 
-test('what is permanent is asked once', async () => {
+test('a permanent error is not retried', async () => {
   await using fake = await FakeS3.start();
   await using bucket = new S3Bucket(fake.settings(), { timing: quickTiming });
   let asked = 0;
   fake.intercept = (_, response) => {
     asked++;
-    say(403, errorXml('AccessDenied'))(response);
+    reply(403, errorXml('AccessDenied'))(response);
     return true;
   };
   await assert.rejects(bucket.listParts(upload), { kind: 'refused' });
   assert.equal(asked, 1);
 });
 
-test('a store that is not there is unavailable, and the message names its setting', async () => {
+test('an unreachable store is unavailable, and the message names its setting', async () => {
   const fake = await FakeS3.start();
   const settings = fake.settings();
   await fake[Symbol.asyncDispose]();
@@ -365,17 +385,17 @@ test('a store that is not there is unavailable, and the message names its settin
   await assert.rejects(bucket.ping(), { kind: 'unavailable', message: /S3_ENDPOINT/ });
 });
 
-test('query strings and with them signatures never get into a message', () => {
+test('query strings, which contain signatures, never get into a message', () => {
   const error = Object.assign(new Error('denied: https://b.s3/k?X-Amz-Signature=abc&x=y for you'), {
     name: 'AccessDenied',
     $metadata: { httpStatusCode: 403 },
   });
-  const verdict = toBucketError(error, { operation: 'UploadPart', bucket: 'b' });
-  assert.ok(verdict instanceof BucketError);
-  assert.doesNotMatch(verdict.message, /abc/);
+  const translated = toBucketError(error, { operation: 'UploadPart', bucket: 'b' });
+  assert.ok(translated instanceof BucketError);
+  assert.doesNotMatch(translated.message, /abc/);
 });
 
-test('a mistake of ours is not blamed on the store', () => {
+test('an internal error is not blamed on the store', () => {
   const mistake = new TypeError('x is not a function');
   assert.equal(toBucketError(mistake, { operation: 'ListParts', bucket: 'b' }), mistake);
 });

@@ -2,13 +2,13 @@ import { BucketError, type BucketErrorKind } from '../domain/ports/bucket.ts';
 import { clockAdvice, isClockRefusal } from './clock-difference.ts';
 import { DeadlineError } from './retry.ts';
 
-interface Verdict {
+interface ErrorMeaning {
   readonly kind: BucketErrorKind;
-  /** One sentence for a person: what it means and, for a mistake, which setting to change. */
+  /** One sentence for users: the meaning and, for a mistake, the setting to change. */
   readonly advice: string;
 }
 
-const busy = { kind: 'unavailable', advice: 'The store is busy or has a fault of its own.' } as const;
+const busy = { kind: 'unavailable', advice: 'The store is busy or has an internal error.' } as const;
 const forbidden = {
   kind: 'refused',
   advice:
@@ -16,7 +16,7 @@ const forbidden = {
 } as const;
 const elsewhere = {
   kind: 'refused',
-  advice: 'The bucket lives in another region or at another address: set AWS_REGION, or S3_ENDPOINT.',
+  advice: 'The bucket is in another region or at another address: set AWS_REGION or S3_ENDPOINT.',
 } as const;
 const wrongKey = {
   kind: 'refused',
@@ -28,36 +28,36 @@ const staleCredentials = {
   advice:
     'The credentials have expired: renew AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN.',
 } as const;
-const notOffered = { kind: 'refused', advice: 'The store does not offer this.' } as const;
+const notOffered = { kind: 'refused', advice: 'The store does not support this.' } as const;
 const badEncryption = {
   kind: 'refused',
-  advice: 'The store cannot encrypt as asked: change S3_SSE, or grant the use of the KMS key.',
+  advice: 'The store cannot encrypt as requested: change S3_SSE, or grant the use of the KMS key.',
 } as const;
 const badName = { kind: 'refused', advice: 'S3_BUCKET_NAME is not a valid bucket name.' } as const;
 const noBucket = {
   kind: 'refused',
   advice:
-    'There is no such bucket: check S3_BUCKET_NAME, or create it with `backhaul-server --setup-bucket`.',
+    'The bucket does not exist: check S3_BUCKET_NAME, or create it with `backhaul-server --setup-bucket`.',
 } as const;
 const endpointHasBucket = {
   kind: 'refused',
   advice:
-    'S3_ENDPOINT seems to name the bucket as well: leave the name out of it, so that it is the address of the store alone.',
+    'S3_ENDPOINT seems to include the bucket name: remove it, so that it is the address of the store only.',
 } as const;
 const full = { kind: 'refused', advice: 'The bucket named by S3_BUCKET_NAME or its store is full.' } as const;
 const badParts = {
   kind: 'invalid_parts',
-  advice: 'A part is missing, too small, or not the one that was listed.',
+  advice: 'A part is missing, too small, or differs from the listed one.',
 } as const;
-const badBytes = { kind: 'checksum_mismatch', advice: 'The store computed another checksum.' } as const;
+const badBytes = { kind: 'checksum_mismatch', advice: 'The store computed a different checksum.' } as const;
 const uploadGone = {
   kind: 'upload_gone',
-  advice: 'The multipart upload is gone: completed, aborted or expired.',
+  advice: 'The multipart upload no longer exists: it was completed, aborted or expired.',
 } as const;
 const badTls = {
   kind: 'refused',
   advice:
-    'The certificate at S3_ENDPOINT is not trusted: check the host name in S3_ENDPOINT, or give its authority in NODE_EXTRA_CA_CERTS.',
+    'The certificate at S3_ENDPOINT is not trusted: check the host name in S3_ENDPOINT, or set NODE_EXTRA_CA_CERTS to the file of its CA.',
 } as const;
 const unreachable = {
   kind: 'unavailable',
@@ -66,12 +66,12 @@ const unreachable = {
 const cutOff = { kind: 'unavailable', advice: 'The connection to the store broke.' } as const;
 
 /**
- * What each answer means. The key is S3's own code, or Node's for a connection that failed. HTTP status is not
- * asked where there is a code: the SDK reports 503 even for an AccessDenied inside a 200.
+ * Meaning of each error. The key is S3's own code, or Node's for a failed connection. The HTTP status is not used
+ * where there is a code: the SDK reports 503 even for an AccessDenied inside a 200.
  *
- * Codes: "Error responses", Amazon S3 API Reference; those of MinIO and Ceph where they have their own.
+ * Codes: "Error responses", Amazon S3 API Reference; MinIO and Ceph where they have their own.
  */
-const verdicts: Readonly<Record<string, Verdict>> = {
+const meanings: Readonly<Record<string, ErrorMeaning>> = {
   InternalError: busy,
   InternalFailure: busy,
   ServiceUnavailable: busy,
@@ -106,14 +106,14 @@ const verdicts: Readonly<Record<string, Verdict>> = {
   InvalidPayer: forbidden,
   NotSignedUp: forbidden,
   InvalidAccessKeyId: wrongKey,
-  // versitygw's.
+  // Code of versitygw.
   XAdminUserNotFound: wrongKey,
   InvalidToken: badToken,
   InvalidClientTokenId: badToken,
   SignatureDoesNotMatch: {
     kind: 'refused',
     advice:
-      'Check AWS_SECRET_ACCESS_KEY; if it is right, a proxy between here and S3_ENDPOINT changes host, path or headers.',
+      'Check AWS_SECRET_ACCESS_KEY; if it is correct, a proxy in front of S3_ENDPOINT changes host, path or headers.',
   },
   AuthorizationHeaderMalformed: elsewhere,
   AuthorizationQueryParametersError: elsewhere,
@@ -126,12 +126,12 @@ const verdicts: Readonly<Record<string, Verdict>> = {
   InvalidBucketName: badName,
   BucketAlreadyExists: {
     kind: 'refused',
-    advice: 'The bucket belongs to somebody else: choose another S3_BUCKET_NAME.',
+    advice: 'The bucket belongs to another account: choose another S3_BUCKET_NAME.',
   },
-  KeyTooLongError: { kind: 'refused', advice: 'Keys get too long: shorten S3_KEY_PREFIX.' },
+  KeyTooLongError: { kind: 'refused', advice: 'Keys are too long: shorten S3_KEY_PREFIX.' },
   InvalidStorageClass: {
     kind: 'refused',
-    advice: 'The store has no such storage class: change S3_STORAGE_CLASS.',
+    advice: 'The store does not support this storage class: change S3_STORAGE_CLASS.',
   },
   InvalidEncryptionAlgorithmError: badEncryption,
   InvalidEncryptionMethod: badEncryption,
@@ -144,14 +144,14 @@ const verdicts: Readonly<Record<string, Verdict>> = {
   MethodNotAllowed: notOffered,
   QuotaExceeded: full,
   XMinioStorageFull: full,
-  InvalidRequest: { kind: 'refused', advice: 'The store does not take such a request.' },
-  InvalidArgument: { kind: 'refused', advice: 'The store does not take such a request.' },
-  MalformedXML: { kind: 'refused', advice: 'The store does not take such a request.' },
+  InvalidRequest: { kind: 'refused', advice: 'The store rejects this kind of request.' },
+  InvalidArgument: { kind: 'refused', advice: 'The store rejects this kind of request.' },
+  MalformedXML: { kind: 'refused', advice: 'The store rejects this kind of request.' },
 
   NoSuchUpload: uploadGone,
-  // S3 wants the upload started over from Create (CompleteMultipartUpload, "If-None-Match").
+  // S3 requires the upload to start over from Create (CompleteMultipartUpload, "If-None-Match").
   ConditionalRequestConflict: uploadGone,
-  PreconditionFailed: { kind: 'object_exists', advice: 'Something is at this key already.' },
+  PreconditionFailed: { kind: 'object_exists', advice: 'An object already exists at this key.' },
   InvalidPart: badParts,
   InvalidPartOrder: badParts,
   EntityTooSmall: badParts,
@@ -175,9 +175,9 @@ const verdicts: Readonly<Record<string, Verdict>> = {
   ERR_PROXY_TUNNEL: {
     kind: 'unavailable',
     advice:
-      'The proxy of HTTPS_PROXY does not connect to the store: check its address, user name and password, or name the store in NO_PROXY.',
+      'The proxy in HTTPS_PROXY does not connect to the store: check its address, user name and password, or add the store to NO_PROXY.',
   },
-  TimeoutError: { kind: 'unavailable', advice: 'The store did not answer in time.' },
+  TimeoutError: { kind: 'unavailable', advice: 'The store did not respond in time.' },
   EPROTO: { kind: 'refused', advice: 'S3_ENDPOINT does not speak TLS: is it http:// rather than https://?' },
   HPE_INVALID_CONSTANT: { kind: 'refused', advice: 'S3_ENDPOINT does not speak HTTP: is it https://?' },
   CERT_HAS_EXPIRED: badTls,
@@ -188,20 +188,20 @@ const verdicts: Readonly<Record<string, Verdict>> = {
   ERR_TLS_CERT_ALTNAME_INVALID: badTls,
 };
 
-/** Where an operation gives a code another meaning. */
-const verdictsByOperation: Readonly<Record<string, Readonly<Record<string, Verdict>>>> = {
-  // Complete says InvalidRequest for a wrong MpuObjectSize or a missing checksum of a part.
+/** Operations that give a code another meaning. */
+const meaningsByOperation: Readonly<Record<string, Readonly<Record<string, ErrorMeaning>>>> = {
+  // Complete returns InvalidRequest for a wrong MpuObjectSize or a missing checksum of a part.
   CompleteMultipartUpload: { InvalidRequest: badParts, MalformedXML: badParts, NoSuchKey: uploadGone },
   HeadBucket: { NotFound: noBucket },
-  // Where the endpoint leads to a bucket, this bucket's name is taken for a key.
+  // If the endpoint already leads to a bucket, this bucket's name is taken for a key.
   ListObjectsV2: { NotFound: noBucket, NoSuchKey: endpointHasBucket },
-  // HEAD cannot say which 400 it is. Of a right request it is RequestTimeout or ExpiredToken, and both pass.
+  // HEAD cannot say which 400 it is. For a correct request it is RequestTimeout or ExpiredToken, both transient.
   HeadObject: { InvalidRequest: busy },
   ListParts: { NoSuchKey: uploadGone, NotFound: uploadGone },
   AbortMultipartUpload: { NoSuchKey: uploadGone, NotFound: uploadGone },
 };
 
-/** Answers to HEAD have no body and so no code; other servers in between answer in HTML. */
+/** Responses to HEAD have no body and so no code; intermediate servers respond in HTML. */
 const codeOfStatus: Readonly<Record<number, string>> = {
   301: 'PermanentRedirect',
   302: 'PermanentRedirect',
@@ -219,7 +219,7 @@ const codeOfStatus: Readonly<Record<number, string>> = {
   501: 'NotImplemented',
 };
 
-/** The parts of an SDK or Node error that are looked at. */
+/** The fields of an SDK or Node error that are used. */
 interface FailedCall {
   readonly name: string;
   readonly message: string;
@@ -228,59 +228,61 @@ interface FailedCall {
 }
 
 export interface FailedOperation {
-  /** As S3 names it, e.g. `CompleteMultipartUpload`. */
+  /** S3's name, e.g. `CompleteMultipartUpload`. */
   readonly operation: string;
   readonly bucket: string;
 }
 
 /**
- * The verdict on a failed call. What is no answer of the store and no failed connection (a mistake of ours) comes
- * back as it is.
+ * Translates the error of a failed call. Errors that are neither a response of the store nor a failed connection
+ * (internal errors) are returned unchanged.
  */
 export function toBucketError(error: unknown, { operation, bucket }: FailedOperation): unknown {
   if (error instanceof BucketError || !(error instanceof Error)) return error;
   if (error instanceof DeadlineError) {
     return new BucketError(
       'unavailable',
-      `${operation} on bucket "${bucket}": no answer within ${error.afterMs} ms.`,
+      `${operation} on bucket "${bucket}": no response within ${error.afterMs} ms.`,
       { cause: error },
     );
   }
   const failure: FailedCall = error;
   const s3Code = s3CodeOf(failure);
-  const verdict = verdictOn(failure, s3Code, operation);
-  if (verdict === undefined) return error;
+  const meaning = meaningOf(failure, s3Code, operation);
+  if (meaning === undefined) return error;
   const said = s3Code ?? connectionCodeOf(failure) ?? failure.name;
-  const message = `${operation} on bucket "${bucket}": ${verdict.advice} (${said}: ${withoutQuery(failure.message)})`;
-  return new BucketError(verdict.kind, message, { cause: error, s3Code });
+  const message = `${operation} on bucket "${bucket}": ${meaning.advice} (${said}: ${withoutQuery(failure.message)})`;
+  return new BucketError(meaning.kind, message, { cause: error, s3Code });
 }
 
-function verdictOn(failure: FailedCall, s3Code: string | null, operation: string): Verdict | undefined {
+function meaningOf(failure: FailedCall, s3Code: string | null, operation: string): ErrorMeaning | undefined {
   if (s3Code !== null) {
-    // A clock is put right some time: nothing that waits for it may fail before.
+    // A wrong clock gets corrected sooner or later; uploads waiting for it must not fail before.
     if (isClockRefusal(s3Code, failure.message)) return { kind: 'unavailable', advice: clockAdvice(failure) };
-    // Whatever the code, e.g. versitygw's VersioningNotConfigured. Inside a 200 the SDK reports 503, never this.
+    // Any code, e.g. versitygw's VersioningNotConfigured. Inside a 200 the SDK reports 503, never 501.
     if (failure.$metadata?.httpStatusCode === 501) return notOffered;
-    const known = verdictsByOperation[operation]?.[s3Code] ?? verdicts[s3Code];
+    const known = meaningsByOperation[operation]?.[s3Code] ?? meanings[s3Code];
     if (known !== undefined) return known;
-    // A code nobody listed. An HTTP 4xx is the store's refusal; after anything else nothing is known.
+    // Unlisted code: an HTTP 4xx is a refusal; anything else may be transient.
     const status = failure.$metadata?.httpStatusCode ?? 0;
-    return status >= 400 && status < 500 ? { kind: 'refused', advice: 'The store refused.' } : busy;
+    return status >= 400 && status < 500
+      ? { kind: 'refused', advice: 'The store refused the request.' }
+      : busy;
   }
   const connectionCode = connectionCodeOf(failure);
-  if (connectionCode !== null && verdicts[connectionCode] !== undefined) return verdicts[connectionCode];
-  if (verdicts[failure.name] !== undefined) return verdicts[failure.name];
-  // The SDK could not read the answer: cut off, or not from an S3 at all.
+  if (connectionCode !== null && meanings[connectionCode] !== undefined) return meanings[connectionCode];
+  if (meanings[failure.name] !== undefined) return meanings[failure.name];
+  // The SDK could not parse the response: cut off, or not from an S3 store.
   if (failure.$metadata !== undefined) {
     return {
       kind: 'unavailable',
-      advice: "The answer was cut off, or is not an S3 store's: check S3_ENDPOINT.",
+      advice: 'The response was cut off or is not from an S3 store: check S3_ENDPOINT.',
     };
   }
   return connectionCode === null ? undefined : cutOff;
 }
 
-/** S3's code; null when there was no readable answer. */
+/** S3's code; null when there was no readable response. */
 function s3CodeOf(failure: FailedCall): string | null {
   const status = failure.$metadata?.httpStatusCode;
   if (status === undefined) return null;
@@ -294,12 +296,12 @@ function connectionCodeOf(failure: FailedCall): string | null {
   return typeof failure.code === 'string' ? failure.code : null;
 }
 
-/** HTTP status of the response that made the call fail; null when there was none. */
+/** HTTP status of the failed response; null without a response. */
 export function statusOf({ cause }: BucketError): number | null {
   return (cause as Partial<FailedCall> | undefined)?.$metadata?.httpStatusCode ?? null;
 }
 
-/** Signatures and tokens travel in query strings; a store may quote the URL. */
+/** Signatures and tokens travel in query strings, and a store may quote the URL. */
 function withoutQuery(message: string): string {
   return message.replaceAll(/\?\S+/g, '?…');
 }

@@ -1,18 +1,21 @@
 import type { ProxyVariables } from '@backhaul/program';
 import type { ChecksumMode } from '@backhaul/protocol';
 
-/** Wanted of the store. `required` once a person set it: then a store that does not honour it stops the start. */
-export interface Wish {
-  /** As S3 spells it, e.g. `AES256`; null asks for nothing. */
+/**
+ * A feature wanted of the store. It is `required` if set explicitly: a store that does not support it then stops the
+ * start.
+ */
+export interface Preference {
+  /** S3's spelling, e.g. `AES256`; null requests nothing. */
   readonly wanted: string | null;
   readonly required: boolean;
 }
 
-/** The store, as the configuration describes it. In brackets the setting that error messages name. */
+/** The store as configured. The backticks name the setting that error messages mention. */
 export interface S3Settings {
   /** `S3_ENDPOINT`: undefined for AWS. */
   readonly endpoint?: string | undefined;
-  /** `S3_PUBLIC_ENDPOINT`: the store's address as agents and operators see it; undefined if it is the same. */
+  /** `S3_PUBLIC_ENDPOINT`: the store's address for agents and operators; undefined if it is the same. */
   readonly publicEndpoint?: string | undefined;
   /** `AWS_REGION` */
   readonly region: string;
@@ -20,7 +23,7 @@ export interface S3Settings {
   readonly bucket: string;
   /** `S3_KEY_PREFIX`: no slash at either end; may be empty. */
   readonly keyPrefix: string;
-  /** `AWS_ACCESS_KEY_ID`; without it the SDK's default chain of providers is asked (profile, container, instance). */
+  /** `AWS_ACCESS_KEY_ID`; without it the SDK's default provider chain applies (profile, container, instance). */
   readonly accessKeyId?: string | undefined;
   /** `AWS_SECRET_ACCESS_KEY` */
   readonly secretAccessKey?: string | undefined;
@@ -29,10 +32,10 @@ export interface S3Settings {
   /** `S3_FORCE_PATH_STYLE` */
   readonly forcePathStyle: boolean;
   /** `S3_STORAGE_CLASS` */
-  readonly storageClass: Wish;
+  readonly storageClass: Preference;
   /** `S3_SSE` */
-  readonly sse: Wish;
-  /** `S3_CHECKSUM`: anything but `auto` is required. */
+  readonly sse: Preference;
+  /** `S3_CHECKSUM`: any value except `auto` is required. */
   readonly checksum: 'auto' | ChecksumMode;
   /** `PRESIGN_EXPIRY_SECONDS` */
   readonly presignExpirySeconds: number;
@@ -40,7 +43,7 @@ export interface S3Settings {
   readonly proxies?: ProxyVariables | undefined;
 }
 
-/** Where calls go, as far as proxies care: the host, not how the bucket is named in it. */
+/** The URL that calls go to, for choosing a proxy: only the host matters, not how it names the bucket. */
 export function storeUrl({ endpoint, bucket, region }: S3Settings): URL {
   return new URL(endpoint ?? `https://${bucket}.s3.${region}.amazonaws.com`);
 }

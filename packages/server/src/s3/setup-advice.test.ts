@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setupAdvice } from './setup-advice.ts';
 
-test('of AWS a missing setting is a warning, since the setup can make it', () => {
+test('on AWS a missing setting is a warning, because the setup can add it', () => {
   for (const endpoint of [
     undefined,
     'https://s3.eu-central-1.amazonaws.com',
@@ -15,10 +15,10 @@ test('of AWS a missing setting is a warning, since the setup can make it', () =>
   }
 });
 
-test('of other stores the advice says when it cannot help, and is no warning', () => {
+test('on other stores the advice says when the setup cannot help, and is not a warning', () => {
   for (const endpoint of ['http://minio:9000', 'https://s3.amazonaws.com.example.com']) {
     const { level, fix } = setupAdvice({ endpoint }, 'lifecycle');
     assert.equal(level, 'info');
-    assert.match(fix ?? '', /not_supported for the step lifecycle, nothing can be done/);
+    assert.match(fix ?? '', /not_supported for the step lifecycle, ignore this finding/);
   }
 });

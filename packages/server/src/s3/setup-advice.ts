@@ -3,9 +3,9 @@ import type { BucketChange } from './bucket-changes.ts';
 import type { S3Settings } from './s3-settings.ts';
 
 /**
- * What to do about a setting that the bucket lacks. AWS offers all of them. Of other stores only the setup's attempt
- * shows that: some refuse, some forget, some fail all writes afterwards. Nothing remembers it, so the advice names the
- * case in which it cannot help, and is no warning that would stay forever.
+ * Advice for a setting that the bucket lacks. AWS supports all of them. For other stores only the setup can find out:
+ * some refuse, some silently ignore, some fail all writes afterwards. Its result is not stored, so the advice names
+ * the case in which it cannot help, and is not a warning, which would stay forever.
  */
 export function setupAdvice(
   { endpoint }: Pick<S3Settings, 'endpoint'>,
@@ -16,7 +16,7 @@ export function setupAdvice(
   }
   return {
     level: 'info',
-    fix: `If it was not done before, run \`backhaul-server --setup-bucket\` once. If that logged not_supported for the step ${step}, nothing can be done: the store does not offer it.`,
+    fix: `Run \`backhaul-server --setup-bucket\` once, unless that was done before. If it logs not_supported for the step ${step}, ignore this finding: the store does not support it.`,
   };
 }
 

@@ -2,7 +2,7 @@ import type { BucketAddress } from './bucket-address.ts';
 import { attachment } from './content-disposition.ts';
 import { presignUrl, type SigningWindow } from './presigned-url.ts';
 
-/** A URL for one object (one version of it, if there is one), saved by browsers as `fileName`. */
+/** A URL for one object (one version, if there are versions) that browsers save as `fileName`. */
 export function signGetUrl(
   address: BucketAddress,
   window: SigningWindow,

@@ -35,7 +35,7 @@ const settings: S3Settings = {
   presignExpirySeconds: 900,
 };
 
-const places: { name: string; settings: S3Settings }[] = [
+const targets: { name: string; settings: S3Settings }[] = [
   { name: 'AWS', settings },
   { name: 'AWS China', settings: { ...settings, region: 'cn-north-1' } },
   { name: 'a dotted bucket name', settings: { ...settings, bucket: 'my.app.uploads' } },
@@ -57,11 +57,11 @@ const places: { name: string; settings: S3Settings }[] = [
   },
 ];
 
-function sdkClient(place: S3Settings, credentials: SigningCredentials): S3Client {
+function sdkClient(target: S3Settings, credentials: SigningCredentials): S3Client {
   return new S3Client({
-    region: place.region,
-    forcePathStyle: place.forcePathStyle,
-    ...(place.endpoint !== undefined && { endpoint: place.endpoint }),
+    region: target.region,
+    forcePathStyle: target.forcePathStyle,
+    ...(target.endpoint !== undefined && { endpoint: target.endpoint }),
     credentials: {
       accessKeyId: credentials.accessKeyId,
       secretAccessKey: credentials.secretAccessKey,
@@ -72,15 +72,15 @@ function sdkClient(place: S3Settings, credentials: SigningCredentials): S3Client
 }
 
 /**
- * The SDK adds parameters of its own (`x-id`, `X-Amz-Content-Sha256`), so that whole URLs differ: here the SDK's
- * URL is signed anew from its very parameters, which must give the SDK's signature.
+ * The SDK adds parameters of its own (`x-id`, `X-Amz-Content-Sha256`), so whole URLs differ. This re-signs the SDK's
+ * URL with its own parameters, which must produce the SDK's signature.
  */
 function resign(
   sdkUrl: string,
   request: {
     method: 'GET' | 'PUT';
     key: string;
-    place: S3Settings;
+    target: S3Settings;
     credentials: SigningCredentials;
     headers: Record<string, string>;
   },
@@ -88,8 +88,12 @@ function resign(
   const query = Object.fromEntries(
     [...new URL(sdkUrl).searchParams].filter(([name]) => !/^X-Amz-(?!Content-Sha256)/.test(name)),
   );
-  const { method, key, place, credentials, headers } = request;
-  const address = bucketAddress(sdkClient(place, credentials).config.endpointProvider, place, place.endpoint);
+  const { method, key, target, credentials, headers } = request;
+  const address = bucketAddress(
+    sdkClient(target, credentials).config.endpointProvider,
+    target,
+    target.endpoint,
+  );
   return presignUrl(address, signingWindow(credentials, now, 900), { method, key, query, headers });
 }
 
@@ -109,12 +113,16 @@ const sdkChecksum: Record<ChecksumMode, Partial<UploadPartCommandInput>> = {
   none: {},
 };
 
-for (const place of places) {
+for (const target of targets) {
   for (const credentials of [lasting, temporary]) {
     const kind = credentials.sessionToken === undefined ? 'lasting' : 'temporary';
-    test(`part URLs have the signature the SDK makes: ${place.name}, ${kind} credentials`, async () => {
-      const client = sdkClient(place.settings, credentials);
-      const address = bucketAddress(client.config.endpointProvider, place.settings, place.settings.endpoint);
+    test(`part URLs have the signature the SDK makes: ${target.name}, ${kind} credentials`, async () => {
+      const client = sdkClient(target.settings, credentials);
+      const address = bucketAddress(
+        client.config.endpointProvider,
+        target.settings,
+        target.settings.endpoint,
+      );
       const upload = {
         key: "uploads/till-1/ä ö+&=%'()*!~/report (1).bin",
         s3UploadId: 'id/with+odd=chars&x',
@@ -123,7 +131,7 @@ for (const place of places) {
         const part = { partNumber: 7, sizeBytes: 5_242_880, ...checksums };
         const ours = signPartUrl(address, signingWindow(credentials, now, 900), { upload, part, mode });
         const command = new UploadPartCommand({
-          Bucket: place.settings.bucket,
+          Bucket: target.settings.bucket,
           Key: upload.key,
           UploadId: upload.s3UploadId,
           PartNumber: 7,
@@ -140,7 +148,7 @@ for (const place of places) {
         const resigned = resign(theirs, {
           method: 'PUT',
           key: upload.key,
-          place: place.settings,
+          target: target.settings,
           credentials,
           headers: ours.headers,
         });
@@ -177,7 +185,7 @@ test('GET URLs have the signature the SDK makes, with version and file name', as
   const resigned = resign(theirs, {
     method: 'GET',
     key: request.key,
-    place: settings,
+    target: settings,
     credentials: temporary,
     headers: {},
   });
@@ -186,7 +194,7 @@ test('GET URLs have the signature the SDK makes, with version and file name', as
   assert.equal(new URL(ours).searchParams.get('versionId'), request.versionId);
 });
 
-test('a part URL names the headers to send, and signs exactly these and the host', () => {
+test('a part URL lists the headers to send, and signs exactly these and the host', () => {
   const address = bucketAddress(sdkClient(settings, lasting).config.endpointProvider, settings, undefined);
   const signed = (mode: ChecksumMode) => {
     const { url, headers } = signPartUrl(address, signingWindow(lasting, now, 900), {
@@ -206,7 +214,7 @@ test('a part URL names the headers to send, and signs exactly these and the host
   assert.deepEqual(signed('none'), { 'content-length': '0' });
 });
 
-test('a part without the checksum of its mode gets no URL', () => {
+test('a part without its mode’s checksum gets no URL', () => {
   const address = bucketAddress(sdkClient(settings, lasting).config.endpointProvider, settings, undefined);
   const request = {
     upload: { key: 'k', s3UploadId: 'u' },
@@ -227,7 +235,7 @@ test('keys that URL parsers would resolve get no URL', () => {
   }
 });
 
-test('no URL says it lives longer than its credentials do', () => {
+test('no URL claims a longer lifetime than its credentials have', () => {
   const dying = { ...temporary, expiresAt: now + 100_000 };
   const window = signingWindow(dying, now, 900);
   assert.ok(window.expiresAt <= dying.expiresAt);

@@ -4,8 +4,8 @@ import type { BucketAddress } from './bucket-address.ts';
 import { presignUrl, type SigningWindow } from './presigned-url.ts';
 
 /**
- * A URL for one PUT of one part: method, key, upload, part number, length and checksum are all in the signature.
- * Without a signed `content-length` whoever holds the URL could send 5 GiB.
+ * A URL for one PUT of one part: method, key, upload, part number, length and checksum are all signed. Without a
+ * signed `content-length`, the holder of the URL could send 5 GiB.
  */
 export function signPartUrl(
   address: BucketAddress,
@@ -40,7 +40,7 @@ function present(part: PartToSign, algorithm: 'sha256' | 'md5'): string {
   if (value === undefined) {
     throw new BucketError(
       'invalid_parts',
-      `Part ${part.partNumber} has no ${algorithm}, which its URL must be bound to.`,
+      `Part ${part.partNumber} has no ${algorithm}, which its URL must sign.`,
     );
   }
   return value;

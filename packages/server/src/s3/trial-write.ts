@@ -12,21 +12,21 @@ import { keysUnder } from './lifecycle-rules.ts';
 import { headObject } from './multipart-calls.ts';
 import type { S3Connection } from './s3-connection.ts';
 
-/** Writes to the bucket as its users do, and removes what it wrote. */
+/** Writes to the bucket as server and agents do, and removes what it wrote. */
 export class TrialWrite {
   readonly #connection: S3Connection;
-  /** What could not be removed, in sentences. */
+  /** Sentences about objects that could not be removed. */
   readonly leftovers: string[] = [];
 
   constructor(connection: S3Connection) {
     this.#connection = connection;
   }
 
-  /** A small object, and a part of a multipart upload. @returns why it failed; undefined if it did not. */
+  /** Writes a small object and a part of a multipart upload. @returns the error; undefined if both succeed. */
   async failure(): Promise<BucketError | undefined> {
     const { bucket: Bucket, keyPrefix, sse } = this.#connection.settings;
     const Key = `${keysUnder(keyPrefix)}${TRIAL_FOLDER}/${randomUUID()}`;
-    // A policy may demand what a person has set; what is merely wished for other writers do not ask for.
+    // A policy may require encryption that is explicitly set; other writers do not send optional features.
     const encryption = sse.required && { ServerSideEncryption: sse.wanted as ServerSideEncryption };
     return (
       (await failureOf(this.#putObject({ Bucket, Key, ...encryption }))) ??
@@ -34,27 +34,27 @@ export class TrialWrite {
     );
   }
 
-  async #putObject(place: Place): Promise<void> {
-    const command = new PutObjectCommand({ ...place, Body: 'trial' });
+  async #putObject(target: WriteTarget): Promise<void> {
+    const command = new PutObjectCommand({ ...target, Body: 'trial' });
     let versionId: string | undefined;
     try {
-      const answer = await this.#connection.call('PutObject', (client, call) => client.send(command, call));
-      versionId = answer.VersionId;
+      const response = await this.#connection.call('PutObject', (client, call) => client.send(command, call));
+      versionId = response.VersionId;
     } catch (error) {
-      // After a fault or a lost response the object may be there all the same.
+      // After an error or a lost response the object may still exist.
       if (error instanceof BucketError && error.kind === 'unavailable') {
-        await this.#remove(place.Key, async () => {
-          const found = await headObject(this.#connection, place.Key, {});
-          if (found !== undefined) await this.#deleteObject(place, found.versionId ?? undefined);
+        await this.#remove(target.Key, async () => {
+          const found = await headObject(this.#connection, target.Key, {});
+          if (found !== undefined) await this.#deleteObject(target, found.versionId ?? undefined);
         });
       }
       throw error;
     }
-    await this.#remove(place.Key, () => this.#deleteObject(place, versionId));
+    await this.#remove(target.Key, () => this.#deleteObject(target, versionId));
   }
 
-  async #deleteObject({ Bucket, Key }: Place, versionId: string | undefined): Promise<void> {
-    // By its version: in a bucket with versions it would otherwise stay behind a delete marker.
+  async #deleteObject({ Bucket, Key }: WriteTarget, versionId: string | undefined): Promise<void> {
+    // Deletes the version: in a versioned bucket it would otherwise remain behind a delete marker.
     const command = new DeleteObjectCommand({
       Bucket,
       Key,
@@ -63,8 +63,8 @@ export class TrialWrite {
     await this.#connection.call('DeleteObject', (client, call) => client.send(command, call));
   }
 
-  /** As agents do. */
-  async #putPart({ Bucket, Key, ...encryption }: Place): Promise<void> {
+  /** Sends a part as agents do. */
+  async #putPart({ Bucket, Key, ...encryption }: WriteTarget): Promise<void> {
     const connection = this.#connection;
     const create = new CreateMultipartUploadCommand({ Bucket, Key, ...encryption });
     const { UploadId } = await connection.call('CreateMultipartUpload', (client, call) =>
@@ -84,17 +84,17 @@ export class TrialWrite {
 
   async #remove(key: string, remove: () => Promise<void>): Promise<void> {
     const failure = await failureOf(remove());
-    if (failure !== undefined) this.leftovers.push(`"${key}" may still be there: ${failure.message}`);
+    if (failure !== undefined) this.leftovers.push(`"${key}" may still exist: ${failure.message}`);
   }
 }
 
-interface Place {
+interface WriteTarget {
   readonly Bucket: string;
   readonly Key: string;
   readonly ServerSideEncryption?: ServerSideEncryption;
 }
 
-/** What a call failed with; undefined if it did not. */
+/** The error of a call; undefined if it succeeded. */
 export async function failureOf(call: Promise<void>): Promise<BucketError | undefined> {
   try {
     await call;

@@ -101,8 +101,8 @@ describe('what programs print', { timeout: 120_000 }, () => {
         .stdout;
     const server = `${process.execPath} ${binPath('backhaul-server')}`;
     const shown = onTerminal(`timeout 8 ${server} --port 0`);
-    assert.match(shown, /^\d\d:\d\d:\d\d info {2}new database made database=/m);
-    assert.match(shown, /^\d\d:\d\d:\d\d warn {2}object store not reachable/m);
+    assert.match(shown, /^\d\d:\d\d:\d\d info {2}new database created database=/m);
+    assert.match(shown, /^\d\d:\d\d:\d\d warn {2}object store unreachable/m);
     assert.match(
       onTerminal(`${server} backup copy.sqlite`),
       /^Backed up \S+ to \S+: \d+ bytes in \d+ ms\.\r?$/m,

@@ -23,7 +23,7 @@ describe('when files of the database are lost while the server runs', { skip }, 
     await assertProblem(refusal, 503, 'database_unavailable');
     const { checks } = await readinessWhen(stage, false);
     assert.match(checks['store']?.detail ?? '', /backhaul\.sqlite is no longer there/);
-    const { problem } = await stage.server.line(logged('the database files have changed; not ready'));
+    const { problem } = await stage.server.line(logged('database files changed; not ready'));
     assert.match(String(problem), /backhaul\.sqlite is no longer there/);
     const doctor = await stage.cli('doctor');
     assert.notEqual(doctor.code, 0);

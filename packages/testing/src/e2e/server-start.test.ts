@@ -101,7 +101,7 @@ describe('backhaul-server', () => {
     const env = ownDatabase();
     const database = String(env['DATABASE_URL']).replace('sqlite:', '');
     for (const [message, existing] of [
-      ['new database made', false],
+      ['new database created', false],
       ['database opened', true],
     ] as const) {
       await using server = stage.spawnServer({ env });

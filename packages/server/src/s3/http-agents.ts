@@ -4,12 +4,12 @@ import type { ProxyInUse } from '@backhaul/program';
 
 const MAX_SOCKETS = 50;
 
-/** The connections to the store, kept for later calls. */
-export class KeptConnections {
+/** The HTTP agents, which keep connections to the store alive for later calls. */
+export class HttpAgents {
   readonly httpAgent: http.Agent;
   readonly httpsAgent: https.Agent;
 
-  /** @param proxy On the way to the store. */
+  /** @param proxy Proxy used to reach the store. */
   constructor(proxy: ProxyInUse | null) {
     const options = { keepAlive: true, maxSockets: MAX_SOCKETS, ...(proxy && { proxyEnv: proxy.proxyEnv }) };
     this.httpAgent = new http.Agent(options);
@@ -17,8 +17,8 @@ export class KeptConnections {
   }
 
   /**
-   * To be called when one has fallen silent: what silenced it (a router that forgot it, a failover) has likely
-   * silenced those that lie idle too, and each would cost a call another time-out.
+   * Call when a connection has fallen silent: the cause (a router that lost its state, a failover) has likely
+   * affected the idle ones too, and each would cost a call another timeout.
    */
   dropIdle(): void {
     for (const { freeSockets } of [this.httpAgent, this.httpsAgent]) {
