@@ -19,7 +19,7 @@ import { LiveProgress } from './uploads/live-progress.ts';
 import { ObjectVerifier } from './uploads/object-verifier.ts';
 import { Expiry } from './uploads/expiry.ts';
 import { abortOrphans } from './uploads/orphan-sweep.ts';
-import { PullIntake } from './uploads/pull-intake.ts';
+import { UploadIntake } from './uploads/upload-intake.ts';
 import { Retention } from './uploads/retention.ts';
 import { StoppableBucket } from './uploads/stoppable-bucket.ts';
 import { StorePatience } from './uploads/store-patience.ts';
@@ -29,7 +29,7 @@ import { UploadEnding } from './uploads/upload-ending.ts';
 import { UploadLedger, type UploadObserver } from './uploads/upload-ledger.ts';
 import { UploadService } from './uploads/upload-service.ts';
 
-export interface DomainParts {
+export interface DomainDeps {
   readonly store: Store;
   readonly bucket: Bucket;
   readonly bus: Bus;
@@ -37,19 +37,19 @@ export interface DomainParts {
   readonly log: Log;
   readonly settings: UploadSettings;
   readonly retentionMs: number;
-  /** Whether retention believes the clock whatever it did. Default: no. */
+  /** Whether retention always trusts the clock. Default: no. */
   readonly retentionTrustsClock?: boolean;
-  /** Age at which a multipart upload that no row refers to is aborted; also how often they are looked for. */
+  /** Age at which a multipart upload without a row is aborted; also the interval of the search for them. */
   readonly orphanAgeMs: number;
   readonly commandTimeoutMs: number;
   readonly observe: UploadObserver;
-  /** Told when two machines are found to take turns with one token. Default: no one is. */
+  /** Called when two machines are found to alternate with one token. Default: none. */
   readonly onSharedToken?: () => void;
   /** Default: none. */
   readonly unfinishedLimits?: UnfinishedLimits;
-  /** Rejects when the signal aborts. By default real time passes. */
+  /** Rejects when the signal aborts. Default: real time. */
   readonly sleep?: (ms: number, signal: AbortSignal) => Promise<void>;
-  /** How often a wait for an upload's end looks for itself, in case hints get lost. */
+  /** Polling interval of a wait for an upload's end, in case hints get lost. */
   readonly pollMs?: number;
   /** In [0, 1); for jitter. */
   readonly random?: () => number;
@@ -65,27 +65,27 @@ export interface Domain {
   readonly sweeper: Sweeper;
   readonly retention: Retention;
   /**
-   * Cuts short every call to the object store, and resolves when nothing runs in the background any more. Agents'
-   * messages can still be handled; what they leave undone is taken up by the next start. Idempotent.
+   * Aborts every call to the object store, and resolves when nothing runs in the background any more. Agents'
+   * messages can still be handled; unfinished work continues at the next start. Idempotent.
    */
   stop(): Promise<void>;
 }
 
 const unlimited: UnfinishedLimits = { perToken: 0, perClient: 0, onRefused: () => {} };
 
-/** Wires the domain's parts to each other. Which store, bus and bucket they work with, the caller knows. */
-export function createDomain(parts: DomainParts): Domain {
-  const { store, bus, clock, log, settings, orphanAgeMs } = parts;
+/** Wires up the domain; the caller chooses the implementations of store, bus and bucket. */
+export function createDomain(deps: DomainDeps): Domain {
+  const { store, bus, clock, log, settings, orphanAgeMs } = deps;
   const stopping = new AbortController();
   const { signal } = stopping;
-  const random = parts.random ?? Math.random;
-  const bucket = new StoppableBucket(parts.bucket, signal);
+  const random = deps.random ?? Math.random;
+  const bucket = new StoppableBucket(deps.bucket, signal);
   const sessions = new SessionRegistry();
-  const sharedTokens = new SharedTokens({ clock, log, count: parts.onSharedToken ?? (() => {}) });
-  const ledger = new UploadLedger({ store, bus, clock, observe: parts.observe });
+  const sharedTokens = new SharedTokens({ clock, log, count: deps.onSharedToken ?? (() => {}) });
+  const ledger = new UploadLedger({ store, bus, clock, observe: deps.observe });
   const probe = new BucketProbe(bucket, clock);
   const patience = new StorePatience(bucket, clock);
-  const onEnded = (clientId: string): void => dispatcher.kick(clientId);
+  const onEnded = (clientId: string): void => dispatcher.schedule(clientId);
   const ending = new UploadEnding({ ledger, bucket, sessions, log, onEnded });
   const recovery = new AttemptRecovery({
     ledger,
@@ -94,9 +94,9 @@ export function createDomain(parts: DomainParts): Domain {
     log,
     random,
     onQueued: (clientId, notBefore) => {
-      // In any case: a place has become free for another of its uploads.
-      dispatcher.kick(clientId);
-      if (notBefore !== null) dispatcher.kickAt(clientId, notBefore);
+      // In any case the client has a free slot for another upload.
+      dispatcher.schedule(clientId);
+      if (notBefore !== null) dispatcher.scheduleAt(clientId, notBefore);
     },
   });
   const dispatcher: Dispatcher = new Dispatcher({
@@ -114,7 +114,7 @@ export function createDomain(parts: DomainParts): Domain {
     signal,
   });
   const { maxBackoffMs } = settings;
-  const clockWatch = new ClockWatch({ store, clock, log, longestGraceMs: settings.lifetimeMs });
+  const clockWatch = new ClockWatch({ store, clock, log, maxGraceMs: settings.lifetimeMs });
   const completion = new Completion({
     store,
     ledger,
@@ -126,15 +126,15 @@ export function createDomain(parts: DomainParts): Domain {
     clockWatch,
     log,
     maxBackoffMs,
-    sleep: parts.sleep ?? realSleep,
+    sleep: deps.sleep ?? realSleep,
     random,
   });
   const retention = new Retention({
     store,
     clock,
     log,
-    retentionMs: parts.retentionMs,
-    trustClock: parts.retentionTrustsClock ?? false,
+    retentionMs: deps.retentionMs,
+    trustClock: deps.retentionTrustsClock ?? false,
   });
   const expiry = new Expiry({ store, ending, sessions, clock, clockWatch, log, signal });
   const sweeper = new Sweeper({
@@ -153,10 +153,10 @@ export function createDomain(parts: DomainParts): Domain {
     abortOrphans: () =>
       abortOrphans({ store, bucket, clock, log, keyPrefix: settings.keyPrefix, orphanAgeMs }),
   });
-  const quota = new UnfinishedQuota({ store, clock, limits: parts.unfinishedLimits ?? unlimited });
-  const intake = new PullIntake({ store, bus, clock, sessions, dispatcher, expiry, quota, settings });
+  const quota = new UnfinishedQuota({ store, clock, limits: deps.unfinishedLimits ?? unlimited });
+  const intake = new UploadIntake({ store, bus, clock, sessions, dispatcher, expiry, quota, settings });
   const progress = new LiveProgress();
-  const commands = new CommandRunner(sessions, { timeoutMs: parts.commandTimeoutMs });
+  const commands = new CommandRunner(sessions, { timeoutMs: deps.commandTimeoutMs });
   return {
     transfers: {
       store,
@@ -176,8 +176,8 @@ export function createDomain(parts: DomainParts): Domain {
     },
     uploads: new UploadService({
       store,
-      // Not stoppable: a request of an operator that is under way may still be answered.
-      bucket: parts.bucket,
+      // Not stoppable: a running operator request may still get its response.
+      bucket: deps.bucket,
       bus,
       clock,
       ledger,
@@ -188,10 +188,10 @@ export function createDomain(parts: DomainParts): Domain {
       intake,
       quota,
       settings,
-      pollMs: parts.pollMs ?? 2000,
+      pollMs: deps.pollMs ?? 2000,
     }),
     // Not stoppable either.
-    verifier: new ObjectVerifier({ store, ledger, bucket: parts.bucket, clock }),
+    verifier: new ObjectVerifier({ store, ledger, bucket: deps.bucket, clock }),
     clients: new ClientService({ store, sessions, sharedTokens, clock }),
     sweeper,
     retention,

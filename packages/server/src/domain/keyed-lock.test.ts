@@ -3,7 +3,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { test } from 'node:test';
 import { KeyedLock } from './keyed-lock.ts';
 
-test('tasks of one key run one after another, in the order they came', async () => {
+test('tasks of one key run sequentially, in the order of the calls', async () => {
   const lock = new KeyedLock();
   const log: string[] = [];
   const task = (name: string) => async (): Promise<void> => {
@@ -23,7 +23,7 @@ test('tasks of different keys run at the same time', async () => {
   await waiting;
 });
 
-test('a task that fails tells its caller, and the next one runs', async () => {
+test('a failed task rejects its caller, and the next one runs', async () => {
   const lock = new KeyedLock();
   const failing = lock.run('k', () => Promise.reject(new Error('broken')));
   const next = lock.run('k', async () => 'fine');
@@ -31,7 +31,7 @@ test('a task that fails tells its caller, and the next one runs', async () => {
   assert.equal(await next, 'fine');
 });
 
-test('a task that comes as the last one ends waits for it', async () => {
+test('a task that arrives as the last one ends waits for it', async () => {
   const lock = new KeyedLock();
   let running = 0;
   const alone = async (): Promise<void> => {
@@ -40,7 +40,7 @@ test('a task that comes as the last one ends waits for it', async () => {
     await nextTurn();
     running -= 1;
   };
-  // Comes in at every depth of microtasks around the end of the one before.
+  // Arrives at every depth of microtasks around the end of the previous task.
   for (let depth = 0; depth < 10; depth += 1) {
     const first = lock.run('k', alone);
     const second = first.then(async () => {

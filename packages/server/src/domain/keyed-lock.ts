@@ -1,4 +1,4 @@
-/** Runs tasks of one key after each other, tasks of different keys at the same time. */
+/** Runs tasks of one key sequentially, tasks of different keys concurrently. */
 export class KeyedLock {
   readonly #tails = new Map<string, Promise<unknown>>();
 

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Semaphore } from './semaphore.ts';
 
-test('no more tasks run at once than there are places, in the order of their coming', async () => {
+test('at most as many tasks run at once as there are slots, in the order of the calls', async () => {
   const semaphore = new Semaphore(2);
   const gates = Array.from({ length: 4 }, () => Promise.withResolvers<void>());
   const started: number[] = [];
@@ -23,7 +23,7 @@ test('no more tasks run at once than there are places, in the order of their com
   assert.deepEqual(await Promise.all(runs), [0, 1, 2, 3]);
 });
 
-test('a task that fails gives its place back', async () => {
+test('a failed task releases its slot', async () => {
   const semaphore = new Semaphore(1);
   for (let times = 0; times < 2; times += 1) {
     await assert.rejects(

@@ -1,10 +1,10 @@
-/** Runs at most so many tasks at once; the others wait in line. */
+/** Runs a limited number of tasks at once; the others wait in a queue. */
 export class Semaphore {
   #free: number;
   readonly #waiting: (() => void)[] = [];
 
-  constructor(places: number) {
-    this.#free = places;
+  constructor(slots: number) {
+    this.#free = slots;
   }
 
   async run<Result>(task: () => Promise<Result>): Promise<Result> {
@@ -14,7 +14,7 @@ export class Semaphore {
       return await task();
     } finally {
       const next = this.#waiting.shift();
-      // The place goes over to the next in line, so that nobody can take it in between.
+      // The slot passes directly to the next in line, so that no new caller can take it in between.
       if (next === undefined) this.#free += 1;
       else next();
     }

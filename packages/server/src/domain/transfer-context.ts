@@ -13,7 +13,7 @@ import type { LiveProgress } from './uploads/live-progress.ts';
 import type { UploadEnding } from './uploads/upload-ending.ts';
 import type { UploadLedger } from './uploads/upload-ledger.ts';
 
-/** What the handlers of agents' messages work with. */
+/** Dependencies of the handlers of agents' messages. */
 export interface TransferContext {
   readonly store: Store;
   readonly bucket: Bucket;

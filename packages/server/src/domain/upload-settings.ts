@@ -1,22 +1,22 @@
 import { DEFAULT_CHUNK_BYTES, type PlanRule, S3_MAX_PARTS, type UploadLimits } from '@backhaul/protocol';
 
-/** What the domain is told by the configuration. */
+/** Configuration of the domain. */
 export interface UploadSettings {
   readonly bucketName: string;
   readonly keyPrefix: string;
   /** Bytes; null for S3's own limit. */
   readonly maxFileSize: number | null;
-  /** Of each upload, where neither its trigger nor its client has others. */
+  /** Limits of each upload for which neither its trigger nor its client sets others. */
   readonly limits: UploadLimits;
   /** An upload that is not finished this long after its trigger ends as `expired`. */
   readonly lifetimeMs: number;
-  /** An agent that has not answered `prepare_upload` by then gets no more time. */
+  /** An agent that has not responded to `prepare_upload` after this time gets no more. */
   readonly prepareTimeoutMs: number;
-  /** Longest wait between tries of completing; also of anything else that is tried again. */
+  /** Maximum delay between tries of completing and of other retries. */
   readonly maxBackoffMs: number;
 }
 
 export const planRule: PlanRule = { minChunkSize: DEFAULT_CHUNK_BYTES, maxParts: S3_MAX_PARTS };
 
-/** Parts whose URLs are issued together. Enough to keep an agent busy, few enough to be hashed before they die. */
+/** Parts whose URLs are issued together. Enough to keep an agent busy, few enough to hash before their URLs expire. */
 export const WINDOW_PARTS = 32;

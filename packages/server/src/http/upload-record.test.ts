@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { uploadRecordSchema, uploadStatuses } from '@backhaul/protocol';
 import { sampleUploadIn } from '../domain/fakes/sample-upload.ts';
-import { DomainBench } from '../domain/fakes/domain-bench.ts';
+import { DomainFixture } from '../domain/fakes/domain-fixture.ts';
 import { endSession } from '../domain/sessions/end-session.ts';
 import { openSqliteStore } from '../store/open-sqlite-store.ts';
 import { describeUpload, toUploadRecord } from './upload-record.ts';
@@ -41,13 +41,13 @@ test('times are ISO 8601 in UTC, and the checksum says what it is of', () => {
 });
 
 test('an upload that waits for a machine which is away says since when and until when', async () => {
-  await using bench = new DomainBench(await openSqliteStore(':memory:'));
-  const services = { clients: bench.domain.clients, progress: bench.context.progress };
-  const agent = await bench.connect('client-1');
-  await endSession(bench.context, agent.session);
-  const gone = new Date(bench.clock.now()).toISOString();
-  bench.clock.advance(3 * 24 * 3_600_000);
-  const upload = await bench.trigger();
+  await using fixture = new DomainFixture(await openSqliteStore(':memory:'));
+  const services = { clients: fixture.domain.clients, progress: fixture.context.progress };
+  const agent = await fixture.connect('client-1');
+  await endSession(fixture.context, agent.session);
+  const gone = new Date(fixture.clock.now()).toISOString();
+  fixture.clock.advance(3 * 24 * 3_600_000);
+  const upload = await fixture.trigger();
   const record = await describeUpload(services, upload);
   assert.equal(record.stalled_since, new Date(upload.createdAt).toISOString());
   assert.match(
@@ -56,8 +56,8 @@ test('an upload that waits for a machine which is away says since when and until
       `offline since ${gone.slice(0, 10)} .* UTC .*waits for it until ${record.expires_at.slice(0, 10)} `,
     ),
   );
-  assert.equal((await bench.upload(upload.uploadId)).stalledReason, null, 'no row is written for it');
-  await bench.connect('client-1', { maxUploads: 1 });
-  const waiting = await bench.trigger('/data/second.bin');
+  assert.equal((await fixture.upload(upload.uploadId)).stalledReason, null, 'no row is written for it');
+  await fixture.connect('client-1', { maxUploads: 1 });
+  const waiting = await fixture.trigger('/data/second.bin');
   assert.equal((await describeUpload(services, waiting)).stalled_reason, null);
 });

@@ -18,9 +18,9 @@ export async function updateClockRecord(db: Queries, { trustedAt, isHeld }: Cloc
 
 export async function moveDeadlines(
   db: Queries,
-  { now, jumpMs, longestGraceMs, newSince }: DeadlineMove,
+  { now, jumpMs, maxGraceMs, newSince }: DeadlineMove,
 ): Promise<number> {
-  const latest = now + longestGraceMs;
+  const latest = now + maxGraceMs;
   const moved = sql<number>`expires_at + ${jumpMs}`;
   let query = db
     .updateTable('uploads')

@@ -1,5 +1,5 @@
 import { sql } from 'kysely';
-import type { KeptPart, PartTotals, UploadPart } from '../domain/uploads/upload.ts';
+import type { StoredPart, PartTotals, UploadPart } from '../domain/uploads/upload.ts';
 import { type Placeholders, PreparedQuery } from './prepared-query.ts';
 import type { Queries } from './queries.ts';
 
@@ -76,9 +76,13 @@ export async function setEtags(
 }
 
 /** From now on only these have an ETag. */
-export async function keepParts(db: Queries, uploadId: string, kept: readonly KeptPart[]): Promise<void> {
+export async function setStoredParts(
+  db: Queries,
+  uploadId: string,
+  stored: readonly StoredPart[],
+): Promise<void> {
   await db.updateTable('uploadParts').set({ etag: null }).where('uploadId', '=', uploadId).execute();
-  await assignEtags(db, uploadId, kept);
+  await assignEtags(db, uploadId, stored);
 }
 
 export async function deleteParts(db: Queries, uploadId: string): Promise<void> {

@@ -260,7 +260,7 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
     assert.deepEqual((await store.listRunningIds('client-1')).sort(), ids(running).sort());
     assert.deepEqual(await store.listRunningIds('client-3'), []);
     const queued = (clientId: string, limit: number) =>
-      store.listQueuedIds(clientId, { now: AT, longestWaitMs: 1000, limit });
+      store.listQueuedIds(clientId, { now: AT, maxWaitMs: 1000, limit });
     assert.deepEqual(await queued('client-1', 2), ids(queue).slice(0, 2));
     assert.deepEqual(await queued('client-1', 10), ids(queue));
     assert.deepEqual(await queued('client-2', 10), []);
@@ -389,7 +389,7 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
     const moved = await store.moveDeadlines({
       now,
       jumpMs: -3_600_000,
-      longestGraceMs: 1000,
+      maxGraceMs: 1000,
       newSince: now - 5,
     });
     assert.equal(moved, 1);
@@ -412,7 +412,7 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
     const given = [0, 1, 999, 5000, jumpMs + 999, jumpMs + 1000];
     const uploads = given.map((ms) => sampleUpload({ createdAt: AT - 1, expiresAt: AT + ms }));
     await insert(store, ...uploads);
-    await store.moveDeadlines({ now, jumpMs, longestGraceMs: 1000, newSince: now - 5 });
+    await store.moveDeadlines({ now, jumpMs, maxGraceMs: 1000, newSince: now - 5 });
     const left = await Promise.all(
       uploads.map(async ({ uploadId }) => ((await store.getUpload(uploadId))?.expiresAt ?? 0) - now),
     );
@@ -595,18 +595,18 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
       ]);
     }
     const etags = async ({ uploadId }: Upload) => (await store.listParts(uploadId)).map(({ etag }) => etag);
-    const kept = [
+    const stored = [
       { partNumber: 2, etag: '"two, again"' },
       { partNumber: 3, etag: '"three"' },
       { partNumber: 4, etag: '"never announced"' },
     ];
     const next = { ...upload, version: 2 };
-    assert.equal(await store.saveUpload(next, { expectedVersion: 9, kept }), false);
+    assert.equal(await store.saveUpload(next, { expectedVersion: 9, stored }), false);
     assert.deepEqual(await etags(upload), ['"one"', '"two"', null], 'with the guard, or not at all');
-    assert.equal(await store.saveUpload(next, { expectedVersion: 1, kept }), true);
+    assert.equal(await store.saveUpload(next, { expectedVersion: 1, stored }), true);
     assert.deepEqual(await etags(upload), [null, '"two, again"', '"three"']);
     assert.deepEqual(await etags(other), ['"one"', '"two"', null]);
-    assert.equal(await store.saveUpload({ ...upload, version: 3 }, { expectedVersion: 2, kept: [] }), true);
+    assert.equal(await store.saveUpload({ ...upload, version: 3 }, { expectedVersion: 2, stored: [] }), true);
     assert.deepEqual(await etags(upload), [null, null, null]);
   });
 
@@ -615,7 +615,7 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
     assert.ok(first !== undefined && second !== undefined && third !== undefined);
     await insert(store, third, { ...first, nextAttemptAt: AT + 10 }, { ...second, nextAttemptAt: AT + 11 });
     const queuedAt = (now: number, limit = 10) =>
-      store.listQueuedIds('client-1', { now, longestWaitMs: 1000, limit });
+      store.listQueuedIds('client-1', { now, maxWaitMs: 1000, limit });
     assert.deepEqual(await queuedAt(AT + 9), ids([third]));
     assert.deepEqual(await queuedAt(AT + 9, 1), ids([third]), 'those that wait take nobody’s place');
     assert.deepEqual(await queuedAt(AT + 10), ids([first, third]));

@@ -12,7 +12,7 @@ import type { Upload } from '../domain/uploads/upload.ts';
 import { insertAudit } from './audit-queries.ts';
 import { nextChange } from './change-counter.ts';
 import { deleteKeys } from './key-queries.ts';
-import { announceParts, deleteParts, keepParts } from './part-queries.ts';
+import { announceParts, deleteParts, setStoredParts } from './part-queries.ts';
 import { type Placeholders, PreparedQuery } from './prepared-query.ts';
 import type { Queries } from './queries.ts';
 import type { UploadsTable } from './schema.ts';
@@ -48,7 +48,7 @@ export async function updateUpload(db: Queries, upload: Upload, save: UploadSave
   const updated = await updateVersion.run(db, { ...toUploadRow(upload), change, expectedVersion });
   if (updated !== 1) return false;
   if (save.clearParts === true) await deleteParts(db, uploadId);
-  if (save.kept !== undefined) await keepParts(db, uploadId, save.kept);
+  if (save.stored !== undefined) await setStoredParts(db, uploadId, save.stored);
   if (save.announced !== undefined) {
     const differing = await announceParts(db, uploadId, save.announced);
     if (differing.length > 0)
@@ -130,9 +130,9 @@ const selectQueued = new PreparedQuery((db, { clientId, now, latest, limit }: Pl
 export async function selectQueuedIds(
   db: Queries,
   clientId: string,
-  { now, longestWaitMs, limit }: Parameters<Store['listQueuedIds']>[1],
+  { now, maxWaitMs, limit }: Parameters<Store['listQueuedIds']>[1],
 ): Promise<string[]> {
-  return idsOf(await selectQueued.all(db, { clientId, now, latest: now + longestWaitMs, limit }));
+  return idsOf(await selectQueued.all(db, { clientId, now, latest: now + maxWaitMs, limit }));
 }
 
 export async function selectCompletingIds(db: Queries): Promise<string[]> {

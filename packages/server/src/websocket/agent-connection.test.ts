@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { type AgentMessageInput, PeerBudget, type ServerMessageInput } from '@backhaul/protocol';
 import { WebSocket, WebSocketServer } from 'ws';
-import { DomainBench } from '../domain/fakes/domain-bench.ts';
+import { DomainFixture } from '../domain/fakes/domain-fixture.ts';
 import { completedMessage, partUploadedMessage, preparedMessage } from '../domain/fakes/fake-agent.ts';
 import { intercepted } from '../domain/fakes/intercepted.ts';
 import { type Store, StoreError } from '../domain/ports/store.ts';
@@ -15,7 +15,7 @@ const CLOCKS = { cpuMs: () => performance.now() };
 
 /** The server's end of a real socket, and the agent's. */
 async function connect(
-  bench: DomainBench,
+  fixture: DomainFixture,
   options: { readonly budget?: PeerBudget; readonly observe?: ConnectionOptions['observe'] } = {},
 ) {
   await using cleanup = new AsyncDisposableStack();
@@ -24,7 +24,7 @@ async function connect(
   await once(server, 'listening');
   const agent = new WebSocket(`ws://127.0.0.1:${(server.address() as AddressInfo).port}`);
   const [accepted] = (await once(server, 'connection')) as [WebSocket];
-  const connection = new AgentConnection(accepted, bench.context, {
+  const connection = new AgentConnection(accepted, fixture.context, {
     clientId: 'client-1',
     sessionId: '019ab3c2-5f00-7000-8000-000000000001',
     nodeId: 'node-1',
@@ -39,7 +39,7 @@ async function connect(
       abused: () => {},
     },
     observe: options.observe ?? { refused: () => {}, throttled: () => {}, closedForAbuse: () => {} },
-    log: bench.log,
+    log: fixture.log,
   });
   cleanup.defer(async () => {
     agent.terminate();
@@ -53,30 +53,30 @@ async function connect(
     platform: { os: 'linux', arch: 'x64' },
     limits: { max_uploads: 4, parallel_parts: 4 },
   });
-  await bench.until(() => bench.context.sessions.get('client-1') !== undefined, 'a session');
+  await fixture.until(() => fixture.context.sessions.get('client-1') !== undefined, 'a session');
   const owned = cleanup.move();
   return { agent, say, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
 test('a message that cannot be read ends what it was about', async () => {
-  await using bench = new DomainBench(await openSqliteStore(':memory:'));
-  await using connected = await connect(bench);
+  await using fixture = new DomainFixture(await openSqliteStore(':memory:'));
+  await using connected = await connect(fixture);
   const { agent } = connected;
   const heard: ServerMessageInput[] = [];
   agent.on('message', (data) => heard.push(JSON.parse((data as Buffer).toString()) as ServerMessageInput));
-  const { uploadId } = await bench.trigger();
-  const upload = await bench.reaches(uploadId, 'preparing');
+  const { uploadId } = await fixture.trigger();
+  const upload = await fixture.reaches(uploadId, 'preparing');
   const unreadable = { ...preparedMessage(upload), source_modified_at: '+010000-01-01T00:00:00.000Z' };
   agent.send(JSON.stringify({ ...unreadable, attempt: upload.attempt + 1 }));
   agent.send(JSON.stringify({ ...unreadable, status: 'of_the_future' }));
   agent.send(JSON.stringify(unreadable));
-  const failed = await bench.reaches(uploadId, 'failed');
+  const failed = await fixture.reaches(uploadId, 'failed');
   assert.equal(failed.error, 'protocol_error');
   assert.match(failed.message ?? '', /source_modified_at/);
   const about = { upload_id: uploadId, attempt: upload.attempt };
   const isAbout = (message: object) =>
     Object.entries(about).every(([name, value]) => Reflect.get(message, name) === value);
-  await bench.until(
+  await fixture.until(
     () =>
       ['error', 'cancel_upload'].every((action) =>
         heard.some((one) => one.action === action && isAbout(one)),
@@ -84,30 +84,30 @@ test('a message that cannot be read ends what it was about', async () => {
     'the agent to be told',
   );
 
-  const answer = assert.rejects(bench.context.commands.run('client-1', 'health_check', {}), {
+  const answer = assert.rejects(fixture.context.commands.run('client-1', 'health_check', {}), {
     code: 'protocol_error',
   });
-  await bench.until(() => heard.some(({ action }) => action === 'health_check'), 'a command');
+  await fixture.until(() => heard.some(({ action }) => action === 'health_check'), 'a command');
   const asked = heard.find((one) => one.action === 'health_check');
   agent.send(JSON.stringify({ status: 'result', command_id: asked?.command_id, ok: 'yes' }));
   await answer;
 });
 
 test('an agent that could not read a message ends its attempt by an error', async () => {
-  await using bench = new DomainBench(await openSqliteStore(':memory:'));
-  await using connected = await connect(bench);
-  const { uploadId } = await bench.trigger();
-  const { attempt } = await bench.reaches(uploadId, 'preparing');
+  await using fixture = new DomainFixture(await openSqliteStore(':memory:'));
+  await using connected = await connect(fixture);
+  const { uploadId } = await fixture.trigger();
+  const { attempt } = await fixture.reaches(uploadId, 'preparing');
   const error = { status: 'error', code: 'protocol_error', message: 'plan is wrong' } as const;
   connected.say(error);
   connected.say({ ...error, upload_id: uploadId, attempt });
-  const failed = await bench.reaches(uploadId, 'failed');
+  const failed = await fixture.reaches(uploadId, 'failed');
   assert.match(failed.message ?? '', /plan is wrong/);
 });
 
 test('what cannot be read closes the socket also if it can be read now and then, and is logged once a second', async () => {
-  await using bench = new DomainBench(await openSqliteStore(':memory:'));
-  await using connected = await connect(bench);
+  await using fixture = new DomainFixture(await openSqliteStore(':memory:'));
+  await using connected = await connect(fixture);
   const { agent, say } = connected;
   const closed = once(agent, 'close');
   for (let count = 0; count < 1000; count += 1) {
@@ -116,14 +116,14 @@ test('what cannot be read closes the socket also if it can be read now and then,
   }
   const [code] = (await closed) as [number];
   assert.equal(code, 4003);
-  const warnings = bench.log.entries.filter(({ level }) => level === 'warn');
+  const warnings = fixture.log.entries.filter(({ level }) => level === 'warn');
   assert.ok(warnings.length < 10, `${warnings.length} warnings`);
 });
 
 test('messages of unknown kinds are answered with errors and end nothing, however many they are', async () => {
-  await using bench = new DomainBench(await openSqliteStore(':memory:'));
+  await using fixture = new DomainFixture(await openSqliteStore(':memory:'));
   let isAbusive = false;
-  await using connected = await connect(bench, {
+  await using connected = await connect(fixture, {
     observe: { refused: () => {}, throttled: () => {}, closedForAbuse: () => void (isAbusive = true) },
   });
   const { agent } = connected;
@@ -142,9 +142,9 @@ test('messages of unknown kinds are answered with errors and end nothing, howeve
 });
 
 test('an agent that has spent its budget is read from again when the debt is paid', async () => {
-  await using bench = new DomainBench(await openSqliteStore(':memory:'));
+  await using fixture = new DomainFixture(await openSqliteStore(':memory:'));
   let throttled = 0;
-  await using connected = await connect(bench, {
+  await using connected = await connect(fixture, {
     budget: new PeerBudget({ bytesPerSecond: 1000, cpuMsPerSecond: 1000, refusalsPerMinute: 100 }, CLOCKS),
     observe: { refused: () => {}, throttled: () => void (throttled += 1), closedForAbuse: () => {} },
   });
@@ -176,18 +176,18 @@ test('what the database refused is recorded later, in its order and on the same 
       return real.recordUploadedParts(uploadId, parts);
     },
   });
-  await using bench = new DomainBench(store);
-  await using connected = await connect(bench);
+  await using fixture = new DomainFixture(store);
+  await using connected = await connect(fixture);
   const { agent, say } = connected;
-  const { uploadId } = await bench.trigger();
-  const upload = await bench.reaches(uploadId, 'preparing');
+  const { uploadId } = await fixture.trigger();
+  const upload = await fixture.reaches(uploadId, 'preparing');
   say(preparedMessage(upload));
-  const { s3UploadId } = await bench.reaches(uploadId, 'uploading');
-  await bench.until(() => bench.bucket.count('signParts') > 0, 'URLs');
-  for (const partNumber of [1, 2, 3]) bench.bucket.put(s3UploadId, partNumber);
+  const { s3UploadId } = await fixture.reaches(uploadId, 'uploading');
+  await fixture.until(() => fixture.bucket.count('signParts') > 0, 'URLs');
+  for (const partNumber of [1, 2, 3]) fixture.bucket.put(s3UploadId, partNumber);
   say(partUploadedMessage(upload, [1]));
   say(completedMessage(upload));
-  await bench.reaches(uploadId, 'completed');
+  await fixture.reaches(uploadId, 'completed');
   assert.equal(refusals, 2);
   assert.deepEqual(recorded, [1, 3]);
   assert.equal(agent.readyState, agent.OPEN);

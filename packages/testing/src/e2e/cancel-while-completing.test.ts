@@ -27,7 +27,7 @@ describe('a cancel of what is completing while the server cannot reach the store
     const pending = (await answer.json()) as UploadRecord;
     assert.equal(pending.status, 'completing');
     assert.notEqual(pending.cancel_requested_at, null);
-    assert.match(pending.message ?? '', /is remembered/);
+    assert.match(pending.message ?? '', /is pending/);
     assert.match(pending.stalled_reason ?? '', /^Waiting for the object store/);
 
     // As the client of release 0.1.0 asks, which knows no 202.

@@ -78,7 +78,7 @@ describe('when the server’s clock is set', () => {
       expires_in: 3600,
     });
     await clock.set(400 * 24 * 60 * MINUTE_MS);
-    await stage.server.line(logged('the clock was set; deadlines moved along'));
+    await stage.server.line(logged('the clock was set; deadlines moved accordingly'));
     await stage.server.line(logged('retention waits: the clock may be wrong'));
     // Tokens are of the time before; a right clock lets them in again.
     await clock.set(0);
@@ -91,7 +91,7 @@ describe('when the server’s clock is set', () => {
   test('20 minutes behind the store’s at its start, the server runs and waits; a set-up ends with the reason', async () => {
     await clock.set(-20 * MINUTE_MS);
     await stage.restartServer();
-    const { err } = await stage.server.line(logged('object store not reachable; running, but not ready'));
+    const { err } = await stage.server.line(logged('object store unreachable; running but not ready'));
     assert.match(JSON.stringify(err), behind);
     const database = `sqlite:${directory.join('set-up.sqlite')}`;
     const setup = stage.spawnServer({ env: { DATABASE_URL: database }, args: ['--setup-bucket'] });

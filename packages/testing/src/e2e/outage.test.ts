@@ -25,7 +25,7 @@ describe('while the object store is away', { skip: hasExternalStore(), concurren
     assert.equal(unready.checks['store']?.ok, true);
     assert.equal((await fetch(`${stage.url}/healthz`)).status, 200);
     const accepted = await stage.client.triggerDownload('till', {});
-    await stage.server.line(logged('queue not dispatched; tried again by the sweeper'));
+    await stage.server.line(logged('queue not dispatched; the sweeper will retry'));
     assert.equal((await stage.client.getUpload(accepted.upload_id)).status, 'queued');
 
     await store.comeBack();
@@ -79,7 +79,7 @@ describe('while the object store is away', { skip: hasExternalStore(), concurren
     await store.goAway();
     const exit = await stage.restartServer();
     assert.equal(exit.code, 0);
-    await stage.server.line(logged('object store not reachable; running, but not ready'));
+    await stage.server.line(logged('object store unreachable; running but not ready'));
     assert.equal((await readinessWhen(stage, false)).ready, false);
     const accepted = await stage.client.triggerDownload('till', {});
     assert.equal(accepted.status, 'queued');

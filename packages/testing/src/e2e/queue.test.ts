@@ -78,14 +78,14 @@ describe('a pull whose agent is away', { concurrency: true }, () => {
     await assertProblem(await post('gone-since', { offline: 'queue' }, headers), 409, 'idempotency_conflict');
   });
 
-  test('expires at its deadline, and says that the agent was away', async () => {
+  test('expires at its deadline, and says that the agent was offline', async () => {
     const client = await away('absent');
     const accepted = await stage.client.triggerDownload(client, { expires_in: 1 });
     assert.equal(Date.parse(accepted.expires_at) - Date.parse(accepted.created_at), 1000);
     const record = await stage.ended(accepted.upload_id);
     assert.equal(record.status, 'expired');
     assert.equal(record.error, 'upload_expired');
-    assert.match(record.message ?? '', /agent was away/);
+    assert.match(record.message ?? '', /agent was offline/);
     const lateMs = Date.parse(record.completed_at ?? '') - Date.parse(record.expires_at);
     assert.ok(lateMs >= 0 && lateMs < 1500, `ended ${lateMs} ms after its deadline`);
   });
@@ -95,7 +95,7 @@ describe('a pull whose agent is away', { concurrency: true }, () => {
     const exit = await stage.cli('download', '--client-id', client, '--expires-in', '1s');
     assert.equal(exit.code, 7, exit.stdout + exit.stderr);
     assert.match(exit.stdout, /^waiting: The machine is offline since .* The upload waits for it until /m);
-    assert.match(exit.stderr, /agent was away/);
+    assert.match(exit.stderr, /agent was offline/);
   });
 
   test('has 24 hours where the request does not say, and keeps its deadline over a restart of the agent', async () => {

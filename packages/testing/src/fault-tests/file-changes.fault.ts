@@ -87,7 +87,7 @@ describe('a file that changes', { concurrency: 2 }, () => {
     const record = await stage.ended(id);
     assert.ok(restless.times > 5);
     assert.equal(record.error, 'file_changed', JSON.stringify(record));
-    assert.match(record.message ?? '', /begun anew 5 times/);
+    assert.match(record.message ?? '', /Restarted 5 times/);
     await stage.noOpenMultipartUploads();
   });
 });

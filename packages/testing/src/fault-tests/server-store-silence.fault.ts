@@ -27,7 +27,10 @@ describe('silence between server and store', { concurrency: true }, () => {
     const { upload_id: uploadId } = await stage.client.triggerDownload('till', {});
     await silence.fired();
     const { reason } = await backInQueue(stage);
-    assert.match(String(reason), /^Waiting for the object store: CreateMultipartUpload .* no answer within/);
+    assert.match(
+      String(reason),
+      /^Waiting for the object store: CreateMultipartUpload .* no response within/,
+    );
     assert.equal((await stage.client.getUpload(uploadId)).stalled_reason, reason);
     await stage.serverStoreNetwork.resume();
     const record = await stage.ended(uploadId);
@@ -46,12 +49,11 @@ describe('silence between server and store', { concurrency: true }, () => {
     const silence = fallSilentAt(stage, 'ListParts', 'halfOpen');
     const resumed = await restartAgent(stage, pull);
     await silence.fired();
-    await stage.server.line(
-      (line) => logged('upload back in the queue')(line)?.['attempt'] === 3 || undefined,
-      { deadlineMs: CALL_MS + MARGIN_MS },
-    );
+    await stage.server.line((line) => logged('upload requeued')(line)?.['attempt'] === 3 || undefined, {
+      deadlineMs: CALL_MS + MARGIN_MS,
+    });
     const stalled = await stage.client.getUpload(pull.uploadId);
-    assert.match(stalled.stalled_reason ?? '', /^Waiting for the object store: ListParts .* no answer/);
+    assert.match(stalled.stalled_reason ?? '', /^Waiting for the object store: ListParts .* no response/);
     assert.notEqual(stalled.stalled_since, null);
     assert.notEqual(stalled.next_retry_at, null);
     await stage.serverStoreNetwork.resume();
@@ -120,7 +122,7 @@ function isUpload({ key }: { readonly key: string | undefined }): boolean {
 }
 
 async function backInQueue({ server }: Stage): Promise<Record<string, unknown>> {
-  return await server.line(logged('upload back in the queue'), { deadlineMs: CALL_MS + MARGIN_MS });
+  return await server.line(logged('upload requeued'), { deadlineMs: CALL_MS + MARGIN_MS });
 }
 
 async function restartAgent(stage: Stage, pull: PullUnderWay): Promise<PullUnderWay> {

@@ -11,8 +11,8 @@ import type { Upload, UploadPart } from '../uploads/upload.ts';
 type AnnouncedPart = Omit<UploadPart, 'etag'>;
 
 /**
- * Checks announced parts against the plan: an agent gets URLs only for parts that exist, of the very length the
- * plan gives them, with the checksum the store will enforce.
+ * Checks announced parts against the plan: an agent gets URLs only for parts that exist, with exactly the length in
+ * the plan and the checksum that the store will enforce.
  *
  * @throws BackhaulError `protocol_error`
  */
@@ -25,13 +25,13 @@ export function checkAnnouncement(
   return parts.map((part) => {
     const refuse = (problem: string) =>
       new BackhaulError('protocol_error', `The agent announced part ${part.part_number} ${problem}.`);
-    if (part.part_number > plan.partCount) throw refuse(`of a file of ${plan.partCount}`);
+    if (part.part_number > plan.partCount) throw refuse(`but the file has ${plan.partCount}`);
     if (seen.has(part.part_number)) throw refuse('twice');
     seen.add(part.part_number);
     const { length } = partRange(plan, part.part_number);
-    if (part.size !== length) throw refuse(`with ${part.size} bytes; by the plan it has ${length}`);
+    if (part.size !== length) throw refuse(`with ${part.size} bytes; the plan says ${length}`);
     if ((mode === 'sha256' || mode === 'md5') && part[mode] === undefined) {
-      throw refuse(`without its ${mode}, which checksum_mode asked for`);
+      throw refuse(`without its ${mode}, which checksum_mode requires`);
     }
     return {
       partNumber: part.part_number,
@@ -44,12 +44,12 @@ export function checkAnnouncement(
 }
 
 /**
- * Puts announced parts on record. A part that is announced again, for a fresh URL or after an interruption, has to be
- * the part it was: other bytes are another version of the file.
+ * Records announced parts. A part that is announced again, for a fresh URL or after an interruption, must be
+ * unchanged: other bytes are another version of the file.
  *
  * @throws BackhaulError `file_changed`
  */
-export async function putOnRecord(
+export async function recordParts(
   context: TransferContext,
   { uploadId, filePath }: Upload,
   parts: readonly AnnouncedPart[],
@@ -58,6 +58,6 @@ export async function putOnRecord(
   if (changed.length === 0) return;
   throw new BackhaulError(
     'file_changed',
-    `${JSON.stringify(filePath)} changed during the pull: part ${changed[0]} is no longer what it was.`,
+    `${JSON.stringify(filePath)} changed during the upload: part ${changed[0]} is different now.`,
   );
 }

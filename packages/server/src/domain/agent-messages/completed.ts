@@ -5,7 +5,7 @@ import { requestedNameProblem } from './requested-name.ts';
 import { withOwnedUpload } from './owned-upload.ts';
 import { reportedParts } from './reported-parts.ts';
 
-/** All parts are sent. `completing` becomes durable before S3 is asked; the rest is {@link Completion}'s. */
+/** All parts are sent. `completing` is stored durably before S3 is called; {@link Completion} does the rest. */
 export function completed(
   context: TransferContext,
   session: AgentSession,
@@ -19,14 +19,14 @@ export function completed(
         ? undefined
         : `The agent sent ${message.size} bytes of a file that had ${upload.sizeBytes}.`);
     if (problem !== undefined) {
-      await context.ending.endHeld(upload, { type: 'fail', error: 'protocol_error', message: problem });
+      await context.ending.endLocked(upload, { type: 'fail', error: 'protocol_error', message: problem });
       return;
     }
     const totals = await context.store.recordUploadedParts(
       upload.uploadId,
       reportedParts(upload, message.parts),
     );
-    // Its one part has no bytes, and nothing is sent of it where the server writes the object.
+    // The single part of an empty file has no bytes; if the server writes the object, no part is sent.
     const isEmpty = upload.sizeBytes === 0;
     const completing = await context.ledger.apply(upload, {
       type: 'parts_sent',
@@ -36,6 +36,6 @@ export function completed(
     });
     if (completing === undefined) return;
     context.completion.start(upload.uploadId);
-    context.dispatcher.kick(upload.clientId);
+    context.dispatcher.schedule(upload.clientId);
   });
 }

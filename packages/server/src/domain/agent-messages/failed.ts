@@ -2,17 +2,17 @@ import { type Failed, isErrorCode } from '@backhaul/protocol';
 import { type Bucket, BucketError } from '../ports/bucket.ts';
 import type { AgentSession } from '../sessions/agent-session.ts';
 import type { TransferContext } from '../transfer-context.ts';
-import { storeAway } from '../uploads/attempt-failure.ts';
+import { waitingForStore } from '../uploads/attempt-failure.ts';
 import { withOwnedUpload } from './owned-upload.ts';
 import { withoutSignatures } from './without-signatures.ts';
 
-/** At once it would only be refused again. From the second time on the pause grows by itself. */
+/** An immediate retry would only be refused again. From the second time on the delay grows by itself. */
 const AGENT_BUSY_WAIT_MS = 1000;
 
-/** The agent gave the attempt up. One that was merely busy gets the upload again later. */
+/** The agent ended the attempt. If the agent was only busy, it gets the upload again later. */
 export function failed(context: TransferContext, session: AgentSession, message: Failed): Promise<void> {
   return withOwnedUpload(context, session, message, async (upload) => {
-    // All parts are sent: how it ends is the server's finding from here on.
+    // All parts are sent: from here on the server decides the outcome.
     if (upload.status === 'completing') return;
     if (message.error === 'agent_busy' && upload.status === 'preparing') {
       await context.recovery.interrupt(upload, {
@@ -22,13 +22,16 @@ export function failed(context: TransferContext, session: AgentSession, message:
       return;
     }
     if (message.error === 'storage_refused') {
-      const outage = await outageOf(context.bucket);
+      const outage = await storeOutage(context.bucket);
       if (outage !== undefined) {
-        await context.recovery.settle(upload, { error: 'storage_unavailable', message: storeAway(outage) });
+        await context.recovery.handleFailure(upload, {
+          error: 'storage_unavailable',
+          message: waitingForStore(outage),
+        });
         return;
       }
     }
-    await context.recovery.settle(upload, {
+    await context.recovery.handleFailure(upload, {
       error: isErrorCode(message.error) ? message.error : 'agent_fault',
       message: withoutSignatures(message.message),
     });
@@ -36,10 +39,11 @@ export function failed(context: TransferContext, session: AgentSession, message:
 }
 
 /**
- * What the store refuses agents is final only if it serves the server at the same time. With the server's clock off, for
- * example, stores refuse every URL that it signs, each in words of its own, which agents of 0.1.0 report as final.
+ * A refusal that an agent reports is final only if the store accepts the server's calls at the same time. If the
+ * server's clock is wrong, for example, stores refuse every URL it signs, each with a message of its own, and agents
+ * of 0.1.0 report those as final.
  */
-async function outageOf(bucket: Bucket): Promise<BucketError | undefined> {
+async function storeOutage(bucket: Bucket): Promise<BucketError | undefined> {
   try {
     await bucket.ping();
     return undefined;

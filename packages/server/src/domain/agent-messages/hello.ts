@@ -11,28 +11,28 @@ import {
   closeCodes,
 } from '@backhaul/protocol';
 import type { ClientDescription } from '../clients/client.ts';
-import { BEGUN_ELSEWHERE } from '../uploads/dispatcher.ts';
+import { STARTED_ELSEWHERE } from '../uploads/dispatcher.ts';
 import { hostIdOf } from '../sessions/shared-tokens.ts';
 import type { AgentSession } from '../sessions/agent-session.ts';
 import { endSession } from '../sessions/end-session.ts';
 import type { TransferContext } from '../transfer-context.ts';
 import { type Upload, isRunning } from '../uploads/upload.ts';
 
-type Verdict = Welcome['uploads'][number];
+type Decision = Welcome['uploads'][number];
 
 /**
- * Opens a session: gives it its epoch, brings the transfers that the agent still runs together with their
- * uploads, and puts back into the queue those it has lost. From here on only this session moves the client's uploads.
+ * Opens a session: assigns its epoch, reconciles the transfers that the agent still runs with their uploads, and
+ * requeues the uploads it has lost. From here on only this session advances the client's uploads.
  *
- * @throws what the store throws; then the session is over, and the connection is to be closed.
- * @returns undefined if a newer session of this client was faster; then the connection is to be closed.
+ * @throws the store's errors; the session is closed then, and the caller must close the connection.
+ * @returns undefined if a newer session of this client was faster; the caller must close the connection.
  */
 export async function hello(
   context: TransferContext,
   connection: Pick<AgentSession, 'clientId' | 'sessionId' | 'token'> & {
     readonly serverVersion: string;
     readonly nodeId: string;
-    /** Unset in doubles that have no network. */
+    /** Unset in fakes without a network. */
     readonly remoteAddress?: string;
     readonly send: AgentSession['send'];
     readonly close: AgentSession['close'];
@@ -68,17 +68,17 @@ export async function hello(
     return undefined;
   }
   context.sharedTokens.connected(clientId, session.hostId);
-  let verdicts: Verdict[];
+  let decisions: Decision[];
   try {
     // It may have been blocked since the upgrade. From here on a block finds the session.
     if ((await context.store.getBlock(clientId)) !== undefined) {
-      await giveUp(context, session);
+      await closeFailedHello(context, session);
       session.close(closeCodes.clientBlocked, 'this client was blocked by an operator');
       return undefined;
     }
-    verdicts = await reconcile(context, session, message.running);
+    decisions = await reconcile(context, session, message.running);
   } catch (error) {
-    await giveUp(context, session);
+    await closeFailedHello(context, session);
     throw error;
   }
   session.send({
@@ -89,20 +89,23 @@ export async function hello(
     heartbeat_interval_ms: HEARTBEAT_INTERVAL_MS,
     dead_after_ms: DEAD_AFTER_MS,
     progress_interval_ms: PROGRESS_INTERVAL_MS,
-    uploads: verdicts,
+    uploads: decisions,
   });
   context.sessions.welcomed(session);
-  context.dispatcher.kick(clientId);
+  context.dispatcher.schedule(clientId);
   return session;
 }
 
-/** A session that could not begin must not look like one that has; what it had adopted waits for the next. */
-async function giveUp(context: TransferContext, session: AgentSession): Promise<void> {
+/** A failed hello must not leave a session behind; uploads it had adopted wait for the next session. */
+async function closeFailedHello(context: TransferContext, session: AgentSession): Promise<void> {
   try {
     await endSession(context, session);
   } catch (error) {
-    // The database is away, most likely as it was before; the next hello settles what is left.
-    context.log.warn({ clientId: session.clientId, err: error }, 'session that failed to begin not ended');
+    // The database is most likely still unreachable; the next hello cleans up.
+    context.log.warn(
+      { clientId: session.clientId, err: error },
+      'failed to clean up the session after a failed hello',
+    );
   }
 }
 
@@ -120,33 +123,33 @@ async function reconcile(
   context: TransferContext,
   session: AgentSession,
   running: Hello['running'],
-): Promise<Verdict[]> {
-  const kept = new Set<string>();
+): Promise<Decision[]> {
+  const continued = new Set<string>();
   for (const uploadId of await context.store.listRunningIds(session.clientId)) {
-    const isKept = await context.ledger.onNewest(uploadId, async (upload) => {
+    const isContinued = await context.ledger.onNewest(uploadId, async (upload) => {
       if (!isRunning(upload)) return false;
-      // A newer session was faster; the upload is its own.
+      // A newer session was faster; the upload belongs to it.
       if (upload.epoch !== null && upload.epoch > session.epoch) return false;
       if (running.some((one) => one.upload_id === uploadId && one.attempt === upload.attempt)) {
         return (await context.ledger.apply(upload, { type: 'adopt', epoch: session.epoch })) !== undefined;
       }
-      if (upload.epoch !== session.epoch) await putBack(context, session, upload);
+      if (upload.epoch !== session.epoch) await requeue(context, session, upload);
       return false;
     });
-    if (isKept === true) kept.add(uploadId);
+    if (isContinued === true) continued.add(uploadId);
   }
   return running.map(({ upload_id, attempt }) => ({
     upload_id,
     attempt,
-    verdict: kept.has(upload_id) ? ('continue' as const) : ('drop' as const),
+    verdict: continued.has(upload_id) ? ('continue' as const) : ('drop' as const),
   }));
 }
 
-/** The agent was restarted and knows nothing of it any more. */
-async function putBack(context: TransferContext, session: AgentSession, upload: Upload): Promise<void> {
+/** The agent was restarted and has lost the upload. */
+async function requeue(context: TransferContext, session: AgentSession, upload: Upload): Promise<void> {
   const { recovery, sharedTokens } = context;
   if (sharedTokens.isElsewhere(session.clientId, upload.hostId, session.hostId)) {
-    await recovery.startOver(upload, { reason: BEGUN_ELSEWHERE });
+    await recovery.startOver(upload, { reason: STARTED_ELSEWHERE });
   } else if (session.canResume) await recovery.interrupt(upload, { reason: 'The agent was restarted.' });
   else await recovery.startOver(upload, { reason: 'The agent was restarted; the file is sent again.' });
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { v7 as uuidv7 } from 'uuid';
 import { openSqliteStore } from '../../store/open-sqlite-store.ts';
-import { DomainBench } from '../fakes/domain-bench.ts';
+import { DomainFixture } from '../fakes/domain-fixture.ts';
 import {
   announce,
   completedMessage,
@@ -40,80 +40,80 @@ const messages: Record<string, Say> = {
   failed: (context, session, about) => failed(context, session, failedMessage(about, 'read_failed')),
 };
 
-async function openBench(): Promise<DomainBench> {
-  return new DomainBench(await openSqliteStore(':memory:'));
+async function openFixture(): Promise<DomainFixture> {
+  return new DomainFixture(await openSqliteStore(':memory:'));
 }
 
 for (const [name, say] of Object.entries(messages)) {
-  test(`${name} of an older epoch changes nothing`, async () => {
-    await using bench = await openBench();
-    const { agent, upload } = await bench.uploading();
-    await bench.connect('client-1', { running: [{ upload_id: upload.uploadId, attempt: 1 }] });
-    const before = await bench.upload(upload.uploadId);
+  test(`${name} of an older epoch is ignored`, async () => {
+    await using fixture = await openFixture();
+    const { agent, upload } = await fixture.uploading();
+    await fixture.connect('client-1', { running: [{ upload_id: upload.uploadId, attempt: 1 }] });
+    const before = await fixture.upload(upload.uploadId);
     const frames = agent.connection.frames.length;
-    await say(bench.context, agent.session, upload);
-    assert.deepEqual(await bench.upload(upload.uploadId), before);
+    await say(fixture.context, agent.session, upload);
+    assert.deepEqual(await fixture.upload(upload.uploadId), before);
     assert.equal(agent.connection.frames.length, frames);
   });
 
-  test(`${name} of another attempt changes nothing, and the agent is told to stop it`, async () => {
-    await using bench = await openBench();
-    const { agent, upload } = await bench.uploading();
-    const before = await bench.upload(upload.uploadId);
-    await say(bench.context, agent.session, { ...upload, attempt: 2 });
-    assert.deepEqual(await bench.upload(upload.uploadId), before);
-    const [told] = agent.connection.sent('cancel_upload');
-    assert.equal(told?.attempt, 2);
+  test(`${name} of another attempt is ignored, and the agent is told to stop it`, async () => {
+    await using fixture = await openFixture();
+    const { agent, upload } = await fixture.uploading();
+    const before = await fixture.upload(upload.uploadId);
+    await say(fixture.context, agent.session, { ...upload, attempt: 2 });
+    assert.deepEqual(await fixture.upload(upload.uploadId), before);
+    const [cancellations] = agent.connection.sent('cancel_upload');
+    assert.equal(cancellations?.attempt, 2);
   });
 
-  test(`${name} of another client changes nothing and tells nothing`, async () => {
-    await using bench = await openBench();
-    const { upload } = await bench.uploading();
-    const before = await bench.upload(upload.uploadId);
-    const { connection, session } = await sayHello(bench.context, 'client-2');
+  test(`${name} of another client is ignored and reveals nothing`, async () => {
+    await using fixture = await openFixture();
+    const { upload } = await fixture.uploading();
+    const before = await fixture.upload(upload.uploadId);
+    const { connection, session } = await sayHello(fixture.context, 'client-2');
     assert.ok(session !== undefined);
     const forged: AgentSession = { ...session, epoch: upload.epoch ?? 0 };
     const frames = connection.frames.length;
-    await say(bench.context, forged, upload);
-    await say(bench.context, forged, { uploadId: uuidv7(), attempt: 1 });
-    assert.deepEqual(await bench.upload(upload.uploadId), before);
-    assert.equal(connection.frames.length, frames, 'an upload of another client is like none');
+    await say(fixture.context, forged, upload);
+    await say(fixture.context, forged, { uploadId: uuidv7(), attempt: 1 });
+    assert.deepEqual(await fixture.upload(upload.uploadId), before);
+    assert.equal(connection.frames.length, frames, 'indistinguishable from an unknown upload');
   });
 
-  test(`${name} about an upload that has ended changes nothing, and the agent is told to stop it`, async () => {
-    await using bench = await openBench();
-    const { agent, upload } = await bench.uploading();
-    await bench.domain.uploads.cancel(upload.uploadId, 'operator-1');
-    const before = await bench.upload(upload.uploadId);
-    await say(bench.context, agent.session, upload);
-    assert.deepEqual(await bench.upload(upload.uploadId), before);
-    const told = agent.connection.sent('cancel_upload');
-    assert.equal(told.length, 2, 'once at the cancel, once now');
-    assert.match(told[1]?.reason ?? '', /attempt 1 is over/);
+  test(`${name} about an ended upload is ignored, and the agent is told to stop it`, async () => {
+    await using fixture = await openFixture();
+    const { agent, upload } = await fixture.uploading();
+    await fixture.domain.uploads.cancel(upload.uploadId, 'operator-1');
+    const before = await fixture.upload(upload.uploadId);
+    await say(fixture.context, agent.session, upload);
+    assert.deepEqual(await fixture.upload(upload.uploadId), before);
+    const cancellations = agent.connection.sent('cancel_upload');
+    assert.equal(cancellations.length, 2, 'once at the cancel, once now');
+    assert.match(cancellations[1]?.reason ?? '', /attempt 1 has ended/);
   });
 
-  test(`${name} while the upload is completing changes nothing`, async () => {
-    await using bench = await openBench();
-    const release = bench.bucket.hold('completeMultipartUpload');
-    const { agent, upload } = await bench.completing();
-    const before = await bench.upload(upload.uploadId);
+  test(`${name} while the upload is completing is ignored`, async () => {
+    await using fixture = await openFixture();
+    const release = fixture.bucket.hold('completeMultipartUpload');
+    const { agent, upload } = await fixture.completing();
+    const before = await fixture.upload(upload.uploadId);
     assert.equal(before.status, 'completing');
-    await say(bench.context, agent.session, upload);
-    assert.deepEqual(await bench.upload(upload.uploadId), before);
-    assert.equal(bench.bucket.count('abortMultipartUpload'), 0);
+    await say(fixture.context, agent.session, upload);
+    assert.deepEqual(await fixture.upload(upload.uploadId), before);
+    assert.equal(fixture.bucket.count('abortMultipartUpload'), 0);
     release();
-    await bench.reaches(upload.uploadId, 'completed');
+    await fixture.reaches(upload.uploadId, 'completed');
   });
 
-  test(`${name} of an upload that is still queued changes nothing`, async () => {
-    await using bench = await openBench();
-    bench.bucket.fail('capabilities', 'unavailable', { times: 10 });
-    const agent = await bench.connect();
-    const upload = await bench.trigger();
-    await bench.settle();
-    const before = await bench.upload(upload.uploadId);
+  test(`${name} of a queued upload is ignored`, async () => {
+    await using fixture = await openFixture();
+    fixture.bucket.fail('capabilities', 'unavailable', { times: 10 });
+    const agent = await fixture.connect();
+    const upload = await fixture.trigger();
+    await fixture.idle();
+    const before = await fixture.upload(upload.uploadId);
     assert.equal(before.status, 'queued');
-    await say(bench.context, agent.session, upload);
-    assert.deepEqual(await bench.upload(upload.uploadId), before);
+    await say(fixture.context, agent.session, upload);
+    assert.deepEqual(await fixture.upload(upload.uploadId), before);
   });
 }

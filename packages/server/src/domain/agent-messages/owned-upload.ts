@@ -4,9 +4,9 @@ import type { TransferContext } from '../transfer-context.ts';
 import type { Upload } from '../uploads/upload.ts';
 
 /**
- * Runs `task` on the upload a message is about, alone among this upload's tasks, if the session may speak for
- * it: same client, same epoch, same attempt. Anything else is a late, repeated or forged message: nothing
- * changes, and an agent still at work on an upload that has ended is told to stop.
+ * Runs `task` on the upload a message is about, exclusively among the tasks of this upload, if the session owns it:
+ * same client, same epoch, same attempt. Any other message is late, repeated or forged and ignored; an agent still
+ * working on an ended upload is told to stop.
  */
 export async function withOwnedUpload(
   context: TransferContext,
@@ -16,9 +16,9 @@ export async function withOwnedUpload(
 ): Promise<void> {
   await context.ledger.exclusively(message.upload_id, async () => {
     const upload = await context.store.getUpload(message.upload_id);
-    // One answer for an unknown upload and another client's, so that ids cannot be probed.
+    // The same reaction for an unknown upload and another client's, so that ids cannot be probed.
     if (upload === undefined || upload.clientId !== session.clientId) {
-      context.log.warn({ clientId: session.clientId }, 'message about an upload that is not this client’s');
+      context.log.warn({ clientId: session.clientId }, 'message about an upload of another client');
       return;
     }
     if (upload.attempt !== message.attempt || isTerminal(upload.status)) {
@@ -26,7 +26,7 @@ export async function withOwnedUpload(
         action: 'cancel_upload',
         upload_id: message.upload_id,
         attempt: message.attempt,
-        reason: `attempt ${message.attempt} is over`,
+        reason: `attempt ${message.attempt} has ended`,
       });
       return;
     }

@@ -4,7 +4,7 @@ import type { TransferContext } from '../transfer-context.ts';
 import { withOwnedUpload } from './owned-upload.ts';
 import { reportedParts } from './reported-parts.ts';
 
-/** S3 has acknowledged parts: their ETags are kept, and the record shows the progress. */
+/** S3 has acknowledged parts: stores their ETags and updates the progress. */
 export function partUploaded(
   context: TransferContext,
   session: AgentSession,
@@ -15,18 +15,18 @@ export function partUploaded(
     const reported = reportedParts(upload, message.parts);
     if (reported.length === 0) return;
     const totals = await context.store.recordUploadedParts(upload.uploadId, reported);
-    // It may have been said before the session's end, or its client's being forgotten, and only now have had its turn.
-    const isAgentAway = context.sessions.newest(session.clientId) !== session;
+    // The message may have been sent before the session ended or its client was deleted, and processed only now.
+    const isAgentDisconnected = context.sessions.newest(session.clientId) !== session;
     const unchanged =
       totals.partsCompleted === upload.partsCompleted &&
-      (upload.stalledSince === null || isAgentAway) &&
+      (upload.stalledSince === null || isAgentDisconnected) &&
       upload.partRetries === message.retries;
     if (unchanged) return;
     await context.ledger.apply(upload, {
       type: 'progress',
       totals,
       partRetries: message.retries,
-      isAgentAway,
+      isAgentDisconnected,
     });
   });
 }

@@ -3,31 +3,31 @@ import { BucketError } from '../ports/bucket.ts';
 import type { AgentSession } from '../sessions/agent-session.ts';
 import type { TransferContext } from '../transfer-context.ts';
 import { planRule } from '../upload-settings.ts';
-import { storeAway } from '../uploads/attempt-failure.ts';
+import { waitingForStore } from '../uploads/attempt-failure.ts';
 import type { Upload } from '../uploads/upload.ts';
-import { checkAnnouncement, putOnRecord } from './announcement.ts';
+import { checkAnnouncement, recordParts } from './announcement.ts';
 import { requestedNameProblem } from './requested-name.ts';
 import { withOwnedUpload } from './owned-upload.ts';
 import { signWindow } from './sign-window.ts';
 
 /**
- * The queue asks the store itself before it hands the upload over again. One that answers, but takes no upload, is
- * asked ever more rarely: each time an agent reads and hashes in vain.
+ * Before it dispatches the upload again, the queue checks the store itself. A store that responds but accepts no
+ * upload is tried less and less often: each time an agent reads and hashes in vain.
  */
-const STORE_AWAY_WAIT_MS = 1000;
+const STORE_UNAVAILABLE_WAIT_MS = 1000;
 
-/** Of an empty file, of which no part is sent. Nothing in it expires. */
+/** Response for an empty file, of which no part is sent. Nothing in it expires. */
 const NO_URLS = { presigned_urls: [], expires_at: '9999-12-31T23:59:59.999Z', expires_in_ms: 86_400_000 };
 
 /**
- * The agent has opened and measured the file. Creates the multipart upload and answers with the URLs of the
- * first window; a repeated message gets the same URLs signed anew.
+ * The agent has opened and measured the file. Creates the multipart upload and responds with the URLs of the first
+ * window; a repeated message gets the same URLs with new signatures.
  */
 export function prepared(context: TransferContext, session: AgentSession, message: Prepared): Promise<void> {
   return withOwnedUpload(context, session, message, async (upload) => {
     try {
-      const begun = await begin(context, upload, { message, leavesEmpty: session.leavesEmpty });
-      if (begun !== undefined) await sendWindow(context, session, begun, message);
+      const started = await start(context, upload, { message, leavesEmpty: session.leavesEmpty });
+      if (started !== undefined) await sendWindow(context, session, started, message);
     } catch (error) {
       const code =
         error instanceof BackhaulError
@@ -41,29 +41,29 @@ export function prepared(context: TransferContext, session: AgentSession, messag
       const current = await context.ledger.get(upload.uploadId);
       const text = error instanceof Error ? error.message : '';
       if (code === 'storage_unavailable' && current.status === 'preparing') {
-        // Nothing has begun at the store, so the queue is the place to wait until it is back.
+        // Nothing has started at the store, so the upload waits in the queue until the store is back.
         await context.recovery.interrupt(current, {
-          reason: storeAway({ message: text }),
-          ...(current.setbacks === 0 ? { waitMs: STORE_AWAY_WAIT_MS } : {}),
+          reason: waitingForStore({ message: text }),
+          ...(current.setbacks === 0 ? { waitMs: STORE_UNAVAILABLE_WAIT_MS } : {}),
         });
         return;
       }
-      await context.recovery.settle(current, { error: code, message: text });
+      await context.recovery.handleFailure(current, { error: code, message: text });
     }
   });
 }
 
 /** @returns the upload in `uploading`; undefined when the message no longer fits its status. */
-async function begin(
+async function start(
   context: TransferContext,
   upload: Upload,
   { message, leavesEmpty }: { message: Prepared; leavesEmpty: boolean },
 ): Promise<Upload | undefined> {
   if (upload.status === 'uploading') {
-    if (isSameFile(upload, message)) return beginAgain(context, upload, message);
+    if (isSameFile(upload, message)) return repeatPrepared(context, upload, message);
     throw new BackhaulError(
       'file_changed',
-      'The agent prepared this attempt twice, of two versions of the file.',
+      'The agent prepared this attempt twice with different versions of the file.',
     );
   }
   if (upload.status !== 'preparing' || upload.objectToken === null || upload.checksumMode === null) {
@@ -72,7 +72,7 @@ async function begin(
   if (upload.s3UploadId !== null) {
     throw new BackhaulError(
       'protocol_error',
-      'The agent was asked to resume an upload, and prepared it anew.',
+      'The agent was asked to resume the upload but prepared it again.',
     );
   }
   const problem = requestedNameProblem(upload, message.file_name);
@@ -81,7 +81,7 @@ async function begin(
   if (maxFileSize !== null && message.size > maxFileSize) {
     throw new BackhaulError(
       'file_too_large',
-      `The file has ${message.size} bytes; this server takes ${maxFileSize} (MAX_FILE_SIZE).`,
+      `The file has ${message.size} bytes; this server accepts at most ${maxFileSize} (MAX_FILE_SIZE).`,
     );
   }
   const plan = planParts(message.size, planRule);
@@ -92,18 +92,18 @@ async function begin(
     );
   }
   const announced = checkAnnouncement(plan, upload.checksumMode, message.parts);
-  // An agent of before sends its empty part; the object is written by the server all the same.
-  const isLeft = plan.sizeBytes === 0 && leavesEmpty;
-  const { s3UploadId } = isLeft
+  // Old agents send the empty part; newer ones leave the whole object to the server.
+  const isServerWritten = plan.sizeBytes === 0 && leavesEmpty;
+  const { s3UploadId } = isServerWritten
     ? { s3UploadId: null }
     : await context.bucket.createMultipartUpload({
         key: upload.key,
         token: upload.objectToken,
         checksumMode: upload.checksumMode,
       });
-  let begun: Upload | undefined;
+  let started: Upload | undefined;
   try {
-    begun = await context.ledger.apply(
+    started = await context.ledger.apply(
       upload,
       {
         type: 'prepared',
@@ -114,26 +114,29 @@ async function begin(
         sourceModifiedAt: Date.parse(message.source_modified_at),
         s3UploadId,
       },
-      isLeft ? {} : { announced },
+      isServerWritten ? {} : { announced },
     );
-    return begun;
+    return started;
   } finally {
-    // While the database is away the message is handled again and again, each time with another multipart upload.
-    if (begun === undefined && s3UploadId !== null) await abandon(context, upload, s3UploadId);
+    // While the database is unreachable the message is handled repeatedly, each time with another multipart upload.
+    if (started === undefined && s3UploadId !== null) await abortUnrecorded(context, upload, s3UploadId);
   }
 }
 
-/** The same message once more: nothing is created, but what is signed for has to be of the plan and on record. */
-async function beginAgain(context: TransferContext, upload: Upload, message: Prepared): Promise<Upload> {
-  if (upload.checksumMode === null) throw new Error('an upload is under way without a checksum mode');
+/** A repeated message: nothing is created, but the parts to sign must match the plan and be recorded. */
+async function repeatPrepared(context: TransferContext, upload: Upload, message: Prepared): Promise<Upload> {
+  if (upload.checksumMode === null) throw new Error('an upload is running without a checksum mode');
   const plan = planParts(message.size, planRule);
   const announced = checkAnnouncement(plan, upload.checksumMode, message.parts);
-  if (upload.s3UploadId !== null) await putOnRecord(context, upload, announced);
+  if (upload.s3UploadId !== null) await recordParts(context, upload, announced);
   return upload;
 }
 
-/** Of no row. That belongs to whoever won it, or could not be written, so a failure here must not end the upload. */
-async function abandon(
+/**
+ * Aborts a multipart upload without a record. The record belongs to the winner of a race or could not be written, so
+ * a failure here must not end the upload.
+ */
+async function abortUnrecorded(
   context: TransferContext,
   { key, uploadId }: Upload,
   s3UploadId: string,
@@ -142,7 +145,7 @@ async function abandon(
     await context.bucket.abortMultipartUpload({ key, s3UploadId });
   } catch (error) {
     // The sweep for orphans finds it.
-    context.log.warn({ uploadId, err: error }, 'abort of a multipart upload that is on no record failed');
+    context.log.warn({ uploadId, err: error }, 'failed to abort a multipart upload without a record');
   }
 }
 
@@ -159,14 +162,14 @@ async function sendWindow(
   upload: Upload,
   message: Prepared,
 ): Promise<void> {
-  const isLeft = upload.s3UploadId === null;
-  const window = isLeft ? NO_URLS : await signWindow(context, upload, message.parts);
+  const isServerWritten = upload.s3UploadId === null;
+  const window = isServerWritten ? NO_URLS : await signWindow(context, upload, message.parts);
   if (upload.chunkSize === null || upload.partCount === null) return;
   session.send({
     action: 'download_file',
     file_path: upload.filePath,
     upload_config: {
-      kind: isLeft ? 'empty' : 'multipart',
+      kind: isServerWritten ? 'empty' : 'multipart',
       upload_id: upload.uploadId,
       attempt: upload.attempt,
       bucket: upload.bucket,

@@ -5,8 +5,8 @@ import { withOwnedUpload } from './owned-upload.ts';
 import { withoutSignatures } from './without-signatures.ts';
 
 /**
- * A message was refused by its reader, here or at the agent. It is not repeated, and a caller that waits for what it said
- * would wait in vain, so what it was about ends now: the attempt of an upload, or a command.
+ * A message could not be parsed, here or by the agent. It is not resent, so a caller waiting for it would wait in
+ * vain; therefore its subject ends now: the attempt of an upload, or a command.
  */
 export async function refusedMessage(
   context: TransferContext,
@@ -15,12 +15,12 @@ export async function refusedMessage(
 ): Promise<void> {
   const message = withoutSignatures(problem);
   if ('command_id' in subject) {
-    context.commands.refuse(session, subject.command_id, new BackhaulError('protocol_error', message));
+    context.commands.fail(session, subject.command_id, new BackhaulError('protocol_error', message));
     return;
   }
   await withOwnedUpload(context, session, subject, async (upload) => {
-    // All parts are sent: how it ends is the server's finding from here on.
+    // All parts are sent: from here on the server decides the outcome.
     if (upload.status === 'completing') return;
-    await context.recovery.settle(upload, { error: 'protocol_error', message });
+    await context.recovery.handleFailure(upload, { error: 'protocol_error', message });
   });
 }

@@ -1,7 +1,7 @@
 import type { PartUploaded } from '@backhaul/protocol';
 import type { Upload } from '../uploads/upload.ts';
 
-/** What an agent reports as sent, once for each part; numbers beyond the plan are of no part and cost nothing. */
+/** Parts that an agent reports as sent, each once; numbers beyond the plan are ignored at no cost. */
 export function reportedParts(
   { partCount }: Upload,
   parts: PartUploaded['parts'],

@@ -2,7 +2,7 @@ import type { Result } from '@backhaul/protocol';
 import type { AgentSession } from '../sessions/agent-session.ts';
 import type { TransferContext } from '../transfer-context.ts';
 
-/** Answers a command that an operator ran. */
+/** Result of a command that an operator ran. */
 export function result(context: TransferContext, session: AgentSession, message: Result): void {
-  context.commands.settle(session, message);
+  context.commands.complete(session, message);
 }

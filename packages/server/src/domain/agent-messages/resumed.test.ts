@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ChangePolicy, Fingerprint } from '@backhaul/protocol';
 import { openSqliteStore } from '../../store/open-sqlite-store.ts';
-import { DomainBench } from '../fakes/domain-bench.ts';
+import { DomainFixture } from '../fakes/domain-fixture.ts';
 import {
   type FakeAgent,
   FILE_BYTES,
@@ -18,32 +18,32 @@ import { partsReady } from './parts-ready.ts';
 import { prepared } from './prepared.ts';
 import { resumed } from './resumed.ts';
 
-async function openBench(): Promise<DomainBench> {
-  return new DomainBench(await openSqliteStore(':memory:'));
+async function openFixture(): Promise<DomainFixture> {
+  return new DomainFixture(await openSqliteStore(':memory:'));
 }
 
 /** An interrupted upload whose new session was asked to resume it. */
 async function resuming(
-  bench: DomainBench,
+  fixture: DomainFixture,
   { onChange = 'fail' }: { onChange?: ChangePolicy } = {},
 ): Promise<{ agent: FakeAgent; upload: Upload }> {
-  const queued = await bench.interrupted({ sent: [1, 2] });
+  const queued = await fixture.interrupted({ sent: [1, 2] });
   if (onChange !== 'fail') {
     const changed = { ...queued, onChange, version: queued.version + 1 };
-    assert.ok(await bench.store.saveUpload(changed, { expectedVersion: queued.version }));
+    assert.ok(await fixture.store.saveUpload(changed, { expectedVersion: queued.version }));
   }
-  const agent = await bench.connect();
-  return { agent, upload: await bench.reaches(queued.uploadId, 'preparing') };
+  const agent = await fixture.connect();
+  return { agent, upload: await fixture.reaches(queued.uploadId, 'preparing') };
 }
 
-test('resumed twice changes nothing the second time', async () => {
-  await using bench = await openBench();
-  const { agent, upload } = await resuming(bench);
-  await resumed(bench.context, agent.session, resumedMessage(upload));
-  const record = await bench.upload(upload.uploadId);
+test('a repeated resumed is ignored', async () => {
+  await using fixture = await openFixture();
+  const { agent, upload } = await resuming(fixture);
+  await resumed(fixture.context, agent.session, resumedMessage(upload));
+  const record = await fixture.upload(upload.uploadId);
   assert.deepEqual([record.status, record.version], ['uploading', upload.version + 1]);
-  await resumed(bench.context, agent.session, resumedMessage(upload));
-  assert.deepEqual(await bench.upload(upload.uploadId), record);
+  await resumed(fixture.context, agent.session, resumedMessage(upload));
+  assert.deepEqual(await fixture.upload(upload.uploadId), record);
 });
 
 const fingerprint: Fingerprint = {
@@ -64,69 +64,69 @@ for (const [what, changes, onChange, end] of [
   ['more bytes', { size: String(FILE_BYTES + 1), mtime_ns: '9' }, 'prefix', 'uploading'],
   ['fewer bytes', { size: String(FILE_BYTES - 1), mtime_ns: '9' }, 'prefix', 'failed'],
 ] as const) {
-  test(`a file that has ${what} now is, by policy ${onChange}, ${end}`, async () => {
-    await using bench = await openBench();
-    const { agent, upload } = await resuming(bench, { onChange });
+  test(`a file that now has ${what} is, with policy ${onChange}, ${end}`, async () => {
+    await using fixture = await openFixture();
+    const { agent, upload } = await resuming(fixture, { onChange });
     const message = resumedMessage(upload, { fingerprint: { ...fingerprint, ...changes } });
-    await resumed(bench.context, agent.session, message);
-    const record = await bench.upload(upload.uploadId);
+    await resumed(fixture.context, agent.session, message);
+    const record = await fixture.upload(upload.uploadId);
     assert.equal(record.status, end);
     if (end === 'failed') assert.equal(record.error, 'file_changed');
     if (end === 'queued') {
       assert.deepEqual([record.restarts, record.s3UploadId, record.fingerprint], [1, null, null]);
     }
-    await bench.settle();
-    assert.deepEqual(bench.bucket.aborted, end === 'uploading' ? [] : [upload.s3UploadId]);
+    await fixture.idle();
+    assert.deepEqual(fixture.bucket.aborted, end === 'uploading' ? [] : [upload.s3UploadId]);
   });
 }
 
-test('another size than that of the parts is another version, whatever the fingerprint says', async () => {
-  await using bench = await openBench();
-  const { agent, upload } = await resuming(bench, { onChange: 'prefix' });
-  await resumed(bench.context, agent.session, resumedMessage(upload, { size: FILE_BYTES + 1 }));
-  assert.equal((await bench.upload(upload.uploadId)).error, 'file_changed');
+test('a size that differs from the parts’ is another version, whatever the fingerprint says', async () => {
+  await using fixture = await openFixture();
+  const { agent, upload } = await resuming(fixture, { onChange: 'prefix' });
+  await resumed(fixture.context, agent.session, resumedMessage(upload, { size: FILE_BYTES + 1 }));
+  assert.equal((await fixture.upload(upload.uploadId)).error, 'file_changed');
 });
 
-test('an agent that was asked to resume and prepares anew, or the reverse, breaks the protocol', async () => {
-  await using bench = await openBench();
-  const { agent, upload } = await resuming(bench);
-  await prepared(bench.context, agent.session, preparedMessage(upload));
-  assert.equal((await bench.upload(upload.uploadId)).error, 'protocol_error');
-  assert.equal(bench.bucket.count('createMultipartUpload'), 1, 'no second one');
+test('an agent that prepares when asked to resume, or the reverse, violates the protocol', async () => {
+  await using fixture = await openFixture();
+  const { agent, upload } = await resuming(fixture);
+  await prepared(fixture.context, agent.session, preparedMessage(upload));
+  assert.equal((await fixture.upload(upload.uploadId)).error, 'protocol_error');
+  assert.equal(fixture.bucket.count('createMultipartUpload'), 1, 'no second one');
 
-  await using other = await openBench();
+  await using other = await openFixture();
   const fresh = await other.preparing();
   await resumed(other.context, fresh.agent.session, resumedMessage(fresh.upload));
   assert.equal((await other.upload(fresh.upload.uploadId)).error, 'protocol_error');
 });
 
-test('until the agent has resumed it gets no URLs, and no end is believed', async () => {
-  await using bench = await openBench();
-  const { agent, upload } = await resuming(bench);
-  await partsReady(bench.context, agent.session, partsReadyMessage(upload, announce(FILE_BYTES, [3])));
-  await completed(bench.context, agent.session, completedMessage(upload, { parts: [], resumed: true }));
-  assert.deepEqual(await bench.upload(upload.uploadId), upload);
+test('until the agent has resumed it gets no URLs, and its reported outcome is ignored', async () => {
+  await using fixture = await openFixture();
+  const { agent, upload } = await resuming(fixture);
+  await partsReady(fixture.context, agent.session, partsReadyMessage(upload, announce(FILE_BYTES, [3])));
+  await completed(fixture.context, agent.session, completedMessage(upload, { parts: [], resumed: true }));
+  assert.deepEqual(await fixture.upload(upload.uploadId), upload);
   assert.deepEqual(agent.connection.sent('part_urls'), []);
 });
 
-test('an attempt that had nothing left to send completes without a part', async () => {
-  await using bench = await openBench();
-  const queued = await bench.interrupted();
-  const agent = await bench.connect();
-  const upload = await bench.reaches(queued.uploadId, 'preparing');
+test('an attempt with nothing left to send completes without sending a part', async () => {
+  await using fixture = await openFixture();
+  const queued = await fixture.interrupted();
+  const agent = await fixture.connect();
+  const upload = await fixture.reaches(queued.uploadId, 'preparing');
   assert.equal(upload.partsCompleted, 3);
-  await resumed(bench.context, agent.session, resumedMessage(upload));
-  await completed(bench.context, agent.session, completedMessage(upload, { parts: [], resumed: true }));
-  await bench.reaches(upload.uploadId, 'completed');
+  await resumed(fixture.context, agent.session, resumedMessage(upload));
+  await completed(fixture.context, agent.session, completedMessage(upload, { parts: [], resumed: true }));
+  await fixture.reaches(upload.uploadId, 'completed');
 });
 
-test('an attempt that says it had nothing left to send, but had, is not completed', async () => {
-  await using bench = await openBench();
-  const { agent, upload } = await resuming(bench);
-  await resumed(bench.context, agent.session, resumedMessage(upload));
-  await completed(bench.context, agent.session, completedMessage(upload, { parts: [], resumed: true }));
-  const record = await bench.reaches(upload.uploadId, 'failed');
+test('an attempt that falsely reports nothing left to send is not completed', async () => {
+  await using fixture = await openFixture();
+  const { agent, upload } = await resuming(fixture);
+  await resumed(fixture.context, agent.session, resumedMessage(upload));
+  await completed(fixture.context, agent.session, completedMessage(upload, { parts: [], resumed: true }));
+  const record = await fixture.reaches(upload.uploadId, 'failed');
   assert.equal(record.error, 'protocol_error');
   assert.match(record.message ?? '', /part 3/);
-  assert.equal(bench.bucket.count('completeMultipartUpload'), 0);
+  assert.equal(fixture.bucket.count('completeMultipartUpload'), 0);
 });

@@ -4,19 +4,19 @@ import type { TransferContext } from '../transfer-context.ts';
 import { type Upload, isRunning } from '../uploads/upload.ts';
 import { withOwnedUpload } from './owned-upload.ts';
 
-/** A new process of the agent goes on with an earlier attempt; it asks for URLs as it finds what is missing. */
+/** A new agent process continues an earlier attempt; it requests URLs as it finds missing parts. */
 export function resumed(context: TransferContext, session: AgentSession, message: Resumed): Promise<void> {
   return withOwnedUpload(context, session, message, async (upload) => {
     if (!isRunning(upload)) return;
     if (upload.s3UploadId === null) {
-      await context.recovery.settle(upload, {
+      await context.recovery.handleFailure(upload, {
         error: 'protocol_error',
-        message: 'The agent was asked to prepare an upload, and resumed it.',
+        message: 'The agent was asked to prepare the upload but resumed it.',
       });
       return;
     }
     if (!isSameVersion(upload, message)) {
-      await context.recovery.settle(upload, {
+      await context.recovery.handleFailure(upload, {
         error: 'file_changed',
         message: `${JSON.stringify(upload.filePath)} changed while the upload was interrupted.`,
       });

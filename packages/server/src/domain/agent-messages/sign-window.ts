@@ -4,14 +4,14 @@ import type { Upload } from '../uploads/upload.ts';
 
 type UrlWindow = Pick<DownloadFile['upload_config'], 'presigned_urls' | 'expires_at' | 'expires_in_ms'>;
 
-/** Signs URLs for parts that are already on record, never before. */
+/** Signs URLs for parts that are already recorded, never before. */
 export async function signWindow(
   context: TransferContext,
   upload: Upload,
   parts: readonly PartAnnouncement[],
 ): Promise<UrlWindow> {
   if (upload.s3UploadId === null || upload.checksumMode === null) {
-    throw new Error('an upload has no multipart upload to sign for');
+    throw new Error('the upload has no multipart upload to sign for');
   }
   const { urls, expiresAt } = await context.bucket.signParts(
     { key: upload.key, s3UploadId: upload.s3UploadId },

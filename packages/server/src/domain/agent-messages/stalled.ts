@@ -4,10 +4,10 @@ import type { TransferContext } from '../transfer-context.ts';
 import { withOwnedUpload } from './owned-upload.ts';
 import { withoutSignatures } from './without-signatures.ts';
 
-/** Agents report every few seconds; more often it would be no news, and each time a write and an event. */
+/** Agents report every few seconds; more often adds no information but costs a write and an event each time. */
 const MIN_INTERVAL_MS = 1000;
 
-/** The agent cannot store parts just now; the record says so until the next one is stored. */
+/** The agent cannot store parts at the moment; the record says so until the next part is stored. */
 export function stalled(context: TransferContext, session: AgentSession, message: Stalled): Promise<void> {
   return withOwnedUpload(context, session, message, async (upload) => {
     if (upload.status !== 'uploading') return;

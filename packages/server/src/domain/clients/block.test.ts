@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { closeCodes } from '@backhaul/protocol';
 import { openSqliteStore } from '../../store/open-sqlite-store.ts';
-import { DomainBench } from '../fakes/domain-bench.ts';
+import { DomainFixture } from '../fakes/domain-fixture.ts';
 import { sayHello } from '../fakes/fake-agent.ts';
 import { intercepted } from '../fakes/intercepted.ts';
 import type { Store } from '../ports/store.ts';
@@ -10,19 +10,19 @@ import { endSession } from '../sessions/end-session.ts';
 
 const blocked = { by: 'operator-1', reason: 'stolen' };
 
-async function openBench(): Promise<DomainBench> {
-  return new DomainBench(await openSqliteStore(':memory:'));
+async function openFixture(): Promise<DomainFixture> {
+  return new DomainFixture(await openSqliteStore(':memory:'));
 }
 
 test('a block closes the connection, stalls what runs and says why, and leaves the queue', async () => {
-  await using bench = await openBench();
-  const { agent, upload } = await bench.uploading();
-  const { clients } = bench.domain;
+  await using fixture = await openFixture();
+  const { agent, upload } = await fixture.uploading();
+  const { clients } = fixture.domain;
   await clients.block('client-1', blocked);
   assert.equal(agent.connection.closes[0]?.code, closeCodes.clientBlocked);
-  assert.equal(bench.context.sessions.get('client-1'), undefined);
-  await endSession(bench.context, agent.session);
-  const record = await bench.upload(upload.uploadId);
+  assert.equal(fixture.context.sessions.get('client-1'), undefined);
+  await endSession(fixture.context, agent.session);
+  const record = await fixture.upload(upload.uploadId);
   assert.deepEqual(
     [record.status, record.stalledReason],
     ['uploading', 'The client is blocked by an operator.'],
@@ -33,44 +33,50 @@ test('a block closes the connection, stalls what runs and says why, and leaves t
     reason: 'blocked',
     message: /^Client client-1 was blocked by an operator on [\d:.TZ-]+\.$/,
   });
-  await assert.rejects(bench.trigger(), {
+  await assert.rejects(fixture.trigger(), {
     code: 'client_blocked',
     message: /by operator-1: stolen\. .*backhaul unblock client-1/,
   });
   const { client } = await clients.status('client-1');
-  assert.deepEqual(client.block, { blockedAt: bench.clock.now(), blockedBy: 'operator-1', reason: 'stolen' });
+  assert.deepEqual(client.block, {
+    blockedAt: fixture.clock.now(),
+    blockedBy: 'operator-1',
+    reason: 'stolen',
+  });
 });
 
 test('after an unblock the agent goes on with what it was doing', async () => {
-  await using bench = await openBench();
-  const { agent, upload } = await bench.uploading();
-  const queued = await bench.trigger('/data/other.bin');
-  await bench.domain.clients.block('client-1', blocked);
-  await endSession(bench.context, agent.session);
-  await bench.domain.clients.unblock('client-1', 'operator-1');
-  await bench.domain.clients.mustNotBeBlocked('client-1');
+  await using fixture = await openFixture();
+  const { agent, upload } = await fixture.uploading();
+  const queued = await fixture.trigger('/data/other.bin');
+  await fixture.domain.clients.block('client-1', blocked);
+  await endSession(fixture.context, agent.session);
+  await fixture.domain.clients.unblock('client-1', 'operator-1');
+  await fixture.domain.clients.mustNotBeBlocked('client-1');
   const running = [
     { upload_id: upload.uploadId, attempt: 1 },
     { upload_id: queued.uploadId, attempt: 1 },
   ];
-  const next = await bench.connect('client-1', { running });
+  const next = await fixture.connect('client-1', { running });
   assert.equal(next.connection.sent('welcome')[0]?.uploads[0]?.verdict, 'continue');
-  assert.equal((await bench.upload(upload.uploadId)).stalledSince, null);
-  await bench.trigger('/data/third.bin');
+  assert.equal((await fixture.upload(upload.uploadId)).stalledSince, null);
+  await fixture.trigger('/data/third.bin');
 });
 
 test('an upload that ended is not retried for a blocked client, and one that is completing completes', async () => {
-  await using bench = await openBench();
-  const { agent, upload } = await bench.completing();
-  await bench.domain.clients.block('client-1', blocked);
-  await endSession(bench.context, agent.session);
-  assert.equal((await bench.reaches(upload.uploadId, 'completed')).error, null);
+  await using fixture = await openFixture();
+  const { agent, upload } = await fixture.completing();
+  await fixture.domain.clients.block('client-1', blocked);
+  await endSession(fixture.context, agent.session);
+  assert.equal((await fixture.reaches(upload.uploadId, 'completed')).error, null);
 
-  await bench.domain.clients.unblock('client-1', 'operator-1');
-  const other = await bench.trigger();
-  await bench.domain.uploads.cancel(other.uploadId, 'operator-1');
-  await bench.domain.clients.block('client-1', blocked);
-  await assert.rejects(bench.domain.uploads.retry(other.uploadId, 'operator-1'), { code: 'client_blocked' });
+  await fixture.domain.clients.unblock('client-1', 'operator-1');
+  const other = await fixture.trigger();
+  await fixture.domain.uploads.cancel(other.uploadId, 'operator-1');
+  await fixture.domain.clients.block('client-1', blocked);
+  await assert.rejects(fixture.domain.uploads.retry(other.uploadId, 'operator-1'), {
+    code: 'client_blocked',
+  });
 });
 
 test('a client that is blocked between its upgrade and its hello gets no session', async () => {
@@ -86,27 +92,27 @@ test('a client that is blocked between its upgrade and its hello gets no session
       return answer;
     },
   });
-  await using bench = new DomainBench(store);
+  await using fixture = new DomainFixture(store);
   hold = true;
-  const greeting = sayHello(bench.context, 'client-1');
+  const greeting = sayHello(fixture.context, 'client-1');
   await opened.promise;
-  await bench.domain.clients.block('client-1', blocked);
+  await fixture.domain.clients.block('client-1', blocked);
   go.resolve();
   const { connection, session } = await greeting;
   assert.equal(session, undefined);
   assert.equal(connection.closes[0]?.code, closeCodes.clientBlocked);
   assert.deepEqual(connection.sent('welcome'), []);
-  assert.equal(bench.context.sessions.newest('client-1'), undefined);
-  assert.equal((await bench.store.getClient('client-1'))?.connectedSince, null);
+  assert.equal(fixture.context.sessions.newest('client-1'), undefined);
+  assert.equal((await fixture.store.getClient('client-1'))?.connectedSince, null);
 });
 
 test('a client that has never connected can be blocked, and a forgotten one stays so', async () => {
-  await using bench = await openBench();
-  await bench.domain.clients.block('client-7', { by: 'operator-1', reason: null });
-  await assert.rejects(bench.domain.clients.mustNotBeBlocked('client-7'), { reason: 'blocked' });
-  const agent = await bench.connect();
-  await bench.domain.clients.block('client-1', blocked);
-  await endSession(bench.context, agent.session);
-  await bench.domain.clients.forget('client-1', 'operator-1');
-  await assert.rejects(bench.domain.clients.mustNotBeBlocked('client-1'), { reason: 'blocked' });
+  await using fixture = await openFixture();
+  await fixture.domain.clients.block('client-7', { by: 'operator-1', reason: null });
+  await assert.rejects(fixture.domain.clients.mustNotBeBlocked('client-7'), { reason: 'blocked' });
+  const agent = await fixture.connect();
+  await fixture.domain.clients.block('client-1', blocked);
+  await endSession(fixture.context, agent.session);
+  await fixture.domain.clients.forget('client-1', 'operator-1');
+  await assert.rejects(fixture.domain.clients.mustNotBeBlocked('client-1'), { reason: 'blocked' });
 });

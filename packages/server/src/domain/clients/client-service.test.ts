@@ -2,14 +2,14 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { closeCodes } from '@backhaul/protocol';
 import { openSqliteStore } from '../../store/open-sqlite-store.ts';
-import { DomainBench } from '../fakes/domain-bench.ts';
+import { DomainFixture } from '../fakes/domain-fixture.ts';
 import { sayHello } from '../fakes/fake-agent.ts';
 import { intercepted } from '../fakes/intercepted.ts';
 import type { Store } from '../ports/store.ts';
 import { endSession } from '../sessions/end-session.ts';
 
-/** A bench that counts how often the database is asked for a client. */
-async function openBench(): Promise<{ bench: DomainBench; lookups: () => number }> {
+/** A fixture that counts how often the database is asked for a client. */
+async function openFixture(): Promise<{ fixture: DomainFixture; lookups: () => number }> {
   const real = await openSqliteStore(':memory:');
   let lookups = 0;
   const store = intercepted<Store>(real, {
@@ -18,35 +18,35 @@ async function openBench(): Promise<{ bench: DomainBench; lookups: () => number 
       return real.getClient(clientId);
     },
   });
-  return { bench: new DomainBench(store), lookups: () => lookups };
+  return { fixture: new DomainFixture(store), lookups: () => lookups };
 }
 
 test('a client that is connected is known without a look into the database', async () => {
-  const { bench, lookups } = await openBench();
-  await using _ = bench;
-  await bench.connect();
+  const { fixture, lookups } = await openFixture();
+  await using _ = fixture;
+  await fixture.connect();
   const before = lookups();
-  await bench.domain.clients.mustBeKnown('client-1');
+  await fixture.domain.clients.mustBeKnown('client-1');
   assert.equal(lookups(), before);
 });
 
 test('a client that is away is known, and one that never was there is not', async () => {
-  const { bench } = await openBench();
-  await using _ = bench;
-  const agent = await bench.connect();
-  await endSession(bench.context, agent.session);
-  await bench.domain.clients.mustBeKnown('client-1');
-  await assert.rejects(bench.domain.clients.mustBeKnown('client-2'), { code: 'client_not_found' });
+  const { fixture } = await openFixture();
+  await using _ = fixture;
+  const agent = await fixture.connect();
+  await endSession(fixture.context, agent.session);
+  await fixture.domain.clients.mustBeKnown('client-1');
+  await assert.rejects(fixture.domain.clients.mustBeKnown('client-2'), { code: 'client_not_found' });
 });
 
 test('a client that was forgotten is unknown at once, while its socket is still closing', async () => {
-  const { bench } = await openBench();
-  await using _ = bench;
-  const agent = await bench.connect();
-  await bench.domain.clients.forget('client-1', 'operator-1');
+  const { fixture } = await openFixture();
+  await using _ = fixture;
+  const agent = await fixture.connect();
+  await fixture.domain.clients.forget('client-1', 'operator-1');
   assert.equal(agent.connection.closes[0]?.code, closeCodes.clientForgotten);
-  await assert.rejects(bench.domain.clients.mustBeKnown('client-1'), { code: 'client_not_found' });
-  await assert.rejects(bench.context.commands.run('client-1', 'health_check', {}), {
+  await assert.rejects(fixture.domain.clients.mustBeKnown('client-1'), { code: 'client_not_found' });
+  await assert.rejects(fixture.context.commands.run('client-1', 'health_check', {}), {
     code: 'client_offline',
   });
 });
@@ -62,28 +62,28 @@ test('a client that was forgotten while its hello was being looked at is unknown
       return real.listRunningIds(clientId);
     },
   });
-  await using bench = new DomainBench(store);
-  const hello = sayHello(bench.context, 'client-1');
+  await using fixture = new DomainFixture(store);
+  const hello = sayHello(fixture.context, 'client-1');
   await looking.promise;
-  await bench.domain.clients.forget('client-1', 'operator-1');
+  await fixture.domain.clients.forget('client-1', 'operator-1');
   go.resolve();
   const { connection } = await hello;
   assert.equal(connection.closes[0]?.code, closeCodes.clientForgotten);
-  await assert.rejects(bench.domain.clients.mustBeKnown('client-1'), { code: 'client_not_found' });
+  await assert.rejects(fixture.domain.clients.mustBeKnown('client-1'), { code: 'client_not_found' });
 });
 
 test('the status of a client with a long queue lists a hundred uploads, those that run first, and counts all', async () => {
-  const { bench } = await openBench();
-  await using _ = bench;
-  const { upload } = await bench.uploading();
+  const { fixture } = await openFixture();
+  await using _ = fixture;
+  const { upload } = await fixture.uploading();
   for (let count = 0; count < 120; count += 1) {
-    await bench.domain.uploads.trigger({
+    await fixture.domain.uploads.trigger({
       clientId: 'client-1',
       filePath: `/data/${count}.bin`,
       requestedBy: 'operator-1',
     });
   }
-  const status = await bench.domain.clients.status('client-1');
+  const status = await fixture.domain.clients.status('client-1');
   assert.equal(status.activeUploads.length, 100);
   assert.ok(status.activeUploads.some(({ uploadId }) => uploadId === upload.uploadId));
   assert.equal(status.activeCount, 121);

@@ -18,11 +18,11 @@ export class ClientService {
   readonly #sharedTokens: SharedTokens;
   readonly #clock: Clock;
 
-  constructor(parts: { store: Store; sessions: SessionRegistry; sharedTokens: SharedTokens; clock: Clock }) {
-    this.#store = parts.store;
-    this.#sessions = parts.sessions;
-    this.#sharedTokens = parts.sharedTokens;
-    this.#clock = parts.clock;
+  constructor(deps: { store: Store; sessions: SessionRegistry; sharedTokens: SharedTokens; clock: Clock }) {
+    this.#store = deps.store;
+    this.#sessions = deps.sessions;
+    this.#sharedTokens = deps.sharedTokens;
+    this.#clock = deps.clock;
   }
 
   /** @throws BackhaulError `client_not_found` */

@@ -57,39 +57,39 @@ const succeeded = (commandId: string, data: Record<string, unknown>): Result => 
   data,
 });
 
-test('a command goes to its agent, and its answer comes back', async () => {
+test('a command is sent to its agent, and its result is returned', async () => {
   const { runner, connect } = openRunner();
   const { connection, session } = connect('client-1');
-  const answer = runner.run('client-1', 'health_check', {});
+  const result = runner.run('client-1', 'health_check', {});
   assert.deepEqual(connection.frames, [{ action: 'health_check', command_id: asked(connection) }]);
-  runner.settle(session, succeeded(asked(connection), HEALTH));
-  assert.deepEqual(await answer, { commandId: asked(connection), result: HEALTH });
+  runner.complete(session, succeeded(asked(connection), HEALTH));
+  assert.deepEqual(await result, { commandId: asked(connection), result: HEALTH });
 });
 
-test('parameters travel with the command', async () => {
+test('parameters are sent with the command', async () => {
   const { runner, connect } = openRunner();
   const { connection, session } = connect('client-1');
-  const answer = runner.run('client-1', 'list_directory', { path: '/data' });
+  const result = runner.run('client-1', 'list_directory', { path: '/data' });
   assert.deepEqual(connection.frames, [
     { action: 'list_directory', command_id: asked(connection), path: '/data' },
   ]);
   const listing = { path: '/data', entries: [], truncated: false };
-  runner.settle(session, succeeded(asked(connection), listing));
-  assert.deepEqual((await answer).result, listing);
+  runner.complete(session, succeeded(asked(connection), listing));
+  assert.deepEqual((await result).result, listing);
 });
 
-test('an agent that is not connected is client_offline', async () => {
+test('a disconnected agent gives client_offline', async () => {
   await assert.rejects(openRunner().runner.run('client-1', 'health_check', {}), { code: 'client_offline' });
 });
 
-test('a refusal comes back with the agent’s code, one that is not known as agent_fault', async () => {
+test('an error is returned with the agent’s code, an unknown code as agent_fault', async () => {
   const { runner, connect } = openRunner();
   const { connection, session } = connect('client-1');
   for (const [error, code] of [
     ['path_not_allowed', 'path_not_allowed'],
     ['constructor', 'agent_fault'],
   ] as const) {
-    const answer = assert.rejects(runner.run('client-1', 'list_directory', { path: '/' }), {
+    const result = assert.rejects(runner.run('client-1', 'list_directory', { path: '/' }), {
       code,
       message: 'No.',
     });
@@ -100,50 +100,50 @@ test('a refusal comes back with the agent’s code, one that is not known as age
       error,
       message: 'No.',
     } as const;
-    runner.settle(session, refusal);
-    await answer;
+    runner.complete(session, refusal);
+    await result;
   }
 });
 
-test('an answer of the wrong shape is a protocol_error', async () => {
+test('a malformed result is a protocol_error', async () => {
   const { runner, connect } = openRunner();
   const { connection, session } = connect('client-1');
-  const answer = assert.rejects(runner.run('client-1', 'health_check', {}), { code: 'protocol_error' });
-  runner.settle(session, succeeded(asked(connection), { ...HEALTH, uptime_ms: 'long' }));
-  await answer;
+  const result = assert.rejects(runner.run('client-1', 'health_check', {}), { code: 'protocol_error' });
+  runner.complete(session, succeeded(asked(connection), { ...HEALTH, uptime_ms: 'long' }));
+  await result;
 });
 
-test('an answer of another agent, or to nothing, changes nothing', async () => {
+test('a result from another agent or for an unknown command is ignored', async () => {
   const { runner, connect } = openRunner();
   const { connection, session } = connect('client-1');
   const other = connect('client-2');
-  const answer = runner.run('client-1', 'health_check', {});
-  runner.settle(other.session, succeeded(asked(connection), { ...HEALTH, agent_version: 'forged' }));
-  runner.settle(session, succeeded('019ab3c2-5f00-7000-8000-000000000001', HEALTH));
-  runner.settle(session, succeeded(asked(connection), HEALTH));
-  assert.equal((await answer).result.agent_version, '1.2.3');
+  const result = runner.run('client-1', 'health_check', {});
+  runner.complete(other.session, succeeded(asked(connection), { ...HEALTH, agent_version: 'forged' }));
+  runner.complete(session, succeeded('019ab3c2-5f00-7000-8000-000000000001', HEALTH));
+  runner.complete(session, succeeded(asked(connection), HEALTH));
+  assert.equal((await result).result.agent_version, '1.2.3');
 });
 
-test('an agent that does not answer in time is a command_timeout, and a late answer is nothing', async () => {
+test('an agent that does not respond in time gives command_timeout, and a late result is ignored', async () => {
   const { runner, connect } = openRunner(20);
   const { connection, session } = connect('client-1');
   await assert.rejects(runner.run('client-1', 'health_check', {}), { code: 'command_timeout' });
-  runner.settle(session, succeeded(asked(connection), HEALTH));
+  runner.complete(session, succeeded(asked(connection), HEALTH));
 });
 
-test('the end of a session fails its commands, and no other’s', async () => {
+test('the end of a session fails only its own commands', async () => {
   const { runner, connect } = openRunner();
-  const gone = connect('client-1');
+  const disconnected = connect('client-1');
   const there = connect('client-2');
   const failed = assert.rejects(runner.run('client-1', 'health_check', {}), { code: 'client_offline' });
-  const answer = runner.run('client-2', 'health_check', {});
-  runner.sessionEnded(gone.session);
+  const result = runner.run('client-2', 'health_check', {});
+  runner.sessionEnded(disconnected.session);
   await failed;
-  runner.settle(there.session, succeeded(asked(there.connection), HEALTH));
-  await answer;
+  runner.complete(there.session, succeeded(asked(there.connection), HEALTH));
+  await result;
 });
 
-test('an agent that lists no pages is asked for none', async () => {
+test('an agent without paged listing is not asked for pages', async () => {
   const { runner, connect } = openRunner();
   const { connection, session } = connect('client-1', { listsPages: false });
   await assert.rejects(runner.run('client-1', 'list_directory', { path: '/data', prefix: 'app-' }), {
@@ -154,6 +154,6 @@ test('an agent that lists no pages is asked for none', async () => {
   const listing = { path: '/data', entries: [], truncated: false };
   const whole = runner.run('client-1', 'list_directory', { path: '/data' });
   const { command_id } = connection.sent('list_directory')[0] ?? assert.fail();
-  runner.settle(session, { status: 'result', command_id, ok: true, data: listing });
+  runner.complete(session, { status: 'result', command_id, ok: true, data: listing });
   assert.deepEqual((await whole).result, listing);
 });

@@ -14,8 +14,8 @@ import type { SessionRegistry } from '../sessions/session-registry.ts';
 
 interface Pending {
   readonly session: AgentSession;
-  readonly settle: (result: Result) => void;
-  readonly fail: (error: Error) => void;
+  readonly resolve: (result: Result) => void;
+  readonly reject: (error: Error) => void;
 }
 
 /** Runs commands that are not uploads on a connected agent and waits for their `result`. */
@@ -24,15 +24,15 @@ export class CommandRunner {
   readonly #timeoutMs: number;
   readonly #pending = new Map<string, Pending>();
 
-  /** @param options.timeoutMs How long an agent has for one command. */
+  /** @param options.timeoutMs Time limit for an agent to respond to a command. */
   constructor(sessions: SessionRegistry, options: { timeoutMs: number }) {
     this.#sessions = sessions;
     this.#timeoutMs = options.timeoutMs;
   }
 
   /**
-   * @throws BackhaulError `client_offline`, `not_supported`, `command_timeout`, `protocol_error` for an answer of the wrong
-   *   shape, or the agent's own code.
+   * @throws BackhaulError `client_offline`, `not_supported`, `command_timeout`, `protocol_error` for a malformed
+   *   result, or the agent's own code.
    */
   async run<Name extends CommandName>(
     clientId: string,
@@ -46,44 +46,41 @@ export class CommandRunner {
     if (name === 'list_directory' && !session.listsPages && Object.keys(parameters).length > 1) {
       throw new BackhaulError(
         'not_supported',
-        `Agent ${clientId} cannot list page by page or by prefix: it lists the first 5,000 entries. Update it.`,
+        `Agent ${clientId} is too old to list by page or prefix: it lists only the first 5,000 entries. Update it.`,
       );
     }
     const commandId = uuidv7();
-    const answer = await this.#ask(session, commandId, () =>
+    const result = await this.#ask(session, commandId, () =>
       session.send(toMessage(name, commandId, parameters)),
     );
-    if (!answer.ok) {
-      const known = isErrorCode(answer.error) ? answer.error : 'agent_fault';
-      throw new BackhaulError(known, answer.message);
+    if (!result.ok) {
+      const known = isErrorCode(result.error) ? result.error : 'agent_fault';
+      throw new BackhaulError(known, result.message);
     }
-    const parsed = boundedParse<CommandResult<CommandName>>(commands[name].result, answer.data);
+    const parsed = boundedParse<CommandResult<CommandName>>(commands[name].result, result.data);
     if (!parsed.success) {
-      throw new BackhaulError(
-        'protocol_error',
-        `Agent ${clientId} answered ${name} in a shape it does not have.`,
-      );
+      throw new BackhaulError('protocol_error', `Agent ${clientId} sent a malformed result of ${name}.`);
     }
     return { commandId, result: parsed.data as CommandResult<Name> };
   }
 
-  /** Takes a `result` that an agent sent; one that nobody waits for, or of another agent, changes nothing. */
-  settle(session: AgentSession, result: Result): void {
+  /** Handles a `result` from an agent; ignores results of unknown commands or of another agent's. */
+  complete(session: AgentSession, result: Result): void {
     const pending = this.#pending.get(result.command_id);
-    if (pending?.session === session) pending.settle(result);
+    if (pending?.session === session) pending.resolve(result);
   }
 
-  /** Fails a command whose `result` could not be read, or which its agent could not read. */
-  refuse(session: AgentSession, commandId: string, error: BackhaulError): void {
+  /** Fails a command whose `result` could not be parsed, or which its agent could not parse. */
+  fail(session: AgentSession, commandId: string, error: BackhaulError): void {
     const pending = this.#pending.get(commandId);
-    if (pending?.session === session) pending.fail(error);
+    if (pending?.session === session) pending.reject(error);
   }
 
-  /** Fails what still waits for an agent that has gone. */
+  /** Fails all commands that wait for a disconnected agent. */
   sessionEnded(session: AgentSession): void {
     for (const pending of this.#pending.values()) {
       if (pending.session === session) {
-        pending.fail(new BackhaulError('client_offline', `Agent ${session.clientId} disconnected.`));
+        pending.reject(new BackhaulError('client_offline', `Agent ${session.clientId} disconnected.`));
       }
     }
   }
@@ -93,10 +90,10 @@ export class CommandRunner {
     const timer = setTimeout(() => {
       const seconds = this.#timeoutMs / 1000;
       reject(
-        new BackhaulError('command_timeout', `Agent ${session.clientId} did not answer in ${seconds} s.`),
+        new BackhaulError('command_timeout', `Agent ${session.clientId} did not respond in ${seconds} s.`),
       );
     }, this.#timeoutMs);
-    this.#pending.set(commandId, { session, settle: resolve, fail: reject });
+    this.#pending.set(commandId, { session, resolve, reject });
     try {
       send();
       return await promise;
@@ -112,6 +109,6 @@ function toMessage<Name extends CommandName>(
   commandId: string,
   parameters: CommandParameters<Name>,
 ): Parameters<AgentSession['send']>[0] {
-  // The union of commands and the union of messages name the same pairs; TypeScript does not correlate them.
+  // The unions of commands and of messages name the same pairs; TypeScript does not correlate them.
   return { action: name, command_id: commandId, ...parameters } as Parameters<AgentSession['send']>[0];
 }

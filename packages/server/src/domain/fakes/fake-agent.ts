@@ -26,7 +26,7 @@ const MiB = 1024 * 1024;
 /** Three parts of 5, 5 and 2 MiB. */
 export const FILE_BYTES = 12 * MiB;
 
-/** What the server's side of an agent's socket sees. */
+/** The server's side of an agent's connection. */
 export class FakeConnection {
   readonly clientId: string;
   readonly sessionId = uuidv7();
@@ -57,13 +57,13 @@ export class FakeConnection {
   }
 }
 
-/** An agent that has said hello. */
+/** An agent that has completed its hello. */
 export interface FakeAgent {
   readonly connection: FakeConnection;
   readonly session: AgentSession;
 }
 
-/** @returns the session undefined, if a newer one was there already. */
+/** @returns the session undefined, if there is already a newer one. */
 export async function sayHello(
   context: TransferContext,
   clientId: string,
@@ -75,7 +75,7 @@ export async function sayHello(
     context,
     {
       ...{ clientId, sessionId, serverVersion, nodeId, token },
-      // By way of the connection, whose methods a test may replace.
+      // Through the connection, whose methods a test may replace.
       send: (message) => connection.send(message),
       close: (code, reason) => connection.close(code, reason),
     },
@@ -98,7 +98,7 @@ function helloMessage({ maxUploads = 4, ...fields }: Partial<Hello> & { maxUploa
   };
 }
 
-/** Four bytes made of `seed`, base64. */
+/** Four bytes derived from `seed`, base64. */
 export function fakeCrc32(seed: number): string {
   const bytes = Buffer.alloc(4);
   bytes.writeUInt32BE(Math.imul(seed, 0x9e3779b1) >>> 0);
@@ -133,7 +133,7 @@ export function preparedMessage(upload: About, fields: Partial<Prepared> = {}): 
   };
 }
 
-/** Of the file as {@link preparedMessage} says it is. */
+/** For the file described by {@link preparedMessage}. */
 export function resumedMessage(upload: About, fields: Partial<Resumed> = {}): Resumed {
   const { size, fingerprint } = preparedMessage(upload);
   return {
@@ -151,7 +151,7 @@ export function stalledMessage(upload: About, fields: Partial<Stalled> = {}): St
     status: 'stalled',
     upload_id: upload.uploadId,
     attempt: upload.attempt,
-    reason: 'The object store does not answer.',
+    reason: 'The object store does not respond.',
     retry_in_ms: 5000,
     ...fields,
   };

@@ -34,7 +34,7 @@ type Operation =
 
 interface Fault {
   readonly kind: BucketErrorKind;
-  /** The request is carried out, only its answer gets lost. */
+  /** The request takes effect and only its response gets lost. */
   readonly afterEffect: boolean;
   readonly s3Code: string | null;
   times: number;
@@ -42,28 +42,28 @@ interface Fault {
 
 interface FakeUpload extends PendingUpload {
   readonly token: string;
-  /** What URLs were given for. */
+  /** Parts that URLs were signed for. */
   readonly signed: Map<number, ListedPart>;
-  /** What was PUT. */
+  /** Parts that were PUT. */
   readonly parts: Map<number, ListedPart>;
 }
 
-/** How long its URLs live, in milliseconds. */
+/** Lifetime of its URLs, in milliseconds. */
 export const URL_LIFETIME_MS = 900_000;
 
-/** A bucket in memory, with the faults that stores have. It holds the parts that a test puts there. */
+/** An in-memory bucket with the faults that stores have. It contains the parts that a test puts there. */
 export class FakeBucket implements Bucket {
   readonly name = 'fake-bucket';
   readonly objects = new Map<string, ObjectFacts>();
-  /** Of versioned buckets, what is no longer current, by key. */
+  /** For versioned buckets: versions that are no longer current, by key. */
   readonly olderVersions = new Map<string, ObjectFacts[]>();
   readonly uploads = new Map<string, FakeUpload>();
-  /** Operations that reached the store, in order, those that failed too. */
+  /** Operations that reached the store, in sequence, including failed ones. */
   readonly calls: { readonly operation: Operation; readonly subject: string }[] = [];
-  /** Faults that came into effect. */
+  /** Faults that took effect. */
   faultsFired = 0;
   readonly aborted: string[] = [];
-  honours: BucketCapabilities = {
+  supports: BucketCapabilities = {
     checksumMode: 'crc32',
     fullObjectChecksum: true,
     conditionalComplete: true,
@@ -74,7 +74,7 @@ export class FakeBucket implements Bucket {
     serverSideEncryption: 'AES256',
     storageClass: null,
   };
-  /** What the store makes of an object that it completes; a store in order leaves it as it is. */
+  /** Changes the object that the store completes; a correct store leaves it unchanged. */
   distort: (facts: ObjectFacts) => ObjectFacts = (facts) => facts;
   readonly #clock: Clock;
   /** Multipart uploads that can be neither listed nor completed, with S3's code. */
@@ -87,7 +87,7 @@ export class FakeBucket implements Bucket {
     this.#clock = clock;
   }
 
-  /** The next `times` calls of this operation fail. */
+  /** Makes the next `times` calls of this operation fail. */
   fail(
     operation: Operation,
     kind: BucketErrorKind,
@@ -104,23 +104,23 @@ export class FakeBucket implements Bucket {
     this.#broken.set(s3UploadId ?? '', s3Code);
   }
 
-  /** The same, of the next that is created and signed for. */
+  /** Like {@link breakUpload}, for the next multipart upload that is created and signed for. */
   breakNextUpload(): void {
     this.#breaksNext = true;
   }
 
-  /** A Complete of before takes effect. */
+  /** Lets an earlier Complete take effect. */
   completeLate(s3UploadId: string | null): void {
     const pending = this.uploads.get(s3UploadId ?? '');
     if (pending !== undefined) this.#complete(pending, [...pending.parts.values()]);
   }
 
-  /** Whatever was to fail still works again. */
+  /** Clears all pending faults. */
   recover(): void {
     this.#faults.clear();
   }
 
-  /** Calls of this operation wait. @returns lets them go on. */
+  /** Makes calls of this operation wait. @returns a function that releases them. */
   hold(operation: Operation): () => void {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#holds.set(operation, promise);
@@ -131,20 +131,20 @@ export class FakeBucket implements Bucket {
   }
 
   /**
-   * A part is sent by the URL that was signed for it.
+   * Sends a part by the URL that was signed for it.
    *
-   * @param fields What the store then holds, or lists, otherwise than it was signed for.
+   * @param fields Attributes that the store then has, or lists, differently from what was signed.
    */
   put(s3UploadId: string | null, partNumber: number, fields: Partial<ListedPart> = {}): void {
     const pending = this.uploads.get(s3UploadId ?? '');
     const signed = pending?.signed.get(partNumber);
     if (pending === undefined || signed === undefined) {
-      throw new Error(`part ${partNumber} was not signed for, or its multipart upload is gone`);
+      throw new Error(`part ${partNumber} was not signed for, or its multipart upload no longer exists`);
     }
     pending.parts.set(partNumber, { ...signed, ...fields });
   }
 
-  /** Somebody else, or a lifecycle rule, removes what is not completed. */
+  /** Another program, or a lifecycle rule, removes unfinished multipart uploads. */
   loseUploads(): void {
     this.uploads.clear();
   }
@@ -154,7 +154,7 @@ export class FakeBucket implements Bucket {
   }
 
   capabilities(options: CallOptions = {}): Promise<BucketCapabilities> {
-    return this.#call('capabilities', '', options, () => this.honours);
+    return this.#call('capabilities', '', options, () => this.supports);
   }
 
   createMultipartUpload(
@@ -202,7 +202,7 @@ export class FakeBucket implements Bucket {
     return this.#call('listParts', upload.key, options, () => {
       this.#assertSound(upload, 'listParts');
       const pending = this.uploads.get(upload.s3UploadId);
-      if (pending === undefined) throw gone();
+      if (pending === undefined) throw missingUpload();
       return [...pending.parts.values()].toSorted((a, b) => a.partNumber - b.partNumber);
     });
   }
@@ -215,9 +215,9 @@ export class FakeBucket implements Bucket {
     return this.#call('completeMultipartUpload', upload.key, options, () => {
       this.#assertSound(upload, 'completeMultipartUpload');
       const pending = this.uploads.get(upload.s3UploadId);
-      if (pending === undefined) throw gone();
-      if (this.honours.conditionalComplete && this.objects.has(upload.key)) {
-        throw new BucketError('object_exists', 'something is at the key already');
+      if (pending === undefined) throw missingUpload();
+      if (this.supports.conditionalComplete && this.objects.has(upload.key)) {
+        throw new BucketError('object_exists', 'an object already exists at the key');
       }
       const parts = request.parts.map(({ partNumber, etag, crc32 }) => {
         const part = pending.parts.get(partNumber);
@@ -231,17 +231,17 @@ export class FakeBucket implements Bucket {
 
   putEmptyObject({ key, token }: { key: string; token: string }, options: CallOptions = {}): Promise<void> {
     return this.#call('putEmptyObject', key, options, () => {
-      if (this.honours.conditionalPut && this.objects.has(key)) {
-        throw new BucketError('object_exists', 'something is at the key already');
+      if (this.supports.conditionalPut && this.objects.has(key)) {
+        throw new BucketError('object_exists', 'an object already exists at the key');
       }
       const facts: ObjectFacts = {
         sizeBytes: 0,
         etag: '"empty"',
         versionId: null,
         token,
-        crc32: this.honours.emptyObjectCrc32 ? combineCrc32([]) : null,
-        serverSideEncryption: this.honours.serverSideEncryption,
-        storageClass: this.honours.storageClass,
+        crc32: this.supports.emptyObjectCrc32 ? combineCrc32([]) : null,
+        serverSideEncryption: this.supports.serverSideEncryption,
+        storageClass: this.supports.storageClass,
       };
       this.objects.set(key, this.distort(facts));
     });
@@ -254,11 +254,11 @@ export class FakeBucket implements Bucket {
       etag: `"object-${parts.length}"`,
       versionId: null,
       token,
-      crc32: this.honours.fullObjectChecksum
+      crc32: this.supports.fullObjectChecksum
         ? combineCrc32(parts.map(({ sizeBytes, crc32 }) => ({ sizeBytes, crc32: crc32 ?? '' })))
         : null,
-      serverSideEncryption: this.honours.serverSideEncryption,
-      storageClass: this.honours.storageClass,
+      serverSideEncryption: this.supports.serverSideEncryption,
+      storageClass: this.supports.storageClass,
     };
     this.objects.set(key, this.distort(facts));
   }
@@ -303,7 +303,7 @@ export class FakeBucket implements Bucket {
     });
   }
 
-  /** A versioned bucket: somebody deletes the key, or writes to it. */
+  /** In a versioned bucket: deletes the key or overwrites it. */
   supersede(key: string, next?: ObjectFacts): void {
     const current = this.objects.get(key);
     if (current !== undefined) this.olderVersions.set(key, [...(this.olderVersions.get(key) ?? []), current]);
@@ -351,17 +351,17 @@ export function etagOf(partNumber: number, crc32: string): string {
   return `"${partNumber}-${crc32}"`;
 }
 
-function gone(): BucketError {
-  return new BucketError('upload_gone', 'the multipart upload is gone (NoSuchUpload)');
+function missingUpload(): BucketError {
+  return new BucketError('upload_gone', 'the multipart upload no longer exists (NoSuchUpload)');
 }
 
 function failure({ kind, s3Code }: Fault, operation: Operation): BucketError {
-  return new BucketError(kind, `${operation}: ${kind}, as the test wants it`, { s3Code });
+  return new BucketError(kind, `${operation}: ${kind}, injected by the test`, { s3Code });
 }
 
 async function orAborted(wait: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
   const { promise, reject } = Promise.withResolvers<never>();
-  const onAbort = (): void => reject(new BucketError('unavailable', 'the call was cut short'));
+  const onAbort = (): void => reject(new BucketError('unavailable', 'the call was aborted'));
   signal?.addEventListener('abort', onAbort);
   try {
     await Promise.race([wait, promise]);

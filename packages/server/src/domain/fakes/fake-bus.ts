@@ -1,9 +1,9 @@
 import type { Bus, Hint } from '../ports/bus.ts';
 
-/** Keeps what was published, and can lose it on the way. */
+/** Stores published hints, and can lose them. */
 export class FakeBus implements Bus {
   readonly published: Hint[] = [];
-  /** Hints get lost from now on. */
+  /** If set, hints get lost. */
   isDeaf = false;
   readonly #listeners = new Set<(hint: Hint) => void>();
 

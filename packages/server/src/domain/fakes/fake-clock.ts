@@ -1,8 +1,8 @@
 import type { Clock } from '../ports/clock.ts';
 
-/** Time that passes only when a test says so, or when something sleeps on it. */
+/** Time that passes only when a test advances it or something sleeps on it. */
 export class FakeClock implements Clock {
-  /** What was slept, in milliseconds. */
+  /** Durations slept, in milliseconds. */
   readonly slept: number[] = [];
   #now = Date.UTC(2025, 10, 1);
   #elapsed = 5000;
@@ -20,12 +20,12 @@ export class FakeClock implements Clock {
     this.#elapsed += ms;
   }
 
-  /** Somebody sets the clock; no time passes. */
+  /** Sets the clock without time passing. */
   jump(ms: number): void {
     this.#now += ms;
   }
 
-  /** Passes at once, and moves the clock. Rejects when the signal has aborted. */
+  /** Passes immediately and advances the clock. Rejects when the signal has aborted. */
   readonly sleep = async (ms: number, signal: AbortSignal): Promise<void> => {
     signal.throwIfAborted();
     this.slept.push(ms);

@@ -1,6 +1,6 @@
 import type { Log } from '../ports/log.ts';
 
-/** Keeps what was logged. */
+/** Stores log entries. */
 export class FakeLog implements Log {
   readonly entries: { level: 'debug' | 'info' | 'warn' | 'error'; data: object; message: string }[] = [];
 

@@ -1,15 +1,15 @@
 import type { UploadStatus } from '@backhaul/protocol';
 import { v7 as uuidv7 } from 'uuid';
 import type { AuditEvent } from '../ports/store.ts';
-import { type Upload, untried } from '../uploads/upload.ts';
+import { type Upload, RESET_ATTEMPT } from '../uploads/upload.ts';
 
 const AT = Date.UTC(2025, 10, 1);
 
-/** An upload as a trigger makes it, with what the test says about it. */
+/** An upload as a trigger creates it, with fields set by the test. */
 export function sampleUpload(fields: Partial<Upload> = {}): Upload {
   const uploadId = fields.uploadId ?? uuidv7();
   return {
-    ...untried,
+    ...RESET_ATTEMPT,
     uploadId,
     clientId: 'client-1',
     filePath: '/data/report.bin',
@@ -47,7 +47,7 @@ export function sampleUpload(fields: Partial<Upload> = {}): Upload {
   };
 }
 
-/** An upload in this status, with everything set that it can have by then. */
+/** An upload in this status, with every field set that it can have by then. */
 export function sampleUploadIn(status: UploadStatus): Upload {
   if (status === 'queued') return sampleUpload();
   const prepared = {

@@ -1,4 +1,4 @@
-/** Numbers that look random and follow from the seed alone (mulberry32). @returns in [0, 1). */
+/** Pseudo-random numbers determined by the seed alone (mulberry32). @returns in [0, 1). */
 export function seededRandom(seed: number): () => number {
   let state = seed;
   return () => {

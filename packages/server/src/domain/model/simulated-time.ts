@@ -1,7 +1,7 @@
 import { mock } from 'node:test';
 import { FakeClock } from '../fakes/fake-clock.ts';
 
-/** Time of everything, timers too; it passes only in {@link pass}. */
+/** The time of the whole simulation including timers; advances only in {@link pass}. */
 export class SimulatedTime implements Disposable {
   readonly clock = new FakeClock();
 

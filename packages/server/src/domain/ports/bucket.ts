@@ -1,33 +1,33 @@
 import type { ChecksumMode, PartChecksums, PresignedPart } from '@backhaul/protocol';
 
-/** Below the key prefix: keys of what only tries out whether the store honours it. No upload has such a key. */
+/** Folder below the key prefix for objects that only test what the store supports. No upload has such a key. */
 export const TRIAL_FOLDER = '.backhaul-probe';
 
 /**
- * What shows, after an interruption, that a listed part is the one that was sent: its checksum; or its size and the ETag
- * that the agent got for it. `none`: all parts are sent again.
+ * Evidence, after an interruption, that a listed part is the one that was sent: its checksum, or its size and the
+ * ETag that the agent got for it. `none`: all parts are sent again.
  */
 export type PartProof = 'checksum' | 'etag' | 'none';
 
-/** What the store was found to honour. Anything else is not asked of it, and the record says so. */
+/** Features that the store was found to support. Others are not used, and the record says so. */
 export interface BucketCapabilities {
   /** How parts are bound to their bytes. */
   readonly checksumMode: ChecksumMode;
-  /** The store keeps and enforces a CRC32 of the whole object, combined from its parts. */
+  /** The store stores and enforces a CRC32 of the whole object, combined from its parts. */
   readonly fullObjectChecksum: boolean;
   /** `If-None-Match: *` on Complete is enforced. */
   readonly conditionalComplete: boolean;
   /** `MpuObjectSize` on Complete is enforced. */
   readonly objectSizeCheck: boolean;
-  /** What ListParts shows proves which parts the store holds: see {@link PartProof}. */
+  /** What a ListParts result proves: see {@link PartProof}. */
   readonly partProof: PartProof;
   /** `If-None-Match: *` on PutObject is enforced. */
   readonly conditionalPut: boolean;
   /** A PutObject of no bytes may carry its CRC32. */
   readonly emptyObjectCrc32: boolean;
-  /** Asked for at Create, e.g. `AES256`; null if the store does not encrypt on request. */
+  /** Requested at Create, e.g. `AES256`; null if the store does not encrypt on request. */
   readonly serverSideEncryption: string | null;
-  /** Asked for at Create, e.g. `INTELLIGENT_TIERING`; null for the store's default. */
+  /** Requested at Create, e.g. `INTELLIGENT_TIERING`; null for the store's default. */
   readonly storageClass: string | null;
 }
 
@@ -37,16 +37,16 @@ export interface MultipartUpload {
   readonly s3UploadId: string;
 }
 
-/** A part whose URL is to be signed: length and checksums become part of the signature. */
+/** A part to sign a URL for: length and checksums become part of the signature. */
 export interface PartToSign extends PartChecksums {
   readonly partNumber: number;
   readonly sizeBytes: number;
 }
 
-/** URLs that die together. */
+/** URLs that expire together. */
 export interface SignedWindow {
   readonly urls: PresignedPart[];
-  /** Milliseconds since the epoch; never later than the signing credentials live. */
+  /** Milliseconds since the epoch; never later than the signing credentials expire. */
   readonly expiresAt: number;
 }
 
@@ -62,19 +62,19 @@ export interface ListedPart {
   readonly partNumber: number;
   readonly sizeBytes: number;
   readonly etag: string;
-  /** Base64; null if the store keeps none. */
+  /** Base64; null if the store has none. */
   readonly crc32: string | null;
   /** Base64; only in mode `sha256`. */
   readonly sha256: string | null;
 }
 
-/** A multipart upload that the store still holds, for the sweeper. */
+/** An unfinished multipart upload at the store, for the sweeper. */
 export interface PendingUpload extends MultipartUpload {
   /** Milliseconds since the epoch, by the store's clock. */
   readonly initiatedAt: number;
 }
 
-/** What HEAD says of an object. */
+/** Object attributes returned by HEAD. */
 export interface ObjectFacts {
   readonly sizeBytes: number;
   readonly etag: string;
@@ -96,16 +96,16 @@ export interface VersionOptions extends CallOptions {
 }
 
 /**
- * The one bucket files go to. Every call has a deadline of its own and retries what is transient; what comes
- * out is final for now, as a {@link BucketError}.
+ * The bucket that files go to. Every call has a deadline of its own and retries transient errors; the final error is
+ * a {@link BucketError}.
  */
 export interface Bucket {
   readonly name: string;
-  /** @throws BucketError `unavailable` until the store was reached once and probed. */
+  /** @throws BucketError `unavailable` until the store has been reached and probed once. */
   capabilities(options?: CallOptions): Promise<BucketCapabilities>;
   /**
-   * @param request.token Unique to this attempt; kept in the object's metadata, so that a HEAD can tell later
-   *   whose object is at the key.
+   * @param request.token Unique to this attempt; stored in the object's metadata, so that a HEAD can tell later which
+   *   attempt wrote the object.
    */
   createMultipartUpload(
     request: { key: string; token: string; checksumMode: ChecksumMode },
@@ -113,11 +113,11 @@ export interface Bucket {
   ): Promise<MultipartUpload>;
   /** Local signing, no request. Each URL allows one PUT of one part with this length and checksum. */
   signParts(upload: MultipartUpload, parts: readonly PartToSign[], mode: ChecksumMode): Promise<SignedWindow>;
-  /** All pages. @throws BucketError `upload_gone` */
+  /** Lists all pages. @throws BucketError `upload_gone` */
   listParts(upload: MultipartUpload, options?: CallOptions): Promise<ListedPart[]>;
   /**
-   * Never repeated blindly: a lost answer surfaces as `unavailable` or `upload_gone`, and the caller settles it
-   * by {@link head} and the token.
+   * Never retried blindly: a lost response surfaces as `unavailable` or `upload_gone`, and the caller checks the
+   * outcome with {@link head} and the token.
    */
   completeMultipartUpload(
     upload: MultipartUpload,
@@ -131,38 +131,39 @@ export interface Bucket {
     options?: CallOptions,
   ): Promise<void>;
   /**
-   * Writes an object without bytes, with all that {@link createMultipartUpload} would ask for. Stores refuse empty
-   * parts, or checksums of them. May be repeated; a lost answer is settled by {@link head} and the token.
+   * Writes an object without bytes, with the features {@link createMultipartUpload} would request. Needed because
+   * stores refuse empty parts or their checksums. May be retried; after a lost response the caller checks the outcome
+   * with {@link head} and the token.
    */
   putEmptyObject(request: { key: string; token: string }, options?: CallOptions): Promise<void>;
   /**
-   * Uploads neither completed nor aborted whose keys start with `keyPrefix`, page by page: among them those whose
-   * Create was answered too late, or before a crash, and that no record knows.
+   * Unfinished uploads whose keys start with `keyPrefix`, page by page. They include uploads without a record: the
+   * response to Create came too late, or the server crashed first.
    */
   listMultipartUploads(keyPrefix: string, options?: CallOptions): AsyncIterable<PendingUpload>;
-  /** Succeeds as well when the upload is already gone. */
+  /** Also succeeds if the upload no longer exists. */
   abortMultipartUpload(upload: MultipartUpload, options?: CallOptions): Promise<void>;
   /**
-   * Undefined when there is no object at this key, or not that version of it.
+   * Undefined when there is no object at this key, or no such version.
    *
    * @param options.versionId Default: the current version.
    */
   head(key: string, options?: VersionOptions): Promise<ObjectFacts | undefined>;
-  /** Succeeds as well when there is nothing to delete. */
+  /** Also succeeds if there is nothing to delete. */
   deleteObject(key: string, options?: VersionOptions): Promise<void>;
-  /** A GET that answers with `fileName` as the name to save under. */
+  /** URL of a GET whose response saves as `fileName`. */
   signGet(request: { key: string; versionId: string | null; fileName: string }): Promise<string>;
-  /** Cheap; whether the store answers now. @throws BucketError */
+  /** Cheap check whether the store responds now. @throws BucketError */
   ping(options?: CallOptions): Promise<void>;
 }
 
 /**
- * - `unavailable`: transient; nothing is known about the effect of a write.
+ * - `unavailable`: transient; the effect of a write is unknown.
  * - `refused`: permanent; a setting or policy must change.
  * - `upload_gone`: NoSuchUpload: completed, aborted or expired.
- * - `object_exists`: 412, something is at the key already.
- * - `invalid_parts`: a part is missing, too small, or not the one that was listed.
- * - `checksum_mismatch`: the store computed another checksum.
+ * - `object_exists`: 412, an object already exists at the key.
+ * - `invalid_parts`: a part is missing, too small, or differs from the listed one.
+ * - `checksum_mismatch`: the store computed a different checksum.
  */
 export type BucketErrorKind =
   | 'unavailable'
@@ -172,11 +173,11 @@ export type BucketErrorKind =
   | 'invalid_parts'
   | 'checksum_mismatch';
 
-/** A failed call to the store. `message` names what to change and never holds a query string. */
+/** A failed call to the store. `message` says what to change and never contains a query string. */
 export class BucketError extends Error {
   override readonly name = 'BucketError';
   readonly kind: BucketErrorKind;
-  /** S3's own code, e.g. `NoSuchUpload`; null when no answer came. */
+  /** S3's own code, e.g. `NoSuchUpload`; null without a response. */
   readonly s3Code: string | null;
 
   constructor(

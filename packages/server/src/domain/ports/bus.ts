@@ -1,4 +1,4 @@
-/** A hint that something may have changed. What is true stands in the store. */
+/** A hint that something may have changed; the store has the actual state. */
 export interface Hint {
   readonly uploadId: string;
   readonly clientId: string;
@@ -6,13 +6,13 @@ export interface Hint {
 }
 
 /**
- * Carries hints between the parts of a server, and later between nodes. A lost hint delays, it never loses:
- * every subscriber also reads the store on its own time.
+ * Carries hints between components of a server, and later between nodes. A lost hint only delays: every subscriber
+ * also polls the store.
  */
 export interface Bus {
   publish(hint: Hint): void;
   /** @returns a function that ends the subscription. */
   subscribe(listener: (hint: Hint) => void): () => void;
-  /** @throws Error while hints cannot be carried. */
+  /** @throws Error while hints cannot be delivered. */
   ping(): Promise<void>;
 }

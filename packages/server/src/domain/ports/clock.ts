@@ -1,7 +1,7 @@
-/** Time as the domain sees it, so that tests can steer it. */
+/** The domain's source of time; tests replace it. */
 export interface Clock {
-  /** Milliseconds since the epoch, as the machine's clock has it: it can be set, forward or back, at any moment. */
+  /** Milliseconds since the epoch by the machine's clock, which can be set forward or back at any moment. */
   now(): number;
-  /** Milliseconds since some moment of this process, which cannot be set. What lasts is measured by it. */
+  /** Milliseconds since an arbitrary moment of this process; cannot be set. Used to measure durations. */
   elapsed(): number;
 }

@@ -1,11 +1,11 @@
 import type { UploadLimits, UploadStatus } from '@backhaul/protocol';
 import type { Client, ClientBlock, ClientDescription } from '../clients/client.ts';
-import type { KeptPart, PartTotals, Upload, UploadPart } from '../uploads/upload.ts';
+import type { StoredPart, PartTotals, Upload, UploadPart } from '../uploads/upload.ts';
 
-/** Who did what, for whoever has to answer for it later. */
+/** A record of who did what, for later accountability. */
 export interface AuditEvent {
   readonly at: number;
-  /** Subject of the token; `server` for what nobody asked for. */
+  /** Subject of the token; `server` for actions without a request. */
   readonly actor: string;
   /** E.g. `upload.trigger`. */
   readonly action: string;
@@ -14,7 +14,7 @@ export interface AuditEvent {
   readonly detail: Readonly<Record<string, unknown>>;
 }
 
-/** As it is on record; ids grow in the order of recording, whatever clocks do. */
+/** A stored event; ids grow in insertion order, whatever the clock does. */
 export type RecordedAudit = AuditEvent & { readonly id: number };
 
 export interface AuditFilter {
@@ -25,51 +25,51 @@ export interface AuditFilter {
   readonly since?: number | undefined;
   /** Milliseconds since the epoch, exclusive. */
   readonly until?: number | undefined;
-  /** Only what was recorded before the event of this id. */
+  /** Only events recorded before the one with this id. */
   readonly before?: number | undefined;
   readonly limit: number;
 }
 
 /**
- * Position in the order in which changes of uploads became visible. Each change has a number, given by the store, that
- * grows whatever clocks do; changes that became visible together may share one, and are in the order of their ids.
+ * Position in the sequence of upload changes. The store numbers each change when it becomes visible, with numbers
+ * that grow whatever the clock does; changes that became visible together may share a number and are sorted by id.
  */
 export interface ChangePosition {
   readonly change: number;
-  /** Only what sorts after this id, of the same number; the empty text for all of it. */
+  /** Only uploads with the same change number whose id sorts after this one; the empty string for all of them. */
   readonly uploadId: string;
 }
 
-/** An upload as it is, with the number of its last change. */
+/** The current upload with the number of its last change. */
 export interface ChangedUpload {
   readonly change: number;
   readonly upload: Upload;
 }
 
 /**
- * The clock by which the deadlines of unfinished uploads were given was set. Those that had not passed by it are moved:
- * after a jump back all of them; after one forward only those that would come sooner than `longestGraceMs`, and then
- * not beyond that. For a store whose deadlines were all given by the clock of one server.
+ * The clock that deadlines of unfinished uploads were computed from was set. Deadlines that had not passed by then
+ * are moved: after a jump back all of them; after a jump forward only those that would come sooner than
+ * `maxGraceMs`, and only up to that. For stores whose deadlines all come from the clock of one server.
  */
 export interface DeadlineMove {
   /** By the clock as it is now. */
   readonly now: number;
-  /** What it was set forward; negative: back. */
+  /** How far the clock was set forward; negative: back. */
   readonly jumpMs: number;
-  readonly longestGraceMs: number;
-  /** By the clock as it is now: what was created from then on was given its deadline by it. */
+  readonly maxGraceMs: number;
+  /** By the clock as it is now: deadlines of uploads created since then were computed from it. */
   readonly newSince: number;
 }
 
-/** What retention remembers of the clock. */
+/** What retention remembers about the clock. */
 export interface ClockRecord {
-  /** When it was last believed, by itself; null in a new database. */
+  /** The last time it was trusted, by its own reading; null in a new database. */
   readonly trustedAt: number | null;
-  /** Whether it is in doubt since. */
+  /** Whether it has been in doubt since. */
   readonly isHeld: boolean;
 }
 
-/** Position in a list that is ordered by creation, newest first. */
+/** Position in a list sorted by creation time, newest first. */
 export interface UploadPosition {
   readonly createdAt: number;
   readonly uploadId: string;
@@ -85,82 +85,82 @@ export interface UploadFilter {
 
 export interface ClientFilter {
   readonly connected?: boolean | undefined;
-  /** All have to hold. */
+  /** All labels must match. */
   readonly labels?: readonly { readonly name: string; readonly value: string }[] | undefined;
   /** Only clients whose id sorts after this one. */
   readonly after?: string | undefined;
   readonly limit: number;
 }
 
-/** What is written together with a new version of an upload, or not at all. */
+/** Data written in the same transaction as a new version of an upload. */
 export interface UploadSave {
-  /** The write happens only if the stored version is this one. */
+  /** The write happens only if this is the stored version. */
   readonly expectedVersion: number;
   /** Announced parts of an upload that had none. */
   readonly announced?: readonly Omit<UploadPart, 'etag'>[];
-  /** Drops the parts table: the upload ended, or starts over. */
+  /** Clears the parts table: the upload ended, or starts over. */
   readonly clearParts?: boolean;
-  /** What S3 was found to hold: from now on only these parts have an ETag. */
-  readonly kept?: readonly KeptPart[];
+  /** Parts that S3 was found to store: from now on only these have an ETag. */
+  readonly stored?: readonly StoredPart[];
   readonly audit?: AuditEvent;
 }
 
-/** How a new upload is met by what is there already. */
+/** How a new upload relates to existing ones. */
 export interface InsertOptions {
-  /** What else the request asked for, kept under its idempotency key; only compared. */
+  /** Other attributes of the request, stored under its idempotency key; only compared. */
   readonly terms?: string;
   /**
-   * Present if the request may join an upload of the same client, path, change policy and limits that has not ended and is not
-   * to be cancelled: audited as this, with that upload's id.
+   * Present if the request may join an unfinished upload of the same client, path, change policy and limits that is
+   * not about to be cancelled. The join is audited as this event, with that upload's id.
    */
   readonly join?: AuditEvent;
-  /** Where nothing can be joined and the key is new, nothing is written. Default: false. */
+  /** If true, nothing is written when no upload can be joined and the key is new. Default: false. */
   readonly joinOnly?: boolean;
 }
 
-/** What a subject got for an idempotency key. */
+/** The upload that a subject got for an idempotency key. */
 export interface KeyedUpload {
   readonly upload: Upload;
-  /** As in {@link InsertOptions}; null if none were kept. */
+  /** As in {@link InsertOptions}; null if none were stored. */
   readonly terms: string | null;
 }
 
 /**
- * Durable state. Every write is on disk when its promise resolves, and guarded writes say whether they won.
+ * Durable state. Every write is on disk when its promise resolves, and guarded writes report whether they won.
  *
- * @throws StoreError from any method when the database cannot do it now (locked, full, away).
+ * @throws StoreError from any method while the database is unusable (locked, full, unreachable).
  */
 export interface Store {
   /**
-   * Also of requests at the same time, one inserts and the others find.
+   * Of concurrent requests, one inserts and the others find its upload.
    *
-   * @returns undefined when inserted; else the upload that this subject's idempotency key already gave, or the one
-   *   that was joined: the newest, from now on under that key too. Its deadline becomes that of `upload` if that
-   *   is later, with the next version.
+   * @returns undefined when inserted; otherwise the upload already stored under this subject's idempotency key, or
+   *   the joined one: the newest, from now on stored under that key too. Its deadline becomes that of `upload` if
+   *   that is later, with the next version.
    */
   insertUpload(upload: Upload, audit: AuditEvent, options?: InsertOptions): Promise<Upload | undefined>;
-  /** A key belongs to the subject that sent it, and lasts as long as its upload. */
+  /** A key belongs to the subject that sent it, and exists as long as its upload. */
   findByIdempotencyKey(requestedBy: string, idempotencyKey: string): Promise<KeyedUpload | undefined>;
   getUpload(uploadId: string): Promise<Upload | undefined>;
-  /** @returns whether the guard held; false changes nothing. */
+  /** @returns whether the guard held; false means nothing was changed. */
   saveUpload(upload: Upload, save: UploadSave): Promise<boolean>;
   deleteUpload(uploadId: string, audit: AuditEvent): Promise<void>;
   /** Newest first. */
   listUploads(filter: UploadFilter): Promise<Upload[]>;
-  /** Those of a client that have not ended: first those that run, then those that are queued, each oldest first. */
+  /** A client's unfinished uploads: first the running ones, then the queued ones, each oldest first. */
   listActiveUploads(clientId: string, options: { readonly limit: number }): Promise<Upload[]>;
-  /** Those of a client that are preparing or uploading: few, however long its queue is. */
+  /** A client's uploads that are preparing or uploading: few, however long its queue is. */
   listRunningIds(clientId: string): Promise<string[]>;
   /**
-   * The oldest of a client's queue, oldest first; without those that are to wait until later than `now`. None is told
-   * to wait longer than `longestWaitMs`: one that seems to has its time from before the clock was set back.
+   * The oldest uploads in a client's queue, oldest first, without those that must wait until later than `now`. No
+   * upload waits longer than `maxWaitMs`: a later time was set before the clock was set back.
    */
   listQueuedIds(
     clientId: string,
-    options: { readonly now: number; readonly longestWaitMs: number; readonly limit: number },
+    options: { readonly now: number; readonly maxWaitMs: number; readonly limit: number },
   ): Promise<string[]>;
   listCompletingIds(): Promise<string[]>;
-  /** Preparing since before a time or after another, and their agent is there (not stalled). */
+  /** Uploads preparing since before the first time or after the second, whose agent is connected (not stalled). */
   listUnansweredIds(
     asked: { readonly before: number; readonly orAfter: number },
     limit: number,
@@ -169,35 +169,38 @@ export interface Store {
   listWaitingClients(): Promise<string[]>;
   lastUpload(clientId: string): Promise<Upload | undefined>;
   /**
-   * Changed after this position, in the order of change. What is listed is complete: no change of a lower number
-   * becomes visible later. A database where commits can overtake each other has to number them after the commit, or to
-   * hold back what is newer than the oldest transaction that is still open.
+   * Uploads changed after this position, in the sequence of changes. The list is complete: no change with a lower
+   * number becomes visible later. A database where commits can overtake each other has to number changes after the
+   * commit, or to hold back changes newer than the oldest open transaction.
    */
   listChangesAfter(position: ChangePosition, limit: number): Promise<ChangedUpload[]>;
-  /** The number of the last change, also of an upload that was removed since: where a reader begins that wants what is new. */
+  /**
+   * Number of the last change, even of an upload that has been removed since: the start position for readers that
+   * want only new changes.
+   */
   lastChange(): Promise<number>;
-  /** Not terminal, not completing, and at their deadline or past it. */
+  /** Neither terminal nor completing, and at or past their deadline. */
   listOverdueIds(now: number, limit: number): Promise<string[]>;
-  /** The nearest deadline after `now` of one that is not terminal and not completing. */
+  /** The earliest deadline after `now` of uploads that are neither terminal nor completing. */
   nextDeadline(now: number): Promise<number | undefined>;
-  /** @returns how many uploads have another deadline now, each under its next version. */
+  /** @returns the number of uploads with a new deadline; each gets its next version. */
   moveDeadlines(move: DeadlineMove): Promise<number>;
-  /** Terminal, but S3 may still hold their multipart upload; those first that were not touched for longest. */
+  /** Terminal uploads whose multipart upload may still exist at S3; the least recently touched first. */
   listUploadsWithOpenMultipart(limit: number): Promise<Upload[]>;
-  /** Of one client, or asked for by the tokens of one subject. */
+  /** Unfinished uploads of one client, or requested by the tokens of one subject. */
   countUnfinished(filter: { readonly clientId: string } | { readonly requestedBy: string }): Promise<number>;
   countUploadsByStatus(): Promise<Partial<Record<UploadStatus, number>>>;
   /** Creation time of the oldest queued upload. */
   oldestQueuedAt(): Promise<number | undefined>;
-  /** Of uploads that have not ended, since when the one that stands still for longest has done so. */
+  /** Since when the unfinished upload with the longest stall has been stalled. */
   oldestStalledSince(): Promise<number | undefined>;
 
   listParts(uploadId: string): Promise<UploadPart[]>;
   /**
-   * Puts announced parts on record. One that is there already stays as it is, with its ETag.
+   * Records announced parts. A part already recorded stays unchanged, with its ETag.
    *
-   * @returns the numbers of parts that are on record with another length or checksum; then nothing was written. A
-   *   checksum that is null here or there is not compared.
+   * @returns the numbers of parts recorded with another length or checksum; nothing was written then. A checksum that
+   *   is null on either side is not compared.
    */
   announceParts(uploadId: string, parts: readonly Omit<UploadPart, 'etag'>[]): Promise<number[]>;
   /** Sets the ETags of announced parts, each given once; unknown part numbers are ignored. */
@@ -206,7 +209,7 @@ export interface Store {
     parts: readonly { readonly partNumber: number; readonly etag: string }[],
   ): Promise<PartTotals>;
 
-  /** Begins a session: makes the client known, and gives the session its epoch. */
+  /** Starts a session: records the client and assigns the session its epoch. */
   openSession(session: {
     readonly clientId: string;
     readonly sessionId: string;
@@ -216,21 +219,21 @@ export interface Store {
     readonly remoteAddress: string | null;
     readonly description: ClientDescription;
   }): Promise<{ readonly epoch: number }>;
-  /** Ends it, unless a newer one has begun. */
+  /** Ends the session, unless a newer one has started. */
   closeSession(clientId: string, epoch: number, at: number): Promise<void>;
-  /** At start: sessions that this node's last run left open. Their uploads stand still, for `reason`. */
+  /** Called at start: closes sessions that this node's last run left open. Their uploads are stalled, for `reason`. */
   closeSessionsOf(nodeId: string, options: { readonly at: number; readonly reason: string }): Promise<void>;
   getClient(clientId: string): Promise<Client | undefined>;
   listClients(filter: ClientFilter): Promise<Client[]>;
-  /** Null for those of the server. @returns Whether there is such a client. */
+  /** Null restores the server's limits. @returns whether the client exists. */
   setClientLimits(
     clientId: string,
     options: { readonly limits: UploadLimits | null; readonly audit: AuditEvent },
   ): Promise<boolean>;
-  /** Forgets the client; its uploads stay. */
+  /** Removes the client; its uploads stay. */
   deleteClient(clientId: string, audit: AuditEvent): Promise<void>;
 
-  /** Replaces an earlier block. Also of a client that has never connected. */
+  /** Replaces an earlier block. Also works for a client that has never connected. */
   blockClient(clientId: string, block: ClientBlock, audit: AuditEvent): Promise<void>;
   unblockClient(clientId: string, audit: AuditEvent): Promise<void>;
   getBlock(clientId: string): Promise<ClientBlock | undefined>;
@@ -243,16 +246,16 @@ export interface Store {
   getClockRecord(): Promise<ClockRecord>;
   saveClockRecord(record: ClockRecord): Promise<void>;
   /**
-   * Remembers when something first happened on this database.
+   * Records when something first happened on this database.
    *
-   * @param at Now. @returns the earliest of all times that were given for this event.
+   * @param at Now. @returns the earliest time ever given for this event.
    */
   firstTime(event: string, at: number): Promise<number>;
   ping(): Promise<void>;
   close(): Promise<void>;
 }
 
-/** The database cannot do it now; nothing was written. */
+/** The database is unusable at the moment; nothing was written. */
 export class StoreError extends Error {
   override readonly name = 'StoreError';
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openSqliteStore } from '../../store/open-sqlite-store.ts';
-import { DomainBench } from '../fakes/domain-bench.ts';
+import { DomainFixture } from '../fakes/domain-fixture.ts';
 import { sayHello } from '../fakes/fake-agent.ts';
 import { intercepted } from '../fakes/intercepted.ts';
 import type { Store } from '../ports/store.ts';
@@ -19,17 +19,20 @@ test('an upload whose row is being written as a newer session says hello goes to
       return real.saveUpload(upload, save);
     },
   });
-  await using bench = new DomainBench(store);
-  const older = await bench.connect();
-  const { uploadId } = await bench.trigger();
+  await using fixture = new DomainFixture(store);
+  const older = await fixture.connect();
+  const { uploadId } = await fixture.trigger();
   await saving.promise;
-  const hello = sayHello(bench.context, 'client-1');
+  const hello = sayHello(fixture.context, 'client-1');
   // Time enough for the hello to have looked at what runs.
-  await bench.settle();
+  await fixture.idle();
   go.resolve();
   const { connection, session } = await hello;
   assert.ok(session !== undefined);
-  await bench.until(async () => (await bench.upload(uploadId)).epoch === session.epoch, 'the newer epoch');
-  await bench.until(() => connection.sent('prepare_upload').length === 1, 'prepare_upload');
+  await fixture.until(
+    async () => (await fixture.upload(uploadId)).epoch === session.epoch,
+    'the newer epoch',
+  );
+  await fixture.until(() => connection.sent('prepare_upload').length === 1, 'prepare_upload');
   assert.deepEqual(older.connection.sent('prepare_upload'), []);
 });

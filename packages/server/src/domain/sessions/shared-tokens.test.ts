@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openSqliteStore } from '../../store/open-sqlite-store.ts';
-import { DomainBench } from '../fakes/domain-bench.ts';
+import { DomainFixture } from '../fakes/domain-fixture.ts';
 import { FakeClock } from '../fakes/fake-clock.ts';
 import { FakeLog } from '../fakes/fake-log.ts';
 import { hostIdOf, SharedTokens } from './shared-tokens.ts';
@@ -54,16 +54,16 @@ test('an upload that another machine takes over is sent from the start, and says
     { next: other, goesOn: false },
     { next: clone, goesOn: true },
   ]) {
-    await using bench = new DomainBench(await openSqliteStore(':memory:'));
-    const { upload, agent } = await bench.uploading({ host: a, sent: [1] });
+    await using fixture = new DomainFixture(await openSqliteStore(':memory:'));
+    const { upload, agent } = await fixture.uploading({ host: a, sent: [1] });
     assert.equal(upload.hostId, hostIdOf(a));
-    const successor = await bench.connect('client-1', { host: next });
-    const again = await bench.reaches(upload.uploadId, 'preparing');
+    const successor = await fixture.connect('client-1', { host: next });
+    const again = await fixture.reaches(upload.uploadId, 'preparing');
     assert.equal(again.s3UploadId === null, !goesOn);
     const [prepare] = successor.connection.sent('prepare_upload');
     assert.equal(prepare?.resume === undefined, !goesOn);
     assert.equal(again.restarts, goesOn ? 0 : 1);
-    const reasons = bench.changes.flatMap(({ transition }) =>
+    const reasons = fixture.changes.flatMap(({ transition }) =>
       'reason' in transition ? [transition.reason] : [],
     );
     assert.equal(reasons.includes(MOVED), !goesOn, reasons.join());
@@ -73,12 +73,12 @@ test('an upload that another machine takes over is sent from the start, and says
 });
 
 test('a queued upload with parts of one machine is sent from the start by another, also by a clone that is known', async () => {
-  await using bench = new DomainBench(await openSqliteStore(':memory:'));
-  const queued = await bench.interrupted({ host: a, sent: [1] });
-  await bench.connect('client-1', { host: other, maxUploads: 1 });
-  const again = await bench.reaches(queued.uploadId, 'preparing');
+  await using fixture = new DomainFixture(await openSqliteStore(':memory:'));
+  const queued = await fixture.interrupted({ host: a, sent: [1] });
+  await fixture.connect('client-1', { host: other, maxUploads: 1 });
+  const again = await fixture.reaches(queued.uploadId, 'preparing');
   assert.deepEqual([again.s3UploadId, again.restarts, again.hostId], [null, 1, hostIdOf(other)]);
 });
 
 const MOVED =
-  'The upload seems to have been begun on another machine with the token of this client; it is sent again from the start. Give each machine its own client_id and token.';
+  'The upload seems to have been started on another machine with the token of this client; it restarts from the beginning. Give each machine its own client_id and token.';

@@ -31,10 +31,10 @@ export class SharedTokens {
   readonly #log: Pick<Log, 'warn'>;
   readonly #count: () => void;
 
-  constructor(parts: { readonly clock: Clock; readonly log: Pick<Log, 'warn'>; readonly count: () => void }) {
-    this.#clock = parts.clock;
-    this.#log = parts.log;
-    this.#count = parts.count;
+  constructor(deps: { readonly clock: Clock; readonly log: Pick<Log, 'warn'>; readonly count: () => void }) {
+    this.#clock = deps.clock;
+    this.#log = deps.log;
+    this.#count = deps.count;
   }
 
   /** A session of the client has begun on this host. */

@@ -8,7 +8,7 @@ const policies = changePolicySchema.options;
 const least = () => 0;
 const most = () => 1 - Number.EPSILON;
 
-test('an outage of the store interrupts, whatever the policy and however often', () => {
+test('an outage of the store interrupts under every policy, any number of times', () => {
   for (const error of ['storage_unavailable', 'upload_expired'] as const) {
     for (const onChange of policies) {
       for (const restarts of [0, MAX_RESTARTS, 100]) {
@@ -19,7 +19,7 @@ test('an outage of the store interrupts, whatever the policy and however often',
   }
 });
 
-test('a changed file starts over only where the policy says so, and not for ever', () => {
+test('a changed file starts over only if the policy says so, a limited number of times', () => {
   for (const onChange of policies) {
     for (let restarts = 0; restarts <= MAX_RESTARTS + 1; restarts += 1) {
       const { act } = remedyFor({ ...upload, onChange, restarts }, 'file_changed', least);
@@ -28,7 +28,7 @@ test('a changed file starts over only where the policy says so, and not for ever
   }
 });
 
-test('a lost multipart upload starts over under every policy, and not for ever', () => {
+test('a lost multipart upload starts over under every policy, a limited number of times', () => {
   for (const onChange of policies) {
     for (let restarts = 0; restarts <= MAX_RESTARTS + 1; restarts += 1) {
       const { act } = remedyFor({ ...upload, onChange, restarts }, 'upload_gone', least);
@@ -37,7 +37,7 @@ test('a lost multipart upload starts over under every policy, and not for ever',
   }
 });
 
-test('a file that cannot be read is tried again with the parts it has, and not for ever', () => {
+test('an unreadable file is retried with its stored parts, a limited number of times', () => {
   const acts = Array.from(
     { length: MAX_UNREADABLE + 1 },
     (_, setbacks) => remedyFor({ ...upload, setbacks }, 'read_failed', least).act,
@@ -45,7 +45,7 @@ test('a file that cannot be read is tried again with the parts it has, and not f
   assert.deepEqual(acts, [...Array<string>(MAX_UNREADABLE - 1).fill('interrupt'), 'fail', 'fail']);
 });
 
-test('every other error fails, because another attempt would meet it again', () => {
+test('every other error fails, because another attempt would fail the same way', () => {
   const others = errorCodes.filter(
     (code) =>
       !['storage_unavailable', 'upload_expired', 'read_failed', 'file_changed', 'upload_gone'].includes(code),
@@ -56,12 +56,12 @@ test('every other error fails, because another attempt would meet it again', () 
   }
 });
 
-/** The waits of a row of failures, with the least and the most jitter. */
+/** Delays of consecutive failures, with the least and the most jitter. */
 function waits(waitAfter: (failures: number, random: () => number) => number | null): (number | null)[][] {
   return [0, 1, 2, 3, 10, 10_000].map((failures) => [waitAfter(failures, least), waitAfter(failures, most)]);
 }
 
-test('the wait after an outage doubles from 15 s to 10 min, half of it by chance', () => {
+test('the delay after an outage doubles from 15 s to 10 min, half of it random', () => {
   const expected = [
     [7500, 15_000],
     [15_000, 30_000],
@@ -77,7 +77,7 @@ test('the wait after an outage doubles from 15 s to 10 min, half of it by chance
   assert.deepEqual(waits(waitAfter), expected);
 });
 
-test('the wait before a new beginning doubles from a second with each', () => {
+test('the delay before a restart doubles from one second', () => {
   for (const [error, onChange] of [
     ['upload_gone', 'fail'],
     ['file_changed', 'restart'],
@@ -90,7 +90,7 @@ test('the wait before a new beginning doubles from a second with each', () => {
   }
 });
 
-test('the first time an attempt is cut off the next one goes on at once, then after a growing pause', () => {
+test('after the first interruption the next attempt starts immediately, later after a growing delay', () => {
   assert.deepEqual(waits(pauseBeforeNext), [
     [null, null],
     [500, 1000],

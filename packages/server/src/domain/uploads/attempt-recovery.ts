@@ -9,8 +9,8 @@ import type { UploadLedger } from './upload-ledger.ts';
 import type { Upload } from './upload.ts';
 
 /**
- * What happens to an upload whose attempt came to nothing: it fails, or goes back to the queue, to go on with what
- * S3 holds or to begin anew. For callers that run exclusively for the upload.
+ * Decides after a failed attempt whether the upload fails, resumes with the parts that S3 has, or restarts. Callers
+ * must hold the upload's lock.
  */
 export class AttemptRecovery {
   readonly #ledger: UploadLedger;
@@ -18,10 +18,10 @@ export class AttemptRecovery {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #random: () => number;
-  /** Told when there is something in a client's queue, and from when on. */
+  /** Called when a client's queue has an upload, with the earliest time of its next attempt. */
   readonly #onQueued: (clientId: string, notBefore: number | null) => void;
 
-  constructor(parts: {
+  constructor(deps: {
     ledger: UploadLedger;
     ending: UploadEnding;
     clock: Clock;
@@ -29,16 +29,16 @@ export class AttemptRecovery {
     random: () => number;
     onQueued: (clientId: string, notBefore: number | null) => void;
   }) {
-    this.#ledger = parts.ledger;
-    this.#ending = parts.ending;
-    this.#clock = parts.clock;
-    this.#log = parts.log;
-    this.#random = parts.random;
-    this.#onQueued = parts.onQueued;
+    this.#ledger = deps.ledger;
+    this.#ending = deps.ending;
+    this.#clock = deps.clock;
+    this.#log = deps.log;
+    this.#random = deps.random;
+    this.#onQueued = deps.onQueued;
   }
 
-  /** Decides by the error what becomes of the upload. */
-  async settle(
+  /** Decides by the error code what happens to the upload. */
+  async handleFailure(
     upload: Upload,
     { error, message: said }: { readonly error: ErrorCode; readonly message: string },
     during: Stage = 'transfer',
@@ -52,7 +52,7 @@ export class AttemptRecovery {
         : remedyFor(upload, error, this.#random);
     switch (remedy.act) {
       case 'fail': {
-        await this.#ending.endHeld(upload, {
+        await this.#ending.endLocked(upload, {
           type: 'fail',
           error,
           message: `${message}${triedBefore(upload, error)}`,
@@ -75,10 +75,10 @@ export class AttemptRecovery {
   }
 
   /**
-   * The next attempt goes on with the parts that S3 holds by then.
+   * Requeues the upload; the next attempt continues with the parts that S3 has by then.
    *
-   * @param options.waitMs Default: at once, but after a growing pause if the last ones stored nothing either.
-   * @returns the queued upload; undefined if it had moved on.
+   * @param options.waitMs Default: none, but a growing delay if the last attempts stored nothing either.
+   * @returns the queued upload; undefined if its status has changed.
    */
   async interrupt(
     upload: Upload,
@@ -95,9 +95,9 @@ export class AttemptRecovery {
   }
 
   /**
-   * The next attempt begins with nothing; what S3 holds of this one is aborted.
+   * Requeues the upload from scratch; the parts that S3 has are aborted.
    *
-   * @param options.waitMs Default: at once, but after a growing pause if that has happened before.
+   * @param options.waitMs Default: none, but a growing delay if this has happened before.
    */
   async startOver(
     upload: Upload,
@@ -115,27 +115,27 @@ export class AttemptRecovery {
       { clearParts: true },
     );
     if (queued === undefined) return undefined;
-    this.#ending.abandon(upload);
+    this.#ending.abortAttempt(upload);
     this.#queued(upload, queued);
     return queued;
   }
 
-  /** The store fails whenever it is asked for this multipart upload, and is well otherwise. */
+  /** The store keeps failing for this multipart upload but accepts others. */
   async giveUpParts(
     upload: Upload,
     { message, during }: { readonly message: string; readonly during: Stage },
   ): Promise<void> {
-    const reason = `The object store keeps failing for what was sent, although it takes new uploads: ${message}`;
+    const reason = `The object store keeps failing for the parts already sent, although it accepts new uploads: ${message}`;
     if (upload.restarts < MAX_GIVEN_UP) {
-      // Never at once: the store may have a bad moment after all.
+      // Never immediately: the store's failure may be transient after all.
       const waitMs = pauseBeforeNext(upload.restarts + 1, this.#random);
       await this.startOver(upload, { reason, waitMs, during });
       return;
     }
-    await this.#ending.endHeld(upload, {
+    await this.#ending.endLocked(upload, {
       type: 'fail',
       error: 'storage_unavailable',
-      message: `${reason} It was begun anew ${upload.restarts} times.`,
+      message: `${reason} Restarted ${upload.restarts} times.`,
     });
   }
 
@@ -147,14 +147,14 @@ export class AttemptRecovery {
     before: Upload,
     { uploadId, clientId, attempt, nextAttemptAt, stalledReason: reason }: Upload,
   ): void {
-    this.#log.info({ uploadId, clientId, attempt, nextAttemptAt, reason }, 'upload back in the queue');
-    this.#ending.tellAgent(before, reason ?? 'the attempt is over');
+    this.#log.info({ uploadId, clientId, attempt, nextAttemptAt, reason }, 'upload requeued');
+    this.#ending.notifyAgent(before, reason ?? 'the attempt has ended');
     this.#onQueued(clientId, nextAttemptAt);
   }
 }
 
-/** For people. */
+/** Sentence for users about earlier attempts. */
 function triedBefore({ restarts, setbacks }: Upload, error: ErrorCode): string {
   if (error === 'read_failed') return ` It was tried ${setbacks + 1} times in a row.`;
-  return restarts >= MAX_RESTARTS ? ` It was begun anew ${restarts} times.` : '';
+  return restarts >= MAX_RESTARTS ? ` Restarted ${restarts} times.` : '';
 }

@@ -10,42 +10,42 @@ function openProbe() {
   return { clock, bucket, probe: new BucketProbe(bucket, clock) };
 }
 
-test('everybody who asks while the store is asked gets the same answer', async () => {
+test('concurrent callers share one check', async () => {
   const { clock, bucket, probe } = openProbe();
   const release = bucket.hold('ping');
-  const answers = [probe.assertAnswers(), probe.assertAnswers()];
+  const results = [probe.assertAvailable(), probe.assertAvailable()];
   clock.advance(5000);
-  answers.push(probe.assertAnswers());
+  results.push(probe.assertAvailable());
   release();
-  await Promise.all(answers);
+  await Promise.all(results);
   assert.equal(bucket.count('ping'), 1);
 });
 
-test('an answer holds for a second, a bad one too', async () => {
+test('a result is reused for a second, failures too', async () => {
   const { clock, bucket, probe } = openProbe();
   bucket.fail('ping', 'unavailable');
-  await assert.rejects(probe.assertAnswers(), { kind: 'unavailable' });
+  await assert.rejects(probe.assertAvailable(), { kind: 'unavailable' });
   clock.advance(999);
-  await assert.rejects(probe.assertAnswers(), { kind: 'unavailable' });
+  await assert.rejects(probe.assertAvailable(), { kind: 'unavailable' });
   clock.advance(1);
-  await probe.assertAnswers();
+  await probe.assertAvailable();
   clock.advance(999);
-  await probe.assertAnswers();
+  await probe.assertAvailable();
   assert.equal(bucket.count('ping'), 2);
   clock.advance(1);
-  await probe.assertAnswers();
+  await probe.assertAvailable();
   assert.equal(bucket.count('ping'), 3);
 });
 
-test('how long an answer holds does not depend on how the clock is set', async () => {
+test('how long a result is reused does not depend on clock changes', async () => {
   const { clock, bucket, probe } = openProbe();
   bucket.fail('ping', 'unavailable');
-  await assert.rejects(probe.assertAnswers(), { kind: 'unavailable' });
+  await assert.rejects(probe.assertAvailable(), { kind: 'unavailable' });
   for (const jumpMs of [-3_600_000, 7_200_000]) {
     clock.jump(jumpMs);
-    await assert.rejects(probe.assertAnswers(), { kind: 'unavailable' });
+    await assert.rejects(probe.assertAvailable(), { kind: 'unavailable' });
   }
   clock.advance(1000);
-  await probe.assertAnswers();
+  await probe.assertAvailable();
   assert.equal(bucket.count('ping'), 2);
 });

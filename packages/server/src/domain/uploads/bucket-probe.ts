@@ -1,55 +1,55 @@
 import { type Bucket, BucketError } from '../ports/bucket.ts';
 import type { Clock } from '../ports/clock.ts';
 
-/** How long an answer holds. */
+/** How long a result is reused. */
 const FRESH_MS = 1000;
 
-interface Asked {
-  readonly answer: Promise<void>;
-  /** Undefined until then. */
-  settledAt: number | undefined;
+interface Check {
+  readonly result: Promise<void>;
+  /** Undefined while the check runs. */
+  finishedAt: number | undefined;
 }
 
 /**
- * Whether the object store answers, asked once for everybody who wants to know at about the same time: a store
- * that hangs costs one wait, not one for each upload that is queued.
+ * Checks whether the object store responds. Concurrent callers share one check: a store that hangs costs one wait,
+ * not one for each queued upload.
  */
 export class BucketProbe {
   readonly #bucket: Bucket;
   readonly #clock: Clock;
-  #last: Asked | undefined;
+  #last: Check | undefined;
 
   constructor(bucket: Bucket, clock: Clock) {
     this.#bucket = bucket;
     this.#clock = clock;
   }
 
-  /** @throws BucketError `unavailable`, also of a question up to a second ago. */
-  assertAnswers(): Promise<void> {
+  /** @throws BucketError `unavailable`, also if a check found that up to a second ago. */
+  assertAvailable(): Promise<void> {
     const last = this.#last;
-    return last !== undefined && this.#isFresh(last) ? last.answer : this.#ask();
+    return last !== undefined && this.#isFresh(last) ? last.result : this.#check();
   }
 
-  #isFresh({ settledAt }: Asked): boolean {
-    return settledAt === undefined || this.#clock.elapsed() - settledAt < FRESH_MS;
+  #isFresh({ finishedAt }: Check): boolean {
+    return finishedAt === undefined || this.#clock.elapsed() - finishedAt < FRESH_MS;
   }
 
-  #ask(): Promise<void> {
-    const answer = this.#ping();
-    const asked: Asked = { answer, settledAt: undefined };
-    this.#last = asked;
-    const settled = (): void => {
-      asked.settledAt = this.#clock.elapsed();
+  #check(): Promise<void> {
+    const result = this.#ping();
+    const check: Check = { result, finishedAt: undefined };
+    this.#last = check;
+    const onFinished = (): void => {
+      check.finishedAt = this.#clock.elapsed();
     };
-    answer.then(settled, settled);
-    return answer;
+    result.then(onFinished, onFinished);
+    return result;
   }
 
   async #ping(): Promise<void> {
     try {
       await this.#bucket.ping();
     } catch (error) {
-      // A policy may forbid just this question; the store is there.
+      // A policy may forbid this request, but the store responded.
       if (!(error instanceof BucketError) || error.kind === 'unavailable') throw error;
     }
   }

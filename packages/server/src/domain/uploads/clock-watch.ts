@@ -2,69 +2,69 @@ import type { Clock } from '../ports/clock.ts';
 import type { Log } from '../ports/log.ts';
 import type { Store } from '../ports/store.ts';
 
-/** What the clock may differ from the time that has passed: less is how NTP keeps it right. */
+/** Tolerated difference between clock and elapsed time; NTP corrections are smaller. */
 const TOLERANCE_MS = 2000;
 
 /**
- * Notices that somebody set the clock while the server runs, by comparing it with a clock that cannot be set, and
- * moves the deadlines of unfinished uploads, which are times of day, along with it. Nothing of this is known of the
- * time in which the server did not run: deadlines that passed then have passed.
+ * Detects that the clock was set while the server runs, by comparing it with a monotonic clock, and moves the
+ * deadlines of unfinished uploads accordingly. Changes while the server was not running go undetected: deadlines that
+ * passed then have passed.
  */
 export class ClockWatch {
   readonly #store: Store;
   readonly #clock: Clock;
   readonly #log: Log;
-  readonly #longestGraceMs: number;
-  /** What the clock is ahead of the elapsed time. */
+  readonly #maxGraceMs: number;
+  /** Clock minus elapsed time. */
   #offsetMs: number;
-  #lookedAt: number;
+  #checkedAt: number;
   #setAt = -Infinity;
-  #looking: Promise<void> | undefined;
+  #checking: Promise<void> | undefined;
 
-  constructor(parts: {
+  constructor(deps: {
     store: Store;
     clock: Clock;
     log: Log;
-    /** What an upload gets at most, whose deadline lay in the time that the clock skipped. */
-    longestGraceMs: number;
+    /** Maximum time left to an upload whose deadline the clock skipped. */
+    maxGraceMs: number;
   }) {
-    this.#store = parts.store;
-    this.#clock = parts.clock;
-    this.#log = parts.log;
-    this.#longestGraceMs = parts.longestGraceMs;
-    this.#lookedAt = this.#clock.elapsed();
-    this.#offsetMs = this.#clock.now() - this.#lookedAt;
+    this.#store = deps.store;
+    this.#clock = deps.clock;
+    this.#log = deps.log;
+    this.#maxGraceMs = deps.maxGraceMs;
+    this.#checkedAt = this.#clock.elapsed();
+    this.#offsetMs = this.#clock.now() - this.#checkedAt;
   }
 
-  /** To be awaited before deadlines are compared with the clock. @throws StoreError; then the next look tries again. */
-  look(): Promise<void> {
-    this.#looking ??= this.#look().finally(() => {
-      this.#looking = undefined;
+  /** Await this before comparing deadlines with the clock. @throws StoreError; the next call tries again. */
+  check(): Promise<void> {
+    this.#checking ??= this.#check().finally(() => {
+      this.#checking = undefined;
     });
-    return this.#looking;
+    return this.#checking;
   }
 
-  /** How long the clock has not been set; infinite if never since the start. Milliseconds. */
+  /** Time since the clock was last set, in milliseconds; infinite if it has not been set since the start. */
   get steadyForMs(): number {
     return this.#clock.elapsed() - this.#setAt;
   }
 
-  async #look(): Promise<void> {
+  async #check(): Promise<void> {
     const elapsed = this.#clock.elapsed();
     const now = this.#clock.now();
     const jumpMs = now - elapsed - this.#offsetMs;
     if (Math.abs(jumpMs) > TOLERANCE_MS) {
       this.#setAt = elapsed;
-      const sinceLookMs = elapsed - this.#lookedAt;
+      const sinceCheckMs = elapsed - this.#checkedAt;
       const moved = await this.#store.moveDeadlines({
         now,
         jumpMs: Math.round(jumpMs),
-        longestGraceMs: this.#longestGraceMs,
-        newSince: now - Math.round(sinceLookMs),
+        maxGraceMs: this.#maxGraceMs,
+        newSince: now - Math.round(sinceCheckMs),
       });
       this.#offsetMs = now - elapsed;
-      this.#log.warn({ jumpMs: Math.round(jumpMs), moved }, 'the clock was set; deadlines moved along');
+      this.#log.warn({ jumpMs: Math.round(jumpMs), moved }, 'the clock was set; deadlines moved accordingly');
     }
-    this.#lookedAt = elapsed;
+    this.#checkedAt = elapsed;
   }
 }

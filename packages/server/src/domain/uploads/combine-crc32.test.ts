@@ -13,7 +13,7 @@ function crc32Base64(bytes: Uint8Array): string {
 
 const describePart = (bytes: Uint8Array) => ({ crc32: crc32Base64(bytes), sizeBytes: bytes.length });
 
-test('the CRC32 combined from parts is that of their concatenation', () => {
+test('the combined CRC32 of parts equals that of their concatenation', () => {
   fc.assert(
     fc.property(fc.array(fc.uint8Array({ maxLength: 300 }), { maxLength: 40 }), (parts) => {
       assert.equal(combineCrc32(parts.map(describePart)), crc32Base64(Buffer.concat(parts)));
@@ -31,7 +31,7 @@ test('one empty part is the CRC32 of nothing', () => {
 });
 
 test('parts of more than 4 GiB combine', () => {
-  // Zeros appended step by step, against the same number appended in one stride.
+  // Zeros appended step by step, compared with the same number appended in one step.
   const head = describePart(randomBytes(64));
   const zeroes = { crc32: crc32Base64(Buffer.alloc(1 << 20)), sizeBytes: 1 << 20 };
   const fiveGiB = Array.from({ length: 5 * 1024 }, () => zeroes);

@@ -1,12 +1,12 @@
 /**
- * CRC-32 (ISO-HDLC, as zlib and S3 have it) of a whole from those of its parts, without reading it again.
+ * CRC-32 (ISO-HDLC, as in zlib and S3) of a whole, computed from its parts' CRCs without reading the data again.
  *
- * A CRC is a remainder modulo a polynomial P over GF(2): appending n bytes multiplies what came before by
- * x^(8n) mod P, then the new part's CRC is added (zlib, `crc32_combine`). Bits are reflected: bit 31 is x⁰.
+ * A CRC is a remainder modulo a polynomial P over GF(2): appending n bytes multiplies the previous CRC by x^(8n) mod
+ * P, then the new part's CRC is added (zlib, `crc32_combine`). Bits are reflected: bit 31 is x⁰.
  */
 export function combineCrc32(parts: readonly { crc32: string; sizeBytes: number }[]): string {
   let combined = 0;
-  // Parts are of one length but the last: its factor is computed once.
+  // All parts but the last have the same length: their factor is computed once.
   let factor = { sizeBytes: 0, value: ONE };
   for (const part of parts) {
     if (part.sizeBytes !== factor.sizeBytes) {
@@ -29,13 +29,13 @@ function multiply(a: number, b: number): number {
   let shifted = b;
   for (let bit = ONE; bit !== 0; bit >>>= 1) {
     if ((a & bit) !== 0) product ^= shifted;
-    // Times x.
+    // Multiply by x.
     shifted = (shifted & 1) === 0 ? shifted >>> 1 : (shifted >>> 1) ^ POLYNOMIAL;
   }
   return product;
 }
 
-/** @param n Bytes, 0 to 2⁵³ − 1: beyond what 32-bit operators take, hence the division. */
+/** @param n Bytes, 0 to 2⁵³ − 1: beyond the range of 32-bit operators, hence the division. */
 function xToThe8n(n: number): number {
   let result = ONE;
   // x⁸, then its squares.

@@ -11,7 +11,7 @@ import type { Log } from '../ports/log.ts';
 import { type Store, StoreError } from '../ports/store.ts';
 import { Semaphore } from '../semaphore.ts';
 import { planRule } from '../upload-settings.ts';
-import { storeAway } from './attempt-failure.ts';
+import { waitingForStore } from './attempt-failure.ts';
 import type { AttemptRecovery } from './attempt-recovery.ts';
 import { combineCrc32 } from './combine-crc32.ts';
 import type { ClockWatch } from './clock-watch.ts';
@@ -20,45 +20,46 @@ import type { UploadEnding } from './upload-ending.ts';
 import type { UploadLedger } from './upload-ledger.ts';
 import type { Upload, UploadPart } from './upload.ts';
 
-/** After an outage many wait; they must not all come upon the store at once. */
+/** After an outage many uploads wait; they must not all call the store at once. */
 const MAX_AT_ONCE = 16;
-/** A store that so often refuses parts it has acknowledged has a fault that sending them again does not mend. */
+/** A store that refuses acknowledged parts this often has a fault that sending them again does not fix. */
 const MAX_REFUSED_COMPLETIONS = 3;
 const RESEND_WAIT_MS = 1000;
-/** Of no bytes, base64. */
+/** CRC32 of zero bytes, base64. */
 const EMPTY_CRC32 = 'AAAAAA==';
-/** A store that takes many parts takes its time. Once its upload is to be cancelled, it gets no more than this. */
+/** A store needs time to assemble many parts; once the upload is to be cancelled, it gets no more than this. */
 const COMPLETE_AFTER_CANCEL_MS = 15_000;
 
-interface Finding {
+interface Failure {
   readonly error: ErrorCode;
   readonly message: string;
 }
 
-/** What the object has to be like. */
-interface Proof {
+/** Required properties of the object. */
+interface Expected {
   readonly sizeBytes: number;
   readonly checksumMode: ChecksumMode;
   /** Base64, combined from the parts. */
   readonly crc32: string;
 }
 
-/** One upload that is being completed. */
+/** One upload being completed. */
 interface Run {
   done: Promise<void>;
-  /** Ends the wait between two tries. */
+  /** Ends the delay between two tries. */
   wake: AbortController;
-  /** Ends the wait for an answer to Complete. */
-  readonly cut: AbortController;
+  /** Ends the wait for the response to Complete. */
+  readonly giveUp: AbortController;
 }
 
 /**
- * Turns `completing` into `completed`, a named failure or, if that was asked for meanwhile, `cancelled`. `completing` is durable before S3 is asked, and every
- * doubt (a lost answer, a vanished multipart upload, something already at the key) is settled by a HEAD: the
- * object is ours only if it carries this attempt's token. Hence it may run again after any crash.
+ * Moves an upload from `completing` to `completed`, a named failure or, if requested meanwhile, `cancelled`.
+ * `completing` is durable before S3 is called, and every doubt (a lost response, a missing multipart upload, an
+ * existing object at the key) is resolved by a HEAD: the object is ours only if it carries this attempt's token.
+ * Therefore it can run again after any crash.
  *
- * Once it is to be cancelled, Complete is not sent again. It is cancelled if no Complete of before has taken effect, and
- * none can any more because the multipart upload was aborted.
+ * Once the upload is to be cancelled, Complete is not sent again. It is cancelled if no earlier Complete has taken
+ * effect and none can any more because the multipart upload was aborted.
  */
 export class Completion {
   readonly #store: Store;
@@ -75,9 +76,9 @@ export class Completion {
   readonly #random: () => number;
   readonly #stop = new AbortController();
   readonly #running = new Map<string, Run>();
-  readonly #places = new Semaphore(MAX_AT_ONCE);
+  readonly #slots = new Semaphore(MAX_AT_ONCE);
 
-  constructor(parts: {
+  constructor(deps: {
     store: Store;
     ledger: UploadLedger;
     bucket: Bucket;
@@ -93,27 +94,27 @@ export class Completion {
     /** In [0, 1); for jitter. */
     random: () => number;
   }) {
-    this.#store = parts.store;
-    this.#ledger = parts.ledger;
-    this.#bucket = parts.bucket;
-    this.#ending = parts.ending;
-    this.#recovery = parts.recovery;
-    this.#patience = parts.patience;
-    this.#clock = parts.clock;
-    this.#clockWatch = parts.clockWatch;
-    this.#log = parts.log;
-    this.#maxBackoffMs = parts.maxBackoffMs;
-    this.#sleep = parts.sleep;
-    this.#random = parts.random;
+    this.#store = deps.store;
+    this.#ledger = deps.ledger;
+    this.#bucket = deps.bucket;
+    this.#ending = deps.ending;
+    this.#recovery = deps.recovery;
+    this.#patience = deps.patience;
+    this.#clock = deps.clock;
+    this.#clockWatch = deps.clockWatch;
+    this.#log = deps.log;
+    this.#maxBackoffMs = deps.maxBackoffMs;
+    this.#sleep = deps.sleep;
+    this.#random = deps.random;
   }
 
-  /** Starts it in the background, once per upload. */
+  /** Starts completing in the background, once per upload. */
   start(uploadId: string): void {
     if (this.#running.has(uploadId) || this.#stop.signal.aborted) return;
     const run: Run = {
       done: Promise.resolve(),
       wake: new AbortController(),
-      cut: new AbortController(),
+      giveUp: new AbortController(),
     };
     this.#running.set(uploadId, run);
     run.done = this.#run(uploadId, run)
@@ -128,22 +129,22 @@ export class Completion {
       });
   }
 
-  /** An upload that is to be cancelled does not wait for its next try. */
+  /** An upload to be cancelled does not wait for its next try. */
   wake(uploadId: string): void {
     this.#running.get(uploadId)?.wake.abort();
   }
 
-  /** An upload that is to be cancelled does not wait for long any more for a store that owes an answer. */
-  cutShort(uploadId: string): void {
+  /** An upload to be cancelled waits only briefly for an outstanding response of the store. */
+  limitWait(uploadId: string): void {
     const run = this.#running.get(uploadId);
     if (run === undefined) return;
     void this.#sleep(COMPLETE_AFTER_CANCEL_MS, this.#stop.signal).then(
-      () => run.cut.abort(),
+      () => run.giveUp.abort(),
       () => undefined,
     );
   }
 
-  /** Stops waiting and calling; what is `completing` goes on at the next start. */
+  /** Stops all waits and calls; `completing` uploads continue at the next start. */
   async close(): Promise<void> {
     this.#stop.abort();
     await Promise.all([...this.#running.values()].map(({ done }) => done));
@@ -151,12 +152,12 @@ export class Completion {
 
   async #run(uploadId: string, run: Run): Promise<void> {
     for (let tries = 0; ; tries += 1) {
-      // Whoever waits for the next try leaves its place to others.
-      const obstacle = await this.#places.run(() => this.#try(uploadId, tries, run));
-      if (obstacle === undefined) return;
+      // An upload that waits for its next try does not occupy a slot.
+      const failure = await this.#slots.run(() => this.#try(uploadId, tries, run));
+      if (failure === undefined) return;
       const ceiling = Math.min(this.#maxBackoffMs, 500 * 2 ** Math.min(tries, 16));
       const waitMs = this.#random() * ceiling;
-      await this.#sayWhy(uploadId, storeAway(obstacle), waitMs);
+      await this.#recordStall(uploadId, waitingForStore(failure), waitMs);
       await this.#pause(run, waitMs);
     }
   }
@@ -171,7 +172,7 @@ export class Completion {
     }
   }
 
-  async #sayWhy(uploadId: string, reason: string, waitMs: number): Promise<void> {
+  async #recordStall(uploadId: string, reason: string, waitMs: number): Promise<void> {
     const nextRetryAt = Math.round(this.#clock.now() + waitMs);
     await this.#ledger.exclusively(uploadId, async () => {
       const upload = await this.#store.getUpload(uploadId);
@@ -180,17 +181,17 @@ export class Completion {
     });
   }
 
-  /** @returns what is in the way for now; undefined once there is nothing left to try. */
+  /** @returns the transient error; undefined once the upload is resolved. */
   async #try(uploadId: string, tries: number, run: Run): Promise<BucketError | undefined> {
     this.#stop.signal.throwIfAborted();
-    await this.#clockWatch.look();
+    await this.#clockWatch.check();
     const upload = await this.#store.getUpload(uploadId);
     if (upload?.status !== 'completing') return undefined;
     try {
-      if (upload.cancelRequestedBy === null) await this.#settle(upload, run);
-      else await this.#settleCancelled(upload);
+      if (upload.cancelRequestedBy === null) await this.#complete(upload, run);
+      else await this.#resolveCancel(upload);
     } catch (error) {
-      // A call that close() cut short says nothing of the store.
+      // A call aborted by close() says nothing about the store.
       this.#stop.signal.throwIfAborted();
       const isTransient = error instanceof BucketError && error.kind === 'unavailable';
       if (isTransient && this.#clock.now() <= upload.expiresAt) {
@@ -198,7 +199,8 @@ export class Completion {
         return error;
       }
       if (upload.cancelRequestedBy !== null && error instanceof BucketError) {
-        // What a Complete may have made is removed with the multipart upload, as soon as the store lets that be done.
+        // An object that a Complete may have created is removed with the multipart upload, as soon as the store
+        // allows it.
         await this.#ending.end(uploadId, { type: 'cancel_completing', isAborted: false });
       } else {
         await this.#fail(upload, this.#explain(error, upload));
@@ -207,25 +209,25 @@ export class Completion {
     return this.#unlessCancelled(uploadId);
   }
 
-  /** A try settles nothing if a cancel came during it: the next one knows. */
+  /** A try that a cancel overlapped is repeated: the next try takes the cancel into account. */
   async #unlessCancelled(uploadId: string): Promise<BucketError | undefined> {
     const upload = await this.#store.getUpload(uploadId);
     if (upload?.status !== 'completing' || upload.cancelRequestedBy === null) return undefined;
     return new BucketError('unavailable', 'the cancel came while the upload was being completed.');
   }
 
-  /** @throws `error` itself where it says nothing of this upload, and there is time to find out. */
-  #explain(error: unknown, { uploadId, expiresAt }: Upload): Finding {
+  /** @throws `error` itself if it says nothing about this upload and there is time to find out. */
+  #explain(error: unknown, { uploadId, expiresAt }: Upload): Failure {
     if (error instanceof BucketError) {
       if (error.kind !== 'unavailable') return explainRefusal(error);
       return {
         error: 'storage_unavailable',
-        message: `All parts were sent, but the object store could not be asked to complete them: ${error.message}`,
+        message: `All parts were sent, but the object store could not be reached to complete them: ${error.message}`,
       };
     }
-    // A database that is away could not keep the finding either.
+    // An unreachable database could not store the failure either.
     if (error instanceof StoreError || this.#clock.now() <= expiresAt) throw error;
-    this.#log.error({ uploadId, err: error }, 'completion given up');
+    this.#log.error({ uploadId, err: error }, 'completion failed');
     return {
       error: 'internal_error',
       message: 'All parts were sent, but the server could not complete the upload; its log says why.',
@@ -233,52 +235,52 @@ export class Completion {
   }
 
   /** @throws BucketError `unavailable` when it must be tried again. */
-  async #settle(upload: Upload, run: Run): Promise<void> {
+  async #complete(upload: Upload, run: Run): Promise<void> {
     const { signal } = this.#stop;
     const parts = await this.#store.listParts(upload.uploadId);
-    const order = checkParts(upload, parts);
-    if ('error' in order) return this.#fail(upload, order);
-    const { s3UploadId, proof } = order;
+    const checked = checkParts(upload, parts);
+    if ('error' in checked) return this.#fail(upload, checked);
+    const { s3UploadId, expected } = checked;
 
     let refusal: BucketError | undefined;
     try {
-      if (proof.sizeBytes === 0) await this.#writeEmpty(upload);
-      else await this.#putTogether(upload, { ...order, parts, run });
+      if (expected.sizeBytes === 0) await this.#writeEmpty(upload);
+      else await this.#assemble(upload, { ...checked, parts, run });
     } catch (error) {
       signal.throwIfAborted();
-      if (run.cut.signal.aborted) {
-        throw new BucketError('unavailable', 'CompleteMultipartUpload: no answer since the cancel.');
+      if (run.giveUp.signal.aborted) {
+        throw new BucketError('unavailable', 'CompleteMultipartUpload: no response since the cancel.');
       }
       if (!(error instanceof BucketError)) throw error;
       refusal = error;
     }
 
     const object = await this.#findOwn(upload);
-    if (object !== undefined) return this.#verify(upload, object, proof);
+    if (object !== undefined) return this.#verify(upload, object, expected);
     if (refusal?.kind !== 'unavailable') return this.#recover(upload, refusal);
-    const operation = proof.sizeBytes === 0 ? 'PutObject' : 'CompleteMultipartUpload';
+    const operation = expected.sizeBytes === 0 ? 'PutObject' : 'CompleteMultipartUpload';
     const failure = { operation, error: refusal } as const;
     if (!(await this.#patience.isOver(upload, failure, { signal }))) throw refusal;
-    const late = await this.#abortAndLook(upload, s3UploadId);
-    if (late !== undefined) return this.#verify(upload, late, proof);
-    await this.#onSame(upload, async (newest) => {
+    const late = await this.#abortAndFind(upload, s3UploadId);
+    if (late !== undefined) return this.#verify(upload, late, expected);
+    await this.#onSameAttempt(upload, async (newest) => {
       await this.#recovery.giveUpParts(newest, { message: refusal.message, during: 'completion' });
     });
   }
 
   /**
-   * It counts as completed if it is: then the cancel came too late.
+   * If the object is complete, the upload counts as completed: the cancel came too late.
    *
    * @throws BucketError `unavailable` when it must be tried again.
    */
-  async #settleCancelled(upload: Upload): Promise<void> {
+  async #resolveCancel(upload: Upload): Promise<void> {
     const parts = await this.#store.listParts(upload.uploadId);
-    const order = checkParts(upload, parts);
-    if (!('error' in order)) {
-      const object = (await this.#findOwn(upload)) ?? (await this.#abortAndLook(upload, order.s3UploadId));
-      if (object !== undefined) return this.#verify(upload, object, order.proof);
+    const checked = checkParts(upload, parts);
+    if (!('error' in checked)) {
+      const object = (await this.#findOwn(upload)) ?? (await this.#abortAndFind(upload, checked.s3UploadId));
+      if (object !== undefined) return this.#verify(upload, object, checked.expected);
     }
-    const isAborted = !('error' in order);
+    const isAborted = !('error' in checked);
     await this.#ending.end(upload.uploadId, { type: 'cancel_completing', isAborted });
   }
 
@@ -288,15 +290,15 @@ export class Completion {
     return object;
   }
 
-  /** After the abort no Complete that is still on its way can take effect; what it has made by then is found. */
-  async #abortAndLook(upload: Upload, s3UploadId: string | null): Promise<ObjectFacts | undefined> {
+  /** After the abort no pending Complete can take effect, so an object created before it is found. */
+  async #abortAndFind(upload: Upload, s3UploadId: string | null): Promise<ObjectFacts | undefined> {
     if (s3UploadId === null) return undefined;
     await this.#bucket.abortMultipartUpload({ key: upload.key, s3UploadId }, { signal: this.#stop.signal });
     return this.#findOwn(upload);
   }
 
-  /** Runs `task` on the newest row, if it is the same attempt that is still to be completed. */
-  async #onSame<Result>(
+  /** Runs `task` on the newest row if it is still completing in the same attempt. */
+  async #onSameAttempt<Result>(
     { uploadId, attempt }: Upload,
     task: (newest: Upload) => Promise<Result>,
   ): Promise<Result | undefined> {
@@ -309,27 +311,27 @@ export class Completion {
   async #verify(
     upload: Upload,
     object: ObjectFacts,
-    { sizeBytes, checksumMode, crc32 }: Proof,
+    { sizeBytes, checksumMode, crc32 }: Expected,
   ): Promise<void> {
     const mismatch = compare(object, sizeBytes, crc32);
     if (mismatch !== undefined) {
-      // Before the row says so: afterwards nobody would try again.
+      // The removal comes before the row's change; afterwards nothing would retry it.
       const outcome = await this.#remove(upload, object);
       return this.#fail(upload, { error: 'checksum_mismatch', message: `${mismatch} ${outcome}` });
     }
-    const verification = howSure(object, checksumMode);
-    const verified = await this.#onSame(upload, (newest) =>
+    const verification = verificationLevel(object, checksumMode);
+    const verified = await this.#onSameAttempt(upload, (newest) =>
       this.#ledger.apply(newest, { type: 'verified', object, crc32, verification }, { clearParts: true }),
     );
     if (verified === undefined) throw new Error('the upload changed while it was completing');
-    // Of an empty file whose agent sent a part; what fails is repeated by the sweeper.
+    // An empty file's agent may have sent a part; failures are retried by the sweeper.
     await this.#ending.closeMultipart(verified);
     this.#log.info({ uploadId: upload.uploadId, verification, sizeBytes }, 'upload completed');
   }
 
-  async #putTogether(
+  async #assemble(
     { key }: Upload,
-    { s3UploadId, parts, proof, run }: PartsInOrder & { parts: readonly UploadPart[]; run: Run },
+    { s3UploadId, parts, expected, run }: CheckedParts & { parts: readonly UploadPart[]; run: Run },
   ): Promise<void> {
     if (s3UploadId === null) throw new Error('an upload with parts has no multipart upload');
     const sent = parts.map((part) => ({
@@ -338,18 +340,18 @@ export class Completion {
       crc32: part.crc32,
       sha256: part.sha256 ?? undefined,
     }));
-    const signal = AbortSignal.any([this.#stop.signal, run.cut.signal]);
-    await this.#bucket.completeMultipartUpload({ key, s3UploadId }, { parts: sent, ...proof }, { signal });
+    const signal = AbortSignal.any([this.#stop.signal, run.giveUp.signal]);
+    await this.#bucket.completeMultipartUpload({ key, s3UploadId }, { parts: sent, ...expected }, { signal });
   }
 
-  /** Stores refuse empty parts, or a checksum of an object that is made of one. */
+  /** Stores refuse empty parts, or the checksum of an object made of one. */
   async #writeEmpty({ key, objectToken }: Upload): Promise<void> {
     if (objectToken === null) throw new Error('an upload is completing without a token');
     await this.#bucket.putEmptyObject({ key, token: objectToken }, { signal: this.#stop.signal });
   }
 
   /**
-   * @returns what came of it, for the record.
+   * @returns the outcome of the removal, for the record.
    * @throws BucketError `unavailable` when it must be tried again.
    */
   async #remove(upload: Upload, { versionId }: ObjectFacts): Promise<string> {
@@ -362,42 +364,45 @@ export class Completion {
     }
   }
 
-  /** There is no object of ours: what is missing is sent again, where that can help. */
+  /** The object does not exist: missing parts are sent again if that can help. */
   async #recover(upload: Upload, refusal: BucketError | undefined): Promise<void> {
-    const finding = explainRefusal(refusal);
-    await this.#onSame(upload, async (newest) => {
-      // Settled by the next try, which knows of the cancel.
+    const failure = explainRefusal(refusal);
+    await this.#onSameAttempt(upload, async (newest) => {
+      // The next try takes the cancel into account.
       if (newest.cancelRequestedBy !== null) return;
       if (refusal?.kind === 'upload_gone') {
-        await this.#recovery.settle(newest, finding, 'completion');
+        await this.#recovery.handleFailure(newest, failure, 'completion');
       } else if (refusal?.kind === 'invalid_parts' && newest.refusedCompletions < MAX_REFUSED_COMPLETIONS) {
-        // Overwritten by a PUT that came late, most likely: the next attempt sees what S3 holds now.
+        // Most likely overwritten by a late PUT: the next attempt lists what S3 has now.
         const reason = `The object store does not accept the parts: ${refusal.message}`;
         await this.#recovery.interrupt(newest, { reason, waitMs: RESEND_WAIT_MS, during: 'completion' });
       } else {
-        await this.#ending.endHeld(newest, { type: 'fail', ...finding });
+        await this.#ending.endLocked(newest, { type: 'fail', ...failure });
       }
     });
   }
 
-  async #fail(upload: Upload, finding: Finding): Promise<void> {
-    await this.#ending.end(upload.uploadId, { type: 'fail', ...finding });
+  async #fail(upload: Upload, failure: Failure): Promise<void> {
+    await this.#ending.end(upload.uploadId, { type: 'fail', ...failure });
   }
 }
 
-interface PartsInOrder {
+interface CheckedParts {
   /** Null only for an empty file. */
   readonly s3UploadId: string | null;
-  readonly proof: Proof;
+  readonly expected: Expected;
 }
 
-function checkParts(upload: Upload, parts: readonly UploadPart[]): Finding | PartsInOrder {
+function checkParts(upload: Upload, parts: readonly UploadPart[]): Failure | CheckedParts {
   const { s3UploadId, checksumMode, sizeBytes, partCount } = upload;
-  const isBegun = s3UploadId !== null || sizeBytes === 0;
-  if (!isBegun || checksumMode === null || sizeBytes === null || partCount === null) {
-    return { error: 'protocol_error', message: 'The agent reported the end of an upload that never began.' };
+  const isStarted = s3UploadId !== null || sizeBytes === 0;
+  if (!isStarted || checksumMode === null || sizeBytes === null || partCount === null) {
+    return {
+      error: 'protocol_error',
+      message: 'The agent reported the end of an upload that never started.',
+    };
   }
-  if (sizeBytes === 0) return { s3UploadId, proof: { sizeBytes, checksumMode, crc32: EMPTY_CRC32 } };
+  if (sizeBytes === 0) return { s3UploadId, expected: { sizeBytes, checksumMode, crc32: EMPTY_CRC32 } };
   const plan = planParts(sizeBytes, planRule);
   const missing = Array.from({ length: partCount }, (_, index) => index + 1).find((partNumber) => {
     const part = parts[partNumber - 1];
@@ -410,19 +415,22 @@ function checkParts(upload: Upload, parts: readonly UploadPart[]): Finding | Par
   if (missing !== undefined || parts.length !== partCount) {
     return {
       error: 'protocol_error',
-      message: `The agent reported all parts as sent, but part ${missing ?? partCount + 1} was not.`,
+      message: `The agent reported all parts as sent, but part ${missing ?? partCount + 1} was not sent.`,
     };
   }
-  return { s3UploadId, proof: { sizeBytes, checksumMode, crc32: combineCrc32(parts) } };
+  return { s3UploadId, expected: { sizeBytes, checksumMode, crc32: combineCrc32(parts) } };
 }
 
-/** Of no bytes the length says all. A checksum of the whole object was compared above if the store has one; in modes other than none it enforced each part's. */
-function howSure(object: ObjectFacts, mode: ChecksumMode): Verification {
+/**
+ * For an empty object the length is expected enough. A checksum of the whole object was compared before, if the store
+ * has one; in modes other than none the store enforced each part's.
+ */
+function verificationLevel(object: ObjectFacts, mode: ChecksumMode): Verification {
   if (object.crc32 !== null || object.sizeBytes === 0) return 'full_object';
   return mode === 'none' ? 'size_only' : 'parts';
 }
 
-/** @returns what is wrong with the object, in a sentence. */
+/** @returns a sentence describing the mismatch. */
 function compare(object: ObjectFacts, sizeBytes: number, crc32: string): string | undefined {
   if (object.sizeBytes !== sizeBytes) {
     return `The object has ${object.sizeBytes} bytes, the file ${sizeBytes}.`;
@@ -433,7 +441,7 @@ function compare(object: ObjectFacts, sizeBytes: number, crc32: string): string 
   return undefined;
 }
 
-function explainRefusal(refusal: BucketError | undefined): Finding {
+function explainRefusal(refusal: BucketError | undefined): Failure {
   switch (refusal?.kind) {
     case undefined:
     case 'unavailable':

@@ -9,24 +9,24 @@ import type { SharedTokens } from '../sessions/shared-tokens.ts';
 import type { SessionRegistry } from '../sessions/session-registry.ts';
 import { AGENT_AWAY } from '../sessions/end-session.ts';
 import type { UploadSettings } from '../upload-settings.ts';
-import { LONGEST_WAIT_MS, storeAway } from './attempt-failure.ts';
+import { MAX_WAIT_MS, waitingForStore } from './attempt-failure.ts';
 import type { AttemptRecovery } from './attempt-recovery.ts';
 import type { BucketProbe } from './bucket-probe.ts';
-import { RESUME_IS_OFF, findKeptParts } from './kept-parts.ts';
+import { RESUME_DISABLED, findStoredParts } from './stored-parts.ts';
 import { orderedLimits } from './new-upload.ts';
 import { prepareUpload } from './prepare-upload.ts';
 import type { StorePatience } from './store-patience.ts';
 import type { UploadLedger } from './upload-ledger.ts';
-import { type KeptPart, type Upload, totalsOf } from './upload.ts';
+import { type StoredPart, type Upload, totalsOf } from './upload.ts';
 
-/** Why parts that a client has sent are not kept. Its file may be another one there, though of the same path. */
-export const BEGUN_ELSEWHERE =
-  'The upload seems to have been begun on another machine with the token of this client; it is sent again from the start. Give each machine its own client_id and token.';
+/** Reason why a client's sent parts are discarded: on another machine the same path may be another file. */
+export const STARTED_ELSEWHERE =
+  'The upload seems to have been started on another machine with the token of this client; it restarts from the beginning. Give each machine its own client_id and token.';
 
-/** What setTimeout can count. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
+/** Maximum delay of setTimeout. */
+const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 
-/** Hands queued uploads to connected agents: oldest first, never more at once than an agent takes. */
+/** Hands queued uploads to connected agents: oldest first, never more at once than an agent accepts. */
 export class Dispatcher {
   readonly #store: Store;
   readonly #ledger: UploadLedger;
@@ -40,11 +40,11 @@ export class Dispatcher {
   readonly #settings: UploadSettings;
   readonly #log: Log;
   readonly #signal: AbortSignal;
-  /** Clients whose queue is being looked at; whether to look again after that. */
-  readonly #looks = new Map<string, { again: boolean }>();
-  readonly #later = new Set<NodeJS.Timeout>();
+  /** Clients whose queue is being processed, and whether to process it again afterwards. */
+  readonly #running = new Map<string, { again: boolean }>();
+  readonly #timers = new Set<NodeJS.Timeout>();
 
-  constructor(parts: {
+  constructor(deps: {
     store: Store;
     ledger: UploadLedger;
     bucket: Bucket;
@@ -56,66 +56,65 @@ export class Dispatcher {
     sharedTokens: SharedTokens;
     settings: UploadSettings;
     log: Log;
-    /** Ends all of it. */
+    /** Stops all work. */
     signal: AbortSignal;
   }) {
-    this.#store = parts.store;
-    this.#ledger = parts.ledger;
-    this.#bucket = parts.bucket;
-    this.#probe = parts.probe;
-    this.#recovery = parts.recovery;
-    this.#patience = parts.patience;
-    this.#clock = parts.clock;
-    this.#sessions = parts.sessions;
-    this.#sharedTokens = parts.sharedTokens;
-    this.#settings = parts.settings;
-    this.#log = parts.log;
-    this.#signal = parts.signal;
+    this.#store = deps.store;
+    this.#ledger = deps.ledger;
+    this.#bucket = deps.bucket;
+    this.#probe = deps.probe;
+    this.#recovery = deps.recovery;
+    this.#patience = deps.patience;
+    this.#clock = deps.clock;
+    this.#sessions = deps.sessions;
+    this.#sharedTokens = deps.sharedTokens;
+    this.#settings = deps.settings;
+    this.#log = deps.log;
+    this.#signal = deps.signal;
     this.#signal.addEventListener('abort', () => {
-      for (const timer of this.#later) clearTimeout(timer);
-      this.#later.clear();
+      for (const timer of this.#timers) clearTimeout(timer);
+      this.#timers.clear();
     });
   }
 
   /**
-   * Looks at one client's queue, in the background; once more after a look that is under way, however often it
-   * is called meanwhile. Called whenever something may have changed; the sweeper calls it as well, so a missed
-   * call only delays.
+   * Processes a client's queue in the background. Calls during a run cause one more run. Called whenever something
+   * may have changed; the sweeper calls it too, so a missed call only delays.
    */
-  kick(clientId: string): void {
+  schedule(clientId: string): void {
     if (this.#signal.aborted) return;
-    const look = this.#looks.get(clientId);
-    if (look === undefined) void this.#look(clientId);
-    else look.again = true;
+    const run = this.#running.get(clientId);
+    if (run === undefined) void this.#run(clientId);
+    else run.again = true;
   }
 
-  /** The same later. A server that is restarted before leaves it to its sweeper. @param at By the clock, ms. */
-  kickAt(clientId: string, at: number): void {
+  /** Calls {@link schedule} later. After a restart the sweeper takes over. @param at By the clock, ms. */
+  scheduleAt(clientId: string, at: number): void {
     if (this.#signal.aborted) return;
-    const delayMs = Math.min(LONGEST_TIMER_MS, Math.max(0, at - this.#clock.now()));
+    const delayMs = Math.min(MAX_TIMEOUT_MS, Math.max(0, at - this.#clock.now()));
     const timer = setTimeout(() => {
-      this.#later.delete(timer);
-      // A timer counts from when its loop last looked at the time, so it may fire some milliseconds early.
-      if (this.#clock.now() < at) this.kickAt(clientId, at);
-      else this.kick(clientId);
+      this.#timers.delete(timer);
+      // A timer counts from when its loop last read the time, so it may fire some milliseconds early.
+      if (this.#clock.now() < at) this.scheduleAt(clientId, at);
+      else this.schedule(clientId);
     }, delayMs).unref();
-    this.#later.add(timer);
+    this.#timers.add(timer);
   }
 
   /** Never rejects. */
-  async #look(clientId: string): Promise<void> {
-    const look = { again: true };
-    this.#looks.set(clientId, look);
-    while (look.again && !this.#signal.aborted) {
-      look.again = false;
+  async #run(clientId: string): Promise<void> {
+    const run = { again: true };
+    this.#running.set(clientId, run);
+    while (run.again && !this.#signal.aborted) {
+      run.again = false;
       try {
         await this.#dispatch(clientId);
       } catch (error) {
         const level = error instanceof BucketError ? 'warn' : 'error';
-        this.#log[level]({ clientId, err: error }, 'queue not dispatched; tried again by the sweeper');
+        this.#log[level]({ clientId, err: error }, 'queue not dispatched; the sweeper will retry');
       }
     }
-    this.#looks.delete(clientId);
+    this.#running.delete(clientId);
   }
 
   async #dispatch(clientId: string): Promise<void> {
@@ -126,22 +125,23 @@ export class Dispatcher {
     if (free <= 0) return;
     const next = await this.#store.listQueuedIds(clientId, {
       now: this.#clock.now(),
-      longestWaitMs: LONGEST_WAIT_MS,
+      maxWaitMs: MAX_WAIT_MS,
       limit: free,
     });
     if (next.length === 0) return;
-    // While the store is away the queue is the place to wait: no agent reads and hashes a file in vain.
+    // While the store is unavailable uploads wait in the queue: no agent reads and hashes a file in vain.
     try {
-      await this.#probe.assertAnswers();
+      await this.#probe.assertAvailable();
     } catch (error) {
-      if (error instanceof BucketError && !this.#signal.aborted) await this.#sayWhy(next, storeAway(error));
+      if (error instanceof BucketError && !this.#signal.aborted)
+        await this.#recordStalls(next, waitingForStore(error));
       throw error;
     }
     for (const uploadId of next) await this.#handOver(session, uploadId);
   }
 
-  /** Whose turn it would be. */
-  async #sayWhy(uploadIds: readonly string[], reason: string): Promise<void> {
+  /** Records the stall for the uploads whose turn it would be. */
+  async #recordStalls(uploadIds: readonly string[], reason: string): Promise<void> {
     for (const uploadId of uploadIds) {
       await this.#ledger.exclusively(uploadId, async () => {
         const upload = await this.#store.getUpload(uploadId);
@@ -155,11 +155,11 @@ export class Dispatcher {
     const { checksumMode, partProof } = await this.#bucket.capabilities();
     const seen = await this.#store.getUpload(uploadId);
     if (seen?.status !== 'queued') return;
-    const found = session.canResume ? await this.#findKept(seen) : [];
+    const found = session.canResume ? await this.#findStored(seen) : [];
     await this.#ledger.exclusively(uploadId, async () => {
-      // Of one without parts the store was asked nothing, and what it is by now the ledger sees when it writes.
+      // Without a multipart upload the store was not called; the ledger's guard detects later changes of the row.
       const queued = seen.s3UploadId === null ? seen : await this.#store.getUpload(uploadId);
-      // Gone or replaced while the store was asked; or what it was asked for has moved on.
+      // The session ended or was replaced during the store call, or the upload has changed since.
       if (this.#sessions.get(session.clientId) !== session || queued?.version !== seen.version) return;
       if (queued.s3UploadId !== null && !session.canResume) {
         const reason = 'The agent cannot resume uploads; the file is sent again.';
@@ -168,7 +168,7 @@ export class Dispatcher {
       }
       const isElsewhere = this.#sharedTokens.isElsewhere(session.clientId, queued.hostId, session.hostId);
       if (queued.s3UploadId !== null && isElsewhere) {
-        await this.#recovery.startOver(queued, { reason: BEGUN_ELSEWHERE, during: 'queue' });
+        await this.#recovery.startOver(queued, { reason: STARTED_ELSEWHERE, during: 'queue' });
         return;
       }
       if ('givenUp' in found) {
@@ -176,7 +176,7 @@ export class Dispatcher {
         return;
       }
       if ('error' in found) {
-        await this.#recovery.settle(queued, found, 'queue');
+        await this.#recovery.handleFailure(queued, found, 'queue');
         return;
       }
       // Nothing is known of a file that no agent has opened yet.
@@ -192,42 +192,45 @@ export class Dispatcher {
           checksumMode,
           hostId: session.hostId,
           totals: totalsOf(found, known),
-          notice: losesParts ? RESUME_IS_OFF : undefined,
+          notice: losesParts ? RESUME_DISABLED : undefined,
         },
-        queued.s3UploadId === null ? {} : { kept: found },
+        queued.s3UploadId === null ? {} : { stored: found },
       );
       if (upload === undefined) return;
       if (this.#sessions.get(session.clientId) !== session) {
-        // Ended or replaced while the row was written, and possibly too late for its successor to see that.
+        // Ended or replaced while the row was written, possibly too late for the successor to see that.
         await this.#recovery.interrupt(upload, { reason: AGENT_AWAY });
         return;
       }
-      session.send(prepareUpload(upload, { kept: found, known, settings: this.#settings, limits }));
+      session.send(prepareUpload(upload, { stored: found, known, settings: this.#settings, limits }));
     });
   }
 
-  /** The nearest that is set holds, of each kind. */
+  /** For each limit the most specific setting applies. */
   async #limitsOf({ clientId, limits }: Upload): Promise<UploadLimits | null> {
     const client = await this.#store.getClient(clientId);
     return orderedLimits({ ...this.#settings.limits, ...client?.limits, ...limits });
   }
 
-  /** One that cannot be asked for has to wait by itself, or those behind it in the queue would wait with it. */
-  async #findKept(
+  /** An upload whose parts cannot be listed waits on its own; otherwise those behind it in the queue would wait too. */
+  async #findStored(
     upload: Upload,
-  ): Promise<KeptPart[] | { error: ErrorCode; message: string } | { givenUp: string }> {
+  ): Promise<StoredPart[] | { error: ErrorCode; message: string } | { givenUp: string }> {
     try {
-      const kept = await findKeptParts({ bucket: this.#bucket, store: this.#store, log: this.#log }, upload);
+      const stored = await findStoredParts(
+        { bucket: this.#bucket, store: this.#store, log: this.#log },
+        upload,
+      );
       this.#patience.forget(upload.uploadId);
-      if (kept !== 'gone') return kept;
-      const message = 'The object store no longer has what was sent; the file is sent again.';
+      if (stored !== 'missing') return stored;
+      const message = 'The object store no longer has the sent parts; the file is sent again.';
       return { error: 'upload_gone', message };
     } catch (error) {
       if (!(error instanceof BucketError) || this.#signal.aborted) throw error;
       if (await this.#patience.isOver(upload, { operation: 'ListParts', error })) {
         return { givenUp: error.message };
       }
-      return { error: 'storage_unavailable', message: storeAway(error) };
+      return { error: 'storage_unavailable', message: waitingForStore(error) };
     }
   }
 }

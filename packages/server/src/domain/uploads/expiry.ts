@@ -6,12 +6,12 @@ import type { ClockWatch } from './clock-watch.ts';
 import type { UploadEnding } from './upload-ending.ts';
 
 const BATCH = 500;
-/** What setTimeout can count. A timer that fires early finds nothing, and looks for the next deadline. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
+/** Maximum delay of setTimeout. A timer that fires early finds nothing and waits for the next deadline. */
+const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 
 /**
- * Ends uploads at their deadline. A timer waits for the nearest one, so that a pull that may take two seconds does
- * not take ten; the sweeper calls as well, so that a timer that was missed only delays.
+ * Ends uploads at their deadline. A timer waits for the earliest one, so that an upload limited to two seconds does
+ * not take ten; the sweeper calls too, so a missed timer only delays.
  */
 export class Expiry {
   readonly #store: Store;
@@ -24,35 +24,35 @@ export class Expiry {
   #timer: { readonly at: number; readonly handle: NodeJS.Timeout } | undefined;
   #running: Promise<void> | undefined;
 
-  constructor(parts: {
+  constructor(deps: {
     store: Store;
     ending: UploadEnding;
     sessions: SessionRegistry;
     clock: Clock;
     clockWatch: ClockWatch;
     log: Log;
-    /** Ends the waiting. */
+    /** Stops waiting. */
     signal: AbortSignal;
   }) {
-    this.#store = parts.store;
-    this.#ending = parts.ending;
-    this.#sessions = parts.sessions;
-    this.#clock = parts.clock;
-    this.#clockWatch = parts.clockWatch;
-    this.#log = parts.log;
-    this.#signal = parts.signal;
+    this.#store = deps.store;
+    this.#ending = deps.ending;
+    this.#sessions = deps.sessions;
+    this.#clock = deps.clock;
+    this.#clockWatch = deps.clockWatch;
+    this.#log = deps.log;
+    this.#signal = deps.signal;
     this.#signal.addEventListener('abort', () => clearTimeout(this.#timer?.handle));
   }
 
-  /** There is an upload with this deadline. @param at By the clock, ms. */
+  /** Reports an upload with this deadline. @param at By the clock, ms. */
   watch(at: number): void {
     if (this.#signal.aborted || (this.#timer !== undefined && this.#timer.at <= at)) return;
     clearTimeout(this.#timer?.handle);
-    const delayMs = Math.min(LONGEST_TIMER_MS, Math.max(0, at - this.#clock.now()));
+    const delayMs = Math.min(MAX_TIMEOUT_MS, Math.max(0, at - this.#clock.now()));
     this.#timer = { at, handle: setTimeout(() => void this.#onDeadline(), delayMs).unref() };
   }
 
-  /** Ends what is overdue, and waits for the next deadline; joins a look that is under way. */
+  /** Ends overdue uploads and waits for the next deadline; joins a run in progress. */
   endOverdue(): Promise<void> {
     this.#running ??= this.#endOverdue().finally(() => {
       this.#running = undefined;
@@ -60,7 +60,7 @@ export class Expiry {
     return this.#running;
   }
 
-  /** Resolves when no look is under way. Never rejects. */
+  /** Resolves when no run is in progress. Never rejects. */
   async idle(): Promise<void> {
     await this.#running?.catch(() => undefined);
   }
@@ -70,20 +70,20 @@ export class Expiry {
     try {
       await this.endOverdue();
     } catch (error) {
-      this.#log.error({ err: error }, 'uploads at their deadline not ended; repeated by the sweeper');
+      this.#log.error({ err: error }, 'expiring uploads failed; the sweeper will retry');
     }
   }
 
   async #endOverdue(): Promise<void> {
-    await this.#clockWatch.look();
-    // One moment for both questions: a deadline that passes between them must not be missed by both.
+    await this.#clockWatch.check();
+    // The same time for both queries: a deadline that passes between them must not be missed by both.
     let now = this.#clock.now();
     while (!this.#signal.aborted) {
       now = this.#clock.now();
       const overdue = await this.#store.listOverdueIds(now, BATCH);
       let ended = 0;
       for (const uploadId of overdue) if (await this.#end(uploadId)) ended += 1;
-      // Whatever could not be ended is left for the next time.
+      // Uploads that could not be ended are left for the next run.
       if (overdue.length < BATCH || ended === 0) break;
     }
     const next = await this.#store.nextDeadline(now);

@@ -2,39 +2,39 @@ import { type Progress, PROGRESS_INTERVAL_MS } from '@backhaul/protocol';
 import type { AgentSession } from '../sessions/agent-session.ts';
 import type { Upload } from './upload.ts';
 
-/** An agent runs at most so many uploads; what it says of more pushes out the oldest. */
+/** Maximum number of uploads an agent runs at once; reports on more replace the oldest. */
 const MAX_PER_SESSION = 64;
 
 interface Watched {
   readonly clientId: string;
   readonly listeners: Set<() => void>;
-  /** While it runs no watcher is woken. */
+  /** While it runs no watcher is notified. */
   pause: NodeJS.Timeout | undefined;
-  /** Whether the agent has spoken during the pause. */
+  /** Whether the agent has reported during the pause. */
   isDue: boolean;
 }
 
-interface Said {
+interface SessionReports {
   readonly session: AgentSession;
   readonly uploads: Map<string, Pick<Progress, 'attempt' | 'bytes_sent'>>;
 }
 
 /**
- * What agents say about bytes on their way: in memory, for display, and believed by nothing else. What is stored
- * comes from the store's acknowledgements alone. Gone with the agent's session.
+ * Agents' reports about bytes in flight: in memory, for display only. Stored progress comes from the store's
+ * acknowledgements alone. Removed with the agent's session.
  */
 export class LiveProgress {
-  readonly #said = new Map<string, Said>();
+  readonly #reports = new Map<string, SessionReports>();
   readonly #watched = new Map<string, Watched>();
 
   async report(session: AgentSession, { upload_id, attempt, bytes_sent }: Progress): Promise<void> {
-    let said = this.#said.get(session.clientId);
-    if (said === undefined || said.session.epoch < session.epoch) {
-      said = { session, uploads: new Map() };
-      this.#said.set(session.clientId, said);
+    let reports = this.#reports.get(session.clientId);
+    if (reports === undefined || reports.session.epoch < session.epoch) {
+      reports = { session, uploads: new Map() };
+      this.#reports.set(session.clientId, reports);
     }
-    if (said.session !== session) return;
-    const { uploads } = said;
+    if (reports.session !== session) return;
+    const { uploads } = reports;
     uploads.delete(upload_id);
     uploads.set(upload_id, { attempt, bytes_sent });
     for (const oldest of uploads.keys()) {
@@ -42,19 +42,20 @@ export class LiveProgress {
       uploads.delete(oldest);
     }
     const watched = this.#watched.get(upload_id);
-    // Of uploads of others an agent may say what it likes: no watcher is woken.
-    if (watched?.clientId === session.clientId) wake(watched);
+    // An agent may report about uploads of others: no watcher is notified.
+    if (watched?.clientId === session.clientId) notify(watched);
   }
 
   sessionEnded(session: AgentSession): void {
-    if (this.#said.get(session.clientId)?.session === session) this.#said.delete(session.clientId);
+    if (this.#reports.get(session.clientId)?.session === session) this.#reports.delete(session.clientId);
   }
 
-  /** Of an upload under way, beyond what is stored; undefined if its agent has said nothing that fits it. */
+  /** Bytes in flight of a running upload, beyond the stored ones; undefined if its agent has reported nothing valid. */
   bytesInFlight(upload: Upload): number | undefined {
     if (upload.status !== 'uploading' || upload.sizeBytes === null) return undefined;
-    const said = this.#said.get(upload.clientId);
-    const latest = said?.session.epoch === upload.epoch ? said?.uploads.get(upload.uploadId) : undefined;
+    const reports = this.#reports.get(upload.clientId);
+    const latest =
+      reports?.session.epoch === upload.epoch ? reports?.uploads.get(upload.uploadId) : undefined;
     if (latest?.attempt !== upload.attempt) return undefined;
     return Math.max(0, Math.min(latest.bytes_sent, upload.sizeBytes) - upload.bytesUploaded);
   }
@@ -78,13 +79,16 @@ export class LiveProgress {
   }
 }
 
-/** No more often than agents are asked to speak: one that speaks more often must not set the pace of all its watchers. */
-function wake(watched: Watched): void {
+/**
+ * At most as often as agents should report: an agent that reports more often must not set the pace of all its
+ * watchers.
+ */
+function notify(watched: Watched): void {
   watched.isDue = watched.pause !== undefined;
   if (watched.isDue) return;
   watched.pause = setTimeout(() => {
     watched.pause = undefined;
-    if (watched.isDue) wake(watched);
+    if (watched.isDue) notify(watched);
   }, PROGRESS_INTERVAL_MS).unref();
   for (const listener of watched.listeners) listener();
 }

@@ -2,20 +2,20 @@ import type { Upload } from './upload.ts';
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
-/** Younger ones are not lost to a limit of age: no store or rule has one so short. */
+/** Younger ones were not lost to an age limit: no store or rule has one so short. */
 const MIN_LIMIT_MS = HOUR_MS;
 
-/** The multipart upload of an attempt, and how old the last one was that the store dropped. */
+/** The multipart upload of an attempt, and the age of the last one that the store dropped. */
 type Multipart = Pick<Upload, 'multipartCreatedAt' | 'lostAfterMs'>;
 
-/** How old a multipart upload is that is found to be gone, in milliseconds; null if its beginning is on no record. */
+/** Age in milliseconds of a multipart upload found missing; null if its creation was not recorded. */
 export function lostAge({ multipartCreatedAt }: Multipart, now: number): number | null {
   return multipartCreatedAt === null ? null : Math.max(0, now - multipartCreatedAt);
 }
 
 /**
- * Whether the store has a limit that this upload cannot keep: it dropped two multipart uploads in a row, both old, at
- * about the same age. A third would take as long and end the same way.
+ * Whether the store has an age limit that this upload cannot meet: it dropped two multipart uploads in a row, both
+ * old, at about the same age. A third would take as long and end the same way.
  */
 export function isLostByAge(upload: Multipart, now: number): boolean {
   const age = lostAge(upload, now);
@@ -24,15 +24,15 @@ export function isLostByAge(upload: Multipart, now: number): boolean {
   return age >= before / 2 && age <= before * 2;
 }
 
-/** For people: what the store did, and what to set. */
+/** Sentences for users: what the store did, and what to set. */
 export function lostMessage(upload: Multipart, now: number): string {
   const age = lostAge(upload, now);
   if (age === null) return '';
   return (
-    ` The multipart upload was created ${readableAge(age)} before; unless somebody aborted it, the store dropped it.` +
-    ' Stores and lifecycle rules that drop incomplete multipart uploads by age do that: MinIO after 24 hours by default' +
-    ' (`mc admin config set ALIAS api stale_uploads_expiry=168h`), S3 by a rule AbortIncompleteMultipartUpload.' +
-    ' The limit has to be longer than the transfer takes.'
+    ` The multipart upload was created ${readableAge(age)} earlier; unless it was aborted by someone, the store dropped it.` +
+    ' Some stores and lifecycle rules drop incomplete multipart uploads by age: MinIO after 24 hours by default' +
+    ' (`mc admin config set ALIAS api stale_uploads_expiry=168h`), S3 by a rule with AbortIncompleteMultipartUpload.' +
+    ' The limit must be longer than the transfer takes.'
   );
 }
 

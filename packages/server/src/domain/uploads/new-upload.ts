@@ -2,7 +2,7 @@ import { type ChangePolicy, fileNameOf, savedFileName, type UploadLimits } from 
 import { v7 as uuidv7 } from 'uuid';
 import type { UploadSettings } from '../upload-settings.ts';
 import { uploadKey } from './upload-key.ts';
-import { type Upload, untried } from './upload.ts';
+import { type Upload, RESET_ATTEMPT } from './upload.ts';
 
 export interface UploadRequest {
   readonly clientId: string;
@@ -12,18 +12,18 @@ export interface UploadRequest {
   readonly idempotencyKey?: string | undefined;
   /** Default: `fail`. */
   readonly onChange?: ChangePolicy | undefined;
-  /** Default: those of the client and of the server. */
+  /** Default: the limits of the client and of the server. */
   readonly limits?: UploadLimits | undefined;
   /** From now, in ms. Default: {@link UploadSettings.lifetimeMs}. */
   readonly expiresInMs?: number | undefined;
 }
 
-/** A pull as it is accepted: queued, nothing of the file known but its path. */
+/** A newly accepted upload: queued, with nothing known of the file but its path. */
 export function newUpload(request: UploadRequest, settings: UploadSettings, now: number): Upload {
   const { clientId, filePath, requestedBy } = request;
   const uploadId = uuidv7();
   return {
-    ...untried,
+    ...RESET_ATTEMPT,
     uploadId,
     clientId,
     filePath,
@@ -60,7 +60,7 @@ export function newUpload(request: UploadRequest, settings: UploadSettings, now:
   };
 }
 
-/** Equal ones are equal as JSON; none set is none asked for. */
+/** Equal limits have equal JSON; no limits become null. */
 export function orderedLimits(limits: UploadLimits | null | undefined): UploadLimits | null {
   const { parallel_parts: parallelParts, max_rate: maxRate } = limits ?? {};
   if (parallelParts === undefined && maxRate === undefined) return null;

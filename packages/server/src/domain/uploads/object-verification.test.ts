@@ -2,12 +2,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { sampleUpload, sampleUploadIn } from '../fakes/sample-upload.ts';
 import type { ObjectFacts } from '../ports/bucket.ts';
-import { type ObjectFinding, judgeObject } from './object-verification.ts';
+import { type VerificationResult, verifyObject } from './object-verification.ts';
 import type { Upload } from './upload.ts';
 
 const completed = sampleUploadIn('completed');
 
-/** The object as it was when the upload completed, with what has become of it since. */
+/** The object as it was when the upload completed, with later changes. */
 function objectOf(fields: Partial<ObjectFacts> = {}): ObjectFacts {
   return {
     sizeBytes: 12_582_912,
@@ -21,20 +21,20 @@ function objectOf(fields: Partial<ObjectFacts> = {}): ObjectFacts {
   };
 }
 
-function judge(object: Partial<ObjectFacts>, upload: Partial<Upload> = {}): ObjectFinding {
+function judge(object: Partial<ObjectFacts>, upload: Partial<Upload> = {}): VerificationResult {
   const own = objectOf(object);
-  return judgeObject(sampleUpload({ ...completed, ...upload }), { own, current: own, keyState: 'recorded' });
+  return verifyObject(sampleUpload({ ...completed, ...upload }), { own, current: own, keyState: 'recorded' });
 }
 
-function outcomes({ checks }: ObjectFinding): Record<string, boolean | null> {
+function outcomes({ checks }: VerificationResult): Record<string, boolean | null> {
   return Object.fromEntries(checks.map(({ name, ok }) => [name, ok]));
 }
 
-test('an object as it was recorded is intact, and its checksum makes sure of it', () => {
-  const finding = judge({});
-  assert.equal(finding.verdict, 'intact');
-  assert.equal(finding.verification, 'full_object');
-  assert.deepEqual(finding.checks, [
+test('an unchanged object is intact, proven by its checksum', () => {
+  const result = judge({});
+  assert.equal(result.verdict, 'intact');
+  assert.equal(result.verification, 'full_object');
+  assert.deepEqual(result.checks, [
     { name: 'token', ok: true, expected: null, found: null },
     { name: 'size', ok: true, expected: '12582912', found: '12582912' },
     { name: 'crc32', ok: true, expected: 'AAAAAA==', found: 'AAAAAA==' },
@@ -43,8 +43,8 @@ test('an object as it was recorded is intact, and its checksum makes sure of it'
   ]);
 });
 
-test('nothing at the key is a missing object, with nothing to check', () => {
-  assert.deepEqual(judgeObject(completed, { own: undefined, current: undefined, keyState: 'nothing' }), {
+test('without an object at the key the result is missing, with nothing to compare', () => {
+  assert.deepEqual(verifyObject(completed, { own: undefined, current: undefined, keyState: 'nothing' }), {
     verdict: 'missing',
     verification: null,
     checks: [],
@@ -62,11 +62,11 @@ const alterations: readonly (readonly [string, Partial<ObjectFacts>])[] = [
   ['version_id', { versionId: 'v2' }],
 ];
 for (const [name, fields] of alterations) {
-  test(`an object with ${JSON.stringify(fields)} is altered, by its ${name} alone`, () => {
-    const finding = judge({ versionId: 'v1', ...fields }, { versionId: 'v1' });
-    assert.equal(finding.verdict, 'altered');
+  test(`an object with ${JSON.stringify(fields)} is altered, by its ${name} only`, () => {
+    const result = judge({ versionId: 'v1', ...fields }, { versionId: 'v1' });
+    assert.equal(result.verdict, 'altered');
     const all = { token: true, size: true, crc32: true, etag: true, version_id: true };
-    assert.deepEqual(outcomes(finding), { ...all, [name]: false });
+    assert.deepEqual(outcomes(result), { ...all, [name]: false });
   });
 }
 
@@ -74,7 +74,7 @@ test('neither token is ever shown', () => {
   for (const token of ['token-1', 'token-2']) assert.doesNotMatch(JSON.stringify(judge({ token })), /token-/);
 });
 
-test('what the store does not keep is not compared, and makes less sure', () => {
+test('attributes that the store does not have are not compared, and lower the level', () => {
   const withoutChecksum = judge({ crc32: null });
   assert.equal(withoutChecksum.verdict, 'intact');
   assert.equal(withoutChecksum.verification, 'parts');
@@ -90,11 +90,11 @@ test('what the store does not keep is not compared, and makes less sure', () => 
   assert.equal(outcomes(withoutEtag)['etag'], null);
 });
 
-test('the ETag of an object whose parts were never verified makes sure of its size only', () => {
+test('the ETag of an object whose parts were never verified proves its size only', () => {
   assert.equal(judge({ crc32: null }, { verification: 'size_only' }).verification, 'size_only');
 });
 
-test('a version that a bucket began to keep later is no alteration', () => {
+test('versioning enabled later is not an alteration', () => {
   assert.equal(judge({ versionId: 'null' }, { versionId: null }).verdict, 'intact');
   assert.equal(judge({ versionId: null }, { versionId: 'v1' }).verdict, 'intact');
 });

@@ -2,18 +2,18 @@ import type { KeyState, ObjectCheck, ObjectVerdict, Verification } from '@backha
 import type { RecordedObject } from './recorded-object.ts';
 import type { Upload } from './upload.ts';
 
-/** What a HEAD, at any later time, tells about the object of a completed upload. */
-export interface ObjectFinding {
+/** Result of a later HEAD of a completed upload's object. */
+export interface VerificationResult {
   readonly verdict: ObjectVerdict;
   /** How much could be compared; null without an object. */
   readonly verification: Verification | null;
   readonly checks: ObjectCheck[];
-  /** Whether the key still shows that object: where a bucket keeps versions, both can be there. */
+  /** Whether the key still shows that object: in a versioned bucket both can exist. */
   readonly keyState: KeyState;
 }
 
-/** The rule. Pure; the token is compared but never shown. */
-export function judgeObject(upload: Upload, { own, current, keyState }: RecordedObject): ObjectFinding {
+/** Pure function; the token is compared but never shown. */
+export function verifyObject(upload: Upload, { own, current, keyState }: RecordedObject): VerificationResult {
   const object = own ?? current;
   if (object === undefined) return { verdict: 'missing', verification: null, checks: [], keyState };
   const token = {
@@ -33,13 +33,13 @@ export function judgeObject(upload: Upload, { own, current, keyState }: Recorded
   ];
   return {
     verdict: checks.some(({ ok }) => ok === false) ? 'altered' : 'intact',
-    verification: howSure(upload, { crc32, etag }),
+    verification: verificationLevel(upload, { crc32, etag }),
     checks,
     keyState,
   };
 }
 
-/** What one side lacks cannot be compared. Some stores give an empty ETag. */
+/** A value missing on either side cannot be compared. Some stores return an empty ETag. */
 function compare(
   name: Exclude<ObjectCheck['name'], 'token'>,
   expected: string | null,
@@ -49,8 +49,8 @@ function compare(
   return { name, ok: isComparable ? expected === found : null, expected, found };
 }
 
-/** An ETag only says that this is still the object which completed: no surer than the upload was then. */
-function howSure(
+/** An ETag only shows that this is still the object that completed: the level cannot exceed the upload's own. */
+function verificationLevel(
   { verification }: Upload,
   { crc32, etag }: { readonly crc32: ObjectCheck; readonly etag: ObjectCheck },
 ): Verification {

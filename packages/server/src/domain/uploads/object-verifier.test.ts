@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openSqliteStore } from '../../store/open-sqlite-store.ts';
-import { DomainBench } from '../fakes/domain-bench.ts';
+import { DomainFixture } from '../fakes/domain-fixture.ts';
 import { intercepted } from '../fakes/intercepted.ts';
 import type { AuditEvent, Store } from '../ports/store.ts';
 import type { Upload } from './upload.ts';
 
-async function openBench(): Promise<{ bench: DomainBench; audits: AuditEvent[] }> {
+async function openFixture(): Promise<{ fixture: DomainFixture; audits: AuditEvent[] }> {
   const audits: AuditEvent[] = [];
   const real = await openSqliteStore(':memory:');
   const store = intercepted<Store>(real, {
@@ -15,24 +15,24 @@ async function openBench(): Promise<{ bench: DomainBench; audits: AuditEvent[] }
       audits.push(event);
     },
   });
-  return { bench: new DomainBench(store), audits };
+  return { fixture: new DomainFixture(store), audits };
 }
 
-async function completedUpload(bench: DomainBench): Promise<Upload> {
-  const { upload } = await bench.completing();
-  return bench.reaches(upload.uploadId, 'completed');
+async function completedUpload(fixture: DomainFixture): Promise<Upload> {
+  const { upload } = await fixture.completing();
+  return fixture.reaches(upload.uploadId, 'completed');
 }
 
-test('a completed upload is verified by a HEAD now, named in the audit, and left as it is', async () => {
-  const { bench, audits } = await openBench();
-  await using _ = bench;
-  const upload = await completedUpload(bench);
-  const report = await bench.domain.verifier.verify(upload.uploadId, 'auditor');
+test('verifying a completed upload sends a HEAD, writes an audit event and changes nothing', async () => {
+  const { fixture, audits } = await openFixture();
+  await using _ = fixture;
+  const upload = await completedUpload(fixture);
+  const report = await fixture.domain.verifier.verify(upload.uploadId, 'auditor');
   assert.equal(report.verdict, 'intact');
   assert.equal(report.uploadId, upload.uploadId);
-  assert.equal(report.checkedAt, bench.clock.now());
-  bench.bucket.objects.delete(upload.key);
-  assert.equal((await bench.domain.verifier.verify(upload.uploadId, 'auditor')).verdict, 'missing');
+  assert.equal(report.checkedAt, fixture.clock.now());
+  fixture.bucket.objects.delete(upload.key);
+  assert.equal((await fixture.domain.verifier.verify(upload.uploadId, 'auditor')).verdict, 'missing');
   assert.deepEqual(
     audits.map(({ action, actor, uploadId, detail }) => ({ action, actor, uploadId, detail })),
     [
@@ -45,31 +45,31 @@ test('a completed upload is verified by a HEAD now, named in the audit, and left
       detail,
     })),
   );
-  assert.deepEqual(await bench.upload(upload.uploadId), upload);
+  assert.deepEqual(await fixture.upload(upload.uploadId), upload);
 });
 
-test('an upload that has no finished object is refused without asking the store', async () => {
-  const { bench, audits } = await openBench();
-  await using _ = bench;
-  const { upload } = await bench.uploading();
-  await assert.rejects(bench.domain.verifier.verify(upload.uploadId, 'auditor'), {
+test('an upload without a finished object is refused without calling the store', async () => {
+  const { fixture, audits } = await openFixture();
+  await using _ = fixture;
+  const { upload } = await fixture.uploading();
+  await assert.rejects(fixture.domain.verifier.verify(upload.uploadId, 'auditor'), {
     code: 'upload_not_completed',
     message: /uploading/,
   });
-  await assert.rejects(bench.domain.verifier.verify('019ab3c2-5f00-7000-8000-000000000001', 'auditor'), {
+  await assert.rejects(fixture.domain.verifier.verify('019ab3c2-5f00-7000-8000-000000000001', 'auditor'), {
     code: 'upload_not_found',
   });
-  assert.equal(bench.bucket.count('head'), 0);
+  assert.equal(fixture.bucket.count('head'), 0);
   assert.deepEqual(audits, []);
 });
 
-test('a store that does not answer is no finding', async () => {
-  const { bench, audits } = await openBench();
-  await using _ = bench;
-  const upload = await completedUpload(bench);
-  bench.bucket.fail('head', 'unavailable');
-  const fired = bench.bucket.faultsFired;
-  await assert.rejects(bench.domain.verifier.verify(upload.uploadId, 'auditor'), { kind: 'unavailable' });
-  assert.equal(bench.bucket.faultsFired, fired + 1);
+test('a store that does not respond gives no result', async () => {
+  const { fixture, audits } = await openFixture();
+  await using _ = fixture;
+  const upload = await completedUpload(fixture);
+  fixture.bucket.fail('head', 'unavailable');
+  const fired = fixture.bucket.faultsFired;
+  await assert.rejects(fixture.domain.verifier.verify(upload.uploadId, 'auditor'), { kind: 'unavailable' });
+  assert.equal(fixture.bucket.faultsFired, fired + 1);
   assert.deepEqual(audits, []);
 });

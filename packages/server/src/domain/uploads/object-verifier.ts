@@ -2,40 +2,40 @@ import { BackhaulError } from '@backhaul/protocol';
 import type { Bucket } from '../ports/bucket.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Store } from '../ports/store.ts';
-import { type ObjectFinding, judgeObject } from './object-verification.ts';
+import { type VerificationResult, verifyObject } from './object-verification.ts';
 import { findRecordedObject } from './recorded-object.ts';
-import { answeredSoon } from './store-deadline.ts';
+import { withStoreDeadline } from './store-deadline.ts';
 import type { UploadLedger } from './upload-ledger.ts';
 
-export interface ObjectReport extends ObjectFinding {
+export interface ObjectReport extends VerificationResult {
   readonly uploadId: string;
   /** Milliseconds since the epoch. */
   readonly checkedAt: number;
 }
 
-/** Compares the objects of completed uploads with their records, as often as somebody wants to know. Changes nothing. */
+/** Compares the objects of completed uploads with their records on request. Changes nothing. */
 export class ObjectVerifier {
   readonly #store: Pick<Store, 'appendAudit'>;
   readonly #ledger: Pick<UploadLedger, 'get'>;
   readonly #bucket: Pick<Bucket, 'head'>;
   readonly #clock: Clock;
 
-  constructor(parts: {
+  constructor(deps: {
     store: Pick<Store, 'appendAudit'>;
     ledger: Pick<UploadLedger, 'get'>;
     bucket: Pick<Bucket, 'head'>;
     clock: Clock;
   }) {
-    this.#store = parts.store;
-    this.#ledger = parts.ledger;
-    this.#bucket = parts.bucket;
-    this.#clock = parts.clock;
+    this.#store = deps.store;
+    this.#ledger = deps.ledger;
+    this.#bucket = deps.bucket;
+    this.#clock = deps.clock;
   }
 
   /**
    * @param by The operator, for the audit.
    * @throws BackhaulError `upload_not_found`, `upload_not_completed`; `storage_unavailable` after 10 s at most
-   * @throws BucketError when the store does not say.
+   * @throws BucketError if the store refuses the request.
    */
   async verify(uploadId: string, by: string): Promise<ObjectReport> {
     const upload = await this.#ledger.get(uploadId);
@@ -45,8 +45,8 @@ export class ObjectVerifier {
         `Upload ${uploadId} is ${upload.status}; it has no finished object.`,
       );
     }
-    const found = await answeredSoon((signal) => findRecordedObject(this.#bucket, upload, { signal }));
-    const finding = judgeObject(upload, found);
+    const found = await withStoreDeadline((signal) => findRecordedObject(this.#bucket, upload, { signal }));
+    const result = verifyObject(upload, found);
     const checkedAt = this.#clock.now();
     await this.#store.appendAudit({
       at: checkedAt,
@@ -54,8 +54,8 @@ export class ObjectVerifier {
       action: 'upload.verify',
       clientId: upload.clientId,
       uploadId,
-      detail: { verdict: finding.verdict, keyState: finding.keyState },
+      detail: { verdict: result.verdict, keyState: result.keyState },
     });
-    return { uploadId, ...finding, checkedAt };
+    return { uploadId, ...result, checkedAt };
   }
 }

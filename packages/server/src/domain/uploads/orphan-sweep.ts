@@ -4,28 +4,28 @@ import type { Clock } from '../ports/clock.ts';
 import type { Log } from '../ports/log.ts';
 import type { Store } from '../ports/store.ts';
 
-/** A trial takes seconds. One that is older was left by a server that was killed amid it, whichever that was. */
+/** A trial takes seconds; an older one was left by a server that was killed during it. */
 const TRIAL_AGE_MS = 3_600_000;
 
 /**
- * Aborts multipart uploads that S3 holds for uploads of ours but that no row refers to any more: the server was
- * killed between Create and the row, an abort failed as an attempt was given up, or parts in flight outlived it.
+ * Aborts multipart uploads that S3 still has for our uploads but that no row refers to: the server was killed between
+ * Create and the row, the abort of an ended attempt failed, or parts in flight outlived it.
  *
- * Another server may share bucket and prefix, so an upload that the store does not know is none of our business;
- * but trials of the store are nobody's after a while.
+ * Another server may share bucket and prefix, so uploads unknown to the database are left alone; old trials of the
+ * store belong to no server any more.
  *
  * @returns how many were aborted.
  */
-export async function abortOrphans(parts: {
+export async function abortOrphans(deps: {
   store: Store;
   bucket: Bucket;
   clock: Clock;
   log: Log;
   keyPrefix: string;
-  /** Between Create and the row that remembers it lie milliseconds; a younger one may be on its way there. */
+  /** Milliseconds pass between Create and its row; a younger one may still get its row. */
   orphanAgeMs: number;
 }): Promise<number> {
-  const { store, bucket, clock, log, keyPrefix, orphanAgeMs } = parts;
+  const { store, bucket, clock, log, keyPrefix, orphanAgeMs } = deps;
   let aborted = 0;
   const ours = keyPrefix === '' ? '' : `${keyPrefix}/`;
   for await (const pending of bucket.listMultipartUploads(ours)) {
@@ -39,8 +39,8 @@ export async function abortOrphans(parts: {
       log.info({ key: pending.key }, 'orphaned multipart upload aborted');
       aborted += 1;
     } catch (error) {
-      // One that cannot be aborted must not protect the others.
-      log.warn({ key: pending.key, err: error }, 'abort of an orphan failed; repeated at the next look');
+      // One failed abort must not stop the others.
+      log.warn({ key: pending.key, err: error }, 'abort of an orphan failed; the next sweep will retry');
     }
   }
   return aborted;

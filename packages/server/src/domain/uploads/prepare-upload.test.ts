@@ -23,13 +23,13 @@ function part(partNumber: number): UploadPart {
   return { partNumber, sizeBytes: 5_242_880, crc32: fakeCrc32(partNumber), sha256, md5, etag: '"e"' };
 }
 
-const kept = (...numbers: number[]) => numbers.map((partNumber) => ({ partNumber, etag: '"e"' }));
+const stored = (...numbers: number[]) => numbers.map((partNumber) => ({ partNumber, etag: '"e"' }));
 const numbered = (count: number) => Array.from({ length: count }, (_, index) => index + 1);
 
 describe('prepare_upload', () => {
-  test('begins with nothing where no multipart upload exists', () => {
+  test('starts from scratch if no multipart upload exists', () => {
     const upload = { ...sampleUploadIn('preparing'), onChange: 'restart' } as const;
-    assert.deepEqual(prepareUpload(upload, { kept: [], known: [], settings, limits: null }), {
+    assert.deepEqual(prepareUpload(upload, { stored: [], known: [], settings, limits: null }), {
       action: 'prepare_upload',
       upload_id: upload.uploadId,
       attempt: 1,
@@ -41,17 +41,17 @@ describe('prepare_upload', () => {
     });
   });
 
-  test('carries the limits that hold for it', () => {
+  test('carries the limits that apply to it', () => {
     const limits = { parallel_parts: 2, max_rate: 250_000 };
-    const message = prepareUpload(sampleUploadIn('preparing'), { kept: [], known: [], settings, limits });
+    const message = prepareUpload(sampleUploadIn('preparing'), { stored: [], known: [], settings, limits });
     assert.deepEqual(message.limits, limits);
   });
 
   const interrupted: Upload = { ...sampleUploadIn('uploading'), status: 'preparing', attempt: 2 };
 
-  test('goes on with the parts that were kept, of those on record', () => {
+  test('resumes with the recorded parts that are stored', () => {
     const { resume } = prepareUpload(interrupted, {
-      kept: kept(1, 3),
+      stored: stored(1, 3),
       known: numbered(3).map(part),
       settings,
       limits: null,
@@ -66,18 +66,18 @@ describe('prepare_upload', () => {
     });
   });
 
-  test('resumes even where no part was kept: the multipart upload is there', () => {
-    const { resume } = prepareUpload(interrupted, { kept: [], known: [part(1)], settings, limits: null });
+  test('resumes even without stored parts, because the multipart upload exists', () => {
+    const { resume } = prepareUpload(interrupted, { stored: [], known: [part(1)], settings, limits: null });
     assert.deepEqual(resume?.kept_parts, []);
   });
 
-  test('names the checksum that binds the parts, and no other', () => {
+  test('contains only the checksum that binds the parts', () => {
     const upload = { ...interrupted, checksumMode: 'sha256' } as const;
-    const { resume } = prepareUpload(upload, { kept: kept(2), known: [part(2)], settings, limits: null });
+    const { resume } = prepareUpload(upload, { stored: stored(2), known: [part(2)], settings, limits: null });
     assert.deepEqual(resume?.kept_parts, [{ part_number: 2, crc32: fakeCrc32(2), sha256 }]);
   });
 
-  test('fits into a frame with ten thousand parts kept in mode sha256, and is read by the agent', () => {
+  test('fits into a frame with ten thousand stored parts in mode sha256, and the agent can parse it', () => {
     const upload: Upload = {
       ...interrupted,
       checksumMode: 'sha256',
@@ -86,7 +86,7 @@ describe('prepare_upload', () => {
       partCount: 10_000,
     };
     const message = prepareUpload(upload, {
-      kept: kept(...numbered(10_000)),
+      stored: stored(...numbered(10_000)),
       known: numbered(10_000).map(part),
       settings,
       limits: null,

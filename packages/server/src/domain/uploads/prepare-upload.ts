@@ -1,24 +1,24 @@
 import type { PrepareUpload, ResumeState, UploadLimits } from '@backhaul/protocol';
 import { type UploadSettings, WINDOW_PARTS, planRule } from '../upload-settings.ts';
-import type { KeptPart, Upload, UploadPart } from './upload.ts';
+import type { StoredPart, Upload, UploadPart } from './upload.ts';
 
 interface PrepareOptions {
-  /** What S3 holds of an earlier attempt. */
-  readonly kept: readonly KeptPart[];
-  /** All parts on record. */
+  /** Parts of an earlier attempt that S3 has. */
+  readonly stored: readonly StoredPart[];
+  /** All recorded parts. */
   readonly known: readonly UploadPart[];
   readonly settings: UploadSettings;
-  /** Null for an agent that takes none. */
+  /** Null for an agent that does not support them. */
   readonly limits: UploadLimits | null;
 }
 
-/** The message that hands an upload over to its agent, to begin or to go on. */
+/** The message that hands an upload to its agent, to start or to resume it. */
 export function prepareUpload(
   upload: Upload,
-  { kept, known, settings, limits }: PrepareOptions,
+  { stored, known, settings, limits }: PrepareOptions,
 ): PrepareUpload {
-  if (upload.checksumMode === null) throw new Error('an upload is handed over without a checksum mode');
-  const resume = resumeState(upload, kept, known);
+  if (upload.checksumMode === null) throw new Error('the upload is dispatched without a checksum mode');
+  const resume = resumeState(upload, stored, known);
   return {
     action: 'prepare_upload',
     upload_id: upload.uploadId,
@@ -38,14 +38,14 @@ export function prepareUpload(
   };
 }
 
-/** Undefined for an attempt that begins with nothing. */
+/** Undefined for an attempt that starts from scratch. */
 function resumeState(
   { sizeBytes, fingerprint, s3UploadId, checksumMode }: Upload,
-  kept: readonly KeptPart[],
+  stored: readonly StoredPart[],
   known: readonly UploadPart[],
 ): ResumeState | undefined {
   if (s3UploadId === null || sizeBytes === null || fingerprint === null) return undefined;
-  const numbers = new Set(kept.map(({ partNumber }) => partNumber));
+  const numbers = new Set(stored.map(({ partNumber }) => partNumber));
   return {
     size: sizeBytes,
     fingerprint,
@@ -54,7 +54,7 @@ function resumeState(
       .map(({ partNumber, crc32, sha256 }) => ({
         part_number: partNumber,
         crc32,
-        // Only where it is what binds the part: ten thousand of them just fit into a frame.
+        // Only where it binds the part: ten thousand of them just fit into a frame.
         ...(checksumMode === 'sha256' && sha256 !== null ? { sha256 } : {}),
       })),
   };

@@ -11,7 +11,7 @@ const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 const RETENTION_MS = 30 * DAY_MS;
 
-class Bench implements AsyncDisposable {
+class Fixture implements AsyncDisposable {
   readonly clock = new FakeClock();
   readonly log = new FakeLog();
   readonly store: Store;
@@ -22,15 +22,15 @@ class Bench implements AsyncDisposable {
     this.uploadId = uploadId;
   }
 
-  /** With an upload that has ended just now. */
-  static async open(): Promise<Bench> {
+  /** Opens a fixture with an upload that has just ended. */
+  static async open(): Promise<Fixture> {
     const store = await openSqliteStore(':memory:');
     const upload = { ...sampleUploadIn('failed'), multipartOpen: false, completedAt: new FakeClock().now() };
     await store.insertUpload(upload, sampleAudit());
-    return new Bench(store, upload.uploadId);
+    return new Fixture(store, upload.uploadId);
   }
 
-  /** What a server starts with. */
+  /** Starts retention as a server start does. */
   start({ trustClock = false } = {}): Retention {
     const { store, clock, log } = this;
     return new Retention({ store, clock, log, retentionMs: RETENTION_MS, trustClock });
@@ -45,88 +45,88 @@ class Bench implements AsyncDisposable {
   }
 }
 
-test('a clock that jumps by 400 days removes nothing until it has been steady for a day', async () => {
-  await using bench = await Bench.open();
-  const retention = bench.start();
+test('after a clock jump of 400 days nothing is removed until the clock was steady for a day', async () => {
+  await using fixture = await Fixture.open();
+  const retention = fixture.start();
   await retention.run();
   assert.equal(retention.isHeld, false);
-  bench.clock.jump(400 * DAY_MS);
+  fixture.clock.jump(400 * DAY_MS);
   await retention.run();
   assert.equal(retention.isHeld, true);
-  assert.ok(bench.log.entries.some(({ message }) => message.startsWith('retention waits')));
-  bench.clock.advance(DAY_MS - 1);
+  assert.ok(fixture.log.entries.some(({ message }) => message.startsWith('retention waits')));
+  fixture.clock.advance(DAY_MS - 1);
   await retention.run();
-  assert.ok(await bench.isThere());
-  bench.clock.advance(1);
-  await retention.run();
-  assert.equal(retention.isHeld, false);
-  assert.equal(await bench.isThere(), false);
-});
-
-test('a clock that is put right in time has removed nothing', async () => {
-  await using bench = await Bench.open();
-  const retention = bench.start();
-  await retention.run();
-  bench.clock.jump(400 * DAY_MS);
-  await retention.run();
-  bench.clock.advance(DAY_MS - 1);
-  bench.clock.jump(-400 * DAY_MS);
-  await retention.run();
-  bench.clock.advance(DAY_MS);
+  assert.ok(await fixture.isThere());
+  fixture.clock.advance(1);
   await retention.run();
   assert.equal(retention.isHeld, false);
-  assert.ok(await bench.isThere());
+  assert.equal(await fixture.isThere(), false);
 });
 
-test('a restart does not make a clock right that was in doubt', async () => {
-  await using bench = await Bench.open();
-  const first = bench.start();
+test('a clock corrected in time has removed nothing', async () => {
+  await using fixture = await Fixture.open();
+  const retention = fixture.start();
+  await retention.run();
+  fixture.clock.jump(400 * DAY_MS);
+  await retention.run();
+  fixture.clock.advance(DAY_MS - 1);
+  fixture.clock.jump(-400 * DAY_MS);
+  await retention.run();
+  fixture.clock.advance(DAY_MS);
+  await retention.run();
+  assert.equal(retention.isHeld, false);
+  assert.ok(await fixture.isThere());
+});
+
+test('a restart does not make a doubtful clock trusted', async () => {
+  await using fixture = await Fixture.open();
+  const first = fixture.start();
   await first.run();
-  // Less than what a start would notice by itself.
-  bench.clock.jump(2 * HOUR_MS);
+  // Less than a start would notice by itself.
+  fixture.clock.jump(2 * HOUR_MS);
   await first.run();
-  bench.clock.advance(DAY_MS - 1);
-  const second = bench.start();
+  fixture.clock.advance(DAY_MS - 1);
+  const second = fixture.start();
   await second.run();
   assert.equal(second.isHeld, true);
-  bench.clock.advance(DAY_MS);
+  fixture.clock.advance(DAY_MS);
   await second.run();
   assert.equal(second.isHeld, false);
 });
 
-test('a start long after the last removal waits as well, and rows that come meanwhile change nothing', async () => {
-  await using bench = await Bench.open();
-  await bench.start().run();
-  bench.clock.jump(400 * DAY_MS);
-  const held = bench.start();
+test('a start long after the last removal waits too, regardless of new rows', async () => {
+  await using fixture = await Fixture.open();
+  await fixture.start().run();
+  fixture.clock.jump(400 * DAY_MS);
+  const held = fixture.start();
   await held.run();
   assert.equal(held.isHeld, true);
-  await bench.store.appendAudit(sampleAudit({ at: bench.clock.now() }));
-  const next = bench.start();
+  await fixture.store.appendAudit(sampleAudit({ at: fixture.clock.now() }));
+  const next = fixture.start();
   await next.run();
   assert.equal(next.isHeld, true);
-  assert.ok(await bench.isThere());
+  assert.ok(await fixture.isThere());
 });
 
-test('a server that was stopped for a few days removes what is due at its start', async () => {
-  await using bench = await Bench.open();
-  const first = bench.start();
+test('a server stopped for a few days removes due records at its start', async () => {
+  await using fixture = await Fixture.open();
+  const first = fixture.start();
   for (let day = 0; day < 25; day += 1) {
     await first.run();
-    bench.clock.advance(DAY_MS);
+    fixture.clock.advance(DAY_MS);
   }
-  bench.clock.jump(6 * DAY_MS);
-  await bench.start().run();
-  assert.equal(await bench.isThere(), false);
+  fixture.clock.jump(6 * DAY_MS);
+  await fixture.start().run();
+  assert.equal(await fixture.isThere(), false);
 });
 
-test('an operator who vouches for the clock does not wait', async () => {
-  await using bench = await Bench.open();
-  const retention = bench.start({ trustClock: true });
+test('RETENTION_TRUST_CLOCK skips the wait', async () => {
+  await using fixture = await Fixture.open();
+  const retention = fixture.start({ trustClock: true });
   await retention.run();
-  bench.clock.jump(400 * DAY_MS);
-  bench.clock.advance(HOUR_MS);
+  fixture.clock.jump(400 * DAY_MS);
+  fixture.clock.advance(HOUR_MS);
   await retention.run();
   assert.equal(retention.isHeld, false);
-  assert.equal(await bench.isThere(), false);
+  assert.equal(await fixture.isThere(), false);
 });

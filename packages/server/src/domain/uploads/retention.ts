@@ -4,19 +4,19 @@ import type { Store } from '../ports/store.ts';
 
 const BATCH = 500;
 const HOUR_MS = 3_600_000;
-/** Retention is not in a hurry. */
+/** Retention is not urgent. */
 const INTERVAL_MS = HOUR_MS;
-/** More than a change between summer and winter time would be, if the clock knew of it; less than removes too much. */
+/** More than a daylight saving change of a clock in local time; less than what would remove too much. */
 const TOLERANCE_MS = HOUR_MS;
-/** How long a clock that was set has to go on as time does, until it is believed. */
+/** How long a clock that was set has to run steadily until it is trusted. */
 const TRIAL_MS = 24 * HOUR_MS;
-/** A server that did not run for longer than this may as well have been started with a wrong clock. */
-const LONGEST_AWAY_MS = 7 * 24 * HOUR_MS;
+/** After a longer downtime the server may have been started with a wrong clock. */
+const MAX_DOWNTIME_MS = 7 * 24 * HOUR_MS;
 
 /**
- * Removes what is older than the retention time, by a clock that can be believed. A wrong one would remove everything
- * at once: after it was set, or when at the start it is far beyond what is on record, nothing is removed until it
- * has gone on for a day as time does. That it waits is on record too: a restart does not make a wrong clock right.
+ * Removes records older than the retention time, by a trusted clock. A wrong clock would remove everything at once:
+ * after it was set, or when at the start it is far ahead of the database, nothing is removed until it has run
+ * steadily for a day. This state is stored too: a restart does not make a wrong clock right.
  */
 export class Retention {
   readonly #store: Store;
@@ -27,33 +27,33 @@ export class Retention {
   #offsetMs: number;
   #steadySince: number;
   #removedAt = -Infinity;
-  /** Undefined until the record was read. */
+  /** Undefined until the stored state was read. */
   #isHeld: boolean | undefined;
 
-  constructor(parts: {
+  constructor(deps: {
     store: Store;
     clock: Clock;
     log: Log;
-    /** How long ended uploads and audit events are kept. */
+    /** How long ended uploads and audit events are retained. */
     retentionMs: number;
-    /** The operator says that the clock is right, whatever it did. */
+    /** The operator confirms that the clock is right, whatever happened. */
     trustClock: boolean;
   }) {
-    this.#store = parts.store;
-    this.#clock = parts.clock;
-    this.#log = parts.log;
-    this.#retentionMs = parts.retentionMs;
-    this.#trustClock = parts.trustClock;
+    this.#store = deps.store;
+    this.#clock = deps.clock;
+    this.#log = deps.log;
+    this.#retentionMs = deps.retentionMs;
+    this.#trustClock = deps.trustClock;
     this.#steadySince = this.#clock.elapsed();
     this.#offsetMs = this.#clock.now() - this.#steadySince;
   }
 
-  /** Whether removal waits for the clock to prove itself. */
+  /** Whether removal waits until the clock is trusted. */
   get isHeld(): boolean {
     return this.#isHeld === true;
   }
 
-  /** In batches, so that no write has to wait long for its turn. */
+  /** Removes in batches, so that no other write has to wait long. */
   async run(): Promise<void> {
     const now = this.#clock.now();
     const elapsed = this.#clock.elapsed();
@@ -75,7 +75,7 @@ export class Retention {
       const { trustedAt, isHeld } = await this.#store.getClockRecord();
       const aheadMs = trustedAt === null ? 0 : now - trustedAt;
       this.#isHeld = false;
-      if (isHeld || aheadMs > LONGEST_AWAY_MS) await this.#hold({ aheadMs });
+      if (isHeld || aheadMs > MAX_DOWNTIME_MS) await this.#hold({ aheadMs });
     }
     if (this.#isHeld && elapsed - this.#steadySince >= TRIAL_MS) this.#isHeld = false;
   }
@@ -86,7 +86,7 @@ export class Retention {
     await this.#store.saveClockRecord({ trustedAt, isHeld: true });
     this.#isHeld = true;
     const advice =
-      'nothing is removed until the clock has been steady for a day; if it is right, RETENTION_TRUST_CLOCK=true removes at once';
+      'nothing is removed until the clock has been steady for a day; if it is right, set RETENTION_TRUST_CLOCK=true to remove now';
     this.#log.warn({ ...facts, advice }, 'retention waits: the clock may be wrong');
   }
 }

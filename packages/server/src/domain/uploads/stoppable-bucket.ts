@@ -12,7 +12,7 @@ import type {
   VersionOptions,
 } from '../ports/bucket.ts';
 
-/** Another bucket whose calls all end when `stop` aborts, whatever signal they were given themselves. */
+/** Wraps a bucket so that all calls abort when `stop` aborts, in addition to their own signal. */
 export class StoppableBucket implements Bucket {
   readonly #bucket: Bucket;
   readonly #stop: AbortSignal;

@@ -1,17 +1,17 @@
 import { BackhaulError } from '@backhaul/protocol';
 
-/** A request of an operator is answered within this, whether the object store answers or not. Clients wait 30 s. */
-const ANSWER_WITHIN_MS = 10_000;
+/** Time limit for operator requests that need the object store. Clients wait 30 s. */
+const STORE_DEADLINE_MS = 10_000;
 
 /**
- * Asks the object store for an operator who waits.
+ * Calls the object store for a waiting operator, with a time limit.
  *
- * @param ask Ends when its signal aborts.
- * @throws BackhaulError `storage_unavailable` when there was no answer in time; nothing is known of the effect then.
+ * @param ask Must end when its signal aborts.
+ * @throws BackhaulError `storage_unavailable` when the time is up; the effect of the call is unknown then.
  */
-export async function answeredSoon<Result>(
+export async function withStoreDeadline<Result>(
   ask: (signal: AbortSignal) => Promise<Result>,
-  withinMs = ANSWER_WITHIN_MS,
+  withinMs = STORE_DEADLINE_MS,
 ): Promise<Result> {
   const deadline = new AbortController();
   const timer = setTimeout(() => deadline.abort(), withinMs);
@@ -21,7 +21,7 @@ export async function answeredSoon<Result>(
     if (!deadline.signal.aborted || error instanceof BackhaulError) throw error;
     throw new BackhaulError(
       'storage_unavailable',
-      `The object store did not answer the server within ${withinMs / 1000} s; try again later.`,
+      `The object store did not respond to the server within ${withinMs / 1000} s; try again later.`,
       { cause: error },
     );
   } finally {

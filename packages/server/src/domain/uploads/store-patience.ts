@@ -3,16 +3,19 @@ import { type Bucket, BucketError, type CallOptions } from '../ports/bucket.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Upload } from './upload.ts';
 
-/** Complete is sent once a try; the others are repeated within each call already. */
+/** Complete is sent once per try; the others are already retried within each call. */
 const MAX_FAILURES = { ListParts: 3, PutObject: 3, CompleteMultipartUpload: 6 } as const;
-/** However often it failed: a store that restarts is given that long. */
+/** Minimum duration of the failures, however many: a restarting store needs that long. */
 const MIN_DURATION_MS = 30_000;
-/** The same of a Complete without the store's own word that it failed: a gateway may not wait until all is put together. */
+/**
+ * Minimum duration for a Complete without an error from the store itself: a gateway may time out before all parts are
+ * assembled.
+ */
 const MIN_SILENCE_MS = 30 * 60_000;
-/** More uploads than these do not fail at once in a store that is well. */
+/** More uploads than these do not fail at once in a healthy store. */
 const MAX_REMEMBERED = 1000;
 
-/** A store that asks for fewer requests is not helped by all the bytes once more. */
+/** A throttling store is not helped by sending all bytes again. */
 const throttled: ReadonlySet<string | null> = new Set([
   'SlowDown',
   'SlowDownRead',
@@ -25,20 +28,20 @@ const throttled: ReadonlySet<string | null> = new Set([
   'ThrottlingException',
 ]);
 
-/** No answer, or one that says no more than that there is none now, as those of gateways. */
+/** No response, or one that only says that there is none, such as a gateway's. */
 const silent: ReadonlySet<string | null> = new Set([null, 'ServiceUnavailable']);
 
 interface Failures {
-  /** Null of an empty file's object. */
+  /** Null for an empty file's object. */
   readonly s3UploadId: string | null;
   readonly since: number;
   times: number;
 }
 
 /**
- * How long one multipart upload that the store cannot list or complete is asked for, while the store is well
- * otherwise. Some answer 500 for one upload until it is aborted, and take the same file in another at once. Counts in
- * memory: a server that was restarted gives the store the same time again.
+ * Limits how long a multipart upload is retried that the store cannot list or complete while it is healthy otherwise.
+ * Some stores respond 500 for one upload until it is aborted, and accept the same file in another immediately. Counts
+ * in memory: a restarted server starts counting again.
  */
 export class StorePatience {
   readonly #bucket: Bucket;
@@ -51,9 +54,9 @@ export class StorePatience {
   }
 
   /**
-   * For a call that failed as `unavailable`.
+   * Call this for a call that failed as `unavailable`.
    *
-   * @returns whether its multipart upload should be given up: it failed often and for long, and the store takes
+   * @returns whether its multipart upload should be given up: it failed often and for long, and the store accepts
    *   another one for the same key right now.
    */
   async isOver(
@@ -71,12 +74,12 @@ export class StorePatience {
     const mayStillBe = operation === 'CompleteMultipartUpload' && silent.has(error.s3Code);
     const minMs = mayStillBe ? MIN_SILENCE_MS : MIN_DURATION_MS;
     if (failures.times < MAX_FAILURES[operation] || now - failures.since < minMs) return false;
-    if (!(await this.#takesAnother(upload, options))) return false;
+    if (!(await this.#acceptsAnother(upload, options))) return false;
     this.forget(uploadId);
     return true;
   }
 
-  /** It works again, or is no longer asked for. */
+  /** The multipart upload works again, or is no longer used. */
   forget(uploadId: string): void {
     this.#failures.delete(uploadId);
   }
@@ -87,8 +90,8 @@ export class StorePatience {
     if (this.#failures.size > MAX_REMEMBERED && oldest !== undefined) this.#failures.delete(oldest);
   }
 
-  /** What the crash of this server leaves of it is aborted by the sweep for orphans. */
-  async #takesAnother({ key, checksumMode }: Upload, options: CallOptions): Promise<boolean> {
+  /** Leftovers of a server crash are aborted by the sweep for orphans. */
+  async #acceptsAnother({ key, checksumMode }: Upload, options: CallOptions): Promise<boolean> {
     if (checksumMode === null) return false;
     try {
       const trial = await this.#bucket.createMultipartUpload(

@@ -14,9 +14,9 @@ const BATCH = 500;
 const ABORTS_AT_ONCE = 4;
 
 /**
- * Makes every hint and every kick dispensable: on a timer it brings back what waits, ends what is overdue and
- * repeats aborts that failed. Each step stands alone, so that one that fails does not hold up the others; and what
- * asks the object store runs apart, so that a store that hangs holds up nothing that only needs the database.
+ * Makes hints and scheduled calls dispensable: on a timer it dispatches waiting uploads, ends overdue ones and
+ * retries failed aborts. Each step is independent, so that a failing one does not delay the others; steps that call
+ * the object store run separately, so that a hanging store delays nothing that only needs the database.
  */
 export class Sweeper {
   readonly #store: Store;
@@ -32,11 +32,11 @@ export class Sweeper {
   readonly #retention: Retention;
   readonly #abortOrphans: () => Promise<number>;
   readonly #orphanAgeMs: number;
-  #orphansLookedForAt = -Infinity;
+  #orphansSweptAt = -Infinity;
   #running: Promise<void> | undefined;
   #cleaning: Promise<void> | undefined;
 
-  constructor(parts: {
+  constructor(deps: {
     store: Store;
     clock: Clock;
     log: Log;
@@ -51,22 +51,22 @@ export class Sweeper {
     orphanAgeMs: number;
     abortOrphans: () => Promise<number>;
   }) {
-    this.#store = parts.store;
-    this.#clock = parts.clock;
-    this.#log = parts.log;
-    this.#settings = parts.settings;
-    this.#sessions = parts.sessions;
-    this.#dispatcher = parts.dispatcher;
-    this.#completion = parts.completion;
-    this.#ending = parts.ending;
-    this.#expiry = parts.expiry;
-    this.#clockWatch = parts.clockWatch;
-    this.#retention = parts.retention;
-    this.#abortOrphans = parts.abortOrphans;
-    this.#orphanAgeMs = parts.orphanAgeMs;
+    this.#store = deps.store;
+    this.#clock = deps.clock;
+    this.#log = deps.log;
+    this.#settings = deps.settings;
+    this.#sessions = deps.sessions;
+    this.#dispatcher = deps.dispatcher;
+    this.#completion = deps.completion;
+    this.#ending = deps.ending;
+    this.#expiry = deps.expiry;
+    this.#clockWatch = deps.clockWatch;
+    this.#retention = deps.retention;
+    this.#abortOrphans = deps.abortOrphans;
+    this.#orphanAgeMs = deps.orphanAgeMs;
   }
 
-  /** One round; a round already under way is joined. What asks the object store goes on after it. Never rejects. */
+  /** Runs one round, or joins a running one. Calls to the object store continue after it. Never rejects. */
   sweep(): Promise<void> {
     this.#running ??= this.#round().finally(() => {
       this.#running = undefined;
@@ -74,7 +74,7 @@ export class Sweeper {
     return this.#running;
   }
 
-  /** Resolves when no round is under way. */
+  /** Resolves when no round is running. */
   async idle(): Promise<void> {
     await this.#running;
     await this.#cleaning;
@@ -90,23 +90,24 @@ export class Sweeper {
     });
   }
 
-  /** What the object store is asked for. */
+  /** Steps that call the object store. */
   async #clean(): Promise<void> {
     await this.#step('abort', () => this.#abortLeftovers());
-    await this.#step('orphans', () => this.#lookForOrphans());
+    await this.#step('orphans', () => this.#sweepOrphans());
   }
 
   async #resume(): Promise<void> {
     for (const uploadId of await this.#store.listCompletingIds()) this.#completion.start(uploadId);
     for (const clientId of await this.#store.listWaitingClients()) {
-      if (this.#sessions.get(clientId) !== undefined) this.#dispatcher.kick(clientId);
+      if (this.#sessions.get(clientId) !== undefined) this.#dispatcher.schedule(clientId);
     }
   }
 
   async #giveUpUnanswered(): Promise<void> {
     const { prepareTimeoutMs: timeoutMs } = this.#settings;
-    await this.#clockWatch.look();
-    // When an agent was asked is a time of day. Who was asked before the clock was set is given the whole time again.
+    await this.#clockWatch.check();
+    // The start of a preparation is a time of day. Agents that started before the clock was set get the whole time
+    // again.
     if (this.#clockWatch.steadyForMs <= timeoutMs) return;
     const now = this.#clock.now();
     const asked = { before: now - timeoutMs, orAfter: now + timeoutMs };
@@ -119,16 +120,16 @@ export class Sweeper {
     const open = await this.#store.listUploadsWithOpenMultipart(BATCH);
     for (let start = 0; start < open.length; start += ABORTS_AT_ONCE) {
       const some = open.slice(start, start + ABORTS_AT_ONCE);
-      const answered = await Promise.all(some.map((upload) => this.#ending.closeMultipart(upload)));
-      if (answered.includes(false)) return;
+      const responses = await Promise.all(some.map((upload) => this.#ending.closeMultipart(upload)));
+      if (responses.includes(false)) return;
     }
   }
 
-  async #lookForOrphans(): Promise<void> {
+  async #sweepOrphans(): Promise<void> {
     const now = this.#clock.elapsed();
     // Listing all pending uploads of a bucket costs requests, and orphans are rare.
-    if (now - this.#orphansLookedForAt < this.#orphanAgeMs) return;
-    this.#orphansLookedForAt = now;
+    if (now - this.#orphansSweptAt < this.#orphanAgeMs) return;
+    this.#orphansSweptAt = now;
     await this.#abortOrphans();
   }
 
@@ -136,7 +137,7 @@ export class Sweeper {
     try {
       await run();
     } catch (error) {
-      this.#log.error({ step: name, err: error }, 'sweep step failed; repeated in the next round');
+      this.#log.error({ step: name, err: error }, 'sweep step failed; the next round will retry');
     }
   }
 }

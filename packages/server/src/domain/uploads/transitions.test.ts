@@ -63,7 +63,7 @@ const samples: Samples = {
 };
 const transitionTypes = Object.keys(samples) as TransitionType[];
 
-/** For each transition the statuses it is allowed from, and the one it leads to. All others are refused. */
+/** For each transition the statuses it is allowed in, and the resulting status. All others are refused. */
 const allowed: { readonly [Type in TransitionType]: Partial<Record<UploadStatus, UploadStatus>> } = {
   prepare: { queued: 'preparing' },
   prepared: { preparing: 'uploading' },
@@ -86,7 +86,7 @@ const allowed: { readonly [Type in TransitionType]: Partial<Record<UploadStatus,
   multipart_closed: { failed: 'failed', cancelled: 'cancelled', expired: 'expired' },
 };
 
-/** How the same message stands to an upload that has parts already. */
+/** The same transition for an upload that already has parts. */
 const interrupted = sampleUploadIn('uploading');
 const withParts = (status: UploadStatus): Upload => ({
   ...interrupted,
@@ -118,7 +118,7 @@ test('an upload with parts is resumed and not prepared, one without is prepared 
 });
 
 for (const type of ['interrupt', 'start_over'] as const) {
-  test(`${type} is allowed only in the stage that it names`, () => {
+  test(`${type} is allowed only in the given stage`, () => {
     const stages = {
       queue: ['queued'],
       transfer: ['preparing', 'uploading'],
@@ -138,7 +138,7 @@ for (const type of ['interrupt', 'start_over'] as const) {
   });
 }
 
-test('a transition leaves what it was given as it was', () => {
+test('a transition does not modify its input', () => {
   for (const type of transitionTypes) {
     for (const status of uploadStatuses) {
       const before = Object.freeze(sampleUploadIn(status));
@@ -149,7 +149,7 @@ test('a transition leaves what it was given as it was', () => {
   }
 });
 
-/** What a transition changed, apart from version and time of change. */
+/** The fields that a transition changed, except version and time of change. */
 function changes(before: Upload, transition: Transition): Partial<Upload> {
   const after = applyTransition(before, transition, NOW);
   assert.ok(after !== undefined, `${transition.type} was refused from ${before.status}`);
@@ -160,7 +160,7 @@ function changes(before: Upload, transition: Transition): Partial<Upload> {
   return Object.fromEntries(entries);
 }
 
-/** All that belongs to one attempt, as a new one finds it. */
+/** The fields of one attempt, as the next attempt finds them. */
 const nothingOfTheLastAttempt = {
   status: 'queued',
   attempt: 2,
@@ -210,11 +210,11 @@ test('prepare of an interrupted upload keeps its token, its checksum mode and it
   });
 });
 
-test('resumed changes nothing but the status', () => {
+test('resumed changes only the status', () => {
   assert.deepEqual(changes(withParts('preparing'), samples.resumed), { status: 'uploading' });
 });
 
-test('prepared takes the plan, the fingerprint and the multipart upload', () => {
+test('prepared stores the plan, the fingerprint and the multipart upload', () => {
   assert.deepEqual(changes(sampleUploadIn('preparing'), samples.prepared), {
     status: 'uploading',
     sizeBytes: 100,
@@ -228,7 +228,7 @@ test('prepared takes the plan, the fingerprint and the multipart upload', () => 
   });
 });
 
-/** An upload that stands still. */
+/** A stalled upload. */
 const stalled: Upload = {
   ...sampleUploadIn('uploading'),
   stalledSince: 1,
@@ -237,7 +237,7 @@ const stalled: Upload = {
 };
 const movesAgain = { stalledSince: null, stalledReason: null, nextAttemptAt: null };
 
-test('progress takes the totals and ends a stall', () => {
+test('progress stores the totals and ends a stall', () => {
   assert.deepEqual(changes(stalled, samples.progress), {
     partsCompleted: 3,
     bytesUploaded: 300,
@@ -246,7 +246,7 @@ test('progress takes the totals and ends a stall', () => {
   });
 });
 
-test('only a part that was stored ends a row of setbacks', () => {
+test('only a stored part resets the setbacks', () => {
   const upload: Upload = { ...sampleUploadIn('uploading'), setbacks: 4 };
   const progress = (partsCompleted: number): number | undefined =>
     applyTransition(upload, { ...samples.progress, totals: { partsCompleted, bytesUploaded: 1 } }, NOW)
@@ -255,7 +255,7 @@ test('only a part that was stored ends a row of setbacks', () => {
   assert.equal(progress(upload.partsCompleted + 1), 0);
 });
 
-test('stall keeps the time of the first loss, and says why and until when it stands still now', () => {
+test('stall keeps the time of the first loss and updates the reason and the next retry', () => {
   assert.deepEqual(changes(sampleUploadIn('uploading'), samples.stall), {
     stalledSince: NOW,
     stalledReason: 'The network is down.',
@@ -271,7 +271,7 @@ test('adopt moves the upload to a newer epoch and ends a stall', () => {
   assert.deepEqual(changes(stalled, samples.adopt), { epoch: 4, ...movesAgain });
 });
 
-test('an upload adopted before it was prepared has all its time again', () => {
+test('an upload adopted before it was prepared gets its full time again', () => {
   const preparing = applyTransition(
     sampleUpload({ status: 'preparing', epoch: 1, startedAt: 1 }),
     { type: 'adopt', epoch: 2 },
@@ -285,7 +285,7 @@ test('adopt by an older epoch is refused', () => {
   assert.equal(applyTransition(owned, samples.adopt, NOW), undefined);
 });
 
-test('interrupt is a new attempt that has the multipart upload of the last one, and knows since when and why', () => {
+test('interrupt starts a new attempt with the last one’s multipart upload, the stall’s start and the reason', () => {
   assert.deepEqual(changes(stalled, samples.interrupt), {
     status: 'queued',
     attempt: 2,
@@ -299,7 +299,7 @@ test('interrupt is a new attempt that has the multipart upload of the last one, 
   assert.equal(applyTransition(sampleUploadIn('uploading'), samples.interrupt, NOW)?.stalledSince, NOW);
 });
 
-test('interrupt before there is a multipart upload leaves nothing of the attempt', () => {
+test('interrupt before there is a multipart upload resets the attempt', () => {
   assert.deepEqual(changes(sampleUploadIn('preparing'), samples.interrupt), {
     status: 'queued',
     attempt: 2,
@@ -315,7 +315,7 @@ test('interrupt before there is a multipart upload leaves nothing of the attempt
   });
 });
 
-test('interrupt of a completion counts the refusal, and takes back the agent’s last figures', () => {
+test('interrupt of a completion counts the refusal and resets the agent’s last figures', () => {
   const completing = sampleUploadIn('completing');
   const { refusedCompletions, sha256, uploadDurationMs } = changes(completing, {
     ...samples.interrupt,
@@ -324,7 +324,7 @@ test('interrupt of a completion counts the refusal, and takes back the agent’s
   assert.deepEqual([refusedCompletions, sha256, uploadDurationMs], [1, null, null]);
 });
 
-test('start_over is a new attempt with nothing of the last one but why, and counts', () => {
+test('start_over starts a new attempt with only the reason of the last one, and counts', () => {
   const completing: Upload = { ...sampleUploadIn('completing'), setbacks: 2, refusedCompletions: 2 };
   assert.deepEqual(changes(completing, { ...samples.start_over, during: 'completion' }), {
     ...nothingOfTheLastAttempt,
@@ -337,7 +337,7 @@ test('start_over is a new attempt with nothing of the last one but why, and coun
   });
 });
 
-test('parts_sent takes the agent’s last figures, which are not the finding', () => {
+test('parts_sent stores the agent’s last figures, which are not the outcome', () => {
   assert.deepEqual(changes(stalled, samples.parts_sent), {
     status: 'completing',
     partsCompleted: 3,
@@ -348,7 +348,7 @@ test('parts_sent takes the agent’s last figures, which are not the finding', (
   });
 });
 
-test('verified takes what the store says of the object, and closes the multipart upload', () => {
+test('verified stores the object’s attributes and closes the multipart upload', () => {
   assert.deepEqual(changes(sampleUploadIn('completing'), samples.verified), {
     status: 'completed',
     completedAt: NOW,
@@ -362,7 +362,7 @@ test('verified takes what the store says of the object, and closes the multipart
   });
 });
 
-test('fail, cancel and expire say why, and leave the multipart upload open for whoever aborts it', () => {
+test('fail, cancel and expire store the reason and leave the multipart upload open to be aborted', () => {
   const before = stalled;
   const ended = { completedAt: NOW, ...movesAgain };
   assert.deepEqual(changes(before, samples.fail), {
@@ -385,13 +385,13 @@ test('fail, cancel and expire say why, and leave the multipart upload open for w
   });
 });
 
-test('what is completing is neither cancelled nor expired', () => {
+test('a completing upload is neither cancelled nor expired', () => {
   const completing = sampleUploadIn('completing');
   assert.equal(applyTransition(completing, samples.cancel, NOW), undefined);
   assert.equal(applyTransition(completing, samples.expire, NOW), undefined);
 });
 
-test('an empty file that does not complete may have an object all the same, which is looked for later', () => {
+test('an empty file that does not complete may still have an object, which is checked later', () => {
   const empty: Upload = {
     ...sampleUploadIn('completing'),
     sizeBytes: 0,
@@ -408,11 +408,11 @@ test('an empty file that does not complete may have an object all the same, whic
   );
 });
 
-test('a cancel of what is completing is remembered, and keeps it from going back to the queue', () => {
+test('a cancel of a completing upload is stored and prevents requeueing', () => {
   const pending = applyTransition(sampleUploadIn('completing'), samples.cancel_request, NOW);
   assert.ok(pending !== undefined);
   assert.deepEqual([pending.cancelRequestedBy, pending.cancelRequestedAt], ['operator-2', NOW]);
-  assert.match(pending.message ?? '', /cancel by operator-2 is remembered/);
+  assert.match(pending.message ?? '', /cancel by operator-2 is pending/);
   assert.equal(applyTransition(pending, samples.cancel_request, NOW), undefined, 'once');
   for (const type of ['interrupt', 'start_over'] as const) {
     assert.equal(applyTransition(pending, { ...samples[type], during: 'completion' }, NOW), undefined);
@@ -441,7 +441,7 @@ test('an upload does not expire before its deadline', () => {
   assert.notEqual(applyTransition(upload, samples.expire, NOW + 1), undefined);
 });
 
-test('an agent has its whole time to prepare, and no deadline while it is away', () => {
+test('an agent has its full time to prepare, and no deadline while it is disconnected', () => {
   const upload = { ...sampleUploadIn('preparing'), startedAt: NOW };
   const at = (now: number): Upload | undefined => applyTransition(upload, samples.prepare_timeout, now);
   assert.equal(at(NOW + 60_000), undefined);
@@ -450,11 +450,11 @@ test('an agent has its whole time to prepare, and no deadline while it is away',
   assert.equal(applyTransition(stalled, samples.prepare_timeout, NOW + 60_001), undefined);
 });
 
-test('an expired upload that never began says that the agent was away', () => {
+test('an expired upload that never started says that the agent was offline', () => {
   assert.match(changes(sampleUpload(), samples.expire).message ?? '', /did not connect/);
 });
 
-test('retry is a new attempt with a new deadline, no error, and every chance again', () => {
+test('retry starts a new attempt with a new deadline, no error and reset counters', () => {
   const given = { setbacks: 3, restarts: 5, refusedCompletions: 3 };
   assert.deepEqual(changes({ ...sampleUploadIn('failed'), ...given }, samples.retry), {
     setbacks: 0,
@@ -484,7 +484,7 @@ const anyTransition: fc.Arbitrary<Transition> = fc.oneof(
   anyStage.map((during): Transition => ({ ...samples.start_over, during })),
 );
 
-/** What leads on to success; a walk by chance alone hardly ever gets there. */
+/** The transitions that lead to success; a random walk hardly ever gets there. */
 function forward({ status, s3UploadId }: Upload): Transition {
   switch (status) {
     case 'queued':
@@ -505,7 +505,7 @@ function forward({ status, s3UploadId }: Upload): Transition {
 }
 const anyStep = fc.oneof(anyTransition, fc.constant('forward' as const));
 
-/** What holds between an upload and what a transition made of it, whatever came before. */
+/** Invariants between an upload and the result of a transition, whatever came before. */
 function checkStep(before: Upload, { type }: Transition, after: Upload): void {
   assert.notEqual(before.status, 'completed', 'a completed upload changed');
   assert.equal(after.version, before.version + 1);
@@ -518,9 +518,9 @@ function checkStep(before: Upload, { type }: Transition, after: Upload): void {
     const isCancel = type === 'cancel_request' || type === 'cancel_completing';
     assert.ok(isOver || isCancel || type === 'stall');
     assert.equal(isCancel && after.status === 'completing', type === 'cancel_request');
-    if (before.cancelRequestedBy !== null) assert.ok(!isRecovery, 'it is not queued again');
+    if (before.cancelRequestedBy !== null) assert.ok(!isRecovery, 'it is not requeued');
   }
-  // Whose multipart upload it is, and what it is of, is known for as long as there is one.
+  // The identity and content of a multipart upload are known as long as it exists.
   if (before.s3UploadId !== null && type !== 'start_over' && type !== 'retry') {
     for (const ofTheMultipart of ['s3UploadId', 'objectToken', 'checksumMode', 'fingerprint'] as const) {
       assert.deepEqual(after[ofTheMultipart], before[ofTheMultipart]);
@@ -544,12 +544,12 @@ function checkStep(before: Upload, { type }: Transition, after: Upload): void {
     assert.ok((after.epoch ?? 0) >= before.epoch, 'the epoch shrank');
 }
 
-/** What holds of any upload at any time. */
+/** Invariants of every upload at any time. */
 function checkState(upload: Upload): void {
   const { status } = upload;
   const hasBegun = status === 'uploading' || status === 'completing' || status === 'completed';
   if (hasBegun) assert.notEqual(upload.s3UploadId, null);
-  // All of it together, so that whoever goes on has what it takes.
+  // All of these together, so that the next attempt has everything it needs.
   if (upload.s3UploadId !== null) {
     assert.ok(upload.objectToken !== null && upload.checksumMode !== null && upload.fingerprint !== null);
     assert.ok(upload.sizeBytes !== null && upload.chunkSize !== null && upload.partCount !== null);
@@ -559,8 +559,12 @@ function checkState(upload: Upload): void {
     assert.equal(upload.sizeBytes, null);
   }
   assert.equal(upload.completedAt !== null, isTerminal(status));
-  assert.equal(upload.error !== null, isTerminal(status) && status !== 'completed', 'an end says why');
-  // Of an empty file it is the object that may be there.
+  assert.equal(
+    upload.error !== null,
+    isTerminal(status) && status !== 'completed',
+    'an ended upload has a reason',
+  );
+  // For an empty file it is the object that may exist.
   if (upload.multipartOpen && upload.sizeBytes !== 0) assert.notEqual(upload.s3UploadId, null);
   if (status === 'queued') {
     assert.ok(upload.epoch === null && upload.startedAt === null && upload.sha256 === null);
@@ -568,14 +572,14 @@ function checkState(upload: Upload): void {
   }
   if (status === 'completed') assert.ok(upload.verification !== null && !upload.multipartOpen);
   else assert.equal(upload.etag, null);
-  assert.equal(upload.stalledReason !== null, upload.stalledSince !== null, 'since when and why go together');
+  assert.equal(upload.stalledReason !== null, upload.stalledSince !== null, 'start and reason go together');
   if (upload.stalledSince !== null) assert.ok(!isTerminal(status));
   assert.equal(upload.cancelRequestedAt !== null, upload.cancelRequestedBy !== null);
   if (upload.cancelRequestedBy !== null) assert.equal(status, 'completing');
   if (upload.nextAttemptAt !== null) assert.notEqual(upload.stalledSince, null);
 }
 
-test('no sequence of transitions breaks what holds of every upload', (t) => {
+test('no sequence of transitions breaks the invariants of an upload', (t) => {
   const seen = new Set<UploadStatus>();
   let resumedToTheEnd = 0;
   const seed = Date.now() % 2 ** 31;
@@ -598,6 +602,6 @@ test('no sequence of transitions breaks what holds of every upload', (t) => {
     }),
     { seed, numRuns: 2000 },
   );
-  assert.deepEqual([...seen].sort(), [...uploadStatuses].sort(), 'every status was passed through');
-  assert.ok(resumedToTheEnd > 0, 'no interrupted upload went on to its end');
+  assert.deepEqual([...seen].sort(), [...uploadStatuses].sort(), 'every status was reached');
+  assert.ok(resumedToTheEnd > 0, 'no interrupted upload was resumed to its end');
 });

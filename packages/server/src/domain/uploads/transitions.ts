@@ -1,13 +1,13 @@
 import { type ChecksumMode, type ErrorCode, type Fingerprint, isTerminal } from '@backhaul/protocol';
 import type { ObjectFacts } from '../ports/bucket.ts';
-import { type PartTotals, type Upload, isRunning, untried } from './upload.ts';
+import { type PartTotals, type Upload, isRunning, RESET_ATTEMPT } from './upload.ts';
 import type { Verification } from '@backhaul/protocol';
 
-/** Where an attempt comes to nothing. In `queue`: before its agent was asked. */
+/** Stage at which an attempt failed. `queue`: before the agent received it. */
 export type Stage = 'queue' | 'transfer' | 'completion';
 
 /**
- * Everything that can happen to an upload:
+ * All transitions of an upload:
  *
  * ```
  *            prepare            prepared, resumed      parts_sent            verified
@@ -21,21 +21,20 @@ export type Stage = 'queue' | 'transfer' | 'completion';
  *  cancelled ◀── cancel_completing (only while completing, after cancel_request)
  * ```
  *
- * After `interrupt` the next attempt goes on with the parts that S3 holds; after `start_over` nothing of the last
- * one is left.
+ * After `interrupt` the next attempt resumes with the parts that S3 has; after `start_over` it starts from scratch.
  */
 export type Transition =
   | {
       readonly type: 'prepare';
       readonly epoch: number;
-      /** Of a first attempt; one that goes on keeps its own, and so its checksum mode. */
+      /** For a first attempt; a resumed one keeps its token, and so its checksum mode. */
       readonly objectToken: string;
       readonly checksumMode: ChecksumMode;
-      /** Where it is begun; one that goes on keeps that, too. */
+      /** Host where it starts; a resumed one keeps that, too. */
       readonly hostId: string | null;
-      /** What S3 holds already. */
+      /** Parts that S3 already has. */
       readonly totals: PartTotals;
-      /** What the operator should know of this attempt. Default: nothing. */
+      /** Notice for operators about this attempt. Default: none. */
       readonly notice?: string | undefined;
     }
   | {
@@ -53,14 +52,14 @@ export type Transition =
       readonly type: 'progress';
       readonly totals: PartTotals;
       readonly partRetries: number;
-      /** Whether it is news of an agent that has gone since: then nothing moves. Default: no. */
-      readonly isAgentAway?: boolean;
+      /** Whether the reporting agent has disconnected since: the upload stays stalled then. Default: no. */
+      readonly isAgentDisconnected?: boolean;
     }
   | { readonly type: 'stall'; readonly reason: string; readonly nextRetryAt: number | null }
   | { readonly type: 'adopt'; readonly epoch: number }
   | {
       readonly type: 'interrupt';
-      /** Which status it is allowed in: only who settles a completion may end one. */
+      /** Restricts the status: a completion may be ended only by its own task. */
       readonly during: Stage;
       readonly reason: string;
       readonly nextAttemptAt: number | null;
@@ -87,16 +86,16 @@ export type Transition =
     }
   | { readonly type: 'fail'; readonly error: ErrorCode; readonly message: string }
   | { readonly type: 'cancel'; readonly by: string }
-  /** Remembers a cancel until the store says whether what is completing is complete. */
+  /** Remembers a cancel until the store says whether the completing upload is complete. */
   | { readonly type: 'cancel_request'; readonly by: string }
-  /** Of whoever settles the completion: it is not complete, and will not be. */
+  /** Sent by the completion's task: the object is not complete, and will not be. */
   | {
       readonly type: 'cancel_completing';
       /** Its multipart upload is aborted. */ readonly isAborted: boolean;
     }
   | {
       readonly type: 'expire';
-      /** Whether the agent could have been asked, for whoever reads why it expired. Default: no. */
+      /** Whether the agent was connected, for the reason of the expiry. Default: no. */
       readonly isAgentConnected?: boolean;
     }
   /** @see UploadSettings.prepareTimeoutMs */
@@ -105,8 +104,8 @@ export type Transition =
   | { readonly type: 'multipart_closed' };
 
 /**
- * The state machine. Pure: what an upload becomes, or undefined where the transition is not allowed from its
- * present status (a late or repeated message, a lost race), in which case nothing must happen.
+ * The state machine. Pure: returns the next state of the upload, or undefined if the transition is not allowed in its
+ * status (a late or repeated message, a lost race), in which case nothing may happen.
  */
 export function applyTransition(upload: Upload, transition: Transition, now: number): Upload | undefined {
   const changes = changesFor(upload, transition, now);
@@ -131,12 +130,12 @@ function changesFor(upload: Upload, transition: Transition, now: number): Partia
             }
           : {}),
         ...transition.totals,
-        ...moving,
+        ...CLEAR_STALL,
         startedAt: now,
         message: transition.notice ?? null,
       };
     case 'prepared':
-      // One that goes on has its multipart upload; a second would leave the first to nobody.
+      // A resumed attempt already has a multipart upload; a second one would orphan the first.
       if (status !== 'preparing' || upload.s3UploadId !== null) return undefined;
       return {
         status: 'uploading',
@@ -157,7 +156,7 @@ function changesFor(upload: Upload, transition: Transition, now: number): Partia
       return {
         ...transition.totals,
         partRetries: transition.partRetries,
-        ...(transition.isAgentAway === true ? {} : moving),
+        ...(transition.isAgentDisconnected === true ? {} : CLEAR_STALL),
         setbacks: transition.totals.partsCompleted > upload.partsCompleted ? 0 : upload.setbacks,
       };
     case 'stall':
@@ -169,19 +168,19 @@ function changesFor(upload: Upload, transition: Transition, now: number): Partia
       };
     case 'adopt':
       if (!isRunning({ status })) return undefined;
-      // An older session that was slow must not take the upload back from a newer one.
+      // A slow older session must not take the upload back from a newer one.
       if (upload.epoch !== null && transition.epoch < upload.epoch) return undefined;
       return {
         epoch: transition.epoch,
-        ...moving,
-        // The time in which an agent must have prepared the file runs only while it is there.
+        ...CLEAR_STALL,
+        // The time limit for preparing runs only while the agent is connected.
         ...(status === 'preparing' ? { startedAt: now } : {}),
       };
     case 'interrupt':
       if (!isDuring(transition.during, status) || isToBeCancelled(upload)) return undefined;
       return {
-        // Nothing has begun at the store that another attempt could go on with.
-        ...(upload.s3UploadId === null ? untried : {}),
+        // Without a multipart upload there is nothing for another attempt to resume.
+        ...(upload.s3UploadId === null ? RESET_ATTEMPT : {}),
         ...nextAttempt(upload, transition, now),
         setbacks: upload.setbacks + 1,
         refusedCompletions: upload.refusedCompletions + (status === 'completing' ? 1 : 0),
@@ -191,7 +190,7 @@ function changesFor(upload: Upload, transition: Transition, now: number): Partia
     case 'start_over':
       if (!isDuring(transition.during, status) || isToBeCancelled(upload)) return undefined;
       return {
-        ...untried,
+        ...RESET_ATTEMPT,
         ...nextAttempt(upload, transition, now),
         restarts: upload.restarts + 1,
         lostAfterMs: transition.lostAfterMs ?? upload.lostAfterMs,
@@ -201,7 +200,7 @@ function changesFor(upload: Upload, transition: Transition, now: number): Partia
       return {
         status: 'completing',
         ...transition.totals,
-        ...moving,
+        ...CLEAR_STALL,
         sha256: transition.sha256,
         uploadDurationMs: transition.uploadDurationMs,
       };
@@ -210,7 +209,7 @@ function changesFor(upload: Upload, transition: Transition, now: number): Partia
       return {
         status: 'completed',
         completedAt: now,
-        // The object of an empty file is not made of the multipart upload that an older agent got for it.
+        // The object of an empty file is not made from the multipart upload that an older agent got for it.
         multipartOpen: upload.multipartOpen && upload.sizeBytes === 0,
         etag: transition.object.etag,
         versionId: transition.object.versionId,
@@ -218,8 +217,8 @@ function changesFor(upload: Upload, transition: Transition, now: number): Partia
         storageClass: transition.object.storageClass,
         crc32: transition.crc32,
         verification: transition.verification,
-        ...moving,
-        ...notCancelled,
+        ...CLEAR_STALL,
+        ...CLEAR_CANCEL,
         error: null,
         message:
           upload.cancelRequestedBy === null
@@ -240,7 +239,7 @@ function changesFor(upload: Upload, transition: Transition, now: number): Partia
       return {
         cancelRequestedBy: transition.by,
         cancelRequestedAt: now,
-        message: `The cancel by ${transition.by} is remembered: all parts were sent, and only the object store can say whether the file is complete. If it is not, the upload ends as cancelled.`,
+        message: `The cancel by ${transition.by} is pending: all parts were sent, and only the object store can say whether the file is complete. If it is not, the upload ends as cancelled.`,
       };
     case 'cancel_completing':
       if (status !== 'completing' || upload.cancelRequestedBy === null) return undefined;
@@ -258,19 +257,19 @@ function changesFor(upload: Upload, transition: Transition, now: number): Partia
       );
     case 'prepare_timeout': {
       const { startedAt, stalledSince } = upload;
-      // An agent that is away is not held to it, and each handing over has a time of its own.
+      // Disconnected agents are exempt, and each dispatch has a time limit of its own.
       if (status !== 'preparing' || stalledSince !== null) return undefined;
       if (startedAt === null) return undefined;
-      // From before the clock was set back, if it is that far in the future.
+      // A start that far in the future is from before the clock was set back.
       const isFuture = startedAt > now + transition.timeoutMs;
       if (now - startedAt <= transition.timeoutMs && !isFuture) return undefined;
-      const message = `The agent did not answer prepare_upload within ${transition.timeoutMs / 1000} s.`;
+      const message = `The agent did not respond to prepare_upload within ${transition.timeoutMs / 1000} s.`;
       return ended('failed', 'agent_fault', message, now);
     }
     case 'retry':
       if (status !== 'failed' && status !== 'cancelled' && status !== 'expired') return undefined;
       return {
-        ...untried,
+        ...RESET_ATTEMPT,
         status: 'queued',
         attempt: upload.attempt + 1,
         setbacks: 0,
@@ -289,16 +288,19 @@ function changesFor(upload: Upload, transition: Transition, now: number): Partia
   return transition satisfies never;
 }
 
-/** What no longer holds once something moves. */
-const moving = { stalledSince: null, stalledReason: null, nextAttemptAt: null } as const;
+/** Reset when an upload makes progress. */
+const CLEAR_STALL = { stalledSince: null, stalledReason: null, nextAttemptAt: null } as const;
 
-const notCancelled = { cancelRequestedBy: null, cancelRequestedAt: null } as const;
+const CLEAR_CANCEL = { cancelRequestedBy: null, cancelRequestedAt: null } as const;
 
 function isToBeCancelled({ cancelRequestedBy }: Upload): boolean {
   return cancelRequestedBy !== null;
 }
 
-/** It is made of no multipart upload, so no abort keeps its PutObject from taking effect: it is looked for later. */
+/**
+ * An empty file has no multipart upload, so no abort prevents its PutObject from taking effect: the sweeper checks
+ * for it later.
+ */
 function mayHaveEmptyObject({ status, s3UploadId }: Upload): boolean {
   return status === 'completing' && s3UploadId === null;
 }
@@ -308,7 +310,7 @@ function isDuring(stage: Stage, status: Upload['status']): boolean {
   return status === (stage === 'queue' ? 'queued' : 'completing');
 }
 
-/** Back to the queue. It counts as standing still until the next attempt has begun. */
+/** Requeues the upload. It counts as stalled until the next attempt has started. */
 function nextAttempt(
   upload: Upload,
   { reason, nextAttemptAt }: { readonly reason: string; readonly nextAttemptAt: number | null },
@@ -332,15 +334,15 @@ function ended(
   message: string,
   now: number,
 ): Partial<Upload> {
-  return { status, error, message, completedAt: now, ...moving, ...notCancelled };
+  return { status, error, message, completedAt: now, ...CLEAR_STALL, ...CLEAR_CANCEL };
 }
 
 function expiryMessage(upload: Upload, isAgentConnected: boolean): string {
   const isForItsTurn = upload.stalledReason === null || !isAgentConnected;
   if (upload.status === 'queued' && upload.attempt === 1 && isForItsTurn) {
     return isAgentConnected
-      ? 'The agent is connected, but the pull was still waiting for its turn at the deadline.'
-      : 'The agent was away: it did not connect before the deadline.';
+      ? 'The agent is connected, but the upload was still queued at the deadline.'
+      : 'The agent was offline: it did not connect before the deadline.';
   }
   const last = upload.stalledReason === null ? '' : ` Last: ${upload.stalledReason}`;
   return `The transfer was at ${upload.partsCompleted} of ${upload.partCount ?? 'an unknown number of'} parts at the deadline.${last}`;

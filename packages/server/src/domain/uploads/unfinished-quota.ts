@@ -10,17 +10,17 @@ export interface UnfinishedLimits {
   readonly perToken: number;
   /** 0 is no limit. */
   readonly perClient: number;
-  /** Told of each upload that is refused. */
+  /** Called for each refused upload. */
   readonly onRefused: (limit: UnfinishedRefusal) => void;
 }
 
-/** Room for one more upload of a client and a subject, or what stands against it. */
-export interface Place {
+/** A reservation for one more upload of a client and a subject, or a refusal. */
+export interface Reservation {
   readonly isGranted: boolean;
   /** @throws BackhaulError `too_many_requests` if it is not granted. */
   assertGranted(): void;
-  /** To be called once it is known whether there is one more upload. */
-  settle(isUsed: boolean): void;
+  /** Must be called once it is known whether the upload was created. */
+  finish(isUsed: boolean): void;
 }
 
 interface Count {
@@ -29,15 +29,15 @@ interface Count {
   readonly countedAt: number;
 }
 
-/** A subject or client at its limit is counted again this long after the last count at the soonest. */
+/** Minimum interval between two counts for a subject or client at its limit. */
 const RECOUNT_MS = 250;
 /** Subjects and clients whose count is remembered. */
 const MAX_REMEMBERED = 10_000;
 
 /**
- * Bounds the uploads that have not ended: those that one token subject asked for, which may come from a faulty
- * program, and those for one client. Counting them takes as long as there are many, so that is done at the first upload
- * of each and whenever the limit seems to be reached; in between uploads are counted as they come, and none as they end.
+ * Limits the unfinished uploads per token subject, which may come from a faulty program, and per client. Counting
+ * them takes time when there are many, so the database is queried at the first upload of each and whenever the limit
+ * seems to be reached; in between, new uploads are added and ended ones are not subtracted.
  */
 export class UnfinishedQuota {
   readonly #store: Pick<Store, 'countUnfinished'>;
@@ -45,89 +45,89 @@ export class UnfinishedQuota {
   readonly #limits: UnfinishedLimits;
   readonly #inOrder = new KeyedLock();
   readonly #counts = new Map<string, Count>();
-  /** Places of which it is not known yet whether the database has them; a count waits for these. */
-  readonly #unsettled = new Map<string, Set<Promise<void>>>();
+  /** Reservations that may or may not be in the database yet; a count waits for these. */
+  readonly #pending = new Map<string, Set<Promise<void>>>();
 
-  constructor(parts: { store: Pick<Store, 'countUnfinished'>; clock: Clock; limits: UnfinishedLimits }) {
-    this.#store = parts.store;
-    this.#clock = parts.clock;
-    this.#limits = parts.limits;
+  constructor(deps: { store: Pick<Store, 'countUnfinished'>; clock: Clock; limits: UnfinishedLimits }) {
+    this.#store = deps.store;
+    this.#clock = deps.clock;
+    this.#limits = deps.limits;
   }
 
-  /** @param who The upload's client, and the subject that first asked for it. */
-  async take({ clientId, requestedBy }: { clientId: string; requestedBy: string }): Promise<Place> {
+  /** @param who The upload's client, and the subject that first requested it. */
+  async reserve({ clientId, requestedBy }: { clientId: string; requestedBy: string }): Promise<Reservation> {
     const { perClient, perToken } = this.#limits;
-    const settleClient = await this.#takeOne(`client ${clientId}`, perClient, { clientId });
-    if (settleClient === undefined) {
+    const finishClient = await this.#reserveOne(`client ${clientId}`, perClient, { clientId });
+    if (finishClient === undefined) {
       return this.#refused(
         'unfinished_per_client',
-        `Client ${clientId} has ${perClient} uploads that have not ended. Wait for them or cancel some, or raise the server's setting MAX_UNFINISHED_PER_CLIENT.`,
+        `Client ${clientId} has ${perClient} unfinished uploads. Wait for them, cancel some, or raise the server's setting MAX_UNFINISHED_PER_CLIENT.`,
       );
     }
-    let settleToken: Place['settle'] | undefined;
+    let finishToken: Reservation['finish'] | undefined;
     try {
-      settleToken = await this.#takeOne(`token ${requestedBy}`, perToken, { requestedBy });
+      finishToken = await this.#reserveOne(`token ${requestedBy}`, perToken, { requestedBy });
     } finally {
-      if (settleToken === undefined) settleClient(false);
+      if (finishToken === undefined) finishClient(false);
     }
-    if (settleToken === undefined) {
+    if (finishToken === undefined) {
       return this.#refused(
         'unfinished_per_token',
-        `Tokens of the subject "${requestedBy}" have asked for ${perToken} uploads that have not ended. Wait for them or cancel some, or raise the server's setting MAX_UNFINISHED_PER_TOKEN.`,
+        `Tokens of the subject "${requestedBy}" have requested ${perToken} unfinished uploads. Wait for them, cancel some, or raise the server's setting MAX_UNFINISHED_PER_TOKEN.`,
       );
     }
-    const settles = [settleClient, settleToken];
+    const finishers = [finishClient, finishToken];
     return {
       isGranted: true,
       assertGranted: () => {},
-      settle: (isUsed) => {
-        for (const settle of settles.splice(0)) settle(isUsed);
+      finish: (isUsed) => {
+        for (const finish of finishers.splice(0)) finish(isUsed);
       },
     };
   }
 
-  #refused(limit: UnfinishedRefusal, message: string): Place {
+  #refused(limit: UnfinishedRefusal, message: string): Reservation {
     return {
       isGranted: false,
       assertGranted: () => {
         this.#limits.onRefused(limit);
         throw new BackhaulError('too_many_requests', message);
       },
-      settle: () => {},
+      finish: () => {},
     };
   }
 
   /** @returns undefined at the limit. */
-  async #takeOne(
+  async #reserveOne(
     key: string,
     limit: number,
     filter: Parameters<Store['countUnfinished']>[0],
-  ): Promise<Place['settle'] | undefined> {
+  ): Promise<Reservation['finish'] | undefined> {
     if (limit === 0) return () => {};
     return await this.#inOrder.run(key, async () => {
       let known = this.#counts.get(key);
       const isOld = known === undefined || this.#clock.elapsed() - known.countedAt >= RECOUNT_MS;
       if (known === undefined || (known.count >= limit && isOld)) {
-        await Promise.all([...(this.#unsettled.get(key) ?? [])]);
+        await Promise.all([...(this.#pending.get(key) ?? [])]);
         known = { count: await this.#store.countUnfinished(filter), countedAt: this.#clock.elapsed() };
         if (this.#counts.size >= MAX_REMEMBERED) this.#counts.clear();
         this.#counts.set(key, known);
       }
       if (known.count >= limit) return undefined;
       known.count += 1;
-      return this.#unsettledPlace(key, known);
+      return this.#reserve(key, known);
     });
   }
 
-  #unsettledPlace(key: string, counted: Count): Place['settle'] {
+  #reserve(key: string, counted: Count): Reservation['finish'] {
     const { promise, resolve } = Promise.withResolvers<void>();
-    const unsettled = this.#unsettled.get(key) ?? new Set();
-    this.#unsettled.set(key, unsettled.add(promise));
+    const pending = this.#pending.get(key) ?? new Set();
+    this.#pending.set(key, pending.add(promise));
     return (isUsed) => {
-      // If it was counted anew meanwhile, this changes a count that nobody looks at any more.
+      // If it was counted again meanwhile, this changes a count that is no longer used.
       if (!isUsed) counted.count -= 1;
-      unsettled.delete(promise);
-      if (unsettled.size === 0 && this.#unsettled.get(key) === unsettled) this.#unsettled.delete(key);
+      pending.delete(promise);
+      if (pending.size === 0 && this.#pending.get(key) === pending) this.#pending.delete(key);
       resolve();
     };
   }

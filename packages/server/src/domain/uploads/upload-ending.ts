@@ -9,7 +9,7 @@ import type { Transition } from './transitions.ts';
 import type { UploadLedger } from './upload-ledger.ts';
 import { type Upload, isRunning } from './upload.ts';
 
-/** Aborts in the background at once; each may take as long as a call to a store that hangs. */
+/** Maximum number of background aborts at once; each may take as long as a call to a hanging store. */
 const MAX_ABORTS = 8;
 
 type EndingTransition = Extract<
@@ -18,42 +18,45 @@ type EndingTransition = Extract<
 >;
 
 /**
- * Ends uploads without an object: first the guarded row, then, only if that was won, the agent is told and S3's
- * multipart upload aborted, in the background: nobody waits for the object store to end an upload. An abort that
- * fails is repeated by the sweeper, because the row keeps `multipartOpen`.
+ * Ends uploads without an object: first the guarded row; only if that write wins, the agent is notified and S3's
+ * multipart upload aborted in the background, so that ending an upload never waits for the object store. Failed
+ * aborts are retried by the sweeper, because the row keeps `multipartOpen`.
  */
 export class UploadEnding {
   readonly #ledger: UploadLedger;
   readonly #bucket: Bucket;
   readonly #sessions: SessionRegistry;
   readonly #log: Log;
-  /** Called when an agent has a free place again. */
+  /** Called when an agent has a free slot again. */
   readonly #onEnded: (clientId: string) => void;
   readonly #aborts = new Set<Promise<unknown>>();
-  readonly #places = new Semaphore(MAX_ABORTS);
+  readonly #slots = new Semaphore(MAX_ABORTS);
   readonly #closings = new KeyedLock();
 
-  constructor(parts: {
+  constructor(deps: {
     ledger: UploadLedger;
     bucket: Bucket;
     sessions: SessionRegistry;
     log: Log;
     onEnded: (clientId: string) => void;
   }) {
-    this.#ledger = parts.ledger;
-    this.#bucket = parts.bucket;
-    this.#sessions = parts.sessions;
-    this.#log = parts.log;
-    this.#onEnded = parts.onEnded;
+    this.#ledger = deps.ledger;
+    this.#bucket = deps.bucket;
+    this.#sessions = deps.sessions;
+    this.#log = deps.log;
+    this.#onEnded = deps.onEnded;
   }
 
-  /** @returns the ended upload; undefined when it had ended already, was removed, or is completing and cannot be ended so. */
+  /**
+   * @returns the ended upload; undefined when it had already ended, was removed, or is completing and cannot be ended
+   *   this way.
+   */
   async end(uploadId: string, transition: EndingTransition, audit?: AuditEvent): Promise<Upload | undefined> {
-    return this.#ledger.onNewest(uploadId, (upload) => this.endHeld(upload, transition, audit));
+    return this.#ledger.onNewest(uploadId, (upload) => this.endLocked(upload, transition, audit));
   }
 
-  /** The same, for a caller that already runs exclusively for this upload. */
-  async endHeld(
+  /** Like {@link end}, for callers that hold the upload's lock. */
+  async endLocked(
     upload: Upload,
     transition: EndingTransition,
     audit?: AuditEvent,
@@ -67,14 +70,14 @@ export class UploadEnding {
       { uploadId: ended.uploadId, clientId: ended.clientId, status: ended.status, error: ended.error },
       'upload ended',
     );
-    this.tellAgent(upload, ended.message ?? ended.status);
+    this.notifyAgent(upload, ended.message ?? ended.status);
     this.#closeInBackground(ended);
     this.#onEnded(upload.clientId);
     return ended;
   }
 
-  /** That an attempt is no longer wanted. @param upload As it was before. */
-  tellAgent(upload: Upload, reason: string): void {
+  /** Tells the agent that the attempt is no longer wanted. @param upload Its previous state. */
+  notifyAgent(upload: Upload, reason: string): void {
     if (!isRunning(upload)) return;
     this.#sessions.get(upload.clientId)?.send({
       action: 'cancel_upload',
@@ -84,8 +87,8 @@ export class UploadEnding {
     });
   }
 
-  /** Aborts, in the background, the multipart upload of an attempt that its row no longer knows. */
-  abandon({ uploadId, key, s3UploadId }: Upload): void {
+  /** Aborts, in the background, the multipart upload of an attempt that its row no longer has. */
+  abortAttempt({ uploadId, key, s3UploadId }: Upload): void {
     if (s3UploadId === null) return;
     this.#inBackground(async () => {
       try {
@@ -93,34 +96,34 @@ export class UploadEnding {
       } catch (error) {
         this.#log.warn(
           { uploadId, err: error },
-          'abort of an attempt failed; the sweep for orphans repeats it',
+          'abort of an attempt failed; the sweep for orphans will retry',
         );
       }
     });
   }
 
-  /** Resolves when no abort is under way in the background. */
+  /** Resolves when no background abort is running. */
   async idle(): Promise<void> {
     while (this.#aborts.size > 0) await Promise.all(this.#aborts);
   }
 
   #closeInBackground(upload: Upload): void {
-    // A PutObject that was given up may take effect moments later. The sweeper looks later.
+    // An aborted PutObject may take effect moments later; the sweeper checks for it.
     if (upload.s3UploadId === null) return;
     if (upload.multipartOpen) this.#inBackground(() => this.closeMultipart(upload));
   }
 
   #inBackground(abort: () => Promise<unknown>): void {
-    const running = this.#places.run(abort).finally(() => this.#aborts.delete(running));
+    const running = this.#slots.run(abort).finally(() => this.#aborts.delete(running));
     this.#aborts.add(running);
   }
 
   /**
-   * Aborts what S3 still holds for an upload that has ended, and then removes what a Complete may have made whose answer
-   * was lost: after the abort none can take effect. One at a time for each upload: a removal that is still under way
-   * when the next attempt begins could take that one's object. Never rejects.
+   * Aborts the multipart upload of an ended upload, then removes the object that a Complete without response may have
+   * created: after the abort none can take effect. One at a time for each upload: a removal still running when the
+   * next attempt starts could remove that attempt's object. Never rejects.
    *
-   * @returns false when the store is away, so that asking it for the next would be in vain.
+   * @returns false when the store is unavailable, so that calling it for the next upload is pointless.
    */
   async closeMultipart(upload: Upload, options: CallOptions = {}): Promise<boolean> {
     if (!upload.multipartOpen || !isTerminal(upload.status)) return true;
@@ -146,21 +149,21 @@ export class UploadEnding {
       await this.#ledger.apply(upload, { type: 'multipart_closed' });
       return true;
     } catch (error) {
-      this.#log.warn({ uploadId: upload.uploadId, err: error }, 'abort failed; the sweeper repeats it');
+      this.#log.warn({ uploadId: upload.uploadId, err: error }, 'abort failed; the sweeper will retry');
       return error instanceof BucketError && error.kind !== 'unavailable';
     }
   }
 
-  /** Only if it is this attempt's own, by its token. */
+  /** Removes the object only if its token is this attempt's. */
   async #removeObject({ uploadId, key, objectToken }: Upload, options: CallOptions): Promise<void> {
     const object = await this.#bucket.head(key, options);
     if (object === undefined || objectToken === null || object.token !== objectToken) return;
     await this.#bucket.deleteObject(key, { ...options, versionId: object.versionId });
-    this.#log.info({ uploadId, key }, 'object of an upload that did not complete removed');
+    this.#log.info({ uploadId, key }, 'object of an incomplete upload removed');
   }
 }
 
-/** Only with all parts sent Complete is called; one that was refused for its parts had them once. */
+/** Complete is called only after all parts were sent; an upload whose Complete was refused had them all once. */
 function mayHaveObject({ status, partCount, partsCompleted, refusedCompletions }: Upload): boolean {
   return status !== 'completed' && (partsCompleted === partCount || refusedCompletions > 0);
 }

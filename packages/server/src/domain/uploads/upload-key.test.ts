@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { v7 as uuidv7 } from 'uuid';
 import { keySegment, uploadKey } from './upload-key.ts';
 
-/** Names as people, and attackers, make them. */
+/** Ordinary and malicious names. */
 const anyName = fc.oneof(
   fc.string({ unit: 'grapheme', maxLength: 300 }),
   fc.string({ unit: 'binary', maxLength: 300 }),
@@ -14,7 +14,7 @@ const anyName = fc.oneof(
     .map(([head, dots]) => head + '.'.repeat(dots)),
 );
 
-test('a key holds safe characters only, no step up or nowhere, and at most 1,024 bytes', (t) => {
+test('a key has only safe characters, no dot segments and at most 1,024 bytes', (t) => {
   const seed = Date.now() % 2 ** 31;
   t.diagnostic(`seed ${seed}`);
   fc.assert(
@@ -29,9 +29,9 @@ test('a key holds safe characters only, no step up or nowhere, and at most 1,024
         assert.ok(Buffer.byteLength(key) <= 1024);
         const segments = key.split('/');
         for (const segment of segments)
-          assert.doesNotMatch(segment, /^\.*$/, 'a segment of dots alone, or none');
+          assert.doesNotMatch(segment, /^\.*$/, 'a segment of only dots, or an empty one');
         assert.deepEqual(segments.slice(-3, -1), [clientId, uploadId]);
-        // What WHATWG URL makes of it after signing is what was signed.
+        // The WHATWG URL parser must not change it after signing.
         assert.equal(new URL(`https://store.test/bucket/${key}`).pathname, `/bucket/${key}`);
       },
     ),
@@ -39,7 +39,7 @@ test('a key holds safe characters only, no step up or nowhere, and at most 1,024
   );
 });
 
-test('a name that is safe stays as it is; of others the safe part stays', () => {
+test('a safe name is unchanged; unsafe characters of others are replaced', () => {
   for (const [name, safe] of [
     ['report-2025_11.tar.gz', 'report-2025_11.tar.gz'],
     ['Übersicht März.pdf', 'U_bersicht_Ma_rz.pdf'],

@@ -7,20 +7,20 @@ import type { Store, UploadSave } from '../ports/store.ts';
 import { type Transition, applyTransition } from './transitions.ts';
 import type { Upload } from './upload.ts';
 
-/** Told of every change, after it is durable. */
+/** Called for every change, after it is durable. */
 export type UploadObserver = (change: {
   readonly before: Upload;
   readonly after: Upload;
   readonly transition: Transition;
 }) => void;
 
-/** What else is written with a transition, or not at all. */
+/** Data written in the same transaction as the upload. */
 export type Extras = Omit<UploadSave, 'expectedVersion'>;
 
 /**
- * The only place where an upload's row changes. A transition is decided on the newest row, written under the
- * guard of its version, and made visible (returned, published) only when it is durable. Tasks of one upload run
- * after each other, so that what follows from a message is finished before the next one is looked at.
+ * The only class that changes an upload's row. A transition is decided on the newest row, written under the guard of
+ * its version, and made visible (returned, published) only when it is durable. Tasks of one upload run sequentially,
+ * so that the consequences of a message are complete before the next one is handled.
  */
 export class UploadLedger {
   readonly #store: Store;
@@ -29,11 +29,11 @@ export class UploadLedger {
   readonly #observe: UploadObserver;
   readonly #lock = new KeyedLock();
 
-  constructor(parts: { store: Store; bus: Bus; clock: Clock; observe: UploadObserver }) {
-    this.#store = parts.store;
-    this.#bus = parts.bus;
-    this.#clock = parts.clock;
-    this.#observe = parts.observe;
+  constructor(deps: { store: Store; bus: Bus; clock: Clock; observe: UploadObserver }) {
+    this.#store = deps.store;
+    this.#bus = deps.bus;
+    this.#clock = deps.clock;
+    this.#observe = deps.observe;
   }
 
   /** @throws BackhaulError `upload_not_found` */
@@ -45,7 +45,7 @@ export class UploadLedger {
     return upload;
   }
 
-  /** Runs `task` on the newest row, alone among the tasks of this upload; not at all if it was removed meanwhile. */
+  /** Runs `task` on the newest row, exclusively among the tasks of this upload; skips it if the upload was removed. */
   async onNewest<Result>(
     uploadId: string,
     task: (upload: Upload) => Promise<Result>,
@@ -56,17 +56,17 @@ export class UploadLedger {
     });
   }
 
-  /** Runs `task` alone among the tasks of this upload. */
+  /** Runs `task` exclusively among the tasks of this upload. */
   exclusively<Result>(uploadId: string, task: () => Promise<Result>): Promise<Result> {
     return this.#lock.run(uploadId, task);
   }
 
   /**
-   * Applies a transition to `upload` as it was read. If since then only its deadline was moved, by a request that
-   * joined it, the transition is decided once more on that.
+   * Applies a transition to `upload` as it was read. If only its deadline was moved since then, by a request that
+   * joined it, the transition is decided again on the new row.
    *
-   * @returns the new upload; undefined if the transition is not allowed from its status, or if somebody else
-   *   was faster. Then nothing was changed, and whatever hangs on the transition must not happen.
+   * @returns the new upload; undefined if the transition is not allowed in its status, or if another writer was
+   *   faster. Nothing was changed then, and nothing that depends on the transition may happen.
    */
   async apply(upload: Upload, transition: Transition, extras: Extras = {}): Promise<Upload | undefined> {
     let before = upload;

@@ -8,18 +8,18 @@ import type { UploadSettings } from '../upload-settings.ts';
 import type { Completion } from './completion.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import type { Expiry } from './expiry.ts';
-import type { PullIntake, PullRequest } from './pull-intake.ts';
-import { findRecordedObject, goneMessage } from './recorded-object.ts';
-import { answeredSoon } from './store-deadline.ts';
+import type { UploadIntake, TriggerRequest } from './upload-intake.ts';
+import { findRecordedObject, missingObjectMessage } from './recorded-object.ts';
+import { withStoreDeadline } from './store-deadline.ts';
 import type { UnfinishedQuota } from './unfinished-quota.ts';
 import type { UploadEnding } from './upload-ending.ts';
 import type { UploadLedger } from './upload-ledger.ts';
 import type { Upload } from './upload.ts';
 
-/** How long a cancel waits: for the finding of an upload that is completing, or for a task that asks the store. */
+/** How long a cancel waits for the outcome of a completing upload, or for a task that calls the store. */
 const CANCEL_WAIT_MS = 5000;
 
-/** What operators can do with uploads. Every verb names the operator, for the audit. */
+/** Operators' actions on uploads. Every method takes the operator's name, for the audit. */
 export class UploadService {
   readonly #store: Store;
   readonly #bucket: Bucket;
@@ -30,12 +30,12 @@ export class UploadService {
   readonly #completion: Completion;
   readonly #dispatcher: Dispatcher;
   readonly #expiry: Expiry;
-  readonly #intake: PullIntake;
+  readonly #intake: UploadIntake;
   readonly #quota: UnfinishedQuota;
   readonly #settings: UploadSettings;
   readonly #pollMs: number;
 
-  constructor(parts: {
+  constructor(deps: {
     store: Store;
     bucket: Bucket;
     bus: Bus;
@@ -45,38 +45,38 @@ export class UploadService {
     completion: Completion;
     dispatcher: Dispatcher;
     expiry: Expiry;
-    intake: PullIntake;
+    intake: UploadIntake;
     quota: UnfinishedQuota;
     settings: UploadSettings;
-    /** How often a wait looks for itself, in case hints get lost. */
+    /** Polling interval of a wait, in case hints get lost. */
     pollMs: number;
   }) {
-    this.#store = parts.store;
-    this.#bucket = parts.bucket;
-    this.#bus = parts.bus;
-    this.#clock = parts.clock;
-    this.#ledger = parts.ledger;
-    this.#ending = parts.ending;
-    this.#completion = parts.completion;
-    this.#dispatcher = parts.dispatcher;
-    this.#expiry = parts.expiry;
-    this.#intake = parts.intake;
-    this.#quota = parts.quota;
-    this.#settings = parts.settings;
-    this.#pollMs = parts.pollMs;
+    this.#store = deps.store;
+    this.#bucket = deps.bucket;
+    this.#bus = deps.bus;
+    this.#clock = deps.clock;
+    this.#ledger = deps.ledger;
+    this.#ending = deps.ending;
+    this.#completion = deps.completion;
+    this.#dispatcher = deps.dispatcher;
+    this.#expiry = deps.expiry;
+    this.#intake = deps.intake;
+    this.#quota = deps.quota;
+    this.#settings = deps.settings;
+    this.#pollMs = deps.pollMs;
   }
 
   /**
-   * Accepts a pull. It is durable when this returns, and ends in a terminal status whatever happens.
+   * Accepts a trigger request. The upload is durable when this returns, and always ends in a terminal status.
    *
-   * Joins an upload of the same client, path, change policy and limits that has not ended, unless `force` says
-   * otherwise; its deadline is then the later of the two.
+   * Joins an unfinished upload of the same client, path, change policy and limits, unless `force` is set; its
+   * deadline is then the later of the two.
    *
-   * @param request.idempotencyKey Unique to the operator: the same request again gives the same upload.
+   * @param request.idempotencyKey Unique to the operator: repeating the request with it returns the same upload.
    * @throws BackhaulError `client_not_found`, `client_offline`, `invalid_request`, `idempotency_conflict`,
    *   `too_many_requests`
    */
-  trigger(request: PullRequest): Promise<Upload> {
+  trigger(request: TriggerRequest): Promise<Upload> {
     return this.#intake.accept(request);
   }
 
@@ -89,12 +89,13 @@ export class UploadService {
   }
 
   /**
-   * While the upload is `completing` its finding is awaited first, up to 5 s: it may be a success. The cancel is
-   * remembered meanwhile, also by a server that is restarted.
+   * While the upload is `completing`, its outcome is awaited first, up to 5 s: it may succeed. The pending cancel is
+   * stored, so it survives a restart of the server.
    *
-   * @returns the cancelled upload; one that is `completing` still if the object store has not answered: it ends as
-   *   cancelled once the store says that it is not complete.
-   * @throws BackhaulError `upload_not_found`; `upload_finished` when it has ended, or ended otherwise meanwhile.
+   * @returns the cancelled upload; or a `completing` one if the object store has not responded: it ends as cancelled
+   *   once the store says that it is not complete.
+   * @throws BackhaulError `upload_not_found`; `upload_finished` if it has already ended, or ends in another status
+   *   meanwhile.
    */
   async cancel(uploadId: string, by: string, options: { signal?: AbortSignal } = {}): Promise<Upload> {
     for (;;) {
@@ -119,7 +120,9 @@ export class UploadService {
     }
   }
 
-  /** A task that holds the upload's lock may wait for the store; the row's guard is enough without it. */
+  /**
+   * A task that holds the upload's lock may be waiting for the store; the row's guard is sufficient without the lock.
+   */
   async #cancelUnsent(uploadId: string, by: string, audit: AuditEvent): Promise<Upload | undefined> {
     const { promise: timeIsUp, resolve } = Promise.withResolvers<'time is up'>();
     const timer = setTimeout(() => resolve('time is up'), CANCEL_WAIT_MS);
@@ -127,9 +130,9 @@ export class UploadService {
       const cancelling = this.#ending.end(uploadId, { type: 'cancel', by }, audit);
       const cancelled = await Promise.race([cancelling, timeIsUp]);
       if (cancelled !== 'time is up') return cancelled;
-      // In its turn it finds an upload that has ended.
+      // When its turn comes, it finds an ended upload.
       cancelling.catch(() => undefined);
-      return await this.#ending.endHeld(await this.get(uploadId), { type: 'cancel', by }, audit);
+      return await this.#ending.endLocked(await this.get(uploadId), { type: 'cancel', by }, audit);
     } finally {
       clearTimeout(timer);
     }
@@ -144,7 +147,7 @@ export class UploadService {
       const found = await this.#waitUntil(({ status }) => status !== 'completing', uploadId, {
         signal: AbortSignal.any(signals),
       });
-      if (found.status === 'completing') this.#completion.cutShort(uploadId);
+      if (found.status === 'completing') this.#completion.limitWait(uploadId);
       return found;
     } finally {
       clearTimeout(timer);
@@ -152,12 +155,12 @@ export class UploadService {
   }
 
   /**
-   * A new attempt of an upload that failed, was cancelled or expired, once nothing of the last one is left in the
-   * bucket.
+   * Starts a new attempt of an upload that failed, was cancelled or expired, once nothing of the last one is left in
+   * the bucket.
    *
-   * @throws BackhaulError `upload_not_found`, `upload_not_retryable`, `too_many_requests`; `storage_unavailable` after
-   *   10 s at most
-   * @throws BucketError when it cannot be told what is left.
+   * @throws BackhaulError `upload_not_found`, `upload_not_retryable`, `too_many_requests`; `storage_unavailable`
+   *   after 10 s at most
+   * @throws BucketError when it is unknown what is left.
    */
   async retry(uploadId: string, by: string): Promise<Upload> {
     const queued = await this.#ledger.exclusively(uploadId, async () => {
@@ -170,21 +173,21 @@ export class UploadService {
         );
       if (!isTerminal(upload.status) || upload.status === 'completed') return apply();
       assertNotBlocked(upload.clientId, (await this.#store.getBlock(upload.clientId)) ?? null);
-      // First, because deleting may take as long as the store likes, while new uploads are to be counted.
-      await answeredSoon(async (signal) => {
+      // First, because deleting may take long, and the quota reservation should be short.
+      await withStoreDeadline(async (signal) => {
         await this.#closeMultipart(upload, signal);
-        // Completed, but never verified: with it at the key no later attempt could complete.
+        // An object that completed but was never verified: with it at the key no later attempt could complete.
         await this.#deleteObject(upload, signal);
       });
-      // It counts for whoever asked for it first, whoever retries it.
-      const place = await this.#quota.take(upload);
+      // It counts for the original requester, whoever retries it.
+      const reservation = await this.#quota.reserve(upload);
       let retried: Upload | undefined;
       try {
-        place.assertGranted();
+        reservation.assertGranted();
         retried = await apply();
         return retried;
       } finally {
-        place.settle(retried !== undefined);
+        reservation.finish(retried !== undefined);
       }
     });
     if (queued === undefined) {
@@ -195,15 +198,15 @@ export class UploadService {
       );
     }
     this.#expiry.watch(queued.expiresAt);
-    this.#dispatcher.kick(queued.clientId);
+    this.#dispatcher.schedule(queued.clientId);
     return queued;
   }
 
   /**
-   * @throws BackhaulError `upload_not_found`, `upload_not_finished`; `storage_unavailable` after 10 s at most, with the
-   *   record still there; `storage_refused` when an object at its key carries no token, so that nobody can tell whose it
-   *   is.
-   * @throws BucketError when something that it left in the bucket cannot be deleted.
+   * @throws BackhaulError `upload_not_found`, `upload_not_finished`; `storage_unavailable` after 10 s at most, with
+   *   the record preserved; `storage_refused` when an object at its key carries no token, so that its origin is
+   *   unknown.
+   * @throws BucketError when something it left in the bucket cannot be deleted.
    */
   async remove(uploadId: string, by: string, options: { withObject: boolean }): Promise<void> {
     await this.#ledger.exclusively(uploadId, async () => {
@@ -213,10 +216,10 @@ export class UploadService {
           'upload_not_finished',
           upload.cancelRequestedBy === null
             ? `Upload ${uploadId} is ${upload.status}; cancel it before removing it.`
-            : `Upload ${uploadId} is to be cancelled as soon as the object store answers; remove it once it has ended.`,
+            : `Upload ${uploadId} will be cancelled as soon as the object store responds; remove it once it has ended.`,
         );
       }
-      await answeredSoon(async (signal) => {
+      await withStoreDeadline(async (signal) => {
         await this.#closeMultipart(upload, signal);
         if (wasHandedOver(upload)) await this.#abortOrphans(upload, signal);
         if (!options.withObject) return;
@@ -224,7 +227,7 @@ export class UploadService {
         if (left?.token === null) {
           throw new BackhaulError(
             'storage_refused',
-            `At ${JSON.stringify(upload.key)} there is an object without this upload's token, so it was not removed: somebody wrote it, or the store has lost its metadata. Delete it in the bucket, or remove the upload without ?object=true.`,
+            `The object at ${JSON.stringify(upload.key)} does not carry this upload's token, so it was not removed: it was written by another program, or the store has lost its metadata. Delete it in the bucket, or remove the upload without ?object=true.`,
           );
         }
       });
@@ -233,7 +236,7 @@ export class UploadService {
   }
 
   /**
-   * Where the finished object can be fetched: a presigned GET.
+   * URL of the finished object: a presigned GET.
    *
    * @throws BackhaulError `upload_not_found`, `upload_not_completed`, `object_not_found`; `storage_unavailable` after
    *   10 s at most
@@ -246,8 +249,9 @@ export class UploadService {
         `Upload ${uploadId} is ${upload.status}; it has no finished object.`,
       );
     }
-    const found = await answeredSoon((signal) => findRecordedObject(this.#bucket, upload, { signal }));
-    if (found.own === undefined) throw new BackhaulError('object_not_found', goneMessage(upload, found));
+    const found = await withStoreDeadline((signal) => findRecordedObject(this.#bucket, upload, { signal }));
+    if (found.own === undefined)
+      throw new BackhaulError('object_not_found', missingObjectMessage(upload, found));
     const { keyState } = found;
     await this.#store.appendAudit(this.#audit('upload.content', upload, by, { keyState }));
     const versionId = found.own.versionId ?? upload.versionId;
@@ -257,7 +261,7 @@ export class UploadService {
   /**
    * Waits for a terminal status.
    *
-   * @returns the upload as it is then, or as it is when the signal aborts.
+   * @returns the upload at its end, or its current state when the signal aborts.
    */
   waitUntilEnded(uploadId: string, options: { signal?: AbortSignal } = {}): Promise<Upload> {
     return this.#waitUntil(({ status }) => isTerminal(status), uploadId, options);
@@ -274,7 +278,7 @@ export class UploadService {
     });
     const onAbort = (): void => wake.resolve();
     signal?.addEventListener('abort', onAbort);
-    // Hints may get lost; the row does not.
+    // Hints may get lost; the row is always right.
     const poll = setInterval(() => wake.resolve(), this.#pollMs);
     try {
       for (;;) {
@@ -292,7 +296,7 @@ export class UploadService {
   }
 
   /**
-   * Aborts what S3 still holds, before the row forgets it.
+   * Aborts the multipart upload before the row forgets it.
    *
    * @throws BackhaulError `storage_unavailable`
    */
@@ -308,8 +312,8 @@ export class UploadService {
   }
 
   /**
-   * What an attempt left that its row does not know, and no sweep has found yet: without the row it would be nobody's
-   * for ever.
+   * Aborts leftovers of an attempt that its row does not know and no sweep has found yet: without the row they would
+   * stay forever.
    *
    * @throws BucketError `unavailable`
    */
@@ -319,15 +323,15 @@ export class UploadService {
         if (pending.key === key) await this.#bucket.abortMultipartUpload(pending, { signal });
       }
     } catch (error) {
-      // Where a policy does not allow it, a lifecycle rule of the bucket is what is left.
+      // If a policy forbids listing, only a lifecycle rule of the bucket can remove them.
       if (!(error instanceof BucketError) || error.kind === 'unavailable') throw error;
     }
   }
 
   /**
-   * Only if it is this upload's own, by its token; a version of it that the key no longer shows too.
+   * Deletes the object only if its token is this upload's, including a version that the key no longer shows.
    *
-   * @returns what is at the key and was left there, where the record names no version.
+   * @returns the object at the key that was left there, if the record names no version.
    */
   async #deleteObject(upload: Upload, signal: AbortSignal): Promise<ObjectFacts | undefined> {
     if (upload.objectToken === null) return undefined;
@@ -344,7 +348,7 @@ export class UploadService {
   }
 }
 
-/** Before that nothing can have been created for it. */
+/** Before dispatch nothing can have been created for it. */
 function wasHandedOver({ attempt, startedAt }: Upload): boolean {
   return attempt > 1 || startedAt !== null;
 }

@@ -9,8 +9,8 @@ import type {
 } from '@backhaul/protocol';
 
 /**
- * One pull of one file, as the store keeps it. Times are milliseconds since the epoch. An `Upload` is never
- * changed in place: a transition makes the next one, with the next `version`.
+ * One upload of one file, as stored. Times are milliseconds since the epoch. An `Upload` is immutable: a transition
+ * creates the next one, with the next `version`.
  */
 export interface Upload {
   readonly uploadId: string;
@@ -18,25 +18,25 @@ export interface Upload {
   readonly filePath: string;
   readonly fileName: string;
   readonly status: UploadStatus;
-  /** Which try, from 1. A message of an older one changes nothing. */
+  /** Attempt number, from 1. Messages about older attempts are ignored. */
   readonly attempt: number;
   /** Guards writes and numbers events. */
   readonly version: number;
   /** The session epoch that owns it; null while no session does. */
   readonly epoch: number | null;
   readonly onChange: ChangePolicy;
-  /** What its trigger asked for; null for those of its client and of the server. */
+  /** Limits in the trigger request; null for those of its client and of the server. */
   readonly limits: UploadLimits | null;
-  /** Attempts in a row that were interrupted without storing a part; each doubles the wait before the next. */
+  /** Attempts in a row that were interrupted without storing a part; each doubles the delay before the next. */
   readonly setbacks: number;
-  /** How often it was begun anew from the file's first byte, because the file or the multipart upload was lost. */
+  /** Number of restarts from the file's first byte, because the file changed or the multipart upload was lost. */
   readonly restarts: number;
-  /** How often the store did not complete the upload, because of parts that it had acknowledged. */
+  /** How often the store refused to complete the upload because of parts it had acknowledged. */
   readonly refusedCompletions: number;
-  /** Of a queued upload: not before. Of a stalled one: when the agent tries again. */
+  /** Earliest time of the next attempt (queued uploads), or of the agent's next retry (stalled ones). */
   readonly nextAttemptAt: number | null;
 
-  /** Machine and boot on which its parts were begun to be sent; null if the agent does not tell. */
+  /** Machine and boot that started sending its parts; null if the agent does not report it. */
   readonly hostId: string | null;
   readonly sizeBytes: number | null;
   readonly chunkSize: number | null;
@@ -45,7 +45,7 @@ export interface Upload {
   readonly bytesUploaded: number;
   readonly partRetries: number;
   readonly stalledSince: number | null;
-  /** Why, in a sentence for people; null exactly when `stalledSince` is. */
+  /** A sentence for users; null exactly when `stalledSince` is. */
   readonly stalledReason: string | null;
 
   readonly bucket: string;
@@ -53,15 +53,15 @@ export interface Upload {
   /** S3's own id of the multipart upload. Never leaves the server. */
   readonly s3UploadId: string | null;
   /**
-   * Whether S3 may still hold that multipart upload, or, of an empty file without one, an object that should not stay;
-   * the sweeper removes it once the upload has ended.
+   * Whether S3 may still have that multipart upload or, for an empty file without one, an object to remove; the
+   * sweeper cleans up once the upload has ended.
    */
   readonly multipartOpen: boolean;
   /** When it was created, by this server's clock. */
   readonly multipartCreatedAt: number | null;
-  /** How old the last multipart upload was that the store dropped; null if none was. */
+  /** Age of the last multipart upload that the store dropped; null if none was. */
   readonly lostAfterMs: number | null;
-  /** Unique to an attempt, kept in the object's metadata: tells whose object is at the key. */
+  /** Unique to an attempt, stored in the object's metadata: identifies the attempt that wrote the object at the key. */
   readonly objectToken: string | null;
   readonly checksumMode: ChecksumMode | null;
   readonly fingerprint: Fingerprint | null;
@@ -79,13 +79,15 @@ export interface Upload {
   readonly error: ErrorCode | null;
   readonly message: string | null;
 
-  /** Who wants it cancelled while it is `completing`: that waits until the store says whether it is complete. */
+  /**
+   * Who requested the cancel of a `completing` upload; the cancel waits until the store says whether it is complete.
+   */
   readonly cancelRequestedBy: string | null;
   readonly cancelRequestedAt: number | null;
 
   readonly requestedBy: string;
   readonly reason: string | null;
-  /** Of the request that made it; those that joined it have theirs beside it in the store. */
+  /** Key of the request that created it; keys of requests that joined it are stored separately. */
   readonly idempotencyKey: string | null;
   readonly batchId: string | null;
 
@@ -97,13 +99,13 @@ export interface Upload {
   readonly uploadDurationMs: number | null;
 }
 
-/** Whether an agent is at work on it, or should be. */
+/** Whether an agent is working on it, or should be. */
 export function isRunning({ status }: Pick<Upload, 'status'>): boolean {
   return status === 'preparing' || status === 'uploading';
 }
 
-/** What an attempt finds out, before there was one. */
-export const untried = {
+/** Fields that are unknown until the first attempt. */
+export const RESET_ATTEMPT = {
   epoch: null,
   sizeBytes: null,
   chunkSize: null,
@@ -127,7 +129,7 @@ export const untried = {
   uploadDurationMs: null,
 } as const satisfies Partial<Upload>;
 
-/** A part that was announced (and so may have been signed for), and its ETag once S3 has acknowledged it. */
+/** An announced part (which may have been signed for), with its ETag once S3 has acknowledged it. */
 export interface UploadPart {
   readonly partNumber: number;
   readonly sizeBytes: number;
@@ -137,20 +139,20 @@ export interface UploadPart {
   readonly etag: string | null;
 }
 
-/** A part that S3 holds with the length and checksum that were announced. */
-export type KeptPart = Pick<UploadPart, 'partNumber'> & { readonly etag: string };
+/** A part that S3 has with the announced length and checksum. */
+export type StoredPart = Pick<UploadPart, 'partNumber'> & { readonly etag: string };
 
-/** The parts table of a running upload, summed up. */
+/** Totals of a running upload's parts table. */
 export interface PartTotals {
   readonly partsCompleted: number;
   readonly bytesUploaded: number;
 }
 
-/** Of the parts that S3 was found to hold. */
-export function totalsOf(kept: readonly KeptPart[], known: readonly UploadPart[]): PartTotals {
+/** Totals of the parts that S3 was found to have. */
+export function totalsOf(stored: readonly StoredPart[], known: readonly UploadPart[]): PartTotals {
   const sizes = new Map(known.map(({ partNumber, sizeBytes }) => [partNumber, sizeBytes]));
   return {
-    partsCompleted: kept.length,
-    bytesUploaded: kept.reduce((sum, { partNumber }) => sum + (sizes.get(partNumber) ?? 0), 0),
+    partsCompleted: stored.length,
+    bytesUploaded: stored.reduce((sum, { partNumber }) => sum + (sizes.get(partNumber) ?? 0), 0),
   };
 }

@@ -9,7 +9,7 @@ import {
   partOf,
 } from './simulated-file.ts';
 
-/** A descriptor, and the version of the file that it was opened at. */
+/** A descriptor, and the version of the file when it was opened. */
 export class OpenedFile {
   readonly path: string;
   readonly version: FileVersion;
@@ -25,7 +25,7 @@ export class OpenedFile {
     this.fingerprint = fingerprintOf(this.version);
   }
 
-  /** Settled by looking at the bytes only. */
+  /** Only reading the bytes can decide then. */
   get hasCtimeMoved(): boolean {
     return this.#inode.now.ctime !== this.version.ctime;
   }
@@ -34,7 +34,7 @@ export class OpenedFile {
     return this.#inode.now.content.length > this.version.content.length;
   }
 
-  /** Whether it is by now another version than this one. */
+  /** Whether it is another version by now. */
   differsFrom(fingerprint: Fingerprint): boolean {
     return versionDifferences(fingerprint, fingerprintOf(this.#inode.now), this.#policy).length > 0;
   }

@@ -8,7 +8,7 @@ import {
 import type { Connection } from '../connection.ts';
 import type { SimulatedFile } from './simulated-file.ts';
 import type { Puts } from './simulated-put.ts';
-import { SimulatedTransfer, type TransferSurroundings } from './simulated-transfer.ts';
+import { SimulatedTransfer, type TransferEnv } from './simulated-transfer.ts';
 
 const MAX_UPLOADS = 2;
 
@@ -18,29 +18,29 @@ interface AgentOptions {
   readonly canResume: boolean;
 }
 
-type AgentSurroundings = Pick<TransferSurroundings, 'now' | 'tally' | 'witness'> & { readonly puts: Puts };
+type AgentEnv = Pick<TransferEnv, 'now' | 'coverage' | 'checker'> & { readonly puts: Puts };
 
 interface Entry {
   readonly transfer: SimulatedTransfer;
-  /** Withdrawn by the server; remembered, so that a late copy of its messages does not bring it back. */
+  /** Cancelled by the server; remembered, so that a late copy of its messages does not revive it. */
   isCancelled: boolean;
 }
 
-/** An agent's machine: its files, a process that knows of its transfers only, and a socket apart from both. */
+/** An agent's machine: its files, a process whose only state is its transfers, and a socket independent of both. */
 export class SimulatedAgent {
   readonly clientId: string;
   readonly files: readonly SimulatedFile[];
   readonly #canResume: boolean;
-  readonly #world: AgentSurroundings;
+  readonly #env: AgentEnv;
   #socket: Connection | undefined;
   #isWelcome = false;
   #transfers = new Map<string, Entry>();
 
-  constructor({ clientId, files, canResume }: AgentOptions, world: AgentSurroundings) {
+  constructor({ clientId, files, canResume }: AgentOptions, env: AgentEnv) {
     this.clientId = clientId;
     this.files = files;
     this.#canResume = canResume;
-    this.#world = world;
+    this.#env = env;
   }
 
   get socket(): Connection | undefined {
@@ -56,11 +56,11 @@ export class SimulatedAgent {
     this.#socket = socket;
     this.#isWelcome = false;
     const running = [...this.#transfers.values()].filter(
-      ({ transfer, isCancelled }) => !isCancelled && !transfer.isGone,
+      ({ transfer, isCancelled }) => !isCancelled && !transfer.isFinished,
     );
     socket.send({
       status: 'hello',
-      agent_version: '0.0.0-model',
+      agent_version: '0.0.0-simulation',
       platform: { os: 'linux', arch: 'x64' },
       capabilities: this.#canResume ? [RESUME_CAPABILITY] : [],
       limits: { max_uploads: MAX_UPLOADS, parallel_parts: 2 },
@@ -70,7 +70,7 @@ export class SimulatedAgent {
     });
   }
 
-  /** The process dies, and with it all it knew. Another begins. */
+  /** The process dies with all its state, and a new one starts. */
   kill(options: { loseFrames: boolean }): void {
     this.#transfers = new Map();
     this.socket?.cut(options);
@@ -81,13 +81,13 @@ export class SimulatedAgent {
     switch (frame.action) {
       case 'welcome':
         this.#isWelcome = true;
-        for (const verdict of frame.uploads) {
-          const transfer = this.#current(verdict);
-          if (verdict.verdict === 'continue') {
-            transfer?.goOn();
+        for (const decision of frame.uploads) {
+          const transfer = this.#current(decision);
+          if (decision.verdict === 'continue') {
+            transfer?.continueTransfer();
           } else if (transfer !== undefined) {
             transfer.drop();
-            this.#transfers.delete(verdict.upload_id);
+            this.#transfers.delete(decision.upload_id);
           }
         }
         return;
@@ -114,7 +114,7 @@ export class SimulatedAgent {
       case 'list_directory':
         return;
       case 'error':
-        this.#world.witness.object(`the server refused a message: ${frame.message}`);
+        this.#env.checker.report(`the server refused a message: ${frame.message}`);
         return;
     }
     frame satisfies never;
@@ -140,7 +140,7 @@ export class SimulatedAgent {
       this.#canResume ? request : { ...request, on_change: undefined },
       file,
       {
-        ...this.#world,
+        ...this.#env,
         say: (message) => this.#transfers === transfers && this.#say(message),
         isConnected: () => this.socket !== undefined && this.#isWelcome,
         isAlive: () => this.#transfers === transfers,
@@ -159,10 +159,10 @@ export class SimulatedAgent {
     this.#say({ status: 'failed', upload_id, attempt, error, message: `The agent says: ${error}.` });
   }
 
-  /** One that was let go is as good as unknown. */
+  /** A dropped transfer counts as unknown. */
   #find(uploadId: string): Entry | undefined {
     const entry = this.#transfers.get(uploadId);
-    return entry !== undefined && entry.transfer.isGone && !entry.isCancelled ? undefined : entry;
+    return entry !== undefined && entry.transfer.isFinished && !entry.isCancelled ? undefined : entry;
   }
 
   #current({ upload_id: uploadId, attempt }: { upload_id: string; attempt: number }) {

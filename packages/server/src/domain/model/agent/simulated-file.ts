@@ -3,7 +3,7 @@ import { type Fingerprint, type PartPlan, partRange } from '@backhaul/protocol';
 
 const MIB = 1024 * 1024;
 
-/** A file's bytes: a number, never used twice, for each MiB, so that a mix of two versions shows itself. */
+/** A file's bytes: a unique number for each MiB, so that a mix of two versions is detectable. */
 export type Content = readonly number[];
 
 /** One state of one inode. */
@@ -18,7 +18,7 @@ export interface Inode {
   now: FileVersion;
 }
 
-/** A path on an agent's machine, and every version that was ever there. */
+/** A path on an agent's machine, with every version that ever existed. */
 export class SimulatedFile {
   readonly path: string;
   readonly versions: FileVersion[] = [];
@@ -31,7 +31,7 @@ export class SimulatedFile {
     this.#inode = this.#create(sizeMiB);
   }
 
-  /** What a descriptor holds on to, whatever takes its place at the path. */
+  /** The inode that a descriptor refers to, whatever replaces it at the path. */
   open(): Inode {
     return this.#inode;
   }
@@ -48,13 +48,13 @@ export class SimulatedFile {
     this.#change({ content: this.#inode.now.content.slice(0, sizeMiB) });
   }
 
-  /** In place and of the same size, by a program that puts the mtime back. */
+  /** In place and with the same size, by a program that restores the mtime. */
   rewrite(): void {
     const { content, mtime } = this.#inode.now;
     this.#change({ content: this.#fresh(content.length), mtime });
   }
 
-  /** By rename, as editors do. Losing its name moves the ctime of the old one. */
+  /** By rename, as editors do. Losing its name changes the ctime of the old inode. */
   replace(sizeMiB: number): void {
     this.#change({ mtime: this.#inode.now.mtime });
     this.#inode = this.#create(sizeMiB);
@@ -97,13 +97,13 @@ export function sizeBytesOf(content: Content): number {
   return content.length * MIB;
 }
 
-/** A part's bytes. Shorter than planned where the file has become so. */
+/** Bytes of a part; fewer than planned if the file has shrunk. */
 export function partOf(content: Content, plan: PartPlan, partNumber: number): Content {
   const { offset, length } = partRange(plan, partNumber);
   return content.slice(offset / MIB, (offset + length) / MIB);
 }
 
-/** Of what stands for the bytes, in S3's spelling. */
+/** Of the numbers that stand for the bytes, in S3's encoding. */
 export function crc32Of(content: Content): string {
   const bytes = Buffer.alloc(4);
   bytes.writeUInt32BE(crc32(content.join(' ')));

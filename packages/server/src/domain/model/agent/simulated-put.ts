@@ -1,109 +1,110 @@
-import type { PartUrls, PutAnswer } from '../object-store/part-urls.ts';
+import type { PartUrls, PutResponse } from '../object-store/part-urls.ts';
 import type { Content } from './simulated-file.ts';
-import type { Tally } from '../tally.ts';
+import type { Coverage } from '../coverage.ts';
 
 interface PutRequest {
   readonly url: string;
-  /** The file as it is now. */
+  /** The current content of the file. */
   readonly read: () => Content;
-  /** Whether anybody is still there who sends, and waits for the answer. */
+  /** Whether the sender still exists and waits for the response. */
   readonly isListening: () => boolean;
-  readonly answered: (answer: PutAnswer) => void;
+  readonly onResponse: (response: PutResponse) => void;
 }
 
 interface PutOptions {
-  /** Whether the process has nothing more to do with it. */
+  /** Whether the body was fully read when the PUT was sent. */
   readonly isBuffered: boolean;
   readonly isSlow: boolean;
-  readonly tally: Tally;
+  readonly coverage: Coverage;
 }
 
-/** One PUT on its way: it may arrive long after whoever sent it has gone. */
+/** One PUT in flight: it may arrive long after its sender has exited. */
 export class SimulatedPut {
   readonly #request: PutRequest;
-  readonly #store: (content: Content) => PutAnswer;
-  /** Undefined where the body is still being read when it arrives. */
+  readonly #store: (content: Content) => PutResponse;
+  /** Undefined if the body is still being read when it arrives. */
   readonly #body: Content | undefined;
-  readonly #tally: Tally;
-  /** It takes longer than most else. */
+  readonly #coverage: Coverage;
+  /** Slow PUTs take longer than most other events. */
   isSlow: boolean;
-  /** Its sender took it for failed. */
+  /** The sender has given up on it. */
   #isGivenUp = false;
 
   constructor(request: PutRequest, urls: PartUrls, options: PutOptions) {
     this.isSlow = options.isSlow;
     this.#request = request;
-    this.#tally = options.tally;
+    this.#coverage = options.coverage;
     this.#store = urls.begin(request.url);
     this.#body = options.isBuffered ? request.read() : undefined;
   }
 
-  /** Its sender waits for it no longer. */
+  /** The sender no longer waits for it. */
   get isLate(): boolean {
     return this.#isGivenUp || !this.#request.isListening();
   }
 
   arrive(): void {
-    const answer = this.#effect();
-    if (answer !== undefined && !this.isLate) this.#request.answered(answer);
+    const response = this.#effect();
+    if (response !== undefined && !this.isLate) this.#request.onResponse(response);
   }
 
-  /** Its answer gets lost. */
-  arriveUnheard(): void {
-    const answer = this.#effect();
-    if (answer === undefined || this.isLate) return;
-    if (answer.status === 'stored') this.#tally.count('PUT stored, its answer lost');
-    this.#request.answered({ status: 'unavailable' });
+  /** Arrives, but the response gets lost. */
+  arriveUnacknowledged(): void {
+    const response = this.#effect();
+    if (response === undefined || this.isLate) return;
+    if (response.status === 'stored') this.#coverage.count('PUT stored, its response lost');
+    this.#request.onResponse({ status: 'unavailable' });
   }
 
-  /** @returns whether it is still on its way, although nobody waits for it. */
+  /** @returns whether it is still in flight although no sender waits for it. */
   break(): boolean {
     if (this.isLate) return false;
-    this.#tally.count('PUT failed');
+    this.#coverage.count('PUT failed');
     this.#isGivenUp = true;
     this.isSlow = true;
-    this.#request.answered({ status: 'unavailable' });
+    this.#request.onResponse({ status: 'unavailable' });
     return this.#body !== undefined;
   }
 
-  /** Undefined where its end never came. */
-  #effect(): PutAnswer | undefined {
+  /** Undefined if the end of the body never arrived. */
+  #effect(): PutResponse | undefined {
     const body = this.#body ?? (this.isLate ? undefined : this.#request.read());
     if (body === undefined) return undefined;
-    const answer = this.#store(body);
-    if (answer.status === 'stored' && this.isLate) this.#tally.count('PUT landed after its sender had gone');
-    return answer;
+    const response = this.#store(body);
+    if (response.status === 'stored' && this.isLate)
+      this.#coverage.count('PUT landed after its sender had exited');
+    return response;
   }
 }
 
-/** The PUTs under way, of all agents. */
+/** The PUTs in flight, of all agents. */
 export class Puts {
-  #underWay: SimulatedPut[] = [];
+  #inFlight: SimulatedPut[] = [];
   readonly #urls: PartUrls;
-  readonly #tally: Tally;
+  readonly #coverage: Coverage;
   readonly #random: () => number;
 
-  constructor(urls: PartUrls, tally: Tally, random: () => number) {
+  constructor(urls: PartUrls, coverage: Coverage, random: () => number) {
     this.#urls = urls;
-    this.#tally = tally;
+    this.#coverage = coverage;
     this.#random = random;
   }
 
-  get underWay(): readonly SimulatedPut[] {
-    return this.#underWay;
+  get inFlight(): readonly SimulatedPut[] {
+    return this.#inFlight;
   }
 
   begin(request: PutRequest): void {
     const options = {
       isBuffered: this.#random() < 0.75,
       isSlow: this.#random() < 0.3,
-      tally: this.#tally,
+      coverage: this.#coverage,
     };
-    this.#underWay.push(new SimulatedPut(request, this.#urls, options));
+    this.#inFlight.push(new SimulatedPut(request, this.#urls, options));
   }
 
-  end(put: SimulatedPut, how: 'arrive' | 'arriveUnheard' | 'break'): void {
-    this.#underWay = this.#underWay.filter((other) => other !== put);
-    if (put[how]() === true) this.#underWay.push(put);
+  end(put: SimulatedPut, how: 'arrive' | 'arriveUnacknowledged' | 'break'): void {
+    this.#inFlight = this.#inFlight.filter((other) => other !== put);
+    if (put[how]() === true) this.#inFlight.push(put);
   }
 }

@@ -7,36 +7,39 @@ import {
   type PrepareUpload,
   planParts,
 } from '@backhaul/protocol';
-import type { PutAnswer } from '../object-store/part-urls.ts';
-import type { Tally } from '../tally.ts';
-import type { Witness } from '../witness.ts';
+import type { PutResponse } from '../object-store/part-urls.ts';
+import type { Coverage } from '../coverage.ts';
+import type { InvariantChecker } from '../invariant-checker.ts';
 import { OpenedFile } from './opened-file.ts';
 import { type SimulatedFile, sizeBytesOf } from './simulated-file.ts';
 import type { Puts } from './simulated-put.ts';
 import { completedMessage, preparedMessage, resumedMessage } from './transfer-messages.ts';
 import { type TransferPart, TransferParts } from './transfer-parts.ts';
 
-/** Parts announced ahead of their PUTs; fewer than the server grants, so that small files have several windows. */
+/**
+ * Number of parts announced ahead of their PUTs; fewer than the server grants, so that small files have several
+ * windows.
+ */
 const WINDOW = 2;
 const PUTS_AT_ONCE = 2;
 const MAX_FAILURES = 4;
 const MAX_DIGEST_FAILURES = 3;
 
-export interface TransferSurroundings {
-  /** @returns whether there is a socket to say it to. */
+export interface TransferEnv {
+  /** @returns whether there is a socket to send it on. */
   readonly say: (message: AgentMessage) => boolean;
   readonly isConnected: () => boolean;
-  /** Whether the process still lives. */
+  /** Whether the process is still running. */
   readonly isAlive: () => boolean;
   readonly now: () => number;
   readonly puts: Puts;
-  readonly tally: Tally;
-  readonly witness: Witness;
+  readonly coverage: Coverage;
+  readonly checker: InvariantChecker;
 }
 
 type Final = Extract<AgentMessage, { status: 'completed' | 'failed' }>;
 
-/** What is there once the file is open. */
+/** State of a transfer once the file is open. */
 interface Opened {
   readonly uploadId: string;
   readonly attempt: number;
@@ -44,39 +47,39 @@ interface Opened {
   readonly parts: TransferParts;
 }
 
-/** One attempt in one process of an agent, as docs/protocol.md wants it. What takes time is done step by step. */
+/** One attempt in one agent process, following docs/protocol.md. Slow work is done step by step. */
 export class SimulatedTransfer {
   readonly uploadId: string;
   readonly attempt: number;
   readonly #request: PrepareUpload;
   readonly #policy: ChangePolicy;
   readonly #file: SimulatedFile;
-  readonly #world: TransferSurroundings;
+  readonly #env: TransferEnv;
   #stage: 'new' | 'opened' | 'prepared' | 'sending' | 'over' = 'new';
   #opened: Opened | undefined;
   #final: Final | undefined;
   #preparedAt = 0;
   #retries = 0;
 
-  constructor(request: PrepareUpload, file: SimulatedFile, world: TransferSurroundings) {
+  constructor(request: PrepareUpload, file: SimulatedFile, env: TransferEnv) {
     this.uploadId = request.upload_id;
     this.attempt = request.attempt;
     this.#request = request;
     this.#policy = request.on_change ?? 'fail';
     this.#file = file;
-    this.#world = world;
+    this.#env = env;
   }
 
   get isActive(): boolean {
     return this.#stage !== 'over';
   }
 
-  /** Over, and without a last word that could be repeated. */
-  get isGone(): boolean {
+  /** Over, without a final message that could be repeated. */
+  get isFinished(): boolean {
     return this.#stage === 'over' && this.#final === undefined;
   }
 
-  /** One thing that there is to do. @returns false if there is nothing. */
+  /** Does one piece of work. @returns false if there is none. */
   step(): boolean {
     if (this.#stage === 'new') {
       this.#open();
@@ -90,20 +93,20 @@ export class SimulatedTransfer {
     return this.#stage === 'sending' && this.#send(this.#opened);
   }
 
-  /** There is a new socket, or the server asked for it again. */
+  /** Called after a reconnect, or when the server asks again. */
   repeat(): void {
     const opened = this.#stage === 'opened' ? undefined : this.#opened;
-    // It may never have arrived, and without it no end is believed.
-    if (opened !== undefined && this.#isResumed) this.#world.say(resumedMessage(opened));
-    if (this.#final !== undefined) this.#world.say(this.#final);
-    else if (opened !== undefined && !this.#isResumed) this.#world.say(preparedMessage(opened, WINDOW));
+    // It may never have arrived, and without it the server ignores the final message.
+    if (opened !== undefined && this.#isResumed) this.#env.say(resumedMessage(opened));
+    if (this.#final !== undefined) this.#env.say(this.#final);
+    else if (opened !== undefined && !this.#isResumed) this.#env.say(preparedMessage(opened, WINDOW));
   }
 
-  /** The server's verdict after a new socket: go on. */
-  goOn(): void {
+  /** The server decided after a reconnect to continue. */
+  continueTransfer(): void {
     if (this.#stage !== 'sending' || this.#opened === undefined) return this.repeat();
-    if (this.#isResumed) this.#world.say(resumedMessage(this.#opened));
-    this.#opened.parts.forgetWhatWasSaid();
+    if (this.#isResumed) this.#env.say(resumedMessage(this.#opened));
+    this.#opened.parts.resetReports();
   }
 
   start(message: DownloadFile): void {
@@ -114,15 +117,15 @@ export class SimulatedTransfer {
   }
 
   takeUrls(window: Pick<PartUrls, 'presigned_urls' | 'expires_in_ms'>): void {
-    const staleAt = this.#world.now() + window.expires_in_ms;
+    const staleAt = this.#env.now() + window.expires_in_ms;
     for (const { part_number: number, url } of window.presigned_urls) {
       this.#opened?.parts.giveUrl(number, { url, staleAt });
     }
   }
 
-  /** A prepared upload that nobody starts is let go. */
+  /** A prepared upload that the server does not start is dropped. */
   timePassed(): void {
-    const isOverdue = this.#world.now() - this.#preparedAt >= this.#request.expires_in_ms;
+    const isOverdue = this.#env.now() - this.#preparedAt >= this.#request.expires_in_ms;
     if (this.#stage === 'prepared' && isOverdue) this.drop();
   }
 
@@ -139,15 +142,15 @@ export class SimulatedTransfer {
     const file = new OpenedFile(this.#file, this.#policy);
     const sizeBytes = resume?.size ?? sizeBytesOf(file.version.content);
     const rule = { minChunkSize: plan.min_chunk_size, maxParts: plan.max_parts };
-    const kept = new Map(resume?.kept_parts.map(({ part_number, crc32 }) => [part_number, crc32]));
-    const parts = new TransferParts(planParts(sizeBytes, rule), kept);
+    const stored = new Map(resume?.kept_parts.map(({ part_number, crc32 }) => [part_number, crc32]));
+    const parts = new TransferParts(planParts(sizeBytes, rule), stored);
     this.#opened = { uploadId: this.uploadId, attempt: this.attempt, file, parts };
     if (resume === undefined) {
       this.#stage = 'opened';
     } else if (file.differsFrom(resume.fingerprint)) {
-      this.#fileChanged('it is another version than the one that was begun');
+      this.#fileChanged('it is not the version that the upload started with');
     } else {
-      if (kept.size > 0) this.#world.tally.count('resumed with kept parts');
+      if (stored.size > 0) this.#env.coverage.count('resumed with stored parts');
       this.#stage = 'sending';
       this.repeat();
     }
@@ -157,13 +160,13 @@ export class SimulatedTransfer {
     while (opened.parts.ahead < WINDOW && this.#readNext(opened));
     if (this.#stage !== 'opened') return;
     this.#stage = 'prepared';
-    this.#preparedAt = this.#world.now();
+    this.#preparedAt = this.#env.now();
     this.repeat();
   }
 
   #send(opened: Opened): boolean {
     const { parts } = opened;
-    const { say, isConnected, now } = this.#world;
+    const { say, isConnected, now } = this.#env;
     parts.dropStaleUrls(now());
     const ready = parts.next('ready');
     if (ready !== undefined && parts.count('sending') < PUTS_AT_ONCE) {
@@ -175,7 +178,7 @@ export class SimulatedTransfer {
       return true;
     }
     if (isConnected()) {
-      const wanting = parts.toAskFor(now());
+      const wanting = parts.urlsToRequest(now());
       if (wanting.length > 0) return say({ status: 'parts_ready', ...this.#about, parts: wanting });
       const news = parts.toReport();
       const retries = this.#retries;
@@ -188,33 +191,33 @@ export class SimulatedTransfer {
   #put({ file, parts }: Opened, part: TransferPart): void {
     if (!this.#isUnchanged(file) || part.url === null) return;
     part.state = 'sending';
-    this.#world.witness.sawPut(this, part.number);
-    this.#world.puts.begin({
+    this.#env.checker.onPut(this, part.number);
+    this.#env.puts.begin({
       url: part.url.url,
       read: () => file.read(parts.plan, part.number),
-      isListening: () => this.#stage !== 'over' && this.#world.isAlive(),
-      answered: (answer) => this.#putAnswered(part, answer),
+      isListening: () => this.#stage !== 'over' && this.#env.isAlive(),
+      onResponse: (response) => this.#onPutResponse(part, response),
     });
   }
 
-  #putAnswered(part: TransferPart, answer: PutAnswer): void {
-    switch (answer.status) {
+  #onPutResponse(part: TransferPart, response: PutResponse): void {
+    switch (response.status) {
       case 'stored':
         part.state = 'uploaded';
-        part.etag = answer.etag;
+        part.etag = response.etag;
         return;
       case 'expired':
         part.state = 'waiting';
-        part.askedAt = null;
+        part.requestedAt = null;
         return;
-      case 'gone':
+      case 'missing':
         return this.#fail('upload_gone', 'The store no longer has the multipart upload.');
       case 'bad_digest':
         return this.#digestRefused(part);
       case 'unavailable':
         return this.#putFailed(part);
     }
-    answer satisfies never;
+    response satisfies never;
   }
 
   #digestRefused(part: TransferPart): void {
@@ -233,31 +236,34 @@ export class SimulatedTransfer {
     part.failures += 1;
     this.#retries += 1;
     part.state = 'ready';
-    if (part.failures >= MAX_FAILURES && this.#world.isConnected()) {
+    if (part.failures >= MAX_FAILURES && this.#env.isConnected()) {
       return this.#fail('storage_unavailable', `Part ${part.number} failed ${part.failures} times.`);
     }
     if (part.failures !== 2) return;
-    const reason = 'The store does not answer.';
-    this.#world.say({ status: 'stalled', ...this.#about, reason, retry_in_ms: 5000 });
+    const reason = 'The store does not respond.';
+    this.#env.say({ status: 'stalled', ...this.#about, reason, retry_in_ms: 5000 });
   }
 
-  /** Of a kept part the bytes must still be those that the store has; any other is announced. */
+  /** The bytes of a stored part must equal those that the store has; other parts are announced. */
   #readNext({ file, parts }: Opened): boolean {
     const part = parts.next('unread');
     if (part === undefined) return false;
     const crc32 = file.hash(parts.plan, part.number);
     if (!this.#isUnchanged(file)) return false;
-    if (part.kept !== null && part.kept !== crc32) {
-      this.#world.tally.count('kept parts that the process had to find changed');
+    if (part.stored !== null && part.stored !== crc32) {
+      this.#env.coverage.count('stored parts found changed by the process');
       this.#fileChanged('its content changed');
       return false;
     }
     part.crc32 = crc32;
-    part.state = part.kept === null ? 'waiting' : 'kept';
+    part.state = part.stored === null ? 'waiting' : 'stored';
     return true;
   }
 
-  /** The bytes alone can tell once the ctime has moved; by prefix also once the file has grown, which moves it too. */
+  /**
+   * Once the ctime has moved only the bytes are proof; with `prefix` also once the file has grown, which moves the
+   * ctime too.
+   */
   #finish(opened: Opened): void {
     const { file, parts } = opened;
     if (!this.#isUnchanged(file)) return;
@@ -265,8 +271,8 @@ export class SimulatedTransfer {
       if (parts.all.some(({ number, crc32 }) => file.hash(parts.plan, number) !== crc32)) {
         return this.#fileChanged('its content changed');
       }
-      this.#world.tally.count('completed in spite of a ctime that moved');
-      if (file.hasGrown) this.#world.tally.count('completed by prefix after the file had grown');
+      this.#env.coverage.count('completed despite a moved ctime');
+      if (file.hasGrown) this.#env.coverage.count('completed by prefix after the file had grown');
     }
     this.#end(completedMessage(opened, { isResumed: this.#isResumed }));
   }
@@ -278,7 +284,7 @@ export class SimulatedTransfer {
   }
 
   #fileChanged(how: string): void {
-    this.#world.tally.count('agent found its file changed');
+    this.#env.coverage.count('agent found its file changed');
     this.#fail('file_changed', `The file changed: ${how}.`);
   }
 
@@ -289,7 +295,7 @@ export class SimulatedTransfer {
   #end(final: Final): void {
     this.#stage = 'over';
     this.#final = final;
-    this.#world.say(final);
+    this.#env.say(final);
   }
 
   get #about() {

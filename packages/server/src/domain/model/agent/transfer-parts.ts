@@ -1,37 +1,37 @@
 import { type PartAnnouncement, type PartPlan, type UploadedPart, partRange } from '@backhaul/protocol';
 
-const ASK_AGAIN_MS = 30_000;
+const REQUEST_AGAIN_MS = 30_000;
 
 export interface TransferPart {
   readonly number: number;
-  /** Checksum of the part that the store holds from an earlier attempt. */
-  readonly kept: string | null;
-  state: 'unread' | 'waiting' | 'ready' | 'sending' | 'uploaded' | 'kept';
+  /** Checksum of the part that the store has from an earlier attempt. */
+  readonly stored: string | null;
+  state: 'unread' | 'waiting' | 'ready' | 'sending' | 'uploaded' | 'stored';
   /** As announced. */
   crc32: string | null;
   url: { readonly url: string; readonly staleAt: number } | null;
   etag: string | null;
-  askedAt: number | null;
+  requestedAt: number | null;
   isReported: boolean;
   failures: number;
   digestFailures: number;
 }
 
-/** Where each part of a simulated transfer stands. */
+/** State of each part of a simulated transfer. */
 export class TransferParts {
   readonly plan: PartPlan;
   readonly all: readonly TransferPart[];
 
-  constructor(plan: PartPlan, kept: ReadonlyMap<number, string>) {
+  constructor(plan: PartPlan, stored: ReadonlyMap<number, string>) {
     this.plan = plan;
     this.all = Array.from({ length: plan.partCount }, (_, index) => ({
       number: index + 1,
-      kept: kept.get(index + 1) ?? null,
+      stored: stored.get(index + 1) ?? null,
       state: 'unread',
       crc32: null,
       url: null,
       etag: null,
-      askedAt: null,
+      requestedAt: null,
       isReported: false,
       failures: 0,
       digestFailures: 0,
@@ -39,15 +39,15 @@ export class TransferParts {
   }
 
   get isComplete(): boolean {
-    return this.all.every(({ state }) => state === 'uploaded' || state === 'kept');
+    return this.all.every(({ state }) => state === 'uploaded' || state === 'stored');
   }
 
-  /** Read, but not on their way. */
+  /** Number of parts read but not in flight. */
   get ahead(): number {
     return this.count('waiting') + this.count('ready');
   }
 
-  /** In order, those that this attempt sent. */
+  /** Parts sent by this attempt, sorted by number. */
   get uploaded(): UploadedPart[] {
     return this.#of('uploaded').map(uploadedPart);
   }
@@ -71,16 +71,16 @@ export class TransferParts {
     for (const part of this.#of('ready')) {
       if (part.url !== null && now < part.url.staleAt) continue;
       part.state = 'waiting';
-      part.askedAt = null;
+      part.requestedAt = null;
     }
   }
 
-  /** Those that wait for a URL; from then on they were asked for. */
-  toAskFor(now: number): PartAnnouncement[] {
+  /** Parts that need a URL; marks them as requested. */
+  urlsToRequest(now: number): PartAnnouncement[] {
     const wanting = this.#of('waiting').filter(
-      ({ askedAt }) => askedAt === null || now - askedAt >= ASK_AGAIN_MS,
+      ({ requestedAt }) => requestedAt === null || now - requestedAt >= REQUEST_AGAIN_MS,
     );
-    for (const part of wanting) part.askedAt = now;
+    for (const part of wanting) part.requestedAt = now;
     return wanting.map((part) => this.#announcement(part));
   }
 
@@ -90,11 +90,11 @@ export class TransferParts {
     return news.map(uploadedPart);
   }
 
-  /** A new socket: what was asked and reported on the old one may not have arrived. */
-  forgetWhatWasSaid(): void {
+  /** After a reconnect: requests and reports on the old socket may not have arrived. */
+  resetReports(): void {
     for (const part of this.all) {
       part.isReported = false;
-      part.askedAt = null;
+      part.requestedAt = null;
     }
   }
 

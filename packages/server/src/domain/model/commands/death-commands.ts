@@ -1,9 +1,9 @@
 import fc from 'fast-check';
-import { type WorldCommand, command, drawn, pick, someAgent } from './command.ts';
+import { type SimulationCommand, command, drawn, pick, someAgent } from './command.ts';
 import { rotPart } from './store-commands.ts';
 
-/** A machine is off for a while, and what was read from its disk by then may not be there any more. */
-export const agentDeaths: fc.Arbitrary<WorldCommand> = command(
+/** A machine is off for a while, and its files may have changed meanwhile. */
+export const agentDeaths: fc.Arbitrary<SimulationCommand> = command(
   'kill the agent',
   fc.record({
     agent: someAgent,
@@ -12,19 +12,20 @@ export const agentDeaths: fc.Arbitrary<WorldCommand> = command(
     drawn,
   }),
   {
-    act(world, { agent, loseFrames, meanwhile, drawn }) {
-      const machine = world.agents[agent];
-      if ((machine?.activeTransfers.length ?? 0) > 0) world.tally.count('agent killed during an attempt');
+    act(simulation, { agent, loseFrames, meanwhile, drawn }) {
+      const machine = simulation.agents[agent];
+      if ((machine?.activeTransfers.length ?? 0) > 0)
+        simulation.coverage.count('agent killed during an attempt');
       machine?.kill({ loseFrames });
       const file = pick(machine?.files ?? [], drawn);
       if (meanwhile === 'rewrite') file?.rewrite();
       if (meanwhile === 'chmod') file?.chmod();
-      if (meanwhile === 'rot') rotPart(world, drawn);
+      if (meanwhile === 'rot') rotPart(simulation, drawn);
     },
   },
 );
 
-export const serverDeaths: readonly fc.Arbitrary<WorldCommand>[] = [
+export const serverDeaths: readonly fc.Arbitrary<SimulationCommand>[] = [
   command('kill the server', fc.constant(null), {
     can: ({ server }) => server !== undefined,
     act: ({ server }) => server?.gate.die(),
@@ -37,12 +38,12 @@ export const serverDeaths: readonly fc.Arbitrary<WorldCommand>[] = [
     }),
     {
       can: ({ server }) => server !== undefined,
-      act: ({ server }, { calls, side }) => server?.gate.light(calls, side),
+      act: ({ server }, { calls, side }) => server?.gate.killAtWrite(calls, side),
     },
   ),
 ];
 
-export const restart: fc.Arbitrary<WorldCommand> = command('start the server', fc.constant(null), {
+export const restart: fc.Arbitrary<SimulationCommand> = command('start the server', fc.constant(null), {
   can: ({ server }) => server === undefined,
-  act: (world) => world.startServer(),
+  act: (simulation) => simulation.startServer(),
 });

@@ -3,22 +3,25 @@ import { type AgentMessage, fileNameOf, isTerminal } from '@backhaul/protocol';
 import fc from 'fast-check';
 import type { Upload } from '../../uploads/upload.ts';
 import type { Connection } from '../connection.ts';
-import type { Fact } from '../tally.ts';
-import type { World } from '../world.ts';
-import { type WorldCommand, command, pick } from './command.ts';
+import type { Fact } from '../coverage.ts';
+import type { Simulation } from '../simulation.ts';
+import { type SimulationCommand, command, pick } from './command.ts';
 
-/** What is said too late, or by whom it is no business any more, changes nothing. */
-export const lateFrameCommands: readonly fc.Arbitrary<WorldCommand>[] = [
-  late('deliver of an older session', 'frame of an older session delivered', (world, connection) => {
+/** Messages that come too late or from the wrong sender change nothing. */
+export const lateFrameCommands: readonly fc.Arbitrary<SimulationCommand>[] = [
+  late('deliver of an older session', 'frame of an older session delivered', (simulation, connection) => {
     const { session, clientId } = connection;
-    const newest = world.server?.domain.transfers.sessions.get(clientId);
+    const newest = simulation.server?.domain.transfers.sessions.get(clientId);
     if (session === undefined || newest === undefined || newest.epoch <= session.epoch) return [];
-    // A second machine of the same name may say anything.
-    return [...connection.sent, ...uploadsOf(world, clientId).flatMap((row) => falseWords(row, row.attempt))];
+    // A second machine with the same client_id may send anything.
+    return [
+      ...connection.sent,
+      ...uploadsOf(simulation, clientId).flatMap((row) => falseMessages(row, row.attempt)),
+    ];
   }),
-  late('deliver of an older attempt', 'frame of an older attempt delivered', (world, connection) => {
+  late('deliver of an older attempt', 'frame of an older attempt delivered', (simulation, connection) => {
     if (connection.session === undefined || !connection.isOpenAtServer) return [];
-    const uploads = uploadsOf(world, connection.clientId).filter(({ attempt }) => attempt > 1);
+    const uploads = uploadsOf(simulation, connection.clientId).filter(({ attempt }) => attempt > 1);
     const attempts = new Map(uploads.map(({ uploadId, attempt }) => [uploadId, attempt]));
     const sent = connection.sent.filter(
       (message) =>
@@ -26,60 +29,67 @@ export const lateFrameCommands: readonly fc.Arbitrary<WorldCommand>[] = [
         'attempt' in message &&
         message.attempt < (attempts.get(message.upload_id) ?? 0),
     );
-    return [...sent, ...uploads.flatMap((row) => falseWords(row, row.attempt - 1))];
+    return [...sent, ...uploads.flatMap((row) => falseMessages(row, row.attempt - 1))];
   }),
 ];
 
-/** A frame that must change nothing. */
+/** Delivers a frame that must change nothing. */
 function late(
   name: string,
   fact: Fact,
-  framesOf: (world: World, connection: Connection) => readonly AgentMessage[],
-): fc.Arbitrary<WorldCommand> {
-  const frames = (world: World) =>
-    world.connections.flatMap((connection) =>
-      framesOf(world, connection).flatMap((message) =>
+  framesOf: (simulation: Simulation, connection: Connection) => readonly AgentMessage[],
+): fc.Arbitrary<SimulationCommand> {
+  const frames = (simulation: Simulation) =>
+    simulation.connections.flatMap((connection) =>
+      framesOf(simulation, connection).flatMap((message) =>
         message.status === 'hello' ? [] : [{ connection, message }],
       ),
     );
   return command(name, fc.nat(100), {
-    can: (world) => world.server !== undefined && frames(world).length > 0,
-    async act(world, drawn) {
-      await world.settle();
-      const frame = pick(frames(world), drawn);
-      if (frame?.connection.session === undefined || world.server === undefined) return;
-      const before = structuredClone(world.witness.rows);
-      const parts = await partsOf(world);
+    can: (simulation) => simulation.server !== undefined && frames(simulation).length > 0,
+    async act(simulation, drawn) {
+      await simulation.idle();
+      const frame = pick(frames(simulation), drawn);
+      if (frame?.connection.session === undefined || simulation.server === undefined) return;
+      const before = structuredClone(simulation.checker.rows);
+      const parts = await partsOf(simulation);
       let isHandled = false;
-      void world.server.handle(frame.connection.session, frame.message).then(
+      void simulation.server.handle(frame.connection.session, frame.message).then(
         () => {
           isHandled = true;
         },
-        (error: unknown) => world.witness.object(`${frame.message.status} came late: ${String(error)}`),
+        (error: unknown) => simulation.checker.report(`${frame.message.status} came late: ${String(error)}`),
       );
-      await world.settle();
+      await simulation.idle();
       assert.deepEqual(
-        world.witness.rows,
+        simulation.checker.rows,
         before,
-        `${frame.message.status} came late, and changed something`,
+        `${frame.message.status} came late and changed a row`,
       );
-      assert.deepEqual(await partsOf(world), parts, `${frame.message.status} came late, and changed parts`);
-      // It may have to wait for its turn, or the server has died of it.
-      if (isHandled) world.tally.count(fact);
+      assert.deepEqual(
+        await partsOf(simulation),
+        parts,
+        `${frame.message.status} came late and changed parts`,
+      );
+      // It may still be waiting for its turn, or have crashed the server.
+      if (isHandled) simulation.coverage.count(fact);
     },
   });
 }
 
-async function partsOf({ store, witness }: World) {
-  return Promise.all([...witness.rows.keys()].map((uploadId) => store.listParts(uploadId)));
+async function partsOf({ store, checker }: Simulation) {
+  return Promise.all([...checker.rows.keys()].map((uploadId) => store.listParts(uploadId)));
 }
 
-function uploadsOf({ desk }: World, clientId: string): Upload[] {
-  return desk.uploads.filter((row) => row.clientId === clientId && !isTerminal(row.status));
+function uploadsOf({ operators }: Simulation, clientId: string): Upload[] {
+  return operators.uploads.filter((row) => row.clientId === clientId && !isTerminal(row.status));
 }
 
-/** What would change an upload, if it were believed. */
-function falseWords({ uploadId, filePath, sizeBytes, partCount }: Upload, attempt: number): AgentMessage[] {
+/** Messages that would change an upload if they were accepted. */
+function falseMessages(
+  { uploadId, filePath, sizeBytes, partCount }: Upload,
+  attempt: number,
+): AgentMessage[] {
   const about = { upload_id: uploadId, attempt };
   const parts = Array.from({ length: partCount ?? 1 }, (_, index) => ({
     part_number: index + 1,

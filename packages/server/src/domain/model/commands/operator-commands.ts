@@ -2,11 +2,11 @@ import { isTerminal } from '@backhaul/protocol';
 import fc from 'fast-check';
 import type { Upload } from '../../uploads/upload.ts';
 import { HOUR_MS } from '../server/simulated-server.ts';
-import type { World } from '../world.ts';
-import { type WorldCommand, command, drawn, pick, someAgent } from './command.ts';
+import type { Simulation } from '../simulation.ts';
+import { type SimulationCommand, command, drawn, pick, someAgent } from './command.ts';
 
-/** What operators ask for. */
-export const triggers: fc.Arbitrary<WorldCommand> = command(
+/** Requests of operators. */
+export const triggers: fc.Arbitrary<SimulationCommand> = command(
   'trigger',
   fc.record({
     agent: someAgent,
@@ -16,49 +16,49 @@ export const triggers: fc.Arbitrary<WorldCommand> = command(
     force: fc.boolean(),
   }),
   {
-    can: ({ server, desk }) => server !== undefined && desk.hasRoom,
-    act({ desk, agents }, { agent, file, ...options }) {
+    can: ({ server, operators }) => server !== undefined && operators.hasRoom,
+    act({ operators, agents }, { agent, file, ...options }) {
       const machine = agents[agent];
       const filePath = machine?.files[file]?.path;
       if (machine === undefined || filePath === undefined) return;
-      desk.trigger({ clientId: machine.clientId, filePath, ...options });
+      operators.trigger({ clientId: machine.clientId, filePath, ...options });
     },
   },
 );
 
-export const operatorCommands: readonly fc.Arbitrary<WorldCommand>[] = [
+export const operatorCommands: readonly fc.Arbitrary<SimulationCommand>[] = [
   command('cancel', drawn, {
-    can: ({ server, desk }) => server !== undefined && desk.uploads.some(isUnfinished),
-    act({ desk }, drawn) {
-      const upload = pick(desk.uploads.filter(isUnfinished), drawn);
-      if (upload !== undefined) desk.cancel(upload);
+    can: ({ server, operators }) => server !== undefined && operators.uploads.some(isUnfinished),
+    act({ operators }, drawn) {
+      const upload = pick(operators.uploads.filter(isUnfinished), drawn);
+      if (upload !== undefined) operators.cancel(upload);
     },
   }),
   command('cancel a completing one', drawn, {
-    can: ({ server, desk }) => server !== undefined && desk.uploads.some(isCompleting),
-    act({ desk }, drawn) {
-      const upload = pick(desk.uploads.filter(isCompleting), drawn);
-      if (upload !== undefined) desk.cancel(upload);
+    can: ({ server, operators }) => server !== undefined && operators.uploads.some(isCompleting),
+    act({ operators }, drawn) {
+      const upload = pick(operators.uploads.filter(isCompleting), drawn);
+      if (upload !== undefined) operators.cancel(upload);
     },
   }),
   command('retry', drawn, {
     can: hasEnded,
-    act({ desk }, drawn) {
+    act({ operators }, drawn) {
       const upload = pick(
-        desk.uploads.filter(({ status }) => isTerminal(status)),
+        operators.uploads.filter(({ status }) => isTerminal(status)),
         drawn,
       );
-      if (upload !== undefined) desk.retry(upload);
+      if (upload !== undefined) operators.retry(upload);
     },
   }),
   command('remove', fc.tuple(drawn, fc.boolean()), {
     can: hasEnded,
-    act({ desk }, [drawn, withObject]) {
+    act({ operators }, [drawn, withObject]) {
       const upload = pick(
-        desk.uploads.filter(({ status }) => isTerminal(status)),
+        operators.uploads.filter(({ status }) => isTerminal(status)),
         drawn,
       );
-      if (upload !== undefined) desk.remove(upload, { withObject });
+      if (upload !== undefined) operators.remove(upload, { withObject });
     },
   }),
 ];
@@ -71,6 +71,6 @@ function isCompleting({ status }: Upload): boolean {
   return status === 'completing';
 }
 
-function hasEnded({ server, desk }: World): boolean {
-  return server !== undefined && desk.uploads.some(({ status }) => isTerminal(status));
+function hasEnded({ server, operators }: Simulation): boolean {
+  return server !== undefined && operators.uploads.some(({ status }) => isTerminal(status));
 }

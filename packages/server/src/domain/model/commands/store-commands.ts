@@ -1,12 +1,12 @@
 import fc from 'fast-check';
 import type { Upload } from '../../uploads/upload.ts';
 import type { Operation } from '../object-store/s3-requests.ts';
-import type { World } from '../world.ts';
-import { type WorldCommand, command, drawn, pick } from './command.ts';
+import type { Simulation } from '../simulation.ts';
+import { type SimulationCommand, command, drawn, pick } from './command.ts';
 
 const operations: Operation[] = ['create', 'complete', 'listParts', 'abort', 'head', 'delete', 'ping'];
 
-export const storeFaults: readonly fc.Arbitrary<WorldCommand>[] = [
+export const storeFaults: readonly fc.Arbitrary<SimulationCommand>[] = [
   command(
     'the store fails next',
     fc.record({
@@ -15,7 +15,7 @@ export const storeFaults: readonly fc.Arbitrary<WorldCommand>[] = [
     }),
     { act: ({ s3 }, { operation, fault }) => s3.requests.failNext(operation, fault) },
   ),
-  command('the store is away', fc.constantFrom(true, false, false), {
+  command('the store is unavailable', fc.constantFrom(true, false, false), {
     act({ s3 }, isAway) {
       s3.requests.isDown = isAway;
     },
@@ -25,7 +25,7 @@ export const storeFaults: readonly fc.Arbitrary<WorldCommand>[] = [
       s3.requests.isSlow = isSlow;
     },
   }),
-  command('a line to the store breaks', drawn, {
+  command('a connection to the store breaks', drawn, {
     can: ({ s3 }) => s3.requests.waiting.length > 0,
     act({ s3 }, drawn) {
       const request = pick(s3.requests.waiting, drawn);
@@ -34,11 +34,11 @@ export const storeFaults: readonly fc.Arbitrary<WorldCommand>[] = [
   }),
   command('a multipart upload vanishes', drawn, {
     can: ({ s3 }) => s3.state.uploads.size > 0,
-    act({ s3, tally }, drawn) {
+    act({ s3, coverage }, drawn) {
       const upload = pick([...s3.state.uploads.values()], drawn);
       if (upload === undefined) return;
       s3.state.vanish(upload.s3UploadId);
-      tally.count('multipart upload vanished');
+      coverage.count('multipart upload vanished');
     },
   }),
   command('a multipart upload breaks in the store', drawn, {
@@ -52,15 +52,15 @@ export const storeFaults: readonly fc.Arbitrary<WorldCommand>[] = [
     can: ({ s3 }) => s3.state.storedParts.length > 0,
     act: rotPart,
   }),
-  command('somebody else puts an object at the key', fc.tuple(drawn, fc.boolean()), {
-    can: ({ desk }) => desk.uploads.some(isUploading),
-    act({ s3, desk, agents, tally }, [drawn, isCopy]) {
-      const upload = pick(desk.uploads.filter(isUploading), drawn);
+  command('a foreign object is put at the key', fc.tuple(drawn, fc.boolean()), {
+    can: ({ operators }) => operators.uploads.some(isUploading),
+    act({ s3, operators, agents, coverage }, [drawn, isCopy]) {
+      const upload = pick(operators.uploads.filter(isUploading), drawn);
       if (upload === undefined || s3.state.objects.has(upload.key)) return;
       const machine = agents.find(({ clientId }) => clientId === upload.clientId);
       const file = machine?.files.find(({ path }) => path === upload.filePath);
       s3.state.putForeign(upload.key, isCopy ? (file?.open().now.content ?? []) : []);
-      tally.count('object of somebody else put at the key');
+      coverage.count('foreign object put at the key');
     },
   }),
 ];
@@ -70,22 +70,22 @@ function isUploading({ status }: Upload): boolean {
 }
 
 /** A bad disk. */
-export function rotPart({ s3, tally }: World, drawn: number): void {
-  // Nobody else notices.
-  if (!s3.honours.fullObjectChecksum) return;
+export function rotPart({ s3, coverage }: Simulation, drawn: number): void {
+  // Otherwise nothing detects it.
+  if (!s3.supports.fullObjectChecksum) return;
   const part = pick(s3.state.storedParts, drawn);
   if (part === undefined || part.content.length === 0) return;
   part.content = part.content.map((block) => -block);
-  tally.count('stored part rotted');
+  coverage.count('stored part rotted');
 }
 
-export const putFaults: readonly fc.Arbitrary<WorldCommand>[] = (
-  ['break', 'arriveUnheard', 'arrive'] as const
+export const putFaults: readonly fc.Arbitrary<SimulationCommand>[] = (
+  ['break', 'arriveUnacknowledged', 'arrive'] as const
 ).map((how) =>
-  command(`a PUT comes to ${how}`, drawn, {
-    can: ({ puts }) => puts.underWay.length > 0,
+  command(`a PUT ends: ${how}`, drawn, {
+    can: ({ puts }) => puts.inFlight.length > 0,
     act({ puts }, drawn) {
-      const put = pick(puts.underWay, drawn);
+      const put = pick(puts.inFlight, drawn);
       if (put !== undefined) puts.end(put, how);
     },
   }),

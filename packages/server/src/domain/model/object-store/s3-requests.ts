@@ -1,5 +1,5 @@
 import { BucketError } from '../../ports/bucket.ts';
-import type { Tally } from '../tally.ts';
+import type { Coverage } from '../coverage.ts';
 
 export type Operation =
   | 'create'
@@ -12,33 +12,33 @@ export type Operation =
   | 'delete'
   | 'ping';
 
-/** Of requests that take their time. */
+/** Share of slow requests. */
 const SLOW_SHARE = 0.3;
 
-/** `before` its effect the request fails; `after` it only the answer is lost. */
+/** `before`: the request fails before its effect; `after`: only the response is lost. */
 type Fault = 'before' | 'after';
 
 export interface S3Request {
   readonly operation: Operation;
-  readonly carryOut: () => void;
-  readonly answer: () => void;
+  readonly takeEffect: () => void;
+  readonly response: () => void;
   readonly fail: (error: BucketError) => void;
   state: 'sent' | 'refused' | 'done';
 }
 
-/** The server's requests on their way to the store and back. */
+/** The server's requests in flight to the store and back. */
 export class S3Requests {
-  /** Nothing gets through. */
+  /** No request gets through. */
   isDown = false;
-  /** Every request waits until it is moved on, not only some. */
+  /** Every request waits until it is advanced, not only some. */
   isSlow = false;
   readonly #waiting: S3Request[] = [];
   readonly #faults = new Map<Operation, Fault>();
-  readonly #tally: Tally;
+  readonly #coverage: Coverage;
   readonly #random: () => number;
 
-  constructor(tally: Tally, random: () => number) {
-    this.#tally = tally;
+  constructor(coverage: Coverage, random: () => number) {
+    this.#coverage = coverage;
     this.#random = random;
   }
 
@@ -46,27 +46,27 @@ export class S3Requests {
     return this.#waiting;
   }
 
-  /** The next such request. */
+  /** The next request of this kind. */
   failNext(operation: Operation, fault: Fault): void {
     this.#faults.set(operation, fault);
   }
 
   async send<Result>(operation: Operation, effect: () => Result): Promise<Result> {
     const { promise, resolve, reject } = Promise.withResolvers<Result>();
-    let settle = (): void => {};
+    let respond = (): void => {};
     const request: S3Request = {
       operation,
-      carryOut: () => {
+      takeEffect: () => {
         try {
           const result = effect();
           request.state = 'done';
-          settle = () => resolve(result);
+          respond = () => resolve(result);
         } catch (error) {
           request.state = 'refused';
-          settle = () => reject(error);
+          respond = () => reject(error);
         }
       },
-      answer: () => settle(),
+      response: () => respond(),
       fail: reject,
       state: 'sent',
     };
@@ -74,37 +74,37 @@ export class S3Requests {
     const fault = this.isDown ? 'before' : this.#faults.get(operation);
     if (fault !== undefined) {
       this.#faults.delete(operation);
-      if (fault === 'after') request.carryOut();
+      if (fault === 'after') request.takeEffect();
       this.fail(request);
     } else if (!this.isSlow && this.#random() > SLOW_SHARE) {
-      this.moveOn(request);
+      this.advance(request);
     }
     return promise;
   }
 
-  /** A step: first the effect, then the answer. */
+  /** One step: first the effect, then the response. */
   step(request: S3Request): void {
     if (request.state === 'sent') {
-      request.carryOut();
+      request.takeEffect();
     } else {
       this.#remove(request);
-      request.answer();
+      request.response();
     }
   }
 
-  moveOn(request: S3Request): void {
+  advance(request: S3Request): void {
     while (this.#waiting.includes(request)) this.step(request);
   }
 
-  /** The line breaks. What was carried out by then is. */
+  /** The connection breaks. A completed effect stays. */
   fail(request: S3Request): void {
     this.#remove(request);
-    this.#tally.count('store unavailable');
+    this.#coverage.count('store unavailable');
     if (request.state === 'done') {
-      if (request.operation === 'create') this.#tally.count('answer to Create lost');
-      if (request.operation === 'complete') this.#tally.count('answer to Complete lost, the object there');
+      if (request.operation === 'create') this.#coverage.count('response to Create lost');
+      if (request.operation === 'complete') this.#coverage.count('response to Complete lost, object created');
     }
-    request.fail(new BucketError('unavailable', `${request.operation}: no answer`));
+    request.fail(new BucketError('unavailable', `${request.operation}: no response`));
   }
 
   #remove(request: S3Request): void {

@@ -4,7 +4,7 @@ import { type Content, crc32Of, sizeBytesOf } from '../agent/simulated-file.ts';
 
 export interface StoredPart {
   readonly etag: string;
-  /** A bad disk may change it behind its ETag. */
+  /** A bad disk may change it without changing the ETag. */
   content: Content;
 }
 
@@ -20,13 +20,13 @@ export interface StoredObject {
   readonly facts: ObjectFacts;
 }
 
-/** What the simulated store holds. */
+/** Content of the simulated store. */
 export class S3State {
   readonly uploads = new Map<string, StoredUpload>();
-  /** Parts that landed after the abort of their upload: of no use, but stored until it is aborted once more. */
+  /** Parts that landed after the abort of their upload: useless, but stored until it is aborted again. */
   readonly leftovers = new Map<string, StoredUpload>();
   readonly objects = new Map<string, StoredObject>();
-  /** Multipart uploads that the store can neither list nor complete, each time; it is well otherwise. */
+  /** Multipart uploads that the store can never list or complete; otherwise it is healthy. */
   readonly broken = new Set<string>();
   readonly #aborted = new Map<string, StoredUpload>();
 
@@ -41,12 +41,12 @@ export class S3State {
     this.leftovers.delete(s3UploadId);
   }
 
-  /** By a lifecycle rule. */
+  /** Removed by a lifecycle rule. */
   vanish(s3UploadId: string): void {
     this.uploads.delete(s3UploadId);
   }
 
-  /** @returns false when its upload was not aborted, so that nothing can be left over of it. */
+  /** @returns false when its upload was not aborted, so that nothing can be left over. */
   landAfterAbort(s3UploadId: string, partNumber: number, part: StoredPart): boolean {
     const aborted = this.#aborted.get(s3UploadId);
     if (aborted === undefined) return false;
@@ -54,7 +54,7 @@ export class S3State {
     return true;
   }
 
-  /** By an ordinary PUT, without a word about whose it is. */
+  /** An ordinary PUT without a token. */
   putForeign(key: string, content: Content): void {
     const facts = { token: null, versionId: null, serverSideEncryption: null, storageClass: null };
     this.objects.set(key, {
@@ -73,7 +73,7 @@ export class S3State {
     });
   }
 
-  /** Turns all parts, in order, into the object. */
+  /** Combines all parts, sorted by number, into the object. */
   complete(upload: StoredUpload, facts: Omit<ObjectFacts, 'sizeBytes' | 'crc32'>, withCrc32: boolean): void {
     const parts = inOrder(upload);
     const content = parts.flatMap(({ content }) => content);

@@ -16,23 +16,23 @@ import { PartUrls } from './part-urls.ts';
 import { S3Requests } from './s3-requests.ts';
 import { type S3State, combinedCrc32 } from './s3-state.ts';
 import { crc32Of, sizeBytesOf } from '../agent/simulated-file.ts';
-import type { Tally } from '../tally.ts';
-import type { Witness } from '../witness.ts';
+import type { Coverage } from '../coverage.ts';
+import type { InvariantChecker } from '../invariant-checker.ts';
 
-interface S3Surroundings {
+interface S3Env {
   readonly clock: Clock;
-  readonly tally: Tally;
-  readonly witness: Witness;
+  readonly coverage: Coverage;
+  readonly checker: InvariantChecker;
   readonly random: () => number;
 }
 
-/** A store that keeps what it is sent, enforces what was signed, and loses no more than a fault says. */
+/** A store that stores what it is sent, enforces signatures, and loses only what a fault injects. */
 export class SimulatedS3 implements Bucket {
   readonly name = 'model-bucket';
   readonly state: S3State;
   readonly requests: S3Requests;
   readonly urls: PartUrls;
-  honours: BucketCapabilities = {
+  supports: BucketCapabilities = {
     checksumMode: 'crc32',
     fullObjectChecksum: true,
     conditionalComplete: true,
@@ -44,20 +44,20 @@ export class SimulatedS3 implements Bucket {
     storageClass: null,
   };
   readonly #clock: Clock;
-  readonly #tally: Tally;
-  readonly #witness: Witness;
+  readonly #coverage: Coverage;
+  readonly #checker: InvariantChecker;
 
-  constructor(state: S3State, world: S3Surroundings) {
+  constructor(state: S3State, env: S3Env) {
     this.state = state;
-    this.#clock = world.clock;
-    this.#tally = world.tally;
-    this.#witness = world.witness;
-    this.requests = new S3Requests(world.tally, world.random);
-    this.urls = new PartUrls(this.state, this.requests, world);
+    this.#clock = env.clock;
+    this.#coverage = env.coverage;
+    this.#checker = env.checker;
+    this.requests = new S3Requests(env.coverage, env.random);
+    this.urls = new PartUrls(this.state, this.requests, env);
   }
 
   async capabilities(): Promise<BucketCapabilities> {
-    return this.honours;
+    return this.supports;
   }
 
   createMultipartUpload({ key, token }: { key: string; token: string }): Promise<MultipartUpload> {
@@ -94,21 +94,21 @@ export class SimulatedS3 implements Bucket {
     return this.requests.send('complete', () => {
       this.#assertSound(s3UploadId);
       const upload = this.#pending(s3UploadId);
-      if (this.honours.conditionalComplete && this.state.objects.has(upload.key)) {
-        throw new BucketError('object_exists', 'something is at the key already');
+      if (this.supports.conditionalComplete && this.state.objects.has(upload.key)) {
+        throw new BucketError('object_exists', 'an object already exists at the key');
       }
       for (const { partNumber, etag } of request.parts) {
         if (upload.parts.get(partNumber)?.etag === etag) continue;
-        this.#tally.count('InvalidPart');
-        throw new BucketError('invalid_parts', `part ${partNumber} is another (InvalidPart)`);
+        this.#coverage.count('InvalidPart');
+        throw new BucketError('invalid_parts', `part ${partNumber} is a different one (InvalidPart)`);
       }
-      if (this.honours.fullObjectChecksum && combinedCrc32(upload) !== request.crc32) {
-        throw new BucketError('checksum_mismatch', 'the parts have another checksum');
+      if (this.supports.fullObjectChecksum && combinedCrc32(upload) !== request.crc32) {
+        throw new BucketError('checksum_mismatch', 'the parts have a different checksum');
       }
-      const { serverSideEncryption, storageClass, fullObjectChecksum } = this.honours;
+      const { serverSideEncryption, storageClass, fullObjectChecksum } = this.supports;
       const facts = { token: upload.token, versionId: null, serverSideEncryption, storageClass };
       const replaced = this.state.objects.get(upload.key);
-      if (replaced !== undefined) this.#witness.sawReplacement(upload.key, replaced);
+      if (replaced !== undefined) this.#checker.onReplacement(upload.key, replaced);
       this.state.complete(upload, { ...facts, etag: `"${randomUUID()}"` }, fullObjectChecksum);
     });
   }
@@ -116,11 +116,11 @@ export class SimulatedS3 implements Bucket {
   putEmptyObject({ key, token }: { key: string; token: string }): Promise<void> {
     return this.requests.send('putEmpty', () => {
       const replaced = this.state.objects.get(key);
-      if (this.honours.conditionalPut && replaced !== undefined) {
-        throw new BucketError('object_exists', 'something is at the key already');
+      if (this.supports.conditionalPut && replaced !== undefined) {
+        throw new BucketError('object_exists', 'an object already exists at the key');
       }
-      if (replaced !== undefined) this.#witness.sawReplacement(key, replaced);
-      const { serverSideEncryption, storageClass } = this.honours;
+      if (replaced !== undefined) this.#checker.onReplacement(key, replaced);
+      const { serverSideEncryption, storageClass } = this.supports;
       this.state.putEmpty(key, {
         ...{ token, versionId: null, serverSideEncryption, storageClass, etag: `"${randomUUID()}"` },
       });
@@ -137,7 +137,7 @@ export class SimulatedS3 implements Bucket {
 
   abortMultipartUpload(upload: MultipartUpload): Promise<void> {
     return this.requests.send('abort', () => {
-      this.#witness.sawAbort(upload);
+      this.#checker.onAbort(upload);
       this.state.abort(upload.s3UploadId);
     });
   }
@@ -148,7 +148,7 @@ export class SimulatedS3 implements Bucket {
 
   deleteObject(key: string): Promise<void> {
     return this.requests.send('delete', () => {
-      this.#witness.sawDeletion(key, this.state.objects.get(key));
+      this.#checker.onDeletion(key, this.state.objects.get(key));
       this.state.objects.delete(key);
     });
   }

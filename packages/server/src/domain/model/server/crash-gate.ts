@@ -1,20 +1,20 @@
-import { turns } from '../turns.ts';
+import { ticks } from '../ticks.ts';
 
-/** Where in its way through the gate a call may be when the process dies. */
+/** Moment of a crash relative to a call's effect. */
 type Side = 'before' | 'after';
 
 /**
- * All that a server's process does to the outside goes through here. When the process dies, no call gets through any
- * more, and none that is under way ever comes back: what waits for it is gone, though it may have had its effect.
+ * All external effects of a server process pass through here. After a crash no call gets through, and pending calls
+ * never return: their callers hang, although the call may have taken effect.
  */
 export class CrashGate {
   #isDead = false;
-  #underWay = 0;
-  #fuse: { calls: number; readonly side: Side } | undefined;
+  #inFlight = 0;
+  #scheduledKill: { calls: number; readonly side: Side } | undefined;
   readonly #delay: () => number;
   readonly #onDeath: (side: Side | undefined) => void;
 
-  /** @param options.delay In turns of the event loop, so that what runs side by side comes in any order. */
+  /** @param options.delay In ticks of the event loop, so that concurrent calls return in any order. */
   constructor(options: { delay: () => number; onDeath: (side: Side | undefined) => void }) {
     this.#delay = options.delay;
     this.#onDeath = options.onDeath;
@@ -24,18 +24,18 @@ export class CrashGate {
     return this.#isDead;
   }
 
-  /** Calls that will come back without anybody's help. */
-  get underWay(): number {
-    return this.#underWay;
+  /** Calls that will return on their own. */
+  get inFlight(): number {
+    return this.#inFlight;
   }
 
-  /** The process dies at the so-many-th write from now, just before or after it. */
-  light(calls: number, side: Side): void {
-    this.#fuse = { calls, side };
+  /** Kills the process at the given write from now, just before or after it. */
+  killAtWrite(calls: number, side: Side): void {
+    this.#scheduledKill = { calls, side };
   }
 
-  unlight(): void {
-    this.#fuse = undefined;
+  cancelKill(): void {
+    this.#scheduledKill = undefined;
   }
 
   die(side?: Side): void {
@@ -48,9 +48,9 @@ export class CrashGate {
     return this.#own(call);
   }
 
-  /** Durable when it comes back. */
+  /** Durable when it returns. */
   async write<Result>(call: () => Promise<Result>): Promise<Result> {
-    const side = this.#burn();
+    const side = this.#takeKill();
     if (side === 'before') this.die(side);
     return this.#own(async () => {
       const result = await call();
@@ -59,7 +59,7 @@ export class CrashGate {
     });
   }
 
-  /** To another machine, which takes as long as it takes. */
+  /** A request to another machine, of unknown duration. */
   async request<Result>(call: () => Promise<Result>): Promise<Result> {
     if (this.#isDead) return never();
     try {
@@ -72,21 +72,21 @@ export class CrashGate {
   }
 
   async #own<Result>(call: () => Promise<Result>): Promise<Result> {
-    this.#underWay += 1;
+    this.#inFlight += 1;
     try {
-      await turns(this.#delay());
+      await ticks(this.#delay());
       return await this.request(call);
     } finally {
-      this.#underWay -= 1;
+      this.#inFlight -= 1;
     }
   }
 
-  #burn(): Side | undefined {
-    if (this.#fuse === undefined) return undefined;
-    this.#fuse.calls -= 1;
-    if (this.#fuse.calls > 0) return undefined;
-    const { side } = this.#fuse;
-    this.#fuse = undefined;
+  #takeKill(): Side | undefined {
+    if (this.#scheduledKill === undefined) return undefined;
+    this.#scheduledKill.calls -= 1;
+    if (this.#scheduledKill.calls > 0) return undefined;
+    const { side } = this.#scheduledKill;
+    this.#scheduledKill = undefined;
     return side;
   }
 }

@@ -1,10 +1,10 @@
 import type { Bucket } from '../../ports/bucket.ts';
 import type { CrashGate } from './crash-gate.ts';
 import type { SimulatedS3 } from '../object-store/simulated-s3.ts';
-import type { Witness } from '../witness.ts';
+import type { InvariantChecker } from '../invariant-checker.ts';
 
-/** The object store as one process has it. */
-export function gatedBucket(s3: SimulatedS3, gate: CrashGate, witness: Witness): Bucket {
+/** The object store as seen by one server process. */
+export function gatedBucket(s3: SimulatedS3, gate: CrashGate, checker: InvariantChecker): Bucket {
   return {
     name: s3.name,
     capabilities: () => s3.capabilities(),
@@ -12,7 +12,7 @@ export function gatedBucket(s3: SimulatedS3, gate: CrashGate, witness: Witness):
     signParts: (upload, parts) => gate.request(() => s3.signParts(upload, parts)),
     async listParts(upload) {
       const listed = await gate.request(() => s3.listParts(upload));
-      witness.sawListing(upload, listed, (partNumber) => s3.urls.signedFor(upload.s3UploadId, partNumber));
+      checker.onListing(upload, listed, (partNumber) => s3.urls.signedFor(upload.s3UploadId, partNumber));
       return listed;
     },
     completeMultipartUpload: (upload, request) =>

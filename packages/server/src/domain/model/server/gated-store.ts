@@ -1,40 +1,43 @@
 import type { Store } from '../../ports/store.ts';
 import type { CrashGate } from './crash-gate.ts';
-import type { Witness } from '../witness.ts';
+import type { InvariantChecker } from '../invariant-checker.ts';
 
 type Call = (...given: unknown[]) => Promise<unknown>;
 
-/** The store as one process has it. The witness sees each row as soon as it is durable, before the process does. */
-export function gatedStore(store: Store, gate: CrashGate, witness: Witness): Store {
+/**
+ * The store as seen by one server process. The checker sees each row as soon as it is durable, before the process
+ * does.
+ */
+export function gatedStore(store: Store, gate: CrashGate, checker: InvariantChecker): Store {
   const witnessed: Partial<Store> = {
     async insertUpload(upload, audit, options) {
       const existing = await store.insertUpload(upload, audit, options);
-      // One that was joined may have a new deadline.
+      // A joined upload may have a new deadline.
       const row = existing ?? upload;
-      if (row.version !== witness.rows.get(row.uploadId)?.version) witness.sawRow(row);
+      if (row.version !== checker.rows.get(row.uploadId)?.version) checker.onRow(row);
       return existing;
     },
     async saveUpload(upload, save) {
       const won = await store.saveUpload(upload, save);
-      if (won) witness.sawRow(upload);
+      if (won) checker.onRow(upload);
       return won;
     },
     async deleteUpload(uploadId, audit) {
       await store.deleteUpload(uploadId, audit);
-      witness.sawRemoval(uploadId);
+      checker.onRemoval(uploadId);
     },
-    // In one statement, without a word about which: what changed is looked up.
+    // One statement that does not report the changed rows, so they are looked up.
     async closeSessionsOf(nodeId, options) {
       await store.closeSessionsOf(nodeId, options);
-      for (const { uploadId, version } of witness.rows.values()) {
+      for (const { uploadId, version } of checker.rows.values()) {
         const row = await store.getUpload(uploadId);
-        if (row !== undefined && row.version !== version) witness.sawRow(row);
+        if (row !== undefined && row.version !== version) checker.onRow(row);
       }
     },
     async removeOlderThan(before, limit) {
       const removed = await store.removeOlderThan(before, limit);
-      for (const uploadId of witness.rows.keys()) {
-        if ((await store.getUpload(uploadId)) === undefined) witness.sawRemoval(uploadId);
+      for (const uploadId of checker.rows.keys()) {
+        if ((await store.getUpload(uploadId)) === undefined) checker.onRemoval(uploadId);
       }
       return removed;
     },

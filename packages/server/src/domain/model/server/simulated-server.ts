@@ -12,7 +12,7 @@ import { gatedBucket } from './gated-bucket.ts';
 import { gatedStore } from './gated-store.ts';
 import type { SimulatedS3 } from '../object-store/simulated-s3.ts';
 import type { SimulatedTime } from '../simulated-time.ts';
-import type { Witness } from '../witness.ts';
+import type { InvariantChecker } from '../invariant-checker.ts';
 
 export const HOUR_MS = 3_600_000;
 const LIFETIME_MS = 24 * HOUR_MS;
@@ -20,7 +20,7 @@ export const RETENTION_MS = 30 * LIFETIME_MS;
 const PREPARE_TIMEOUT_MS = 600_000;
 const NODE_ID = 'node-1';
 
-/** How a server's WebSocket adapter hands messages to the domain; the domain does not know it. */
+/** How the server's WebSocket adapter passes messages to the domain, which does not know the adapter. */
 export type HandleAgentMessage = (
   context: TransferContext,
   session: AgentSession,
@@ -29,18 +29,18 @@ export type HandleAgentMessage = (
 
 type TransferMessage = Exclude<AgentMessage, { status: 'hello' }>;
 
-export interface ServerSurroundings {
+export interface ServerEnv {
   readonly store: Store;
   readonly s3: SimulatedS3;
   readonly time: SimulatedTime;
-  readonly witness: Witness;
+  readonly checker: InvariantChecker;
   readonly random: () => number;
   readonly handle: HandleAgentMessage;
   readonly observe: UploadObserver;
   readonly onServerDeath: (server: SimulatedServer, side: 'before' | 'after' | undefined) => void;
 }
 
-/** One process of the server, with all its domain, on a store that outlives it. */
+/** One server process with its whole domain, on a store that outlives it. */
 export class SimulatedServer {
   readonly nodeId = NODE_ID;
   readonly gate: CrashGate;
@@ -50,20 +50,20 @@ export class SimulatedServer {
   readonly #store: Store;
   readonly #time: SimulatedTime;
 
-  constructor({ store, s3, time, witness, random, handle, ...world }: ServerSurroundings) {
+  constructor({ store, s3, time, checker, random, handle, ...env }: ServerEnv) {
     this.#handle = handle;
     this.#time = time;
     this.gate = new CrashGate({
-      // Mostly none, now and then long enough for much else to happen meanwhile.
+      // Mostly zero, occasionally long enough for many other events to happen meanwhile.
       delay: () => Math.floor(random() ** 6 * 16),
-      onDeath: (side) => world.onServerDeath(this, side),
+      onDeath: (side) => env.onServerDeath(this, side),
     });
-    this.#store = gatedStore(store, this.gate, witness);
+    this.#store = gatedStore(store, this.gate, checker);
     const bus = new FakeBus();
-    bus.subscribe((hint) => witness.sawHint(hint));
+    bus.subscribe((hint) => checker.onHint(hint));
     this.domain = createDomain({
       store: this.#store,
-      bucket: gatedBucket(s3, this.gate, witness),
+      bucket: gatedBucket(s3, this.gate, checker),
       bus,
       clock: time.clock,
       log: this.log,
@@ -79,14 +79,14 @@ export class SimulatedServer {
       retentionMs: RETENTION_MS,
       orphanAgeMs: HOUR_MS,
       commandTimeoutMs: 30_000,
-      observe: world.observe,
+      observe: env.observe,
       sleep: time.sleep,
       pollMs: PREPARE_TIMEOUT_MS,
       random,
     });
   }
 
-  /** As `app.ts` does it before it listens. */
+  /** As `app.ts` does before it listens. */
   async start(): Promise<void> {
     await this.#store.closeSessionsOf(NODE_ID, { at: this.#time.clock.now(), reason: AGENT_AWAY });
     void this.domain.sweeper.sweep();

@@ -9,14 +9,14 @@ import { FakeClock } from '../fakes/fake-clock.ts';
 import { FakeLog } from '../fakes/fake-log.ts';
 import { sampleAudit, sampleUploadIn } from '../fakes/sample-upload.ts';
 import { BucketError, type ListedPart } from '../ports/bucket.ts';
-import { RESUME_IS_OFF, findKeptParts } from './kept-parts.ts';
+import { RESUME_DISABLED, findStoredParts } from './stored-parts.ts';
 
 const digest = (algorithm: 'sha256' | 'md5', partNumber: number) =>
   createHash(algorithm).update(String(partNumber));
-/** As stores make it of a part that nothing encrypts. */
+/** The ETag of an unencrypted part. */
 const md5Etag = (partNumber: number) => `"${digest('md5', partNumber).digest('hex')}"`;
 
-/** An interrupted upload of which three parts were announced and signed for, and none was sent. */
+/** An interrupted upload with three parts announced and signed for, none of them sent. */
 async function interruptedUpload(checksumMode: ChecksumMode) {
   const bucket = new FakeBucket(new FakeClock());
   const store = await openSqliteStore(':memory:');
@@ -44,17 +44,17 @@ async function interruptedUpload(checksumMode: ChecksumMode) {
     const etag = checksumMode === 'md5' ? md5Etag(partNumber) : etagOf(partNumber, fakeCrc32(partNumber));
     bucket.put(s3UploadId, partNumber, { etag, ...fields });
   };
-  const find = () => findKeptParts({ bucket, store, log }, upload);
+  const find = () => findStoredParts({ bucket, store, log }, upload);
   const numbers = async () => {
-    const kept = await find();
-    assert.ok(kept !== 'gone');
-    return kept.map(({ partNumber }) => partNumber);
+    const stored = await find();
+    assert.ok(stored !== 'missing');
+    return stored.map(({ partNumber }) => partNumber);
   };
   return { bucket, store, log, upload, put, find, numbers, [Symbol.asyncDispose]: () => store.close() };
 }
 
 for (const mode of ['crc32', 'sha256', 'md5'] as const) {
-  test(`in mode ${mode} a part that the store holds as it was announced is kept, with its ETag`, async () => {
+  test(`in mode ${mode} a part that the store lists as announced counts as stored, with its ETag`, async () => {
     await using setup = await interruptedUpload(mode);
     setup.put(1);
     setup.put(3);
@@ -66,14 +66,14 @@ for (const mode of ['crc32', 'sha256', 'md5'] as const) {
     ]);
   });
 
-  test(`in mode ${mode} a part of another length is not kept`, async () => {
+  test(`in mode ${mode} a part of another length does not count as stored`, async () => {
     await using setup = await interruptedUpload(mode);
     setup.put(1, { sizeBytes: 5_242_879 });
     setup.put(2);
     assert.deepEqual(await setup.numbers(), [2]);
   });
 
-  test(`in mode ${mode} a part of another checksum, or of none, is not kept`, async () => {
+  test(`in mode ${mode} a part with another checksum, or none, does not count as stored`, async () => {
     await using setup = await interruptedUpload(mode);
     const wrong = { crc32: fakeCrc32(9), sha256: digest('sha256', 9).digest('base64'), etag: md5Etag(9) };
     setup.put(1, wrong);
@@ -83,7 +83,7 @@ for (const mode of ['crc32', 'sha256', 'md5'] as const) {
   });
 }
 
-test('what binds a part is the checksum of its mode, not another that happens to be right', async () => {
+test('a part is bound by the checksum of its mode, not by another that matches', async () => {
   await using sha256 = await interruptedUpload('sha256');
   sha256.put(1, { sha256: digest('sha256', 9).digest('base64') });
   assert.deepEqual(await sha256.numbers(), []);
@@ -92,7 +92,7 @@ test('what binds a part is the checksum of its mode, not another that happens to
   assert.deepEqual(await crc32.numbers(), [1]);
 });
 
-test('a part without checksum is kept with the size and the ETag that the agent reported, in every mode', async () => {
+test('a part without checksum counts as stored with its size and the reported ETag, in every mode', async () => {
   for (const mode of ['crc32', 'sha256', 'md5', 'none'] as const) {
     await using setup = await interruptedUpload(mode);
     const bare = { crc32: null, sha256: null };
@@ -100,7 +100,7 @@ test('a part without checksum is kept with the size and the ETag that the agent 
     setup.put(2, { ...bare, etag: '"opaque-2"' });
     setup.put(3, { ...bare, etag: '"opaque-3"', sizeBytes: 5_242_879 });
     await setup.store.recordUploadedParts(setup.upload.uploadId, [
-      // Without quotes, as some stores answer the PUT.
+      // Without quotes, as some stores return it for the PUT.
       { partNumber: 1, etag: 'opaque-1' },
       { partNumber: 3, etag: '"opaque-3"' },
     ]);
@@ -110,7 +110,7 @@ test('a part without checksum is kept with the size and the ETag that the agent 
   }
 });
 
-test('a checksum that is listed decides, whatever the ETag says', async () => {
+test('a listed checksum decides, whatever the ETag', async () => {
   await using setup = await interruptedUpload('crc32');
   setup.put(1, { crc32: fakeCrc32(9) });
   await setup.store.recordUploadedParts(setup.upload.uploadId, [
@@ -119,16 +119,16 @@ test('a checksum that is listed decides, whatever the ETag says', async () => {
   assert.deepEqual(await setup.numbers(), []);
 });
 
-test('where the store shows nothing that proves a part, it is not asked, and the log says what that costs', async () => {
+test('a store whose listing proves nothing is not asked, and the log reports the cost', async () => {
   await using setup = await interruptedUpload('crc32');
   setup.put(1);
-  setup.bucket.honours = { ...setup.bucket.honours, partProof: 'none' };
+  setup.bucket.supports = { ...setup.bucket.supports, partProof: 'none' };
   setup.bucket.fail('listParts', 'unavailable', { times: 100 });
   assert.deepEqual(await setup.find(), []);
-  assert.ok(setup.log.has(RESUME_IS_OFF));
+  assert.ok(setup.log.has(RESUME_DISABLED));
 });
 
-test('a part that is on no record is not kept', async () => {
+test('a part without a record does not count as stored', async () => {
   await using setup = await interruptedUpload('crc32');
   await setup.bucket.signParts(
     setup.upload,
@@ -140,13 +140,13 @@ test('a part that is on no record is not kept', async () => {
   assert.deepEqual(await setup.numbers(), [2]);
 });
 
-test('a multipart upload that the store no longer has is gone', async () => {
+test('a multipart upload that the store no longer has is missing', async () => {
   await using setup = await interruptedUpload('crc32');
   setup.bucket.loseUploads();
-  assert.equal(await setup.find(), 'gone');
+  assert.equal(await setup.find(), 'missing');
 });
 
-test('a policy that does not allow to list costs the parts, and is said', async () => {
+test('a policy that forbids listing costs the parts and is logged', async () => {
   await using setup = await interruptedUpload('crc32');
   setup.put(1);
   setup.bucket.fail('listParts', 'refused');
@@ -155,7 +155,7 @@ test('a policy that does not allow to list costs the parts, and is said', async 
   assert.ok(setup.log.has('parts cannot be listed; all of them are sent again'));
 });
 
-test('a store that is away says nothing of the parts', async () => {
+test('an unavailable store is an error, not a loss of parts', async () => {
   await using setup = await interruptedUpload('crc32');
   setup.put(1);
   setup.bucket.fail('listParts', 'unavailable');
@@ -163,9 +163,9 @@ test('a store that is away says nothing of the parts', async () => {
   assert.deepEqual(await setup.numbers(), [1]);
 });
 
-test('of an upload that was never begun nothing is asked', async () => {
+test('an upload that was never started causes no listing', async () => {
   await using setup = await interruptedUpload('crc32');
   const { bucket, store, log } = setup;
-  assert.deepEqual(await findKeptParts({ bucket, store, log }, sampleUploadIn('queued')), []);
+  assert.deepEqual(await findStoredParts({ bucket, store, log }, sampleUploadIn('queued')), []);
   assert.equal(bucket.count('listParts'), 0);
 });

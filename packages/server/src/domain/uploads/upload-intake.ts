@@ -11,18 +11,18 @@ import type { UnfinishedQuota } from './unfinished-quota.ts';
 import { type UploadRequest, newUpload, orderedLimits } from './new-upload.ts';
 import type { Upload } from './upload.ts';
 
-/** As an operator sent it. */
-export interface PullRequest extends Omit<UploadRequest, 'filePath'> {
+/** A trigger request of an operator. */
+export interface TriggerRequest extends Omit<UploadRequest, 'filePath'> {
   /** Default: the agent's `--file`. */
   readonly filePath?: string | undefined;
   /** Default: `queue`. */
   readonly offline?: OfflinePolicy | undefined;
-  /** Whether an upload of the same file that has not ended is no answer. Default: false. */
+  /** If true, never join an unfinished upload of the same file. Default: false. */
   readonly force?: boolean | undefined;
 }
 
-/** Accepts pulls: makes an upload of a request, or finds the one that it already has. */
-export class PullIntake {
+/** Accepts trigger requests: creates an upload, or finds the one that the request already has. */
+export class UploadIntake {
   readonly #store: Store;
   readonly #bus: Bus;
   readonly #clock: Clock;
@@ -32,7 +32,7 @@ export class PullIntake {
   readonly #quota: UnfinishedQuota;
   readonly #settings: UploadSettings;
 
-  constructor(parts: {
+  constructor(deps: {
     store: Store;
     bus: Bus;
     clock: Clock;
@@ -42,19 +42,19 @@ export class PullIntake {
     quota: UnfinishedQuota;
     settings: UploadSettings;
   }) {
-    this.#store = parts.store;
-    this.#bus = parts.bus;
-    this.#clock = parts.clock;
-    this.#sessions = parts.sessions;
-    this.#dispatcher = parts.dispatcher;
-    this.#expiry = parts.expiry;
-    this.#quota = parts.quota;
-    this.#settings = parts.settings;
+    this.#store = deps.store;
+    this.#bus = deps.bus;
+    this.#clock = deps.clock;
+    this.#sessions = deps.sessions;
+    this.#dispatcher = deps.dispatcher;
+    this.#expiry = deps.expiry;
+    this.#quota = deps.quota;
+    this.#settings = deps.settings;
   }
 
   /** @see UploadService.trigger */
-  async accept(request: PullRequest): Promise<Upload> {
-    // First of all: whatever has changed since, the same request again is the same upload.
+  async accept(request: TriggerRequest): Promise<Upload> {
+    // Checked first: whatever has changed since, a repeated request gives the same upload.
     const earlier = await this.#earlierUpload(request);
     if (earlier !== undefined) return earlier;
     const filePath = await this.#pathOf(request);
@@ -66,42 +66,42 @@ export class PullIntake {
       clientId: request.clientId,
       detail: { filePath, reason: upload.reason },
     };
-    const place = await this.#quota.take(request);
+    const reservation = await this.#quota.reserve(request);
     let isNew = false;
     let existing: Upload | undefined;
     try {
-      // At the limit an upload can still be joined: that makes none.
-      if (!place.isGranted && request.force === true) place.assertGranted();
+      // At the limit an existing upload can still be joined, which adds none.
+      if (!reservation.isGranted && request.force === true) reservation.assertGranted();
       existing = await this.#store.insertUpload(
         upload,
         { ...audit, action: 'upload.trigger', uploadId: upload.uploadId },
         {
           terms: termsOf(request),
-          joinOnly: !place.isGranted,
+          joinOnly: !reservation.isGranted,
           ...(request.force === true ? {} : { join: { ...audit, action: 'upload.join', uploadId: null } }),
         },
       );
-      if (existing === undefined) place.assertGranted();
+      if (existing === undefined) reservation.assertGranted();
       isNew = existing === undefined;
     } finally {
-      place.settle(isNew);
+      reservation.finish(isNew);
     }
-    // One that was joined may have a new deadline, and a hand-over that had read it before lets go of it.
+    // A joined upload may have a new deadline; a dispatch that read the old one retries because of the version.
     const accepted = existing ?? upload;
     this.#bus.publish(accepted);
     this.#expiry.watch(accepted.expiresAt);
-    this.#dispatcher.kick(accepted.clientId);
+    this.#dispatcher.schedule(accepted.clientId);
     return existing === undefined ? upload : ((await this.#earlierUpload(request)) ?? existing);
   }
 
   /** @throws BackhaulError `idempotency_conflict` when the key was used for another request. */
-  async #earlierUpload(request: PullRequest): Promise<Upload | undefined> {
+  async #earlierUpload(request: TriggerRequest): Promise<Upload | undefined> {
     const { requestedBy, idempotencyKey, clientId, filePath } = request;
     if (idempotencyKey === undefined) return undefined;
     const earlier = await this.#store.findByIdempotencyKey(requestedBy, idempotencyKey);
     if (earlier === undefined) return undefined;
     const { upload } = earlier;
-    // Kept before there was anything else to ask for.
+    // Stored before requests had other options.
     const terms = earlier.terms ?? termsOf({ reason: upload.reason ?? undefined });
     const isSame =
       upload.clientId === clientId &&
@@ -111,7 +111,7 @@ export class PullIntake {
     return upload;
   }
 
-  async #pathOf({ clientId, filePath, limits }: PullRequest): Promise<string> {
+  async #pathOf({ clientId, filePath, limits }: TriggerRequest): Promise<string> {
     const client = await this.#store.getClient(clientId);
     if (client === undefined) {
       throw new BackhaulError(
@@ -121,7 +121,7 @@ export class PullIntake {
     }
     assertNotBlocked(clientId, client.block);
     if (orderedLimits(limits) !== null) assertTakesLimits(client);
-    // It would wait for the agent, perhaps for days, and then fail.
+    // The upload would wait for the agent, perhaps for days, and then fail.
     const problem = filePath === undefined ? null : pathProblem(filePath, client.platform.os);
     if (problem !== null) throw new BackhaulError('invalid_path', problem);
     const path = filePath ?? client.defaultFilePath;
@@ -134,18 +134,18 @@ export class PullIntake {
     return path;
   }
 
-  #assertReachable({ clientId, offline }: PullRequest): void {
+  #assertReachable({ clientId, offline }: TriggerRequest): void {
     if (offline !== 'fail' || this.#sessions.get(clientId) !== undefined) return;
     throw new BackhaulError(
       'client_offline',
-      `Agent ${clientId} is not connected, and offline is "fail". With offline "queue" the pull waits for it.`,
+      `Agent ${clientId} is not connected, and offline is "fail". With offline "queue" the upload waits for it.`,
     );
   }
 }
 
 /**
- * What a request asks for besides its file, to be compared. Without what is as by default, so that options that are
- * added later do not change what earlier requests were.
+ * The options of a request except its file, for comparison. Defaults are left out, so that options added later do not
+ * change the terms of earlier requests.
  */
 function termsOf({
   reason,
@@ -154,7 +154,7 @@ function termsOf({
   onChange = 'fail',
   force = false,
   limits,
-}: Pick<PullRequest, 'reason' | 'expiresInMs' | 'offline' | 'onChange' | 'force' | 'limits'>): string {
+}: Pick<TriggerRequest, 'reason' | 'expiresInMs' | 'offline' | 'onChange' | 'force' | 'limits'>): string {
   const asked = orderedLimits(limits);
   return JSON.stringify({
     reason,

@@ -1,20 +1,20 @@
-/** What the model promises to come across: each must have happened, or the test has shown less than it says. */
+/** Facts that the simulation must cover: each must have happened, or the test proves less than it claims. */
 export const facts = [
   'upload completed',
   'upload failed, cancelled or expired',
   'file appended to during an attempt',
-  'file cut short during an attempt',
-  'file rewritten during an attempt, its mtime put back',
+  'file truncated during an attempt',
+  'file rewritten during an attempt, its mtime restored',
   'file replaced during an attempt',
   'file touched by chmod during an attempt',
   'agent found its file changed',
-  'begun anew by on_change',
+  'restarted by on_change',
   'completed by prefix after the file had grown',
-  'completed in spite of a ctime that moved',
-  'resumed with kept parts',
-  'handed over again after it was resumed',
-  'begun anew for an agent that cannot resume',
-  'kept parts that the process had to find changed',
+  'completed despite a moved ctime',
+  'resumed with stored parts',
+  'dispatched again after it was resumed',
+  'restarted for an agent that cannot resume',
+  'stored parts found changed by the process',
   'agent killed during an attempt',
   'socket lost during an attempt',
   'frame lost with its socket',
@@ -24,26 +24,26 @@ export const facts = [
   'frame overtook one of another upload',
   'session replaced before its end was noticed',
   'PUT failed',
-  'PUT stored, its answer lost',
-  'PUT landed after its sender had gone',
+  'PUT stored, its response lost',
+  'PUT landed after its sender had exited',
   'PUT landed after the abort of its upload',
   'PUT with an expired URL',
   'PUT refused for its checksum',
-  'answer to Create lost',
-  'answer to Complete lost, the object there',
+  'response to Create lost',
+  'response to Complete lost, object created',
   'store unavailable',
   'InvalidPart',
   'multipart upload vanished',
-  'parts given up by a store that is well',
+  'parts given up with a healthy store',
   'stored part rotted',
   'stored part rotted, and sent again',
-  'object of somebody else put at the key',
+  'foreign object put at the key',
   'server killed before a write',
   'server killed after a write',
   'server killed while completing',
   'server killed between Create and its row',
-  'request of a killed server carried out late',
-  'prepare_upload not answered in time',
+  'request of a killed server took effect late',
+  'no response to prepare_upload in time',
   'orphan aborted',
   'cancelled',
   'cancel waited for a completion',
@@ -52,14 +52,14 @@ export const facts = [
   'expired',
   'retried',
   'removed',
-  'forgotten after its retention',
+  'removed after its retention',
 ] as const;
 export type Fact = (typeof facts)[number];
 
-/** Counts, over all runs, what really took effect. */
-export class Tally {
+/** Counts, over all runs, the facts that took effect. */
+export class Coverage {
   readonly #counts = new Map<Fact, number>();
-  /** How uploads ended. */
+  /** Counts of uploads by outcome. */
   readonly #endings = new Map<string, number>();
 
   count(fact: Fact): void {
@@ -74,7 +74,7 @@ export class Tally {
     return facts.filter((fact) => !this.#counts.has(fact));
   }
 
-  /** For people. */
+  /** Human-readable. */
   table(): string[] {
     const lines = facts.map((fact) => [this.#counts.get(fact) ?? 0, fact] as const);
     const endings = [...this.#endings.keys()]

@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
-/** Lets so many turns of the event loop pass. */
-export async function turns(count: number): Promise<void> {
+/** Waits for the given number of ticks of the event loop. */
+export async function ticks(count: number): Promise<void> {
   for (let turn = 0; turn < count; turn += 1) await nextTurn();
 }

@@ -4,56 +4,56 @@ import type { ListedPart, MultipartUpload } from '../ports/bucket.ts';
 import type { Upload } from '../uploads/upload.ts';
 import type { S3State, StoredObject } from './object-store/s3-state.ts';
 
-/** Sees each durable row, each hint and what is done to the store, at the moment it happens, and objects. */
-export class Witness {
+/** Checks each durable row, each hint and each change of the store when it happens, and reports violations. */
+export class InvariantChecker {
   readonly #objects: ReadonlyMap<string, StoredObject>;
   readonly #broken: ReadonlySet<string>;
-  /** As they are on disk. */
+  /** The rows as they are on disk. */
   readonly rows = new Map<string, Upload>();
   /** Uploads that an operator has asked to remove. */
   readonly removing = new Set<string>();
-  readonly objections: string[] = [];
+  readonly violations: string[] = [];
   readonly #listings = new Map<string, ReadonlySet<number>>();
-  /** By upload and attempt: parts that the store held when it began, so that sending them would be in vain. */
+  /** By upload and attempt: parts that the store had when the attempt started and that need not be sent. */
   readonly #held = new Map<string, ReadonlySet<number>>();
 
-  /** @param state What the store has. */
+  /** @param state The content of the store. */
   constructor({ objects, broken }: Pick<S3State, 'objects' | 'broken'>) {
     this.#objects = objects;
     this.#broken = broken;
   }
 
-  object(problem: string): void {
-    this.objections.push(problem);
+  report(problem: string): void {
+    this.violations.push(problem);
   }
 
-  sawRow(next: Upload): void {
+  onRow(next: Upload): void {
     const before = this.rows.get(next.uploadId);
     this.rows.set(next.uploadId, next);
     if (before === undefined) return;
-    if (next.version <= before.version) this.object(`${name(next)} went back to version ${next.version}`);
-    if (next.attempt < before.attempt) this.object(`${name(next)} went back to attempt ${next.attempt}`);
+    if (next.version <= before.version) this.report(`${name(next)} went back to version ${next.version}`);
+    if (next.attempt < before.attempt) this.report(`${name(next)} went back to attempt ${next.attempt}`);
     if (isTerminal(before.status) && !isAllowedAfterEnd(before, next)) {
-      this.object(`${name(next)} had ended as ${before.status} and became ${next.status}`);
+      this.report(`${name(next)} had ended as ${before.status} and became ${next.status}`);
     }
-    if (before.status === 'queued' && next.status === 'preparing') this.#sawHandOver(next);
-    // One that stays so may say meanwhile that it waits for the store.
+    if (before.status === 'queued' && next.status === 'preparing') this.#onDispatch(next);
+    // A completing upload may record meanwhile that it waits for the store.
     const isSettled = next.status === 'completed' || next.status === 'completing';
-    if (before.status === 'completing' && !isSettled) this.#sawGivenUp(before, next);
+    if (before.status === 'completing' && !isSettled) this.#onGivenUp(before, next);
   }
 
-  sawRemoval(uploadId: string): void {
+  onRemoval(uploadId: string): void {
     this.rows.delete(uploadId);
   }
 
-  sawHint({ uploadId, version }: Hint): void {
+  onHint({ uploadId, version }: Hint): void {
     const durable = this.rows.get(uploadId)?.version ?? 0;
     if (version > durable)
-      this.object(`version ${version} of ${uploadId} was published before it was durable`);
+      this.report(`version ${version} of ${uploadId} was published before it was durable`);
   }
 
   /** @param signedFor The checksum that a part has to have. */
-  sawListing(
+  onListing(
     { s3UploadId }: MultipartUpload,
     listed: readonly ListedPart[],
     signedFor: (partNumber: number) => string | undefined,
@@ -62,50 +62,50 @@ export class Witness {
     this.#listings.set(s3UploadId, new Set(right.map(({ partNumber }) => partNumber)));
   }
 
-  sawPut({ uploadId, attempt }: { uploadId: string; attempt: number }, partNumber: number): void {
+  onPut({ uploadId, attempt }: { uploadId: string; attempt: number }, partNumber: number): void {
     if (this.#held.get(`${uploadId}/${attempt}`)?.has(partNumber) !== true) return;
-    this.object(`part ${partNumber} of ${uploadId} was sent again in attempt ${attempt}`);
+    this.report(`part ${partNumber} of ${uploadId} was sent again in attempt ${attempt}`);
   }
 
-  sawAbort({ key, s3UploadId }: MultipartUpload): void {
+  onAbort({ key, s3UploadId }: MultipartUpload): void {
     for (const row of this.rows.values()) {
       if (row.s3UploadId !== s3UploadId || isTerminal(row.status)) continue;
-      // What is to be cancelled or given up is aborted first: then no Complete of before can take effect.
+      // Uploads to be cancelled or given up are aborted first, so that no earlier Complete can take effect.
       const isGivenUp = row.cancelRequestedBy !== null || this.#broken.has(s3UploadId);
       if (row.status === 'completing' && isGivenUp) continue;
-      this.object(`${key} was aborted while ${name(row)} was ${row.status}`);
+      this.report(`${key} was aborted while ${name(row)} was ${row.status}`);
     }
   }
 
-  sawDeletion(key: string, object: StoredObject | undefined): void {
+  onDeletion(key: string, object: StoredObject | undefined): void {
     if (object === undefined) return;
-    if (object.token === null) this.object(`an object of somebody else was deleted: ${key}`);
-    this.sawReplacement(key, object);
+    if (object.token === null) this.report(`a foreign object was deleted: ${key}`);
+    this.onReplacement(key, object);
   }
 
-  /** An object goes, or another takes its place. */
-  sawReplacement(key: string, { token }: StoredObject): void {
+  /** Called when an object is deleted or overwritten. */
+  onReplacement(key: string, { token }: StoredObject): void {
     for (const row of this.rows.values()) {
       if (row.key !== key || row.status !== 'completed' || this.removing.has(row.uploadId)) continue;
-      if (token === row.objectToken) this.object(`the object of ${name(row)} was deleted or replaced`);
+      if (token === row.objectToken) this.report(`the object of ${name(row)} was deleted or replaced`);
     }
   }
 
-  /** Only where the store cannot be asked, or has other bytes than it should. */
-  #sawGivenUp({ key, objectToken }: Upload, next: Upload): void {
+  /** Allowed only if the store is unavailable or has the wrong bytes. */
+  #onGivenUp({ key, objectToken }: Upload, next: Upload): void {
     if (next.error === 'storage_unavailable' || next.error === 'checksum_mismatch') return;
-    // At its deadline, the store away: the object is removed as soon as it is back.
+    // Cancelled at its deadline during an outage: the object is removed once the store is back.
     if (next.status === 'cancelled' && next.multipartOpen) return;
     if (this.#objects.get(key)?.token !== objectToken) return;
-    this.object(`${name(next)} became ${next.status}, although its object is there`);
+    this.report(`${name(next)} became ${next.status}, although its object exists`);
   }
 
-  #sawHandOver(upload: Upload): void {
+  #onDispatch(upload: Upload): void {
     const { uploadId, attempt, s3UploadId, partsCompleted } = upload;
     const held = new Set(s3UploadId === null ? [] : this.#listings.get(s3UploadId));
     this.#held.set(`${uploadId}/${attempt}`, held);
     if (partsCompleted !== held.size) {
-      this.object(`${name(upload)} counts ${partsCompleted} parts, of which the store holds ${held.size}`);
+      this.report(`${name(upload)} counts ${partsCompleted} parts, but the store has ${held.size}`);
     }
   }
 }

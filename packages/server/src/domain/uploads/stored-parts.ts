@@ -2,28 +2,28 @@ import type { ChecksumMode } from '@backhaul/protocol';
 import { type Bucket, BucketError, type ListedPart } from '../ports/bucket.ts';
 import type { Log } from '../ports/log.ts';
 import type { Store } from '../ports/store.ts';
-import type { KeptPart, Upload, UploadPart } from './upload.ts';
+import type { StoredPart, Upload, UploadPart } from './upload.ts';
 
-/** For the log, and for the record while the parts are sent once more. */
-export const RESUME_IS_OFF =
-  'The store does not show which parts it holds, so all of them are sent again; `backhaul doctor` (s3_resume) says why.';
+/** For the log, and for the record while the parts are sent again. */
+export const RESUME_DISABLED =
+  'The store does not show which parts it has, so all of them are sent again; `backhaul doctor` (s3_resume) shows the reason.';
 
 /**
- * Which parts an interrupted upload need not send again: those that S3 lists with the length that was announced and
- * either the checksum that was announced, before they were signed for, or the ETag that the agent was seen to get for
- * them. A part whose PUT was answered, but not reported before the agent ended, has only its checksum.
+ * Finds the parts that an interrupted upload need not send again: those that S3 lists with the announced length and
+ * either the checksum announced before they were signed for, or the ETag that the agent reported for them. A part
+ * whose PUT succeeded but was not reported before the agent ended has only its checksum.
  *
- * @returns `gone` when S3 no longer has the multipart upload.
+ * @returns `missing` when S3 no longer has the multipart upload.
  * @throws BucketError `unavailable`
  */
-export async function findKeptParts(
+export async function findStoredParts(
   { bucket, store, log }: { bucket: Bucket; store: Store; log: Log },
   { uploadId, key, s3UploadId, checksumMode }: Upload,
-): Promise<KeptPart[] | 'gone'> {
+): Promise<StoredPart[] | 'missing'> {
   if (s3UploadId === null || checksumMode === null) return [];
   const { partProof } = await bucket.capabilities();
   if (partProof === 'none') {
-    log.warn({ uploadId }, RESUME_IS_OFF);
+    log.warn({ uploadId }, RESUME_DISABLED);
     return [];
   }
   let listed: ListedPart[];
@@ -31,8 +31,8 @@ export async function findKeptParts(
     listed = await bucket.listParts({ key, s3UploadId });
   } catch (error) {
     if (!(error instanceof BucketError) || error.kind === 'unavailable') throw error;
-    if (error.kind === 'upload_gone') return 'gone';
-    // A policy that does not allow to list costs the parts, not the upload.
+    if (error.kind === 'upload_gone') return 'missing';
+    // A policy that forbids listing costs the parts, not the upload.
     log.warn({ uploadId, err: error }, 'parts cannot be listed; all of them are sent again');
     return [];
   }
@@ -45,8 +45,9 @@ export async function findKeptParts(
 }
 
 /**
- * A checksum that is listed decides. Without one, the ETag tells that this is still what the agent's PUT stored: that
- * PUT was bound to the announced checksum, or, in mode `none`, the agent compared the bytes itself as it sent them.
+ * A listed checksum decides. Without one, an unchanged ETag shows that this is still the part of the agent's PUT:
+ * that PUT was bound to the announced checksum, or, in mode `none`, the agent compared the bytes itself when it sent
+ * them.
  */
 function isSamePart(listed: ListedPart, announced: UploadPart, mode: ChecksumMode): boolean {
   if (listed.sizeBytes !== announced.sizeBytes) return false;
@@ -65,7 +66,7 @@ function isSamePart(listed: ListedPart, announced: UploadPart, mode: ChecksumMod
   return mode satisfies never;
 }
 
-/** Not for parts that are encrypted, or of stores with ETags of their own. */
+/** Not true for encrypted parts, or for stores with their own ETags. */
 function isMd5(listed: ListedPart, announced: UploadPart): boolean {
   return announced.md5 !== null && bare(listed.etag) === toHex(announced.md5);
 }
@@ -74,7 +75,7 @@ function hasReportedEtag(listed: ListedPart, announced: UploadPart): boolean {
   return announced.etag !== null && bare(announced.etag) !== '' && bare(listed.etag) === bare(announced.etag);
 }
 
-/** Some stores quote ETags in one answer and not in the other. */
+/** Some stores quote ETags in one response and not in the other. */
 function bare(etag: string): string {
   return etag.replaceAll('"', '');
 }

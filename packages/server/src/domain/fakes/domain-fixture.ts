@@ -18,11 +18,11 @@ import { FakeClock } from './fake-clock.ts';
 import { FakeLog } from './fake-log.ts';
 
 const HOUR_MS = 3_600_000;
-/** How long a test waits for what must happen. */
+/** How long a test waits for an expected event. */
 const DEADLINE_MS = 5000;
 export const RETENTION_MS = 30 * 24 * HOUR_MS;
 
-export interface BenchOptions {
+export interface FixtureOptions {
   readonly settings?: Partial<UploadSettings>;
   readonly unfinishedLimits?: UnfinishedLimits;
   readonly pollMs?: number;
@@ -34,8 +34,8 @@ export interface BenchOptions {
   readonly random?: () => number;
 }
 
-/** The whole domain on a store of the test's choice, with time, bucket and agents in the test's hands. */
-export class DomainBench implements AsyncDisposable {
+/** The whole domain on a store chosen by the test, with time, bucket and agents under the test's control. */
+export class DomainFixture implements AsyncDisposable {
   readonly clock = new FakeClock();
   readonly bucket = new FakeBucket(this.clock);
   readonly bus = new FakeBus();
@@ -44,7 +44,7 @@ export class DomainBench implements AsyncDisposable {
   readonly store: Store;
   readonly domain: Domain;
 
-  constructor(store: Store, options: BenchOptions = {}) {
+  constructor(store: Store, options: FixtureOptions = {}) {
     this.store = store;
     this.domain = createDomain({
       store,
@@ -70,7 +70,7 @@ export class DomainBench implements AsyncDisposable {
       ...(options.unfinishedLimits === undefined ? {} : { unfinishedLimits: options.unfinishedLimits }),
       sleep: options.sleep ?? this.clock.sleep,
       random: options.random ?? (() => 0.5),
-      // For ever, as far as tests go: what ends must have been told.
+      // Practically infinite: what ends must come from a hint.
       pollMs: options.pollMs ?? 2 ** 30,
     });
   }
@@ -84,11 +84,11 @@ export class DomainBench implements AsyncDisposable {
     options: Partial<Hello> & { maxUploads?: number } = {},
   ): Promise<FakeAgent> {
     const { connection, session } = await sayHello(this.context, clientId, options);
-    assert.ok(session !== undefined, 'the session was replaced while it began');
+    assert.ok(session !== undefined, 'the session was replaced during hello');
     return { connection, session };
   }
 
-  /** Each makes an upload of its own. */
+  /** Creates a new upload with each call. */
   trigger(filePath = '/data/report.bin', clientId = 'client-1'): Promise<Upload> {
     return this.domain.uploads.trigger({ clientId, filePath, requestedBy: 'operator-1', force: true });
   }
@@ -105,34 +105,34 @@ export class DomainBench implements AsyncDisposable {
     return this.upload(uploadId);
   }
 
-  /** Looks again and again, at most a few seconds. */
-  async until(look: () => boolean | Promise<boolean>, what: string): Promise<void> {
+  /** Polls, for a few seconds at most. */
+  async until(check: () => boolean | Promise<boolean>, what: string): Promise<void> {
     const deadline = performance.now() + DEADLINE_MS;
-    while (!(await look())) {
+    while (!(await check())) {
       assert.ok(performance.now() < deadline, `waited in vain for ${what}`);
       await nextTurn();
     }
   }
 
-  /** Lets everything that was kicked off come to rest. */
-  async settle(): Promise<void> {
+  /** Lets all scheduled work finish. */
+  async idle(): Promise<void> {
     for (let turn = 0; turn < 20; turn += 1) await nextTurn();
   }
 
-  /** One round of the sweeper, and what it asks the object store for. */
+  /** Runs one round of the sweeper, including its calls to the object store. */
   async sweep(): Promise<void> {
     await this.domain.sweeper.sweep();
     await this.domain.sweeper.idle();
   }
 
-  /** An upload the agent was asked to prepare. */
+  /** An upload whose agent was asked to prepare it. */
   async preparing(hello: Partial<Hello> = {}): Promise<{ agent: FakeAgent; upload: Upload }> {
     const agent = await this.connect('client-1', hello);
     const { uploadId } = await this.trigger();
     return { agent, upload: await this.reaches(uploadId, 'preparing') };
   }
 
-  /** An upload whose multipart upload exists and whose parts are all signed for; the store holds those `sent`. */
+  /** An upload whose multipart upload exists and whose parts are all signed for; the store has those in `sent`. */
   async uploading(
     options: { sent?: readonly number[]; host?: Hello['host'] } = {},
   ): Promise<{ agent: FakeAgent; upload: Upload }> {
@@ -144,7 +144,7 @@ export class DomainBench implements AsyncDisposable {
     return { agent, upload: uploading };
   }
 
-  /** An upload that was interrupted and waits in the queue, its agent away; the store holds the parts that were `sent`. */
+  /** An interrupted upload waiting in the queue, its agent disconnected; the store has the parts in `sent`. */
   async interrupted(options: { sent?: readonly number[]; host?: Hello['host'] } = {}): Promise<Upload> {
     const { agent, upload } = await this.uploading(options);
     await endSession(this.context, agent.session);
@@ -156,7 +156,7 @@ export class DomainBench implements AsyncDisposable {
     return queued;
   }
 
-  /** All parts are sent, and the completion has begun. */
+  /** All parts are sent, and the completion has started. */
   async completing(): Promise<{ agent: FakeAgent; upload: Upload }> {
     const { agent, upload } = await this.uploading();
     await completed(this.context, agent.session, completedMessage(upload));
@@ -165,7 +165,7 @@ export class DomainBench implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.domain.stop();
-    await this.settle();
+    await this.idle();
     await this.store.close();
   }
 }

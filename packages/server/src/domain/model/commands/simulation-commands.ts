@@ -1,5 +1,5 @@
 import type fc from 'fast-check';
-import type { WorldCommand } from './command.ts';
+import type { SimulationCommand } from './command.ts';
 import { agentDeaths, restart, serverDeaths } from './death-commands.ts';
 import { appending, fileCommands } from './file-commands.ts';
 import { lateFrameCommands } from './late-frame-commands.ts';
@@ -9,8 +9,8 @@ import { raceCommands } from './race-commands.ts';
 import { putFaults, storeFaults } from './store-commands.ts';
 import { longTimes, timeCommands } from './time-commands.ts';
 
-/** All that happens in the model; what is named more often, more often. */
-export const worldCommands: readonly fc.Arbitrary<WorldCommand>[] = [
+/** All commands of the simulation; those listed several times are drawn more often. */
+export const simulationCommands: readonly fc.Arbitrary<SimulationCommand>[] = [
   ...many(24, [flow]),
   ...many(10, [restart]),
   ...many(10, [triggers]),

@@ -2,17 +2,17 @@ import { BackhaulError, type ChangePolicy, type ErrorCode } from '@backhaul/prot
 import { BucketError } from '../ports/bucket.ts';
 import type { Domain } from '../create-domain.ts';
 import type { Upload } from '../uploads/upload.ts';
-import type { World } from './world.ts';
+import type { Simulation } from './simulation.ts';
 
-/** What an operator may be told; anything else is a fault of the server's. */
-const answers: ReadonlySet<ErrorCode> = new Set([
+/** Errors that an operator may get; any other is a fault of the server. */
+const expectedErrors: ReadonlySet<ErrorCode> = new Set([
   'client_not_found',
   'upload_not_found',
   'upload_finished',
   'upload_not_finished',
   'upload_not_retryable',
   'storage_unavailable',
-  // Somebody else's object at the key, without a token.
+  // A foreign object at the key, without a token.
   'storage_refused',
 ]);
 
@@ -26,32 +26,32 @@ interface TriggerOptions {
   readonly force: boolean;
 }
 
-/** Operators, who remember what they were promised. */
-export class OperatorDesk {
-  /** Ids of uploads whose trigger was answered. */
+/** Operators, who remember what the server promised. */
+export class OperatorClient {
+  /** Ids of uploads whose trigger succeeded. */
   readonly accepted = new Set<string>();
   readonly removed = new Set<string>();
-  /** Questions that have had no answer. */
+  /** Requests without a response. */
   readonly waiting = new Set<object>();
-  readonly #world: World;
+  readonly #simulation: Simulation;
 
-  constructor(world: World) {
-    this.#world = world;
+  constructor(simulation: Simulation) {
+    this.#simulation = simulation;
   }
 
   /** Uploads as they are on disk, oldest first. */
   get uploads(): Upload[] {
-    return [...this.#world.witness.rows.values()];
+    return [...this.#simulation.checker.rows.values()];
   }
 
-  /** More than these would only take time. */
+  /** More uploads would only take time. */
   get hasRoom(): boolean {
     return this.uploads.length < MAX_UPLOADS;
   }
 
-  /** Of an upload whose row is gone because an operator wanted it so, even if nobody could tell them. */
+  /** Whether the key belongs to an upload that an operator removed, even if the response was lost. */
   isOfRemoved(key: string): boolean {
-    const { removing, rows } = this.#world.witness;
+    const { removing, rows } = this.#simulation.checker;
     return [...removing].some((uploadId) => key.includes(uploadId) && !rows.has(uploadId));
   }
 
@@ -64,7 +64,7 @@ export class OperatorDesk {
   }
 
   cancel({ uploadId, status }: Upload): void {
-    if (status === 'completing') this.#world.tally.count('cancel waited for a completion');
+    if (status === 'completing') this.#simulation.coverage.count('cancel waited for a completion');
     this.#ask(async ({ uploads }) => {
       await uploads.cancel(uploadId, 'operator-1');
     });
@@ -77,36 +77,36 @@ export class OperatorDesk {
   }
 
   remove({ uploadId }: Upload, options: { withObject: boolean }): void {
-    const { witness, tally } = this.#world;
-    witness.removing.add(uploadId);
+    const { checker, coverage } = this.#simulation;
+    checker.removing.add(uploadId);
     this.#ask(async ({ uploads }) => {
       try {
         await uploads.remove(uploadId, 'operator-1', options);
       } catch (error) {
-        // The store may have deleted the object, and only its answer was lost; or another removal came first.
+        // The store may have deleted the object and lost only the response; or another removal came first.
         const isRefused = error instanceof BackhaulError && error.code !== 'upload_not_found';
-        if (isRefused) witness.removing.delete(uploadId);
+        if (isRefused) checker.removing.delete(uploadId);
         throw error;
       }
       this.removed.add(uploadId);
-      tally.count('removed');
+      coverage.count('removed');
     });
   }
 
-  /** The server is gone, and with it whoever would have answered. */
+  /** The server has crashed; its pending requests never get a response. */
   abandon(): void {
     this.waiting.clear();
   }
 
   #ask(question: (domain: Domain) => Promise<void>): void {
-    const { server, witness } = this.#world;
+    const { server, checker } = this.#simulation;
     if (server === undefined) return;
     this.waiting.add(question);
     void question(server.domain)
       .catch((error: unknown) => {
         const isExpected =
-          error instanceof BackhaulError ? answers.has(error.code) : error instanceof BucketError;
-        if (!isExpected) witness.object(`an operator was told: ${String(error)}`);
+          error instanceof BackhaulError ? expectedErrors.has(error.code) : error instanceof BucketError;
+        if (!isExpected) checker.report(`an operator got an unexpected error: ${String(error)}`);
       })
       .finally(() => this.waiting.delete(question));
   }
