@@ -95,7 +95,7 @@ test('one message lists all that is missing, with what it is for and an example'
   );
   assert.match(
     error.message,
-    /S3_BUCKET_NAME is not set.*The bucket.*Example: S3_BUCKET_NAME=my-app-uploads/,
+    /S3_BUCKET_NAME is not set.*Bucket that.*Example: S3_BUCKET_NAME=my-app-uploads/,
   );
   assert.match(error.message, /JWT_SECRET is not set.*JWT_PUBLIC_KEY_FILE or JWT_JWKS_URL/);
 });
@@ -240,7 +240,7 @@ test('a file that is missing or no JSON object is named', () => {
   );
   for (const content of ['[]', 'null', '{', '"x"']) {
     const config = file('not-an-object.json', content);
-    assert.match(refusal(['--config', config], enough).message, /does not hold one JSON object/);
+    assert.match(refusal(['--config', config], enough).message, /does not contain one JSON object/);
   }
 });
 
@@ -353,8 +353,8 @@ test('files that cannot be read stop the start', () => {
     TLS_CERT_FILE: 'nowhere.crt',
     TLS_KEY_FILE: 'directory',
   });
-  assert.match(error.message, /TLS_CERT_FILE names .*nowhere\.crt, which does not exist/);
-  assert.match(error.message, /TLS_KEY_FILE names .*directory, which is a directory/);
+  assert.match(error.message, /TLS_CERT_FILE is set to .*nowhere\.crt, which does not exist/);
+  assert.match(error.message, /TLS_KEY_FILE is set to .*directory, which is a directory/);
 });
 
 test('--dev needs nothing, stays on this machine and keeps its database apart', () => {
@@ -450,11 +450,11 @@ test('the words of another issuer’s tokens are settings, and agents stay apart
   const audiences = { JWT_AGENT_AUDIENCE: 'x', JWT_OPERATOR_AUDIENCE: 'x' };
   assert.equal(complete({ ...env, ...audiences }).tokenRules?.audience.agent, 'x', 'the types differ');
   const { message } = refusal([], { ...enough, ...env, ...audiences, JWT_AGENT_TYPE: 'any' });
-  assert.match(message, /An agent’s token would open the API/);
+  assert.match(message, /An agent’s token would give access to the API/);
   const sameTypes = { JWT_AGENT_TYPE: 'at+jwt', JWT_OPERATOR_TYPE: 'application/AT+JWT' };
   assert.match(
     refusal([], { ...enough, ...env, ...audiences, ...sameTypes }).message,
-    /An agent’s token would open the API/,
+    /An agent’s token would give access to the API/,
     'types are compared as those of tokens are',
   );
   assert.deepEqual(refusedSettings([], { ...enough, JWT_ISSUER: 'x' }), ['JWT_ISSUER']);

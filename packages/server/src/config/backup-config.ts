@@ -16,10 +16,10 @@ export interface BackupConfig {
 const USAGE = 'backhaul-server backup FILE [--config FILE] [--dev]';
 
 /**
- * Finds the database as the server would, and looks at no other setting.
+ * Finds the database in the same way as the server, and reads no other setting.
  *
- * @param place.argv What follows `backup`.
- * @throws ConfigError with all that has to change.
+ * @param place.argv Arguments after `backup`.
+ * @throws ConfigError with all problems.
  */
 export function loadBackupConfig({
   argv,
@@ -49,7 +49,7 @@ export function loadBackupConfig({
   if (file === undefined || file.value === '') {
     problems.push({ setting: 'FILE', message: `FILE is missing: ${USAGE}.` });
   } else if (others.length > 0) {
-    problems.push({ setting: 'FILE', message: `One FILE is written, not ${positionals.length}: ${USAGE}.` });
+    problems.push({ setting: 'FILE', message: `Give one FILE, not ${positionals.length}: ${USAGE}.` });
   }
   if (file === undefined || problems.length > 0) throw new ConfigError(problems);
   const dev = on.has('dev');

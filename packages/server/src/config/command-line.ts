@@ -18,16 +18,16 @@ const settingByFlag = new Map<string, SettingName>(
   }),
 );
 
-/** What the server is started with. */
+/** Reads the server's command line. */
 export function readCommandLine(argv: readonly string[]): CommandLine {
   const { on, values, positionals, problems } = readArguments(argv, {
     command: 'backhaul-server',
     switches: ['dev', 'setup-bucket', 'help', 'version'],
     valued: ['config', ...settingByFlag.keys()],
   });
-  const strays = positionals.map(({ place }) => ({
+  const strays = positionals.map(({ position }) => ({
     setting: 'arguments',
-    message: `Argument ${place} is neither a flag nor the value of one; the only command is backup, and comes first: backhaul-server backup FILE.`,
+    message: `Argument ${position} is neither a flag nor the value of one; the only command is backup, and comes first: backhaul-server backup FILE.`,
   }));
   const settings = new Map(
     [...settingByFlag].flatMap(([flag, name]) => {

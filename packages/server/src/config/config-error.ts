@@ -1,4 +1,4 @@
-/** One mistake in the settings. `message` starts with the name of what to change and never holds a secret. */
+/** One mistake in the settings. `message` starts with the name of the setting and never contains a secret. */
 export interface SettingProblem {
   /** Environment variable or flag, as the user spells it. */
   readonly setting: string;
@@ -6,8 +6,8 @@ export interface SettingProblem {
 }
 
 /**
- * The user has to change a setting before the server can start; exit code 2. All mistakes that were found are
- * in one error, so that nobody has to start the server five times to learn of five.
+ * The user has to change a setting before the server can start; exit code 2. One error reports all mistakes, so that
+ * the server need not be started once for each.
  */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';

@@ -12,7 +12,7 @@ export interface ConfigFile {
 const fileSchema = z.record(z.string(), z.unknown());
 const valueSchema = z.union([z.string(), z.number(), z.boolean()]);
 
-/** Reads a JSON object that has the names of the environment as its keys, and no others. */
+/** Reads a JSON object whose keys are the names of the environment variables. */
 export function readConfigFile(path: string, cwd: string): ConfigFile {
   const settings = new Map<SettingName, string>();
   const problems: SettingProblem[] = [];
@@ -21,7 +21,7 @@ export function readConfigFile(path: string, cwd: string): ConfigFile {
   for (const [key, given] of Object.entries(readObject(resolve(cwd, path), complain))) {
     const value = valueSchema.safeParse(given);
     if (!isSettingName(key)) {
-      complain(`${JSON.stringify(key)} in ${path} is not a setting; see --help for all of them.`);
+      complain(`${JSON.stringify(key)} in ${path} is not a setting; see --help for the list.`);
     } else if (!value.success) {
       complain(`${key} in ${path} must be a string, a number, true or false.`);
     } else {
@@ -34,7 +34,7 @@ export function readConfigFile(path: string, cwd: string): ConfigFile {
 function readObject(path: string, complain: (message: string) => void): Record<string, unknown> {
   let text: string;
   try {
-    // Editors of Windows begin a file with a byte order mark, which JSON does not allow (RFC 8259, section 8.1).
+    // Windows editors write a byte order mark, which JSON does not allow (RFC 8259, section 8.1).
     text = readFileSync(path, 'utf8').replace(/^\uFEFF/, '');
   } catch (error) {
     complain(`--config names ${path}, which cannot be read: ${(error as NodeJS.ErrnoException).code}.`);
@@ -45,7 +45,7 @@ function readObject(path: string, complain: (message: string) => void): Record<s
   } catch {
     // The parser's own message would quote a piece of the file, which may be a secret.
     complain(
-      `--config names ${path}, which does not hold one JSON object such as {"S3_BUCKET_NAME": "my-app-uploads"}.`,
+      `--config names ${path}, which does not contain one JSON object such as {"S3_BUCKET_NAME": "my-app-uploads"}.`,
     );
     return {};
   }

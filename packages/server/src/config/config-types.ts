@@ -5,12 +5,12 @@ import type { ConnectionSettings } from '../http/connection-limits.ts';
 import type { S3Settings } from '../s3/s3-settings.ts';
 import type { SettingValues } from './settings.ts';
 
-/** Where the keys come from that tokens are checked with. */
+/** Source of the keys for verifying tokens. */
 export type JwtSource =
   | {
       readonly kind: 'secret';
       readonly secret: string;
-      /** Accepted too, while tokens are replaced. */
+      /** Previous secret, also accepted while tokens are replaced. */
       readonly previous?: string;
     }
   | { readonly kind: 'public-key-file'; readonly path: string }
@@ -22,20 +22,20 @@ export interface TlsFiles {
   readonly keyFile: string;
   /** Authorities whose certificates agents must show; null if they need none. */
   readonly clientCaFile: string | null;
-  /** Whether the name in an agent's certificate must be that of its token. */
+  /** Whether the name in an agent's certificate must be the client id of its token. */
   readonly clientMatch: 'client_id' | 'none';
 }
 
-/** What peers may use of the server at most; 0 is no limit. */
+/** Limits for peers; 0 is no limit. */
 export interface Limits extends ConnectionSettings {
-  /** Event streams and waiting triggers, over all tokens. */
+  /** Event streams and waiting triggers, for all tokens together. */
   readonly heldRequests: number;
   /** The same for the tokens of one subject. */
   readonly heldRequestsPerToken: number;
-  /** Uploads that have not ended. */
+  /** Unfinished uploads. */
   readonly unfinishedPerToken: number;
   readonly unfinishedPerClient: number;
-  /** What the messages of one agent may cost. */
+  /** Budgets for the messages of one agent. */
   readonly agentFrames: PeerLimits;
 }
 
@@ -48,7 +48,7 @@ interface CommonConfig {
   readonly databasePath: string;
   /** Bytes. */
   readonly maxFileSize: number;
-  /** Of each upload, by default. */
+  /** Default limits of each upload. */
   readonly uploadLimits: UploadLimits;
   readonly retentionDays: number;
   readonly retentionTrustsClock: boolean;
@@ -57,39 +57,39 @@ interface CommonConfig {
   readonly proxies: ProxyVariables;
   /** Addresses and ranges of reverse proxies whose X-Forwarded-For counts. */
   readonly trustedProxies: readonly string[];
-  /** The most that `Prefer: wait` waits behind any reverse proxy. */
+  /** Maximum wait of `Prefer: wait` for requests through a reverse proxy. */
   readonly proxyWaitSeconds: number;
-  /** Whether `read` of tokens from before the split of scopes includes `content` and `metrics` for a while. */
+  /** Whether `read` in tokens without `scope_version` temporarily includes `content` and `metrics`. */
   readonly legacyReadScope: boolean;
   readonly logLevel: SettingValues['LOG_LEVEL'];
   readonly logFormat: SettingValues['LOG_FORMAT'];
 }
 
-/** All that a server needs. */
+/** The complete configuration of a server. */
 export interface Config extends CommonConfig {
   readonly kind: 'complete';
   readonly s3: S3Settings;
   readonly jwt: JwtSource;
-  /** Absent for tokens as `backhaul token` makes them. */
+  /** Absent for tokens of `backhaul token`. */
   readonly tokenRules?: TokenRules;
 }
 
-/** What `--dev` starts from; `startDevMode` makes a {@link Config} of it. */
+/** Configuration with `--dev`; `startDevMode` completes it to a {@link Config}. */
 export interface DevConfig extends CommonConfig {
   readonly kind: 'dev';
-  /** HOST where it was not given as a flag; null if it was not set. */
+  /** HOST from a source other than the flag, which is ignored; null if it was not set. */
   readonly ignoredHost: string | null;
   /** Null for the embedded object store. */
   readonly s3: S3Settings | null;
   /** For the embedded object store. */
   readonly s3Preferences: S3Preferences;
-  /** Null to make one. */
+  /** Null to generate one. */
   readonly jwtSecret: string | null;
-  /** The environment that child processes get: the server's own, without any of its settings. */
+  /** Environment of child processes: the server's own, without its settings. */
   readonly childEnvironment: Readonly<Record<string, string>>;
 }
 
-/** Settings of S3 that do not say which store it is. */
+/** S3 settings that are independent of the store. */
 export type S3Preferences = Omit<
   S3Settings,
   'endpoint' | 'region' | 'bucket' | 'accessKeyId' | 'secretAccessKey' | 'sessionToken'

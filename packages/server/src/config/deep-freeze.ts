@@ -1,4 +1,4 @@
-/** For plain trees: nothing in them can be changed any more. */
+/** Freezes a tree of plain objects. */
 export function deepFreeze<T extends object>(value: T): T {
   for (const inner of Object.values(value)) {
     if (typeof inner === 'object' && inner !== null) deepFreeze(inner);

@@ -1,6 +1,6 @@
 /**
- * What follows the bucket in a host name of a store. Only where that is certain: a store at files.example.com may well
- * have a bucket "files".
+ * Host names of stores after the bucket's name. Only hosts for which that is certain: a store at files.example.com may
+ * well have a bucket "files".
  */
 const storeHosts = [
   /^s3[.-]/,
@@ -13,8 +13,8 @@ const storeHosts = [
 ];
 
 /**
- * @param endpoint An address that is a URL.
- * @returns the address of the store, if `endpoint` is that of the bucket; else undefined.
+ * @param endpoint A valid URL.
+ * @returns The address of the store if `endpoint` is the address of the bucket; else undefined.
  */
 export function withoutBucket(endpoint: string, bucket: string): string | undefined {
   const url = new URL(endpoint);

@@ -8,14 +8,14 @@ import type { ReadSettings } from './read-settings.ts';
 
 const sources = ['JWT_SECRET', 'JWT_PUBLIC_KEY_FILE', 'JWT_JWKS_URL'] as const;
 
-/** @returns exactly one source; null if a problem was added. */
+/** @returns The configured source; null if a problem was added. */
 export function jwtSource(settings: ReadSettings, cwd: string, problems: SettingProblem[]): JwtSource | null {
   const { values, isSet } = settings;
   const given = sources.filter((name) => isSet(name));
   if (given.length > 1) {
     problems.push({
       setting: given.join(', '),
-      message: `${given.join(' and ')} are set, but tokens are checked with exactly one of them; unset the others.`,
+      message: `${given.join(' and ')} are set, but only one of them can verify tokens; unset the others.`,
     });
     return null;
   }
@@ -26,7 +26,7 @@ export function jwtSource(settings: ReadSettings, cwd: string, problems: Setting
   if (isSet('JWT_SECRET_PREVIOUS') && !isSet('JWT_SECRET')) {
     problems.push({
       setting: 'JWT_SECRET_PREVIOUS',
-      message: `JWT_SECRET_PREVIOUS goes with JWT_SECRET only, and tokens are checked by ${given.join()}; unset it.`,
+      message: `JWT_SECRET_PREVIOUS works only with JWT_SECRET, but tokens are verified by ${given.join()}; unset it.`,
     });
     return null;
   }
@@ -63,7 +63,7 @@ const ruleSettings = [
   'JWT_SCOPE_CLAIM',
 ] as const;
 
-/** @returns undefined for tokens as `backhaul token` makes them, or if a problem was added. */
+/** @returns Undefined for tokens of `backhaul token`, or if a problem was added. */
 export function tokenRules(
   { values, isSet }: ReadSettings,
   problems: SettingProblem[],
@@ -73,7 +73,7 @@ export function tokenRules(
   if (!isSet('JWT_PUBLIC_KEY_FILE') && !isSet('JWT_JWKS_URL')) {
     problems.push({
       setting: given.join(', '),
-      message: `${given.join(' and ')}: only for tokens of your own issuer, with JWT_PUBLIC_KEY_FILE or JWT_JWKS_URL. Those that "backhaul token" makes with JWT_SECRET say the same always; unset it.`,
+      message: `${given.join(' and ')}: only for tokens of your own issuer, with JWT_PUBLIC_KEY_FILE or JWT_JWKS_URL. Tokens that "backhaul token" signs with JWT_SECRET always have the default values; unset it.`,
     });
     return undefined;
   }
@@ -99,18 +99,18 @@ export function tokenRules(
     problems.push({
       setting: 'JWT_AGENT_AUDIENCE, JWT_OPERATOR_AUDIENCE',
       message:
-        'An agent’s token would open the API: give JWT_AGENT_AUDIENCE and JWT_OPERATOR_AUDIENCE different values, or JWT_AGENT_TYPE and JWT_OPERATOR_TYPE.',
+        'An agent’s token would give access to the API: give JWT_AGENT_AUDIENCE and JWT_OPERATOR_AUDIENCE different values, or JWT_AGENT_TYPE and JWT_OPERATOR_TYPE.',
     });
   }
   return rules;
 }
 
-/** A header `typ` as jose compares it (RFC 7515, section 4.1.9): `AT+JWT` is `application/at+jwt`. */
+/** Normalises a header `typ` in the same way as jose (RFC 7515, section 4.1.9): `AT+JWT` is `application/at+jwt`. */
 function mediaType(type: string): string {
   return (type.includes('/') ? type : `application/${type}`).toLowerCase();
 }
 
-/** `--dev` signs tokens itself. @returns null if none is set, or if a problem was added. */
+/** The secret for `--dev`, which signs tokens itself. @returns Null if none is set, or if a problem was added. */
 export function devJwtSecret(settings: ReadSettings, problems: SettingProblem[]): string | null {
   for (const name of [
     'JWT_PUBLIC_KEY_FILE',
@@ -137,7 +137,7 @@ function jwtSecret(
   if (secret.trimStart().startsWith('-----BEGIN')) {
     problems.push({
       setting: name,
-      message: `${name} holds a PEM key. As a secret, a public key would let everybody who knows it sign tokens; name its file in JWT_PUBLIC_KEY_FILE instead.`,
+      message: `${name} contains a PEM key. With a public key as the secret, everyone who has the key could sign tokens; set JWT_PUBLIC_KEY_FILE to its file instead.`,
     });
     return null;
   }
@@ -159,7 +159,7 @@ function jwtSecret(
   return secret;
 }
 
-/** 64 random hexadecimal digits have fewer than 8 different ones less than once in 10¹⁵ times. */
+/** 64 random hexadecimal digits have fewer than 8 different ones with a probability below 10⁻¹⁵. */
 const MIN_DIFFERENT_CHARACTERS = 8;
 
 function isGuessable(secret: string): boolean {

@@ -1,7 +1,7 @@
 import type { SettingProblem } from './config-error.ts';
 import { type SettingName, settingOf } from './settings.ts';
 
-/** Says what the setting is for and what it looks like. */
+/** The problem of a missing setting, with its description and an example. */
 export function missing(name: SettingName): SettingProblem {
   const { required, description, example } = settingOf(name);
   const when = required === undefined ? '' : ` (required ${required})`;

@@ -4,12 +4,15 @@ import type { SettingProblem } from './config-error.ts';
 import { type S3Settings, storeUrl } from '../s3/s3-settings.ts';
 import type { SettingValues } from './settings.ts';
 
-/** From whichever source each was read, as all programs take them from the environment. */
+/** Proxy variables from any source of settings, read by the same rules as in all programs. */
 export function proxyVariables({ HTTPS_PROXY, HTTP_PROXY, NO_PROXY }: SettingValues): ProxyVariables {
   return readProxyVariables({ HTTPS_PROXY, HTTP_PROXY, NO_PROXY });
 }
 
-/** A variable that holds no proxy is a mistake only if something would go through it: machines set them for all programs. */
+/**
+ * Reports an invalid proxy variable only if a request would use it, because machines set these variables for all
+ * programs.
+ */
 export function checkProxies(
   { s3, jwt }: { s3: S3Settings; jwt: JwtSource | null },
   proxies: ProxyVariables,

@@ -3,25 +3,26 @@ import { repeatedFlag, unknownFlag } from '@backhaul/program';
 import type { SettingProblem } from './config-error.ts';
 
 export interface ArgumentNames {
-  /** As it is started, for messages. */
+  /** Name of the command, for messages. */
   readonly command: string;
   /** Flags that take no value. */
   readonly switches: readonly string[];
-  /** Flags that take one. */
+  /** Flags that take a value. */
   readonly valued: readonly string[];
 }
 
 export interface ReadArguments {
+  /** Switches that were given. */
   readonly on: ReadonlySet<string>;
-  /** As they were spelled. */
+  /** Values of flags, unparsed. */
   readonly values: ReadonlyMap<string, string>;
-  readonly positionals: readonly { readonly place: number; readonly value: string }[];
+  readonly positionals: readonly { readonly position: number; readonly value: string }[];
   readonly problems: readonly SettingProblem[];
 }
 
 /**
- * Collects mistakes instead of throwing at the first, unlike `parseArgs` in its strict mode; and repeats no
- * argument it does not know, which may be a secret in the wrong place.
+ * Collects mistakes instead of throwing at the first, unlike `parseArgs` in its strict mode. It never repeats an unknown
+ * argument, which may be a misplaced secret.
  */
 export function readArguments(
   argv: readonly string[],
@@ -39,7 +40,7 @@ export function readArguments(
   });
   const on = new Set<string>();
   const values = new Map<string, string>();
-  const positionals: { place: number; value: string }[] = [];
+  const positionals: { position: number; value: string }[] = [];
   const problems: SettingProblem[] = [];
   const complain = (setting: string, message: string) => problems.push({ setting, message });
 
@@ -47,13 +48,13 @@ export function readArguments(
   for (const token of tokens) {
     if (token.kind === 'option-terminator') continue;
     if (token.kind === 'positional') {
-      positionals.push({ place: token.index + 1, value: token.value });
+      positionals.push({ position: token.index + 1, value: token.value });
       continue;
     }
     const { name, rawName, value, inlineValue } = token;
     if (switches.includes(name)) {
       if (value === undefined) on.add(name);
-      else complain(rawName, `${rawName} takes no value; leave it out to turn it off.`);
+      else complain(rawName, `${rawName} takes no value; omit it to turn it off.`);
     } else if (!valued.includes(name)) {
       complain(rawName, unknownFlag(rawName, command, known));
     } else if (value === undefined || (!inlineValue && value.startsWith('-'))) {

@@ -1,9 +1,9 @@
 import type { SettingProblem } from './config-error.ts';
 import { type SettingName, settingNames, settingOf, type SettingValues } from './settings.ts';
 
-/** Where settings come from, the one that wins first. An empty text counts as not set. */
+/** A source of settings. Earlier sources win; an empty text counts as not set. */
 export interface SettingSource {
-  /** Continues "NAME (…)"; null where the name alone says enough. */
+  /** Text for "NAME (…)" in messages; null for the name alone. */
   readonly label: (name: SettingName) => string | null;
   readonly get: (name: SettingName) => string | undefined;
 }
@@ -15,8 +15,8 @@ export interface ReadSettings {
 }
 
 /**
- * @param problems grows by one for each value that is not understood; its setting then reads as not set.
- * @param names All others read as not set.
+ * @param problems Gets one entry for each invalid value; its setting then counts as not set.
+ * @param names Settings to read; all others count as not set.
  */
 export function readSettings(
   sources: readonly SettingSource[],
@@ -45,7 +45,7 @@ export function readSettings(
   return { values: values as SettingValues, isSet: (name) => set.has(name) };
 }
 
-/** Secrets are not repeated, nor addresses, which may have a password in them. */
+/** The value for a message. Omits secrets, and addresses, which may contain a password. */
 function shown(name: SettingName, text: string): string {
   if (settingOf(name).secret || text.includes('://') || text.includes('@')) return '';
   return `; it is ${JSON.stringify(text.slice(0, 80))}`;

@@ -5,7 +5,7 @@ import type { ReadSettings } from './read-settings.ts';
 
 type FileSetting = 'JWT_PUBLIC_KEY_FILE' | 'TLS_CERT_FILE' | 'TLS_KEY_FILE' | 'TLS_CLIENT_CA_FILE';
 
-/** @returns the absolute path; null if the setting is not set, or if a problem was added. */
+/** @returns The absolute path; null if the setting is not set, or if a problem was added. */
 export function readablePath(
   { values }: ReadSettings,
   name: FileSetting,
@@ -16,7 +16,7 @@ export function readablePath(
   const path = resolve(cwd, given);
   const complaint = whyUnreadable(path);
   if (complaint === undefined) return path;
-  problems.push({ setting: name, message: `${name} names ${path}, which ${complaint}.` });
+  problems.push({ setting: name, message: `${name} is set to ${path}, which ${complaint}.` });
   return null;
 }
 

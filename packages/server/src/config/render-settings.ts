@@ -1,6 +1,6 @@
 import { type SettingName, settingNames, settingOf } from './settings.ts';
 
-/** The settings under their headings, in the order of the table. */
+/** The settings by heading, in the order of the table. */
 function settingGroups(): { readonly heading: string; readonly names: readonly SettingName[] }[] {
   const groups = Map.groupBy(settingNames, (name) => settingOf(name).group);
   return [...groups].map(([heading, names]) => ({ heading, names }));
@@ -39,47 +39,46 @@ const pageHead = [
   '',
   'A setting comes from a flag, else from the environment, else from the file given to `--config`, else from the',
   'default. An empty text counts as not set. Paths are relative to the working directory. The file is one JSON',
-  'object with the names below as its keys; a key that is not among them stops the start, as does any value that',
-  'is not understood, with one message that names all of them.',
+  'object with the names below as its keys. With an unknown key or an invalid value the server does not start, and one',
+  'message names all of them.',
   '',
   '```',
   'backhaul-server [--dev] [--host HOST] [--port PORT] [--config FILE] [--setup-bucket]',
   'backhaul-server backup FILE [--config FILE] [--dev]',
   '```',
   '',
-  'With `--dev` nothing has to be set: state, secrets and an embedded object store live under `.backhaul/` in the',
-  'working directory. That store listens on this machine only, so agents have to run there too; it is left out',
-  'when `S3_ENDPOINT` or `S3_BUCKET_NAME` is set.',
+  'With `--dev` no setting is required: state, secrets and an embedded object store are in `.backhaul/` in the working',
+  'directory. That store listens on this machine only, so agents have to run there too; it is not started if',
+  '`S3_ENDPOINT` or `S3_BUCKET_NAME` is set.',
   '',
-  'Secrets are never flags, because other users of a machine can see those. For `systemd` credentials or mounted',
-  'secrets, put them into a file that only the server can read and name that with `--config`.',
+  'Secrets are never flags, because other users of a machine can see flags. For `systemd` credentials or mounted',
+  'secrets, put them into a file that only the server can read and name the file with `--config`.',
   '',
-  '`backup` copies the database to a new FILE; [backup.md](backup.md) says how, and how to restore it.',
+  '`backup` copies the database to a new FILE; [backup.md](backup.md) describes backup and restore.',
   '',
   '## Setting up the bucket',
   '',
   '`--setup-bucket` creates the bucket if there is none, turns on default encryption, versioning and the block of public',
-  'access, and adds a lifecycle rule that aborts incomplete uploads after 7 days. Then the server starts. What is there',
-  'already stays, so the flag may be given at every start. Each step is a line of the log (`bucket set up`) with its',
-  '`outcome`:',
+  'access, and adds a lifecycle rule that aborts incomplete uploads after 7 days. Then the server starts. Existing settings',
+  'stay, so the flag may be given at every start. The log has a line for each step (`bucket set up`) with its `outcome`:',
   '',
-  '- `done`, or `already`.',
-  '- `not_supported`: the store does not offer it, accepts it and forgets it, or fails writes with it. A small object and',
-  '  a part are written, and removed, before the first change and after each one. If these writes worked before and fail',
-  '  afterwards, the change is undone, and the line says so. Nothing remembers it: the next start with the flag tries again,',
-  '  and says the same; leave the flag out where a moment of failing writes does harm.',
-  '- `failed`: the reason, and for a change that could not be undone the command that undoes it. Before each change the log',
-  '  has that command too (`changing the bucket; …`), for a process that is killed there. SIGTERM ends the setup between',
-  '  two steps.',
+  '- `done`, or `already` if nothing had to be changed.',
+  '- `not_supported`: the store does not offer the setting, accepts but does not keep it, or fails writes with it. The server',
+  '  writes and removes a small object and a part before the first change and after each one. If these writes worked before',
+  '  and fail afterwards, the change is undone, and the line says so. The next start with the flag tries again; omit the flag',
+  '  if a moment of failing writes does harm.',
+  '- `failed`: the line has the reason, and for a change that could not be undone the command that undoes it. The log also',
+  '  has that command before each change (`changing the bucket; …`), in case the process is killed. SIGTERM ends the setup',
+  '  between two steps.',
   '',
-  'Only a bucket that cannot be reached or created ends the start: with exit status 2 and the sentence of a start without',
-  'the flag, or with 1 if waiting may help (the store is away, or the clock is wrong). `backhaul doctor` shows what the',
-  'bucket lacks. On stores other than AWS it cannot know what the setup would find; its advice then says when not to',
-  'follow it.',
+  'The server exits only if the bucket cannot be reached or created: with exit code 2 and the same message as without the',
+  'flag, or with 1 if waiting may help (the store is unavailable, or the clock is wrong). `backhaul doctor` shows which',
+  'settings the bucket lacks. On stores other than AWS it cannot know the result of the setup in advance; its advice then',
+  'says when not to follow it.',
   '',
 ];
 
-/** The file `.env.example`. What has to be set stands open, the rest commented out. */
+/** The file `.env.example`. Required settings are active, the others commented out. */
 export function envExample(): string {
   const sections = settingGroups().flatMap(({ heading, names }) => [
     `# ${heading}`,
@@ -99,7 +98,7 @@ function envLines(name: SettingName): string[] {
   const { required, secret, example } = settingOf(name);
   const comment = wrapWords(explanation(name), 98).map((line) => `# ${line}`);
   if (!required?.startsWith('without')) return [...comment, `# ${name}=${example}`];
-  // The example of a secret, left standing, would be a secret that everybody knows.
+  // The example of a secret, if left in place, would be a publicly known secret.
   return [...comment, `${name}=${secret ? '' : example}`];
 }
 
@@ -115,7 +114,7 @@ export function settingSections(): string {
   return groups.join('\n\n');
 }
 
-/** Plain text: meaning, when it is required, and what holds when it is not set. */
+/** Plain text: the meaning, when the setting is required, and the behaviour without it. */
 function explanation(name: SettingName): string {
   const { description, required, default: fallback, unset } = settingOf(name);
   return [

@@ -19,12 +19,12 @@ export function s3Preferences({ values, isSet }: ReadSettings, forcePathStyle: b
   };
 }
 
-/** To ask for nothing can be asked of every store. */
+/** `none` is never required, because every store can do without. */
 function preference(wanted: string | null, isSet: boolean): Preference {
   return { wanted, required: isSet && wanted !== null };
 }
 
-/** @returns what holds if no problem was added. */
+/** @returns The settings; valid only if no problem was added. */
 export function s3Settings(settings: ReadSettings, problems: SettingProblem[]): S3Settings {
   const { values, isSet } = settings;
   const compatibleStore = isSet('S3_ENDPOINT');
@@ -49,12 +49,12 @@ function checkEndpoints({ values }: ReadSettings, problems: SettingProblem[]): v
   for (const name of ['S3_ENDPOINT', 'S3_PUBLIC_ENDPOINT'] as const) {
     const store = values[name] === undefined ? undefined : withoutBucket(values[name], bucket);
     if (store === undefined) continue;
-    const message = `${name} holds the bucket’s name: it must be the address of the store alone, ${store}. S3_BUCKET_NAME names the bucket.`;
+    const message = `${name} contains the bucket’s name: it must be only the address of the store, ${store}. S3_BUCKET_NAME names the bucket.`;
     problems.push({ setting: name, message });
   }
 }
 
-/** Both keys or none; none only for Amazon S3, where the SDK looks for a role. */
+/** Requires both keys or none; none only for Amazon S3, where the SDK looks for a role. */
 function checkCredentials(
   { isSet }: ReadSettings,
   compatibleStore: boolean,

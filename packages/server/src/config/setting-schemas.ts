@@ -3,13 +3,13 @@ import { S3_MAX_PART_BYTES, S3_MAX_PARTS } from '@backhaul/protocol';
 import { z } from 'zod';
 
 /*
- * Schemas from a setting's text to its value. Each has one sentence for whatever is wrong, which continues
- * "NAME …" and never repeats the value: whether that may be shown is decided in one place, `read-settings.ts`.
+ * Schemas that convert a setting's text to its value. Each has one message for all errors, which continues "NAME …"
+ * and never repeats the value: only `read-settings.ts` decides whether the value may be shown.
  */
 
 export type SettingSchema = z.ZodType<unknown, string>;
 
-/** A text that `read` understands; it returns undefined for one that it doesn't. */
+/** @param read Returns undefined for an invalid text. */
 function textRead<T>(read: (text: string) => T | undefined, complaint: string) {
   return z.string().transform((text, context): T => {
     const value = read(text);
@@ -22,14 +22,14 @@ function textRead<T>(read: (text: string) => T | undefined, complaint: string) {
 export const anyText = z.string();
 
 /**
- * A key of the store or a part of it. A file with Windows line ends, or a paste, leaves a character at the end that
- * nobody sees and that the store takes for a wrong secret.
+ * An access key or secret key. A file with Windows line ends, or a paste, may leave an invisible character at the end,
+ * which makes the secret wrong for the store.
  */
 export const credential = z
   .string()
   .regex(
     /^(?!\s)[^\p{Cc}]+(?<!\s)$/u,
-    'must not begin or end with white space and must not hold control characters, such as the carriage return that Windows puts at the end of a line',
+    'must not begin or end with white space and must not contain control characters, such as the carriage return at the end of a Windows line',
   );
 
 export function matching(pattern: RegExp, complaint: string) {
@@ -67,14 +67,14 @@ const sizeUnits = {
   TB: 1e12,
 };
 
-/** Bytes, up to the largest object that S3 can take in parts: 10,000 × 5 GiB. */
+/** Bytes, up to the largest object that S3 accepts in parts: 10,000 × 5 GiB. */
 export const fileSize = textRead((text) => {
   const [, digits, unit = ''] = /^(\d{1,15}) ?([KMGT]i?B)?$/.exec(text) ?? [];
   const bytes = Number(digits) * sizeUnits[unit as keyof typeof sizeUnits];
   return bytes >= 1 && bytes <= S3_MAX_PARTS * S3_MAX_PART_BYTES ? bytes : undefined;
 }, 'must be a number of bytes, or a whole number of KiB, MiB, GiB, TiB, KB, MB, GB or TB such as "10GiB", and at most S3’s limit of 50000GiB');
 
-/** @returns the address without a slash at its end. */
+/** @returns The address without a trailing slash. */
 export const serviceAddress = textRead((text) => {
   const url = webAddress(text);
   const bare = url?.search === '' && url.hash === '' && url.username === '' && url.password === '';
@@ -87,7 +87,7 @@ export const addressRanges = textRead((text) => {
   return rangeList(ranges) === null ? undefined : ranges;
 }, 'must be addresses or ranges such as 10.0.0.0/8, separated by commas or spaces');
 
-/** Who can change the key set can sign tokens: over the network it takes TLS. */
+/** An attacker who can change the key set can sign tokens, so TLS is required over the network. */
 export const keySetAddress = textRead((text) => {
   const url = webAddress(text);
   const loopback = url !== undefined && /^(localhost|127(\.\d+){3}|\[::1\])$/.test(url.hostname);
@@ -99,12 +99,12 @@ function webAddress(text: string): URL | undefined {
   return url !== null && /^https?:$/.test(url.protocol) ? url : undefined;
 }
 
-/** @returns the path behind `sqlite:`, not yet resolved. */
+/** @returns The path after `sqlite:`, not resolved. */
 export const sqliteAddress = z
   .string()
   .refine(
     (text) => !/^postgres(ql)?:/.test(text),
-    'asks for PostgreSQL, which this version does not support; use sqlite:PATH',
+    'names a PostgreSQL database, which this version does not support; use sqlite:PATH',
   )
   .pipe(
     textRead(
@@ -113,7 +113,7 @@ export const sqliteAddress = z
     ),
   );
 
-/** Names S3's rules allow; what looks like an address or an ARN is neither. */
+/** Names that S3 allows; texts that look like an address or an ARN are refused. */
 export const bucketName = matching(
   /^(?!\d+\.\d+\.\d+\.\d+$)(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/,
   'must be a bucket’s name: 3 to 63 lower-case letters, digits, dots and hyphens, with a letter or digit at both ends',
@@ -128,10 +128,10 @@ export const keyPrefix = textRead(
   'must be letters, digits, dots, underscores and hyphens, in segments separated by "/", with none at the start',
 );
 
-/** What to ask the store for; null asks for nothing. */
+/** Encryption to request from the store; null requests none. */
 export const encryption = oneOf(['AES256', 'aws:kms', 'aws:kms:dsse', 'none']).transform(nullForNone);
 
-/** Stores have classes of their own, so only the spelling is checked, and that the object stays readable. */
+/** Stores have their own classes, so the schema checks only the spelling, and that the object stays readable. */
 export const storageClass = z
   .string()
   .regex(
@@ -140,7 +140,7 @@ export const storageClass = z
   )
   .refine(
     (text) => text !== 'GLACIER' && text !== 'DEEP_ARCHIVE',
-    'must be a class whose objects can be read at once; move them to an archive by a lifecycle rule',
+    'must be a class whose objects can be read immediately; use a lifecycle rule to archive them',
   )
   .transform(nullForNone);
 

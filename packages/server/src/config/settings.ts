@@ -21,7 +21,7 @@ import {
 } from './setting-schemas.ts';
 
 export interface Setting {
-  /** Heading it stands under in the documentation. */
+  /** Heading in the documentation. */
   readonly group:
     | 'Object store'
     | 'Uploads'
@@ -33,15 +33,15 @@ export interface Setting {
     | 'Proxies'
     | 'Logging';
   readonly schema: SettingSchema;
-  /** As it would be spelled in the environment. */
+  /** Spelled as in the environment. */
   readonly default?: string;
-  /** What happens without it, where that is not one fixed text. */
+  /** Behaviour without the setting, if there is no fixed default. */
   readonly unset?: string;
-  /** When it has to be set. */
+  /** Condition under which it has to be set. */
   readonly required?: string;
-  /** Its value is never shown. */
+  /** If true, the value is never shown. */
   readonly secret: boolean;
-  /** Without the leading dashes. */
+  /** Name of the flag, without the leading dashes. */
   readonly flag?: 'port' | 'host';
   /** One or more whole sentences. */
   readonly description: string;
@@ -49,8 +49,8 @@ export interface Setting {
 }
 
 /**
- * Every setting of the server, once. `--help`, `.env.example` and `docs/configuration.md` are generated from
- * this table, in this order.
+ * All settings of the server. `--help`, `.env.example` and `docs/configuration.md` are generated from this table, in
+ * this order.
  */
 const settings = {
   S3_BUCKET_NAME: {
@@ -59,25 +59,25 @@ const settings = {
     unset: 'With --dev, the embedded object store is started.',
     required: 'without --dev, and with S3_ENDPOINT',
     secret: false,
-    description: 'The bucket that files are uploaded to.',
+    description: 'Bucket that files are uploaded to.',
     example: 'my-app-uploads',
   },
   AWS_REGION: {
     group: 'Object store',
-    schema: matching(/^[a-z0-9-]{1,64}$/, 'must be a region’s name such as "eu-central-1"'),
-    unset: '`us-east-1` with S3_ENDPOINT, which is what most compatible stores expect.',
+    schema: matching(/^[a-z0-9-]{1,64}$/, 'must be the name of a region such as "eu-central-1"'),
+    unset: '`us-east-1` with S3_ENDPOINT, which most compatible stores expect.',
     required: 'without S3_ENDPOINT',
     secret: false,
-    description: 'The region of the bucket.',
+    description: 'Region of the bucket.',
     example: 'eu-central-1',
   },
   AWS_ACCESS_KEY_ID: {
     group: 'Object store',
     schema: credential,
-    unset: 'The AWS SDK looks for credentials itself: shared files, container or instance role.',
+    unset: 'The AWS SDK searches for credentials itself: shared files, container or instance role.',
     required: 'with S3_ENDPOINT',
     secret: true,
-    description: 'The key that signs requests and the URLs given to agents.',
+    description: 'Access key that signs requests and the URLs for agents.',
     example: 'AKIAIOSFODNN7EXAMPLE',
   },
   AWS_SECRET_ACCESS_KEY: {
@@ -85,7 +85,7 @@ const settings = {
     schema: credential,
     required: 'with AWS_ACCESS_KEY_ID',
     secret: true,
-    description: 'The secret half of AWS_ACCESS_KEY_ID.',
+    description: 'Secret key of AWS_ACCESS_KEY_ID.',
     example: 'wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY',
   },
   AWS_SESSION_TOKEN: {
@@ -93,7 +93,7 @@ const settings = {
     schema: credential,
     secret: true,
     description:
-      'Belongs to a temporary AWS_ACCESS_KEY_ID. Such a key cannot be renewed by the server: prefer a role.',
+      'Session token of a temporary AWS_ACCESS_KEY_ID. The server cannot renew such a key: prefer a role.',
     example: 'IQoJb3JpZ2luX2VjEXAMPLE',
   },
   S3_ENDPOINT: {
@@ -110,7 +110,7 @@ const settings = {
     unset: 'The same as S3_ENDPOINT.',
     secret: false,
     description:
-      'Address of the store as agents and operators reach it; presigned URLs are made for it. It must lead to the very store of S3_ENDPOINT: what that one was seen to enforce is relied on.',
+      'Address at which agents and operators reach the store; presigned URLs use it. It must lead to the same store as S3_ENDPOINT, because the server relies on the checks that it probed there.',
     example: 'https://files.example.com',
   },
   S3_FORCE_PATH_STYLE: {
@@ -118,7 +118,7 @@ const settings = {
     schema: trueOrFalse,
     unset: '`true` with S3_ENDPOINT, otherwise `false`.',
     secret: false,
-    description: 'Put the bucket into the path of URLs instead of the host name.',
+    description: 'Puts the bucket into the path of URLs instead of the host name.',
     example: 'true',
   },
   S3_KEY_PREFIX: {
@@ -126,7 +126,7 @@ const settings = {
     schema: keyPrefix,
     default: 'uploads',
     secret: false,
-    description: 'Keys are PREFIX/CLIENT_ID/UPLOAD_ID/FILE_NAME.',
+    description: 'Prefix of object keys, which are PREFIX/CLIENT_ID/UPLOAD_ID/FILE_NAME.',
     example: 'sites/emea',
   },
   S3_STORAGE_CLASS: {
@@ -135,7 +135,7 @@ const settings = {
     default: 'INTELLIGENT_TIERING',
     secret: false,
     description:
-      'Storage class of new objects. The default is used if the store honours it; a class set here has to be honoured, or the server does not start. `none` asks for nothing.',
+      'Storage class of new objects. The default is used if the store supports it. If you set a class that the store does not support, the server does not start. `none` requests no class.',
     example: 'STANDARD',
   },
   S3_SSE: {
@@ -144,7 +144,7 @@ const settings = {
     default: 'AES256',
     secret: false,
     description:
-      'Server-side encryption: `AES256`, `aws:kms`, `aws:kms:dsse` or `none`. The default is used if the store honours it; a value set here has to be honoured, or the server does not start.',
+      'Server-side encryption: `AES256`, `aws:kms`, `aws:kms:dsse` or `none`. The default is used if the store supports it. If you set a value that the store does not support, the server does not start.',
     example: 'aws:kms',
   },
   S3_CHECKSUM: {
@@ -153,7 +153,7 @@ const settings = {
     default: 'auto',
     secret: false,
     description:
-      'How a presigned URL is bound to the bytes of its part: `auto` probes the store and takes `crc32` or `md5`; `sha256` binds cryptographically; `none` leaves only the length bound.',
+      'Checksum that binds a presigned URL to the bytes of its part: `auto` probes the store and uses `crc32` or `md5`; `sha256` binds cryptographically; `none` binds only the length.',
     example: 'sha256',
   },
   PRESIGN_EXPIRY_SECONDS: {
@@ -162,7 +162,7 @@ const settings = {
     default: '900',
     secret: false,
     description:
-      'How long a presigned URL is valid, 1 to 43200 (12 hours). Agents ask for new ones, so a slow upload needs no longer time.',
+      'Seconds for which a presigned URL is valid, 1 to 43200 (12 hours). Agents request new URLs, so slow uploads do not need a longer time.',
     example: '3600',
   },
   MAX_FILE_SIZE: {
@@ -171,43 +171,43 @@ const settings = {
     default: '5TiB',
     secret: false,
     description:
-      'Larger files are refused: bytes, or with a unit such as KiB, MiB, GiB, MB, GB. The default is the largest object of most S3-compatible stores; 50000GiB is the most that can be set.',
+      'Maximum size of a file: bytes, or with a unit such as KiB, MiB, GiB, MB, GB. Larger files are refused. The default is the largest object of most S3-compatible stores; the maximum is 50000GiB.',
     example: '10GiB',
   },
   UPLOAD_PARALLEL_PARTS: {
     group: 'Uploads',
     schema: wholeNumber(1, 64),
-    unset: 'As many as the agent takes.',
+    unset: 'The limit of the agent.',
     secret: false,
     description:
-      'PUTs of one upload at once, at most, unless its trigger or its client has another limit. The agent’s own `--parallel-parts` goes before.',
+      'Maximum number of parallel PUTs of one upload, unless its trigger or its client has another limit. The agent’s own `--parallel-parts` is always an upper limit.',
     example: '2',
   },
   UPLOAD_MAX_RATE: {
     group: 'Uploads',
     schema: wholeNumber(1024, Number.MAX_SAFE_INTEGER),
-    unset: 'As fast as the agent goes.',
+    unset: 'The limit of the agent.',
     secret: false,
     description:
-      'Bytes per second of one upload, at most, unless its trigger or its client has another limit. The agent’s own `--max-rate` goes before.',
+      'Maximum bytes per second of one upload, unless its trigger or its client has another limit. The agent’s own `--max-rate` is always an upper limit.',
     example: '2000000',
   },
   JWT_SECRET: {
     group: 'Tokens',
     schema: anyText,
-    unset: 'With --dev, one is made and kept under .backhaul/.',
+    unset: 'With --dev, one is generated and stored in .backhaul/.',
     required: 'without --dev, unless JWT_PUBLIC_KEY_FILE or JWT_JWKS_URL is set',
     secret: true,
-    description: 'Secret that tokens are signed with (HS256), 32 random bytes or more.',
+    description: 'Secret for signing tokens (HS256), at least 32 random bytes.',
     example: '"$(openssl rand -hex 32)"',
   },
   JWT_SECRET_PREVIOUS: {
     group: 'Tokens',
     schema: anyText,
-    unset: 'Only tokens of JWT_SECRET are accepted.',
+    unset: 'Only tokens signed with JWT_SECRET are accepted.',
     secret: true,
     description:
-      'The secret that JWT_SECRET replaces, while agents and operators change over: tokens that were signed with it are accepted too. Unset it once `backhaul doctor` says that no agent uses one.',
+      'Previous secret, while agents and operators get new tokens: tokens signed with it are accepted, too. Unset it once `backhaul doctor` shows that no agent uses one.',
     example: '"$OLD_JWT_SECRET"',
   },
   JWT_PUBLIC_KEY_FILE: {
@@ -215,7 +215,7 @@ const settings = {
     schema: anyText,
     secret: false,
     description:
-      'PEM file of the public key that tokens are checked with: RSA (RS256), P-256 (ES256) or Ed25519 (EdDSA).',
+      'PEM file of the public key for verifying tokens: RSA (RS256), P-256 (ES256) or Ed25519 (EdDSA).',
     example: '/etc/backhaul/jwt-public.pem',
   },
   JWT_JWKS_URL: {
@@ -231,13 +231,13 @@ const settings = {
     default: '86400',
     secret: false,
     description:
-      'How long the last key set of JWT_JWKS_URL is used while the provider cannot be reached; then tokens are refused with 503. A key that the provider withdraws during its outage is accepted for as long.',
+      'Seconds for which the last key set of JWT_JWKS_URL is used while the provider cannot be reached; after that, tokens are refused with 503. A key that the provider withdraws during its outage is accepted until then.',
     example: '3600',
   },
   JWT_ISSUER: {
     group: 'Tokens',
     schema: anyText,
-    unset: '`backhaul`, as `backhaul token` writes it.',
+    unset: '`backhaul`, the issuer of `backhaul token`.',
     secret: false,
     description:
       'The `iss` of tokens. This and the following settings are for tokens of your own identity provider, and need JWT_PUBLIC_KEY_FILE or JWT_JWKS_URL.',
@@ -282,7 +282,7 @@ const settings = {
     unset: '`scope`.',
     secret: false,
     description:
-      'The claim with an operator’s scopes: words separated by spaces, or a list. With any of these settings, words that are no scopes of Backhaul are ignored, and `scope_version` is not needed.',
+      'The claim with an operator’s scopes: words separated by spaces, or a list. With any of these settings, words that are not scopes of Backhaul are ignored, and `scope_version` is not needed.',
     example: 'permissions',
   },
   LEGACY_READ_SCOPE: {
@@ -291,24 +291,24 @@ const settings = {
     default: 'grace',
     secret: false,
     description:
-      'What `read` means in operators’ tokens without the claim `scope_version`, which were made before `content` and `metrics` were scopes of their own: `grace` lets it include both until 31 days after this version first started on the database, and logs each use; `off` ends that at once.',
+      'Meaning of `read` in operators’ tokens without the claim `scope_version`, which are older than the separate scopes `content` and `metrics`. With `grace` it includes both until 31 days after this version first started on the database, and each use is logged; `off` ends that immediately.',
     example: 'off',
   },
   DATABASE_URL: {
     group: 'State',
     schema: sqliteAddress,
     unset: '`sqlite:backhaul.sqlite`, with --dev `sqlite:.backhaul/backhaul.sqlite`.',
-    // A PostgreSQL address, though refused so far, holds a password.
+    // A PostgreSQL address, which is refused so far, contains a password.
     secret: true,
     description:
-      'Where uploads and clients are recorded: sqlite:PATH, relative to the working directory. Its directory has to be there. On a disk of this machine, not on a network file system.',
+      'Database of uploads and clients: sqlite:PATH, relative to the working directory. Its directory has to exist, on a local disk, not on a network file system.',
     example: 'sqlite:/var/lib/backhaul/backhaul.sqlite',
   },
   REDIS_URL: {
     group: 'State',
     schema: anyText.refine(
       () => false,
-      'asks for several nodes behind Redis, which this version does not support; unset it',
+      'configures several nodes with Redis, which this version does not support; unset it',
     ),
     unset: 'One node.',
     secret: true,
@@ -320,7 +320,7 @@ const settings = {
     schema: wholeNumber(1, 36_500),
     default: '90',
     secret: false,
-    description: 'Rows and audit older than this many days are removed. Objects in the bucket stay.',
+    description: 'Days after which records and audit entries are removed. Objects in the bucket stay.',
     example: '30',
   },
   RETENTION_TRUST_CLOCK: {
@@ -329,7 +329,7 @@ const settings = {
     default: 'false',
     secret: false,
     description:
-      'Remove by RETENTION_DAYS even when the clock may be wrong. By default removal waits until the clock has been steady for a day after it was set by more than an hour, and after a start more than 7 days after the last removal.',
+      'Removes by RETENTION_DAYS even if the clock may be wrong. By default, removal waits until the clock has been steady for a day after it was set by more than an hour, and after a start more than 7 days after the last removal.',
     example: 'true',
   },
   ORPHAN_AGE_SECONDS: {
@@ -338,7 +338,7 @@ const settings = {
     default: '3600',
     secret: false,
     description:
-      'A multipart upload of ours that no record refers to any more (the server was killed as it was created, or parts came late) is aborted when it is this old. The bucket is looked through as often as this, and at the start.',
+      'Age in seconds at which a multipart upload of this server without a record is aborted (the server was killed while creating it, or parts arrived late). The bucket is searched at this interval, and at startup.',
     example: '86400',
   },
   HOST: {
@@ -356,16 +356,16 @@ const settings = {
     default: '8080',
     secret: false,
     flag: 'port',
-    description: 'Port to listen on; 0 takes any free one.',
+    description: 'Port to listen on; 0 selects a free one.',
     example: '8443',
   },
   TRUSTED_PROXIES: {
     group: 'Listening',
     schema: addressRanges,
-    unset: 'None: X-Forwarded-For is ignored, as anyone can write it.',
+    unset: 'None: X-Forwarded-For is ignored, because every client can write it.',
     secret: false,
     description:
-      'Reverse proxies in front of the server: addresses and ranges such as 10.0.0.0/8, separated by commas or spaces. Only what they say in X-Forwarded-For counts as the address of a client, in the log, in the status of agents and for MAX_UNAUTHENTICATED_PER_ADDRESS.',
+      'Reverse proxies in front of the server: addresses and ranges such as 10.0.0.0/8, separated by commas or spaces. Only their X-Forwarded-For determines the address of a client, in the log, in the status of agents and for MAX_UNAUTHENTICATED_PER_ADDRESS.',
     example: '10.0.0.0/8,fd00::/8',
   },
   PROXY_WAIT_SECONDS: {
@@ -374,17 +374,17 @@ const settings = {
     default: '50',
     secret: false,
     description:
-      'The most that `Prefer: wait=N` waits if the request came through a reverse proxy, because most give a request up after 60 seconds without a response. The response is 202 then, with `Preference-Applied`; `@backhaul/client` asks again by itself. Raise it together with the time-out of the proxy (nginx: proxy_read_timeout).',
+      'Maximum wait in seconds for `Prefer: wait=N` if the request came through a reverse proxy, because most proxies abort a request after 60 seconds without a response. The response is then 202, with `Preference-Applied`; `@backhaul/client` repeats the request by itself. Raise it together with the time-out of the proxy (nginx: proxy_read_timeout).',
     example: '290',
   },
   MAX_CONNECTIONS: {
     group: 'Limits',
     schema: wholeNumber(0, 10_000_000),
     unset:
-      'On Linux, the open files that the process may have (`ulimit -n`) less 128, but at least half of them; on other systems no limit.',
+      'On Linux, the limit of open files of the process (`ulimit -n`) minus 128, but at least half of it; on other systems no limit.',
     secret: false,
     description:
-      'Connections to the server, agents included. Further ones are closed as they come. 0 is no limit.',
+      'Maximum number of connections to the server, including agents. Further ones are closed immediately. 0 is no limit.',
     example: '20000',
   },
   MAX_UNAUTHENTICATED_CONNECTIONS: {
@@ -393,7 +393,7 @@ const settings = {
     unset: '2048, but at most half of MAX_CONNECTIONS.',
     secret: false,
     description:
-      'Connections on which no valid token was shown yet. Above the limit, the oldest of the address that has the most is closed if it has had 3 seconds, else the newest. 0 is no limit.',
+      'Maximum number of connections without a valid token so far. Above the limit, the oldest connection of the address with the most connections is closed if it is at least 3 seconds old, else the newest. 0 is no limit.',
     example: '8192',
   },
   MAX_UNAUTHENTICATED_PER_ADDRESS: {
@@ -402,7 +402,7 @@ const settings = {
     unset: '1024, but at most a quarter of MAX_CONNECTIONS.',
     secret: false,
     description:
-      'The same for one IPv4 address or one /64 of IPv6. Behind a proxy that TRUSTED_PROXIES does not name, all clients have its address: agents that are connected do not count, only those that are connecting. 0 is no limit.',
+      'The same for one IPv4 address or one /64 of IPv6. Behind a proxy that TRUSTED_PROXIES does not name, all clients have its address. Connected agents do not count, only those that are connecting. 0 is no limit.',
     example: '4096',
   },
   MAX_HELD_REQUESTS_PER_TOKEN: {
@@ -411,7 +411,7 @@ const settings = {
     default: '100',
     secret: false,
     description:
-      'Event streams, waiting triggers (`Prefer: wait`), commands and diagnoses (`GET /doctor`) that the tokens of one subject may have open at the same time. A further stream, command or diagnosis is refused with 429; a further trigger is accepted with 202, without waiting. 0 is no limit.',
+      'Maximum number of open event streams, waiting triggers (`Prefer: wait`), commands and diagnoses (`GET /doctor`) for the tokens of one subject. A further stream, command or diagnosis is refused with 429; a further trigger is accepted with 202, without waiting. 0 is no limit.',
     example: '500',
   },
   MAX_HELD_REQUESTS: {
@@ -420,7 +420,7 @@ const settings = {
     default: '1000',
     secret: false,
     description:
-      'The same over all tokens. Each event stream whose reader is slow takes up to half a megabyte of memory. 0 is no limit.',
+      'The same for all tokens together. Each event stream with a slow reader takes up to half a megabyte of memory. 0 is no limit.',
     example: '5000',
   },
   MAX_UNFINISHED_PER_TOKEN: {
@@ -429,7 +429,7 @@ const settings = {
     default: '100000',
     secret: false,
     description:
-      'Uploads asked for by the tokens of one subject that have not ended, queued ones included. Further triggers and retries are refused with 429. 0 is no limit.',
+      'Maximum number of unfinished uploads, including queued ones, that the tokens of one subject have requested. Further triggers and retries are refused with 429. 0 is no limit.',
     example: '1000',
   },
   MAX_UNFINISHED_PER_CLIENT: {
@@ -438,7 +438,7 @@ const settings = {
     default: '10000',
     secret: false,
     description:
-      'Uploads from one client that have not ended. Further triggers and retries are refused with 429. 0 is no limit.',
+      'Maximum number of unfinished uploads from one client. Further triggers and retries are refused with 429. 0 is no limit.',
     example: '500',
   },
   AGENT_BYTES_PER_SECOND: {
@@ -447,7 +447,7 @@ const settings = {
     default: '4194304',
     secret: false,
     description:
-      'Bytes of messages that one agent may send per second on average, and sixteen times as many at once. Beyond that the server stops reading from it for a while. Files do not pass through the server, so this does not slow them down.',
+      'Bytes of messages that one agent may send per second on average, and sixteen times as many in a burst. Beyond that the server stops reading from it for a while. Files do not pass through the server, so this does not slow them down.',
     example: '1048576',
   },
   AGENT_CPU_MS_PER_SECOND: {
@@ -456,7 +456,7 @@ const settings = {
     default: '100',
     secret: false,
     description:
-      'Milliseconds of CPU time that reading the messages of one agent may take per second on average, and sixteen times as many at once. Beyond that the server stops reading from it for a while.',
+      'Milliseconds of CPU time that reading the messages of one agent may take per second on average, and sixteen times as many in a burst. Beyond that the server stops reading from it for a while.',
     example: '50',
   },
   AGENT_REFUSALS_PER_MINUTE: {
@@ -465,16 +465,16 @@ const settings = {
     default: '120',
     secret: false,
     description:
-      'Messages that cannot be read which one agent may send per minute, not counting those of a kind that only a newer agent knows. Beyond that it is disconnected; after the third time it is kept away for 30 seconds.',
+      'Invalid messages that one agent may send per minute, not counting messages of unknown types from newer agents. Beyond that it is disconnected; after the third time it is refused for 30 seconds.',
     example: '600',
   },
   TLS_CERT_FILE: {
     group: 'TLS',
     schema: anyText,
-    unset: 'Plain HTTP: put a proxy that ends TLS in front.',
+    unset: 'Plain HTTP: put a proxy that terminates TLS in front.',
     required: 'with TLS_KEY_FILE',
     secret: false,
-    description: 'PEM file of the certificate chain. Read again when it is replaced, and after SIGHUP.',
+    description: 'PEM file of the certificate chain. Reloaded when it is replaced, and after SIGHUP.',
     example: '/etc/backhaul/tls/server.crt',
   },
   TLS_KEY_FILE: {
@@ -491,7 +491,7 @@ const settings = {
     unset: 'Agents need no certificate.',
     secret: false,
     description:
-      'PEM file of the authorities whose certificates agents must show. `backhaul-agent` shows one with `--client-cert` and `--client-key`. Needs TLS_CERT_FILE and TLS_KEY_FILE.',
+      'PEM file of the authorities that must have signed the certificates of agents, which `backhaul-agent` presents with `--client-cert` and `--client-key`. Needs TLS_CERT_FILE and TLS_KEY_FILE.',
     example: '/etc/backhaul/tls/agents-ca.crt',
   },
   TLS_CLIENT_MATCH: {
@@ -500,17 +500,17 @@ const settings = {
     default: 'client_id',
     secret: false,
     description:
-      'Whose certificate of TLS_CLIENT_CA_FILE an agent may show: `client_id`, one whose DNS name, or common name if it has no DNS names, is the client id of its token; `none`, any, as one certificate that a whole fleet shares.',
+      'Which certificate of TLS_CLIENT_CA_FILE an agent may present: with `client_id`, one whose DNS name, or common name if it has no DNS names, is the client id of its token; with `none`, any, for example one that a whole fleet shares.',
     example: 'none',
   },
   HTTPS_PROXY: {
     group: 'Proxies',
     schema: anyText,
     unset: 'Requests to https:// addresses go directly.',
-    // It may hold a password.
+    // It may contain a password.
     secret: true,
     description:
-      'Proxy for calls to an object store and a key set (JWT_JWKS_URL) at https:// addresses, with user name and password if it asks for them. Without a scheme it is http://. The same in lower case counts too and wins.',
+      'Proxy for requests to an object store and a key set (JWT_JWKS_URL) at https:// addresses, with user name and password if it requires them. Without a scheme it is http://. The variable in lower case is read too, and wins.',
     example: 'http://user:password@proxy.example.com:3128',
   },
   HTTP_PROXY: {
@@ -527,7 +527,7 @@ const settings = {
     unset: 'Only this machine (localhost, 127.0.0.0/8, ::1) is reached without the proxy.',
     secret: false,
     description:
-      'What is reached without a proxy, separated by commas or spaces: names, each with all its subdomains, IP addresses and ranges such as 10.0.0.0/8, with a port or without; `*` is all. Ranges cover addresses in URLs; names are not looked up.',
+      'Hosts to reach without a proxy, separated by commas or spaces: names, each with all its subdomains, IP addresses and ranges such as 10.0.0.0/8, with a port or without; `*` means all. Ranges cover addresses in URLs; names are not resolved.',
     example: '.internal,10.0.0.0/8',
   },
   LOG_LEVEL: {
@@ -535,7 +535,7 @@ const settings = {
     schema: oneOf(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']),
     default: 'info',
     secret: false,
-    description: 'Least severe entries that are logged: trace, debug, info, warn, error, fatal or silent.',
+    description: 'Lowest level that is logged: trace, debug, info, warn, error, fatal or silent.',
     example: 'debug',
   },
   LOG_FORMAT: {
@@ -544,7 +544,7 @@ const settings = {
     default: 'auto',
     secret: false,
     description:
-      'How entries are written: `json`, one object in each line; `human`, for a terminal; `auto`, the second on a terminal and the first elsewhere. Under systemd each line begins with its priority, which the journal takes off.',
+      'Format of the log: `json`, one object per line; `human`, for a terminal; `auto`, `human` on a terminal and `json` elsewhere. Under systemd each line begins with its priority, which the journal removes.',
     example: 'json',
   },
 } as const satisfies Record<string, Setting>;
@@ -552,7 +552,7 @@ const settings = {
 type Table = typeof settings;
 export type SettingName = keyof Table;
 
-/** Undefined only where a setting has no default of its own. */
+/** Undefined only for a setting without a default. */
 export type SettingValues = {
   readonly [Name in SettingName]:
     | z.output<Table[Name]['schema']>
@@ -561,7 +561,7 @@ export type SettingValues = {
 
 export const settingNames = Object.keys(settings) as SettingName[];
 
-/** The row of the table, with what not every row has. */
+/** The row of the table, as the general type with optional fields. */
 export function settingOf(name: SettingName): Setting {
   return settings[name];
 }
