@@ -1,7 +1,7 @@
 import { access, readdir, readFile } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
 
-/** The path of an import, an export or a dynamic import of a file beside. */
+/** Relative path of an import, an export or a dynamic import. */
 const relativeImport = /\b(?:from|import)\s*\(?\s*['"](\.{1,2}\/[^'"]+)['"]/g;
 
 /** @returns Missing files that compiled code below a folder imports, as paths from the folder. */

@@ -47,10 +47,10 @@ function growthTable(axis: string, growths: readonly Growth[]): string {
       cells: new Map(points.map(({ at, samples }) => [at, cellOf(samples)])),
     })),
   );
-  const places = new Set(columns.flatMap(({ cells }) => [...cells.keys()]));
+  const positions = new Set(columns.flatMap(({ cells }) => [...cells.keys()]));
   return markdownTable(
     [axis, ...columns.map(({ head }) => head)],
-    [...places]
+    [...positions]
       .toSorted((a, b) => a - b)
       .map((at) => [figure(at), ...columns.map(({ cells }) => cells.get(at) ?? '')]),
   );
