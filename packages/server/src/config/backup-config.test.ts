@@ -39,11 +39,11 @@ test('the database is found as the server finds it', () => {
   assert.equal(load(['copy.sqlite', '--dev'], env).databasePath, '/of/env.sqlite');
 });
 
-test('no other setting is needed or looked at', () => {
+test('no other setting is needed or read', () => {
   assert.equal(load(['/copy.sqlite'], { PORT: 'none', JWT_SECRET: 'short' }).file, '/copy.sqlite');
 });
 
-test('whatever is wrong is named', () => {
+test('every mistake is reported by name', () => {
   assert.deepEqual(refused([]), ['FILE']);
   assert.deepEqual(refused(['']), ['FILE']);
   assert.deepEqual(refused(['a', 'b']), ['FILE']);

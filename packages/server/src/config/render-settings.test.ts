@@ -12,7 +12,7 @@ for (const [file, render] of [
   ['docs/configuration.md', configurationPage],
   ['.env.example', envExample],
 ] as const) {
-  test(`${file} is what the table of settings renders to`, async () => {
+  test(`${file} is up to date with the table of settings`, async () => {
     assert.equal(await readFile(new URL(file, root), 'utf8'), render());
   });
 }
@@ -44,6 +44,6 @@ test('.env.example sets no secret', () => {
   }
 });
 
-test('words are wrapped at the width, and a longer word stands alone', () => {
+test('words are wrapped at the width, and a longer word gets its own line', () => {
   assert.deepEqual(wrapWords('aa bb ccccccc d', 5), ['aa bb', 'ccccccc', 'd']);
 });
