@@ -91,6 +91,12 @@ test('the unit limits the agent’s share of the machine', async () => {
   assert.ok(only('LogRateLimitIntervalSec') !== '' && Number(only('LogRateLimitBurst')) > 0);
 });
 
+test('the agent has a directory for its renewed token, which no other account can read', async () => {
+  const unit = await read('backhaul-agent.service');
+  assert.deepEqual(valuesOf(unit, 'StateDirectory'), ['backhaul-agent']);
+  assert.deepEqual(valuesOf(unit, 'StateDirectoryMode'), ['0700']);
+});
+
 async function read(file: string): Promise<Assignment[]> {
   return readAssignments(await readFile(join(folder, file), 'utf8'));
 }

@@ -13,10 +13,12 @@ import {
   prepareUploadSchema,
   preparedSchema,
   progressSchema,
+  renewTokenSchema,
   resultSchema,
   resumedSchema,
   serverErrorSchema,
   stalledSchema,
+  tokenStoredSchema,
   welcomeSchema,
 } from '@backhaul/protocol';
 import type { Vector } from '@backhaul/protocol/vectors';
@@ -45,6 +47,7 @@ export const messageReferences: Record<string, MessageReference> = {
   },
   failed: { schemas: [failedSchema], examples: ['failed'] },
   result: { schemas: resultSchema.options, examples: ['result', 'result-refused'] },
+  token_stored: { schemas: [tokenStoredSchema], examples: ['token-stored'] },
   'agent error': { schemas: [agentErrorSchema], examples: ['error-from-agent'] },
   welcome: { schemas: [welcomeSchema], examples: ['welcome'] },
   prepare_upload: {
@@ -56,6 +59,7 @@ export const messageReferences: Record<string, MessageReference> = {
   cancel_upload: { schemas: [cancelUploadSchema], examples: ['cancel-upload'] },
   health_check: { schemas: [healthCheckSchema], examples: ['health-check'] },
   list_directory: { schemas: [listDirectorySchema], examples: ['list-directory'] },
+  renew_token: { schemas: [renewTokenSchema], examples: ['renew-token'] },
   'server error': { schemas: [serverErrorSchema], examples: ['error-from-server'] },
 };
 

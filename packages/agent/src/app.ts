@@ -8,6 +8,7 @@ import {
   isLoopbackHost,
   LIST_PAGES_CAPABILITY,
   RESUME_CAPABILITY,
+  TOKEN_RENEWAL_CAPABILITY,
   UPLOAD_LIMITS_CAPABILITY,
 } from '@backhaul/protocol';
 import { type AgentConfig, UsageError } from './config.ts';
@@ -15,7 +16,8 @@ import { ClientCertificateSource } from './connection/client-certificate.ts';
 import { Connection } from './connection/connection.ts';
 import { defaultReconnectTimings, type ReconnectTimings } from './connection/session-end.ts';
 import { defaultSessionTimings, type SessionTimings } from './connection/session.ts';
-import { tokenSource } from './credentials/token-source.ts';
+import { RenewableToken } from './credentials/renewable-token.ts';
+import { type TokenSource, tokenSource } from './credentials/token-source.ts';
 import { BufferPool, MAX_SLICES } from './file/buffer-pool.ts';
 import { FileGate } from './file/file-gate.ts';
 import { NoAnswer } from './file/no-answer.ts';
@@ -101,18 +103,23 @@ export class AgentApp {
         throw new Error(`--token-file ${path} cannot be read: ${error.message}`, { cause: error });
       }
     };
+    const given: TokenSource =
+      config.token.kind === 'file' ? gatedToken.bind(null, config.token.path) : token;
+    const { stateDirectory: directory } = config;
+    const tokens = directory === null ? null : new RenewableToken({ given, directory, gate, log });
     const connection: Connection = new Connection({
       clientId: config.clientId,
       serverUrl: config.serverUrl,
       token: async () => {
-        const read = config.token.kind === 'file' ? await gatedToken(config.token.path) : await token();
+        const read = await (tokens === null ? given() : tokens.next());
         await ownFiles.remember();
         return read;
       },
+      tokenRefused: (refused) => tokens?.refused(refused) ?? false,
       proxy: proxyFor(config.serverUrl, config.proxies),
       clientCertificate:
         config.clientCertificate === null ? null : new ClientCertificateSource(config.clientCertificate, log),
-      hello: () => hello(config, transfers),
+      hello: () => hello(config, transfers, { keepsTokens: tokens?.canKeep ?? false }),
       receive: (message) => void dispatcher.dispatch(message),
       refuse: (subject, problem) => dispatcher.refuse(subject, problem),
       sessionTimings: { ...defaultSessionTimings, ...options.sessionTimings },
@@ -145,6 +152,16 @@ export class AgentApp {
       link: connection,
       transfers,
       open,
+      tokens:
+        tokens === null
+          ? null
+          : {
+              welcomed: () => tokens.welcomed(),
+              store: async (renewed) => {
+                await tokens.store(renewed);
+                await ownFiles.remember();
+              },
+            },
       health: () => ({
         agent_version: AGENT_VERSION,
         uptime_ms: Math.round(now() - startedAt),
@@ -224,7 +241,7 @@ export class AgentApp {
 }
 
 /** Where this agent's secrets are; `OwnFiles` keeps them from being read. */
-function ownPlaces({ token, clientCertificate, credentialsDirectory }: AgentConfig) {
+function ownPlaces({ token, stateDirectory, clientCertificate, credentialsDirectory }: AgentConfig) {
   return {
     files: [
       ...(token.kind === 'file' ? [token.path] : []),
@@ -232,12 +249,17 @@ function ownPlaces({ token, clientCertificate, credentialsDirectory }: AgentConf
     ],
     directories: [
       ...(token.kind === 'dev_file' ? [dirname(token.path)] : []),
+      ...(stateDirectory === null ? [] : [stateDirectory]),
       ...(credentialsDirectory === null ? [] : [credentialsDirectory]),
     ],
   };
 }
 
-function hello(config: AgentConfig, transfers: Transfers): AgentMessageInput {
+function hello(
+  config: AgentConfig,
+  transfers: Transfers,
+  { keepsTokens }: { keepsTokens: boolean },
+): AgentMessageInput {
   const host = hostIds();
   return {
     status: 'hello',
@@ -250,6 +272,7 @@ function hello(config: AgentConfig, transfers: Transfers): AgentMessageInput {
       EMPTY_OBJECT_CAPABILITY,
       UPLOAD_LIMITS_CAPABILITY,
       LIST_PAGES_CAPABILITY,
+      ...(keepsTokens ? [TOKEN_RENEWAL_CAPABILITY] : []),
     ],
     limits: { max_uploads: config.maxUploads, parallel_parts: config.parallelParts },
     labels: { ...config.labels },

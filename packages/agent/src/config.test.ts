@@ -40,6 +40,7 @@ test('the smallest command line works, with its defaults', () => {
     files: [],
     allow: [],
     allowHardLinks: false,
+    stateDirectory: null,
     credentialsDirectory: null,
     storageOrigins: [],
     caFiles: [],
@@ -182,6 +183,13 @@ test('a proxy without a scheme is one of http, and HTTP_PROXY of any form is no 
     NO_PROXY: '',
   });
   config(wss, { env: { HTTP_PROXY: 'socks5://proxy:1080' } });
+});
+
+test('the state directory comes from systemd, and the flag wins', () => {
+  const inUnit = { env: { STATE_DIRECTORY: '/var/lib/backhaul-agent:/var/lib/other' } };
+  assert.equal(config(needed, inUnit).stateDirectory, '/var/lib/backhaul-agent');
+  assert.equal(config([...needed, '--state-directory', 'state'], inUnit).stateDirectory, '/work dir/state');
+  assert.match(mistake([...needed, '--state-directory', '']), /--state-directory needs a path/);
 });
 
 test('without a token, the file of a server in --dev mode serves', async () => {

@@ -32,6 +32,8 @@ export interface AgentConfig {
   readonly allow: readonly string[];
   /** Whether files are read to which others than their owner may have made a hard link. */
   readonly allowHardLinks: boolean;
+  /** Where a renewed token is kept; absolute. Null: the token is not renewed. */
+  readonly stateDirectory: string | null;
   /** Where systemd puts the unit's secrets. */
   readonly credentialsDirectory: string | null;
   /** Absolute: certificates of authorities that are trusted besides those of the system. */
@@ -81,6 +83,7 @@ export const flagOptions = {
   'server-url': { type: 'string' },
   token: { type: 'string' },
   'token-file': { type: 'string' },
+  'state-directory': { type: 'string' },
   'ca-file': { type: 'string', multiple: true },
   'client-cert': { type: 'string' },
   'client-key': { type: 'string' },
@@ -152,6 +155,11 @@ export function readConfig(
     files,
     allow,
     allowHardLinks: readHardLinks(flags['allow-hard-links'] ?? false, os),
+    // A dev server's token is signed for each connection.
+    stateDirectory:
+      token.kind === 'dev_file'
+        ? null
+        : readStateDirectory(flags['state-directory'], env['STATE_DIRECTORY'], cwd),
     credentialsDirectory: env['CREDENTIALS_DIRECTORY'] || null,
     caFiles: (flags['ca-file'] ?? []).map((path) => readPath('--ca-file', path, cwd)),
     clientCertificate: readClientCertificate(flags['client-cert'], flags['client-key'], cwd),
@@ -271,6 +279,13 @@ function requireEncryption(url: URL, insecure: boolean): void {
 function readPath(flag: string, path: string, cwd: string): string {
   if (path === '' || path.includes('\0')) throw new UsageError(`${flag} needs a path.`);
   return resolve(cwd, path);
+}
+
+/** systemd names all directories of a unit's `StateDirectory=`, separated by colons. */
+function readStateDirectory(flag: string | undefined, variable = '', cwd: string): string | null {
+  if (flag !== undefined) return readPath('--state-directory', flag, cwd);
+  const [directory = ''] = variable.split(':', 1);
+  return directory === '' ? null : resolve(cwd, directory);
 }
 
 function readClientCertificate(

@@ -26,6 +26,11 @@ OPTIONS
     --token-file FILE
         File with the agent's token. It is read again at each connection, so
         it can be replaced.
+    --state-directory DIR
+        A directory of the agent's own. In it the agent keeps the token that
+        the server renews; nothing in it is ever uploaded. Without it, the
+        token is not renewed. The later one of this token and that of
+        --token-file is used.
     --token TOKEN
         The token itself. Anyone on this machine can see it in \`ps\`: prefer
         --token-file or the environment variable.
@@ -109,6 +114,8 @@ ENVIRONMENT
         The server's address, without --server-url.
     BACKHAUL_TOKEN
         The token, without --token and --token-file.
+    STATE_DIRECTORY
+        The state directory, without --state-directory. systemd sets it.
     HTTPS_PROXY, NO_PROXY
         Honoured for wss:// and https://. NO_PROXY takes names, addresses and
         ranges (10.0.0.0/8), separated by commas or spaces.

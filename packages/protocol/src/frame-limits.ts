@@ -38,6 +38,7 @@ export const agentFrameLimits: FrameLimits = {
     completed: LARGE,
     failed: SMALL,
     result: LARGE,
+    token_stored: SMALL,
     error: SMALL,
   },
 };
@@ -54,6 +55,7 @@ export const serverFrameLimits: FrameLimits = {
     cancel_upload: SMALL,
     health_check: SMALL,
     list_directory: SMALL,
+    renew_token: SMALL,
     error: SMALL,
   },
 };

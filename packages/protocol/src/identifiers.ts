@@ -17,6 +17,11 @@ export const uploadIdSchema = z
 /** Pairs an answer with a command that is not an upload. */
 export const commandIdSchema = z.uuidv7().meta({ description: 'Pairs a `result` with its command.' });
 
+/** Names one renewal of an agent's token, in messages and logs; it is no secret. */
+export const renewalIdSchema = z
+  .uuidv7()
+  .meta({ description: 'Pairs `token_stored` with its `renew_token`.' });
+
 /**
  * A path as the agent's machine spells it; opaque to the server. 4,096 is Linux's PATH_MAX, counted here in
  * UTF-16 units, and above what Windows accepts. NUL is in no file system's names.

@@ -14,6 +14,8 @@ export const refusalReasons = [
   /** A token for operators, or for something else. */
   'token_kind',
   'token_claims',
+  /** Its renewed token has been used since. */
+  'token_replaced',
   /** No client certificate, or one of another client. */
   'certificate',
   /** By an operator (`backhaul block`). */

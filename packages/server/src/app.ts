@@ -6,6 +6,7 @@ import type { Logger } from 'pino';
 import { LegacyRead, SCOPES_SPLIT, legacyReadEnd } from './auth/legacy-read.ts';
 import { PreviousSecret } from './auth/previous-secret.ts';
 import { RecentTokens } from './auth/recent-tokens.ts';
+import { renewedTokenSigner } from './auth/renewed-token.ts';
 import { loadTokenKeys } from './auth/token-keys.ts';
 import { TokenVerifier } from './auth/token-verifier.ts';
 import { LocalBus } from './bus/local-bus.ts';
@@ -106,6 +107,9 @@ export async function startApp(config: Config, log: Logger): Promise<App> {
     commandTimeoutMs: COMMAND_TIMEOUT_MS,
     observe: metrics.observeUpload,
     onSharedToken: () => metrics.tokenShared(),
+    signToken:
+      config.renewsTokens && config.jwt.kind === 'secret' ? renewedTokenSigner(config.jwt.secret) : null,
+    onRenewal: (outcome) => metrics.tokenRenewal(outcome),
     unfinishedLimits: {
       perToken: config.limits.unfinishedPerToken,
       perClient: config.limits.unfinishedPerClient,
@@ -125,11 +129,13 @@ export async function startApp(config: Config, log: Logger): Promise<App> {
     (address) => addresses.isProxy(address),
   );
   const { retention } = domain;
-  metrics.watch({ store, sessions: domain.transfers.sessions, connections, held, retention, readiness });
+  const { sessions, renewal } = domain.transfers;
+  const tokenOf = renewal.nextToken.bind(renewal);
+  metrics.watch({ store, sessions, tokenOf, connections, held, retention, readiness });
 
   const verifier = new TokenVerifier(keys, clock, config.tokenRules);
   const isSet = keys.previous !== undefined;
-  const previousSecret = new PreviousSecret({ sessions: domain.transfers.sessions, log, isSet });
+  const previousSecret = new PreviousSecret({ sessions, log, isSet, tokenOf });
   const operators = new RecentTokens(async (token) => {
     const claims = await verifier.verify('operator', token);
     if (claims.isOfPreviousSecret) previousSecret.usedByOperator(claims.sub);

@@ -56,6 +56,7 @@ test('the least that has to be set gives the documented defaults', () => {
     retentionDays: 90,
     retentionTrustsClock: false,
     legacyReadScope: true,
+    renewsTokens: true,
     orphanAgeSeconds: 3600,
     limits: {
       connections: null,

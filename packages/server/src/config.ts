@@ -138,6 +138,7 @@ function commonConfig(
     trustedProxies: values.TRUSTED_PROXIES ?? [],
     proxyWaitSeconds: values.PROXY_WAIT_SECONDS,
     legacyReadScope: values.LEGACY_READ_SCOPE === 'grace',
+    renewsTokens: values.TOKEN_RENEWAL === 'on',
     logLevel: values.LOG_LEVEL,
     logFormat: values.LOG_FORMAT,
   };

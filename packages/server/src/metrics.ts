@@ -6,6 +6,7 @@ import {
   uploadStatuses,
 } from '@backhaul/protocol';
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
+import { type RenewalOutcome, renewalOutcomes } from './domain/sessions/token-renewal.ts';
 import type { UploadObserver } from './domain/uploads/upload-ledger.ts';
 import type { UnfinishedRefusal } from './domain/uploads/unfinished-quota.ts';
 import type { HeldRequestRefusal } from './http/held-requests.ts';
@@ -41,6 +42,7 @@ export class Metrics {
   readonly #refusedAgents: Counter<'reason'>;
   readonly #agentFrames: Counter<'outcome'>;
   readonly #duplicates: Counter;
+  readonly #renewals: Counter<'outcome'>;
 
   constructor({ version }: { version: string }) {
     const registers = [this.#registry];
@@ -126,6 +128,13 @@ export class Metrics {
       help: 'Agent connections that suggest two machines share one token.',
       registers,
     });
+    this.#renewals = new Counter({
+      name: 'backhaul_token_renewals_total',
+      help: 'Renewed tokens that were sent to agents (`offered`), that agents have stored (`stored`), or that an agent did not store although asked several times (`given_up`).',
+      labelNames: ['outcome'],
+      registers,
+    });
+    for (const outcome of renewalOutcomes) this.#renewals.inc({ outcome }, 0);
     this.#agentFrames = new Counter({
       name: 'backhaul_agent_abuse_total',
       help: 'Agent messages that could not be parsed (`refused`), pauses in reading from an agent (`throttled`), and agents disconnected for abuse (`closed`).',
@@ -179,6 +188,10 @@ export class Metrics {
 
   tokenShared(): void {
     this.#duplicates.inc();
+  }
+
+  tokenRenewal(outcome: RenewalOutcome): void {
+    this.#renewals.inc({ outcome });
   }
 
   agentRefused(reason: RefusalReason): void {

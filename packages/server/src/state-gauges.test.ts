@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Registry } from 'prom-client';
+import { sampleToken } from './domain/fakes/fake-agent.ts';
 import type { AgentSession } from './domain/sessions/agent-session.ts';
 import { registerStateGauges, type GaugeDeps } from './state-gauges.ts';
 
@@ -15,7 +16,7 @@ test('tokens count as expiring 30 days before they expire, short-lived tokens in
     { madeForDays: 1, leftDays: 0.5 },
   ].map(({ madeForDays, leftDays }) => {
     const expiresAt = Date.now() + leftDays * DAY_MS;
-    return { issuedAt: expiresAt - madeForDays * DAY_MS, expiresAt, isOfPreviousSecret: false };
+    return { ...sampleToken, issuedAt: expiresAt - madeForDays * DAY_MS, expiresAt };
   });
   assert.deepEqual(await gaugesWith(tokens), {
     backhaul_agent_tokens_expiring: 2,
@@ -35,7 +36,8 @@ async function gaugesWith(
 ): Promise<Record<string, number | undefined>> {
   const registry = new Registry();
   const sessions = { all: () => tokens.map((token) => ({ token })), size: tokens.length };
-  registerStateGauges(registry, { sessions } as unknown as GaugeDeps);
+  const tokenOf = ({ token }: Pick<AgentSession, 'token'>) => token;
+  registerStateGauges(registry, { sessions, tokenOf } as unknown as GaugeDeps);
   const values: Record<string, number | undefined> = {};
   for (const name of [
     'backhaul_agent_tokens_expiring',

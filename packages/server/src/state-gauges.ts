@@ -10,6 +10,10 @@ import type { UnauthenticatedConnections } from './http/unauthenticated-connecti
 export interface GaugeDeps {
   readonly store: Store;
   readonly sessions: SessionRegistry;
+  /** Of a session: the token that its agent connects with next. */
+  readonly tokenOf: (
+    session: AgentSession,
+  ) => Pick<AgentSession['token'], 'issuedAt' | 'expiresAt' | 'isOfPreviousSecret'>;
   readonly retention: Pick<Retention, 'isHeld'>;
   readonly connections: UnauthenticatedConnections;
   readonly held: HeldRequests;
@@ -40,28 +44,29 @@ export function registerStateGauges(registry: Registry, deps: GaugeDeps): void {
   });
   void new Gauge({
     name: 'backhaul_agent_tokens_expiring',
-    help: 'Agents connected to this node whose token expires within 30 days, or within the last quarter of its lifetime if that is shorter than 120 days.',
+    help: 'Agents connected to this node whose newest token expires within 30 days, or within the last quarter of its lifetime if that is shorter than 120 days.',
     registers,
     collect() {
-      this.set(soonEnding(deps.sessions).length);
+      this.set(soonEnding(deps));
     },
   });
   void new Gauge({
     name: 'backhaul_agent_token_earliest_expiry_timestamp_seconds',
-    help: 'Earliest expiry of the tokens of agents connected to this node; NaN without agents.',
+    help: 'Earliest expiry of the newest tokens of agents connected to this node; NaN without agents.',
     registers,
     collect() {
       let earliest = Number.POSITIVE_INFINITY;
-      for (const { token } of deps.sessions.all()) earliest = Math.min(earliest, token.expiresAt);
+      for (const session of deps.sessions.all())
+        earliest = Math.min(earliest, deps.tokenOf(session).expiresAt);
       this.set(Number.isFinite(earliest) ? earliest / 1000 : Number.NaN);
     },
   });
   void new Gauge({
     name: 'backhaul_agents_with_previous_secret',
-    help: 'Agents connected to this node whose token was signed with JWT_SECRET_PREVIOUS.',
+    help: 'Agents connected to this node whose newest token was signed with JWT_SECRET_PREVIOUS.',
     registers,
     collect() {
-      this.set([...deps.sessions.all()].filter(({ token }) => token.isOfPreviousSecret).length);
+      this.set([...deps.sessions.all()].filter((session) => deps.tokenOf(session).isOfPreviousSecret).length);
     },
   });
   void new Gauge({
@@ -119,12 +124,13 @@ export function registerStateGauges(registry: Registry, deps: GaugeDeps): void {
 
 const SOON_MS = 30 * 86_400_000;
 
-function soonEnding(sessions: SessionRegistry): AgentSession[] {
+function soonEnding({ sessions, tokenOf }: Pick<GaugeDeps, 'sessions' | 'tokenOf'>): number {
   const now = Date.now();
-  return [...sessions.all()].filter(({ token: { issuedAt, expiresAt } }) => {
+  return [...sessions.all()].filter((session) => {
+    const { issuedAt, expiresAt } = tokenOf(session);
     const margin = Math.min(SOON_MS, (expiresAt - issuedAt) / 4);
     return expiresAt - now < margin;
-  });
+  }).length;
 }
 
 /** While the database is unreachable the rest of the scrape is needed most; `backhaul_ready` reports the cause. */

@@ -37,6 +37,8 @@ export class TokenSigner {
       claims?: Record<string, unknown>;
       /** Seconds since the epoch. */
       expiresAt?: number;
+      /** Seconds since the epoch; by default now. */
+      issuedAt?: number;
       issuer?: string;
     },
   ): Promise<string> {
@@ -46,7 +48,7 @@ export class TokenSigner {
       .setIssuer(token.issuer ?? TOKEN_ISSUER)
       .setAudience(tokenKinds[kind].audience)
       .setSubject(token.subject)
-      .setIssuedAt(Math.min(now, token.expiresAt ?? now))
+      .setIssuedAt(token.issuedAt ?? Math.min(now, token.expiresAt ?? now))
       .setExpirationTime(token.expiresAt ?? now + 3600)
       .sign(new TextEncoder().encode(this.secret));
   }

@@ -89,6 +89,7 @@ function connectionTo(
   url: string,
   options: {
     token?: () => Promise<string>;
+    tokenRefused?: (token: string) => boolean;
     proxy?: ProxyInUse | null;
     connectMs?: number;
     welcomeMs?: number;
@@ -99,6 +100,7 @@ function connectionTo(
     clientId: 'restaurant-1',
     serverUrl: new URL(url),
     token: options.token ?? (() => Promise.resolve('token')),
+    tokenRefused: options.tokenRefused ?? (() => false),
     proxy: options.proxy ?? null,
     clientCertificate: null,
     hello: () => ({
@@ -250,6 +252,29 @@ test('what the server says of a refused token is in the log, with what to do', a
   assert.equal(line.msg, 'not connected');
   assert.match(line.detail, /The token expired on 2026-12-01T00:00:00\.000Z; ask an operator for a new one/);
   assert.match(line.detail, /backhaul token agent --client-id restaurant-1\)/);
+});
+
+test('of two tokens the other one is tried next, soon and with a word; a client that is blocked has no other', async () => {
+  let status = 403;
+  await using server = await FakeServer.start({
+    refuse: ({ headers }) => (headers.authorization === 'Bearer second' ? null : { status }),
+  });
+  const refused: string[] = [];
+  await using connection = connectionTo(server.url, {
+    token: async () => (refused.length === 0 ? 'first' : 'second'),
+    tokenRefused: (token) => refused.push(token) > 0,
+  });
+  while (connection.lines.length < 2) await delay(5);
+  assert.deepEqual(refused, [], '403 is not about the token');
+  status = 401;
+  await server.accept();
+  assert.deepEqual(refused, ['first']);
+  assert.match(
+    connection.lines.at(-1) ?? '',
+    /HTTP 401\); trying the other one, of --token-file or the state directory/,
+  );
+  const end: SessionEnd = { kind: 'refused', status, retryAfterMs: null, problem: null, hasOtherToken: true };
+  assert.ok(planReconnect(end, 0, middle).waitMs <= 1000);
 });
 
 test('a refusal that is no problem document, or has no end, is a refusal all the same', async () => {

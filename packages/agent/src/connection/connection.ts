@@ -19,6 +19,8 @@ export interface ConnectionOptions {
   readonly clientId: string;
   readonly serverUrl: URL;
   readonly token: TokenSource;
+  /** The server does not take this token. @returns whether {@link token} gives another one next time. */
+  readonly tokenRefused: (token: string) => boolean;
   readonly proxy: ProxyInUse | null;
   readonly clientCertificate: ClientCertificateSource | null;
   readonly hello: () => AgentMessageInput;
@@ -103,7 +105,9 @@ export class Connection implements Link {
     const goodbye = () => void session.close();
     signal.addEventListener('abort', goodbye, { once: true });
     try {
-      return await session.ended;
+      const end = await session.ended;
+      if (end.kind !== 'refused' || end.status !== 401) return end;
+      return { ...end, hasOtherToken: this.#options.tokenRefused(token) };
     } finally {
       signal.removeEventListener('abort', goodbye);
       this.#session = null;

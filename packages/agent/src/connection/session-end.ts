@@ -20,6 +20,8 @@ export type SessionEnd =
       readonly retryAfterMs: number | null;
       /** What the answer's body says; null if it is none of a Backhaul server. */
       readonly problem: Pick<Problem, 'detail' | 'reason'> | null;
+      /** Whether the next try is with another token. Default: no. */
+      readonly hasOtherToken?: boolean;
     }
   | { readonly kind: 'closed'; readonly code: number; readonly heldMs: number }
   | { readonly kind: 'lost'; readonly detail: string; readonly heldMs: number };
@@ -87,7 +89,7 @@ function afterNoAnswer(
 }
 
 function afterRefusal(
-  { status, retryAfterMs, problem }: Extract<SessionEnd, { kind: 'refused' }>,
+  { status, retryAfterMs, problem, hasOtherToken = false }: Extract<SessionEnd, { kind: 'refused' }>,
   {
     soon,
     slowly,
@@ -95,6 +97,11 @@ function afterRefusal(
     clientId,
   }: { soon: number; slowly: number; random: () => number; clientId: string },
 ): Reconnect {
+  if (status === 401 && hasOtherToken) {
+    const why = problem === null ? '' : `: ${detailOf(problem)}`;
+    const advice = `the server refuses the token (HTTP 401)${why}; trying the other one, of --token-file or the state directory`;
+    return { waitMs: soon, level: 'error', advice };
+  }
   if (status === 401 || status === 403) {
     return { waitMs: slowly, level: 'error', advice: adviceAfterRefusal(status, problem, clientId) };
   }
@@ -153,9 +160,11 @@ function adviceAfterRefusal(
   problem: Pick<Problem, 'detail' | 'reason'> | null,
   clientId: string,
 ): string {
+  const newOne = `ask an operator for a new one (backhaul token agent --client-id ${clientId}) and give it with --token-file, --token or BACKHAUL_TOKEN`;
   const advice =
-    refusalAdvice[problem?.reason as RefusalReason] ??
-    `ask an operator for a new one (backhaul token agent --client-id ${clientId}) and give it with --token-file, --token or BACKHAUL_TOKEN`;
+    problem?.reason === 'token_replaced'
+      ? `the renewed one is in the state directory of the agent that used it; if it is lost, ${newOne}`
+      : (refusalAdvice[problem?.reason as RefusalReason] ?? newOne);
   if (problem === null) return `the server refuses the token (HTTP ${status}); ${advice}`;
   return `the server refuses this agent (HTTP ${status}): ${detailOf(problem)}; ${advice}`;
 }

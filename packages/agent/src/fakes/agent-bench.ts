@@ -78,6 +78,7 @@ export class AgentBench {
         files: [],
         allow: [directory],
         allowHardLinks: false,
+        stateDirectory: null,
         credentialsDirectory: null,
         caFiles: [],
         clientCertificate: null,

@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import test from 'node:test';
 import { commands } from '@backhaul/protocol';
 import { AgentBench, downloadMessage, prepareMessage, urlWindow } from '../fakes/agent-bench.ts';
@@ -20,6 +23,43 @@ test('health_check tells what the owner allows and how busy the agent is', async
   assert.equal(report.max_uploads, 2);
   assert.equal(report.max_rate_bytes_per_second, 5000);
   assert.ok(report.rss_bytes > 1e6);
+});
+
+test('renew_token is answered once the token is kept, and refused if it is of another client', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'backhaul-state-'));
+  const token = (iat: number, sub: string) =>
+    `e30.${Buffer.from(JSON.stringify({ sub, iat })).toString('base64url')}.c2lnbmF0dXJl`;
+  await using bench = await AgentBench.start({
+    config: { token: { kind: 'given', token: token(1, 'restaurant-1') }, stateDirectory: directory },
+  });
+  const session = await bench.server.acceptAndWelcome();
+  assert.ok(
+    session.heard.some((hello) => hello.status === 'hello' && hello.capabilities.includes('token_renewal')),
+  );
+  const renewal_id = uuidv7();
+  session.send({ action: 'renew_token', renewal_id: uuidv7(), token: token(2, 'restaurant-2') });
+  assert.equal((await session.next('error')).code, 'protocol_error');
+  session.send({ action: 'renew_token', renewal_id, token: token(2, 'restaurant-1') });
+  assert.equal((await session.next('token_stored')).renewal_id, renewal_id);
+  const kept = await readFile(join(directory, 'token.json'), 'utf8');
+  assert.ok(kept.includes(token(2, 'restaurant-1')));
+  session.socket.close(1012);
+  const again = await bench.server.acceptAndWelcome();
+  const { authorization } = bench.server.upgrades.at(-1)?.headers ?? {};
+  assert.equal(authorization, `Bearer ${token(2, 'restaurant-1')}`);
+  await again.settled();
+  assert.ok(bench.log.every((line) => !line.includes('c2lnbmF0dXJl')));
+  await rm(directory, { recursive: true });
+});
+
+test('an agent without a state directory does not offer to keep a token, and ignores one', async () => {
+  await using bench = await AgentBench.start();
+  const session = await bench.server.accept();
+  assert.ok(!(await session.next('hello')).capabilities.includes('token_renewal'));
+  session.welcome();
+  session.send({ action: 'renew_token', renewal_id: uuidv7(), token: 'a.b.c' });
+  await session.settled();
+  assert.ok(session.heard.every(({ status }) => status !== 'token_stored'));
 });
 
 test('list_directory answers with the listing, or with the reason', async () => {

@@ -6,6 +6,7 @@ import { healthCheck } from './health-check.ts';
 import { listDirectory } from './list-directory.ts';
 import { partUrls } from './part-urls.ts';
 import { prepareUpload } from './prepare-upload.ts';
+import { renewToken } from './renew-token.ts';
 import { serverError } from './server-error.ts';
 import { welcome } from './welcome.ts';
 
@@ -18,6 +19,7 @@ const handlers: { readonly [Action in ServerMessage['action']]: Handler<Action> 
   cancel_upload: cancelUpload,
   health_check: healthCheck,
   list_directory: listDirectory,
+  renew_token: renewToken,
   error: serverError,
 };
 

@@ -1,5 +1,6 @@
 import type { HealthReport, ServerMessage } from '@backhaul/protocol';
 import type { Link } from '../connection/link.ts';
+import type { RenewableToken } from '../credentials/renewable-token.ts';
 import type { OpenTools } from '../file/open-file.ts';
 import type { Log } from '../log.ts';
 import type { Transfers } from '../transfer/transfers.ts';
@@ -9,6 +10,8 @@ export interface AgentContext {
   readonly link: Link;
   readonly transfers: Transfers;
   readonly open: OpenTools;
+  /** Null for an agent that has nowhere to keep a renewed token. */
+  readonly tokens: Pick<RenewableToken, 'store' | 'welcomed'> | null;
   readonly health: () => HealthReport;
   readonly log: Log;
   /** Aborted when the agent stops. */

@@ -1,9 +1,9 @@
 import type { Handler } from './handler.ts';
 
 /** The session is open: the server says which uploads go on. */
-export const welcome: Handler<'welcome'> = async (message, { transfers, log }) => {
+export const welcome: Handler<'welcome'> = async (message, { transfers, tokens, log }) => {
   const { session_id, epoch, server_version } = message;
   log.info({ session_id, epoch, server_version }, 'connected');
   transfers.reportProgress(message.progress_interval_ms);
-  await transfers.applyVerdicts(message.uploads);
+  await Promise.all([tokens?.welcomed(), transfers.applyVerdicts(message.uploads)]);
 };

@@ -10,6 +10,7 @@ import { progressSchema } from './progress.ts';
 import { resultSchema } from './result.ts';
 import { resumedSchema } from './resumed.ts';
 import { stalledSchema } from './stalled.ts';
+import { tokenStoredSchema } from './token-stored.ts';
 
 /** Everything an agent says to its server, told apart by `status`. */
 export const agentMessageSchema = z.discriminatedUnion('status', [
@@ -23,6 +24,7 @@ export const agentMessageSchema = z.discriminatedUnion('status', [
   completedSchema,
   failedSchema,
   resultSchema,
+  tokenStoredSchema,
   agentErrorSchema,
 ]);
 export type AgentMessage = z.infer<typeof agentMessageSchema>;
@@ -41,4 +43,5 @@ export * from './progress.ts';
 export * from './result.ts';
 export * from './resumed.ts';
 export * from './stalled.ts';
+export * from './token-stored.ts';
 export * from './uploaded-part.ts';

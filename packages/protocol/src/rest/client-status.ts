@@ -24,7 +24,7 @@ const clientFields = {
   last_seen_at: timestampSchema.nullable(),
   token_expires_at: timestampSchema.nullable().optional().meta({
     description:
-      'When the token ends with which the agent connected last; null if that was before this was recorded.',
+      'When the agent’s newest token ends: the one it connected with last, or the one that it has stored since to replace it; null if that was before this was recorded.',
   }),
   remote_address: z.string().nullable().optional().meta({
     description:

@@ -5,6 +5,7 @@ import { healthCheckSchema } from './health-check.ts';
 import { listDirectorySchema } from './list-directory.ts';
 import { partUrlsSchema } from './part-urls.ts';
 import { prepareUploadSchema } from './prepare-upload.ts';
+import { renewTokenSchema } from './renew-token.ts';
 import { serverErrorSchema } from './server-error.ts';
 import { welcomeSchema } from './welcome.ts';
 
@@ -17,6 +18,7 @@ export const serverMessageSchema = z.discriminatedUnion('action', [
   cancelUploadSchema,
   healthCheckSchema,
   listDirectorySchema,
+  renewTokenSchema,
   serverErrorSchema,
 ]);
 export type ServerMessage = z.infer<typeof serverMessageSchema>;
@@ -30,6 +32,7 @@ export * from './list-directory.ts';
 export * from './part-urls.ts';
 export * from './prepare-upload.ts';
 export * from './presigned-part.ts';
+export * from './renew-token.ts';
 export * from './resume-state.ts';
 export * from './server-error.ts';
 export * from './welcome.ts';

@@ -1,5 +1,6 @@
 import type { Finding } from '@backhaul/protocol';
 import type { Log } from '../domain/ports/log.ts';
+import type { AgentSession } from '../domain/sessions/agent-session.ts';
 import type { SessionRegistry } from '../domain/sessions/session-registry.ts';
 
 /** Names in one line or finding. */
@@ -7,11 +8,14 @@ const MAX_NAMES = 10;
 /** Operators' subjects that are remembered. */
 const MAX_SUBJECTS = 1000;
 
+type TokenOf = (session: AgentSession) => { readonly isOfPreviousSecret: boolean };
+
 /** Who still uses tokens of `JWT_SECRET_PREVIOUS`: once that is no one, it can be unset. */
 export class PreviousSecret {
   readonly #sessions: Pick<SessionRegistry, 'all'>;
   readonly #log: Pick<Log, 'info'>;
   readonly #isSet: boolean;
+  readonly #tokenOf: TokenOf;
   readonly #operators = new Set<string>();
 
   constructor(parts: {
@@ -19,10 +23,13 @@ export class PreviousSecret {
     readonly log: Pick<Log, 'info'>;
     /** Whether there is such a secret. */
     readonly isSet: boolean;
+    /** The token that the agent of a session connects with next. */
+    readonly tokenOf: TokenOf;
   }) {
     this.#sessions = parts.sessions;
     this.#log = parts.log;
     this.#isSet = parts.isSet;
+    this.#tokenOf = parts.tokenOf;
   }
 
   /** An operator's token of that secret was accepted. */
@@ -34,8 +41,8 @@ export class PreviousSecret {
   get agents(): string[] {
     if (!this.#isSet) return [];
     const found: string[] = [];
-    for (const { clientId, token } of this.#sessions.all())
-      if (token.isOfPreviousSecret) found.push(clientId);
+    for (const session of this.#sessions.all())
+      if (this.#tokenOf(session).isOfPreviousSecret) found.push(session.clientId);
     return found;
   }
 

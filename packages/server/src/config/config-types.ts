@@ -61,6 +61,8 @@ interface CommonConfig {
   readonly proxyWaitSeconds: number;
   /** Whether `read` in tokens without `scope_version` temporarily includes `content` and `metrics`. */
   readonly legacyReadScope: boolean;
+  /** Whether agents' tokens are renewed, where this server signs tokens. */
+  readonly renewsTokens: boolean;
   readonly logLevel: SettingValues['LOG_LEVEL'];
   readonly logFormat: SettingValues['LOG_FORMAT'];
 }

@@ -294,6 +294,15 @@ const settings = {
       'Meaning of `read` in operators’ tokens without the claim `scope_version`, which are older than the separate scopes `content` and `metrics`. With `grace` it includes both until 31 days after this version first started on the database, and each use is logged; `off` ends that immediately.',
     example: 'off',
   },
+  TOKEN_RENEWAL: {
+    group: 'Tokens',
+    schema: oneOf(['on', 'off']),
+    default: 'on',
+    secret: false,
+    description:
+      'Whether tokens of agents that have a state directory are renewed over their connections, once two thirds of their life have passed: with JWT_SECRET only. A token is refused once the one that renews it was used, whatever is set here.',
+    example: 'off',
+  },
   DATABASE_URL: {
     group: 'State',
     schema: sqliteAddress,

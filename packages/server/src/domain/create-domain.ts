@@ -8,6 +8,7 @@ import type { Log } from './ports/log.ts';
 import type { Store } from './ports/store.ts';
 import { SessionRegistry } from './sessions/session-registry.ts';
 import { SharedTokens } from './sessions/shared-tokens.ts';
+import { type RenewalOutcome, type SignToken, TokenRenewal } from './sessions/token-renewal.ts';
 import type { TransferContext } from './transfer-context.ts';
 import type { UploadSettings } from './upload-settings.ts';
 import { AttemptRecovery } from './uploads/attempt-recovery.ts';
@@ -45,6 +46,9 @@ export interface DomainDeps {
   readonly observe: UploadObserver;
   /** Called when two machines are found to alternate with one token. Default: none. */
   readonly onSharedToken?: () => void;
+  /** Default: agents' tokens are not renewed. */
+  readonly signToken?: SignToken | null;
+  readonly onRenewal?: (outcome: RenewalOutcome) => void;
   /** Default: none. */
   readonly unfinishedLimits?: UnfinishedLimits;
   /** Rejects when the signal aborts. Default: real time. */
@@ -82,6 +86,11 @@ export function createDomain(deps: DomainDeps): Domain {
   const bucket = new StoppableBucket(deps.bucket, signal);
   const sessions = new SessionRegistry();
   const sharedTokens = new SharedTokens({ clock, log, count: deps.onSharedToken ?? (() => {}) });
+  const renewal = new TokenRenewal({
+    ...{ store, sessions, clock, log, signal },
+    sign: deps.signToken ?? null,
+    observe: deps.onRenewal ?? (() => {}),
+  });
   const ledger = new UploadLedger({ store, bus, clock, observe: deps.observe });
   const probe = new BucketProbe(bucket, clock);
   const patience = new StorePatience(bucket, clock);
@@ -149,6 +158,7 @@ export function createDomain(deps: DomainDeps): Domain {
     expiry,
     clockWatch,
     retention,
+    renewal,
     orphanAgeMs,
     abortOrphans: () =>
       abortOrphans({ store, bucket, clock, log, keyPrefix: settings.keyPrefix, orphanAgeMs }),
@@ -166,6 +176,7 @@ export function createDomain(deps: DomainDeps): Domain {
       settings,
       sessions,
       sharedTokens,
+      renewal,
       ledger,
       dispatcher,
       ending,

@@ -5,6 +5,7 @@ import type { Log } from './ports/log.ts';
 import type { Store } from './ports/store.ts';
 import type { SessionRegistry } from './sessions/session-registry.ts';
 import type { SharedTokens } from './sessions/shared-tokens.ts';
+import type { TokenRenewal } from './sessions/token-renewal.ts';
 import type { UploadSettings } from './upload-settings.ts';
 import type { AttemptRecovery } from './uploads/attempt-recovery.ts';
 import type { Completion } from './uploads/completion.ts';
@@ -22,6 +23,7 @@ export interface TransferContext {
   readonly settings: UploadSettings;
   readonly sessions: SessionRegistry;
   readonly sharedTokens: SharedTokens;
+  readonly renewal: TokenRenewal;
   readonly ledger: UploadLedger;
   readonly dispatcher: Dispatcher;
   readonly ending: UploadEnding;

@@ -1,5 +1,6 @@
 import type { Generated } from 'kysely';
 import type { ClientBlock } from '../domain/clients/client.ts';
+import type { ChainedToken } from '../domain/sessions/token-chain.ts';
 import type { Upload, UploadPart } from '../domain/uploads/upload.ts';
 
 /**
@@ -16,6 +17,7 @@ export interface Schema {
   uploadParts: UploadPart & { readonly uploadId: string };
   sessions: SessionsTable;
   blockedClients: BlockedClientsTable;
+  chainedTokens: ChainedToken;
   nodes: { readonly nodeId: string; readonly leaseUntil: number };
   auditEvents: AuditEventsTable;
   outbox: OutboxTable;

@@ -45,6 +45,30 @@ const end = new PreparedQuery((db, { clientId, epoch }: Placeholders<{ clientId:
     .where('epoch', '=', epoch),
 );
 
+const setExpiry = new PreparedQuery(
+  (
+    db,
+    {
+      clientId,
+      epoch,
+      tokenExpiresAt,
+    }: Placeholders<{ clientId: string; epoch: number; tokenExpiresAt: number }>,
+  ) =>
+    db
+      .updateTable('sessions')
+      .set({ tokenExpiresAt })
+      .where('clientId', '=', clientId)
+      .where('epoch', '=', epoch),
+);
+
+/** Unless a newer one has begun. */
+export async function setTokenExpiry(
+  db: Queries,
+  session: { clientId: string; epoch: number; tokenExpiresAt: number },
+): Promise<void> {
+  await setExpiry.run(db, session);
+}
+
 /** Unless a newer one has begun. */
 export async function endSession(db: Queries, clientId: string, epoch: number): Promise<void> {
   await end.run(db, { clientId, epoch });

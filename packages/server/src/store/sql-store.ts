@@ -26,6 +26,7 @@ import * as parts from './part-queries.ts';
 import type { Queries } from './queries.ts';
 import type { Schema } from './schema.ts';
 import * as sessions from './session-queries.ts';
+import * as tokens from './chained-token-queries.ts';
 import { isSqliteError } from './sqlite-error.ts';
 import * as uploads from './upload-queries.ts';
 
@@ -151,10 +152,35 @@ export class SqlStore implements Store {
   }
 
   openSession(session: Parameters<Store['openSession']>[0]) {
+    const { clientId, token, at } = session;
     return this.#write(async (db) => {
-      await clients.upsertClient(db, session.clientId, session);
-      return sessions.beginSession(db, session);
+      if (!(await tokens.useToken(db, clientId, { token, at }))) return undefined;
+      await clients.upsertClient(db, clientId, session);
+      return sessions.beginSession(db, { ...session, tokenExpiresAt: token.expiresAt });
     });
+  }
+
+  getChainedToken(tokenId: string) {
+    return this.#read((db) => tokens.selectToken(db, tokenId));
+  }
+
+  offerToken(
+    token: Parameters<Store['offerToken']>[0],
+    options: { readonly now: number; readonly newId: string },
+  ) {
+    return this.#write((db) => tokens.offerToken(db, token, options));
+  }
+
+  stopRenewal(clientId: string, at: number) {
+    return this.#write((db) => tokens.stopRenewal(db, clientId, at));
+  }
+
+  setTokenExpiry(clientId: string, epoch: number, tokenExpiresAt: number) {
+    return this.#write((db) => sessions.setTokenExpiry(db, { clientId, epoch, tokenExpiresAt }));
+  }
+
+  removeEndedTokens(now: number, limit: number) {
+    return this.#write((db) => tokens.deleteEndedTokens(db, now, limit));
   }
 
   closeSession(clientId: string, epoch: number, at: number) {

@@ -27,21 +27,24 @@ async function insert(store: Store, ...uploads: Upload[]): Promise<void> {
   }
 }
 
-const openSession = (
+const openSession = async (
   store: Store,
   clientId = 'client-1',
   fields: Partial<Parameters<Store['openSession']>[0]> = {},
-): Promise<{ readonly epoch: number }> =>
-  store.openSession({
+): Promise<{ readonly epoch: number }> => {
+  const opened = await store.openSession({
     clientId,
     sessionId: uuidv7(),
     nodeId: 'node-1',
     at: AT,
-    tokenExpiresAt: AT + 1,
+    token: { id: 'token-1', issuedAt: AT, expiresAt: AT + 1 },
     remoteAddress: '192.0.2.7',
     description,
     ...fields,
   });
+  assert.ok(opened !== undefined, 'its token was replaced');
+  return opened;
+};
 
 const ids = (uploads: readonly Upload[]): string[] => uploads.map(({ uploadId }) => uploadId);
 
@@ -662,7 +665,7 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
     };
     await openSession(store, 'client-1', {
       at: AT + 5,
-      tokenExpiresAt: AT + 9,
+      token: { id: 'token-2', issuedAt: AT, expiresAt: AT + 9 },
       remoteAddress: null,
       description: changed,
     });
@@ -687,6 +690,49 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
       const epochs = opened.map(({ epoch }) => epoch);
       assert.equal(new Set(epochs).size, 8);
       assert.deepEqual(await openSession(store, 'client-2'), { epoch: 1 }, 'each client counts for itself');
+    },
+  );
+
+  storeTest(
+    'what renews a token is on record once, and its first session ends the one before',
+    async (store) => {
+      const given = { clientId: 'client-1', id: 'given', issuedAt: AT, expiresAt: AT + 3_600_000 };
+      const open = (id: string, issuedAt = AT) =>
+        openSession(store, 'client-1', { token: { ...given, id, issuedAt } });
+      await open('given');
+      assert.equal(await store.getChainedToken('given'), undefined);
+      const now = AT + 3_000_000;
+      const offered = await Promise.all(['a', 'b'].map((newId) => store.offerToken(given, { now, newId })));
+      const [next] = offered;
+      assert.ok(next !== undefined);
+      assert.deepEqual(offered, [next, next], 'also of two at the same time');
+      assert.deepEqual(await store.getChainedToken(next.tokenId), next);
+      await open('given');
+      await open(next.tokenId);
+      await assert.rejects(open('given'), /was replaced/);
+      await open(next.tokenId);
+      assert.notEqual((await store.getChainedToken('given'))?.replacedAt, null);
+      assert.equal((await store.getChainedToken(next.tokenId))?.replacedAt, null);
+      assert.equal((await openSession(store, 'client-2')).epoch, 1, 'of another client it ends nothing');
+    },
+  );
+
+  storeTest(
+    'once renewal is stopped nothing is offered, until a session has a later token',
+    async (store) => {
+      const given = { clientId: 'client-1', id: 'given', issuedAt: AT, expiresAt: AT + 3_600_000 };
+      const later = { ...given, id: 'later', issuedAt: AT + 9_000_000, expiresAt: AT + 12_600_000 };
+      const next = await store.offerToken(given, { now: AT + 3_000_000, newId: 'next' });
+      assert.ok(next !== undefined);
+      await store.stopRenewal('client-1', AT + 3_000_001);
+      const again = { now: AT + 3_000_002, newId: 'other' };
+      assert.equal(await store.offerToken(given, again), undefined);
+      assert.equal(await store.offerToken({ ...given, id: 'from before' }, again), undefined);
+      await openSession(store, 'client-1', { token: later });
+      assert.notEqual((await store.getChainedToken('next'))?.replacedAt, null);
+      assert.notEqual(await store.offerToken(later, { now: AT + 12_000_000, newId: 'resumed' }), undefined);
+      await store.blockClient('client-1', { blockedAt: AT, blockedBy: 'o', reason: null }, sampleAudit());
+      assert.equal(await store.offerToken(later, { now: AT + 12_000_000, newId: 'blocked' }), undefined);
     },
   );
 

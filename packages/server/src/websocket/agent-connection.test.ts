@@ -5,7 +5,12 @@ import { test } from 'node:test';
 import { type AgentMessageInput, PeerBudget, type ServerMessageInput } from '@backhaul/protocol';
 import { WebSocket, WebSocketServer } from 'ws';
 import { DomainFixture } from '../domain/fakes/domain-fixture.ts';
-import { completedMessage, partUploadedMessage, preparedMessage } from '../domain/fakes/fake-agent.ts';
+import {
+  completedMessage,
+  partUploadedMessage,
+  preparedMessage,
+  sampleToken,
+} from '../domain/fakes/fake-agent.ts';
 import { intercepted } from '../domain/fakes/intercepted.ts';
 import { type Store, StoreError } from '../domain/ports/store.ts';
 import { openSqliteStore } from '../store/open-sqlite-store.ts';
@@ -30,7 +35,7 @@ async function connect(
     nodeId: 'node-1',
     serverVersion: '0.0.0-test',
     remoteAddress: '127.0.0.1',
-    token: { issuedAt: 0, expiresAt: 4_000_000_000_000, isOfPreviousSecret: false },
+    token: sampleToken,
     draining: new AbortController().signal,
     account: {
       budget:

@@ -12,6 +12,7 @@ import {
 import { v7 as uuidv7 } from 'uuid';
 import { WebSocketServer } from 'ws';
 import { bearerToken } from '../auth/bearer-token.ts';
+import { readSessionToken } from '../auth/renewed-token.ts';
 import type { Verified } from '../auth/token-verifier.ts';
 import type { Log } from '../domain/ports/log.ts';
 import type { TransferContext } from '../domain/transfer-context.ts';
@@ -110,11 +111,14 @@ export class AgentGateway {
       checkRequest(request);
       const { clientCertificate } = this.#options;
       if (clientCertificate !== null) requireClientCertificate(request);
-      const claims = await this.#options.verifyAgent(bearerToken(request.headers, 'The upgrade'));
+      const bearer = bearerToken(request.headers, 'The upgrade');
+      const claims = await this.#options.verifyAgent(bearer);
       known.clientId = claims.sub;
       this.#options.connections.authenticated(request.socket);
       if (clientCertificate === 'client_id') requireCertificateOf(claims.sub, request);
       await this.#options.mustNotBeBlocked(claims.sub);
+      const token = readSessionToken(bearer, claims);
+      await this.#options.context.renewal.mustNotBeReplaced(claims.sub, token.id);
       const seconds = Math.ceil(this.#budgets.keptAwayMs(claims.sub) / 1000);
       if (seconds > 0) {
         throw new BackhaulError(
@@ -136,11 +140,7 @@ export class AgentGateway {
           nodeId: this.#options.nodeId,
           serverVersion: this.#options.serverVersion,
           remoteAddress: address,
-          token: {
-            issuedAt: claims.iat * 1000,
-            expiresAt: claims.exp * 1000,
-            isOfPreviousSecret: claims.isOfPreviousSecret,
-          },
+          token,
           draining: this.#draining.signal,
           account,
           observe: this.#options.observeFrames,

@@ -37,6 +37,8 @@ export async function handleAgentMessage(
       return failed(context, session, message);
     case 'result':
       return result(context, session, message);
+    case 'token_stored':
+      return context.renewal.stored(session, message);
     case 'error': {
       const { code, message: problem } = message;
       context.log.warn(

@@ -1,14 +1,28 @@
 import assert from 'node:assert/strict';
 import { readFile, readdir, writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
+import { logged } from '../program.ts';
 import { Stage } from '../stage.ts';
 
 test('neither tokens nor presigned queries reach a log or the database', async () => {
   await using stage = await Stage.start({ env: { LOG_LEVEL: 'trace' } });
   const file = stage.directory.join('report.bin');
   await writeFile(file, Buffer.alloc(6 * 1024 * 1024, 7));
-  const agent = await stage.startAgent('till', ['--file', file, '--log-level', 'debug']);
-  const agentToken = await stage.tokens.agent('till');
+  const now = Math.floor(Date.now() / 1000);
+  // Due for renewal.
+  const agentToken = await stage.tokens.sign('agent', {
+    subject: 'till',
+    issuedAt: now - 3000,
+    expiresAt: now + 600,
+  });
+  await writeFile(stage.directory.join('token'), agentToken, { mode: 0o600 });
+  const agent = await stage.startAgent('till', [
+    ...['--file', file, '--log-level', 'debug', '--token-file', stage.directory.join('token')],
+    ...['--state-directory', stage.directory.join('state')],
+  ]);
+  await stage.server.line(logged('renewed token stored by its agent'));
+  const state = await readFile(stage.directory.join('state/token.json'), 'utf8');
+  const { token: renewedToken } = JSON.parse(state) as { token: string };
 
   const record = await stage.pull('till', {});
   assert.equal(record.status, 'completed', record.message ?? '');
@@ -30,6 +44,9 @@ test('neither tokens nor presigned queries reach a log or the database', async (
     stage.tokens.secret,
     stage.operatorToken,
     agentToken,
+    signatureOf(agentToken),
+    renewedToken,
+    signatureOf(renewedToken),
     signatureOf(stage.operatorToken),
     signatureOf(lost),
   ];

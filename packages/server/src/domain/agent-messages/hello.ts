@@ -6,6 +6,7 @@ import {
   PROGRESS_INTERVAL_MS,
   LIST_PAGES_CAPABILITY,
   RESUME_CAPABILITY,
+  TOKEN_RENEWAL_CAPABILITY,
   UPLOAD_LIMITS_CAPABILITY,
   type Welcome,
   closeCodes,
@@ -25,7 +26,7 @@ type Decision = Welcome['uploads'][number];
  * requeues the uploads it has lost. From here on only this session advances the client's uploads.
  *
  * @throws the store's errors; the session is closed then, and the caller must close the connection.
- * @returns undefined if a newer session of this client was faster; the caller must close the connection.
+ * @returns undefined if a newer session of this client was faster, or the token was replaced; the caller must close the connection.
  */
 export async function hello(
   context: TransferContext,
@@ -40,25 +41,32 @@ export async function hello(
   message: Hello,
 ): Promise<AgentSession | undefined> {
   const { clientId, sessionId } = connection;
-  const { epoch } = await context.store.openSession({
+  const { token } = connection;
+  const opened = await context.store.openSession({
     clientId,
     sessionId,
     nodeId: connection.nodeId,
     at: context.clock.now(),
-    tokenExpiresAt: connection.token.expiresAt,
+    token,
     remoteAddress: connection.remoteAddress ?? null,
     description: describe(message),
   });
+  if (opened === undefined) {
+    connection.close(closeCodes.tokenExpired, 'the token was replaced by one that renews it');
+    return undefined;
+  }
+  const { epoch } = opened;
   const session: AgentSession = {
     clientId,
     sessionId,
     epoch,
-    token: connection.token,
+    token,
     hostId: hostIdOf(message.host),
     maxUploads: message.limits.max_uploads,
     canResume: message.capabilities.includes(RESUME_CAPABILITY),
     takesLimits: message.capabilities.includes(UPLOAD_LIMITS_CAPABILITY),
     listsPages: message.capabilities.includes(LIST_PAGES_CAPABILITY),
+    keepsTokens: message.capabilities.includes(TOKEN_RENEWAL_CAPABILITY),
     leavesEmpty: message.capabilities.includes(EMPTY_OBJECT_CAPABILITY),
     send: connection.send,
     close: connection.close,

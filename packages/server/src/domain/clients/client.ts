@@ -25,7 +25,7 @@ export interface Client {
   readonly epoch: number;
   /** When its present session began; null while it is away. */
   readonly connectedSince: number | null;
-  /** When the token ends that its newest session began with; null if that was before the server kept it. */
+  /** When the token ends that its newest session began with, or the renewed one that its agent has stored since; null if that was before the server kept it. */
   readonly tokenExpiresAt: number | null;
   /** Where its newest session came from, as far as trusted proxies say it; null if that was before the server kept it. */
   readonly remoteAddress: string | null;

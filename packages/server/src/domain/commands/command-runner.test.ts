@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Result } from '@backhaul/protocol';
-import { FakeConnection } from '../fakes/fake-agent.ts';
+import { FakeConnection, sampleToken } from '../fakes/fake-agent.ts';
 import type { AgentSession } from '../sessions/agent-session.ts';
 import { SessionRegistry } from '../sessions/session-registry.ts';
 import { CommandRunner } from './command-runner.ts';
@@ -27,13 +27,14 @@ function openRunner(timeoutMs = 30_000) {
       clientId,
       sessionId: connection.sessionId,
       epoch: 1,
-      token: { issuedAt: 0, expiresAt: 4_000_000_000_000, isOfPreviousSecret: false },
+      token: sampleToken,
       hostId: null,
       maxUploads: 1,
       canResume: true,
       leavesEmpty: true,
       takesLimits: true,
       listsPages,
+      keepsTokens: true,
       send: (message) => connection.send(message),
       close: (code, reason) => connection.close(code, reason),
     };

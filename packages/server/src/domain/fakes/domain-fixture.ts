@@ -6,6 +6,8 @@ import { prepared } from '../agent-messages/prepared.ts';
 import { type Domain, createDomain } from '../create-domain.ts';
 import type { Store } from '../ports/store.ts';
 import { endSession } from '../sessions/end-session.ts';
+import type { RenewalOutcome, SignToken } from '../sessions/token-renewal.ts';
+import type { SessionToken } from '../sessions/agent-session.ts';
 import type { TransferContext } from '../transfer-context.ts';
 import type { UploadSettings } from '../upload-settings.ts';
 import type { Upload } from '../uploads/upload.ts';
@@ -29,6 +31,9 @@ export interface FixtureOptions {
   readonly commandTimeoutMs?: number;
   readonly orphanAgeMs?: number;
   readonly retentionTrustsClock?: boolean;
+  readonly signToken?: SignToken;
+  /** Default: one of its own. */
+  readonly clock?: FakeClock;
   readonly sleep?: (ms: number, signal: AbortSignal) => Promise<void>;
   /** Default: the middle. */
   readonly random?: () => number;
@@ -36,16 +41,19 @@ export interface FixtureOptions {
 
 /** The whole domain on a store chosen by the test, with time, bucket and agents under the test's control. */
 export class DomainFixture implements AsyncDisposable {
-  readonly clock = new FakeClock();
-  readonly bucket = new FakeBucket(this.clock);
+  readonly clock: FakeClock;
+  readonly bucket: FakeBucket;
   readonly bus = new FakeBus();
   readonly log = new FakeLog();
+  readonly renewals: RenewalOutcome[] = [];
   readonly changes: Parameters<UploadObserver>[0][] = [];
   readonly store: Store;
   readonly domain: Domain;
 
   constructor(store: Store, options: FixtureOptions = {}) {
     this.store = store;
+    this.clock = options.clock ?? new FakeClock();
+    this.bucket = new FakeBucket(this.clock);
     this.domain = createDomain({
       store,
       bucket: this.bucket,
@@ -67,6 +75,8 @@ export class DomainFixture implements AsyncDisposable {
       orphanAgeMs: options.orphanAgeMs ?? HOUR_MS,
       commandTimeoutMs: options.commandTimeoutMs ?? 30_000,
       observe: (change) => this.changes.push(change),
+      signToken: options.signToken ?? null,
+      onRenewal: (outcome) => this.renewals.push(outcome),
       ...(options.unfinishedLimits === undefined ? {} : { unfinishedLimits: options.unfinishedLimits }),
       sleep: options.sleep ?? this.clock.sleep,
       random: options.random ?? (() => 0.5),
@@ -81,7 +91,7 @@ export class DomainFixture implements AsyncDisposable {
 
   async connect(
     clientId = 'client-1',
-    options: Partial<Hello> & { maxUploads?: number } = {},
+    options: Partial<Hello> & { maxUploads?: number; token?: SessionToken } = {},
   ): Promise<FakeAgent> {
     const { connection, session } = await sayHello(this.context, clientId, options);
     assert.ok(session !== undefined, 'the session was replaced during hello');

@@ -26,6 +26,15 @@ const MiB = 1024 * 1024;
 /** Three parts of 5, 5 and 2 MiB. */
 export const FILE_BYTES = 12 * MiB;
 
+/** Of a life that is long enough for every test. */
+export const sampleToken: SessionToken = {
+  id: 'token-1',
+  issuedAt: 0,
+  expiresAt: 4_000_000_000_000,
+  isOfPreviousSecret: false,
+  claims: { iss: 'backhaul', aud: 'backhaul-agent', sub: 'client-1' },
+};
+
 /** The server's side of an agent's connection. */
 export class FakeConnection {
   readonly clientId: string;
@@ -36,10 +45,7 @@ export class FakeConnection {
   readonly frames: ServerMessageInput[] = [];
   readonly closes: { readonly code: number; readonly reason: string }[] = [];
 
-  constructor(
-    clientId: string,
-    token: SessionToken = { issuedAt: 0, expiresAt: 4_000_000_000_000, isOfPreviousSecret: false },
-  ) {
+  constructor(clientId: string, token: SessionToken = sampleToken) {
     this.clientId = clientId;
     this.token = token;
   }
@@ -67,9 +73,12 @@ export interface FakeAgent {
 export async function sayHello(
   context: TransferContext,
   clientId: string,
-  options: Partial<Hello> & { maxUploads?: number } = {},
+  {
+    token: shown = sampleToken,
+    ...options
+  }: Partial<Hello> & { maxUploads?: number; token?: SessionToken } = {},
 ): Promise<{ connection: FakeConnection; session: AgentSession | undefined }> {
-  const connection = new FakeConnection(clientId);
+  const connection = new FakeConnection(clientId, shown);
   const { sessionId, serverVersion, nodeId, token } = connection;
   const session = await hello(
     context,

@@ -7,6 +7,7 @@ import {
 } from '@backhaul/protocol';
 import { v7 as uuidv7 } from 'uuid';
 import { hello } from '../agent-messages/hello.ts';
+import { sampleToken } from '../fakes/fake-agent.ts';
 import type { AgentSession } from '../sessions/agent-session.ts';
 import { endSession } from '../sessions/end-session.ts';
 import type { SimulatedServer } from './server/simulated-server.ts';
@@ -110,7 +111,7 @@ export class Connection {
         clientId: this.clientId,
         sessionId: this.#sessionId,
         nodeId: this.server.nodeId,
-        token: { issuedAt: 0, expiresAt: Number.MAX_SAFE_INTEGER, isOfPreviousSecret: false },
+        token: { ...sampleToken, expiresAt: Number.MAX_SAFE_INTEGER },
         serverVersion: '0.0.0-simulation',
         send: (frame) => this.#sendToAgent(frame),
         close: () => this.#closeAtServer(),

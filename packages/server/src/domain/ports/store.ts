@@ -1,5 +1,6 @@
 import type { UploadLimits, UploadStatus } from '@backhaul/protocol';
 import type { Client, ClientBlock, ClientDescription } from '../clients/client.ts';
+import type { ChainedToken } from '../sessions/token-chain.ts';
 import type { StoredPart, PartTotals, Upload, UploadPart } from '../uploads/upload.ts';
 
 /** A record of who did what, for later accountability. */
@@ -209,20 +210,48 @@ export interface Store {
     parts: readonly { readonly partNumber: number; readonly etag: string }[],
   ): Promise<PartTotals>;
 
-  /** Starts a session: records the client and assigns the session its epoch. */
+  /**
+   * Starts a session: records the client, assigns the session its epoch, and records that its token is used, which ends
+   * the tokens that it replaces.
+   *
+   * @returns undefined, with nothing written, if the token itself was replaced.
+   */
   openSession(session: {
     readonly clientId: string;
     readonly sessionId: string;
     readonly nodeId: string;
     readonly at: number;
-    readonly tokenExpiresAt: number;
+    readonly token: { readonly id: string; readonly issuedAt: number; readonly expiresAt: number };
     readonly remoteAddress: string | null;
     readonly description: ClientDescription;
-  }): Promise<{ readonly epoch: number }>;
+  }): Promise<{ readonly epoch: number } | undefined>;
   /** Ends the session, unless a newer one has started. */
   closeSession(clientId: string, epoch: number, at: number): Promise<void>;
   /** Called at start: closes sessions that this node's last run left open. Their uploads are stalled, for `reason`. */
   closeSessionsOf(nodeId: string, options: { readonly at: number; readonly reason: string }): Promise<void>;
+  /** Undefined of a token that was never renewed and renewed none. */
+  getChainedToken(tokenId: string): Promise<ChainedToken | undefined>;
+  /**
+   * Puts on record what is handed out for a token, before it is: what was handed out and not used yet, or else a token
+   * of id `newId`.
+   *
+   * @returns undefined if the token is not to be renewed, or its client is blocked.
+   */
+  offerToken(
+    token: {
+      readonly clientId: string;
+      readonly id: string;
+      readonly issuedAt: number;
+      readonly expiresAt: number;
+    },
+    options: { readonly now: number; readonly newId: string },
+  ): Promise<ChainedToken | undefined>;
+  /** No token of this client that is on record is renewed any more. */
+  stopRenewal(clientId: string, at: number): Promise<void>;
+  /** The agent of this session has a token that ends later. */
+  setTokenExpiry(clientId: string, epoch: number, tokenExpiresAt: number): Promise<void>;
+  /** Removes those that nothing depends on any more, at most `limit`. @returns how many. */
+  removeEndedTokens(now: number, limit: number): Promise<number>;
   getClient(clientId: string): Promise<Client | undefined>;
   listClients(filter: ClientFilter): Promise<Client[]>;
   /** Null restores the server's limits. @returns whether the client exists. */

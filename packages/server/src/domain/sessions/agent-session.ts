@@ -2,10 +2,14 @@ import type { ServerMessageInput } from '@backhaul/protocol';
 
 /** The token that an agent has connected with. Times are milliseconds since the epoch. */
 export interface SessionToken {
+  /** Names it, and does not show it. */
+  readonly id: string;
   readonly issuedAt: number;
   readonly expiresAt: number;
   /** Whether it was signed with `JWT_SECRET_PREVIOUS`. */
   readonly isOfPreviousSecret: boolean;
+  /** All that it claims but its id and times. */
+  readonly claims: Readonly<Record<string, unknown>>;
 }
 
 /** One live connection of an agent, after `hello`. */
@@ -26,6 +30,8 @@ export interface AgentSession {
   readonly takesLimits: boolean;
   /** Whether it lists directories page by page, and by prefix. */
   readonly listsPages: boolean;
+  /** Whether it can keep a renewed token. */
+  readonly keepsTokens: boolean;
   /** Best effort: a frame that is lost is settled when the agent connects again. */
   send(message: ServerMessageInput): void;
   /** @param code One of the protocol's close codes. */

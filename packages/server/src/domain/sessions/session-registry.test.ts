@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { closeCodes } from '@backhaul/protocol';
-import { FakeConnection } from '../fakes/fake-agent.ts';
+import { FakeConnection, sampleToken } from '../fakes/fake-agent.ts';
 import type { AgentSession } from './agent-session.ts';
 import { SessionRegistry } from './session-registry.ts';
 
@@ -15,13 +15,14 @@ function session(
     clientId,
     sessionId: connection.sessionId,
     epoch,
-    token: { issuedAt: 0, expiresAt: 4_000_000_000_000, isOfPreviousSecret: false },
+    token: sampleToken,
     hostId: null,
     maxUploads: 1,
     canResume: true,
     leavesEmpty: true,
     takesLimits: true,
     listsPages: true,
+    keepsTokens: true,
     send: (message) => connection.send(message),
     close: (code, reason) => connection.close(code, reason),
   };

@@ -60,6 +60,7 @@ export class Retention {
     await this.#judgeClock(now, elapsed);
     if (this.isHeld || elapsed - this.#removedAt < INTERVAL_MS) return;
     while ((await this.#store.removeOlderThan(now - this.#retentionMs, BATCH)) > 0);
+    while ((await this.#store.removeEndedTokens(now, BATCH)) > 0);
     await this.#store.saveClockRecord({ trustedAt: now, isHeld: false });
     this.#removedAt = elapsed;
   }

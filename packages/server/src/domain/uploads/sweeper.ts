@@ -2,6 +2,7 @@ import type { Clock } from '../ports/clock.ts';
 import type { Log } from '../ports/log.ts';
 import type { Store } from '../ports/store.ts';
 import type { SessionRegistry } from '../sessions/session-registry.ts';
+import type { TokenRenewal } from '../sessions/token-renewal.ts';
 import type { UploadSettings } from '../upload-settings.ts';
 import type { ClockWatch } from './clock-watch.ts';
 import type { Completion } from './completion.ts';
@@ -30,6 +31,7 @@ export class Sweeper {
   readonly #expiry: Expiry;
   readonly #clockWatch: ClockWatch;
   readonly #retention: Retention;
+  readonly #renewal: TokenRenewal;
   readonly #abortOrphans: () => Promise<number>;
   readonly #orphanAgeMs: number;
   #orphansSweptAt = -Infinity;
@@ -48,6 +50,7 @@ export class Sweeper {
     expiry: Expiry;
     clockWatch: ClockWatch;
     retention: Retention;
+    renewal: TokenRenewal;
     orphanAgeMs: number;
     abortOrphans: () => Promise<number>;
   }) {
@@ -62,6 +65,7 @@ export class Sweeper {
     this.#expiry = deps.expiry;
     this.#clockWatch = deps.clockWatch;
     this.#retention = deps.retention;
+    this.#renewal = deps.renewal;
     this.#abortOrphans = deps.abortOrphans;
     this.#orphanAgeMs = deps.orphanAgeMs;
   }
@@ -85,6 +89,8 @@ export class Sweeper {
     await this.#step('unanswered', () => this.#giveUpUnanswered());
     await this.#step('expire', () => this.#expiry.endOverdue());
     await this.#step('retain', () => this.#retention.run());
+    // After it has looked at the clock: a token from the future is refused once the clock is right again.
+    if (!this.#retention.isHeld) await this.#step('renew', () => this.#renewal.renewDue());
     this.#cleaning ??= this.#clean().finally(() => {
       this.#cleaning = undefined;
     });

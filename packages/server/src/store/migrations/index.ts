@@ -11,6 +11,7 @@ import * as blockedClients from './0009-blocked-clients.ts';
 import * as remoteAddress from './0010-remote-address.ts';
 import * as uploadLimits from './0011-upload-limits.ts';
 import * as uploadHosts from './0012-upload-hosts.ts';
+import * as renewedTokens from './0013-renewed-tokens.ts';
 
 /** In order. A migration that has shipped is never edited; a change is a new one. */
 export const migrations: Record<string, Migration> = {
@@ -26,4 +27,5 @@ export const migrations: Record<string, Migration> = {
   '0010-remote-address': remoteAddress,
   '0011-upload-limits': uploadLimits,
   '0012-upload-hosts': uploadHosts,
+  '0013-renewed-tokens': renewedTokens,
 };

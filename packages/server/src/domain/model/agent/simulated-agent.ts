@@ -112,6 +112,7 @@ export class SimulatedAgent {
       }
       case 'health_check':
       case 'list_directory':
+      case 'renew_token':
         return;
       case 'error':
         this.#env.checker.report(`the server refused a message: ${frame.message}`);

@@ -1,0 +1,40 @@
+import { createHash } from 'node:crypto';
+import { type AgentClaims, tokenKinds } from '@backhaul/protocol';
+import { decodeJwt, SignJWT } from 'jose';
+import type { SessionToken } from '../domain/sessions/agent-session.ts';
+import { isRenewedTokenId } from '../domain/sessions/token-chain.ts';
+import type { SignToken } from '../domain/sessions/token-renewal.ts';
+import type { Verified } from './token-verifier.ts';
+
+/** @param token Was found to be good, with these claims. */
+export function readSessionToken(token: string, verified: Verified<AgentClaims>): SessionToken {
+  const { iat: _issued, exp: _end, nbf: _start, jti, ...claims } = decodeJwt(token);
+  return {
+    id: isRenewedTokenId(jti) ? jti : hashOf(token),
+    issuedAt: verified.iat * 1000,
+    expiresAt: verified.exp * 1000,
+    isOfPreviousSecret: verified.isOfPreviousSecret,
+    claims,
+  };
+}
+
+/** Signs with the secret of now, also what renews a token of the one before. */
+export function renewedTokenSigner(secret: string): SignToken {
+  const key = new TextEncoder().encode(secret);
+  return ({ tokenId, issuedAt, expiresAt }, claims) =>
+    new SignJWT({ ...claims })
+      .setProtectedHeader({ alg: 'HS256', typ: tokenKinds.agent.type })
+      .setJti(tokenId)
+      .setIssuedAt(issuedAt / 1000)
+      .setExpirationTime(expiresAt / 1000)
+      .sign(key);
+}
+
+/**
+ * Of what is signed; how a signature is spelled may differ. Not the `jti`: programs of others may give many tokens the same
+ * one.
+ */
+function hashOf(token: string): string {
+  const signed = token.slice(0, token.lastIndexOf('.'));
+  return createHash('sha256').update(signed).digest('base64url');
+}

@@ -1,0 +1,144 @@
+import { tokenKinds } from '@backhaul/protocol';
+import type { SessionToken } from './agent-session.ts';
+
+/**
+ * Share of its life after which a token is renewed. What is left has to do for an agent that is away, and is more than
+ * the quarter at which an alert says that a token ends.
+ */
+const RENEW_AFTER_SHARE = 2 / 3;
+/** A renewed token is dated back by so much, or by a tenth of its life: servers' and operators' clocks differ. */
+const BACKDATE_MS = 60_000;
+const SECOND_MS = 1000;
+
+/**
+ * A token that was renewed, or that renewed another one. Those that lead back to one token of an operator are a chain: at
+ * most one of them is in use, and those that were handed out later were not used yet. Times are milliseconds since the
+ * epoch.
+ */
+export interface ChainedToken {
+  readonly tokenId: string;
+  /** The operator's token that it began with. */
+  readonly chainId: string;
+  readonly clientId: string;
+  readonly issuedAt: number;
+  readonly expiresAt: number;
+  /** Null while nobody has connected with it. */
+  readonly firstUsedAt: number | null;
+  /** Since then it is refused. */
+  readonly replacedAt: number | null;
+  /** Since then it is not renewed: a replaced token of this client was used. */
+  readonly stoppedAt: number | null;
+}
+
+/** Begins the ids of renewed tokens, so that none of them can be an id that an operator's program writes into tokens. */
+const RENEWED_PREFIX = 'backhaul-renewal:';
+
+/** Its `jti`. */
+export function renewedTokenId(renewalId: string): string {
+  return RENEWED_PREFIX + renewalId;
+}
+
+export function renewalIdOf(tokenId: string): string {
+  return tokenId.slice(RENEWED_PREFIX.length);
+}
+
+export function isRenewedTokenId(jti: unknown): jti is string {
+  return typeof jti === 'string' && jti.startsWith(RENEWED_PREFIX);
+}
+
+type Dated = Pick<SessionToken, 'id' | 'issuedAt' | 'expiresAt'>;
+
+/** When it is to be renewed; a token of the previous secret always is. */
+export function renewalDueAt({ issuedAt, expiresAt }: Pick<ChainedToken, 'issuedAt' | 'expiresAt'>): number {
+  return issuedAt + (expiresAt - issuedAt) * RENEW_AFTER_SHARE;
+}
+
+/**
+ * What a session that begins with this token ends.
+ *
+ * @param known Of this client.
+ * @returns ids; `refused` if the token itself was replaced meanwhile.
+ */
+export function tokensReplacedBy(
+  known: readonly ChainedToken[],
+  { id, issuedAt }: Pick<Dated, 'id' | 'issuedAt'>,
+): readonly string[] | 'refused' {
+  const own = known.find(({ tokenId }) => tokenId === id);
+  if (own === undefined) return isLaterThanStopped(known, issuedAt) ? idsOf(known.filter(isStopped)) : [];
+  if (own.replacedAt !== null) return 'refused';
+  // Its successors can only have been handed out since.
+  if (own.firstUsedAt !== null) return [];
+  return idsOf(known.filter(({ tokenId, chainId }) => chainId === own.chainId && tokenId !== id));
+}
+
+/**
+ * What is handed out for a token, and what of that is not on record yet.
+ *
+ * @param known Of this client.
+ * @param newId Of a token that has to be made.
+ * @returns undefined if the token is not to be renewed.
+ */
+export function renewalOf(
+  known: readonly ChainedToken[],
+  token: Dated & { readonly clientId: string },
+  { now, newId }: { now: number; newId: string },
+): { readonly offered: ChainedToken; readonly unrecorded: readonly ChainedToken[] } | undefined {
+  const { clientId, issuedAt, expiresAt } = token;
+  const own = known.find(({ tokenId }) => tokenId === token.id);
+  if (own === undefined ? !isLaterThanStopped(known, issuedAt) : !isGood(own)) return undefined;
+  const unused = known.find(
+    (one) =>
+      one.chainId === own?.chainId && one.firstUsedAt === null && isGood(one) && now < renewalDueAt(one),
+  );
+  if (unused !== undefined) return { offered: unused, unrecorded: [] };
+  const lifeMs = expiresAt - issuedAt;
+  const dated = wholeSeconds(now - Math.min(BACKDATE_MS, lifeMs / 10));
+  // Agents take the later one.
+  const laterThan = Math.max(issuedAt, ...known.filter(isOfChain(own)).map((one) => one.issuedAt));
+  const renewedAt = Math.max(dated, laterThan + SECOND_MS);
+  const chainId = own?.chainId ?? token.id;
+  const unknown = { chainId, clientId, replacedAt: null, stoppedAt: null };
+  const offered = {
+    ...unknown,
+    tokenId: newId,
+    issuedAt: renewedAt,
+    expiresAt: renewedAt + lifeMs,
+    firstUsedAt: null,
+  };
+  const first = { ...unknown, tokenId: token.id, issuedAt, expiresAt, firstUsedAt: now };
+  return { offered, unrecorded: own === undefined ? [first, offered] : [offered] };
+}
+
+/**
+ * Until when a row is needed: a token is accepted for seconds after its end, and by a clock that may be set. Where a chain
+ * was stopped, for as long as there can be an operator's token from before.
+ */
+export function removableBefore(now: number): { readonly ended: number; readonly stoppedIssued: number } {
+  const ended = now - 86_400_000;
+  return { ended, stoppedIssued: ended - tokenKinds.agent.maxAgeSeconds * SECOND_MS };
+}
+
+function isGood({ replacedAt, stoppedAt }: ChainedToken): boolean {
+  return replacedAt === null && stoppedAt === null;
+}
+
+function isStopped({ stoppedAt }: ChainedToken): boolean {
+  return stoppedAt !== null;
+}
+
+function isOfChain(own: ChainedToken | undefined): (one: ChainedToken) => boolean {
+  return ({ chainId }) => chainId === own?.chainId;
+}
+
+/** Of an operator's token. A thief has those of before at most. */
+function isLaterThanStopped(known: readonly ChainedToken[], issuedAt: number): boolean {
+  return known.every((one) => !isStopped(one) || one.issuedAt <= issuedAt);
+}
+
+function idsOf(tokens: readonly ChainedToken[]): string[] {
+  return tokens.filter(({ replacedAt }) => replacedAt === null).map(({ tokenId }) => tokenId);
+}
+
+function wholeSeconds(ms: number): number {
+  return Math.floor(ms / SECOND_MS) * SECOND_MS;
+}
