@@ -29,6 +29,8 @@ const MAX_BUFFERED_BYTES = 16 * 1024 * 1024;
 const MAX_UNHANDLED_FRAMES = 16;
 /** How often it is looked whether the agent is still there. */
 const WATCH_INTERVAL_MS = 5000;
+/** The same timer sends the pings: there is one for each of thousands of agents. */
+const PING_EVERY_WATCHES = HEARTBEAT_INTERVAL_MS / WATCH_INTERVAL_MS;
 
 export interface ConnectionOptions {
   readonly clientId: string;
@@ -65,13 +67,18 @@ export class AgentConnection {
   readonly #log: Log;
   /** For lines that the agent can cause at will. */
   readonly #pacedLog: PacedLog;
-  readonly #timers: NodeJS.Timeout[] = [];
+  readonly #watch: NodeJS.Timeout;
+  /** Until it has said hello. */
+  #greeting: NodeJS.Timeout | undefined;
+  /** From `close` on. */
+  #termination: NodeJS.Timeout | undefined;
   readonly #closed = Promise.withResolvers<void>();
   readonly #gone = new AbortController();
   readonly #inOrder = new KeyedLock();
   #session: AgentSession | undefined;
   #lastHeard = performance.now();
   #lastWatch = performance.now();
+  #watches = 0;
   #unhandled = 0;
   /** Until a debt is paid. */
   #throttle: NodeJS.Timeout | undefined;
@@ -92,7 +99,8 @@ export class AgentConnection {
     // `ws` closes the socket by itself after an error: a frame too large, not UTF-8, a reset.
     socket.on('error', (error) => this.#log.warn({ err: error }, 'agent socket failed'));
     socket.on('close', (code) => this.#onClose(code));
-    this.#startTimers();
+    this.#watch = setInterval(() => this.#onWatch(), WATCH_INTERVAL_MS);
+    this.#greeting = setTimeout(() => this.close(closeCodes.helloTimeout, 'no hello'), HELLO_TIMEOUT_MS);
   }
 
   /** Resolves when the socket is closed and its session ended. */
@@ -105,32 +113,26 @@ export class AgentConnection {
     // What it says until the socket is closed must not count any more.
     if (code === closeCodes.clientBlocked) this.#isIgnored = true;
     this.#socket.close(code, reason);
-    const timer = setTimeout(() => this.#socket.terminate(), 3000).unref();
-    this.#timers.push(timer);
+    this.#termination ??= setTimeout(() => this.#socket.terminate(), 3000).unref();
   }
 
-  #startTimers(): void {
-    const { token } = this.#options;
-    const heartbeat = setInterval(() => {
-      if (this.#socket.readyState === this.#socket.OPEN) this.#socket.ping();
-    }, HEARTBEAT_INTERVAL_MS);
-    const watch = setInterval(() => {
-      const now = performance.now();
-      // While this process was busy, or did not read, it heard nothing from agents that did speak.
-      const isOurFault = now - this.#lastWatch > 2 * WATCH_INTERVAL_MS || this.#socket.isPaused;
-      this.#lastWatch = now;
-      if (isOurFault) this.#heard();
-      if (now - this.#lastHeard > DEAD_AFTER_MS) {
-        this.#log.info({}, 'agent silent for too long');
-        this.#socket.terminate();
-      }
-      // A timer cannot wait 25 days or more, and this one comes round anyway.
-      if (Date.now() >= token.expiresAt) this.close(closeCodes.tokenExpired, 'the token has expired');
-    }, WATCH_INTERVAL_MS);
-    const greeting = setTimeout(() => {
-      if (this.#session === undefined) this.close(closeCodes.helloTimeout, 'no hello');
-    }, HELLO_TIMEOUT_MS);
-    this.#timers.push(heartbeat, watch, greeting);
+  #onWatch(): void {
+    const now = performance.now();
+    // While this process was busy, or did not read, it heard nothing from agents that did speak.
+    const isOurFault = now - this.#lastWatch > 2 * WATCH_INTERVAL_MS || this.#socket.isPaused;
+    this.#lastWatch = now;
+    if (isOurFault) this.#heard();
+    if (now - this.#lastHeard > DEAD_AFTER_MS) {
+      this.#log.info({}, 'agent silent for too long');
+      this.#socket.terminate();
+    }
+    // A timer cannot wait 25 days or more, and this one comes round anyway.
+    if (Date.now() >= this.#options.token.expiresAt) {
+      this.close(closeCodes.tokenExpired, 'the token has expired');
+    }
+    this.#watches += 1;
+    const isPingDue = this.#watches % PING_EVERY_WATCHES === 0;
+    if (isPingDue && this.#socket.readyState === this.#socket.OPEN) this.#socket.ping();
   }
 
   #heard(): void {
@@ -201,7 +203,8 @@ export class AgentConnection {
       const { subject } = frame;
       const problem = `The server could not read a message of the agent: ${frame.problem}`;
       const end = () => refusedMessage(this.#context, session, { subject, problem });
-      return this.#inOrderOf('upload_id' in subject ? subject.upload_id : subject.command_id, end);
+      await this.#inOrderOf('upload_id' in subject ? subject.upload_id : subject.command_id, end);
+      return;
     }
     const { message } = frame;
     if (message.status === 'hello') return this.#greet(message);
@@ -215,10 +218,10 @@ export class AgentConnection {
   }
 
   /** What comes later of the same upload may make sense only after this. */
-  async #inOrderOf(subject: string, handle: () => Promise<void>): Promise<void> {
-    await this.#inOrder.run(subject, async () => {
-      await untilRecorded(handle, { signal: this.#gone.signal, log: this.#log });
-    });
+  #inOrderOf(subject: string, handle: () => Promise<void>): Promise<boolean> {
+    return this.#inOrder.run(subject, () =>
+      untilRecorded(handle, { signal: this.#gone.signal, log: this.#log }),
+    );
   }
 
   async #greet(message: Extract<AgentMessage, { status: 'hello' }>): Promise<void> {
@@ -235,6 +238,10 @@ export class AgentConnection {
       },
       message,
     );
+    if (this.#session !== undefined) {
+      clearTimeout(this.#greeting);
+      this.#greeting = undefined;
+    }
     const { remoteAddress: address } = this.#options;
     const { agent_version: agentVersion } = message;
     this.#log.info({ epoch: this.#session?.epoch, agentVersion, address }, 'agent connected');
@@ -265,7 +272,9 @@ export class AgentConnection {
   }
 
   #onClose(code: number): void {
-    for (const timer of this.#timers) clearTimeout(timer);
+    clearInterval(this.#watch);
+    clearTimeout(this.#greeting);
+    clearTimeout(this.#termination);
     clearTimeout(this.#throttle);
     this.#pacedLog.close();
     this.#gone.abort();

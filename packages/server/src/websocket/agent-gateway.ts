@@ -75,7 +75,7 @@ export class AgentGateway {
   attach(server: Server): void {
     server.on('upgrade', (request, socket, head) => {
       // Node leaves a socket without a listener after an upgrade; a reset must not end the process.
-      socket.on('error', () => socket.destroy());
+      socket.on('error', destroySocket);
       const known: { clientId?: string } = {};
       const address = this.#options.addresses.of(request);
       this.#options.connections.cameFrom(request.socket, address);
@@ -158,6 +158,11 @@ export class AgentGateway {
       this.#pending -= 1;
     }
   }
+}
+
+/** Made outside of the upgrade: this listener stays as long as the connection, and so would the upgrade's request. */
+function destroySocket(this: Duplex): void {
+  this.destroy();
 }
 
 function checkRequest(request: IncomingMessage): void {
