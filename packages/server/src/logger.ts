@@ -63,7 +63,7 @@ function toLogged(fields: Record<string, unknown>): Record<string, unknown> {
   for (const [name, value] of Object.entries(fields)) {
     // The serializer of errors redacts secrets itself, after it has read the fields that only errors have.
     const clean = name === 'err' ? value : withoutSecrets(value, SEARCHED_LEVELS);
-    logged[name.replaceAll(/[A-Z]/g, toSnakeCase)] = clean;
+    logged[/[A-Z]/.test(name) ? name.replaceAll(/[A-Z]/g, toSnakeCase) : name] = clean;
   }
   return logged;
 }
