@@ -208,6 +208,29 @@ test('connections that the store closes between two parts tell nothing of the li
   assert.equal(parallelism.holdsMs, Number.POSITIVE_INFINITY);
 });
 
+test('two connections that are silent at the end of a file are dead after 20 s if a part overtook them', () => {
+  const areDead = (silentMs: number, { storedBytes }: { storedBytes: number | null }): boolean[] => {
+    let now = 0;
+    const parallelism = new PartParallelism({ ceiling: 8, now: () => now });
+    const first = beginOn(parallelism);
+    now += 100;
+    parallelism.stored(first);
+    const silent = [beginOn(parallelism), beginOn(parallelism)];
+    const silentSince = now;
+    if (storedBytes !== null) {
+      const later = beginOn(parallelism, storedBytes);
+      now += 100;
+      parallelism.stored(later);
+    }
+    now = silentSince + silentMs;
+    return silent.map((put) => parallelism.hasFallenSilent(put, { silentSince, tries: 0, queued: true }));
+  };
+  assert.deepEqual(areDead(20_000, { storedBytes: PART }), [true, true]);
+  assert.deepEqual(areDead(19_999, { storedBytes: PART }), [false, false]);
+  assert.deepEqual(areDead(25_000, { storedBytes: 1024 }), [false, false], 'a small file says little');
+  assert.deepEqual(areDead(25_000, { storedBytes: null }), [false, false], 'the line may be silent');
+});
+
 function beginOn(parallelism: PartParallelism, bytes = PART): PartInFlight {
   const put = parallelism.admit(bytes) ?? assert.fail('it has to wait');
   parallelism.begin(put);

@@ -225,6 +225,8 @@ export class PartParallelism {
     const silentMs = this.#now() - silentSince;
     const overtakenBy = this.#storedBegan.filter((begunAt) => begunAt >= silentSince).length;
     if (silentMs >= OVERTAKEN_MS && overtakenBy >= Math.max(OVERTAKEN_BY, this.#inFlight.size)) return true;
+    // Near the end of the last file no more parts follow that could overtake it.
+    if (silentMs >= SILENT_MS && this.#latestStored >= silentSince) return true;
     if (this.#inFlight.size > 1) return false;
     // A store that has never answered may be one that takes its time.
     if (this.#storedBegan.length === 0 && !queued) return false;
