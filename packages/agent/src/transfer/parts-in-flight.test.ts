@@ -60,8 +60,7 @@ test('Linux says what the other end has not acknowledged', { skip, timeout: 20_0
     socket.write(Buffer.alloc(size));
     const key = queueKey(socket.localPort ?? 0, port);
     let queued = 0;
-    while (queued === 0)
-      queued = (await currentPlatform().sendQueues())?.get(key) ?? assert.fail('no such queue');
+    while (queued === 0) queued = (await currentPlatform().sendQueues())?.get(key) ?? 0;
     assert.ok(queued < size, `${queued} of ${size}`);
   } finally {
     socket.destroy();
