@@ -16,7 +16,7 @@ import { Argument, InvalidArgumentError, Option } from 'commander';
 import { parseDurationSeconds } from './duration.ts';
 
 export const uploadIdArgument = () =>
-  new Argument('<id>', 'the upload_id, or its beginning if no other upload begins so').argParser(
+  new Argument('<id>', 'the upload_id, or a prefix of it that matches only one upload').argParser(
     parseUploadId,
   );
 
@@ -26,7 +26,7 @@ export const clientIdOption = (description: string) =>
 export const overwriteOption = () =>
   new Option(
     '--overwrite',
-    'replace the file that --output names, if it exists (never one that only the agent names)',
+    'replace the file at --output if it exists (never a file whose name comes only from the agent)',
   );
 
 export const statusOption = () =>
@@ -39,9 +39,9 @@ export interface PagingOptions {
 }
 
 export const pagingOptions = () => [
-  new Option('--limit <n>', 'records in the answer, 1 to 500 (default: 50)').argParser(parseLimit),
-  new Option('--cursor <cursor>', 'go on after a page, by its next_cursor (see --json)').conflicts('all'),
-  new Option('--all', 'every record, page by page'),
+  new Option('--limit <n>', 'records per page, 1 to 500 (default: 50)').argParser(parseLimit),
+  new Option('--cursor <cursor>', 'start after a page: its next_cursor (see --json)').conflicts('all'),
+  new Option('--all', 'fetch all pages'),
 ];
 
 export function parseClientId(text: string): string {
@@ -52,7 +52,7 @@ export function parseClientId(text: string): string {
   );
 }
 
-/** Whole, or the beginning of one. */
+/** Accepts a whole upload_id or its first 4 or more characters. */
 export function parseUploadId(text: string): string {
   const id = text.toLowerCase();
   if (uploadIdSchema.safeParse(id).success || /^[0-9a-f-]{4,35}$/.test(id)) return id;
@@ -72,31 +72,31 @@ export function parseReason(text: string): string {
   throw new InvalidArgumentError('A reason has 1 to 500 characters.');
 }
 
-/** The header's own characters, and no more than the server keeps. */
+/** The characters allowed in the header, up to the length that the server stores. */
 export function parseIdempotencyKey(text: string): string {
   if (/^[\u0021-\u007e]{1,255}$/.test(text)) return text;
   throw new InvalidArgumentError('A key is 1 to 255 ASCII characters without spaces.');
 }
 
-/** Seconds. */
+/** Returns seconds. */
 export function parseDuration(text: string): number {
   const seconds = parseDurationSeconds(text);
   if (seconds !== undefined) return seconds;
   throw new InvalidArgumentError('A duration is a number with s, m, h or d, such as 90m, 12h or 30d.');
 }
 
-/** Seconds, as a trigger takes them. */
+/** Returns seconds, within the maximum of `expires_in`. */
 export function parseExpiresIn(text: string): number {
   const seconds = parseDuration(text);
   if (seconds <= MAX_EXPIRES_IN_SECONDS) return seconds;
-  throw new InvalidArgumentError('A pull may take 30d at most.');
+  throw new InvalidArgumentError('The maximum is 30d.');
 }
 
 export function parseScopes(text: string): Scope[] {
   const words = text.split(/[\s,]+/).filter((word) => word !== '');
   const parsed = words.map((word) => scopeSchema.safeParse(word));
   if (words.length === 0 || parsed.some(({ success }) => !success)) {
-    throw new InvalidArgumentError(`Scopes are some of ${scopes.join(', ')}, separated by commas.`);
+    throw new InvalidArgumentError(`Use one or more of ${scopes.join(', ')}, separated by commas.`);
   }
   return [...new Set(parsed.flatMap(({ data }) => (data === undefined ? [] : [data])))];
 }
@@ -106,7 +106,7 @@ export function parseSubject(text: string): string {
   throw new InvalidArgumentError('A subject has 1 to 200 characters.');
 }
 
-/** Of a flag that may be repeated. */
+/** Parser of a flag that may be repeated: collects all values. */
 export function parseLabels(text: string, before: readonly string[] = []): readonly string[] {
   if (/^[^=]+=.*$/.test(text)) return [...before, text];
   throw new InvalidArgumentError('A label filter is written name=value.');
@@ -115,18 +115,18 @@ export function parseLabels(text: string, before: readonly string[] = []): reado
 export function parallelPartsOption(): Option {
   return new Option(
     '--parallel-parts <n>',
-    'at most so many parts in flight, within what the agent’s owner allows',
+    'maximum parts in flight; cannot exceed the limit set on the agent’s machine',
   ).argParser((text) => {
     const parsed = uploadLimitsSchema.shape.parallel_parts.safeParse(Number(text));
     if (/^\d{1,2}$/.test(text) && parsed.success) return parsed.data;
-    throw new InvalidArgumentError('Parts in flight are 1 to 64.');
+    throw new InvalidArgumentError('Give a whole number from 1 to 64.');
   });
 }
 
 export function maxRateOption(): Option {
   return new Option(
     '--max-rate <rate>',
-    'at most so many bytes per second, e.g. 250000, 512k or 2M, within what the agent’s owner allows',
+    'maximum bytes per second, e.g. 250000, 512k or 2M; cannot exceed the limit set on the agent’s machine',
   ).argParser((text) => {
     const rate = parseByteRate(text);
     if (rate !== undefined) return rate;
@@ -136,7 +136,7 @@ export function maxRateOption(): Option {
   });
 }
 
-/** Null if none is given. */
+/** Returns null if no limit is given. */
 export function limitsOf({
   parallelParts,
   maxRate,

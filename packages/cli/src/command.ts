@@ -2,24 +2,24 @@ import { Argument, type Option } from 'commander';
 import { clientIdOption } from './argument-parsers.ts';
 import type { Context } from './context.ts';
 
-/** A command is data plus a handler. Help, parsing, errors and exit codes follow from it in one place. */
+/** A command is data plus a handler. Help, parsing, errors and exit codes are derived from it in one place. */
 export interface Command<Arguments extends readonly unknown[], Options> {
   readonly name: string;
   /** One line, for the list of commands. */
   readonly summary: string;
-  /** More, for the command's own help. */
+  /** Full sentences for the command's own help. */
   readonly description?: string;
   /**
-   * Whether the command is about one machine: it is named by the first argument or by --client-id, and stands in
-   * `options.clientId`.
+   * Set if the command is about one machine. The machine is given as the first argument or with --client-id, and is
+   * passed to `run` as `options.clientId`.
    */
   readonly machine?: { readonly required: boolean; readonly description: string };
-  /** After the machine. */
+  /** Arguments that follow the machine. */
   readonly arguments?: readonly Argument[];
   readonly options?: readonly Option[];
-  /** Each a whole command line. */
+  /** Complete command lines. */
   readonly examples: readonly [string, ...string[]];
-  /** Resolves to an exit code other than 0 where the command has its own way to say it. */
+  /** May resolve to an exit code for a failure that the command has already reported itself. */
   run(context: Context, input: Input<Arguments, Options>): Promise<number | void>;
 }
 
@@ -38,8 +38,8 @@ export interface CommandGroup {
 export type AnyCommand = Command<readonly unknown[], unknown>;
 
 /**
- * Types a command's input. The parsers of its arguments and options give what `Arguments` and `Options` say;
- * commander carries the values untyped in between.
+ * Types a command's input. The parsers of its arguments and options must return the types in `Arguments` and `Options`;
+ * commander passes the values on untyped.
  */
 export function defineCommand<Arguments extends readonly unknown[], Options = object>(
   command: Command<Arguments, Options>,
@@ -47,7 +47,7 @@ export function defineCommand<Arguments extends readonly unknown[], Options = ob
   return command;
 }
 
-/** As they are typed, the machine first. */
+/** Arguments in the order in which they are typed, the machine first. */
 export function argumentsOf({ machine, arguments: own = [] }: AnyCommand): readonly Argument[] {
   return machine === undefined ? own : [new Argument('[client]', machine.description), ...own];
 }

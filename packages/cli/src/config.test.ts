@@ -44,7 +44,7 @@ describe('settings', () => {
     assert.equal(none.jwtSecret.value, dev.jwt_secret);
   });
 
-  test('give the development token to the development server only, however it is written', async () => {
+  test('send the development token only to the development server, in any spelling of its address', async () => {
     await using directory = await withDevFile();
     const tokenAt = (url: string) => new Config({ url }, {}, directory.path).token.value;
     assert.equal(tokenAt('ws://127.0.0.1:8080'), 'dev-token');
@@ -53,7 +53,7 @@ describe('settings', () => {
     }
   });
 
-  test('name a proxy without a scheme too, and one that cannot be read stops only what needs it', () => {
+  test('accept a proxy without a scheme; an invalid proxy affects only requests that need it', () => {
     const env = { HTTPS_PROXY: 'proxy:3128', HTTP_PROXY: 'socks5://proxy:1080' };
     const { network } = new Config({ url: 'https://backhaul.example.com' }, env, '/none');
     assert.equal(network.proxyOf(new URL('https://backhaul.example.com'))?.address, 'http://proxy:3128');
@@ -87,7 +87,7 @@ describe('settings', () => {
     }
   });
 
-  test('a token of the user’s goes to no address that only the dev file names, unless it is that server’s', async () => {
+  test('the user’s token is not sent to a server named only by the dev file, unless it is a token of that server', async () => {
     await using directory = await withDevFile();
     const token = (flags: GlobalFlags, env: Environment) =>
       new Config(flags, env, directory.path).token.value;
@@ -96,7 +96,7 @@ describe('settings', () => {
       name: 'UsageError',
       fix: /BACKHAUL_URL or --url/,
     });
-    assert.throws(() => token({ token: foreign }, {}), /^UsageError: --token is not of the server/);
+    assert.throws(() => token({ token: foreign }, {}), /^UsageError: --token is not a token of the server/);
     assert.equal(token({ url: 'https://a', token: foreign }, {}), foreign);
     assert.equal(token({}, { BACKHAUL_TOKEN: foreign, BACKHAUL_URL: 'http://localhost:8080' }), foreign);
     for (const own of ['dev-token', await tokenOf(dev.jwt_secret)]) {
@@ -115,7 +115,7 @@ describe('settings', () => {
     }
   });
 
-  test('that are given do not read the dev file, which may be a stranger’s', async () => {
+  test('from flags or environment do not read the dev file, which may be untrusted', async () => {
     await using directory = await withDevFile('not JSON');
     await chmod(path.join(directory.path, DEV_FILE), 0o666);
     const env: Environment = { BACKHAUL_URL: 'https://env', BACKHAUL_TOKEN: 'env' };
@@ -125,15 +125,15 @@ describe('settings', () => {
     }
   });
 
-  test('that are wrong are named by where they stand', async () => {
+  test('that are invalid are reported with their flag or variable', async () => {
     await using directory = await scratchDirectory();
     const config = (flags: GlobalFlags, env: Environment) => new Config(flags, env, directory.path);
     assert.throws(() => config({ url: 'x' }, {}).url, /^UsageError: --url: /);
     assert.throws(() => config({}, { BACKHAUL_URL: 'ftp://x' }).url, /^UsageError: BACKHAUL_URL: /);
-    assert.throws(() => config({}, {}).url, /No server is given/);
+    assert.throws(() => config({}, {}).url, /No server URL/);
   });
 
-  test('in a damaged dev file are refused without showing them', async () => {
+  test('in a damaged dev file are refused and not shown', async () => {
     await using cut = await withDevFile(JSON.stringify(dev).slice(0, -5));
     assert.throws(
       () => new Config({}, {}, cut.path).url,

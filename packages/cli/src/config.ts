@@ -7,13 +7,13 @@ import { DevFileError, readDevFile } from '@backhaul/protocol/dev-file';
 import { Network } from './network.ts';
 import { UsageError } from './usage-error.ts';
 
-/** The environment variables that the command line reads; it reads no others. */
+/** All environment variables that the command line reads. */
 export interface Environment {
   readonly BACKHAUL_URL?: string | undefined;
   readonly BACKHAUL_TOKEN?: string | undefined;
-  /** Signs tokens; only `backhaul token` reads it. */
+  /** Signing secret; read only by `backhaul token`. */
   readonly JWT_SECRET?: string | undefined;
-  /** Set to anything: no colour (no-color.org). */
+  /** Any non-empty value disables colour (no-color.org). */
   readonly NO_COLOR?: string | undefined;
   readonly TERM?: string | undefined;
   readonly HTTPS_PROXY?: string | undefined;
@@ -34,7 +34,7 @@ export interface GlobalFlags {
 
 export interface Setting {
   readonly value: string;
-  /** Where it was found, in the user's words. */
+  /** The flag, variable or file that the value came from. */
   readonly source: string;
 }
 
@@ -42,17 +42,17 @@ export function readEnvironment(): Environment {
   return process.env;
 }
 
-/** Whether the user wants colour at all; the stream must be a terminal besides. */
+/** Whether the user allows colour; the output must also be a terminal. */
 export function wantsColor({ NO_COLOR, TERM }: Environment): boolean {
   return (NO_COLOR ?? '') === '' && TERM !== 'dumb';
 }
 
-/** A terminal that can move its cursor, as a progress bar needs. */
+/** Whether the terminal can move its cursor, which the progress bar requires. */
 function canRedraw({ TERM }: Environment): boolean {
   return TERM !== 'dumb';
 }
 
-/** Flags before environment before `.backhaul/dev.json`. Looks nothing up before it is asked for. */
+/** Settings from flags, else the environment, else `.backhaul/dev.json`. Each is resolved on first use. */
 export class Config {
   readonly #flags: GlobalFlags;
   readonly #env: Environment;
@@ -74,7 +74,7 @@ export class Config {
     return path.join(this.#cwd, DEV_FILE);
   }
 
-  /** What `backhaul-server --dev` left in this directory; null if there is none. */
+  /** The file written by `backhaul-server --dev` in this directory; null if there is none. */
   get devFile(): DevFile | null {
     this.#devFile ??= readOwnDevFile(this.devFilePath);
     return this.#devFile;
@@ -97,7 +97,7 @@ export class Config {
     return this.#flags.insecure === true;
   }
 
-  /** @throws UsageError if there is no server URL, it is none, or it would have the token sent in the clear. */
+  /** @throws UsageError if the server URL is missing or invalid, or would send the token unencrypted. */
   get url(): Setting {
     const setting = this.#urlSetting();
     let base: URL;
@@ -109,70 +109,70 @@ export class Config {
     }
     if (sendsInTheClear(base) && !this.insecure) {
       throw new UsageError(
-        `${setting.source}: ${base.origin} is another machine, and without TLS everybody on the way can read the token.`,
-        'Use an https:// address, or accept it with --insecure.',
+        `${setting.source}: ${base.origin} is another machine, and without TLS anyone on the network path can read the token.`,
+        'Use an https:// address, or accept the risk with --insecure.',
       );
     }
     return setting;
   }
 
   /**
-   * @throws BackhaulError `unauthorized` if there is no token; UsageError if it would go to an address that somebody
-   *   else may have chosen.
+   * @throws BackhaulError `unauthorized` if there is no token; UsageError if the token would be sent to an address that
+   *   someone else may have chosen.
    */
   get token(): Setting {
     const { token } = this.#flags;
-    if (given(token)) return this.#forServer({ value: token, source: '--token' });
+    if (isSet(token)) return this.#forServer({ value: token, source: '--token' });
     const { BACKHAUL_TOKEN } = this.#env;
-    if (given(BACKHAUL_TOKEN)) {
+    if (isSet(BACKHAUL_TOKEN)) {
       return this.#forServer({ value: BACKHAUL_TOKEN.trim(), source: 'BACKHAUL_TOKEN' });
     }
     const { devFile } = this;
-    // The development token goes to the development server alone, not to whatever --url names.
+    // The development token is sent only to the development server, not to any other server that --url names.
     if (devFile !== null && sameServer(this.url.value, devFile.server_url)) {
       return { value: devFile.operator_token, source: DEV_FILE };
     }
-    throw new BackhaulError('unauthorized', 'No token is given: set BACKHAUL_TOKEN or --token.');
+    throw new BackhaulError('unauthorized', 'No token: set BACKHAUL_TOKEN or --token.');
   }
 
-  /** @throws UsageError if there is none. */
+  /** @throws UsageError if there is no secret. */
   get jwtSecret(): Setting {
     const { JWT_SECRET } = this.#env;
-    if (given(JWT_SECRET)) return { value: JWT_SECRET, source: 'JWT_SECRET' };
+    if (isSet(JWT_SECRET)) return { value: JWT_SECRET, source: 'JWT_SECRET' };
     if (this.devFile !== null) return { value: this.devFile.jwt_secret, source: DEV_FILE };
     throw new UsageError(
-      'No secret to sign with.',
-      `Set JWT_SECRET to the server's, or work in the directory of a "backhaul-server --dev" (${DEV_FILE}).`,
+      'No signing secret: JWT_SECRET is not set.',
+      `Set JWT_SECRET to the server's secret, or run this in the directory of a "backhaul-server --dev" (${DEV_FILE}).`,
     );
   }
 
-  /** A token for some server does not go to the address that a file in the working directory names. */
+  /** Prevents sending the user's token to an address that comes from a file in the working directory. */
   #forServer(token: Setting): Setting {
     const { url } = this;
-    // Read only if it names the server: an untrusted file must not stop an operator who named the server.
+    // Read only if the URL came from it: an untrusted file must not stop an operator who named the server.
     if (url.source !== DEV_FILE) return token;
     const { devFile } = this;
     if (devFile === null || isOfDevServer(token.value, devFile)) return token;
     throw new UsageError(
-      `${token.source} is not of the server that ${DEV_FILE} names (${url.value}), and is not sent there.`,
-      `Name its server with BACKHAUL_URL or --url, or leave ${token.source} out to use the token of that file.`,
+      `${token.source} is not a token of the server in ${DEV_FILE} (${url.value}), so it is not sent there.`,
+      `Set BACKHAUL_URL or --url to the server of the token, or leave out ${token.source} to use the token in that file.`,
     );
   }
 
   #urlSetting(): Setting {
     const { url } = this.#flags;
-    if (given(url)) return { value: url, source: '--url' };
+    if (isSet(url)) return { value: url, source: '--url' };
     const { BACKHAUL_URL } = this.#env;
-    if (given(BACKHAUL_URL)) return { value: BACKHAUL_URL, source: 'BACKHAUL_URL' };
+    if (isSet(BACKHAUL_URL)) return { value: BACKHAUL_URL, source: 'BACKHAUL_URL' };
     if (this.devFile !== null) return { value: this.devFile.server_url, source: DEV_FILE };
     throw new UsageError(
-      'No server is given.',
-      `Set BACKHAUL_URL or --url, or work in the directory of a "backhaul-server --dev" (${DEV_FILE}).`,
+      'No server URL.',
+      `Set BACKHAUL_URL or --url, or run this in the directory of a "backhaul-server --dev" (${DEV_FILE}).`,
     );
   }
 }
 
-function given(value: string | undefined): value is string {
+function isSet(value: string | undefined): value is string {
   return value !== undefined && value !== '';
 }
 
@@ -189,7 +189,7 @@ function readOwnDevFile(file: string): DevFile | null {
   }
 }
 
-/** Whether the file's writer has the token already, or could make it. */
+/** Whether the token is the file's own, or signed with the secret in it: then the file's author already has it. */
 function isOfDevServer(token: string, { operator_token: own, jwt_secret: secret }: DevFile): boolean {
   if (token === own) return true;
   const [header, payload, signature] = token.split('.');

@@ -3,7 +3,7 @@ import type { Config } from './config.ts';
 import type { Output } from './output.ts';
 import { UsageError } from './usage-error.ts';
 
-/** What a command works with. */
+/** Dependencies passed to every command. */
 export interface Context {
   readonly config: Config;
   readonly output: Output;

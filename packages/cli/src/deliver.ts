@@ -7,39 +7,40 @@ import type { Context } from './context.ts';
 import { fetchCommand } from './failure.ts';
 import { Interrupted } from './interrupted.ts';
 import { STANDARD_OUTPUT } from './output.ts';
-import type { PullView } from './progress/pull-view.ts';
-import { PullFailedError } from './pull-failed-error.ts';
+import type { ProgressView } from './progress/progress-view.ts';
+import { UploadFailedError } from './upload-failed-error.ts';
 import { readableBytes, readableDuration, readableRate } from './readable.ts';
 import { UndeliveredError } from './undelivered-error.ts';
 
 export interface DeliverOptions {
   readonly client: BackhaulClient;
-  readonly view: PullView;
-  /** Undefined: the object stays where it is. */
+  readonly view: ProgressView;
+  /** Undefined: the object is not downloaded. */
   readonly target: OutputPath | undefined;
 }
 
 /**
- * The end of a pull: fetches what it brought and says so.
+ * Last step after an upload has ended: downloads the object if requested, and prints the result.
  *
- * @throws PullFailedError if it brought nothing; UndeliveredError if it cannot be fetched or written.
+ * @throws UploadFailedError if the upload did not complete; UndeliveredError if the object cannot be downloaded or
+ *   written.
  */
 export async function deliver(
   context: Context,
   record: UploadRecord,
   { client, view, target }: DeliverOptions,
 ): Promise<void> {
-  if (record.status !== 'completed') throw new PullFailedError(record);
+  if (record.status !== 'completed') throw new UploadFailedError(record);
   const { output, signal } = context;
   const completed = describeCompleted(record);
   if (target === undefined) {
     view.close();
-    if (!output.json) output.lines([completed, `  get it: ${fetchCommand(record)}`]);
+    if (!output.json) output.lines([completed, `  get the file: ${fetchCommand(record)}`]);
     return;
   }
   try {
     const destination = await target.resolve(record.file_path);
-    const compared = await fetchTo(destination, record, {
+    const verified = await fetchTo(destination, record, {
       client,
       stdout: output.stdout,
       signal,
@@ -47,18 +48,18 @@ export async function deliver(
     });
     view.close();
     if (output.json) return;
-    const place =
+    const location =
       destination.kind === 'stdout' ? `written to ${STANDARD_OUTPUT}` : `saved to ${destination.path}`;
-    const lines = [completed, `  ${printable(place)} (${compared})`];
+    const lines = [completed, `  ${printable(location)} (${verified})`];
     if (destination.kind === 'stdout') output.remark(lines.join('\n'));
     else output.lines(lines);
   } catch (error) {
     view.close();
     if (error instanceof Interrupted) {
-      output.remark(`The upload is complete, the fetching is not. Go on with: ${fetchCommand(record)}`);
+      output.remark(`The upload is complete, the download is not. Resume it with: ${fetchCommand(record)}`);
       throw error;
     }
-    // A broken pipe of standard output may also show by the signal.
+    // A broken pipe of standard output may also arrive as the reason of the signal.
     throw new UndeliveredError(record, asOutputError(error, STANDARD_OUTPUT));
   }
 }

@@ -12,7 +12,7 @@ export function describeLabels(labels: ClientSummary['labels']): string {
   return words.length === 0 ? '–' : words.join(' ');
 }
 
-/** When the agent's token ends, or that it has ended: e.g. `in 12 d`. */
+/** When the agent's token expires or expired, e.g. `in 12 d`. */
 export function describeTokenEnd(
   { token_expires_at: end }: Pick<ClientSummary, 'token_expires_at'>,
   now: number,

@@ -1,6 +1,6 @@
 const unitSeconds = { s: 1, m: 60, h: 3600, d: 86_400 } as const;
 
-/** `90m`, `12h`, `30d`, `45s` as seconds; undefined if it is none of these. */
+/** Converts `90m`, `12h`, `30d` or `45s` to seconds; undefined for any other text. */
 export function parseDurationSeconds(text: string): number | undefined {
   const match = /^(\d{1,9})([smhd])$/.exec(text);
   if (match === null) return undefined;

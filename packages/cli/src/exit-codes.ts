@@ -2,7 +2,7 @@ import type { ErrorKind } from '@backhaul/protocol';
 
 export const DONE = 0;
 
-/** 128 + SIGPIPE, as programs end that the signal kills. Only where a file was cut short by it. */
+/** 128 + SIGPIPE, like a program killed by that signal. Used only if a file was cut short. */
 export const BROKEN_PIPE = 141;
 
 /** The exit code for each kind of error in the protocol's error table. Scripts rely on these: never change one. */
@@ -16,16 +16,16 @@ export const exitCodes = {
   pull_failed: 7,
 } as const satisfies Record<ErrorKind, number>;
 
-/** As the help of the program prints them. */
+/** Texts for the help of the program. */
 export const exitCodeTexts: readonly (readonly [number, string])[] = [
-  [DONE, 'done'],
-  [exitCodes.fault, 'unexpected fault, or the output cannot be written'],
-  [exitCodes.usage, 'usage: a flag, argument or setting is wrong'],
+  [DONE, 'success'],
+  [exitCodes.fault, 'unexpected error, or the output cannot be written'],
+  [exitCodes.usage, 'usage error: a flag, argument or setting is wrong'],
   [exitCodes.not_authorised, 'not authorised'],
   [exitCodes.not_found, 'not found'],
-  [exitCodes.temporary, 'temporary: server, agent or storage is away'],
+  [exitCodes.temporary, 'temporary: server, agent or object store unavailable'],
   [exitCodes.refused_by_agent, "refused by the agent's policy"],
-  [exitCodes.pull_failed, 'the pull failed'],
-  [130, 'stopped by Ctrl-C'],
-  [BROKEN_PIPE, 'the reader of --output - stopped before the end of the file'],
+  [exitCodes.pull_failed, 'the upload failed'],
+  [130, 'interrupted by Ctrl-C (128 + the signal)'],
+  [BROKEN_PIPE, 'the reader of --output - closed before the end of the file'],
 ];

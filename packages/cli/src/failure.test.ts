@@ -19,35 +19,35 @@ function capture(json: boolean) {
   return { written, output };
 }
 
-test('every code of the error table leads to the exit code of its kind', () => {
+test('every code of the error table has the exit code of its kind', () => {
   for (const code of errorCodes) {
     const failure = describeFailure(new BackhaulError(code));
     assert.equal(failure.exitCode, exitCodes[errorTable[code].kind], code);
     assert.equal(failure.sentence, errorTable[code].sentence);
-    assert.equal(failure.detail, null, 'the sentence is not said twice');
+    assert.equal(failure.detail, null, 'the sentence is not repeated');
   }
 });
 
-test('a person reads sentence, detail and what to change, on standard error', () => {
+test('errors are printed as sentence, detail and fix on standard error', () => {
   const { written, output } = capture(false);
   renderFailure(describeFailure(new BackhaulError('forbidden', 'It lacks \u001b[1madmin.')), output);
   assert.equal(written.stdout, '');
   assert.deepEqual(written.stderr.split('\n'), [
     'backhaul: The token is valid but lacks the scope for this.',
     '  It lacks \\u001b[1madmin.',
-    '  → Use a token with the scope that is missing: backhaul token operator --scope read,content,trigger,admin',
+    '  → Use a token that has the missing scope: backhaul token operator --scope read,content,trigger,admin',
     '',
   ]);
 });
 
-test('a program reads one object', () => {
+test('with --json an error is one object', () => {
   const { written, output } = capture(true);
-  renderFailure(describeFailure(new UsageError('No server is given.', 'Set BACKHAUL_URL.')), output);
+  renderFailure(describeFailure(new UsageError('No server URL.', 'Set BACKHAUL_URL.')), output);
   assert.deepEqual(JSON.parse(written.stderr), {
     error: {
       code: 'usage',
       exit_code: 2,
-      message: 'No server is given.',
+      message: 'No server URL.',
       detail: null,
       fix: 'Set BACKHAUL_URL.',
       upload_id: null,
@@ -55,7 +55,7 @@ test('a program reads one object', () => {
   });
 });
 
-test('an interruption exits with 128 and its signal, without a word', () => {
+test('an interruption exits with 128 + its signal and prints nothing', () => {
   const { written, output } = capture(false);
   const failure = describeFailure(new Interrupted('SIGTERM'));
   renderFailure(failure, output);
@@ -63,7 +63,7 @@ test('an interruption exits with 128 and its signal, without a word', () => {
   assert.equal(written.stderr, '');
 });
 
-test('what nobody foresaw is an unexpected fault', () => {
+test('any other error is unexpected', () => {
   const failure = describeFailure(new RangeError('boom'));
   assert.equal(failure.exitCode, 1);
   assert.equal(failure.detail, 'boom');

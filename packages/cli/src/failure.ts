@@ -14,26 +14,26 @@ import { CommanderError } from 'commander';
 import { BROKEN_PIPE, exitCodes } from './exit-codes.ts';
 import { Interrupted } from './interrupted.ts';
 import type { Output } from './output.ts';
-import { PullFailedError } from './pull-failed-error.ts';
+import { UploadFailedError } from './upload-failed-error.ts';
 import { TimeLimitError } from './time-limit-error.ts';
 import { UndeliveredError } from './undelivered-error.ts';
 import { UsageError } from './usage-error.ts';
 
-/** An error as a person or a script is told it. */
+/** An error in the form in which it is reported to a person or a script. */
 export interface Failure {
-  /** From the error table, or one of the command line's own: `usage`, `unreachable`, `unexpected_answer`, `time_limit`, `output`, `interrupted`, `unexpected`. */
+  /** A code of the error table, or of the command line: `usage`, `unreachable`, `unexpected_answer`, `time_limit`, `output`, `interrupted`, `unexpected`. */
   readonly code: string;
   readonly exitCode: number;
   /** One sentence for a person who has not read the source. */
   readonly sentence: string;
-  /** What happened here. */
+  /** Details of this occurrence. */
   readonly detail: string | null;
-  /** What to change. */
+  /** Suggested change. */
   readonly fix: string | null;
   readonly uploadId: string | null;
 }
 
-/** The one place that says an error: sentence, detail, what to change; with `--json` one object on standard error. */
+/** The only place that prints errors: sentence, detail and fix; with `--json` one object on standard error. */
 export function renderFailure(failure: Failure, output: Output): void {
   const { code, exitCode, sentence, detail, fix, uploadId } = failure;
   if (output.json) {
@@ -41,7 +41,7 @@ export function renderFailure(failure: Failure, output: Output): void {
     output.stderr.write(`${printableJson(JSON.stringify({ error }))}\n`);
     return;
   }
-  // Who pressed Ctrl-C knows.
+  // The user pressed Ctrl-C and needs no message.
   if (code === 'interrupted') return;
   const lines = [`${output.paint('red', 'backhaul:', output.stderr)} ${printable(sentence)}`];
   if (detail !== null) lines.push(`  ${printable(detail)}`);
@@ -50,7 +50,7 @@ export function renderFailure(failure: Failure, output: Output): void {
 }
 
 export function describeFailure(error: unknown): Failure {
-  if (error instanceof PullFailedError) {
+  if (error instanceof UploadFailedError) {
     return { ...fromTable(error.code, error.message), uploadId: error.record.upload_id };
   }
   if (error instanceof UndeliveredError) return describeUndelivered(error);
@@ -67,14 +67,14 @@ export function describeFailure(error: unknown): Failure {
     return failure('unreachable', 'temporary', {
       sentence: 'The server cannot be reached.',
       detail: `${error.message}.`,
-      fix: `Check --url or BACKHAUL_URL (or ${DEV_FILE}), and that the server runs.`,
+      fix: `Check --url or BACKHAUL_URL (or ${DEV_FILE}), and that the server is running.`,
     });
   }
   if (error instanceof UnexpectedAnswerError) {
     return failure('unexpected_answer', 'fault', {
-      sentence: 'The server answered in a way that this version does not understand.',
+      sentence: 'The server sent a response that this version does not understand.',
       detail: `${error.message}.`,
-      fix: 'Check that --url or BACKHAUL_URL is the address of a Backhaul server, and its version.',
+      fix: 'Check that --url or BACKHAUL_URL is the address of a Backhaul server, and that its version is compatible.',
     });
   }
   if (error instanceof TimeLimitError) {
@@ -94,24 +94,27 @@ export function describeFailure(error: unknown): Failure {
     return { ...failure('interrupted', 'fault', { sentence: error.message }), exitCode: error.exitCode };
   }
   return failure('unexpected', 'fault', {
-    sentence: 'An unexpected fault.',
+    sentence: 'Unexpected error.',
     detail: error instanceof Error ? error.message : String(error),
   });
 }
 
-/** The command that fetches the file of a completed upload; if it was cut off, it goes on where it was. */
+/** The command that downloads the file of a completed upload, or resumes an interrupted download. */
 export function fetchCommand({ upload_id }: UploadRecord): string {
   return `backhaul content ${upload_id} --output PATH`;
 }
 
 function describeUndelivered({ record, cause }: UndeliveredError): Failure {
-  const told = describeFailure(cause);
+  const described = describeFailure(cause);
   const state =
-    record.status === 'completed' ? 'The upload is complete' : 'The upload goes on; once it is complete';
-  const way = `${state}: ${fetchCommand(record)}`;
-  // A mistake of the user has its own advice: another path, --overwrite.
-  const fix = told.code === 'usage' && told.fix !== null ? `${told.fix} ${way}` : way;
-  return { ...told, fix, uploadId: record.upload_id };
+    record.status === 'completed'
+      ? 'The upload is complete; get the file with'
+      : 'The upload continues on the server; once it is complete, get the file with';
+  const nextStep = `${state}: ${fetchCommand(record)}`;
+  // A usage error already has a fix, such as another path or --overwrite.
+  const fix =
+    described.code === 'usage' && described.fix !== null ? `${described.fix} ${nextStep}` : nextStep;
+  return { ...described, fix, uploadId: record.upload_id };
 }
 
 function describeOutputError({ errno, message }: OutputError): Failure {
@@ -120,7 +123,7 @@ function describeOutputError({ errno, message }: OutputError): Failure {
     return failure('usage', 'usage', { sentence: message, fix });
   }
   if (errno === 'EPIPE') {
-    const sentence = 'The reader of standard output stopped before the end.';
+    const sentence = 'The reader of standard output closed before the end of the file.';
     return { ...failure('output', 'fault', { sentence }), exitCode: BROKEN_PIPE };
   }
   return failure('output', 'fault', { sentence: message });
@@ -148,19 +151,20 @@ function asSentence(message: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
-/** What the user can do, for the codes where the command line knows more than the server's own words. */
+/** Suggested fixes, for codes where the command line can add to the server's message. */
 const fixes: Partial<Record<ErrorCode, string>> = {
   unauthorized:
-    'Set BACKHAUL_TOKEN or --token to a valid operator token; "backhaul token operator" makes one.',
+    'Set BACKHAUL_TOKEN or --token to a valid operator token; "backhaul token operator" creates one.',
   forbidden:
-    'Use a token with the scope that is missing: backhaul token operator --scope read,content,trigger,admin',
-  client_not_found: 'Check the client_id ("backhaul clients" lists them), or start the agent once.',
+    'Use a token that has the missing scope: backhaul token operator --scope read,content,trigger,admin',
+  client_not_found:
+    'Check the client_id ("backhaul clients" lists them), or start the agent: its first connection registers it.',
   upload_not_found: 'Check the upload_id: "backhaul uploads" lists them.',
-  client_offline: 'Start the agent on that machine, or wait until it is back.',
-  file_not_found: 'Check --file; "backhaul ls CLIENT DIR" shows what is there.',
-  path_not_allowed: "Only the machine's owner can allow it: start the agent with --allow DIR.",
-  permission_denied: 'Let the account that the agent runs under read the file.',
+  client_offline: 'Start the agent on that machine, or wait until it reconnects.',
+  file_not_found: 'Check --file; "backhaul ls CLIENT DIR" lists the directory.',
+  path_not_allowed: 'Allow the path on the machine itself: start the agent with --allow DIR.',
+  permission_denied: 'Give the account that runs the agent permission to read the file.',
   upload_not_finished:
-    'Cancel it (backhaul cancel ID) and wait for its end (backhaul uploads ID --follow); then repeat this.',
-  upload_not_completed: 'Wait for it: backhaul uploads ID --follow',
+    'Cancel it (backhaul cancel ID), wait until it has ended (backhaul uploads ID --follow), then repeat this command.',
+  upload_not_completed: 'Wait until it has completed: backhaul uploads ID --follow',
 };

@@ -1,20 +1,20 @@
 import { Option } from 'commander';
 
-/** Taken before and after the command. */
+/** Accepted before and after the command. */
 export const globalOptions: readonly Option[] = [
-  new Option('--url <url>', "the server's address; also BACKHAUL_URL"),
-  new Option('--token <token>', 'an operator token; better BACKHAUL_TOKEN, which others cannot see'),
-  new Option('--insecure', 'accept http:// to another machine: others on the way can read the token'),
+  new Option('--url <url>', 'address of the server (environment: BACKHAUL_URL)'),
+  new Option('--token <token>', 'operator token (prefer BACKHAUL_TOKEN: flags are visible in ps)'),
+  new Option('--insecure', 'allow http:// to another machine: anyone on the network path can read the token'),
   new Option(
     '--ca-file <file>',
-    'certificates (PEM) of a private authority, or of a proxy that inspects TLS; may be repeated',
+    'CA certificates (PEM) to trust, e.g. of a private authority or of a proxy that inspects TLS; may be repeated',
   )
     .argParser<readonly string[]>((file, files) => [...files, file])
     .default([], 'none'),
-  new Option('--json', 'print JSON, for programs'),
+  new Option('--json', 'print JSON'),
 ];
 
 export const helpOption = new Option('--help', 'print this help');
 
-/** Of the program alone. */
+/** Accepted only without a command. */
 export const versionOption = new Option('--version', 'print the version');

@@ -4,7 +4,7 @@ import { assertManualPage, exampleCalls } from '@backhaul/testing';
 import { CommanderError } from 'commander';
 import { type AnyCommand, type CommandGroup, optionsOf } from './command.ts';
 import { commands } from './commands/index.ts';
-import { parseCall } from './program.ts';
+import { parseCommandLine } from './program.ts';
 
 const globalFlags = ['--url', '--token', '--insecure', '--ca-file', '--json', '--help'];
 
@@ -22,15 +22,15 @@ describe('help', () => {
     for (const { name, summary } of commands) {
       assert.match(text, new RegExp(`^    ${name}\\n        ${summary}\\.$`, 'im'));
     }
-    understood(text);
+    parseExamples(text);
   });
 
   for (const [path, entry] of pages) {
-    test(`of ${path} is a manual page with its flags and examples, which are understood`, () => {
+    test(`of ${path} is a manual page with its flags and valid examples`, () => {
       const text = helpOf(...path.split(' '));
       const own = 'commands' in entry ? [] : optionsOf(entry);
       assertManualPage(text, `backhaul ${path}`, [...own.map(({ long }) => long ?? ''), ...globalFlags]);
-      const found = understood(text);
+      const found = parseExamples(text);
       if ('commands' in entry) assert.deepEqual(new Set(found), new Set(entry.commands));
       else
         assert.deepEqual(
@@ -40,7 +40,7 @@ describe('help', () => {
     });
   }
 
-  test('of a command is what "help" and its name print', () => {
+  test('of a command is also printed by "help" and its name', () => {
     assert.equal(printed(['help', 'download']), helpOf('download'));
   });
 });
@@ -53,14 +53,14 @@ function printed(argv: readonly string[]): string {
   let text = '';
   const writeOut = (more: string): void => void (text += more);
   assert.throws(
-    () => parseCall(argv, { writeOut, writeErr: () => undefined }),
+    () => parseCommandLine(argv, { writeOut, writeErr: () => undefined }),
     (error) => error instanceof CommanderError && error.exitCode === 0,
   );
   return text;
 }
 
-/** The commands that the examples of a page are parsed to. */
-function understood(text: string): AnyCommand[] {
+/** Parses the examples of a page and returns their commands. */
+function parseExamples(text: string): AnyCommand[] {
   const silent = { writeOut: () => undefined, writeErr: () => undefined };
-  return exampleCalls(text, 'backhaul').map(({ args }) => parseCall(args, silent).command);
+  return exampleCalls(text, 'backhaul').map(({ args }) => parseCommandLine(args, silent).command);
 }

@@ -8,13 +8,13 @@ const TERM = '    ';
 const TEXT = '        ';
 const WIDTH = 80;
 
-/** What a manual page is made of: the whole program, a group of commands, or one. */
+/** Content of a manual page for the program, a group of commands or one command. */
 export interface Page {
-  /** As it is typed, e.g. `backhaul token agent`. */
+  /** The words as typed, e.g. `backhaul token agent`. */
   readonly name: string;
   /** One line. */
   readonly summary: string;
-  /** Whole sentences; without any, the summary stands for it. */
+  /** Full sentences; defaults to the summary. */
   readonly description?: string;
   readonly commands?: readonly (AnyCommand | CommandGroup)[];
   readonly arguments?: readonly Argument[];
@@ -22,7 +22,7 @@ export interface Page {
   readonly examples: readonly string[];
 }
 
-/** Lays a page out as a manual page for 80 columns. */
+/** Formats a page as a manual page for 80 columns. */
 export function manualPage(page: Page): string {
   const commands = (page.commands ?? []).flatMap(({ name, summary }) => entry(name, sentence(summary)));
   const options = [...page.options, helpOption];
@@ -41,7 +41,7 @@ export function manualPage(page: Page): string {
   return `${filled.map(([heading, lines]) => [heading, ...lines].join('\n')).join('\n\n')}\n`;
 }
 
-/** With its choices and its default. */
+/** The description with choices and default. */
 function describe(option: Option): string {
   return new Help().optionDescription(option);
 }
@@ -69,14 +69,14 @@ function sentence(text: string): string {
 }
 
 const environment = [
-  ...entry('BACKHAUL_URL', "The server's address, http(s):// or ws(s)://."),
-  ...entry('BACKHAUL_TOKEN', 'An operator token.'),
-  ...entry('JWT_SECRET', 'Signs tokens (backhaul token).'),
-  ...entry('NO_COLOR', 'Set to anything: no colour.'),
+  ...entry('BACKHAUL_URL', 'Address of the server, http(s):// or ws(s)://.'),
+  ...entry('BACKHAUL_TOKEN', 'Operator token.'),
+  ...entry('JWT_SECRET', 'Secret that signs tokens; used only by backhaul token.'),
+  ...entry('NO_COLOR', 'Any non-empty value disables colour.'),
 ];
 
 const files = entry(
   '.backhaul/dev.json',
-  'In the working directory, where "backhaul-server --dev" leaves it: address, token and secret, where neither ' +
-    'flag nor environment gives them.',
+  'Address, token and secret of a development server, used for settings that are given neither by flag nor by ' +
+    'environment. "backhaul-server --dev" writes it into its working directory.',
 );

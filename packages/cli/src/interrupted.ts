@@ -1,4 +1,4 @@
-/** The user or the system asked this command to stop. Following conventions, it exits with 128 + the signal. */
+/** A signal stopped this command. By convention the exit code is 128 + the signal. */
 export class Interrupted extends Error {
   override readonly name = 'Interrupted';
   readonly exitCode: number;

@@ -57,14 +57,14 @@ describe('the program', parallel, () => {
     assert.match(stderr, /^SYNOPSIS\n    backhaul /m);
   });
 
-  test('names the flag that is wrong and exits with 2', async () => {
+  test('names the invalid flag and exits with 2', async () => {
     const { code, stdout, stderr } = await runCli(['uploads', '--limit', '900']);
     assert.equal(code, 2);
     assert.equal(stdout, '');
     assert.match(stderr, /--limit.*1 to 500.*\n.*--help/);
   });
 
-  test('tells a mistake as JSON where JSON was asked for', async () => {
+  test('reports a usage error as JSON with --json', async () => {
     const { code, stderr } = await runCli(['uploads', '--jsn', '--json']);
     assert.equal(code, 2);
     const { error } = JSON.parse(stderr) as { error: Record<string, unknown> };
@@ -97,7 +97,7 @@ describe('the exit code of a refused request', parallel, () => {
     });
   }
 
-  test('with a token that the server does not know is 3, and the token is not shown', async () => {
+  test('for a token that the server rejects is 3, and the token is not shown', async () => {
     await using server = await FakeBackhaul.start({});
     const env = { BACKHAUL_URL: server.url, BACKHAUL_TOKEN: 'wrong-token' };
     const { code, stderr } = await runCli(['uploads'], { env });
@@ -112,7 +112,7 @@ describe('the exit code of a refused request', parallel, () => {
     assert.match(stderr, /set BACKHAUL_TOKEN or --token/);
   });
 
-  test('at a server that is not there is 5', async () => {
+  test('for an unreachable server is 5', async () => {
     const { url } = await (async () => {
       await using server = await FakeBackhaul.start({});
       return server;
@@ -122,7 +122,7 @@ describe('the exit code of a refused request', parallel, () => {
     assert.match(stderr, /ECONNREFUSED/);
   });
 
-  test('by something that is no Backhaul server is 1', async () => {
+  test('for a server that is not a Backhaul server is 1', async () => {
     await using server = await FakeBackhaul.start({
       'GET /uploads': (response) => response.end('<h1>Welcome</h1>'),
     });
@@ -133,7 +133,7 @@ describe('the exit code of a refused request', parallel, () => {
 });
 
 describe('settings', parallel, () => {
-  test('come from .backhaul/dev.json where nothing else is given', async () => {
+  test('default to .backhaul/dev.json', async () => {
     await using directory = await scratchDirectory();
     await using server = await FakeBackhaul.start({
       'GET /clients': (response) => sendJson(response, { clients: [client], next_cursor: null }),
@@ -151,7 +151,7 @@ describe('settings', parallel, () => {
     assert.equal(other.code, 3);
   });
 
-  test('take the address as agents are given it', async () => {
+  test('accept the ws:// address of agents', async () => {
     await using server = await FakeBackhaul.start({
       'GET /clients': (response) => sendJson(response, { clients: [], next_cursor: null }),
     });
@@ -159,7 +159,7 @@ describe('settings', parallel, () => {
     assert.equal((await runCli(['clients'], { env })).code, 0);
   });
 
-  test('that are missing are named', async () => {
+  test('that are missing are named in the error', async () => {
     await using directory = await scratchDirectory();
     const { code, stderr } = await runCli(['uploads'], { cwd: directory.path });
     assert.equal(code, 2);
@@ -202,7 +202,7 @@ describe('with --json', parallel, () => {
     ],
   ];
   for (const [args, route, answer, printed = answer] of answers) {
-    test(`${args[0]} prints the answer as it is`, async () => {
+    test(`${args[0]} prints the response unchanged`, async () => {
       await using server = await FakeBackhaul.start({ [route]: (response) => sendJson(response, answer) });
       const { code, stdout, stderr } = await runCli([...args, '--json'], { env: server.env });
       assert.equal(stderr, '');
@@ -213,7 +213,7 @@ describe('with --json', parallel, () => {
 });
 
 describe('lists', parallel, () => {
-  test('print a table with readable sizes, and nothing that could steer the terminal', async () => {
+  test('print a table with readable sizes and without control characters', async () => {
     const evil = uploadRecord({ file_path: '/data/\u001b[2Jx\n' });
     await using server = await FakeBackhaul.start({
       'GET /uploads': (response) => sendJson(response, { uploads: [evil], next_cursor: 'more' }),
@@ -229,7 +229,7 @@ describe('lists', parallel, () => {
     assert.match(stderr, /--all/);
   });
 
-  test('with --all go through every page', async () => {
+  test('fetch every page with --all', async () => {
     const pages: Route = (response, { path }) => {
       const last = path.includes('cursor=two');
       sendJson(response, {
@@ -258,7 +258,7 @@ describe('events', parallel, () => {
     assert.match(stdout, /uploading.*\n.*completed/);
   });
 
-  test('--follow prints what happens until Ctrl-C', async () => {
+  test('--follow prints changes until Ctrl-C', async () => {
     await using server = await FakeBackhaul.start({
       'GET /events': (response) => sendEvents(response, [uploadRecord()]),
     });
@@ -269,7 +269,7 @@ describe('events', parallel, () => {
     assert.equal((await finishCli(child)).code, 130);
   });
 
-  test('--follow ends quietly when nobody reads on', async () => {
+  test('--follow exits without an error when its reader closes', async () => {
     await using server = await FakeBackhaul.start({
       'GET /events': (response) => {
         sendEvents(response, [uploadRecord()]);
@@ -289,15 +289,15 @@ describe('events', parallel, () => {
 });
 
 describe('delete and forget', parallel, () => {
-  test('say what is gone', async () => {
+  test('print what they removed', async () => {
     await using server = await FakeBackhaul.start({
       [`DELETE /uploads/${UPLOAD_ID}`]: (response) => response.writeHead(204).end(),
       'DELETE /clients/restaurant-1': (response) => response.writeHead(204).end(),
     });
     const deleted = await runCli(['delete', UPLOAD_ID, '--object'], { env: server.env });
-    assert.equal(deleted.stdout, `${UPLOAD_ID} and its object are deleted.\n`);
+    assert.equal(deleted.stdout, `Deleted ${UPLOAD_ID} and its object.\n`);
     assert.equal(server.requests[0]?.path, `/uploads/${UPLOAD_ID}?object=true`);
     const forgotten = await runCli(['forget', 'restaurant-1'], { env: server.env });
-    assert.equal(forgotten.stdout, 'restaurant-1 is forgotten.\n');
+    assert.equal(forgotten.stdout, 'Removed restaurant-1.\n');
   });
 });

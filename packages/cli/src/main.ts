@@ -6,19 +6,19 @@ import { DONE, exitCodes } from './exit-codes.ts';
 import { describeFailure, renderFailure } from './failure.ts';
 import type { Context } from './context.ts';
 import { Interrupted, type InterruptSignal, interruptSignals } from './interrupted.ts';
-import { meantClient } from './meant-client.ts';
+import { suggestClient } from './suggest-client.ts';
 import { Output, STANDARD_OUTPUT } from './output.ts';
-import { type Call, parseCall } from './program.ts';
+import { type Invocation, parseCommandLine } from './program.ts';
 
-/** npx hands a signal on that the terminal has sent already: what follows so soon is the same one. */
+/** npx forwards a signal that the terminal has already sent: a repetition within this time is the same signal. */
 const SAME_SIGNAL_MS = 1000;
 
 export async function main(): Promise<void> {
   const stop = new AbortController();
-  catchSignals(stop);
-  const failed = catchOutputErrors(stop);
+  handleSignals(stop);
+  const failed = handleOutputErrors(stop);
   const exitCode = await run(process.argv.slice(2), stop.signal);
-  // Errors of what was written last are still to come.
+  // Flush: errors of the last writes may not have been reported yet.
   await new Promise((resolve) => process.stdout.write('', resolve));
   const error = failed();
   process.exitCode = exitCode === DONE && error !== undefined ? fail(error, outputFor(false)) : exitCode;
@@ -26,20 +26,20 @@ export async function main(): Promise<void> {
 
 async function run(argv: readonly string[], signal: AbortSignal): Promise<number> {
   const env = readEnvironment();
-  let call: Call;
+  let invocation: Invocation;
   try {
-    call = parseCall(argv, {
+    invocation = parseCommandLine(argv, {
       writeOut: (text) => void process.stdout.write(text),
       writeErr: (text) => void process.stderr.write(text),
     });
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return DONE;
-    // Its help has been printed instead.
+    // The help has been printed instead of an error.
     if (error instanceof CommanderError && error.code === 'commander.help') return exitCodes.usage;
-    // A command line that is not understood may still have asked for JSON.
+    // An invalid command line may still contain --json.
     return fail(error, outputFor(argv.includes('--json')));
   }
-  const { command, globals, input } = call;
+  const { command, globals, input } = invocation;
   const output = outputFor(globals.json === true);
   const config = new Config(globals, env, process.cwd());
   const context: Context = { config, output, signal, now: Date.now };
@@ -48,8 +48,8 @@ async function run(argv: readonly string[], signal: AbortSignal): Promise<number
   } catch (error) {
     if (isBrokenPipe(error)) return DONE;
     const isUnknownClient = error instanceof ApiError && error.code === 'client_not_found';
-    const meant = isUnknownClient ? await meantClient(context, input.options['clientId']) : undefined;
-    return fail(error, output, meant === undefined ? undefined : `Did you mean ${meant}?`);
+    const similar = isUnknownClient ? await suggestClient(context, input.options['clientId']) : undefined;
+    return fail(error, output, similar === undefined ? undefined : `Did you mean ${similar}?`);
   }
 }
 
@@ -58,14 +58,14 @@ function outputFor(json: boolean): Output {
   return new Output({ stdout, stderr, json, color: wantsColor(readEnvironment()) });
 }
 
-function fail(error: unknown, output: Output, advice?: string): number {
+function fail(error: unknown, output: Output, fix?: string): number {
   const failure = describeFailure(error);
-  renderFailure({ ...failure, fix: advice ?? failure.fix }, output);
+  renderFailure({ ...failure, fix: fix ?? failure.fix }, output);
   return failure.exitCode;
 }
 
-/** The first signal lets the command tidy up; a later one ends it where it is. */
-function catchSignals(stop: AbortController): void {
+/** The first signal aborts the command, which cleans up; a later one exits at once. */
+function handleSignals(stop: AbortController): void {
   for (const name of Object.keys(interruptSignals) as InterruptSignal[]) {
     let firstAt: number | undefined;
     process.on(name, () => {
@@ -77,19 +77,19 @@ function catchSignals(stop: AbortController): void {
 }
 
 /**
- * Ends the command when nobody takes what it prints. `backhaul uploads | head -1`: the reader has what it wanted, so
- * there is nothing more to do and nobody to tell. A full disk is told.
+ * Aborts the command when its output cannot be written. A closed pipe (`backhaul uploads | head -1`) is no error: the
+ * reader has what it needs. Other errors, such as a full disk, are reported.
  *
- * @returns The error of standard output, if it is to be told.
+ * @returns A function that returns the error of standard output to report, if any.
  */
-function catchOutputErrors(stop: AbortController): () => unknown {
+function handleOutputErrors(stop: AbortController): () => unknown {
   let failed: unknown;
   process.stdout.on('error', (error) => {
-    const told = isBrokenPipe(error) ? error : asOutputError(error, STANDARD_OUTPUT);
-    if (!isBrokenPipe(error)) failed ??= told;
-    if (!stop.signal.aborted) stop.abort(told);
+    const reason = isBrokenPipe(error) ? error : asOutputError(error, STANDARD_OUTPUT);
+    if (!isBrokenPipe(error)) failed ??= reason;
+    if (!stop.signal.aborted) stop.abort(reason);
   });
-  // Nobody can be told.
+  // An error of standard error cannot be reported.
   process.stderr.on('error', (error) => {
     if (isBrokenPipe(error) && !stop.signal.aborted) stop.abort(error);
   });

@@ -16,7 +16,7 @@ async function verify(token: string, kind: keyof typeof tokenKinds) {
 }
 
 describe('token', { concurrency: 4 }, () => {
-  test('agent prints one token alone, for a year', async () => {
+  test('agent prints only a token, valid for a year', async () => {
     const { code, stdout, stderr } = await runCli(['token', 'agent', '--client-id', 'restaurant-1'], { env });
     assert.equal(stderr, '');
     assert.equal(code, 0);
@@ -24,10 +24,13 @@ describe('token', { concurrency: 4 }, () => {
     const claims = agentClaimsSchema.parse((await verify(stdout.trim(), 'agent')).payload);
     assert.equal(claims.sub, 'restaurant-1');
     assert.equal(claims.exp - claims.iat, 365 * 86_400);
-    await assert.rejects(verify(stdout.trim(), 'operator'), 'one kind is never taken for the other');
+    await assert.rejects(
+      verify(stdout.trim(), 'operator'),
+      'a token of one kind is never accepted as the other',
+    );
   });
 
-  test('operator may read, get files and trigger by default, for half a day', async () => {
+  test('operator has the scopes read, content and trigger by default, for 12 hours', async () => {
     const { stdout } = await runCli(['token', 'operator'], { env });
     const claims = operatorClaimsSchema.parse((await verify(stdout.trim(), 'operator')).payload);
     assert.deepEqual(claims.scope, ['read', 'content', 'trigger']);
@@ -66,7 +69,7 @@ describe('token', { concurrency: 4 }, () => {
   });
 });
 
-test('a token may live exactly as long as the server allows, and its secret may be exactly long enough', async () => {
+test('the maximum lifetime and the minimum length of the secret are accepted', async () => {
   const { maxAgeSeconds } = tokenKinds.operator;
   const request = { kind: 'operator', subject: 'ops', scopes: ['read'] } as const;
   const shortest = { value: 'x'.repeat(32), source: 'JWT_SECRET' };

@@ -22,17 +22,17 @@ export type TokenRequest =
     };
 
 /**
- * A token signed by HS256, as the server with the same JWT_SECRET accepts it.
+ * Creates a token signed with HS256 that a server with the same JWT_SECRET accepts.
  *
  * @param now Milliseconds since the epoch.
- * @throws UsageError if the secret is too short or the token would live too long.
+ * @throws UsageError if the secret is too short or the lifetime too long.
  */
 export async function mintToken(request: TokenRequest, secret: Setting, now: number): Promise<string> {
   const key = new TextEncoder().encode(secret.value);
   if (key.length < MIN_JWT_SECRET_BYTES) {
     throw new UsageError(
       `JWT_SECRET (from ${secret.source}) has ${key.length} bytes; HS256 needs at least ${MIN_JWT_SECRET_BYTES}.`,
-      'Give server and command line a longer one, e.g. from: openssl rand -base64 48',
+      'Set a longer JWT_SECRET for server and command line, e.g. the output of: openssl rand -base64 48',
     );
   }
   assertLifetime(request.kind, request.ttlSeconds);
@@ -55,7 +55,7 @@ function assertLifetime(kind: TokenKind, ttlSeconds: number): void {
   const { maxAgeSeconds } = tokenKinds[kind];
   if (ttlSeconds <= maxAgeSeconds) return;
   throw new UsageError(
-    `--ttl: the server refuses ${kind} tokens that live longer than ${readableDuration(maxAgeSeconds * 1000)}.`,
-    'Give a shorter --ttl.',
+    `--ttl: the server refuses ${kind} tokens with a lifetime of more than ${readableDuration(maxAgeSeconds * 1000)}.`,
+    'Use a shorter --ttl.',
   );
 }

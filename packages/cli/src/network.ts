@@ -14,16 +14,16 @@ import { UsageError } from './usage-error.ts';
 
 interface NetworkSettings {
   readonly proxies: ProxyVariables;
-  /** Certificates of authorities that are trusted besides those of the system. */
+  /** PEM files of authorities trusted in addition to those of the system. */
   readonly caFiles: readonly string[];
-  /** The server's, `http(s)://HOST:PORT`. */
+  /** Origin of the server, `http(s)://HOST:PORT`. */
   readonly serverOrigin: () => string;
 }
 
-/** How the command line makes requests, to the server and to the object store alike. */
+/** Makes all requests of the command line, to the server and to the object store. */
 export class Network {
   readonly #settings: NetworkSettings;
-  /** By the variable that names the proxy, so that connections are kept. */
+  /** Agents by the variable that names the proxy; reused so that connections stay open. */
   readonly #agents = new Map<string, http.Agent>();
   #trusts = false;
 
@@ -32,11 +32,11 @@ export class Network {
   }
 
   /**
-   * @throws UsageError if a file of --ca-file or a proxy cannot be used; TypeError as fetch does, with a {@link NetworkFault} in its
-   *   causes where more is known than a code.
+   * @throws UsageError if a --ca-file or a proxy cannot be used; TypeError like fetch, with a {@link NetworkFault} among
+   *   its causes if more than an error code is known.
    */
   readonly fetch: Fetch = async (url, init) => {
-    // Reading the system's authorities takes 30 ms, which a server on this machine need not cost.
+    // Reading the system's authorities takes 30 ms, so it is skipped for plain HTTP.
     if (url.protocol === 'https:') this.#trust();
     const proxy = this.proxyOf(url);
     try {
@@ -49,7 +49,7 @@ export class Network {
     }
   };
 
-  /** @throws UsageError if the variable of its proxy holds no address. */
+  /** @throws UsageError if the variable that applies does not contain an address. */
   proxyOf(url: URL): ProxyInUse | null {
     try {
       return proxyFor(url, this.#settings.proxies);

@@ -6,7 +6,7 @@ import { Output } from './output.ts';
 const terminal = { isTTY: true, write: () => true };
 const pipe = { write: () => true };
 
-test('colour is for terminals, and only where it is wanted', () => {
+test('colour is used only on terminals and only if allowed', () => {
   const painted = (stdout: typeof pipe, color: boolean) =>
     new Output({ stdout, stderr: pipe, json: false, color }).paint('red', 'x');
   assert.equal(painted(terminal, true), '\u001b[31mx\u001b[39m');
@@ -14,13 +14,13 @@ test('colour is for terminals, and only where it is wanted', () => {
   assert.equal(painted(pipe, true), 'x');
 });
 
-test('NO_COLOR and a dumb terminal refuse colour; an empty NO_COLOR does not', () => {
+test('NO_COLOR and a dumb terminal disable colour; an empty NO_COLOR does not', () => {
   assert.equal(wantsColor({ NO_COLOR: '1' }), false);
   assert.equal(wantsColor({ TERM: 'dumb' }), false);
   assert.equal(wantsColor({ NO_COLOR: '', TERM: 'xterm' }), true);
 });
 
-test('JSON holds no character that a terminal obeys, and is the same value', () => {
+test('JSON contains no control characters and has the same value', () => {
   let written = '';
   const stdout = { write: (text: string | Uint8Array) => ((written += String(text)), true) };
   const value = { file_name: 'a\u001b[2J\u009b2J\u202eb\u200f\u061c\u2028' };

@@ -1,7 +1,7 @@
 import { styleText } from 'node:util';
 import { printableJson } from '@backhaul/protocol';
 
-/** What messages call it. */
+/** Name used in messages. */
 export const STANDARD_OUTPUT = 'standard output';
 
 type Style = Parameters<typeof styleText>[0];
@@ -16,11 +16,11 @@ export interface OutputOptions {
   readonly stdout: Terminal;
   readonly stderr: Terminal;
   readonly json: boolean;
-  /** Whether colour is wanted where a terminal shows it. */
+  /** Whether to use colour on a terminal. */
   readonly color: boolean;
 }
 
-/** What a command says: results on standard output, remarks and errors on standard error. */
+/** Prints results to standard output, remarks and errors to standard error. */
 export class Output {
   readonly stdout: Terminal;
   readonly stderr: Terminal;
@@ -47,7 +47,7 @@ export class Output {
     this.stdout.write(`${printableJson(JSON.stringify(value))}\n`);
   }
 
-  /** A remark beside the result. With `--json` there is nobody to read it. */
+  /** Prints a remark in addition to the result; suppressed with `--json`. */
   remark(text: string): void {
     if (!this.json) this.stderr.write(`${text}\n`);
   }

@@ -4,7 +4,7 @@ import { FakeBackhaul, sendJson } from './testing/fake-backhaul.ts';
 import { runCli } from './testing/run-cli.ts';
 import { UPLOAD_ID, uploadRecord } from './testing/upload-record.ts';
 
-test('an upload that waits says since when, why, until when and when it is tried again', async () => {
+test('a waiting upload is shown with start, reason, deadline and next try', async () => {
   const soon = new Date(Date.now() + 3_600_000).toISOString();
   await using server = await FakeBackhaul.start({
     [`GET /uploads/${UPLOAD_ID}`]: (response) =>
@@ -30,7 +30,7 @@ test('an upload that waits says since when, why, until when and when it is tried
   assert.match(stdout, /^expires +\S+Z \(in (1 h|59 min \d+ s)\)$/m);
 });
 
-test('an upload that has ended has no deadline any more', async () => {
+test('an upload that has ended is shown without a deadline', async () => {
   await using server = await FakeBackhaul.start({
     [`GET /uploads/${UPLOAD_ID}`]: (response) =>
       sendJson(response, uploadRecord({ status: 'completed', completed_at: '2025-11-01T10:30:03.450Z' })),

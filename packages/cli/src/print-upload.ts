@@ -3,7 +3,7 @@ import type { Context } from './context.ts';
 import { describeLimits, readableAge, readableBytes, readableDuration, readableUntil } from './readable.ts';
 import { renderFields } from './table.ts';
 
-/** One record: as JSON as it stands, else what a person wants to know of it. */
+/** Prints one record: unchanged as JSON, otherwise its most useful fields. */
 export function printUpload({ output, now }: Context, record: UploadRecord): void {
   if (output.json) {
     output.value(record);
@@ -25,7 +25,7 @@ function fieldsOf(record: UploadRecord, now: number): [string, string | null][] 
     ['attempt', String(record.attempt)],
     ['size', size === null ? null : `${readableBytes(size)} (${size} bytes)`],
     ['uploaded', readableBytes(record.bytes_uploaded)],
-    ['on its way', record.bytes_in_flight ? readableBytes(record.bytes_in_flight) : null],
+    ['in flight', record.bytes_in_flight ? readableBytes(record.bytes_in_flight) : null],
     ['parts', record.part_count === null ? null : `${record.parts_completed} of ${record.part_count}`],
     ['stalled', describeStall(record, now)],
     ['next try', record.next_retry_at === null ? null : readableUntil(record.next_retry_at, now)],

@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { CommanderError } from 'commander';
-import { parseCall } from './program.ts';
+import { parseCommandLine } from './program.ts';
 import { UPLOAD_ID } from './testing/upload-record.ts';
 
 const silent = { writeOut: () => undefined, writeErr: () => undefined };
-const parse = (line: string) => parseCall(line.split(' '), silent);
+const parse = (line: string) => parseCommandLine(line.split(' '), silent);
 
 describe('a command line', () => {
-  test('takes global options before and after the command', () => {
+  test('accepts global options before and after the command', () => {
     for (const line of [
       '--json --url http://a --token t clients',
       'clients --json --url http://a --token t',
@@ -20,7 +20,7 @@ describe('a command line', () => {
     }
   });
 
-  test('becomes typed input', () => {
+  test('is parsed to typed input', () => {
     const { input } = parse('download --client-id a --file /x --timeout 10m --reason why');
     assert.deepEqual(input.options, { clientId: 'a', file: '/x', timeout: 600, reason: 'why', wait: true });
     assert.deepEqual(parse(`uploads ${UPLOAD_ID.toUpperCase()}`).input.arguments, [UPLOAD_ID]);
@@ -32,7 +32,7 @@ describe('a command line', () => {
     });
   });
 
-  test('names a machine by its first argument or by --client-id', () => {
+  test('gives the machine as the first argument or with --client-id', () => {
     for (const line of [
       'download a',
       'download --client-id a',
@@ -45,11 +45,11 @@ describe('a command line', () => {
     for (const line of ['ls a /data', 'ls --client-id a /data', 'ls /data --client-id a']) {
       assert.deepEqual(parse(line).input, { arguments: ['/data'], options: { clientId: 'a' } });
     }
-    assert.throws(() => parse('download a --client-id b'), /given twice, as a and by --client-id/);
+    assert.throws(() => parse('download a --client-id b'), /given twice: as a and with --client-id/);
     assert.throws(() => parse('status a/b'), /invalid for argument 'client'\. A client_id is/);
   });
 
-  test('uses every value of a flag, or refuses the second', () => {
+  test('uses all values of a repeatable flag and refuses a second value of others', () => {
     assert.deepEqual(parse('clients --label x=1 --label y=2').input.options, { label: ['x=1', 'y=2'] });
     for (const line of [
       'download --client-id a --client-id b',
@@ -62,7 +62,7 @@ describe('a command line', () => {
     assert.equal(parse('--json clients --json').globals.json, true);
   });
 
-  test('that is mistyped is told with what was meant', () => {
+  test('with a mistyped flag suggests a similar one', () => {
     assert.throws(
       () => parse('download a --outptu x'),
       /unknown option '--outptu' \(did you mean --output\?\)/,
@@ -72,7 +72,7 @@ describe('a command line', () => {
     assert.throws(() => parse('cancel 01a'), /at least its first 4 characters/);
   });
 
-  test('that contradicts itself or goes beyond is refused', () => {
+  test('with conflicting or invalid values is refused', () => {
     for (const line of [
       'download --client-id a --no-wait --output x',
       'uploads --all --cursor c',

@@ -18,8 +18,8 @@ export interface GlobalOptions extends GlobalFlags {
   readonly json?: boolean;
 }
 
-/** A command line, understood: what is to run, and with what. */
-export interface Call {
+/** A parsed command line: the command to run and its input. */
+export interface Invocation {
   readonly command: AnyCommand;
   readonly globals: GlobalOptions;
   readonly input: Input<readonly unknown[], Readonly<Record<string, unknown>>>;
@@ -27,78 +27,84 @@ export interface Call {
 
 export interface HelpOutput {
   readonly writeOut: (text: string) => void;
-  /** Help that was not asked for: a command was missing. */
+  /** For help printed because a command was missing. */
   readonly writeErr: (text: string) => void;
 }
 
 /**
- * Understands a command line without running anything.
+ * Parses a command line without running anything.
  *
- * @throws CommanderError for a mistake, and after help or version was printed, when its `exitCode` is 0.
+ * @throws CommanderError for a usage error, and, with `exitCode` 0, after printing help or version.
  */
-export function parseCall(argv: readonly string[], { writeOut, writeErr }: HelpOutput): Call {
-  let call: Call | undefined;
+export function parseCommandLine(argv: readonly string[], { writeOut, writeErr }: HelpOutput): Invocation {
+  let invocation: Invocation | undefined;
   const program = new Parser('backhaul')
     .version(VERSION, versionOption.flags, versionOption.description)
     .showSuggestionAfterError(false)
-    // The message of a mistake is printed with all other errors, in one place.
+    // Usage errors are printed by renderFailure, like all other errors.
     .configureOutput({ writeOut, writeErr, outputError: () => undefined });
-  layOutHelp(program, programPage);
-  refuseUnclear(program, [...globalOptions, versionOption]);
+  configureHelp(program, programPage);
+  checkFlags(program, [...globalOptions, versionOption]);
   for (const option of globalOptions) program.addOption(option);
   for (const command of commands) {
     addCommand({ parser: program, path: 'backhaul' }, command, (found) => {
-      call = found;
+      invocation = found;
     });
   }
   program.parse(argv, { from: 'user' });
-  if (call === undefined) throw new Error('a command line was neither understood nor refused');
-  return call;
+  if (invocation === undefined) throw new Error('the parser neither ran a command nor reported an error');
+  return invocation;
 }
 
-type OnCall = (call: Call) => void;
+type OnInvocation = (invocation: Invocation) => void;
 
 function addCommand(
   parent: { readonly parser: Parser; readonly path: string },
   entry: AnyCommand | CommandGroup,
-  onCall: OnCall,
+  onInvocation: OnInvocation,
 ): void {
   const { name, summary } = entry;
   const path = `${parent.path} ${name}`;
   const parser = parent.parser.command(name);
   if ('commands' in entry) {
     const examples = entry.commands.flatMap((inner) => inner.examples);
-    layOutHelp(parser, { name: path, summary, commands: entry.commands, options: globalOptions, examples });
-    for (const inner of entry.commands) addCommand({ parser, path }, inner, onCall);
-    refuseUnclear(parser, globalOptions);
+    configureHelp(parser, {
+      name: path,
+      summary,
+      commands: entry.commands,
+      options: globalOptions,
+      examples,
+    });
+    for (const inner of entry.commands) addCommand({ parser, path }, inner, onInvocation);
+    checkFlags(parser, globalOptions);
     parser.helpCommand(false);
     return;
   }
   const [taken, options] = [argumentsOf(entry), optionsOf(entry)];
-  layOutHelp(parser, { ...entry, name: path, arguments: taken, options: [...options, ...globalOptions] });
-  refuseUnclear(parser, [...options, ...globalOptions]);
-  // Which argument is which depends on --client-id, so they are understood below.
+  configureHelp(parser, { ...entry, name: path, arguments: taken, options: [...options, ...globalOptions] });
+  checkFlags(parser, [...options, ...globalOptions]);
+  // The meaning of the arguments depends on --client-id, so inputOf() parses them.
   for (const argument of taken) parser.argument(`[${argument.name()}]`);
   for (const option of options) parser.addOption(option);
   parser.action(() => {
     const globals = parser.optsWithGlobals<GlobalOptions>();
-    onCall({ command: entry, globals, input: inputOf(entry, parser) });
+    onInvocation({ command: entry, globals, input: inputOf(entry, parser) });
   });
 }
 
-/** The machine by its argument or its flag, then the other arguments as their parsers read them. */
-function inputOf(entry: AnyCommand, parser: Parser): Call['input'] {
+/** Takes the machine from the first argument or from --client-id, then parses the other arguments. */
+function inputOf(entry: AnyCommand, parser: Parser): Invocation['input'] {
   const given = [...parser.args];
   const options = parser.opts<{ clientId?: string }>();
   const { machine, arguments: own = [] } = entry;
   if (machine !== undefined && (options.clientId === undefined || given.length > own.length)) {
     const [client] = given.splice(0, 1);
     if (client !== undefined && options.clientId !== undefined) {
-      throw mistake(`the machine is given twice, as ${client} and by --client-id: leave one out`);
+      throw usageError(`the machine is given twice: as ${client} and with --client-id`);
     }
     if (client !== undefined) options.clientId = parseAs('client', client, parseClientId);
     if (client === undefined && machine.required)
-      throw mistake('name the machine: as the first argument, or with --client-id');
+      throw usageError('missing machine: give its client_id as the first argument or with --client-id');
   }
   const read = own.map((argument, index) => readArgument(argument, given[index]));
   return { arguments: read, options };
@@ -109,7 +115,7 @@ function readArgument(argument: Argument, text: string | undefined): unknown {
     const parse = argument.parseArg;
     return parse === undefined ? text : parseAs(argument.name(), text, (value) => parse(value, undefined));
   }
-  if (argument.required) throw mistake(`missing required argument '${argument.name()}'`);
+  if (argument.required) throw usageError(`missing required argument '${argument.name()}'`);
   return argument.defaultValue;
 }
 
@@ -118,24 +124,24 @@ function parseAs<T>(name: string, text: string, parse: (text: string) => T): T {
     return parse(text);
   } catch (error) {
     if (!(error instanceof InvalidArgumentError)) throw error;
-    throw mistake(`command-argument value '${text}' is invalid for argument '${name}'. ${error.message}`);
+    throw usageError(`command-argument value '${text}' is invalid for argument '${name}'. ${error.message}`);
   }
 }
 
-function mistake(message: string): CommanderError {
+function usageError(message: string): CommanderError {
   return new CommanderError(1, 'backhaul.usage', `error: ${message}`);
 }
 
 /**
- * A value is never silently replaced by a later one, unless all count (their parser gathers them); and a flag that is
- * not known is told with the one that was meant.
+ * Refuses a flag that is given twice, unless its parser collects all values, and suggests a similar flag for an
+ * unknown one.
  */
-function refuseUnclear(parser: Parser, flags: readonly Option[]): void {
+function checkFlags(parser: Parser, flags: readonly Option[]): void {
   const given = new Set<Option>();
   for (const option of flags) {
     if (!option.required || Array.isArray(option.defaultValue)) continue;
     parser.on(`option:${option.name()}`, () => {
-      if (given.has(option)) throw mistake(repeatedFlag(option.long ?? option.flags));
+      if (given.has(option)) throw usageError(repeatedFlag(option.long ?? option.flags));
       given.add(option);
     });
   }
@@ -146,11 +152,11 @@ function refuseUnclear(parser: Parser, flags: readonly Option[]): void {
       flag,
       flags.flatMap(({ long }) => long ?? []),
     );
-    throw meant === undefined ? error : mistake(`unknown option '${flag}' (did you mean ${meant}?)`);
+    throw meant === undefined ? error : usageError(`unknown option '${flag}' (did you mean ${meant}?)`);
   });
 }
 
-function layOutHelp(parser: Parser, page: Page): void {
+function configureHelp(parser: Parser, page: Page): void {
   parser
     .helpOption(helpOption.flags, helpOption.description)
     .configureHelp({ formatHelp: () => manualPage(page) });
@@ -160,8 +166,8 @@ const programPage: Page = {
   name: 'backhaul',
   summary: 'pull files from machines you cannot reach',
   description:
-    'Asks a Backhaul server for files of machines that nobody can connect to, watches them come, and looks after ' +
-    'uploads and agents. Each command has its own --help.',
+    'Pulls files, through a Backhaul server, from machines that accept no incoming connections, and manages uploads, ' +
+    'agents and tokens. Each command has its own --help.',
   commands,
   options: [...globalOptions, versionOption],
   examples: [

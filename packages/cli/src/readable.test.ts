@@ -51,7 +51,7 @@ test('ages', () => {
   assert.equal(readableAge(null, now), '–');
 });
 
-test('times that are still to come', () => {
+test('times in the future', () => {
   const now = Date.parse('2025-11-01T10:30:00Z');
   const said = [
     '2025-11-01T10:29:00Z',
@@ -66,7 +66,7 @@ test('times that are still to come', () => {
   );
 });
 
-test('limits are told in words, and none are nothing', () => {
+test('limits are described in words; no limits give null', () => {
   assert.equal(describeLimits(null), null);
   assert.equal(describeLimits({}), null);
   assert.equal(describeLimits({ parallel_parts: 1 }), 'one part at a time');

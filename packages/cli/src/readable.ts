@@ -7,7 +7,7 @@ const byteUnits = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'] as const;
 export function readableBytes(bytes: number): string {
   let value = bytes;
   let unit = 0;
-  // 999.95 would be rounded to 1000.0 of its unit.
+  // From 999.95 on, toFixed would print 1000.0 of the smaller unit.
   while (value >= 999.95 && unit < byteUnits.length - 1) {
     value /= KILO;
     unit += 1;
@@ -15,14 +15,14 @@ export function readableBytes(bytes: number): string {
   return `${unit === 0 ? value : value.toFixed(1)} ${byteUnits[unit]}`;
 }
 
-/** In MB/s, so that the eye need not follow a changing unit; of a slow line in kB/s. */
+/** Always MB/s, so that the unit does not change while reading; kB/s below 1 MB/s. */
 export function readableRate(bytesPerSecond: number): string {
   if (bytesPerSecond < KILO * KILO) return `${Math.round(bytesPerSecond / KILO)} kB/s`;
   const megabytes = bytesPerSecond / (KILO * KILO);
   return `${megabytes >= 100 ? megabytes.toFixed(0) : megabytes.toFixed(1)} MB/s`;
 }
 
-/** The two greatest units: `350 ms`, `3.5 s`, `2 min 5 s`, `3 h 20 min`, `12 d 4 h`. */
+/** The two largest units: `350 ms`, `3.5 s`, `2 min 5 s`, `3 h 20 min`, `12 d 4 h`. */
 export function readableDuration(ms: number): string {
   if (ms < 1000) return `${Math.round(ms)} ms`;
   if (ms < 9950) return `${(ms / 1000).toFixed(1)} s`;
@@ -33,7 +33,7 @@ export function readableDuration(ms: number): string {
   return pair(Math.round(seconds / 3600), [24, 'd'], [1, 'h']);
 }
 
-/** How long ago: `5 s ago`, `3 h ago`; `–` for what never was. */
+/** Time since: `5 s ago`, `3 h ago`; `–` for null. */
 export function readableAge(timestamp: string | null, now: number): string {
   if (timestamp === null) return '–';
   const seconds = Math.max(0, Math.round((now - Date.parse(timestamp)) / 1000));
@@ -44,7 +44,7 @@ export function readableAge(timestamp: string | null, now: number): string {
   return `${Math.floor(seconds / 86_400)} d ago`;
 }
 
-/** How long yet: `in 24 s`, `in 23 h 59 min`; `now` for what is due. */
+/** Time until: `in 24 s`, `in 23 h 59 min`; `now` if the time has passed. */
 export function readableUntil(timestamp: string, now: number): string {
   const seconds = Math.round((Date.parse(timestamp) - now) / 1000);
   if (seconds < 1) return 'now';
@@ -59,7 +59,7 @@ function pair(amount: number, [great, greatName]: Unit, [small, smallName]: Unit
   return rest === 0 ? first : `${first} ${rest} ${smallName}`;
 }
 
-/** How fast each upload may go; null where nothing is set. */
+/** Describes the limits of each upload; null if none is set. */
 export function describeLimits(limits: UploadLimits | null | undefined): string | null {
   const { parallel_parts: parts, max_rate: rate } = limits ?? {};
   const set = [

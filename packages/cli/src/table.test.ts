@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { renderFields, renderTable } from './table.ts';
 
-test('columns are as wide as their widest cell; colour takes no room', () => {
+test('columns are as wide as their widest cell, not counting colour', () => {
   const rows = [
     { name: 'a', size: '5 B' },
     { name: 'longer', size: '104.9 MB' },
@@ -14,11 +14,11 @@ test('columns are as wide as their widest cell; colour takes no room', () => {
   assert.deepEqual(lines, ['NAME        SIZE', '<a     >       5 B', '<longer>  104.9 MB']);
 });
 
-test('an empty table is its titles', () => {
+test('an empty table consists of its titles', () => {
   assert.deepEqual(renderTable([], [{ title: 'NAME', value: () => '' }]), ['NAME']);
 });
 
-test('fields stand below each other', () => {
+test('values of fields are aligned', () => {
   assert.deepEqual(
     renderFields([
       ['a', '1'],

@@ -4,11 +4,11 @@ export interface Column<Row> {
   readonly title: string;
   readonly align?: 'left' | 'right';
   readonly value: (row: Row) => string;
-  /** Adds what takes no room on the screen: colour. */
+  /** Adds colour, which has no width on the screen. */
   readonly paint?: (padded: string, row: Row) => string;
 }
 
-/** Rows under their titles, columns two spaces apart. Values are made safe to print. */
+/** Formats rows below their titles, columns two spaces apart. Values are made safe to print. */
 export function renderTable<Row>(rows: readonly Row[], columns: readonly Column<Row>[]): string[] {
   const cells = rows.map((row) => columns.map((column) => printable(column.value(row))));
   const widths = columns.map((column, at) =>
@@ -34,7 +34,7 @@ export function renderTable<Row>(rows: readonly Row[], columns: readonly Column<
   ];
 }
 
-/** `name  value` lines with the values below each other. */
+/** Formats `name  value` lines with aligned values. */
 export function renderFields(fields: readonly (readonly [name: string, value: string])[]): string[] {
   const width = Math.max(...fields.map(([name]) => name.length));
   return fields.map(([name, value]) => `${name.padEnd(width)}  ${printable(value)}`.trimEnd());

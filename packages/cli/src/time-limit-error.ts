@@ -1,10 +1,10 @@
 import { readableDuration } from './readable.ts';
 
-/** `--timeout` passed before the pull had ended. The pull itself goes on. */
+/** `--timeout` passed before the upload ended. The upload itself continues. */
 export class TimeLimitError extends Error {
   override readonly name = 'TimeLimitError';
 
   constructor(timeoutMs: number) {
-    super(`The pull had not ended after ${readableDuration(timeoutMs)}.`);
+    super(`The upload did not end within ${readableDuration(timeoutMs)} (--timeout).`);
   }
 }

@@ -1,6 +1,6 @@
 import type { UploadRecord } from '@backhaul/protocol';
 
-/** The file is in the bucket, and did not come here: `cause` says why. */
+/** The upload succeeded, but its file could not be downloaded or written; see `cause`. */
 export class UndeliveredError extends Error {
   override readonly name = 'UndeliveredError';
   readonly record: UploadRecord;

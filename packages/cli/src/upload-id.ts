@@ -2,14 +2,14 @@ import type { BackhaulClient } from '@backhaul/client';
 import { BackhaulError, uploadIdSchema } from '@backhaul/protocol';
 import { UsageError } from './usage-error.ts';
 
-/** Ids begin with the time, so they are looked for among the newest. */
+/** Number of uploads searched, newest first. Ids start with the time of creation. */
 const SEARCHED = 10_000;
 
 /**
- * The upload whose id begins so.
+ * Finds the upload whose id starts with `text`.
  *
- * @param text Whole ids are taken as they are, without a request.
- * @throws UsageError if several do; BackhaulError `upload_not_found`
+ * @param text A whole id is returned unchanged, without a request.
+ * @throws UsageError if several match; BackhaulError `upload_not_found` if none does.
  */
 export async function findUploadId(
   client: BackhaulClient,
@@ -28,10 +28,10 @@ export async function findUploadId(
   if (id !== undefined) {
     const shown = found.slice(0, 5).join(', ');
     throw new UsageError(
-      `Several uploads begin with ${text}: ${shown}${found.length > 5 ? ', …' : ''}.`,
-      'Give more of the id.',
+      `Several upload ids start with ${text}: ${shown}${found.length > 5 ? ', …' : ''}.`,
+      'Give more characters of the id.',
     );
   }
   const among = searched >= SEARCHED ? ` among the newest ${SEARCHED}` : '';
-  throw new BackhaulError('upload_not_found', `No upload begins with ${text}${among}.`);
+  throw new BackhaulError('upload_not_found', `No upload id starts with ${text}${among}.`);
 }

@@ -1,4 +1,4 @@
-/** The user's own mistake on the command line or in the settings; `fix` says what to change. */
+/** A mistake in the command line or the settings; `fix` says what to change. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
   readonly fix: string | null;

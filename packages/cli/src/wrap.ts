@@ -1,13 +1,13 @@
-/** Lines of at most `width` characters with their indent, unless one word alone is longer. */
+/** Wraps words to lines of at most `width` characters including the indent; a longer word gets its own line. */
 export function wrapWords(text: string, indent: string, width: number): string[] {
   return fill(text.split(' '), width - indent.length).map((line) => `${indent}${line}`);
 }
 
-/** A shell's command line, continued as a shell reads it: by a backslash, and never inside of quotes. */
+/** Wraps a shell command line with backslash continuations, never inside quotes. */
 export function wrapExample(line: string, indent: string, width: number): string[] {
   const words = line.match(/(?:"[^"]*"|'[^']*'|[^\s"'])+/g) ?? [];
   const continuation = ' \\';
-  // A flag and its value, an operator and what follows it, stay together.
+  // Keeps a flag with its value, and an operator with the word after it.
   const pieces: string[] = [];
   for (const word of words) {
     const last = pieces.at(-1);
@@ -25,7 +25,7 @@ export function wrapExample(line: string, indent: string, width: number): string
 
 const TEXT_INDENT = '    ';
 
-/** @param hanging Indent of all lines but the first, which takes from their width. */
+/** @param hanging Indent of all lines except the first; reduces their width. */
 function fill(words: readonly string[], width: number, hanging = ''): string[] {
   const lines: string[] = [];
   for (const word of words) {

@@ -4,9 +4,9 @@ import { connect } from '../context.ts';
 
 export const block = defineCommand<readonly [], { readonly clientId: string; readonly reason?: string }>({
   name: 'block',
-  summary: 'keep a machine away: its agent is refused',
+  summary: "block a machine: refuse its agent's connections",
   description:
-    'Until it is unblocked. Its uploads wait and end at their deadlines, unless they are cancelled; new ones are refused. Needs the scope admin.',
+    'The machine stays blocked until it is unblocked. Its unfinished uploads wait, and expire at their deadlines unless they are cancelled; new uploads are refused. Requires the scope admin.',
   machine: { required: true, description: "the machine's client_id" },
   options: [new Option('--reason <text>', 'reason, recorded with the block')],
   examples: ['backhaul block restaurant-1 --reason "stolen"'],
@@ -21,7 +21,7 @@ export const block = defineCommand<readonly [], { readonly clientId: string; rea
 export const unblock = defineCommand<readonly [], { readonly clientId: string }>({
   name: 'unblock',
   summary: 'let a blocked machine connect again',
-  description: 'Its agent comes back by itself, within two minutes. Needs the scope admin.',
+  description: 'Its agent reconnects by itself within two minutes. Requires the scope admin.',
   machine: { required: true, description: "the machine's client_id" },
   examples: ['backhaul unblock restaurant-1'],
   async run(context, { options: { clientId } }) {

@@ -15,11 +15,14 @@ interface Options extends PagingOptions {
 
 export const clients = defineCommand<readonly [], Options>({
   name: 'clients',
-  summary: 'list the machines that are known',
+  summary: 'list the machines known to the server',
   options: [
-    new Option('--connected', 'only those connected now').conflicts('away'),
-    new Option('--away', 'only those not connected now'),
-    new Option('--label <name=value>', 'only those with this label; may be repeated: all have to hold')
+    new Option('--connected', 'only machines that are connected').conflicts('away'),
+    new Option('--away', 'only machines that are not connected'),
+    new Option(
+      '--label <name=value>',
+      'only machines with this label; may be repeated, then all labels must match',
+    )
       .argParser(parseLabels)
       .default([], 'any'),
     ...pagingOptions(),
@@ -43,7 +46,7 @@ export const clients = defineCommand<readonly [], Options>({
     if (output.json) output.value(page);
     else {
       output.lines(clientTable(page.clients, context));
-      if (page.next_cursor !== null) output.remark('There are more: --all, or a greater --limit.');
+      if (page.next_cursor !== null) output.remark('More results: use --all or a larger --limit.');
     }
   },
 });

@@ -10,11 +10,10 @@ import { scratchDirectory } from '../testing/scratch-directory.ts';
 import { UPLOAD_ID, uploadRecord } from '../testing/upload-record.ts';
 import { commands } from './index.ts';
 
-/** A line, its last word to be completed, and what the command table says may stand there. */
+/** A line whose last word is completed, and the completions expected from the command table. */
 type Case = readonly [line: readonly string[], offered: readonly string[]];
 
-/** Where the shells are. */
-const found = { PATH: process.env['PATH'] ?? '' };
+const shellEnv = { PATH: process.env['PATH'] ?? '' };
 
 const globalFlags = ['--url', '--token', '--insecure', '--ca-file', '--json', '--help'];
 const names = (entries: readonly { readonly name: string }[]): string[] => entries.map(({ name }) => name);
@@ -65,56 +64,51 @@ describe('completion', () => {
 
     test(`in ${shell} offers every command, flag and choice of the table`, { skip }, async () => {
       const lines = cases.map(([line]) => line);
-      const offered = await offers(shell, lines, { env: found });
+      const offered = await offers(shell, lines, { env: shellEnv });
       assert.equal(offered.length, cases.length);
       for (const [index, [line, expected]] of cases.entries()) {
         assert.deepEqual(offered[index]?.toSorted(), expected.toSorted(), line.join(' '));
       }
     });
 
-    test(
-      `in ${shell} offers machines, uploads and files, and nothing where it knows nothing`,
-      { skip },
-      async () => {
-        await using place = await scratchDirectory();
-        await writeFile(path.join(place.path, 'copy.bin'), '');
-        await using server = await FakeBackhaul.start({
-          'GET /clients': (response) =>
-            sendJson(response, { clients: [client('lab-7'), client('till-3')], next_cursor: null }),
-          'GET /uploads': (response) =>
-            sendJson(response, { uploads: [uploadRecord({})], next_cursor: null }),
-        });
-        const lines = [
-          ['backhaul', 'status', ''],
-          ['backhaul', 'download', '--client-id', 'la'],
-          ['backhaul', 'ls', 'lab-7', ''],
-          ['backhaul', 'cancel', ''],
-          ['backhaul', 'download', '--output', 'co'],
-          ['backhaul', 'download', '--reason', ''],
-        ];
-        const expected = [['lab-7', 'till-3'], ['lab-7'], [], [UPLOAD_ID], ['copy.bin'], []];
-        const env = { ...found, ...server.env };
-        assert.deepEqual(await offers(shell, lines, { env, cwd: place.path }), expected);
-      },
-    );
+    test(`in ${shell} offers machines, uploads and files, and nothing for free text`, { skip }, async () => {
+      await using directory = await scratchDirectory();
+      await writeFile(path.join(directory.path, 'copy.bin'), '');
+      await using server = await FakeBackhaul.start({
+        'GET /clients': (response) =>
+          sendJson(response, { clients: [client('lab-7'), client('till-3')], next_cursor: null }),
+        'GET /uploads': (response) => sendJson(response, { uploads: [uploadRecord({})], next_cursor: null }),
+      });
+      const lines = [
+        ['backhaul', 'status', ''],
+        ['backhaul', 'download', '--client-id', 'la'],
+        ['backhaul', 'ls', 'lab-7', ''],
+        ['backhaul', 'cancel', ''],
+        ['backhaul', 'download', '--output', 'co'],
+        ['backhaul', 'download', '--reason', ''],
+      ];
+      const expected = [['lab-7', 'till-3'], ['lab-7'], [], [UPLOAD_ID], ['copy.bin'], []];
+      const env = { ...shellEnv, ...server.env };
+      assert.deepEqual(await offers(shell, lines, { env, cwd: directory.path }), expected);
+    });
   }
 
   test(
-    'in bash goes on after the = between a flag and its value',
+    'in bash completes after the = between a flag and its value',
     { skip: !isInstalled('bash') },
     async () => {
       const line = ['backhaul', 'uploads', '--status', '='];
-      const [all, begun] = await offers('bash', [line, [...line, 'can']], { env: found });
+      const [all, started] = await offers('bash', [line, [...line, 'can']], { env: shellEnv });
       assert.ok(all?.includes('queued'));
-      assert.deepEqual(begun, ['cancelled']);
+      assert.deepEqual(started, ['cancelled']);
     },
   );
 
   test(
-    'offers nothing, and says nothing, when no server is there',
+    'offers and prints nothing when the server is unreachable',
     { skip: !isInstalled('bash') },
     async () => {
-      const env = { ...found, BACKHAUL_URL: 'http://127.0.0.1:1', BACKHAUL_TOKEN: 'none' };
+      const env = { ...shellEnv, BACKHAUL_URL: 'http://127.0.0.1:1', BACKHAUL_TOKEN: 'none' };
       assert.deepEqual(await offers('bash', [['backhaul', 'status', '']], { env }), [[]]);
     },
   );

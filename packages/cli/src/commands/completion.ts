@@ -11,16 +11,16 @@ const scripts = { bash: bashScript, zsh: zshScript, fish: fishScript } as const 
 >;
 type Shell = keyof typeof scripts;
 
-/** @param table All commands, this one among them. */
+/** @param table Returns all commands, including this one. */
 export function completion(table: () => readonly (AnyCommand | CommandGroup)[]): AnyCommand {
   return defineCommand<readonly [shell: Shell]>({
     name: 'completion',
-    summary: 'print a script that completes command lines in a shell',
+    summary: 'print a shell completion script',
     description:
-      'Completes commands, flags and their values, and asks the server for the names of machines and the ids of ' +
-      'uploads. To install it, put the line of your shell below into ~/.bashrc, ~/.zshrc (after compinit) or ' +
+      'Completes commands, flags and their values; client ids and upload ids are fetched from the server. To install ' +
+      'it, add the line for your shell (see EXAMPLES) to ~/.bashrc, ~/.zshrc (after compinit) or ' +
       '~/.config/fish/config.fish.',
-    arguments: [new Argument('<shell>', 'the shell').choices(Object.keys(scripts))],
+    arguments: [new Argument('<shell>', 'bash, zsh or fish').choices(Object.keys(scripts))],
     examples: [
       'source <(backhaul completion bash)',
       'source <(backhaul completion zsh)',

@@ -8,7 +8,7 @@ import { deliver } from '../deliver.ts';
 import { openView } from '../progress/open-view.ts';
 import { findUploadId } from '../upload-id.ts';
 import { UsageError } from '../usage-error.ts';
-import { assertUndividedOutput } from '../undivided-output.ts';
+import { assertNoStdoutConflict } from '../stdout-conflict.ts';
 
 interface Options {
   readonly output?: string;
@@ -17,7 +17,7 @@ interface Options {
 
 export const content = defineCommand<readonly [uploadId: string], Options>({
   name: 'content',
-  summary: 'fetch the file of a completed upload',
+  summary: 'download the file of a completed upload',
   arguments: [uploadIdArgument()],
   options: [
     new Option(
@@ -30,18 +30,18 @@ export const content = defineCommand<readonly [uploadId: string], Options>({
     'backhaul content 019ab3c2-5f00-7000-8000-000000000001 --output report.bin',
     'backhaul content 019ab3c2-5f00-7000-8000-000000000001 --output - | sha256sum',
   ],
-  async run(context, { arguments: [given], options }) {
+  async run(context, { arguments: [idOrPrefix], options }) {
     const { output, signal } = context;
     if (options.output === undefined) {
       throw new UsageError(
-        'content needs --output: it chooses no place for the file.',
-        `Write: backhaul content ${given} --output FILE (or --output DIR/, or --output - for standard output)`,
+        'content requires --output: it has no default path.',
+        `Write: backhaul content ${idOrPrefix} --output FILE (or --output DIR/, or --output - for standard output)`,
       );
     }
-    assertUndividedOutput(output, options.output);
+    assertNoStdoutConflict(output, options.output);
     const target = await OutputPath.check(options.output, options);
     const client = connect(context);
-    const uploadId = await findUploadId(client, given, signal);
+    const uploadId = await findUploadId(client, idOrPrefix, signal);
     const record = await client.getUpload(uploadId, { signal });
     if (!isTerminal(record.status)) throw new BackhaulError('upload_not_completed');
     if (record.status === 'completed') await target.resolve(record.file_path);

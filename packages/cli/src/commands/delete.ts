@@ -10,19 +10,19 @@ interface Options {
 
 export const deleteUpload = defineCommand<readonly [uploadId: string], Options>({
   name: 'delete',
-  summary: 'remove the record of an upload that has ended',
+  summary: 'delete the record of an upload that has ended',
   arguments: [uploadIdArgument()],
-  options: [new Option('--object', 'remove its object from the bucket too')],
+  options: [new Option('--object', 'also delete its object from the bucket')],
   examples: [
     'backhaul delete 019ab3c2-5f00-7000-8000-000000000001',
     'backhaul delete 019ab3c2-5f00-7000-8000-000000000001 --object',
   ],
-  async run(context, { arguments: [given], options: { object = false } }) {
+  async run(context, { arguments: [idOrPrefix], options: { object = false } }) {
     const { output, signal } = context;
     const client = connect(context);
-    const uploadId = await findUploadId(client, given, signal);
+    const uploadId = await findUploadId(client, idOrPrefix, signal);
     await client.deleteUpload(uploadId, { object, signal });
     if (output.json) output.value({ upload_id: uploadId, deleted: true, object_deleted: object });
-    else output.line(object ? `${uploadId} and its object are deleted.` : `${uploadId} is deleted.`);
+    else output.line(object ? `Deleted ${uploadId} and its object.` : `Deleted ${uploadId}.`);
   },
 });

@@ -3,7 +3,7 @@ import { defineCommand } from '../command.ts';
 import { type Context, connect } from '../context.ts';
 import { checkSettings, failed } from '../doctor/client-checks.ts';
 import { checkReach } from '../doctor/reach-check.ts';
-import { askDiagnosis, checkReadiness } from '../doctor/server-checks.ts';
+import { fetchDiagnosis, checkReadiness } from '../doctor/server-checks.ts';
 import { checkToken } from '../doctor/token-check.ts';
 import { DONE, exitCodes } from '../exit-codes.ts';
 import type { Output } from '../output.ts';
@@ -16,9 +16,9 @@ interface Examination {
 
 export const doctor = defineCommand<readonly []>({
   name: 'doctor',
-  summary: 'examine settings, connection and server',
+  summary: 'check settings, connection and server, and suggest fixes',
   description:
-    'Says what to change. Exits with 0 if there is no error, 5 if the server is away or not ready, else 1.',
+    'Exits with 0 if no check reports an error, with 5 if the server is unreachable or not ready, otherwise with 1.',
   examples: ['backhaul doctor', 'backhaul doctor --json | jq \'.findings[] | select(.level == "error")\''],
   async run(context) {
     const { output } = context;
@@ -32,7 +32,7 @@ export const doctor = defineCommand<readonly []>({
 async function examine(context: Context): Promise<Examination> {
   const { config, signal, now } = context;
   const findings: Finding[] = [];
-  const examination = (diagnosis: Awaited<ReturnType<typeof askDiagnosis>>['diagnosis']): Examination => ({
+  const examination = (diagnosis: Awaited<ReturnType<typeof fetchDiagnosis>>['diagnosis']): Examination => ({
     server_version: diagnosis?.server_version ?? null,
     findings: [
       ...findings.map((finding) => ({ ...finding, from: 'client' as const })),
@@ -47,7 +47,7 @@ async function examine(context: Context): Promise<Examination> {
     if (findings.some(({ name, level }) => name === 'reach' && level === 'error')) return examination(null);
     const client = connect(context);
     findings.push(...(await checkReadiness(client, signal)));
-    const { diagnosis, findings: more } = await askDiagnosis(client, signal);
+    const { diagnosis, findings: more } = await fetchDiagnosis(client, signal);
     findings.push(...more);
     return examination(diagnosis);
   } catch (error) {

@@ -8,7 +8,7 @@ import path from 'node:path';
 import { describe, test } from 'node:test';
 import type { ErrorCode } from '@backhaul/protocol';
 import { FakeBackhaul, sendEvents, sendJson, sendProblem } from '../testing/fake-backhaul.ts';
-import { failedRecord, pullRoutes, startPull, versionsOf } from '../testing/pull.ts';
+import { failedRecord, uploadRoutes, startUpload, recordVersions } from '../testing/upload-fixture.ts';
 import { finishCli, runCli, startCli } from '../testing/run-cli.ts';
 import { scratchDirectory } from '../testing/scratch-directory.ts';
 import { UPLOAD_ID, uploadRecord } from '../testing/upload-record.ts';
@@ -19,7 +19,7 @@ const small = Buffer.from('a small file\n');
 
 describe('download', { concurrency: 4 }, () => {
   test('prints a line for each phase and ends with the result', async () => {
-    await using server = await FakeBackhaul.start(pullRoutes(versionsOf(content)));
+    await using server = await FakeBackhaul.start(uploadRoutes(recordVersions(content)));
     const { code, stdout, stderr } = await runCli(
       [...DOWNLOAD, '--file', '/data/report.bin', '--reason', 'audit', '--idempotency-key', 'k1'],
       { env: server.env },
@@ -32,14 +32,14 @@ describe('download', { concurrency: 4 }, () => {
     assert.match(lines[2] ?? '', /^uploading: 40%  8\/20 parts  8\.4 MB of 21\.0 MB/);
     assert.match(lines[3] ?? '', /^completing: /);
     assert.ok(lines.some((line) => line.includes(`${UPLOAD_ID} completed: report.bin  21.0 MB  in 3.5 s`)));
-    assert.ok(!stdout.includes('\u001b'), 'no escape sequences where there is no terminal');
+    assert.ok(!stdout.includes('\u001b'), 'no escape sequences without a terminal');
     const [trigger] = server.requests;
     assert.deepEqual(JSON.parse(trigger?.body ?? ''), { file_path: '/data/report.bin', reason: 'audit' });
     assert.equal(trigger?.headers['idempotency-key'], 'k1');
   });
 
-  test('passes on how long, when and how to pull', async () => {
-    await using server = await FakeBackhaul.start(pullRoutes(versionsOf(content)));
+  test('sends --expires-in, --offline, --on-change and --force to the server', async () => {
+    await using server = await FakeBackhaul.start(uploadRoutes(recordVersions(content)));
     const { code, stderr } = await runCli(
       [
         ...[...DOWNLOAD, '--no-wait', '--expires-in', '15m', '--offline', 'fail'],
@@ -58,19 +58,19 @@ describe('download', { concurrency: 4 }, () => {
 
   const mistakes: readonly (readonly [args: string[], said: RegExp])[] = [
     [['--expires-in', '90'], /--expires-in[^]*90m, 12h or 30d/],
-    [['--expires-in', '31d'], /--expires-in[^]*30d at most/],
+    [['--expires-in', '31d'], /--expires-in[^]*maximum is 30d/],
     [['--offline', 'wait'], /--offline[^]*queue, fail/],
     [['--on-change', 'ignore'], /--on-change[^]*fail, restart, prefix/],
   ];
   for (const [args, said] of mistakes) {
-    test(`with ${args.join(' ')} exits with 2, and says what can be said`, async () => {
+    test(`with ${args.join(' ')} exits with 2 and names the valid values`, async () => {
       const { code, stderr } = await runCli([...DOWNLOAD, ...args]);
       assert.equal(code, 2);
       assert.match(stderr, said);
     });
   }
 
-  test('of an agent that is away, with --offline fail, exits with 5', async () => {
+  test('exits with 5 if the agent is disconnected, with --offline fail', async () => {
     await using server = await FakeBackhaul.start({
       'POST /trigger-download/restaurant-1': (response) =>
         sendProblem(response, 'client_offline', 'Agent restaurant-1 is not connected.'),
@@ -80,9 +80,9 @@ describe('download', { concurrency: 4 }, () => {
     assert.match(stderr, /not connected/);
   });
 
-  test('with --json prints each version of the record as a line, the last one last', async () => {
-    const versions = versionsOf(content);
-    await using server = await FakeBackhaul.start(pullRoutes(versions));
+  test('with --json prints each version of the record as a line, in order', async () => {
+    const versions = recordVersions(content);
+    await using server = await FakeBackhaul.start(uploadRoutes(versions));
     const { code, stdout } = await runCli([...DOWNLOAD, '--json'], { env: server.env });
     assert.equal(code, 0);
     const records = stdout
@@ -93,7 +93,7 @@ describe('download', { concurrency: 4 }, () => {
   });
 
   test('with --no-wait returns once the server has accepted', async () => {
-    await using server = await FakeBackhaul.start(pullRoutes(versionsOf(content)));
+    await using server = await FakeBackhaul.start(uploadRoutes(recordVersions(content)));
     const { code, stdout } = await runCli([...DOWNLOAD, '--no-wait'], { env: server.env });
     assert.equal(code, 0);
     assert.match(stdout, new RegExp(`^Accepted: ${UPLOAD_ID} is queued`));
@@ -107,39 +107,39 @@ describe('download', { concurrency: 4 }, () => {
     ['file_changed', 7],
   ];
   for (const [error, exitCode] of failures) {
-    test(`of a pull that fails with ${error} exits with ${exitCode}`, async () => {
+    test(`exits with ${exitCode} if the upload fails with ${error}`, async () => {
       const failed = failedRecord({ error, message: 'The words of the agent.' });
-      await using server = await FakeBackhaul.start(pullRoutes([uploadRecord(), failed]));
+      await using server = await FakeBackhaul.start(uploadRoutes([uploadRecord(), failed]));
       const { code, stdout, stderr } = await runCli([...DOWNLOAD, '--json'], { env: server.env });
       assert.equal(code, exitCode);
       const last = JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? '') as unknown;
-      assert.deepEqual(last, failed, 'the record is the last line even so');
-      const told = JSON.parse(stderr) as { error: Record<string, unknown> };
-      assert.equal(told.error['code'], error);
-      assert.equal(told.error['exit_code'], exitCode);
-      assert.equal(told.error['detail'], 'The words of the agent.');
-      assert.equal(told.error['upload_id'], UPLOAD_ID);
+      assert.deepEqual(last, failed, 'the final record is still the last line');
+      const reported = JSON.parse(stderr) as { error: Record<string, unknown> };
+      assert.equal(reported.error['code'], error);
+      assert.equal(reported.error['exit_code'], exitCode);
+      assert.equal(reported.error['detail'], 'The words of the agent.');
+      assert.equal(reported.error['upload_id'], UPLOAD_ID);
     });
   }
 
-  test('of a cancelled pull exits with 7', async () => {
+  test('exits with 7 if the upload is cancelled', async () => {
     const versions = [uploadRecord(), failedRecord({ status: 'cancelled', error: 'cancelled' })];
-    await using server = await FakeBackhaul.start(pullRoutes(versions));
+    await using server = await FakeBackhaul.start(uploadRoutes(versions));
     const { code, stderr } = await runCli(DOWNLOAD, { env: server.env });
     assert.equal(code, 7);
     assert.match(stderr, /The upload was cancelled/);
   });
 
-  test('stops watching after --timeout, exits with 5 and says how to come back', async () => {
-    await using server = await FakeBackhaul.start(pullRoutes([uploadRecord()]));
+  test('stops after --timeout, exits with 5 and says how to follow the upload', async () => {
+    await using server = await FakeBackhaul.start(uploadRoutes([uploadRecord()]));
     const { code, stderr } = await runCli([...DOWNLOAD, '--timeout', '1s'], { env: server.env });
     assert.equal(code, 5);
-    assert.match(stderr, /had not ended after 1\.0 s/);
+    assert.match(stderr, /did not end within 1\.0 s/);
     assert.match(stderr, new RegExp(`backhaul uploads ${UPLOAD_ID} --follow`));
   });
 
-  test('on Ctrl-C leaves the pull running, says so and exits with 130', async () => {
-    await using server = await FakeBackhaul.start(pullRoutes([uploadRecord()]));
+  test('on Ctrl-C leaves the upload running, says so and exits with 130', async () => {
+    await using server = await FakeBackhaul.start(uploadRoutes([uploadRecord()]));
     const child = startCli(DOWNLOAD, { env: server.env });
     await once(child.stdout, 'data');
     child.kill('SIGINT');
@@ -147,16 +147,16 @@ describe('download', { concurrency: 4 }, () => {
     assert.equal(code, 130);
     assert.match(
       stderr,
-      new RegExp(`goes on.*backhaul uploads ${UPLOAD_ID}.*backhaul cancel ${UPLOAD_ID}`, 's'),
+      new RegExp(`continues.*backhaul uploads ${UPLOAD_ID}.*backhaul cancel ${UPLOAD_ID}`, 's'),
     );
     assert.ok(!server.requests.some(({ path }) => path.endsWith('/cancel')));
   });
 
-  test('goes on watching when the event stream is cut', async () => {
-    const versions = versionsOf(small);
+  test('reconnects when the event stream is cut', async () => {
+    const versions = recordVersions(small);
     let streams = 0;
     await using server = await FakeBackhaul.start({
-      ...pullRoutes(versions),
+      ...uploadRoutes(versions),
       [`GET /uploads/${UPLOAD_ID}`]: (response) => sendProblem(response, 'shutting_down'),
       [`GET /uploads/${UPLOAD_ID}/events`]: (response, { headers }) => {
         streams += 1;
@@ -171,96 +171,96 @@ describe('download', { concurrency: 4 }, () => {
     });
     const { code, stdout } = await runCli(DOWNLOAD, { env: server.env });
     assert.equal(code, 0);
-    assert.match(stdout, /The event stream was lost/);
+    assert.match(stdout, /Lost the event stream/);
     assert.equal(streams, 2);
   });
 });
 
 describe('download --output', { concurrency: 4 }, () => {
-  test('saves the file in ranges, several at a time, and leaves nothing beside it', async () => {
+  test('saves the file in parallel ranges and leaves no other file', async () => {
     await using directory = await scratchDirectory();
-    await using pull = await startPull(content);
+    await using upload = await startUpload(content);
     const target = path.join(directory.path, 'saved.bin');
     const { code, stdout, stderr } = await runCli([...DOWNLOAD, '--output', target], {
-      env: pull.server.env,
+      env: upload.server.env,
     });
     assert.equal(stderr, '');
     assert.equal(code, 0);
     assert.ok((await readFile(target)).equals(content));
     assert.deepEqual(await readdir(directory.path), ['saved.bin']);
-    assert.deepEqual(pull.store.ranges.toSorted(), [
+    assert.deepEqual(upload.store.ranges.toSorted(), [
       'bytes=0-8388607',
       `bytes=16777216-${content.length - 1}`,
       'bytes=8388608-16777215',
     ]);
-    assert.match(stdout, /saved to .*saved\.bin \(compared by sha256\)/);
+    assert.match(stdout, /saved to .*saved\.bin \(verified by sha256\)/);
     assert.deepEqual(
-      new Set(pull.store.authorizations),
+      new Set(upload.store.authorizations),
       new Set([undefined]),
-      'the token stays at the server',
+      'the token is sent only to the server',
     );
   });
 
   test('- writes the file and nothing else to standard output', async () => {
-    await using pull = await startPull(content);
+    await using upload = await startUpload(content);
     const { code, stdoutBytes, stderr } = await runCli([...DOWNLOAD, '--output', '-'], {
-      env: pull.server.env,
+      env: upload.server.env,
     });
     assert.equal(code, 0);
     assert.ok(stdoutBytes.equals(content));
     assert.match(stderr, /completed: report\.bin/);
   });
 
-  test('into a directory takes the name that was asked for, whatever the agent says', async () => {
+  test('into a directory uses the requested file name, not one from the agent', async () => {
     await using directory = await scratchDirectory();
-    // As a server of release 0.1.0 passes on what the agent said.
-    await using pull = await startPull(small, { last: { file_name: '../../deploy.sh' } });
+    // A server of release 0.1.0 passes on the agent's file name unchanged.
+    await using upload = await startUpload(small, { last: { file_name: '../../deploy.sh' } });
     const { code } = await runCli(
       [...DOWNLOAD, '--file', '/data/../x/evil\u001b[31m.txt', '--output', directory.path],
-      { env: pull.server.env },
+      { env: upload.server.env },
     );
     assert.equal(code, 0);
     assert.deepEqual(await readdir(directory.path), ['evil_[31m.txt']);
-    const unnamed = await runCli([...DOWNLOAD, '--output', directory.path], { env: pull.server.env });
+    const unnamed = await runCli([...DOWNLOAD, '--output', directory.path], { env: upload.server.env });
     assert.equal(unnamed.code, 0);
     assert.deepEqual((await readdir(directory.path)).toSorted(), ['evil_[31m.txt', 'report.bin']);
   });
 
-  test('goes on where a cut connection left off', async () => {
+  test('resumes after a cut connection', async () => {
     await using directory = await scratchDirectory();
-    await using pull = await startPull(content, { faults: { cuts: 5, cutAfterBytes: 1_000_000 } });
+    await using upload = await startUpload(content, { faults: { cuts: 5, cutAfterBytes: 1_000_000 } });
     const target = path.join(directory.path, 'saved.bin');
-    const { code } = await runCli([...DOWNLOAD, '--output', target], { env: pull.server.env });
+    const { code } = await runCli([...DOWNLOAD, '--output', target], { env: upload.server.env });
     assert.equal(code, 0);
     assert.ok((await readFile(target)).equals(content));
-    assert.equal(pull.store.cutsMade, 5, 'the fault has fired');
-    const starts = pull.store.ranges.map((range) => Number(/=(\d+)-/.exec(range)?.[1]));
+    assert.equal(upload.store.cutsMade, 5, 'the fault has fired');
+    const starts = upload.store.ranges.map((range) => Number(/=(\d+)-/.exec(range)?.[1]));
     assert.ok(
       starts.some((start) => start % 8_388_608 !== 0),
-      'a range was taken up in its middle',
+      'a range was resumed in its middle',
     );
   });
 
-  test('asks for a new URL when the presigned one has expired', async () => {
+  test('requests a new URL when the presigned one has expired', async () => {
     await using directory = await scratchDirectory();
-    await using pull = await startPull(content, { faults: { oldestValidUrl: 2 } });
+    await using upload = await startUpload(content, { faults: { oldestValidUrl: 2 } });
     const target = path.join(directory.path, 'saved.bin');
-    const { code } = await runCli([...DOWNLOAD, '--output', target], { env: pull.server.env });
+    const { code } = await runCli([...DOWNLOAD, '--output', target], { env: upload.server.env });
     assert.equal(code, 0);
-    assert.ok(pull.store.refusals > 0, 'the fault has fired');
-    assert.equal(pull.store.urlsMade, 2, 'one new URL for all ranges');
+    assert.ok(upload.store.refusals > 0, 'the fault has fired');
+    assert.equal(upload.store.urlsMade, 2, 'one new URL for all ranges');
     assert.ok((await readFile(target)).equals(content));
   });
 
-  test('of other bytes than the record says exits with 7 and keeps the old file', async () => {
+  test('exits with 7 and keeps the old file if the bytes differ from the record', async () => {
     await using directory = await scratchDirectory();
-    await using pull = await startPull(content);
-    pull.store.content = Buffer.from(content);
-    pull.store.content.writeUInt8((content.at(-1) ?? 0) ^ 1, content.length - 1);
+    await using upload = await startUpload(content);
+    upload.store.content = Buffer.from(content);
+    upload.store.content.writeUInt8((content.at(-1) ?? 0) ^ 1, content.length - 1);
     const target = path.join(directory.path, 'saved.bin');
     await writeFile(target, 'old');
     const { code, stderr } = await runCli([...DOWNLOAD, '--output', target, '--overwrite'], {
-      env: pull.server.env,
+      env: upload.server.env,
     });
     assert.equal(code, 7);
     assert.match(stderr, /its sha256 is [0-9a-f]{64}, the record says/);
@@ -268,41 +268,41 @@ describe('download --output', { concurrency: 4 }, () => {
     assert.deepEqual(await readdir(directory.path), ['saved.bin']);
   });
 
-  test('compares by CRC32 where there is no SHA-256', async () => {
+  test('verifies by CRC32 if there is no SHA-256', async () => {
     await using directory = await scratchDirectory();
     const target = path.join(directory.path, 'saved.txt');
-    await using pull = await startPull(small, { last: { sha256: null } });
-    const good = await runCli([...DOWNLOAD, '--output', target], { env: pull.server.env });
+    await using upload = await startUpload(small, { last: { sha256: null } });
+    const good = await runCli([...DOWNLOAD, '--output', target], { env: upload.server.env });
     assert.equal(good.code, 0);
-    assert.match(good.stdout, /compared by crc32/);
-    pull.store.content = Buffer.from('a Small file\n');
-    const bad = await runCli([...DOWNLOAD, '--output', '-'], { env: pull.server.env });
+    assert.match(good.stdout, /verified by crc32/);
+    upload.store.content = Buffer.from('a Small file\n');
+    const bad = await runCli([...DOWNLOAD, '--output', '-'], { env: upload.server.env });
     assert.equal(bad.code, 7);
     assert.match(bad.stderr, /its crc32 is/);
   });
 
-  test('of an object of another size exits with 7', async () => {
+  test('exits with 7 if the object has another size', async () => {
     await using directory = await scratchDirectory();
-    await using pull = await startPull(small);
-    pull.store.content = Buffer.concat([small, small]);
-    const { code } = await runCli([...DOWNLOAD, '--output', directory.path], { env: pull.server.env });
+    await using upload = await startUpload(small);
+    upload.store.content = Buffer.concat([small, small]);
+    const { code } = await runCli([...DOWNLOAD, '--output', directory.path], { env: upload.server.env });
     assert.equal(code, 7);
     assert.deepEqual(await readdir(directory.path), []);
   });
 
   test('saves an empty file', async () => {
     await using directory = await scratchDirectory();
-    await using pull = await startPull(Buffer.alloc(0));
-    const { code } = await runCli([...DOWNLOAD, '--output', directory.path], { env: pull.server.env });
+    await using upload = await startUpload(Buffer.alloc(0));
+    const { code } = await runCli([...DOWNLOAD, '--output', directory.path], { env: upload.server.env });
     assert.equal(code, 0);
     assert.equal((await stat(path.join(directory.path, 'report.bin'))).size, 0);
   });
 
-  test('to standard output that is cut short, by a store that fails half way, exits with 5', async () => {
-    await using pull = await startPull(content);
-    const child = startCli([...DOWNLOAD, '--output', '-'], { env: pull.server.env });
+  test('to standard output exits with 5 if the store fails half way', async () => {
+    await using upload = await startUpload(content);
+    const child = startCli([...DOWNLOAD, '--output', '-'], { env: upload.server.env });
     child.stdout.once('data', () => {
-      pull.store.faults.status = 500;
+      upload.store.faults.status = 500;
     });
     const { code, stdoutBytes, stderr } = await finishCli(child);
     assert.equal(code, 5, stderr);
@@ -310,12 +310,12 @@ describe('download --output', { concurrency: 4 }, () => {
     assert.deepEqual(stdoutBytes, content.subarray(0, stdoutBytes.length));
   });
 
-  test('of an object that is gone exits with 4, of a store that is away with 5', async () => {
+  test('exits with 4 if the object is missing, with 5 if the store is unavailable', async () => {
     await using directory = await scratchDirectory();
-    await using gone = await startPull(small, { faults: { status: 404 } });
+    await using gone = await startUpload(small, { faults: { status: 404 } });
     const { code } = await runCli([...DOWNLOAD, '--output', directory.path], { env: gone.server.env });
     assert.equal(code, 4);
-    await using away = await startPull(small, { faults: { status: 503 } });
+    await using away = await startUpload(small, { faults: { status: 503 } });
     const child = startCli([...DOWNLOAD, '--output', directory.path], { env: away.server.env });
     const ended = await finishCli(child);
     assert.equal(ended.code, 5);
@@ -323,36 +323,36 @@ describe('download --output', { concurrency: 4 }, () => {
     assert.deepEqual(await readdir(directory.path), []);
   });
 
-  test('on Ctrl-C keeps what has arrived, and says how to go on', async () => {
+  test('on Ctrl-C keeps the downloaded bytes, and says how to resume', async () => {
     await using directory = await scratchDirectory();
-    await using pull = await startPull(content, { faults: { hangAfterBytes: 1000 } });
-    const child = startCli([...DOWNLOAD, '--output', directory.path], { env: pull.server.env });
+    await using upload = await startUpload(content, { faults: { hangAfterBytes: 1000 } });
+    const child = startCli([...DOWNLOAD, '--output', directory.path], { env: upload.server.env });
     child.stdout.on('data', (chunk: Buffer) => {
       if (chunk.includes('saving')) child.kill('SIGINT');
     });
     const { code, stdout, stderr } = await finishCli(child);
     assert.equal(code, 130);
-    assert.match(stdout, /saving/, 'it was in the middle of it');
-    assert.match(stderr, new RegExp(`Go on with: backhaul content ${UPLOAD_ID} --output PATH`));
-    pull.store.faults.hangAfterBytes = undefined;
+    assert.match(stdout, /saving/, 'the download had started');
+    assert.match(stderr, new RegExp(`Resume it with: backhaul content ${UPLOAD_ID} --output PATH`));
+    upload.store.faults.hangAfterBytes = undefined;
     const { code: again, stdout: said } = await runCli(['content', UPLOAD_ID, '--output', directory.path], {
-      env: pull.server.env,
+      env: upload.server.env,
     });
     assert.equal(again, 0);
-    assert.match(said, /[\d.]+ k?B were there from before/);
+    assert.match(said, /resumed after [\d.]+ k?B/);
     assert.deepEqual(await readdir(directory.path), ['report.bin']);
     assert.ok((await readFile(path.join(directory.path, 'report.bin'))).equals(content));
   });
 
-  test('--overwrite keeps a symbolic link that the user names, and how private the file was', async () => {
+  test('--overwrite keeps a symbolic link named by the user, and the mode of the file', async () => {
     await using directory = await scratchDirectory();
-    await using pull = await startPull(small);
+    await using upload = await startUpload(small);
     const target = path.join(directory.path, 'real.txt');
     const link = path.join(directory.path, 'link.txt');
     await writeFile(target, 'old');
     await chmod(target, 0o640);
     await symlink(target, link);
-    const { code } = await runCli([...DOWNLOAD, '--output', link, '--overwrite'], { env: pull.server.env });
+    const { code } = await runCli([...DOWNLOAD, '--output', link, '--overwrite'], { env: upload.server.env });
     assert.equal(code, 0);
     assert.ok((await readFile(target)).equals(small));
     assert.equal((await stat(target)).mode & 0o777, 0o640);
@@ -360,32 +360,34 @@ describe('download --output', { concurrency: 4 }, () => {
   });
 
   test('writes to a device in place', async () => {
-    await using pull = await startPull(small);
-    const { code } = await runCli([...DOWNLOAD, '--output', '/dev/null'], { env: pull.server.env });
+    await using upload = await startUpload(small);
+    const { code } = await runCli([...DOWNLOAD, '--output', '/dev/null'], { env: upload.server.env });
     assert.equal(code, 0);
     assert.ok((await stat('/dev/null')).isCharacterDevice());
   });
 
-  test('to where nothing can be written is refused before a pull is started for it', async () => {
+  test('to a path that cannot be written is refused before the trigger', async () => {
     await using directory = await scratchDirectory();
-    await using pull = await startPull(small);
+    await using upload = await startUpload(small);
     const target = path.join(directory.path, 'none', 'saved.bin');
-    const { code, stderr } = await runCli([...DOWNLOAD, '--output', target], { env: pull.server.env });
+    const { code, stderr } = await runCli([...DOWNLOAD, '--output', target], { env: upload.server.env });
     assert.equal(code, 2);
     assert.match(stderr, /There is no directory .*none/);
-    assert.equal(pull.server.requests.length, 0);
+    assert.equal(upload.server.requests.length, 0);
     await mkdir(path.join(directory.path, 'none'));
   });
 
-  test('- does not go together with --json', async () => {
-    await using pull = await startPull(small);
-    const { code, stderr } = await runCli([...DOWNLOAD, '--output', '-', '--json'], { env: pull.server.env });
+  test('- conflicts with --json', async () => {
+    await using upload = await startUpload(small);
+    const { code, stderr } = await runCli([...DOWNLOAD, '--output', '-', '--json'], {
+      env: upload.server.env,
+    });
     assert.equal(code, 2);
     assert.match(stderr, /would both write to standard output/);
   });
 });
 
-describe('download --output where something is', { concurrency: 4 }, () => {
+describe('download --output to an existing path', { concurrency: 4 }, () => {
   const inTheWay: Readonly<Record<string, (file: string) => Promise<void>>> = {
     'a file': (file) => writeFile(file, 'old', { mode: 0o755 }),
     'a link to a file': async (file) => {
@@ -395,15 +397,15 @@ describe('download --output where something is', { concurrency: 4 }, () => {
     'a dangling link': (file) => symlink(`${file}.nowhere`, file),
   };
   for (const [what, put] of Object.entries(inTheWay)) {
-    test(`does not replace ${what}, and starts no pull`, async () => {
+    test(`does not replace ${what}, and starts no upload`, async () => {
       await using directory = await scratchDirectory();
-      await using pull = await startPull(small);
+      await using upload = await startUpload(small);
       const target = path.join(directory.path, 'report.bin');
       await put(target);
       const before = await snapshot(directory.path);
       for (const output of [target, directory.path]) {
         const args = [...DOWNLOAD, '--file', '/data/report.bin', '--output', output];
-        const { code, stderr } = await runCli(args, { env: pull.server.env });
+        const { code, stderr } = await runCli(args, { env: upload.server.env });
         assert.equal(code, 2);
         const isNamedLink = what === 'a dangling link' && output === target;
         const said = isNamedLink
@@ -411,143 +413,143 @@ describe('download --output where something is', { concurrency: 4 }, () => {
           : /report\.bin already exists\.\n.*--overwrite/;
         assert.match(stderr, said);
       }
-      assert.deepEqual(pull.server.requests, []);
+      assert.deepEqual(upload.server.requests, []);
       assert.deepEqual(await snapshot(directory.path), before);
     });
 
-    test(`replaces ${what} with --overwrite, which passes no right to run on`, async () => {
+    test(`replaces ${what} with --overwrite, without keeping an executable mode`, async () => {
       await using directory = await scratchDirectory();
-      await using pull = await startPull(small);
+      await using upload = await startUpload(small);
       const target = path.join(directory.path, 'report.bin');
       await put(target);
       const args = [...DOWNLOAD, '--file', '/data/report.bin', '--overwrite', '--output', directory.path];
-      const { code, stderr } = await runCli(args, { env: pull.server.env });
+      const { code, stderr } = await runCli(args, { env: upload.server.env });
       assert.equal(code, 0, stderr);
       assert.ok((await readFile(target)).equals(small));
       const found = await lstat(target);
-      assert.ok(found.isFile(), 'in a directory a link is not followed');
+      assert.ok(found.isFile(), 'a link in a directory is not followed');
       assert.equal(found.mode & 0o111, 0);
       const elsewhere = `${target}.else`;
       if (what === 'a link to a file') assert.equal(await readFile(elsewhere, 'utf8'), 'old');
     });
   }
 
-  test('never replaces a dangling link that the user names, nor follows it', async () => {
+  test('never replaces or follows a dangling link named by the user', async () => {
     await using directory = await scratchDirectory();
-    await using pull = await startPull(small);
+    await using upload = await startUpload(small);
     const target = path.join(directory.path, 'report.bin');
     await symlink(`${target}.nowhere`, target);
     const before = await snapshot(directory.path);
     const { code, stderr } = await runCli([...DOWNLOAD, '--output', target, '--overwrite'], {
-      env: pull.server.env,
+      env: upload.server.env,
     });
     assert.equal(code, 2);
-    assert.match(stderr, /is a link to a file that does not exist, and is not replaced/);
-    assert.deepEqual(pull.server.requests, []);
+    assert.match(stderr, /is a link to a file that does not exist; it is not replaced/);
+    assert.deepEqual(upload.server.requests, []);
     assert.deepEqual(await snapshot(directory.path), before);
   });
 
-  test('never replaces a directory, or a pipe of the name in a directory', async () => {
+  test('never replaces a subdirectory or a pipe in a directory', async () => {
     await using directory = await scratchDirectory();
-    await using pull = await startPull(small);
+    await using upload = await startUpload(small);
     const target = path.join(directory.path, 'report.bin');
     const args = [...DOWNLOAD, '--file', '/data/report.bin', '--overwrite', '--output', directory.path];
     await mkdir(target);
-    const isDirectory = await runCli(args, { env: pull.server.env });
+    const isDirectory = await runCli(args, { env: upload.server.env });
     await rmdir(target);
     assert.equal(spawnSync('mkfifo', [target]).status, 0);
-    const isPipe = await runCli(args, { env: pull.server.env });
+    const isPipe = await runCli(args, { env: upload.server.env });
     for (const { code, stderr } of [isDirectory, isPipe]) {
       assert.equal(code, 2);
-      assert.match(stderr, /is not a file, and is not replaced/);
+      assert.match(stderr, /is not a regular file; it is not replaced/);
     }
-    assert.deepEqual(pull.server.requests, []);
+    assert.deepEqual(upload.server.requests, []);
   });
 
-  test('without --file the agent names the file, so --overwrite replaces nothing in a directory', async () => {
+  test('without --file, --overwrite replaces nothing in a directory, because the agent names the file', async () => {
     await using directory = await scratchDirectory();
-    await using pull = await startPull(small);
+    await using upload = await startUpload(small);
     await writeFile(path.join(directory.path, 'report.bin'), 'old');
     const args = [...DOWNLOAD, '--output', directory.path];
-    const refused = await runCli([...args, '--overwrite'], { env: pull.server.env });
+    const refused = await runCli([...args, '--overwrite'], { env: upload.server.env });
     assert.equal(refused.code, 2);
-    assert.match(refused.stderr, /--overwrite does not know which file/);
-    assert.equal(pull.server.requests.length, 0);
-    const late = await runCli(args, { env: pull.server.env });
+    assert.match(refused.stderr, /--overwrite with the directory .* requires a file name/);
+    assert.equal(upload.server.requests.length, 0);
+    const late = await runCli(args, { env: upload.server.env });
     assert.equal(late.code, 2);
     assert.match(
       late.stderr,
-      /already exists\. The pull goes on\.\n.*backhaul content [0-9a-f-]+ --output FILE/,
+      /already exists\. The upload continues on the server\.\n.*backhaul content [0-9a-f-]+ --output FILE/,
     );
     assert.equal(await readFile(path.join(directory.path, 'report.bin'), 'utf8'), 'old');
   });
 
-  test('a file that appears while the pull runs is not replaced', async () => {
+  test('a file that appears during the upload is not replaced', async () => {
     await using directory = await scratchDirectory();
     const target = path.join(directory.path, 'saved.bin');
-    await using pull = await startPull(small, {
+    await using upload = await startUpload(small, {
       routes: {
         [`GET /uploads/${UPLOAD_ID}/events`]: (response) => {
-          writeFileSync(target, 'of somebody else');
-          sendEvents(response, versionsOf(small));
+          writeFileSync(target, 'of another program');
+          sendEvents(response, recordVersions(small));
         },
       },
     });
-    const { code, stderr } = await runCli([...DOWNLOAD, '--output', target], { env: pull.server.env });
+    const { code, stderr } = await runCli([...DOWNLOAD, '--output', target], { env: upload.server.env });
     assert.equal(code, 2);
     assert.match(stderr, /saved\.bin already exists/);
-    assert.equal(await readFile(target, 'utf8'), 'of somebody else');
+    assert.equal(await readFile(target, 'utf8'), 'of another program');
     assert.deepEqual(await readdir(directory.path), ['saved.bin']);
   });
 
-  test('--overwrite without --output has nothing to do', async () => {
-    await using pull = await startPull(small);
-    const { code, stderr } = await runCli([...DOWNLOAD, '--overwrite'], { env: pull.server.env });
+  test('--overwrite without --output is refused', async () => {
+    await using upload = await startUpload(small);
+    const { code, stderr } = await runCli([...DOWNLOAD, '--overwrite'], { env: upload.server.env });
     assert.equal(code, 2);
-    assert.match(stderr, /--overwrite needs --output/);
-    assert.equal(pull.server.requests.length, 0);
+    assert.match(stderr, /--overwrite requires --output/);
+    assert.equal(upload.server.requests.length, 0);
   });
 });
 
 describe('content', { concurrency: 4 }, () => {
-  test('without --output exits with 2 and says what to write', async () => {
-    await using pull = await startPull(small);
-    const { code, stderr } = await runCli(['content', UPLOAD_ID], { env: pull.server.env });
+  test('without --output exits with 2 and shows the complete command', async () => {
+    await using upload = await startUpload(small);
+    const { code, stderr } = await runCli(['content', UPLOAD_ID], { env: upload.server.env });
     assert.equal(code, 2);
     assert.match(
       stderr,
-      new RegExp(`content needs --output.*\n.*backhaul content ${UPLOAD_ID} --output FILE`),
+      new RegExp(`content requires --output.*\n.*backhaul content ${UPLOAD_ID} --output FILE`),
     );
-    assert.equal(pull.server.requests.length, 0);
+    assert.equal(upload.server.requests.length, 0);
   });
 
-  test('replaces nothing that is there', async () => {
+  test('does not replace an existing file', async () => {
     await using directory = await scratchDirectory();
-    await using pull = await startPull(small);
+    await using upload = await startUpload(small);
     const target = path.join(directory.path, 'report.bin');
     await writeFile(target, 'old');
     for (const output of [directory.path, target]) {
       const args = ['content', UPLOAD_ID, '--output', output];
-      const { code, stderr } = await runCli(args, { env: pull.server.env });
+      const { code, stderr } = await runCli(args, { env: upload.server.env });
       assert.equal(code, 2);
       assert.match(stderr, /already exists\.\n.*--overwrite/);
     }
     assert.equal(await readFile(target, 'utf8'), 'old');
     const args = ['content', UPLOAD_ID, '--output', target, '--overwrite'];
-    assert.equal((await runCli(args, { env: pull.server.env })).code, 0);
+    assert.equal((await runCli(args, { env: upload.server.env })).code, 0);
     assert.ok((await readFile(target)).equals(small));
   });
 
-  test('fetches what an earlier pull brought', async () => {
+  test('downloads the file of an earlier upload', async () => {
     await using directory = await scratchDirectory();
-    await using pull = await startPull(small);
+    await using upload = await startUpload(small);
     const args = ['content', UPLOAD_ID, '--output', '.'];
-    const { code } = await runCli(args, { env: pull.server.env, cwd: directory.path });
+    const { code } = await runCli(args, { env: upload.server.env, cwd: directory.path });
     assert.equal(code, 0);
     assert.ok((await readFile(path.join(directory.path, 'report.bin'))).equals(small));
   });
 
-  test('of an upload that still runs exits with 5', async () => {
+  test('exits with 5 if the upload is still running', async () => {
     await using server = await FakeBackhaul.start({
       [`GET /uploads/${UPLOAD_ID}`]: (response) => sendJson(response, uploadRecord()),
     });
@@ -557,7 +559,7 @@ describe('content', { concurrency: 4 }, () => {
   });
 });
 
-/** Names, types, modes, contents and where links lead. */
+/** Names, modes, inodes and contents of all files. */
 async function snapshot(directory: string): Promise<string[]> {
   const names = (await readdir(directory)).toSorted();
   return await Promise.all(

@@ -25,11 +25,11 @@ import { OutputPath } from '../content/destination.ts';
 import { connect } from '../context.ts';
 import { OutputError } from '@backhaul/client/content';
 import { openView } from '../progress/open-view.ts';
-import { followPull } from '../progress/follow-pull.ts';
+import { followUpload } from '../progress/follow-upload.ts';
 import { deliver } from '../deliver.ts';
 import { UndeliveredError } from '../undelivered-error.ts';
 import { UsageError } from '../usage-error.ts';
-import { assertUndividedOutput } from '../undivided-output.ts';
+import { assertNoStdoutConflict } from '../stdout-conflict.ts';
 
 interface Options {
   readonly clientId: string;
@@ -50,12 +50,13 @@ interface Options {
 
 export const download = defineCommand<readonly [], Options>({
   name: 'download',
-  summary: 'pull a file from a machine, and watch it come',
+  summary: 'pull a file from a machine and show progress',
   description:
-    'Asks the server to pull a file from the machine, shows its progress until it has ended, and with --output ' +
-    'fetches the finished object and checks it. Ctrl-C stops the watching; the pull goes on. The same command ' +
-    'while the pull has not ended watches that one. Once it has completed, a fetch that was cut off goes on by ' +
-    'backhaul content ID --output PATH; the same command again is a new pull.',
+    'Starts an upload of the file from the machine to the object store and shows its progress until it has ended. ' +
+    'With --output, downloads the finished object and verifies it. Ctrl-C ends this command only: the upload ' +
+    'continues on the server. While the upload is unfinished, the same command follows it instead of starting ' +
+    'another. Once it has completed, backhaul content ID --output PATH resumes an interrupted download; repeating ' +
+    'this command starts a new upload.',
   machine: { required: true, description: "the machine's client_id" },
   options: [
     new Option('--file <path>', "path on that machine (default: the agent's own --file)").argParser(
@@ -63,33 +64,39 @@ export const download = defineCommand<readonly [], Options>({
     ),
     new Option(
       '--output <path>',
-      'save the file there: a new file, a directory (the file keeps its name), or - for standard output',
+      'where to save the file: a new file, a directory (the file keeps its name), or - for standard output',
     ),
     overwriteOption(),
-    new Option('--no-wait', 'return once the server has accepted').conflicts(['output', 'timeout']),
-    new Option('--reason <text>', 'why, for the audit').argParser(parseReason),
+    new Option('--no-wait', 'return as soon as the server has accepted the request').conflicts([
+      'output',
+      'timeout',
+    ]),
+    new Option('--reason <text>', 'reason, recorded in the audit log').argParser(parseReason),
     new Option(
       '--idempotency-key <key>',
-      'repeat this command with the same key, and it is still one pull',
+      'idempotency key: repeating the request with it does not start a second upload',
     ).argParser(parseIdempotencyKey),
-    new Option('--timeout <duration>', 'stop watching after this long, e.g. 10m').argParser(parseDuration),
+    new Option(
+      '--timeout <duration>',
+      'stop following the upload after this time, e.g. 10m; the upload continues',
+    ).argParser(parseDuration),
     new Option(
       '--expires-in <duration>',
-      'give the pull up after this long, the wait for its agent included: 90s, 15m, 12h, 7d (default: 24h)',
+      'deadline of the upload, including the wait for its agent: 90s, 15m, 12h, 7d (default: 24h)',
     ).argParser(parseExpiresIn),
     new Option(
       '--offline <policy>',
-      'if the agent is not connected: queue the pull (default), or fail at once with exit code 5',
+      'if the agent is not connected: queue the upload (default), or fail at once with exit code 5',
     ).choices(offlinePolicySchema.options),
     new Option(
       '--on-change <policy>',
-      'if the file changes meanwhile: fail (default), restart with the new version, or deliver the prefix that was there at the start (for files that are only appended to)',
+      'if the file changes during the upload: fail (default), restart with the new version, or upload only the bytes that existed at the start (prefix, for files that are only appended to)',
     ).choices(changePolicySchema.options),
     parallelPartsOption(),
     maxRateOption(),
     new Option(
       '--force',
-      'start another pull even if one of the same file, with the same --on-change, --max-rate and --parallel-parts, has not ended yet',
+      'start a new upload even if an unfinished one of the same file has the same --on-change, --max-rate and --parallel-parts',
     ),
   ],
   examples: [
@@ -103,9 +110,9 @@ export const download = defineCommand<readonly [], Options>({
   ],
   async run(context, { options }) {
     const { output, signal } = context;
-    assertUndividedOutput(output, options.output);
+    assertNoStdoutConflict(output, options.output);
     if (options.overwrite === true && options.output === undefined) {
-      throw new UsageError('--overwrite needs --output PATH: without it nothing is saved.');
+      throw new UsageError('--overwrite requires --output PATH: without it nothing is saved.');
     }
     const target =
       options.output === undefined
@@ -138,7 +145,7 @@ export const download = defineCommand<readonly [], Options>({
     const view = openView(context, target?.isStdout === true);
     try {
       const timeoutMs = options.timeout === undefined ? undefined : options.timeout * 1000;
-      const ended = await followPull(context, accepted, { client, view, timeoutMs }).catch(
+      const ended = await followUpload(context, accepted, { client, view, timeoutMs }).catch(
         (error: unknown) => {
           throw error instanceof OutputError ? new UndeliveredError(accepted, error) : error;
         },
@@ -155,15 +162,15 @@ function withLimits({ parallelParts, maxRate }: Options): Pick<TriggerRequest, '
   return limits === null ? {} : { limits };
 }
 
-/** Without --file the name is known only now: that of the agent's own --file. */
+/** Without --file the file name is known only now: it comes from the agent's own --file. */
 async function assertFree(target: OutputPath | undefined, accepted: UploadRecord): Promise<void> {
   try {
     await target?.resolve(accepted.file_path);
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
     throw new UsageError(
-      `${error.message} The pull goes on.`,
-      `Fetch it once it has completed: backhaul content ${accepted.upload_id} --output FILE`,
+      `${error.message} The upload continues on the server.`,
+      `Once it has completed, get the file with: backhaul content ${accepted.upload_id} --output FILE`,
       { cause: error },
     );
   }

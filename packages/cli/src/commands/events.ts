@@ -16,13 +16,16 @@ interface Options {
 
 export const events = defineCommand<readonly [], Options>({
   name: 'events',
-  summary: 'what happened to uploads lately, or what happens now',
+  summary: 'show recent uploads, or follow changes',
   description:
-    'Without --follow, the newest state of recent uploads, oldest first. With it, every change until Ctrl-C.',
+    'Prints one line per upload: time, upload_id, client_id, status, progress, file and error. Without --follow: the ' +
+    'current state of the newest uploads, oldest first; earlier changes are not listed. With --follow: a line for ' +
+    'each change from now on, for progress at most one per second and upload, until Ctrl-C; --json prints every ' +
+    'change.',
   machine: { required: false, description: 'only uploads of this machine' },
   options: [
-    new Option('--follow', 'stay, and print what happens from now on').conflicts('limit'),
-    new Option('--limit <n>', 'how many recent uploads, 1 to 500 (default: 20)').argParser(parseLimit),
+    new Option('--follow', 'print changes as they happen, until Ctrl-C').conflicts('limit'),
+    new Option('--limit <n>', 'number of uploads to show, 1 to 500 (default: 20)').argParser(parseLimit),
   ],
   examples: [
     'backhaul events',
@@ -38,25 +41,25 @@ export const events = defineCommand<readonly [], Options>({
       for (const record of uploads.toReversed()) print(context, record);
       return;
     }
-    const gate = new LineGate(context.now);
+    const throttle = new LineThrottle(context.now);
     const records = client.followEvents({
       signal,
       onGap: ({ problem, delayMs }) => {
         if (problem === undefined) return;
         output.remark(
-          `The event stream was lost (${problem.message}); again in ${readableDuration(delayMs)}.`,
+          `Lost the event stream (${problem.message}); reconnecting in ${readableDuration(delayMs)}.`,
         );
       },
     });
     for await (const record of records) {
       if (clientId !== undefined && record.client_id !== clientId) continue;
-      if (output.json || gate.admits(record)) print(context, record);
+      if (output.json || throttle.allows(record)) print(context, record);
     }
   },
 });
 
-/** Lets through each change of status, and of what lies between at most one a second for each upload. */
-class LineGate {
+/** Allows each change of status, and progress at most once per second and upload. */
+class LineThrottle {
   readonly #now: () => number;
   readonly #last = new Map<string, { readonly at: number; readonly status: string }>();
 
@@ -64,7 +67,7 @@ class LineGate {
     this.#now = now;
   }
 
-  admits({ upload_id, status }: UploadRecord): boolean {
+  allows({ upload_id, status }: UploadRecord): boolean {
     const at = this.#now();
     const last = this.#last.get(upload_id);
     if (last?.status === status && at - last.at < LINE_INTERVAL_MS) return false;

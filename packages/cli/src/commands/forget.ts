@@ -3,13 +3,13 @@ import { connect } from '../context.ts';
 
 export const forget = defineCommand<readonly [], { readonly clientId: string }>({
   name: 'forget',
-  summary: 'forget a machine, until its agent connects again',
+  summary: 'remove a machine from the list until its agent reconnects',
   machine: { required: true, description: "the machine's client_id" },
   examples: ['backhaul forget restaurant-1'],
   async run(context, { options: { clientId } }) {
     const { output, signal } = context;
     await connect(context).deleteClient(clientId, { signal });
     if (output.json) output.value({ client_id: clientId, forgotten: true });
-    else output.line(`${clientId} is forgotten.`);
+    else output.line(`Removed ${clientId}.`);
   },
 });

@@ -8,7 +8,7 @@ import { renderFields } from '../table.ts';
 
 export const health = defineCommand<readonly [], { readonly clientId: string }>({
   name: 'health',
-  summary: 'ask a connected agent how it is',
+  summary: "show an agent's health",
   machine: { required: true, description: "the machine's client_id" },
   examples: ['backhaul health restaurant-1'],
   async run(context, { options: { clientId } }) {
@@ -29,9 +29,9 @@ export const health = defineCommand<readonly [], { readonly clientId: string }>(
       renderFields([
         ['agent', report.agent_version],
         ...(status === null ? [] : [tokenRow(status, now())]),
-        ['up for', readableDuration(report.uptime_ms)],
+        ['uptime', readableDuration(report.uptime_ms)],
         ['memory', readableBytes(report.rss_bytes)],
-        ['uploads', `${report.active_uploads} of at most ${report.max_uploads}`],
+        ['uploads', `${report.active_uploads} active, at most ${report.max_uploads}`],
         ['rate limit', rate === null ? 'none' : `${readableBytes(rate)}/s`],
         ...hanging(report),
         ...report.allowed.map((path, at): [string, string] => [at === 0 ? 'may read' : '', path]),
@@ -40,7 +40,7 @@ export const health = defineCommand<readonly [], { readonly clientId: string }>(
   },
 });
 
-/** Commands need the scope `trigger`, and the status `read`: without it the agent's own answer is shown. */
+/** `health_check` requires the scope `trigger`, the client's status `read`: without `read` only the agent's report is shown. */
 function withoutScope(error: unknown): null {
   if (error instanceof ApiError && error.code === 'forbidden') return null;
   throw error;
@@ -54,5 +54,5 @@ function hanging({
   hanging_file_calls: calls = 0,
   hanging_mounts: mounts = [],
 }: HealthReport): [string, string][] {
-  return calls === 0 ? [] : [['hanging', `${calls} file calls, on ${mounts.join(', ')}`]];
+  return calls === 0 ? [] : [['hanging', `${calls} file system calls on ${mounts.join(', ')}`]];
 }

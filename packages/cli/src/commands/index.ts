@@ -22,11 +22,11 @@ import { verify } from './verify.ts';
 
 const token: CommandGroup = {
   name: 'token',
-  summary: 'make tokens for agents and operators',
+  summary: 'create tokens for agents and operators',
   commands: [tokenAgent, tokenOperator],
 };
 
-/** In the order of the help. */
+/** All commands, in the order in which the help lists them. */
 export const commands: readonly (AnyCommand | CommandGroup)[] = [
   download,
   content,

@@ -13,15 +13,16 @@ interface Options {
 
 export const limits = defineCommand<readonly [], Options>({
   name: 'limits',
-  summary: 'show or set how fast uploads of a machine may go',
+  summary: 'show or set the upload limits of a machine',
   description:
-    'Without options: shows the limits. With options: sets them for each upload of the machine, from its next attempt ' +
-    'on; one that is not given is as the server has it. What the owner of the agent allows holds as well.',
+    'Without options: shows the limits. With options: replaces the limits, which apply to each upload of the machine ' +
+    'from its next attempt. For a limit that is not given, the server’s default applies. The limits set on the ' +
+    'agent’s machine always apply as well.',
   machine: { required: true, description: "the machine's client_id" },
   options: [
     parallelPartsOption(),
     maxRateOption(),
-    new Option('--none', 'remove both: the limits are those of the server').conflicts([
+    new Option('--none', 'remove both limits: the server’s defaults apply').conflicts([
       'parallelParts',
       'maxRate',
     ]),
@@ -41,6 +42,6 @@ export const limits = defineCommand<readonly [], Options>({
         ? await client.getStatus(clientId, { signal })
         : await client.setClientLimits(clientId, wanted, { signal });
     if (output.json) output.value({ client_id: found.client_id, limits: found.limits ?? null });
-    else output.line(`${found.client_id}: ${describeLimits(found.limits) ?? 'no limits of its own'}.`);
+    else output.line(`${found.client_id}: ${describeLimits(found.limits) ?? 'no limits set'}.`);
   },
 });

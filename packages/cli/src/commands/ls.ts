@@ -17,12 +17,14 @@ export const ls = defineCommand<readonly [directory: string | undefined], Option
   name: 'ls',
   summary: 'list a directory on a connected machine',
   description:
-    'Without a directory: what the owner of the machine lets its agent read. Long directories come page by page.',
+    'Without a directory: lists the paths that the agent is allowed to read. Large directories are printed page by page.',
   machine: { required: true, description: "the machine's client_id" },
-  arguments: [new Argument('[dir]', 'a directory that the agent may read').argParser(parseFilePath)],
+  arguments: [
+    new Argument('[dir]', 'a directory that the agent is allowed to read').argParser(parseFilePath),
+  ],
   options: [
-    new Option('--prefix <text>', 'only entries whose names begin so'),
-    new Option('--limit <number>', 'at most so many entries (default: all)').argParser(parseCount),
+    new Option('--prefix <text>', 'only entries whose names start with this text'),
+    new Option('--limit <number>', 'maximum number of entries (default: all)').argParser(parseCount),
   ],
   examples: [
     'backhaul ls restaurant-1',
@@ -47,13 +49,15 @@ export const ls = defineCommand<readonly [directory: string | undefined], Option
       for await (const page of client.listDirectory(clientId, { path, ...range }, { signal })) {
         listed += page.entries.length;
         if (output.json) output.value(page);
-        // Each page is shown as it comes: a directory may have more entries than fit into memory.
+        // Printed page by page: a directory may have more entries than fit into memory.
         else output.lines(tableOf(page, context).slice(isFirst ? 0 : 1));
         isFirst = false;
         if (page.truncated && page.next_cursor === undefined) {
-          output.remark('The directory holds more than this agent lists. Update it to list all.');
+          output.remark(
+            'The list is truncated: this version of the agent cannot list more. Update the agent to list all entries.',
+          );
         } else if (page.truncated && limit !== undefined && listed >= limit) {
-          output.remark('The directory holds more: use a larger --limit.');
+          output.remark('More results: use a larger --limit.');
         }
       }
     } catch (error) {
@@ -69,7 +73,7 @@ export const ls = defineCommand<readonly [directory: string | undefined], Option
 function parseCount(text: string): number {
   const count = /^\d{1,9}$/.test(text) ? Number(text) : 0;
   if (count >= 1) return count;
-  throw new InvalidArgumentError('A limit is a whole number from 1 on.');
+  throw new InvalidArgumentError('A limit is a whole number of at least 1.');
 }
 
 async function allowedOn(

@@ -11,7 +11,7 @@ const ids = [
   '01890000-0000-7000-8000-00000000000d',
 ];
 
-describe('the beginning of an upload_id', { concurrency: 4 }, () => {
+describe('a prefix of an upload_id', { concurrency: 4 }, () => {
   const start = () =>
     FakeBackhaul.start({
       'GET /uploads': (response, { path }) => {
@@ -25,30 +25,30 @@ describe('the beginning of an upload_id', { concurrency: 4 }, () => {
         sendJson(response, uploadRecord({ upload_id: ids[2] ?? '', status: 'cancelled' })),
     });
 
-  test('names the only upload that begins so, on whatever page of the list', async () => {
+  test('selects the only matching upload, on any page of the list', async () => {
     await using server = await start();
     const { code, stdout, stderr } = await runCli(['cancel', '019ab3B'], { env: server.env });
     assert.equal(code, 0, stderr);
     assert.equal(stdout, `${ids[2]} is cancelled.\n`);
   });
 
-  test('that several share is refused, with their ids', async () => {
+  test('that matches several uploads is refused with their ids', async () => {
     await using server = await start();
     const { code, stderr } = await runCli(['cancel', '019ab3c2'], { env: server.env });
     assert.equal(code, 2);
-    assert.match(stderr, new RegExp(`Several uploads begin with 019ab3c2: ${ids[0]}, ${ids[1]}\\.`));
+    assert.match(stderr, new RegExp(`Several upload ids start with 019ab3c2: ${ids[0]}, ${ids[1]}\\.`));
     assert.ok(!server.requests.some(({ method }) => method === 'POST'));
   });
 
-  test('that no upload has is not found', async () => {
+  test('that matches no upload is not found', async () => {
     await using server = await start();
     const { code, stderr } = await runCli(['content', '0199', '--output', '-'], { env: server.env });
     assert.equal(code, 4);
-    assert.match(stderr, /No upload begins with 0199\./);
+    assert.match(stderr, /No upload id starts with 0199\./);
   });
 });
 
-test('a machine that is not known is told with the one that was meant', async () => {
+test('the error for an unknown client_id suggests a similar one', async () => {
   const summaries = ['r001', 'r002', 'lab-7'].map((client_id) => ({
     client_id,
     connected: true,

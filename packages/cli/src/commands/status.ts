@@ -8,7 +8,7 @@ import { uploadTable } from '../upload-table.ts';
 
 export const status = defineCommand<readonly [], { readonly clientId: string }>({
   name: 'status',
-  summary: 'one machine: its connection and its uploads',
+  summary: 'show the connection and the uploads of a machine',
   machine: { required: true, description: "the machine's client_id" },
   examples: ['backhaul status restaurant-1', 'backhaul status restaurant-1 --json | jq .connected'],
   async run(context, { options: { clientId } }) {
@@ -31,7 +31,7 @@ export const status = defineCommand<readonly [], { readonly clientId: string }>(
 
 function duplicateRow({ duplicate_connections: turns = 0 }: ClientStatus): [string, string][] {
   if (turns === 0) return [];
-  return [['shared token', `several machines seem to use it, and have taken turns ${turns} times`]];
+  return [['shared token', `several machines seem to use it: the connection was taken over ${turns} times`]];
 }
 
 function blockRow({ blocked_at, blocked_by, reason }: ClientBlock, now: number): [string, string] {
@@ -39,13 +39,13 @@ function blockRow({ blocked_at, blocked_by, reason }: ClientBlock, now: number):
   return ['blocked', `${readableAge(blocked_at, now)} by ${blocked_by}${why}`];
 }
 
-/** Until when uploads wait for a machine that is away. */
+/** Deadline of the uploads that wait for a disconnected machine. */
 function waitOf({ connected, active_uploads: uploads }: ClientStatus, now: number): [string, string][] {
   const ends = uploads.filter(({ status }) => status === 'queued').map(({ expires_at: end }) => end);
   const [first] = ends.sort();
   if (connected || first === undefined) return [];
   return [
-    ['waits until', `${first} (${readableUntil(first, now)})${ends.length > 1 ? ', the first of them' : ''}`],
+    ['waits until', `${first} (${readableUntil(first, now)})${ends.length > 1 ? ', the earliest' : ''}`],
   ];
 }
 
@@ -80,5 +80,5 @@ function activeUploads({
   client_id: id,
 }: ClientStatus): string {
   if (count === undefined || count <= listed.length) return String(listed.length);
-  return `${count}, of which ${listed.length} are listed; all: backhaul uploads --client-id ${id} --all`;
+  return `${count}, ${listed.length} of them listed below; list all: backhaul uploads --client-id ${id} --all`;
 }

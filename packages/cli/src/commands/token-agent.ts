@@ -12,11 +12,11 @@ interface Options {
 
 export const tokenAgent = defineCommand<readonly [], Options>({
   name: 'agent',
-  summary: 'print a token for the agent of one machine',
-  description: 'Signs with JWT_SECRET, without asking the server. Prints the token alone.',
-  machine: { required: true, description: 'the machine that the token is for' },
+  summary: 'print an agent token for one machine',
+  description: 'Signs with JWT_SECRET, without contacting the server. Prints only the token.',
+  machine: { required: true, description: 'client_id of the machine' },
   options: [
-    new Option('--ttl <duration>', 'how long it is valid, at most 366d')
+    new Option('--ttl <duration>', 'lifetime, at most 366d')
       .argParser(parseDuration)
       .default(DEFAULT_TTL_SECONDS, '365d'),
   ],

@@ -14,17 +14,18 @@ interface Options {
 
 export const tokenOperator = defineCommand<readonly [], Options>({
   name: 'operator',
-  summary: 'print a token for who asks for files',
+  summary: 'print an operator token',
   description:
-    'For a person or a program. Signs with JWT_SECRET, without asking the server. Prints the token alone.',
+    'For a person or a program that uses the API. Signs with JWT_SECRET, without contacting the server. Prints only ' +
+    'the token.',
   options: [
-    new Option('--scope <scopes>', 'what it may do: some of read, content, trigger, metrics, admin')
+    new Option('--scope <scopes>', 'comma-separated permissions: read, content, trigger, metrics, admin')
       .argParser(parseScopes)
       .default(['read', 'content', 'trigger'], 'read,content,trigger'),
-    new Option('--subject <name>', 'whose it is: stands in the records as requested_by')
+    new Option('--subject <name>', 'name of the operator, recorded as requested_by')
       .argParser(parseSubject)
       .default('operator'),
-    new Option('--ttl <duration>', 'how long it is valid, at most 31d')
+    new Option('--ttl <duration>', 'lifetime, at most 31d')
       .argParser(parseDuration)
       .default(DEFAULT_TTL_SECONDS, '12h'),
   ],

@@ -11,7 +11,7 @@ import {
 import { defineCommand } from '../command.ts';
 import { connect, type Context } from '../context.ts';
 import { deliver } from '../deliver.ts';
-import { followPull } from '../progress/follow-pull.ts';
+import { followUpload } from '../progress/follow-upload.ts';
 import { openView } from '../progress/open-view.ts';
 import { findUploadId } from '../upload-id.ts';
 import { uploadTable } from '../upload-table.ts';
@@ -26,15 +26,17 @@ interface Options extends PagingOptions {
 
 export const uploads = defineCommand<readonly [uploadId: string | undefined], Options>({
   name: 'uploads',
-  summary: 'list uploads, newest first, or show one',
+  summary: 'list uploads, newest first, or show one upload',
   arguments: [
-    new Argument('[id]', 'show this upload only; the beginning of its id will do').argParser(parseUploadId),
+    new Argument('[id]', 'show only this upload; a unique prefix of its id is enough').argParser(
+      parseUploadId,
+    ),
   ],
   options: [
     clientIdOption('only uploads of this machine'),
     statusOption(),
     ...pagingOptions(),
-    new Option('--follow', 'with an id: watch it until it has ended'),
+    new Option('--follow', 'with an id: show progress until the upload has ended'),
   ],
   examples: [
     'backhaul uploads',
@@ -45,14 +47,14 @@ export const uploads = defineCommand<readonly [uploadId: string | undefined], Op
   async run(context, { arguments: [uploadId], options }) {
     const client = connect(context);
     if (uploadId === undefined) await list(context, client, options);
-    else await showOne(context, client, { given: uploadId, options });
+    else await showOne(context, client, { idOrPrefix: uploadId, options });
   },
 });
 
 async function showOne(
   context: Context,
   client: BackhaulClient,
-  { given, options }: { readonly given: string; readonly options: Options },
+  { idOrPrefix, options }: { readonly idOrPrefix: string; readonly options: Options },
 ): Promise<void> {
   const { follow = false, ...filters } = options;
   const filter = (['clientId', 'status', 'limit', 'cursor', 'all'] as const).find(
@@ -60,11 +62,11 @@ async function showOne(
   );
   if (filter !== undefined) {
     throw new UsageError(
-      'Filters and paging are for the list; an id names one upload.',
-      'Leave one of them out.',
+      'Filters and paging apply to the list; an id selects one upload.',
+      'Leave out the id, or the filters and paging.',
     );
   }
-  const uploadId = await findUploadId(client, given, context.signal);
+  const uploadId = await findUploadId(client, idOrPrefix, context.signal);
   const record = await client.getUpload(uploadId, { signal: context.signal });
   if (!follow) {
     printUpload(context, record);
@@ -72,7 +74,7 @@ async function showOne(
   }
   const view = openView(context, false);
   try {
-    const ended = await followPull(context, record, { client, view });
+    const ended = await followUpload(context, record, { client, view });
     await deliver(context, ended, { client, view, target: undefined });
   } finally {
     view.close();
@@ -83,7 +85,7 @@ async function list(context: Context, client: BackhaulClient, options: Options):
   const { output, signal } = context;
   if (options.follow === true) {
     throw new UsageError(
-      '--follow needs an upload to follow.',
+      '--follow requires the id of an upload.',
       'Give its id, or use: backhaul events --follow',
     );
   }
@@ -102,6 +104,6 @@ async function list(context: Context, client: BackhaulClient, options: Options):
   if (output.json) output.value(page);
   else {
     output.lines(uploadTable(page.uploads, context));
-    if (page.next_cursor !== null) output.remark('There are more: --all, or a greater --limit.');
+    if (page.next_cursor !== null) output.remark('More results: use --all or a larger --limit.');
   }
 }

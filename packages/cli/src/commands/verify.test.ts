@@ -5,14 +5,14 @@ import { describe, test } from 'node:test';
 import type { ObjectVerification, UploadRecord } from '@backhaul/protocol';
 import { FakeBackhaul, sendJson, sendProblem } from '../testing/fake-backhaul.ts';
 import type { ObjectFaults } from '../testing/fake-object-store.ts';
-import { failedRecord, startPull, versionsOf } from '../testing/pull.ts';
+import { failedRecord, startUpload, recordVersions } from '../testing/upload-fixture.ts';
 import { finishCli, runCli, startCli } from '../testing/run-cli.ts';
 import { scratchDirectory } from '../testing/scratch-directory.ts';
 import { UPLOAD_ID, uploadRecord } from '../testing/upload-record.ts';
 
 const content = randomBytes(9 * 1024 * 1024 + 1);
 
-/** What the server finds of an intact object in a store that keeps checksums. */
+/** The server's result for an intact object in a store that keeps checksums. */
 function found(fields: Partial<ObjectVerification> = {}): ObjectVerification {
   return {
     upload_id: UPLOAD_ID,
@@ -37,7 +37,7 @@ interface Situation {
 }
 
 async function start({ finding, faults, last }: Situation = {}) {
-  return await startPull(content, {
+  return await startUpload(content, {
     ...(faults !== undefined && { faults }),
     ...(last !== undefined && { last }),
     routes: {
@@ -49,33 +49,33 @@ async function start({ finding, faults, last }: Situation = {}) {
 const VERIFY = ['verify', UPLOAD_ID];
 
 describe('verify', { concurrency: 4 }, () => {
-  test('prints a line for each check and the verdict, and reads no bytes', async () => {
-    await using pull = await start();
-    const { code, stdout, stderr } = await runCli(VERIFY, { env: pull.server.env });
+  test('prints a line for each check and the result, and reads no bytes', async () => {
+    await using upload = await start();
+    const { code, stdout, stderr } = await runCli(VERIFY, { env: upload.server.env });
     assert.equal(stderr, '');
     assert.equal(code, 0);
     assert.deepEqual(stdout.trimEnd().split('\n'), [
-      'ok       token: the object is of this upload',
+      'ok       token: the object belongs to this upload',
       `ok       size: ${content.length}`,
       'ok       crc32: AAAAAA==',
       'ok       etag: "a"',
-      `intact   s3://my-app-uploads/uploads/restaurant-1/${UPLOAD_ID}/report.bin (by the store’s checksum of the whole object)`,
+      `intact   s3://my-app-uploads/uploads/restaurant-1/${UPLOAD_ID}/report.bin (verified by the store’s checksum of the whole object)`,
     ]);
-    assert.deepEqual(pull.store.ranges, []);
+    assert.deepEqual(upload.store.ranges, []);
   });
 
   for (const verification of ['parts', 'size_only'] as const) {
-    test(`of ${verification} names the doubt and --content`, async () => {
-      await using pull = await start({
+    test(`with ${verification} says how weak the check was and suggests --content`, async () => {
+      await using upload = await start({
         finding: {
           verification,
           checks: [{ name: 'crc32', ok: null, expected: 'AAAAAA==', found: null }],
         },
       });
-      const { code, stdout } = await runCli(VERIFY, { env: pull.server.env });
+      const { code, stdout } = await runCli(VERIFY, { env: upload.server.env });
       assert.equal(code, 0);
-      assert.match(stdout, /^– {8}crc32: the store keeps none; recorded is AAAAAA==$/m);
-      assert.match(stdout, /^intact .*\(as far as the store tells/m);
+      assert.match(stdout, /^– {8}crc32: not reported by the store; recorded: AAAAAA==$/m);
+      assert.match(stdout, /^intact .*\(verified by size (only|and ETag)/m);
       assert.match(stdout, new RegExp(`→ .*: backhaul verify ${UPLOAD_ID} --content`));
     });
   }
@@ -85,27 +85,27 @@ describe('verify', { concurrency: 4 }, () => {
       { name: 'token', ok: false, expected: null, found: null },
       { name: 'etag', ok: false, expected: '"a"', found: '"b\u001b[31m"' },
     ] as const;
-    await using pull = await start({ finding: { verdict: 'altered', checks: [...checks] } });
-    const { code, stdout, stderr } = await runCli(VERIFY, { env: pull.server.env });
+    await using upload = await start({ finding: { verdict: 'altered', checks: [...checks] } });
+    const { code, stdout, stderr } = await runCli(VERIFY, { env: upload.server.env });
     assert.equal(code, 7);
-    assert.match(stdout, /^differs {2}token: the object is not of this upload$/m);
-    assert.match(stdout, /^differs {2}etag: "b\\u001b\[31m", recorded is "a"$/m);
+    assert.match(stdout, /^differs {2}token: the object does not belong to this upload$/m);
+    assert.match(stdout, /^differs {2}etag: "b\\u001b\[31m", recorded: "a"$/m);
     assert.match(stdout, /^altered {2}s3:/m);
-    assert.match(stderr, /not as recorded: token, etag\./);
+    assert.match(stderr, /differs from its record: token, etag\./);
   });
 
   test('of a missing object exits with 4', async () => {
-    await using pull = await start({ finding: { verdict: 'missing', verification: null, checks: [] } });
+    await using upload = await start({ finding: { verdict: 'missing', verification: null, checks: [] } });
     for (const args of [VERIFY, [...VERIFY, '--content']]) {
-      const { code, stdout, stderr } = await runCli(args, { env: pull.server.env });
+      const { code, stdout, stderr } = await runCli(args, { env: upload.server.env });
       assert.equal(code, 4);
       assert.match(stdout, /^missing {2}s3:/);
       assert.match(stderr, /no longer/);
     }
-    assert.equal(pull.store.urlsMade, 0);
+    assert.equal(upload.store.urlsMade, 0);
   });
 
-  test('with --json prints the finding as one value, and an error beside it where there is one', async () => {
+  test('with --json prints the result as one value, and an error on standard error', async () => {
     await using intact = await start();
     const good = await runCli([...VERIFY, '--json'], { env: intact.server.env });
     assert.equal(good.code, 0);
@@ -120,7 +120,7 @@ describe('verify', { concurrency: 4 }, () => {
     assert.equal(error['code'], 'object_not_found');
   });
 
-  test('of an upload that runs exits with 5, of one that failed by its error', async () => {
+  test('of a running upload exits with 5, of a failed one with the code of its error', async () => {
     await using running = await FakeBackhaul.start({
       [`GET /uploads/${UPLOAD_ID}`]: (response) => sendJson(response, uploadRecord()),
     });
@@ -134,9 +134,9 @@ describe('verify', { concurrency: 4 }, () => {
     assert.equal((await runCli(VERIFY, { env: failed.env })).code, 6);
   });
 
-  test('when the store is away exits with 5', async () => {
+  test('exits with 5 if the store is unavailable', async () => {
     await using server = await FakeBackhaul.start({
-      [`GET /uploads/${UPLOAD_ID}`]: (response) => sendJson(response, versionsOf(content).at(-1)),
+      [`GET /uploads/${UPLOAD_ID}`]: (response) => sendJson(response, recordVersions(content).at(-1)),
       [`GET /uploads/${UPLOAD_ID}/verification`]: (response) => sendProblem(response, 'storage_unavailable'),
     });
     assert.equal((await runCli(VERIFY, { env: server.env })).code, 5);
@@ -144,11 +144,11 @@ describe('verify', { concurrency: 4 }, () => {
 });
 
 describe('verify --content', { concurrency: 4 }, () => {
-  test('reads every byte, shows how far it is, and leaves nothing behind', async () => {
+  test('reads every byte, shows progress and stores nothing', async () => {
     await using directory = await scratchDirectory();
-    await using pull = await start();
+    await using upload = await start();
     const { code, stdout, stderr } = await runCli([...VERIFY, '--content'], {
-      env: pull.server.env,
+      env: upload.server.env,
       cwd: directory.path,
     });
     assert.equal(stderr, '');
@@ -157,17 +157,17 @@ describe('verify --content', { concurrency: 4 }, () => {
     assert.match(stdout, new RegExp(`^ok {7}content size: ${content.length}$`, 'm'));
     assert.match(stdout, /^ok {7}content crc32: .{6}==$/m);
     assert.match(stdout, /^ok {7}content sha256: [0-9a-f]{64}$/m);
-    assert.match(stdout, /^intact .*\(read whole, compared by sha256\)$/m);
-    assert.deepEqual(pull.store.ranges, ['bytes=0-8388607', `bytes=8388608-${content.length - 1}`]);
+    assert.match(stdout, /^intact .*\(content read, verified by sha256\)$/m);
+    assert.deepEqual(upload.store.ranges, ['bytes=0-8388607', `bytes=8388608-${content.length - 1}`]);
     assert.deepEqual(await readdir(directory.path), []);
   });
 
-  test('finds one changed bit that the store itself does not know of', async () => {
-    await using pull = await start();
-    pull.store.content = Buffer.from(content);
-    pull.store.content.writeUInt8((content.at(-1) ?? 0) ^ 1, content.length - 1);
+  test('detects one changed bit that the store does not report', async () => {
+    await using upload = await start();
+    upload.store.content = Buffer.from(content);
+    upload.store.content.writeUInt8((content.at(-1) ?? 0) ^ 1, content.length - 1);
     const { code, stdout, stderr } = await runCli([...VERIFY, '--content', '--json'], {
-      env: pull.server.env,
+      env: upload.server.env,
     });
     assert.equal(code, 7);
     const report = JSON.parse(stdout) as { verdict: string; content: { checks: { ok: boolean }[] } };
@@ -179,59 +179,59 @@ describe('verify --content', { concurrency: 4 }, () => {
     assert.match(stderr, /content crc32, content sha256/);
   });
 
-  test('makes do with CRC32 where the agent made no SHA-256', async () => {
-    await using pull = await start({ last: { sha256: null } });
-    const good = await runCli([...VERIFY, '--content'], { env: pull.server.env });
+  test('uses CRC32 if the record has no SHA-256', async () => {
+    await using upload = await start({ last: { sha256: null } });
+    const good = await runCli([...VERIFY, '--content'], { env: upload.server.env });
     assert.equal(good.code, 0);
-    assert.match(good.stdout, /compared by crc32\)$/m);
+    assert.match(good.stdout, /verified by crc32\)$/m);
     assert.doesNotMatch(good.stdout, /sha256/);
-    pull.store.content = Buffer.from(content);
-    pull.store.content.writeUInt8((content[0] ?? 0) ^ 1, 0);
-    const bad = await runCli([...VERIFY, '--content'], { env: pull.server.env });
+    upload.store.content = Buffer.from(content);
+    upload.store.content.writeUInt8((content[0] ?? 0) ^ 1, 0);
+    const bad = await runCli([...VERIFY, '--content'], { env: upload.server.env });
     assert.equal(bad.code, 7);
     assert.match(bad.stdout, /^differs {2}content crc32: /m);
   });
 
-  test('does not read what cannot be the file', async () => {
+  test('skips reading if token or size differ', async () => {
     for (const name of ['token', 'size'] as const) {
       const checks = [{ name, ok: false, expected: null, found: null }];
-      await using pull = await start({ finding: { verdict: 'altered', checks } });
-      const { code, stdout } = await runCli([...VERIFY, '--content', '--json'], { env: pull.server.env });
+      await using upload = await start({ finding: { verdict: 'altered', checks } });
+      const { code, stdout } = await runCli([...VERIFY, '--content', '--json'], { env: upload.server.env });
       assert.equal(code, 7);
       assert.equal((JSON.parse(stdout) as { content: unknown }).content, null);
-      assert.equal(pull.store.urlsMade, 0);
-      const told = await runCli([...VERIFY, '--content'], { env: pull.server.env });
-      assert.match(told.stderr, /Not read/);
+      assert.equal(upload.store.urlsMade, 0);
+      const asText = await runCli([...VERIFY, '--content'], { env: upload.server.env });
+      assert.match(asText.stderr, /Skipped reading/);
     }
   });
 
-  test('reads what was only written again, and stays with the finding that it is another object', async () => {
+  test('reads an object with another ETag, and still reports it as altered', async () => {
     const checks = [{ name: 'etag', ok: false, expected: '"a"', found: '"b"' }] as const;
-    await using pull = await start({ finding: { verdict: 'altered', checks: [...checks] } });
-    const { code, stdout } = await runCli([...VERIFY, '--content'], { env: pull.server.env });
+    await using upload = await start({ finding: { verdict: 'altered', checks: [...checks] } });
+    const { code, stdout } = await runCli([...VERIFY, '--content'], { env: upload.server.env });
     assert.equal(code, 7);
     assert.match(stdout, /^ok {7}content sha256/m);
     assert.match(stdout, /^altered/m);
   });
 
-  test('of a store that sends another length than its HEAD says exits with 7', async () => {
-    await using pull = await start();
-    pull.store.content = content.subarray(0, 1000);
-    const { code, stderr } = await runCli([...VERIFY, '--content'], { env: pull.server.env });
+  test('exits with 7 if the store sends another length than its HEAD reports', async () => {
+    await using upload = await start();
+    upload.store.content = content.subarray(0, 1000);
+    const { code, stderr } = await runCli([...VERIFY, '--content'], { env: upload.server.env });
     assert.equal(code, 7);
     assert.match(stderr, /size|shorter/);
   });
 
-  test('goes on after a cut connection without counting bytes twice', async () => {
-    await using pull = await start({ faults: { cuts: 3, cutAfterBytes: 1_000_000 } });
-    const { code, stderr } = await runCli([...VERIFY, '--content'], { env: pull.server.env });
+  test('continues after a cut connection without counting bytes twice', async () => {
+    await using upload = await start({ faults: { cuts: 3, cutAfterBytes: 1_000_000 } });
+    const { code, stderr } = await runCli([...VERIFY, '--content'], { env: upload.server.env });
     assert.equal(code, 0, stderr);
-    assert.equal(pull.store.cutsMade, 3, 'the fault has fired');
+    assert.equal(upload.store.cutsMade, 3, 'the fault has fired');
   });
 
   test('on Ctrl-C exits with 130', async () => {
-    await using pull = await start({ faults: { hangAfterBytes: 1000 } });
-    const child = startCli([...VERIFY, '--content'], { env: pull.server.env });
+    await using upload = await start({ faults: { hangAfterBytes: 1000 } });
+    const child = startCli([...VERIFY, '--content'], { env: upload.server.env });
     child.stdout.on('data', (chunk: Buffer) => {
       if (chunk.includes('checking')) child.kill('SIGINT');
     });

@@ -5,10 +5,10 @@ import { uploadIdArgument } from '../argument-parsers.ts';
 import { defineCommand } from '../command.ts';
 import { connect, type Context } from '../context.ts';
 import { openView } from '../progress/open-view.ts';
-import { PullFailedError } from '../pull-failed-error.ts';
+import { UploadFailedError } from '../upload-failed-error.ts';
 import { findUploadId } from '../upload-id.ts';
 import { compareContent } from '../verify/compare-content.ts';
-import { printChecks, printVerdict } from '../verify/print-report.ts';
+import { printChecks, printResult } from '../verify/print-report.ts';
 import { type Check, differences, isWorthReading, reportOf } from '../verify/verification-report.ts';
 
 interface Options {
@@ -17,38 +17,38 @@ interface Options {
 
 export const verify = defineCommand<readonly [uploadId: string], Options>({
   name: 'verify',
-  summary: 'check that the stored object is still the file',
+  summary: 'check that the stored object still matches its record',
   description:
-    'Compares what the store has now with the record of a completed upload. Exits with 0 if it is intact, 7 if it ' +
-    'is altered, 4 if it is missing. The store is asked about the object, whose bytes are not read; with --content ' +
-    'every byte is read and compared, and nothing is saved.',
+    'Compares the stored object of a completed upload with the record of the upload. Exits with 0 if the object is ' +
+    'intact, 7 if it is altered, 4 if it is missing. Only the metadata that the store reports is compared; with ' +
+    '--content the whole object is read and compared, and nothing is saved.',
   arguments: [uploadIdArgument()],
-  options: [new Option('--content', 'read the whole object: size, CRC32 and SHA-256')],
+  options: [new Option('--content', 'read the whole object and compare size, CRC32 and SHA-256')],
   examples: [
     'backhaul verify 019ab3c2-5f00-7000-8000-000000000001',
     'backhaul verify 019ab3c2-5f00-7000-8000-000000000001 --content',
     'backhaul verify 019ab3c2-5f00-7000-8000-000000000001 --json | jq -r .verdict',
   ],
-  async run(context, { arguments: [given], options }) {
+  async run(context, { arguments: [idOrPrefix], options }) {
     const { output, signal } = context;
     const client = connect(context);
-    const uploadId = await findUploadId(client, given, signal);
+    const uploadId = await findUploadId(client, idOrPrefix, signal);
     const record = await client.getUpload(uploadId, { signal });
     if (!isTerminal(record.status)) throw new BackhaulError('upload_not_completed');
-    if (record.status !== 'completed') throw new PullFailedError(record);
+    if (record.status !== 'completed') throw new UploadFailedError(record);
 
     const found = await client.verifyUpload(uploadId, { signal });
     if (!output.json) printChecks(output, found.checks);
     let contentChecks: Check[] | undefined;
     if (options.content === true && found.verdict !== 'missing') {
       if (isWorthReading(found)) contentChecks = await read(context, record, client);
-      else output.remark('Not read: it cannot be the file.');
+      else output.remark('Skipped reading the content: token or size already differ.');
     }
     const report = reportOf(found, contentChecks);
     if (output.json) output.value(report);
     else {
       printChecks(output, contentChecks ?? [], 'content ');
-      printVerdict(output, record, report);
+      printResult(output, record, report);
     }
     switch (report.verdict) {
       case 'intact':
@@ -56,14 +56,14 @@ export const verify = defineCommand<readonly [uploadId: string], Options>({
       case 'altered':
         throw new BackhaulError(
           'checksum_mismatch',
-          `The object of upload ${uploadId} is not as recorded: ${differences(report).join(', ')}.`,
+          `The object of upload ${uploadId} differs from its record: ${differences(report).join(', ')}.`,
         );
       case 'missing':
         throw new BackhaulError(
           'object_not_found',
           record.version_id === null
             ? `The object of upload ${uploadId} is no longer at its key.`
-            : `The object of upload ${uploadId} is no longer in the bucket, nor is its recorded version ${record.version_id}.`,
+            : `The object of upload ${uploadId} is no longer in the bucket: neither its key nor its recorded version ${record.version_id} exists.`,
         );
     }
   },

@@ -1,12 +1,12 @@
 import type { TreeNode } from './completion-tree.ts';
 import { posixTables } from './posix-tables.ts';
 
-/** For bash 3.2 and later. */
+/** Works with bash 3.2 and later. */
 export function bashScript(nodes: readonly TreeNode[]): string {
   return `# Completion of backhaul in bash: source <(backhaul completion bash)
 ${posixTables(nodes)}
 _backhaul() {
-    local command=backhaul flag='' place=0 current=\${COMP_WORDS[COMP_CWORD]} index line IFS=$'\\n'
+    local command=backhaul flag='' position=0 current=\${COMP_WORDS[COMP_CWORD]} index line IFS=$'\\n'
     for ((index = 1; index < COMP_CWORD; index++)); do _backhaul_read "\${COMP_WORDS[index]}"; done
     if [[ $current == '=' ]]; then current=''; fi
     COMPREPLY=()

@@ -3,29 +3,29 @@ import type { Argument, Option } from 'commander';
 import { type AnyCommand, argumentsOf, type CommandGroup, optionsOf } from '../command.ts';
 import { globalOptions, helpOption, versionOption } from '../global-options.ts';
 
-/** What may stand in a place of a command line. `unknown` can be anything, so nothing is offered. */
+/** Possible values of a flag or argument. `unknown` can be anything, so no completions are offered. */
 export type Value =
   | { readonly kind: 'words'; readonly words: readonly string[] }
   | { readonly kind: 'clients' | 'uploads' | 'files' | 'unknown' };
 
 export interface Flag {
-  /** With its dashes. */
+  /** Includes the dashes. */
   readonly name: string;
   readonly summary: string;
-  /** Undefined if it takes none. */
+  /** Undefined if the flag takes no value. */
   readonly value: Value | undefined;
 }
 
-/** The program, a group of commands or a command, with what can follow it. */
+/** The program, a group of commands or one command, with everything that can follow it. */
 export interface TreeNode {
-  /** As it is typed, e.g. `backhaul token agent`. */
+  /** The words as typed, e.g. `backhaul token agent`. */
   readonly path: string;
   readonly commands: readonly { readonly name: string; readonly summary: string }[];
   readonly flags: readonly Flag[];
   readonly arguments: readonly Value[];
 }
 
-/** Values that no table of choices has, by flag and by argument. */
+/** Values of flags and arguments that have no `choices` of their own. */
 const flagValues: Readonly<Record<string, Value>> = {
   '--client-id': { kind: 'clients' },
   '--output': { kind: 'files' },
@@ -36,7 +36,7 @@ const argumentValues: Readonly<Record<string, Value>> = {
   id: { kind: 'uploads' },
 };
 
-/** The program first, then every command in the order of the table, below its group. */
+/** Returns the program first, then every command in table order, each after its group. */
 export function completionTree(table: readonly (AnyCommand | CommandGroup)[]): TreeNode[] {
   const program: TreeNode = {
     path: 'backhaul',
@@ -61,7 +61,7 @@ function nodesOf(parent: string, entry: AnyCommand | CommandGroup): TreeNode[] {
 function flagOf(option: Option): Flag {
   const { long, description, argChoices } = option;
   const name = long ?? option.flags;
-  // `required` and `optional` tell about the value, not about the flag.
+  // `required` and `optional` describe the value, not the flag.
   const isValued = option.required || option.optional;
   const value = argChoices === undefined ? flagValues[name] : { kind: 'words' as const, words: argChoices };
   return { name, summary: description, value: isValued ? (value ?? { kind: 'unknown' }) : undefined };

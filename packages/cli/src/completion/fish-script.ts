@@ -27,11 +27,11 @@ function quote(text: string): string {
   return `'${text.replaceAll(/[\\']/g, String.raw`\$&`)}'`;
 }
 
-/** For fish 3.1 and later. */
+/** Works with fish 3.1 and later. */
 export function fishScript(nodes: readonly TreeNode[]): string {
   return `# Completion of backhaul in fish: backhaul completion fish | source
 ${shellTables(nodes, dialect)}
-# Nothing is offered when the server is away.
+# Offers nothing when the server cannot be reached.
 function _backhaul_clients
     backhaul clients --limit 500 2>/dev/null | awk 'NR > 1 { print $1 }'
 end
@@ -40,10 +40,10 @@ function _backhaul_uploads
 end
 
 function _backhaul_candidates
-    # The command so far, a flag whose value is to come, and the number of arguments.
+    # The command so far, a flag that expects a value, and the number of arguments.
     set -l command backhaul
     set -l flag ''
-    set -l place 0
+    set -l position 0
     for word in (commandline -opc)[2..-1]
         if test -n "$flag"
             set flag ''
@@ -54,7 +54,7 @@ function _backhaul_candidates
         else if _backhaul_known "$command" $word
             set command "$command $word"
         else
-            set place (math $place + 1)
+            set position (math $position + 1)
         end
     end
     set -l current (commandline -ct)
@@ -65,7 +65,7 @@ function _backhaul_candidates
     else if string match -q -- '-*' $current
         _backhaul_flags "$command"
     else
-        _backhaul_commands "$command"; or _backhaul_arguments "$command" $place
+        _backhaul_commands "$command"; or _backhaul_arguments "$command" $position
     end
 end
 complete -c backhaul -f -a '(_backhaul_candidates)'

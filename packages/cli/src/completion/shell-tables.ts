@@ -1,6 +1,6 @@
 import type { TreeNode, Value } from './completion-tree.ts';
 
-/** One thing to offer; a summary is shown beside it where the shell can. */
+/** One completion; shells that can show the summary next to it. */
 export interface Candidate {
   readonly word: string;
   readonly summary?: string;
@@ -8,21 +8,21 @@ export interface Candidate {
 
 export type Row = readonly [keys: readonly string[], action: string];
 
-/** How a shell writes the tables. */
+/** The tables in the syntax of one shell. */
 export interface Dialect {
-  /** A function that looks its arguments, joined by spaces, up among the keys; returns 1 if they are not there. */
+  /** A function that looks up its arguments, joined by spaces, among the keys; returns 1 if there is no such key. */
   table(name: string, rows: readonly Row[]): string;
-  /** A command that prints these, one on a line. */
+  /** A command that prints the candidates, one per line. */
   print(candidates: readonly Candidate[]): string;
 }
 
 /**
- * The command table as functions of a shell. PATH is what {@link TreeNode} has.
+ * The command table as shell functions. PATH is the path of a {@link TreeNode}.
  *
- * - `_backhaul_known PATH` and `_backhaul_takes_value PATH FLAG` only return whether it is so
- * - `_backhaul_commands PATH` and `_backhaul_flags PATH` print what can follow
- * - `_backhaul_values PATH FLAG` and `_backhaul_arguments PATH INDEX` print what can stand there, where that is known
- * - `_backhaul_takes_file PATH FLAG` returns whether the value is a file of this machine
+ * - `_backhaul_known PATH` and `_backhaul_takes_value PATH FLAG` return only an exit status
+ * - `_backhaul_commands PATH` and `_backhaul_flags PATH` print the commands or flags that can follow
+ * - `_backhaul_values PATH FLAG` and `_backhaul_arguments PATH INDEX` print the possible values, where known
+ * - `_backhaul_takes_file PATH FLAG` returns whether the value is a local file
  */
 export function shellTables(nodes: readonly TreeNode[], dialect: Dialect): string {
   const flags = nodes.flatMap((node) =>
@@ -56,7 +56,7 @@ export function shellTables(nodes: readonly TreeNode[], dialect: Dialect): strin
   ].join('\n');
 }
 
-/** Keys that do the same share a row. */
+/** Keys with the same action share a row. */
 function valueRows(
   pairs: readonly { readonly key: string; readonly value: Value }[],
   dialect: Dialect,

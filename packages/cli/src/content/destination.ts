@@ -5,25 +5,25 @@ import { asOutputError } from '@backhaul/client/content';
 import { savedFileName } from '@backhaul/protocol';
 import { UsageError } from '../usage-error.ts';
 
-/** Where an object is to be written. */
+/** Where to write an object. */
 export type Destination =
   /** `-` */
   | { readonly kind: 'stdout' }
-  /** Written beside and given its name at the end, so that the path holds the old file or the whole new one. */
+  /** Written to a temporary file and renamed at the end, so that the path holds the old file or the whole new one. */
   | { readonly kind: 'file'; readonly path: string; readonly overwrite: boolean }
-  /** In order, as it is: `/dev/null`, a named pipe. */
+  /** Written in order, without a temporary file: `/dev/null`, a named pipe. */
   | { readonly kind: 'device'; readonly path: string };
 
 export interface OutputOptions {
-  /** The path that was asked for, as far as the command line says: a directory gets a file of its name. */
+  /** The path on the machine, if the command line gives it: its name is used inside a directory. */
   readonly filePath?: string | undefined;
   /** Whether an existing file may be replaced. */
   readonly overwrite?: boolean | undefined;
 }
 
 /**
- * What `--output` names, checked before a pull is started for it. Nothing that exists is replaced without `--overwrite`;
- * and what that replaces is named by this command line alone, never by an agent.
+ * The path of `--output`, checked before the upload is triggered. Existing files are replaced only with `--overwrite`,
+ * and only if the command line names the file, never if the agent does.
  */
 export class OutputPath {
   readonly isStdout: boolean;
@@ -38,7 +38,7 @@ export class OutputPath {
     this.isStdout = text === '-';
   }
 
-  /** @throws UsageError if nothing can be written there, or something there would be replaced. */
+  /** @throws UsageError if the path is not writable, or if an existing file would be replaced. */
   static async check(text: string, options: OutputOptions = {}): Promise<OutputPath> {
     const output = new OutputPath(text, options);
     if (output.isStdout) return output;
@@ -54,18 +54,18 @@ export class OutputPath {
     else if (options.filePath !== undefined) await output.resolve(options.filePath);
     else if (options.overwrite === true) {
       throw new UsageError(
-        `--overwrite does not know which file of ${text} it may replace: only the agent names it.`,
-        'Name the file: --output DIR/NAME (or, with download, the file on the machine: --file PATH).',
+        `--overwrite with the directory ${text} requires a file name: otherwise the agent would choose the file to replace.`,
+        'Give the file name: --output DIR/NAME (or, with download, the path on the machine: --file PATH).',
       );
     }
     return output;
   }
 
   /**
-   * An existing directory gets a file of the name that was asked for, made safe.
+   * Resolves the path. In an existing directory, the file gets the sanitised name of the requested file.
    *
-   * @param filePath The path that was asked for, where the command line does not say it.
-   * @throws UsageError if it exists and may not be replaced.
+   * @param filePath The path on the machine, used if the command line does not give it.
+   * @throws UsageError if the file exists and may not be replaced.
    */
   async resolve(filePath: string): Promise<Destination> {
     if (this.isStdout) return { kind: 'stdout' };
@@ -76,13 +76,13 @@ export class OutputPath {
     await this.#assertFree(target);
     return {
       kind: 'file',
-      // A link that the user has named stays one; in a directory the link itself would be replaced.
+      // A link named by the user is followed and remains; inside a directory the link itself would be replaced.
       path: isInside || kind === 'none' ? target : await realpath(target),
       overwrite: this.#overwrite,
     };
   }
 
-  /** A link counts as what exists, wherever it leads. */
+  /** A link counts as existing, even if its target does not. */
   async #assertFree(target: string): Promise<void> {
     const found = await lstat(target).catch((error: unknown) => {
       if (errnoOf(error) === 'ENOENT') return undefined;
@@ -90,20 +90,20 @@ export class OutputPath {
     });
     if (found === undefined) return;
     const kind = await kindOf(target);
-    // Nothing is lost by writing to a stream that the user has named.
+    // Writing to a stream that the user named destroys nothing.
     if (kind === 'stream' && target === this.#text) return;
     if (kind === 'file' || kind === 'none') {
-      // --overwrite would not help.
+      // Refused even with --overwrite.
       if (kind === 'none' && target === this.#text) {
         throw new UsageError(
-          `${target} is a link to a file that does not exist, and is not replaced.`,
+          `${target} is a link to a file that does not exist; it is not replaced.`,
           'Remove the link, or change --output.',
         );
       }
       if (!this.#overwrite) throw alreadyExists(target);
       return;
     }
-    throw new UsageError(`${target} is not a file, and is not replaced.`, 'Change --output.');
+    throw new UsageError(`${target} is not a regular file; it is not replaced.`, 'Change --output.');
   }
 }
 
@@ -112,7 +112,7 @@ function alreadyExists(target: string): UsageError {
 }
 
 /**
- * Finds out by writing: rights, read-only file systems, quotas and full disks look alike only then.
+ * Writes a temporary file: the only check that covers permissions, read-only file systems, quotas and full disks.
  *
  * @throws UsageError
  */
@@ -133,7 +133,7 @@ async function assertWritable(text: string, kind: Awaited<ReturnType<typeof kind
   }
 }
 
-/** Named as a part file, so that a kill in between leaves nothing that is not recognised. */
+/** Named like a part file, so that a file left behind by a kill is cleaned up like one. */
 async function writeAndRemove(directory: string): Promise<void> {
   const file = path.join(directory, `.backhaul-${randomBytes(6).toString('hex')}.part`);
   try {
@@ -160,7 +160,9 @@ async function kindOf(text: string): Promise<'file' | 'directory' | 'stream' | '
 function cannotWrite(text: string, cause: unknown): UsageError {
   const failure = asOutputError(cause, text);
   const problem = failure instanceof Error ? failure.message : `${text} cannot be written.`;
-  return new UsageError(problem, 'Make room or change rights there, or change --output.', { cause });
+  return new UsageError(problem, 'Free disk space or change the permissions there, or change --output.', {
+    cause,
+  });
 }
 
 function errnoOf(error: unknown): string {

@@ -16,10 +16,10 @@ export interface FetchOptions {
 }
 
 /**
- * Fetches the finished object of an upload to where the command line says.
+ * Downloads the finished object of an upload to the destination.
  *
- * @returns how it was compared, in words.
- * @throws OutputError if it cannot be written there; BackhaulError `checksum_mismatch` among others.
+ * @returns how the content was verified, for a person.
+ * @throws OutputError if the destination cannot be written; BackhaulError `checksum_mismatch` and others.
  */
 export async function fetchTo(
   destination: Destination,
@@ -29,28 +29,32 @@ export async function fetchTo(
   switch (destination.kind) {
     case 'stdout': {
       const write = async (chunk: Uint8Array): Promise<void> => await writeTo(stdout, chunk);
-      return `compared by ${await copyContent(client, record, write, options)}`;
+      return verifiedBy(await copyContent(client, record, write, options));
     }
     case 'device': {
       const { path } = destination;
       await using device = await openStream(path);
-      // appendFile writes all of a chunk, which write alone need not on a pipe.
+      // appendFile writes the whole chunk; write may write only a part of it to a pipe.
       const write = async (chunk: Uint8Array): Promise<void> =>
         await device.appendFile(chunk).catch((error: unknown) => {
           throw asOutputError(error, path);
         });
-      return `compared by ${await copyContent(client, record, write, options)}`;
+      return verifiedBy(await copyContent(client, record, write, options));
     }
     case 'file': {
       const { path, overwrite } = destination;
       const { comparedBy, resumedBytes } = await saveContent(client, record, path, { ...options, overwrite });
-      const resumed = resumedBytes > 0 ? `; ${readableBytes(resumedBytes)} were there from before` : '';
-      return `compared by ${comparedBy}${resumed}`;
+      const resumed = resumedBytes > 0 ? `; resumed after ${readableBytes(resumedBytes)}` : '';
+      return `${verifiedBy(comparedBy)}${resumed}`;
     }
   }
 }
 
-/** Another file that has taken the place of a device since it was looked at is neither emptied nor written to. */
+function verifiedBy(by: 'sha256' | 'crc32' | 'size'): string {
+  return `verified by ${by === 'size' ? 'size only' : by}`;
+}
+
+/** Opens without truncating, and refuses a regular file that has replaced the device since the check. */
 async function openStream(path: string): Promise<FileHandle> {
   const handle = await open(path, constants.O_WRONLY).catch((error: unknown) => {
     throw asOutputError(error, path);
@@ -58,7 +62,7 @@ async function openStream(path: string): Promise<FileHandle> {
   const found = await handle.stat();
   if (found.isFIFO() || found.isCharacterDevice()) return handle;
   await handle.close();
-  throw new UsageError(`${path} is no device or pipe any more.`, 'Change --output.');
+  throw new UsageError(`${path} is no longer a device or pipe.`, 'Change --output.');
 }
 
 async function writeTo(stdout: Terminal, chunk: Uint8Array): Promise<void> {

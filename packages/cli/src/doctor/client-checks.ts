@@ -3,7 +3,7 @@ import { unreadableProxies } from '@backhaul/program';
 import { BackhaulError, DEV_FILE, type Finding } from '@backhaul/protocol';
 import type { Config } from '../config.ts';
 
-/** Which settings are in use and where they come from. Throws what `config.url` throws. */
+/** Reports the settings in use and their sources. Throws like `config.url`. */
 export function checkSettings(config: Config): Finding[] {
   const { url } = config;
   const findings: Finding[] = [ok('settings', `server ${url.value} (${url.source})`)];
@@ -11,7 +11,7 @@ export function checkSettings(config: Config): Finding[] {
     findings.push({
       name: 'encryption',
       level: 'warning',
-      detail: 'The server is reached without TLS: the token can be read on the way.',
+      detail: 'The connection to the server does not use TLS: anyone on the network path can read the token.',
       fix: 'Use an https:// address.',
     });
   }
@@ -26,7 +26,7 @@ export function failed(name: string, detail: string, fix: string | null): Findin
   return { name, level: 'error', detail, fix };
 }
 
-/** Which proxy is used for what; nothing if none is set. */
+/** Reports which proxy is used for which address; returns no findings if none is set. */
 function checkProxies({ url, network, proxies }: Config): Finding[] {
   if (proxies.HTTPS_PROXY === null && proxies.HTTP_PROXY === null) return [];
   const base = toBaseUrl(url.value);
@@ -34,7 +34,7 @@ function checkProxies({ url, network, proxies }: Config): Finding[] {
   const unreadable = unreadableProxies(proxies);
   const readable = (['HTTPS_PROXY', 'HTTP_PROXY'] as const).filter((name) => !unreadable.includes(name));
   const forFiles = readable.flatMap((variable) => {
-    // An address that no NO_PROXY names, short of "*".
+    // An address that only NO_PROXY=* would match.
     const scheme = variable === 'HTTPS_PROXY' ? 'https' : 'http';
     const proxy = network.proxyOf(new URL(`${scheme}://store.invalid`));
     return proxy === null ? [] : [`${scheme}: ${proxy.address}`];
@@ -44,15 +44,15 @@ function checkProxies({ url, network, proxies }: Config): Finding[] {
     ok(
       'proxy',
       toServer === null
-        ? `${base.origin} is reached directly: it is this machine, or NO_PROXY names it, or no proxy is set for ${base.protocol}//`
+        ? `${base.origin} is reached directly: it is this machine, or NO_PROXY matches it, or no proxy is set for ${base.protocol}//`
         : `${base.origin} is reached through ${toServer.address} (${toServer.variable})`,
     ),
     ok('proxy for files', forFiles.length === 0 ? 'none' : `${forFiles.join(', ')}${exempt}`),
     ...unreadable.map((variable): Finding => ({
       name: 'proxy',
       level: 'warning',
-      detail: `${variable} holds no address of an HTTP proxy; what needs it fails.`,
-      fix: `Set ${variable} to an address such as http://proxy.example.com:3128, or leave it out.`,
+      detail: `${variable} is not the address of an HTTP proxy; requests that need it fail.`,
+      fix: `Set ${variable} to an address such as http://proxy.example.com:3128, or unset it.`,
     })),
   ];
 }

@@ -35,7 +35,7 @@ async function doctor(routes: Record<string, Route>, args: string[] = []) {
 }
 
 describe('doctor', { concurrency: 4 }, () => {
-  test('shows what client and server find, with what to change', async () => {
+  test('shows the findings of client and server', async () => {
     const { code, stdout } = await doctor(healthy, ['--json']);
     const { findings, server_version } = JSON.parse(stdout) as {
       findings: (Finding & { from: string })[];
@@ -47,7 +47,7 @@ describe('doctor', { concurrency: 4 }, () => {
       'client settings ok',
       'client reach ok',
       'client clock ok',
-      // The fake server's token is no JWT.
+      // The fake server's token is not a JWT.
       'client token error',
       'client ready ok',
       'server lifecycle warning',
@@ -55,14 +55,14 @@ describe('doctor', { concurrency: 4 }, () => {
     assert.equal(code, 1);
   });
 
-  test('says in plain lines what to change', async () => {
+  test('prints each finding with its fix', async () => {
     const { stdout } = await doctor(healthy);
-    assert.match(stdout, /^ok +reach: http:\/\/127\.0\.0\.1:\d+ answers in /m);
+    assert.match(stdout, /^ok +reach: http:\/\/127\.0\.0\.1:\d+ responds in /m);
     assert.match(stdout, /^warning {2}lifecycle: No rule aborts old parts\.\n +→ Add one\.$/m);
     assert.ok(!stdout.includes(TOKEN));
   });
 
-  test('exits with 0 where there is no error, and uses the dev file', async () => {
+  test('exits with 0 without errors, and uses the dev file', async () => {
     await using directory = await scratchDirectory();
     const token = await mintToken(operator, secret, Date.now());
     await using server = await FakeBackhaul.start(
@@ -76,14 +76,14 @@ describe('doctor', { concurrency: 4 }, () => {
     const good = await runCli(['doctor'], { cwd: directory.path });
     assert.equal(good.code, 0);
     assert.match(good.stdout, /^ok +dev file: \.backhaul\/dev\.json is in use$/m);
-    assert.match(good.stdout, /^ok +token: of ops \(\.backhaul\/dev\.json\): read, trigger/m);
+    assert.match(good.stdout, /^ok +token: ops \(\.backhaul\/dev\.json\): read, trigger/m);
     assert.match(good.stdout, /^info +server: .*scope admin/m);
     await chmod(file, 0o644);
     const open = await runCli(['doctor'], { cwd: directory.path });
     assert.match(open.stdout, /^error +settings: .*read by other users \(mode 644\) and is not trusted/m);
   });
 
-  test('exits with 5 where the server is not ready', async () => {
+  test('exits with 5 if the server is not ready', async () => {
     const token = await mintToken(operator, secret, Date.now());
     await using server = await FakeBackhaul.start(
       {
@@ -103,18 +103,18 @@ describe('doctor', { concurrency: 4 }, () => {
     assert.match(stdout, /^error +ready: storage: AccessDenied$/m);
   });
 
-  test('names what is missing', async () => {
+  test('names a missing setting', async () => {
     await using directory = await scratchDirectory();
     const { code, stdout } = await runCli(['doctor'], { cwd: directory.path });
     assert.equal(code, 1);
-    assert.match(stdout, /^error +settings: No server is given\.\n +→ Set BACKHAUL_URL/m);
+    assert.match(stdout, /^error +settings: No server URL\.\n +→ Set BACKHAUL_URL/m);
   });
 });
 
 describe('a token', () => {
   const level = (value: string, at = now) => checkToken({ value, source: '--token' }, at).findings[0];
 
-  test('is good, about to expire or expired', async () => {
+  test('is valid, about to expire or expired', async () => {
     const token = await mintToken(operator, secret, now);
     assert.equal(level(token)?.level, 'ok');
     assert.equal(level(token, now + 55 * 60_000)?.level, 'warning');
@@ -122,7 +122,7 @@ describe('a token', () => {
     assert.deepEqual(checkToken({ value: token, source: '' }, now).scopes, ['read', 'trigger']);
   });
 
-  test('from before the scopes were split is pointed out', async () => {
+  test('without scope_version gets a warning', async () => {
     const sign = (claims: object) =>
       new SignJWT({ sub: 'ops', scope: 'read trigger', ...claims })
         .setProtectedHeader({ alg: 'HS256' })
@@ -136,16 +136,16 @@ describe('a token', () => {
     assert.deepEqual(await names({ scope: 'trigger' }), ['token']);
   });
 
-  test('of an agent is refused; of another issuer is only wondered at', async () => {
+  test('of an agent is an error, of another issuer a warning', async () => {
     const agent = await mintToken({ kind: 'agent', subject: 'a', ttlSeconds: 60 }, secret, now);
-    assert.match(level(agent)?.detail ?? '', /an agent's/);
+    assert.match(level(agent)?.detail ?? '', /an agent token/);
     const foreign = new SignJWT({ scp: 'read' }).setProtectedHeader({ alg: 'HS256' });
     assert.equal(level(await foreign.sign(new TextEncoder().encode(secret.value)))?.level, 'warning');
     assert.equal(level('x.y.z')?.level, 'error');
   });
 });
 
-test('clocks may differ a little, then less and less', () => {
+test('a small clock difference is ok, a larger one a warning, a large one an error', () => {
   const level = (skewMs: number) =>
     checkClock(new Date(now).toUTCString(), now + skewMs).map((finding) => finding.level);
   assert.deepEqual(level(0), ['ok']);

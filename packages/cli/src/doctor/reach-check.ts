@@ -6,10 +6,10 @@ import { failed, ok } from './client-checks.ts';
 
 const TIMEOUT_MS = 10_000;
 const SKEW_WARNING_MS = 30_000;
-/** S3 refuses signatures that are off by 15 minutes; tokens fail earlier. */
+/** S3 rejects signatures with a clock difference of 15 minutes; tokens fail earlier. */
 const SKEW_ERROR_MS = 5 * 60_000;
 
-/** Whether the server answers `/healthz`, which needs no token, and whether the two clocks agree. */
+/** Checks that the server responds to `/healthz`, which requires no token, and that the two clocks agree. */
 export async function checkReach(
   url: string,
   { fetch, signal }: { fetch: Fetch; signal: AbortSignal },
@@ -25,31 +25,31 @@ export async function checkReach(
     await response.body?.cancel();
     const tookMs = performance.now() - startedAt;
     if (response.status !== 200) {
-      const fix = 'Check that the URL is the one of a Backhaul server.';
-      return [failed('reach', `${base.origin} answers /healthz with ${response.status}.`, fix)];
+      const fix = 'Check that the URL is the address of a Backhaul server.';
+      return [failed('reach', `${base.origin} responds to /healthz with status ${response.status}.`, fix)];
     }
-    const reached = ok('reach', `${base.origin} answers in ${readableDuration(tookMs)}`);
+    const reached = ok('reach', `${base.origin} responds in ${readableDuration(tookMs)}`);
     return [reached, ...checkClock(response.headers.get('date'), Date.now() - tookMs / 2)];
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof UsageError) throw error;
     const fault = deadline.expired ? null : faultIn(error);
     if (fault !== null) return [failed('reach', `${base.origin} cannot be reached: ${fault}.`, null)];
-    const reason = deadline.expired ? `no answer within ${TIMEOUT_MS / 1000} s` : networkReason(error);
+    const reason = deadline.expired ? `no response within ${TIMEOUT_MS / 1000} s` : networkReason(error);
     const detail = `${base.origin} cannot be reached${reason === undefined ? '' : ` (${reason})`}.`;
-    return [failed('reach', detail, 'Check the URL, and that the server runs.')];
+    return [failed('reach', detail, 'Check the URL, and that the server is running.')];
   }
 }
 
-/** @param now This machine's clock, in milliseconds, when the server wrote the header. */
+/** @param now This machine's clock, in milliseconds, at the time when the server wrote the header. */
 export function checkClock(date: string | null, now: number): Finding[] {
   const serverAt = date === null ? Number.NaN : Date.parse(date);
   if (Number.isNaN(serverAt)) return [];
-  // The header is cut to whole seconds.
+  // The header is truncated to whole seconds.
   const skewMs = now - (serverAt + 500);
   const size = Math.abs(skewMs);
-  if (size < SKEW_WARNING_MS) return [ok('clock', 'agrees with the server’s')];
+  if (size < SKEW_WARNING_MS) return [ok('clock', 'agrees with the server’s clock')];
   const detail = `This machine's clock is ${readableDuration(size)} ${skewMs > 0 ? 'ahead of' : 'behind'} the server's.`;
   const level = size < SKEW_ERROR_MS ? 'warning' : 'error';
-  return [{ name: 'clock', level, detail, fix: 'Set both clocks by NTP.' }];
+  return [{ name: 'clock', level, detail, fix: 'Synchronise both clocks with NTP.' }];
 }

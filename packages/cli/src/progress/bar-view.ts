@@ -5,24 +5,24 @@ import {
   describeFetching,
   describePhase,
   describeTransfer,
-  type Fetching,
+  type FetchProgress,
   fraction,
-} from './describe-pull.ts';
-import type { PullView } from './pull-view.ts';
+} from './describe-progress.ts';
+import type { ProgressView } from './progress-view.ts';
 import { RateMeter } from './rate-meter.ts';
 
 const REDRAW_MS = 250;
 const BAR_CELLS = 24;
-/** In a narrow terminal the bar gives way to the text, whose end says how long it takes yet. */
+/** In a narrow terminal the bar shrinks in favour of the text, which ends with the remaining time. */
 const MIN_BAR_CELLS = 8;
 const ERASE_LINE = '\r\u001b[K';
 
 type Shown =
   | { readonly kind: 'pull'; readonly record: UploadRecord }
-  | ({ readonly kind: 'fetching' } & Fetching);
+  | ({ readonly kind: 'fetching' } & FetchProgress);
 
-/** One line that is drawn again and again, on a terminal. */
-export class BarView implements PullView {
+/** Progress as one line that is redrawn on a terminal. */
+export class BarView implements ProgressView {
   readonly #terminal: Terminal;
   readonly #now: () => number;
   readonly #timer: ReturnType<typeof setInterval>;
@@ -33,7 +33,7 @@ export class BarView implements PullView {
   constructor(terminal: Terminal, now: () => number) {
     this.#terminal = terminal;
     this.#now = now;
-    // Drawn by time too: rate and forecast change while no event comes.
+    // Also redrawn by timer: rate and ETA change even without events.
     this.#timer = setInterval(() => this.#draw(), REDRAW_MS);
   }
 
@@ -64,7 +64,7 @@ export class BarView implements PullView {
     this.#shown = undefined;
   }
 
-  #showFetching(fetching: Fetching): void {
+  #showFetching(fetching: FetchProgress): void {
     if (this.#shown?.kind !== 'fetching') this.#meter = new RateMeter();
     this.#meter.add(fetching.done, this.#now());
     this.#shown = { kind: 'fetching', ...fetching };
@@ -72,7 +72,7 @@ export class BarView implements PullView {
 
   #draw(): void {
     if (this.#shown === undefined) return;
-    // A pseudo-terminal that was never given a size says 0.
+    // A pseudo-terminal whose size was never set reports 0.
     const columns = this.#terminal.columns || 80;
     const width = Math.max(20, columns - 1);
     this.#terminal.write(`${ERASE_LINE}${this.#line(this.#shown, width).slice(0, width)}`);

@@ -1,8 +1,8 @@
 import type { UploadRecord } from '@backhaul/protocol';
-import type { PullView } from './pull-view.ts';
+import type { ProgressView } from './progress-view.ts';
 
-/** Each version of the record as one line of JSON, and nothing else: the last line is the last record. */
-export class JsonView implements PullView {
+/** Prints each version of the record as one line of JSON and nothing else: the last line is the final record. */
+export class JsonView implements ProgressView {
   readonly #value: (value: unknown) => void;
   #version = 0;
 
@@ -11,7 +11,7 @@ export class JsonView implements PullView {
   }
 
   show(record: UploadRecord): void {
-    // Again for bytes on their way, which come and go: they are for people who watch.
+    // Bytes in flight change without a new version; they are shown only to people.
     if (record.version === this.#version) return;
     this.#version = record.version;
     this.#value(record);
@@ -30,6 +30,6 @@ export class JsonView implements PullView {
   }
 
   close(): void {
-    // Each line is finished as it is written.
+    // Nothing to finish: every line is complete when written.
   }
 }

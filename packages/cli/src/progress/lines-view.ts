@@ -4,15 +4,15 @@ import {
   describeFetching,
   describePhase,
   describeTransfer,
-  type Fetching,
-} from './describe-pull.ts';
-import type { PullView } from './pull-view.ts';
+  type FetchProgress,
+} from './describe-progress.ts';
+import type { ProgressView } from './progress-view.ts';
 import { RateMeter } from './rate-meter.ts';
 
 const LINE_INTERVAL_MS = 1000;
 
-/** Plain lines for logs and pipes: one when the phase changes, else at most one a second. */
-export class LinesView implements PullView {
+/** Progress as plain lines for logs and pipes: one per change of phase, otherwise at most one per second. */
+export class LinesView implements ProgressView {
   readonly #line: (text: string) => void;
   readonly #now: () => number;
   #meter = new RateMeter();
@@ -30,7 +30,7 @@ export class LinesView implements PullView {
     const phase = describePhase(record, now);
     const { status, attempt, stalled_since, stalled_reason } = record;
     this.#say(
-      // Without how long yet: that passes by itself.
+      // Excludes the remaining time, which changes all the time.
       [status, attempt, stalled_since, stalled_reason].join(' '),
       () => phase ?? `uploading: ${describeTransfer(record, this.#meter, now)}`,
     );
@@ -49,10 +49,10 @@ export class LinesView implements PullView {
   }
 
   close(): void {
-    // Each line is finished as it is written.
+    // Nothing to finish: every line is complete when written.
   }
 
-  #showFetching(fetching: Fetching): void {
+  #showFetching(fetching: FetchProgress): void {
     const now = this.#now();
     if (this.#phase !== fetching.purpose) this.#meter = new RateMeter();
     this.#meter.add(fetching.done, now);

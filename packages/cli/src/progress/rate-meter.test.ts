@@ -2,19 +2,19 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { RateMeter } from './rate-meter.ts';
 
-test('tells nothing from one sample', () => {
+test('returns no rate for one sample', () => {
   const meter = new RateMeter();
   meter.add(100, 0);
   assert.equal(meter.bytesPerSecond(5000), undefined);
 });
 
-test('tells the speed of the last seconds, not of the whole', () => {
+test('returns the rate of the last seconds, not of the whole time', () => {
   const meter = new RateMeter(4000);
   for (let second = 0; second <= 20; second += 1) meter.add(Math.max(0, second - 10) * 1000, second * 1000);
   assert.equal(meter.bytesPerSecond(20_000), 1000);
 });
 
-test('slows down while nothing comes', () => {
+test('lowers the rate while no bytes arrive', () => {
   const meter = new RateMeter();
   meter.add(0, 0);
   meter.add(10_000, 1000);
@@ -22,13 +22,13 @@ test('slows down while nothing comes', () => {
   assert.equal(meter.bytesPerSecond(11_500), 1000);
 });
 
-test('does not flicker between samples that come seldom, as from whole parts', () => {
+test('is stable between rare samples, such as whole parts', () => {
   const meter = new RateMeter();
   for (let part = 0; part <= 3; part += 1) meter.add(part * 5_000_000, part * 40_000);
   for (const ms of [0, 10_000, 30_000, 50_000]) assert.equal(meter.bytesPerSecond(120_000 + ms), 125_000);
 });
 
-test('begins anew when the counting does', () => {
+test('restarts when the count returns to zero', () => {
   const meter = new RateMeter();
   meter.add(5000, 0);
   meter.add(9000, 1000);
@@ -38,7 +38,7 @@ test('begins anew when the counting does', () => {
   assert.equal(meter.bytesPerSecond(3000), 700);
 });
 
-test('a part that is cut off takes the count back, and the speed stays that of the line', () => {
+test('a lost part lowers the count, but not the rate', () => {
   const meter = new RateMeter();
   for (let second = 0; second <= 5; second += 1) meter.add(1000 + second * 1000, second * 1000);
   meter.add(3000, 6000);
@@ -47,7 +47,7 @@ test('a part that is cut off takes the count back, and the speed stays that of t
   assert.ok(rate > 800 && rate <= 1000, String(rate));
 });
 
-/** @returns how far the forecast is off at each second, as a share of the time that is left. */
+/** @returns the relative error of the ETA at each second. */
 function forecastErrors(samples: readonly { at: number; bytes: number }[], size: number, endsAt: number) {
   const meter = new RateMeter();
   return samples.map(({ at, bytes }) => {
@@ -58,11 +58,11 @@ function forecastErrors(samples: readonly { at: number; bytes: number }[], size:
   });
 }
 
-test('the forecast is there from the second second on, and less than 25 % off after ten', () => {
+test('an ETA exists from the second sample, and its error is below 25 % after ten seconds', () => {
   const size = 100_000_000;
   const bytesPerMs = 125;
   const random = seeded(7);
-  // Four connections that take turns: each report is off by up to a second's worth. A buffer on the way is filled at once.
+  // Four alternating connections: each report is off by up to the bytes of one second. A buffer fills at once at the start.
   let most = 0;
   const samples = Array.from({ length: 600 }, (_, second) => {
     const real = second * 1000 * bytesPerMs + (random() - 0.5) * 125_000;

@@ -3,11 +3,11 @@ interface Sample {
   readonly bytes: number;
 }
 
-/** The first bytes may fill buffers on the way: then they go so much faster than the line carries the others. */
+/** The first bytes may fill buffers: then the rate at the start exceeds the later rate by at least this factor. */
 const START_MS = 3000;
 const START_FACTOR = 1.25;
 
-/** How fast bytes arrive, over the last seconds rather than since the start: what a forecast needs. */
+/** Measures the transfer rate over the last seconds rather than since the start, as an ETA requires. */
 export class RateMeter {
   readonly #windowMs: number;
   #samples: Sample[] = [];
@@ -18,12 +18,12 @@ export class RateMeter {
     this.#windowMs = windowMs;
   }
 
-  /** @param bytes In all so far. */
+  /** @param bytes Total so far. */
   add(bytes: number, at: number): void {
     const last = this.#samples.at(-1);
     if (bytes === 0) this.#samples = [];
     if (this.#samples.length === 0) this.#startedAt = at;
-    // A part was cut off: there is more to do again, but the line was as fast as it was.
+    // A part was lost and must be sent again: lower the earlier counts so that the measured rate stays the same.
     else if (last !== undefined && bytes < last.bytes) {
       const lost = last.bytes - bytes;
       this.#startedAt = null;
@@ -33,15 +33,15 @@ export class RateMeter {
     while (this.#samples.length > 2 && (this.#samples[1]?.at ?? at) <= at - this.#windowMs) {
       this.#samples.shift();
     }
-    if (this.#startedAt !== null && at >= this.#startedAt + 2 * START_MS) this.#judgeStart(this.#startedAt);
+    if (this.#startedAt !== null && at >= this.#startedAt + 2 * START_MS) this.#dropFastStart(this.#startedAt);
   }
 
-  /** Bytes per second up to `now`; undefined while there is nothing to tell it from. */
+  /** Bytes per second up to `now`; undefined until there are two samples at different times. */
   bytesPerSecond(now: number): number | undefined {
     const first = this.#samples[0];
     const last = this.#samples.at(-1);
     if (first === undefined || last === undefined || last.at === first.at) return undefined;
-    // Silence after the last sample slows the rate down, but not within the usual gap between two.
+    // Silence after the last sample lowers the rate, but only once it exceeds the usual gap between samples.
     const spanMs = last.at - first.at;
     const usualGapMs = spanMs / (this.#samples.length - 1);
     const silentMs = Math.max(0, now - last.at - Math.max(1000, 1.5 * usualGapMs));
@@ -49,7 +49,7 @@ export class RateMeter {
     return rate > 0 ? rate : undefined;
   }
 
-  #judgeStart(startedAt: number): void {
+  #dropFastStart(startedAt: number): void {
     this.#startedAt = null;
     const end = this.#samples.findIndex(({ at }) => at >= startedAt + START_MS);
     const [start, rest] = [this.#samples.slice(0, end + 1), this.#samples.slice(end)];
@@ -58,7 +58,7 @@ export class RateMeter {
   }
 }
 
-/** Of the straight line that lies closest to the samples: one burst, as when a buffer fills, moves it little. */
+/** Slope of the least-squares line through the samples: a single burst, such as a buffer filling, changes it little. */
 function slope(samples: readonly Sample[]): number {
   const mean = (of: (sample: Sample) => number) =>
     samples.reduce((sum, sample) => sum + of(sample), 0) / samples.length;

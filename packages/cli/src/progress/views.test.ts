@@ -16,7 +16,7 @@ function terminal(columns = 100) {
 }
 
 describe('the bar', () => {
-  test('shows how far, how fast and how long yet, on one line', (context) => {
+  test('shows progress, rate and ETA on one line', (context) => {
     context.mock.timers.enable({ apis: ['setInterval', 'Date'] });
     const screen = terminal();
     const view = new BarView(screen, Date.now);
@@ -31,7 +31,7 @@ describe('the bar', () => {
     view.close();
   });
 
-  test('says what it waits for', (context) => {
+  test('shows the reason for waiting', (context) => {
     context.mock.timers.enable({ apis: ['setInterval', 'Date'] });
     const screen = terminal();
     const view = new BarView(screen, Date.now);
@@ -39,11 +39,11 @@ describe('the bar', () => {
     assert.match(screen.written.at(-1) ?? '', /waiting for the agent$/);
     view.show(half({ stalled_since: '2025-11-01T10:30:00.000Z' }));
     context.mock.timers.tick(250);
-    assert.match(screen.written.at(-1) ?? '', /waiting for the agent to come back$/);
+    assert.match(screen.written.at(-1) ?? '', /waiting for the agent to reconnect$/);
     view.close();
   });
 
-  test('counts down to the next try while nothing happens', (context) => {
+  test('counts down to the next try without events', (context) => {
     context.mock.timers.enable({ apis: ['setInterval', 'Date'], now: Date.parse('2025-11-01T10:30:00Z') });
     const screen = terminal(120);
     const view = new BarView(screen, Date.now);
@@ -74,7 +74,7 @@ describe('the bar', () => {
     assert.equal((screen.written[0] ?? '').slice('\r\u001b[K'.length).length, 29);
   });
 
-  test('takes a terminal that does not know its width for one of 80 columns', (context) => {
+  test('assumes 80 columns if the terminal does not report its width', (context) => {
     context.mock.timers.enable({ apis: ['setInterval', 'Date'] });
     const screen = terminal(0);
     const view = new BarView(screen, Date.now);
@@ -83,7 +83,7 @@ describe('the bar', () => {
     assert.match(screen.written[0] ?? '', /50\.0 MB of 100\.0 MB$/);
   });
 
-  test('closed, leaves an empty line and draws no more', (context) => {
+  test('after close leaves an empty line and draws nothing more', (context) => {
     context.mock.timers.enable({ apis: ['setInterval', 'Date'] });
     const screen = terminal();
     const view = new BarView(screen, Date.now);
@@ -111,7 +111,7 @@ describe('lines', () => {
     };
   }
 
-  test('come at most once a second while bytes move', () => {
+  test('are printed at most once a second while bytes are transferred', () => {
     const { written, clock, view } = lines();
     for (let ms = 0; ms <= 3000; ms += 100) {
       clock.now = ms;
@@ -124,7 +124,7 @@ describe('lines', () => {
     );
   });
 
-  test('come at once when the phase changes', () => {
+  test('are printed at once when the phase changes', () => {
     const { written, view } = lines();
     for (const status of ['queued', 'preparing', 'uploading', 'completing', 'completed'] as const) {
       view.show(half({ status }));
@@ -136,7 +136,7 @@ describe('lines', () => {
     assert.match(written[6] ?? '', /^checking  20%/);
   });
 
-  test('say why nothing moves, once for each reason', () => {
+  test('show the reason for waiting, once for each reason', () => {
     const { written, clock, view } = lines();
     const away = {
       status: 'queued',

@@ -5,16 +5,16 @@ import { promisify } from 'node:util';
 const run = promisify(execFile);
 const program = path.join(import.meta.dirname, '..', '..', 'bin', 'backhaul.js');
 
-/** What stands between the answers to two questions. */
+/** Separates the output of two completions. */
 const SEPARATOR = '-- next --';
 
 interface Shell {
   readonly flags: readonly string[];
-  /** Makes `backhaul` the program of these sources. */
+  /** Defines `backhaul` as the program in this repository. */
   readonly define: string;
-  /** Loads the script, in the way that the help of `completion` names. */
+  /** Loads the script as described in the help of `completion`. */
   readonly load: string;
-  /** Prints what is offered where the last word of the line ends, one on a line. */
+  /** Prints the completions at the end of the last word, one per line. */
   readonly ask: (words: readonly string[]) => string;
 }
 
@@ -29,14 +29,14 @@ const shells = {
       [
         `COMP_WORDS=(${words.map(quote).join(' ')})`,
         `COMP_CWORD=${words.length - 1}`,
-        // The function that `complete` has registered, whatever its name.
+        // Calls the function that `complete` has registered.
         '$(complete -p backhaul | sed "s/.*-F \\([^ ]*\\) .*/\\1/") backhaul',
         `(( \${#COMPREPLY[@]} )) && printf '%s\\n' "\${COMPREPLY[@]}"`,
       ].join('\n'),
   },
   zsh: {
     flags: ['-f', '-c'],
-    // Completion itself needs a terminal. Its two functions that the script ends in print what they are given.
+    // Completion in zsh needs a terminal, so the two functions that the script calls are replaced by ones that print.
     define: `${posixDefine}
       compdef() { registered=$1 }
       _describe() { printf '%s\\n' "\${(@)\${(@P)2}%%:*}" | grep -- "^\${words[CURRENT]}" }
@@ -59,11 +59,11 @@ export function isInstalled(name: ShellName): boolean {
 }
 
 /**
- * What a real shell offers, in order of the lines, at the end of each.
+ * Returns the completions of a real shell at the end of each line, in the order of the lines.
  *
- * @param lines Words, of which the last may be empty or begun.
- * @param place.env The shell's whole environment, with the PATH to find it by.
- * @throws Error if the shell says anything else.
+ * @param lines Words of each line; the last may be empty or incomplete.
+ * @param options.env The shell's whole environment, with the PATH to find it.
+ * @throws Error if the shell writes to standard error.
  */
 export async function offers(
   name: ShellName,

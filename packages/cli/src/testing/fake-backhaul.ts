@@ -14,7 +14,7 @@ export interface SeenRequest {
 
 export type Route = (response: ServerResponse, request: SeenRequest) => void;
 
-/** A server of the REST API whose answers a test writes down, by method and path without query. */
+/** A server of the REST API with responses defined by the test, by method and path without query. */
 export class FakeBackhaul implements AsyncDisposable {
   readonly url: string;
   readonly requests: SeenRequest[] = [];
@@ -40,7 +40,7 @@ export class FakeBackhaul implements AsyncDisposable {
     return fake;
   }
 
-  /** What the command line needs to find and to be let in. */
+  /** Environment with the address and token of this server. */
   get env(): Record<string, string> {
     return { BACKHAUL_URL: this.url, BACKHAUL_TOKEN: this.#token };
   }
@@ -76,7 +76,7 @@ export function sendProblem(response: ServerResponse, code: ErrorCode, detail?: 
     .end(JSON.stringify(problem));
 }
 
-/** The whole life of a pull, told at once. Ends after a terminal record, as the server does. */
+/** Sends all records at once. Ends after a terminal record, as the server does. */
 export function sendEvents(response: ServerResponse, records: readonly UploadRecord[]): void {
   response.writeHead(200, { 'content-type': 'text/event-stream' });
   response.flushHeaders();

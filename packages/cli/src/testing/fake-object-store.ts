@@ -3,18 +3,18 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 
 export interface ObjectFaults {
-  /** The first so many answers are cut after `cutAfterBytes`. */
+  /** Number of responses, from the first, that are cut after `cutAfterBytes`. */
   cuts?: number;
   cutAfterBytes?: number;
-  /** URLs with a lower number are refused, as expired ones are. */
+  /** URLs with a lower number are refused like expired ones. */
   oldestValidUrl?: number;
-  /** Every answer has this status instead. */
+  /** Status of every response. */
   status?: number;
-  /** Sends so many bytes of each answer and then nothing more, until closed. */
+  /** Number of bytes sent of each response before it hangs. */
   hangAfterBytes?: number | undefined;
 }
 
-/** Serves one object by presigned-like URLs, with Range, as S3 does. */
+/** Serves one object at URLs that resemble presigned ones, with Range support, like S3. */
 export class FakeObjectStore implements AsyncDisposable {
   readonly ranges: string[] = [];
   readonly authorizations: (string | undefined)[] = [];
@@ -48,7 +48,7 @@ export class FakeObjectStore implements AsyncDisposable {
     return this.#urlsMade;
   }
 
-  /** Another URL each time, as a presigner gives. */
+  /** Returns a new URL on each call, like a presigner. */
   presign(): string {
     this.#urlsMade += 1;
     return `${this.#origin}/key?X-Amz-Signature=${this.#urlsMade}`;

@@ -20,7 +20,7 @@ export interface CliResult {
 
 export type CliProcess = ChildProcessByStdio<null, Readable, Readable>;
 
-/** The real program as its own process. Nothing of this process's environment reaches it. */
+/** Starts the real program as its own process, without this process's environment. */
 export function startCli(args: readonly string[], { env = {}, cwd }: CliOptions = {}): CliProcess {
   return spawn(process.execPath, [program, ...args], { env, cwd, stdio: ['ignore', 'pipe', 'pipe'] });
 }

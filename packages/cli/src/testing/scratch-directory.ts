@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
-/** A directory of its own for a test, gone after it. */
+/** A temporary directory for one test, removed after it. */
 export async function scratchDirectory(): Promise<{ readonly path: string } & AsyncDisposable> {
   const directory = await mkdtemp(path.join(tmpdir(), 'backhaul-cli-'));
   return {

@@ -10,17 +10,17 @@ export interface CompareContentOptions {
 }
 
 /**
- * Reads the whole object, keeps nothing of it, and compares it with all that the record says of the file.
+ * Reads the whole object without storing it, and compares it with size and checksums in the record.
  *
- * @throws BackhaulError `checksum_mismatch` if the store sends more or less than its own HEAD says; others when it
- *   does not send.
+ * @throws BackhaulError `checksum_mismatch` if the store sends more or fewer bytes than its HEAD reports; other errors
+ *   if it cannot be read.
  */
 export async function compareContent(
   record: UploadRecord,
   { client, signal, onProgress }: CompareContentOptions,
 ): Promise<Check[]> {
   const crc32 = crc32Digest();
-  // Left out where the agent was told to leave it out: then there is nothing to compare it with.
+  // Agents can be configured to skip SHA-256; then there is nothing to compare with.
   const sha256 = record.sha256 === null ? undefined : sha256Digest();
   let received = 0;
   const compareChunk = async (chunk: Uint8Array): Promise<void> => {

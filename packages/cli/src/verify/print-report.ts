@@ -1,10 +1,10 @@
 import { type UploadRecord, printable } from '@backhaul/protocol';
 import type { Output } from '../output.ts';
-import { type Check, sureness, type VerificationReport } from './verification-report.ts';
+import { type Check, verificationLevel, type VerificationReport } from './verification-report.ts';
 
 const WIDTH = 'altered'.length;
 
-/** A line for each check; what neither side has is no check. */
+/** Prints a line per check; checks without a value on both sides are skipped. */
 export function printChecks(output: Output, checks: readonly Check[], subject = ''): void {
   for (const check of checks) {
     const [style, word, detail] = describe(check);
@@ -12,8 +12,8 @@ export function printChecks(output: Output, checks: readonly Check[], subject = 
   }
 }
 
-/** The last line: what all checks come to. */
-export function printVerdict(output: Output, record: UploadRecord, report: VerificationReport): void {
+/** Prints the overall result as the last line. */
+export function printResult(output: Output, record: UploadRecord, report: VerificationReport): void {
   const { verdict } = report;
   const object = `s3://${record.bucket}/${record.key}`;
   const superseded = keySentence(record, report);
@@ -22,18 +22,20 @@ export function printVerdict(output: Output, record: UploadRecord, report: Verif
     line(output, ['red', verdict], object);
     return;
   }
-  const { by, doubt } = sureness(report);
-  line(output, ['green', verdict], `${object} (${by})`);
-  if (doubt)
-    output.line(`${' '.repeat(WIDTH)}  → to be sure, read it: backhaul verify ${record.upload_id} --content`);
+  const { description, isWeak } = verificationLevel(report);
+  line(output, ['green', verdict], `${object} (${description})`);
+  if (isWeak)
+    output.line(
+      `${' '.repeat(WIDTH)}  → to be sure, read the object: backhaul verify ${record.upload_id} --content`,
+    );
 }
 
-/** Where the recorded version is still there, and its key shows something else. */
+/** A note for when the recorded version still exists, but is no longer the current object at its key. */
 function keySentence({ version_id: version }: UploadRecord, report: VerificationReport): string | undefined {
   const isThere = report.checks.some(({ name, ok }) => name === 'token' && ok === true);
   if (!isThere || report.key_state === undefined || report.key_state === 'recorded') return undefined;
-  const key = report.key_state === 'other' ? 'the key now shows another object' : 'the key was deleted';
-  return `${key}; the recorded version${version === null ? '' : ` ${version}`} is still there`;
+  const key = report.key_state === 'other' ? 'the key now holds another object' : 'the key was deleted';
+  return `${key}; the recorded version${version === null ? '' : ` ${version}`} still exists`;
 }
 
 type Mark = readonly [style: 'green' | 'red' | 'yellow', word: string];
@@ -43,19 +45,19 @@ function line(output: Output, [style, word]: Mark, text: string): void {
 }
 
 function describe({ name, ok, expected, found }: Check): [...Mark, detail: string | undefined] {
-  // Whether it is the upload's own object is all that is shown of the token.
+  // The token itself is not shown, only whether it matches.
   const isToken = name === 'token';
   switch (ok) {
     case true:
-      return ['green', 'ok', isToken ? 'the object is of this upload' : (found ?? '')];
+      return ['green', 'ok', isToken ? 'the object belongs to this upload' : (found ?? '')];
     case false:
       return [
         'red',
         'differs',
-        isToken ? 'the object is not of this upload' : `${found}, recorded is ${expected}`,
+        isToken ? 'the object does not belong to this upload' : `${found}, recorded: ${expected}`,
       ];
     case null:
-      if (expected !== null) return ['yellow', '–', `the store keeps none; recorded is ${expected}`];
-      return ['yellow', '–', found === null ? undefined : `${found}, nothing is recorded`];
+      if (expected !== null) return ['yellow', '–', `not reported by the store; recorded: ${expected}`];
+      return ['yellow', '–', found === null ? undefined : `${found}, not recorded`];
   }
 }

@@ -1,6 +1,6 @@
 import type { ObjectVerification } from '@backhaul/protocol';
 
-/** One thing compared; `ok` is null where there was nothing to compare. */
+/** One comparison; `ok` is null if a value is missing on either side. */
 export interface Check {
   readonly name: string;
   readonly ok: boolean | null;
@@ -8,7 +8,7 @@ export interface Check {
   readonly found: string | null;
 }
 
-/** The server's finding, and what reading the object added to it. */
+/** The server's result, extended by the checks of the content. */
 export interface VerificationReport extends ObjectVerification {
   /** Null if the object was not read. */
   readonly content: { readonly checks: readonly Check[] } | null;
@@ -26,12 +26,12 @@ export function reportOf(
   };
 }
 
-/** Another object than the upload's own, or of another length, cannot be the file: its bytes tell nothing more. */
+/** Reading is pointless if token or size differ: the object cannot be the file. */
 export function isWorthReading({ checks }: ObjectVerification): boolean {
   return !checks.some((check) => differs(check) && decisive.has(check.name));
 }
 
-/** The names of what differs, in order, those of the content too. */
+/** Names of the checks that differ, including those of the content. */
 export function differences({ checks, content }: VerificationReport): string[] {
   return [
     ...checks.filter(differs).map(({ name }) => name),
@@ -39,20 +39,27 @@ export function differences({ checks, content }: VerificationReport): string[] {
   ];
 }
 
-/** What an intact object was compared by, and whether that leaves a doubt which reading it would settle. */
-export function sureness({ verification, content }: VerificationReport): { by: string; doubt: boolean } {
+/** How an intact object was verified, and whether reading it would be stronger proof. */
+export function verificationLevel({ verification, content }: VerificationReport): {
+  description: string;
+  isWeak: boolean;
+} {
   if (content !== null) {
     const strongest = content.checks.findLast(({ ok }) => ok === true);
-    return { by: `read whole, compared by ${strongest?.name ?? 'nothing'}`, doubt: false };
+    const description = `content read, ${strongest === undefined ? 'not verified' : `verified by ${strongest.name}`}`;
+    return { description, isWeak: false };
   }
   switch (verification) {
     case 'full_object':
-      return { by: 'by the store’s checksum of the whole object', doubt: false };
+      return { description: 'verified by the store’s checksum of the whole object', isWeak: false };
     case 'parts':
-      return { by: 'as far as the store tells: it keeps no checksum of the whole object', doubt: true };
+      return {
+        description: 'verified by size and ETag: the store has no checksum of the whole object',
+        isWeak: true,
+      };
     case 'size_only':
     case null:
-      return { by: 'as far as the store tells: it vouches for the size alone', doubt: true };
+      return { description: 'verified by size only', isWeak: true };
   }
 }
 

@@ -36,7 +36,7 @@ describe('a cancel of what is completing while the server cannot reach the store
     assert.equal(old.status, 200);
     const { code, stdout } = await stage.cli('cancel', id);
     assert.equal(code, 0);
-    assert.match(stdout, /completing; the cancel is remembered[\s\S]*backhaul uploads .* --follow/);
+    assert.match(stdout, /completing; the cancellation is recorded[\s\S]*backhaul uploads .* --follow/);
     const refused = await assertProblem(
       await stage.fetch(`/uploads/${id}`, { method: 'DELETE' }),
       409,

@@ -35,7 +35,7 @@ describe('the command line', { concurrency: 2 }, () => {
     const { code, stdout, stderr } = await stage.cli('download', '--client-id', 'till', '--output', copy);
     assert.equal(code, 0, stderr);
     assert.match(stdout, /completed: report\.bin/);
-    assert.match(stdout, /saved to .*copy\.bin \(compared by /);
+    assert.match(stdout, /saved to .*copy\.bin \(verified by /);
     assert.equal(
       createHash('sha256')
         .update(await readFile(copy))
@@ -214,7 +214,7 @@ describe('the command line', { concurrency: 2 }, () => {
       [4, ['download', '--client-id', 'till', '--file', `${report}.missing`], /no such file/],
       [5, ['health', 'away'], /not connected/],
       [5, ['clients', '--url', 'http://127.0.0.1:1'], /cannot be reached/],
-      [5, ['download', '--client-id', 'away', '--timeout', '1s'], /goes on/],
+      [5, ['download', '--client-id', 'away', '--timeout', '1s'], /continues/],
       [6, ['download', '--client-id', 'till', '--file', '/etc/passwd'], /--allow/],
       [6, ['ls', 'till', '/etc'], /--allow/],
       [6, ['ls', 'till', '/'], /The agent may read: .*data/],

@@ -11,8 +11,8 @@ const TEXT = 'the file as it was pulled';
 
 describe('in a bucket that keeps versions', { concurrency: true }, () => {
   for (const [what, keyState, words] of [
-    ['deleted', 'nothing', /the key was deleted; the recorded version .* is still there/],
-    ['overwritten', 'other', /the key now shows another object; the recorded version .* is still there/],
+    ['deleted', 'nothing', /the key was deleted; the recorded version .* still exists/],
+    ['overwritten', 'other', /the key now holds another object; the recorded version .* still exists/],
   ] as const) {
     test(`a key that was ${what} leaves the recorded version, until that is removed too`, async () => {
       await using stage = await Stage.start({ store: keepsVersions });

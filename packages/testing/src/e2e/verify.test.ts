@@ -69,7 +69,7 @@ describe('a completed upload is verified later', () => {
       assert.equal(code, 0, stdout + stderr);
       assert.match(stdout, /^checking {2}/m);
       assert.match(stdout, /^ok +content crc32: /m);
-      assert.match(stdout, new RegExp(`^intact .*compared by ${by}\\)$`, 'm'));
+      assert.match(stdout, new RegExp(`^intact .*verified by ${by}\\)$`, 'm'));
       assert.doesNotMatch(stdout + stderr, /X-Amz-Signature/);
     }
   });

@@ -32,7 +32,7 @@ describe('a store that', () => {
     assert.equal(fetched.code, 0, fetched.stderr);
     const verified = await stage.cli('verify', record.upload_id, '--content');
     assert.equal(verified.code, 0, verified.stdout + verified.stderr);
-    assert.match(verified.stdout, /compared by sha256/);
+    assert.match(verified.stdout, /verified by sha256/);
     assert.ok(stage.behaviour.shownCount > 0);
   });
 });

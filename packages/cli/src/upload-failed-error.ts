@@ -1,8 +1,8 @@
 import { type ErrorCode, errorTable, type UploadRecord } from '@backhaul/protocol';
 
-/** A pull ended in another way than `completed`. */
-export class PullFailedError extends Error {
-  override readonly name = 'PullFailedError';
+/** An upload ended with a status other than `completed`. */
+export class UploadFailedError extends Error {
+  override readonly name = 'UploadFailedError';
   readonly record: UploadRecord;
   readonly code: ErrorCode;
 

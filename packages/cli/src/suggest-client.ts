@@ -1,11 +1,11 @@
 import { similarName } from '@backhaul/program';
 import { connect, type Context } from './context.ts';
 
-/** Enough for a fleet; more is not worth waiting for after a slip of the fingers. */
+/** Enough for most fleets; searching more is not worth the wait after a typing error. */
 const SEARCHED = 5000;
 
-/** The machine that was probably meant by a client_id that the server does not know. Without the scope `read`: none. */
-export async function meantClient(context: Context, given: unknown): Promise<string | undefined> {
+/** Returns the known client_id most similar to an unknown one; undefined without the scope `read`. */
+export async function suggestClient(context: Context, given: unknown): Promise<string | undefined> {
   if (typeof given !== 'string') return undefined;
   const names: string[] = [];
   try {
@@ -14,7 +14,7 @@ export async function meantClient(context: Context, given: unknown): Promise<str
       if (names.length >= SEARCHED) break;
     }
   } catch {
-    // The answer without a suggestion is the one that counts.
+    // The suggestion is optional: the original error is reported without it.
     return undefined;
   }
   return similarName(given, names);

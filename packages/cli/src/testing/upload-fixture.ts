@@ -7,8 +7,8 @@ import { UPLOAD_ID, uploadRecord } from './upload-record.ts';
 
 const ENDED_AT = '2025-11-01T10:30:03.450Z';
 
-/** The versions of a pull's record, from accepted to completed. */
-export function versionsOf(content: Buffer, last: Partial<UploadRecord> = {}): UploadRecord[] {
+/** Versions of an upload's record, from accepted to completed. */
+export function recordVersions(content: Buffer, last: Partial<UploadRecord> = {}): UploadRecord[] {
   const size = content.length;
   const crc = Buffer.alloc(4);
   crc.writeUInt32BE(crc32(content));
@@ -52,8 +52,8 @@ export function failedRecord(fields: Partial<UploadRecord>): UploadRecord {
   return uploadRecord({ status: 'failed', version: 2, completed_at: ENDED_AT, ...fields });
 }
 
-/** Routes of one pull whose record goes through these versions. */
-export function pullRoutes(versions: readonly UploadRecord[]): Record<string, Route> {
+/** Routes for one upload whose record goes through these versions. */
+export function uploadRoutes(versions: readonly UploadRecord[]): Record<string, Route> {
   return {
     'POST /trigger-download/restaurant-1': (response) => sendJson(response, versions[0], 202),
     [`GET /uploads/${UPLOAD_ID}`]: (response) => sendJson(response, versions.at(-1)),
@@ -61,18 +61,18 @@ export function pullRoutes(versions: readonly UploadRecord[]): Record<string, Ro
   };
 }
 
-export interface PullOptions {
+export interface UploadFixtureOptions {
   readonly faults?: ObjectFaults;
   readonly last?: Partial<UploadRecord>;
-  /** Beside those of the pull itself. */
+  /** Routes in addition to those of the upload itself. */
   readonly routes?: Readonly<Record<string, Route>>;
 }
 
-/** A server and a store where a pull of `content` completes. */
-export async function startPull(content: Buffer, { faults, last, routes = {} }: PullOptions = {}) {
+/** A server and a store in which an upload of `content` completes. */
+export async function startUpload(content: Buffer, { faults, last, routes = {} }: UploadFixtureOptions = {}) {
   const store = await FakeObjectStore.start(content, faults);
   const server = await FakeBackhaul.start({
-    ...pullRoutes(versionsOf(content, last)),
+    ...uploadRoutes(recordVersions(content, last)),
     ...routes,
     [`GET /uploads/${UPLOAD_ID}/content`]: (response) =>
       response.writeHead(302, { location: store.presign() }).end(),
