@@ -4,15 +4,15 @@ export interface ApiErrorFields {
   readonly code: ErrorCode;
   /** HTTP status. */
   readonly status: number;
-  /** What happened here and what to change, in the server's words. */
+  /** The server's description of what happened and what to change. */
   readonly detail: string;
-  /** The upload record, where the error is about one that exists. */
+  /** Record of the upload that the error is about, if there is one. */
   readonly upload?: UploadRecord | undefined;
-  /** How long the server asks to wait before another try. */
+  /** Time that the server asks to wait before a retry. */
   readonly retryAfterMs?: number | undefined;
 }
 
-/** The server refused a request, or failed at it, and said why. Tell them apart by `code`. */
+/** An error response of the server. Distinguish errors by `code`. */
 export class ApiError extends Error {
   override readonly name = 'ApiError';
   readonly code: ErrorCode;
@@ -30,7 +30,7 @@ export class ApiError extends Error {
     this.retryAfterMs = fields.retryAfterMs;
   }
 
-  /** Whether the same request can succeed later with nothing changed. */
+  /** Whether the same request can succeed later without a change. */
   get retryable(): boolean {
     return errorTable[this.code].retryable;
   }

@@ -5,7 +5,7 @@ import { ApiError } from './api-error.ts';
 import { BackhaulClient } from './backhaul-client.ts';
 import { ConnectionError } from './connection-error.ts';
 import {
-  answerJson,
+  sendJson,
   readBody,
   type Handler,
   ScriptedServer,
@@ -30,11 +30,11 @@ async function collect<T>(values: AsyncIterable<T>): Promise<T[]> {
 }
 
 describe('a request', () => {
-  test('to trigger carries token, body, key and preference', async () => {
+  test('to trigger sends token, body, key and preference', async () => {
     let body = '';
     await using fake = await start(async (request, response) => {
       body = await readBody(request);
-      answerJson(response, 202, { ...uploadRecord({ status: 'queued' }), field_of_a_newer_server: 1 });
+      sendJson(response, 202, { ...uploadRecord({ status: 'queued' }), field_of_a_newer_server: 1 });
     });
     const record = await fake.client.triggerDownload(
       'restaurant-1',
@@ -51,13 +51,13 @@ describe('a request', () => {
     assert.deepEqual(JSON.parse(body), { file_path: '/data/report.bin', reason: 'audit' });
   });
 
-  test('to wait goes on by the same key where a proxy let the server wait for less', async () => {
+  test('to wait is repeated with the same key if the server waited for less time', async () => {
     let answers = 0;
     await using fake = await start((_request, response) => {
       answers += 1;
       response.setHeader('preference-applied', 'wait=50');
-      if (answers < 3) answerJson(response, 202, uploadRecord({ status: 'queued' }));
-      else answerJson(response, 200, uploadRecord());
+      if (answers < 3) sendJson(response, 202, uploadRecord({ status: 'queued' }));
+      else sendJson(response, 200, uploadRecord());
     });
     const record = await fake.client.triggerDownload('restaurant-1', {}, { waitSeconds: 130 });
     assert.equal(record.status, uploadRecord().status);
@@ -69,15 +69,15 @@ describe('a request', () => {
     assert.equal(new Set(requests.map(({ headers }) => headers['idempotency-key'])).size, 1);
   });
 
-  test('escapes what it puts into a path', async () => {
-    await using fake = await start((_, response) => answerJson(response, 200, uploadRecord()));
+  test('escapes values in a path', async () => {
+    await using fake = await start((_, response) => sendJson(response, 200, uploadRecord()));
     await fake.client.getUpload('../clients?x=/#');
     assert.equal(fake.server.requests[0]?.url, '/uploads/..%2Fclients%3Fx%3D%2F%23');
   });
 
-  test('that the server refuses throws its problem', async () => {
+  test('that the server refuses throws an ApiError', async () => {
     await using fake = await start((_, response) =>
-      answerJson(response, 404, {
+      sendJson(response, 404, {
         type: 'urn:backhaul:error:client_not_found',
         title: 'No agent',
         status: 404,
@@ -92,17 +92,17 @@ describe('a request', () => {
     });
   });
 
-  test('whose answer has another shape is not believed', async () => {
-    await using fake = await start((_, response) => answerJson(response, 200, { upload_id: 'x' }));
+  test('whose response has another shape is an error', async () => {
+    await using fake = await start((_, response) => sendJson(response, 200, { upload_id: 'x' }));
     await assert.rejects(fake.client.getUpload(UPLOAD_ID), UnexpectedAnswerError);
   });
 
-  test('that is not answered in time ends as a connection error', async () => {
+  test('without a response in time is a connection error', async () => {
     await using fake = await start(() => undefined, 50);
-    await assert.rejects(fake.client.getUpload(UPLOAD_ID), /did not answer within/);
+    await assert.rejects(fake.client.getUpload(UPLOAD_ID), /did not respond within/);
   });
 
-  test('whose answer breaks off in the middle ends as a connection error', async () => {
+  test('whose response is cut is a connection error', async () => {
     await using fake = await start((_, response) => {
       response.writeHead(200, { 'content-type': 'application/json', 'content-length': 1000 });
       response.write('{"upload_id":');
@@ -111,10 +111,10 @@ describe('a request', () => {
     await assert.rejects(fake.client.cancelUpload(UPLOAD_ID), ConnectionError);
   });
 
-  test('by GET is sent once more when a kept-alive socket turns out to be closed; by POST never', async () => {
+  test('is repeated after a closed kept-alive socket if it is a GET, never if it is a POST', async () => {
     await using fake = await start((request, response) => {
       if (fake.server.requests.length === 1 || request.method === 'POST') request.socket.resetAndDestroy();
-      else answerJson(response, 200, uploadRecord());
+      else sendJson(response, 200, uploadRecord());
     });
     assert.equal((await fake.client.getUpload(UPLOAD_ID)).upload_id, UPLOAD_ID);
     await assert.rejects(fake.client.retryUpload(UPLOAD_ID), ConnectionError);
@@ -131,7 +131,7 @@ describe('a request', () => {
     await assert.rejects(fake.client.getUpload(UPLOAD_ID, { signal: stop.signal }), reason);
   });
 
-  test('to a server that is not there keeps the cause and hides the token', async () => {
+  test('to an unreachable server keeps the cause and hides the token', async () => {
     const { url } = await (async () => {
       await using server = await ScriptedServer.start(() => undefined);
       return server;
@@ -146,22 +146,22 @@ describe('a request', () => {
     });
   });
 
-  test('does not take the token along where a redirect leads', async () => {
-    await using elsewhere = await start((_, response) => answerJson(response, 200, uploadRecord()));
+  test('does not send the token to the target of a redirect', async () => {
+    await using elsewhere = await start((_, response) => sendJson(response, 200, uploadRecord()));
     for (const status of [301, 302, 303, 307, 308]) {
       await using fake = await start((_, response) => {
         response.writeHead(status, { location: `${elsewhere.server.url}/uploads/${UPLOAD_ID}` }).end();
       });
       await assert.rejects(fake.client.getUpload(UPLOAD_ID), UnexpectedAnswerError);
       await assert.rejects(fake.client.triggerDownload('restaurant-1'), UnexpectedAnswerError);
-      assert.equal(fake.server.requests.length, 2, 'it was redirected');
+      assert.equal(fake.server.requests.length, 2, 'the server redirected both requests');
     }
     assert.deepEqual(elsewhere.server.requests, []);
   });
 
-  test('is not made by plain HTTP to another machine, unless that is accepted', () => {
+  test('over plain HTTP to another machine is refused without insecure: true', () => {
     const options = { url: 'http://backhaul.example.com', token: TOKEN };
-    assert.throws(() => new BackhaulClient(options), /^TypeError: .*in the clear.*insecure: true/);
+    assert.throws(() => new BackhaulClient(options), /^TypeError: .*unencrypted.*insecure: true/);
     assert.equal(new BackhaulClient({ ...options, insecure: true }).origin, options.url);
     assert.equal(
       new BackhaulClient({ url: 'http://127.0.0.1:1', token: TOKEN }).origin,
@@ -169,7 +169,7 @@ describe('a request', () => {
     );
   });
 
-  test('cannot be made with a token that is none, and the token is not repeated', () => {
+  test('with an invalid token is refused, and the error does not contain the token', () => {
     for (const token of ['', 'two words', 'line\nend', 'ümlaut']) {
       assert.throws(
         () => new BackhaulClient({ url: 'http://localhost', token }),
@@ -180,12 +180,12 @@ describe('a request', () => {
 });
 
 describe('lists', () => {
-  test('are walked page by page by their cursor', async () => {
+  test('are fetched page by page with the cursor', async () => {
     await using fake = await start((request, response) => {
       const { searchParams } = new URL(request.url ?? '', 'http://x');
       const cursor = searchParams.get('cursor');
       const version = cursor === null ? 1 : Number(cursor);
-      answerJson(response, 200, {
+      sendJson(response, 200, {
         uploads: [uploadRecord({ version })],
         next_cursor: version < 3 ? String(version + 1) : null,
       });
@@ -207,9 +207,9 @@ describe('lists', () => {
 });
 
 describe('commands', () => {
-  test('return what their own schema makes of the answer', async () => {
+  test('return the result parsed by their schema', async () => {
     await using fake = await start((_, response) =>
-      answerJson(response, 200, {
+      sendJson(response, 200, {
         command_id: UPLOAD_ID,
         duration_ms: 5,
         result: { path: '/data', entries: [], truncated: false },
@@ -223,7 +223,7 @@ describe('commands', () => {
 });
 
 describe('deleting', () => {
-  test('asks for the object too only when told to', async () => {
+  test('includes the object only on request', async () => {
     await using fake = await start((_, response) => void response.writeHead(204).end());
     await fake.client.deleteUpload(UPLOAD_ID);
     await fake.client.deleteUpload(UPLOAD_ID, { object: true });
@@ -235,45 +235,45 @@ describe('deleting', () => {
   });
 });
 
-test('limits of a client are put as a whole', async () => {
+test('setClientLimits sends all limits with PUT', async () => {
   const client = {
     ...{ client_id: 'a', connected: true, connected_since: null, last_seen_at: null, agent_version: null },
     ...{ platform: null, labels: {}, default_file_path: null, limits: { max_rate: 250_000 } },
   };
-  await using fake = await start((_, response) => answerJson(response, 200, client));
+  await using fake = await start((_, response) => sendJson(response, 200, client));
   const found = await fake.client.setClientLimits('a', { max_rate: 250_000 });
   assert.deepEqual(found.limits, { max_rate: 250_000 });
-  const [{ method, url } = assert.fail('nothing was asked')] = fake.server.requests;
+  const [{ method, url } = assert.fail('no request was sent')] = fake.server.requests;
   assert.deepEqual([method, url], ['PUT', '/clients/a/limits']);
 });
 
-test('a listing whose pages lead nowhere ends with an error', async () => {
+test('a directory listing without progress ends with an error', async () => {
   const entry = { name: 'a', type: 'file', size: 1, modified_at: null };
   const command = { command_id: UPLOAD_ID, duration_ms: 1 };
   let pages = 0;
   let nextPage = { entries: [entry], next_cursor: 'x' };
   await using fake = await start((_, response) => {
     pages += 1;
-    answerJson(response, 200, { ...command, result: { path: '/d', truncated: true, ...nextPage } });
+    sendJson(response, 200, { ...command, result: { path: '/d', truncated: true, ...nextPage } });
   });
   const list = async (limit?: number): Promise<number> => {
     pages = 0;
-    // A hostile agent that never stops must not hang this test.
+    // An endless listing must not hang this test.
     const options = { signal: AbortSignal.timeout(20_000) };
     await collect(fake.client.listDirectory('a', { path: '/d', limit }, options));
     return pages;
   };
   await assert.rejects(list(), { code: 'protocol_error' });
-  assert.equal(pages, 2, 'the second has the cursor of the first');
+  assert.equal(pages, 2, 'the second page repeats the cursor of the first');
   assert.equal(await list(1), 1);
   nextPage = { entries: [], next_cursor: 'x' };
   for (const limit of [undefined, 10]) {
     await assert.rejects(list(limit), { code: 'protocol_error' });
-    assert.equal(pages, 1, 'an empty page has no next');
+    assert.equal(pages, 1, 'an empty page must be the last');
   }
 });
 
-test('a listing has an end, though each page leads to another', async () => {
+test('a directory listing ends after the maximum number of pages', async () => {
   let pages = 0;
   const answer = (): Response => {
     pages += 1;
@@ -291,7 +291,7 @@ test('a listing has an end, though each page leads to another', async () => {
   assert.equal(pages, 2000);
 });
 
-test('a verification is what the server found', async () => {
+test('verifyUpload returns the result of the server', async () => {
   const found = {
     upload_id: UPLOAD_ID,
     verdict: 'altered',
@@ -299,13 +299,13 @@ test('a verification is what the server found', async () => {
     checks: [{ name: 'etag', ok: false, expected: '"a"', found: '"b"' }],
     checked_at: '2025-11-01T10:30:00.000Z',
   };
-  await using fake = await start((_, response) => answerJson(response, 200, { ...found, more: 1 }));
+  await using fake = await start((_, response) => sendJson(response, 200, { ...found, more: 1 }));
   assert.deepEqual(await fake.client.verifyUpload(UPLOAD_ID), found);
   assert.equal(fake.server.requests[0]?.url, `/uploads/${UPLOAD_ID}/verification`);
 });
 
 describe('the content', () => {
-  test('is an address that is not followed, so the token never reaches the store', async () => {
+  test('is returned as a URL and not followed, so that the token is not sent to the store', async () => {
     await using fake = await start((_, response) => {
       response.writeHead(302, { location: 'https://store.example/key?X-Amz-Signature=1' }).end();
     });
@@ -313,9 +313,9 @@ describe('the content', () => {
     assert.equal(fake.server.requests.length, 1);
   });
 
-  test('of an upload that has not ended is an error of the API', async () => {
+  test('of an upload that has not ended is an ApiError', async () => {
     await using fake = await start((_, response) =>
-      answerJson(response, 409, {
+      sendJson(response, 409, {
         type: 'x',
         title: 'x',
         status: 409,
@@ -331,18 +331,18 @@ describe('the content', () => {
 });
 
 describe('readiness', () => {
-  test('is an answer even when it is no', async () => {
+  test('is returned even if the server is not ready', async () => {
     const readiness = { ready: false, checks: { storage: { ok: false, detail: 'AccessDenied' } } };
-    await using fake = await start((_, response) => answerJson(response, 503, readiness));
+    await using fake = await start((_, response) => sendJson(response, 503, readiness));
     assert.deepEqual(await fake.client.readiness(), readiness);
   });
 });
 
 describe('following an upload', () => {
-  test('yields each version once until the end, across a cut connection', async () => {
+  test('yields each version once until the end, despite a cut connection', async () => {
     await using fake = await start((request, response) => {
       if (request.url === `/uploads/${UPLOAD_ID}`)
-        return answerJson(response, 200, uploadRecord({ version: 3 }));
+        return sendJson(response, 200, uploadRecord({ version: 3 }));
       startEvents(response);
       if (request.headers['last-event-id'] === undefined) {
         sendEvent(response, 1, uploadRecord({ version: 1 }));
@@ -362,14 +362,10 @@ describe('following an upload', () => {
     assert.equal(fake.server.requests.at(-1)?.headers['last-event-id'], '2');
   });
 
-  test('finds the end by asking, where a proxy swallows events', async () => {
+  test('fetches the record to detect the end if a proxy withholds events', async () => {
     await using fake = await start((request, response) => {
       if (request.url === `/uploads/${UPLOAD_ID}`) {
-        return answerJson(
-          response,
-          200,
-          uploadRecord({ version: 9, status: 'failed', error: 'file_locked' }),
-        );
+        return sendJson(response, 200, uploadRecord({ version: 9, status: 'failed', error: 'file_locked' }));
       }
       startEvents(response);
       response.end();
@@ -381,9 +377,9 @@ describe('following an upload', () => {
     );
   });
 
-  test('of an unknown upload ends at once with the error', async () => {
+  test('of an unknown upload throws the error at once', async () => {
     await using fake = await start((_, response) =>
-      answerJson(response, 404, {
+      sendJson(response, 404, {
         type: 'x',
         title: 'x',
         status: 404,
@@ -394,7 +390,7 @@ describe('following an upload', () => {
     await assert.rejects(collect(fake.client.followUpload(UPLOAD_ID)), { code: 'upload_not_found' });
   });
 
-  test('closes its connection when the consumer leaves', async () => {
+  test('closes its connection when the consumer stops', async () => {
     const closed = Promise.withResolvers<void>();
     await using fake = await start((_, response) => {
       response.on('close', closed.resolve);
@@ -408,7 +404,7 @@ describe('following an upload', () => {
     await closed.promise;
   });
 
-  test('does not believe an event that is no record', async () => {
+  test('refuses an event that is not a record', async () => {
     await using fake = await start((_, response) => {
       startEvents(response);
       sendEvent(response, 1, { upload_id: 'x' });
@@ -416,7 +412,7 @@ describe('following an upload', () => {
     await assert.rejects(collect(fake.client.followUpload(UPLOAD_ID)), UnexpectedAnswerError);
   });
 
-  test('takes something else than an event stream for what it is', async () => {
+  test('refuses a response that is not an event stream', async () => {
     await using fake = await start((_, response) => void response.end('hello'));
     await assert.rejects(collect(fake.client.followUpload(UPLOAD_ID)), /event stream/);
   });

@@ -38,36 +38,36 @@ import {
 import type { EventSourceMessage } from 'eventsource-parser';
 import { openEventStream } from './event-stream.ts';
 import type { Fetch } from './fetch.ts';
-import { type FollowOptions, passes, reconnectingStream } from './reconnecting-stream.ts';
+import { type FollowOptions, isRetryable, reconnectingStream } from './reconnecting-stream.ts';
 import { Transport, type TransportOptions } from './transport.ts';
 import { UnexpectedAnswerError } from './unexpected-answer-error.ts';
 
-/** Beyond what the server itself waits for. */
-const ANSWER_MARGIN_MS = 30_000;
+/** Added to the time for which the server is asked to wait. */
+const RESPONSE_MARGIN_MS = 30_000;
 
-/** A cancel at a server of release 0.1.0 waits for the finding of a completing upload; a command for its agent. */
+/** Commands wait for the agent; cancel and verify on a server of release 0.1.0 wait for the object store. */
 const SLOW_REQUEST_TIMEOUT_MS = 120_000;
 
-/** Entries of a page of `listDirectory`. */
+/** Maximum entries in a page of `listDirectory`. */
 const MAX_LISTED = 5000;
 
-/** Ten million entries, or somewhat fewer where names are so long that a frame holds less than a page. */
+/** Ten million entries, or fewer if names are so long that a frame does not hold a full page. */
 const MAX_LIST_PAGES = 2000;
 
 export type BackhaulClientOptions = TransportOptions;
 
 export interface CallOptions {
-  /** Ends the request; the method throws its reason. What the server has begun goes on. */
+  /** Aborts the request; the method throws its reason. Work that the server has started continues. */
   readonly signal?: AbortSignal | undefined;
 }
 
 export interface TriggerOptions extends CallOptions {
   /**
-   * The same key with the same request starts one pull only, however often it is sent; with another request it is
-   * refused as `idempotency_conflict`. 1 to 255 visible ASCII characters.
+   * Repeated requests with the same key start only one upload; the same key with a different request is refused with
+   * `idempotency_conflict`. 1 to 255 visible ASCII characters.
    */
   readonly idempotencyKey?: string | undefined;
-  /** Asks the server to answer only when the pull has ended, or after so many seconds, 1 to 300. */
+  /** Asks the server to respond only when the upload has ended, or after this many seconds, 1 to 300. */
   readonly waitSeconds?: number | undefined;
 }
 
@@ -78,39 +78,39 @@ export interface UploadFilter {
 
 export interface ClientFilter {
   readonly connected?: boolean | undefined;
-  /** Written `name=value`; of several, all have to hold (servers of release 0.1.0 take one). */
+  /** `name=value`; several must all match (servers of release 0.1.0 accept only one). */
   readonly label?: string | readonly string[] | undefined;
 }
 
 export interface AuditFilter {
   readonly client_id?: string | undefined;
-  /** Subject of a token. */
+  /** Subject of the token. */
   readonly actor?: string | undefined;
-  /** Such as `upload.trigger`. */
+  /** Action, such as `upload.trigger`. */
   readonly action?: string | undefined;
-  /** ISO 8601, UTC; inclusive. */
+  /** Start time, ISO 8601 in UTC, inclusive. */
   readonly since?: string | undefined;
-  /** The same, exclusive. */
+  /** End time, ISO 8601 in UTC, exclusive. */
   readonly until?: string | undefined;
 }
 
 export interface PageOptions {
-  /** Records in a page, 1 to 500. Default: the server's, 50. */
+  /** Records per page, 1 to 500. Default: 50. */
   readonly limit?: number | undefined;
-  /** `next_cursor` of the page before. */
+  /** `next_cursor` of the previous page. */
   readonly cursor?: string | undefined;
 }
 
 /**
- * Backhaul's REST API and event streams. Every method throws `ApiError` when the server says no, `ConnectionError`
- * when it cannot be reached, `UnexpectedAnswerError` when what answers is no Backhaul server of this version, and
- * the signal's reason when aborted. Requests have deadlines and are not repeated, except a GET on a stale socket.
- * Unless said otherwise, the token needs the scope `read`.
+ * Backhaul's REST API and event streams. Every method throws `ApiError` if the server returns an error,
+ * `ConnectionError` if it cannot be reached, `UnexpectedAnswerError` if the response is not that of a Backhaul server
+ * of this version, and the signal's reason when aborted. Requests have deadlines and are not retried, except a GET on
+ * a stale socket. Unless stated otherwise, a method requires the scope `read`.
  */
 export class BackhaulClient {
   readonly #transport: Transport;
 
-  /** @throws TypeError if `url` or `token` cannot be used. */
+  /** @throws TypeError if `url` or `token` is invalid. */
   constructor(options: BackhaulClientOptions) {
     this.#transport = new Transport(options);
   }
@@ -120,16 +120,17 @@ export class BackhaulClient {
     return this.#transport.origin;
   }
 
-  /** How this client makes its requests: for presigned URLs in its answers, over the same proxies. Sends no token. */
+  /** The fetch function of this client, for presigned URLs through the same proxies. Does not send the token. */
   get fetch(): Fetch {
     return this.#transport.fetch;
   }
 
   /**
-   * Starts a pull, or finds one of the same file, `on_change` and `limits` that has not ended (see `force`). Needs the scope `trigger`.
+   * Starts an upload, or returns an unfinished one of the same file, `on_change` and `limits` (see `force`). Requires the
+   * scope `trigger`.
    *
-   * @returns The record, which is durable by now; it is terminal only after a long enough `waitSeconds`.
-   * @throws ApiError among others `client_not_found`, and with `offline: 'fail'` `client_offline`.
+   * @returns The record, which is durable; it is terminal only if the upload ended within `waitSeconds`.
+   * @throws ApiError `client_not_found`; `client_offline` with `offline: 'fail'`; and others.
    */
   async triggerDownload(
     clientId: string,
@@ -143,31 +144,31 @@ export class BackhaulClient {
       if (idempotencyKey !== undefined) headers['idempotency-key'] = idempotencyKey;
       return await this.#transport.json(to, uploadRecordSchema, { ...call, headers });
     }
-    // By its key a repeated request is the same upload.
+    // With the key, repeated requests return the same upload.
     const key = idempotencyKey ?? crypto.randomUUID();
     for (let left = Math.min(waitSeconds, MAX_WAIT_SECONDS); ;) {
-      const { value, applied } = await this.#transport.answer(to, uploadRecordSchema, {
+      const { value, applied } = await this.#transport.jsonAndWait(to, uploadRecordSchema, {
         ...call,
         headers: { 'idempotency-key': key, prefer: `wait=${left}` },
-        timeoutMs: left * 1000 + ANSWER_MARGIN_MS,
+        timeoutMs: left * 1000 + RESPONSE_MARGIN_MS,
       });
-      // Less than was asked for: a reverse proxy is in between that would not have waited for the response.
+      // The server waits for a shorter time than requested if a reverse proxy would time out: ask again.
       if (isTerminal(value.status) || applied === null || applied < 1 || applied >= left) return value;
       left -= applied;
     }
   }
 
   /**
-   * One machine: its connection, the uploads that have not ended, and the last one.
+   * Returns the status of one machine: its connection, its unfinished uploads and its last upload.
    *
-   * @throws ApiError `client_not_found` for one that has never connected.
+   * @throws ApiError `client_not_found` if the machine has never connected.
    */
   async getStatus(clientId: string, { signal }: CallOptions = {}): Promise<ClientStatus> {
     return await this.#transport.json(path`/status/${clientId}`, clientStatusSchema, { signal });
   }
 
   /**
-   * An upload as it is now. To wait for its end, follow it.
+   * Returns the current record of an upload. To wait for its end, use `followUpload`.
    *
    * @throws ApiError `upload_not_found`
    */
@@ -175,7 +176,7 @@ export class BackhaulClient {
     return await this.#transport.json(path`/uploads/${uploadId}`, uploadRecordSchema, { signal });
   }
 
-  /** One page of uploads, newest first. `next_cursor` is null on the last. */
+  /** Returns one page of uploads, newest first. `next_cursor` is null on the last page. */
   async listUploads(
     filter: UploadFilter & PageOptions = {},
     { signal }: CallOptions = {},
@@ -183,7 +184,7 @@ export class BackhaulClient {
     return await this.#transport.json('/uploads', uploadListSchema, { query: { ...filter }, signal });
   }
 
-  /** Every upload that matches, newest first, page by page as the consumer goes on; `limit` is that of a page. */
+  /** Iterates over all matching uploads, newest first, fetching pages as needed; `limit` is the page size. */
   async *eachUpload(
     filter: UploadFilter & { readonly limit?: number } = {},
     options: CallOptions = {},
@@ -196,7 +197,7 @@ export class BackhaulClient {
     } while (cursor !== undefined);
   }
 
-  /** One page of the machines that are known, by `client_id`. `next_cursor` is null on the last. */
+  /** Returns one page of the known machines, sorted by `client_id`. `next_cursor` is null on the last page. */
   async listClients(
     filter: ClientFilter & PageOptions = {},
     { signal }: CallOptions = {},
@@ -204,7 +205,7 @@ export class BackhaulClient {
     return await this.#transport.json('/clients', clientListSchema, { query: { ...filter }, signal });
   }
 
-  /** Every machine that matches, by `client_id`, page by page as the consumer goes on. */
+  /** Iterates over all matching machines, sorted by `client_id`, fetching pages as needed. */
   async *eachClient(
     filter: ClientFilter & { readonly limit?: number } = {},
     options: CallOptions = {},
@@ -217,24 +218,24 @@ export class BackhaulClient {
     } while (cursor !== undefined);
   }
 
-  /** One page of what operators did, newest first. `next_cursor` is null on the last. Needs the scope `audit`. */
+  /** Returns one page of the audit log, newest first. `next_cursor` is null on the last page. Requires the scope `audit`. */
   async listAudit(filter: AuditFilter & PageOptions = {}, { signal }: CallOptions = {}): Promise<AuditList> {
     return await this.#transport.json('/audit', auditListSchema, { query: { ...filter }, signal });
   }
 
   /**
-   * Cancels an upload that has not ended. While it is `completing`, the answer waits up to 5 s for the finding. Needs the
-   * scope `trigger`.
+   * Cancels an upload that has not ended. While it is `completing`, the server waits up to 5 s for the result. Requires
+   * the scope `trigger`.
    *
-   * @returns the record; still `completing`, with `cancel_requested_at`, if the object store has not answered: the cancel
-   *   is remembered then, and to wait for its end, follow the upload.
-   * @throws ApiError `upload_not_found`; `upload_finished` if it has ended, or has completed meanwhile.
+   * @returns the record; still `completing`, with `cancel_requested_at`, if the object store has not responded: the
+   *   cancellation is recorded, and `followUpload` waits for its end.
+   * @throws ApiError `upload_not_found`; `upload_finished` if the upload has already ended or completes first.
    */
   async cancelUpload(uploadId: string, { signal }: CallOptions = {}): Promise<UploadRecord> {
     return await this.#transport.json(path`/uploads/${uploadId}/cancel`, uploadRecordSchema, {
       method: 'POST',
       expect: [200, 202],
-      // RFC 7240; a server would answer 200 to a client of before, which knew no 202.
+      // RFC 7240. Without it the server responds with 200, for older clients that do not know 202.
       headers: { prefer: 'respond-async' },
       timeoutMs: SLOW_REQUEST_TIMEOUT_MS,
       signal,
@@ -242,7 +243,7 @@ export class BackhaulClient {
   }
 
   /**
-   * Starts a new attempt of a failed, cancelled or expired upload, under the same id. Needs the scope `trigger`.
+   * Starts a new attempt of a failed, cancelled or expired upload with the same id. Requires the scope `trigger`.
    *
    * @throws ApiError `upload_not_found`, `upload_not_retryable`, `storage_unavailable`
    */
@@ -254,7 +255,7 @@ export class BackhaulClient {
   }
 
   /**
-   * Removes the record of an ended upload, and with `object` the stored object too. Needs the scope `admin`.
+   * Deletes the record of an upload that has ended and, with `object`, also the stored object. Requires the scope `admin`.
    *
    * @throws ApiError `upload_not_found`, `upload_not_finished`, `storage_unavailable`
    */
@@ -266,19 +267,19 @@ export class BackhaulClient {
   }
 
   /**
-   * Forgets a machine, until its agent connects again; its uploads stay. Needs the scope `admin`.
+   * Removes a machine until its agent reconnects; the records of its uploads remain. Requires the scope `admin`.
    *
-   * @throws ApiError `client_not_found`; `client_busy` while uploads of it have not ended.
+   * @throws ApiError `client_not_found`; `client_busy` while the machine has unfinished uploads.
    */
   async deleteClient(clientId: string, { signal }: CallOptions = {}): Promise<void> {
     await this.#delete(path`/clients/${clientId}`, {}, signal);
   }
 
   /**
-   * Sets how fast each upload of a client may go, from its next attempt on; what is absent is as the server has it. Needs
-   * the scope `admin`. The owner of the agent may have lower limits, which hold as well.
+   * Sets the limits of each upload of a client, from its next attempt. The server's defaults apply to absent limits, and
+   * lower limits set on the agent's machine still apply. Requires the scope `admin`.
    *
-   * @throws ApiError `client_not_found`; `not_supported` by an agent that is too old.
+   * @throws ApiError `client_not_found`; `not_supported` if the agent is too old.
    */
   async setClientLimits(
     clientId: string,
@@ -293,8 +294,8 @@ export class BackhaulClient {
   }
 
   /**
-   * Keeps a machine away: its connection is closed and its agent refused, until it is unblocked. Its uploads wait, and end
-   * at their deadlines. Needs the scope `admin`.
+   * Blocks a machine: closes its connection and refuses its agent until it is unblocked. Its uploads wait, and expire at
+   * their deadlines. Requires the scope `admin`.
    */
   async blockClient(
     clientId: string,
@@ -307,15 +308,15 @@ export class BackhaulClient {
     });
   }
 
-  /** Lets a blocked machine connect again; no error for one that is not blocked. Needs the scope `admin`. */
+  /** Lets a blocked machine reconnect; no error if it is not blocked. Requires the scope `admin`. */
   async unblockClient(clientId: string, { signal }: CallOptions = {}): Promise<void> {
     await this.#delete(path`/clients/${clientId}/block`, {}, signal);
   }
 
   /**
-   * Runs a command on a connected agent and returns what it answered. Needs the scope `trigger`.
+   * Runs a command on a connected agent and returns its result. Requires the scope `trigger`.
    *
-   * @param name `health_check`, or `list_directory` with `{ path }`; the result is typed by it.
+   * @param name `health_check`, or `list_directory` with `{ path }`; determines the type of the result.
    * @throws ApiError `client_not_found`, `client_offline`, `command_timeout`, or the agent's own code, such as
    *   `path_not_allowed`.
    */
@@ -335,11 +336,11 @@ export class BackhaulClient {
   }
 
   /**
-   * A directory of a connected machine, page by page, each in the order of names. From an agent of 0.1.0 only the first
-   * page comes, and it may be `truncated`. Needs the scope `trigger`.
+   * Lists a directory of a connected machine, page by page, each sorted by name. An agent of 0.1.0 sends only the first
+   * page, which may be `truncated`. Requires the scope `trigger`.
    *
-   * @throws ApiError as `runCommand`; `not_supported` for a `prefix` or `limit` that the agent does not know.
-   *   BackhaulError `protocol_error` if the agent's pages lead nowhere, or are more than 2,000.
+   * @throws ApiError like `runCommand`; `not_supported` if the agent does not support `prefix` or `limit`.
+   *   BackhaulError `protocol_error` if a page makes no progress, or after 2,000 pages.
    */
   async *listDirectory(
     clientId: string,
@@ -363,19 +364,19 @@ export class BackhaulClient {
       left -= page.entries.length;
       const next = page.next_cursor;
       if (next === undefined || left <= 0) return;
-      // The agent is not trusted: it must not keep its reader indefinitely.
+      // The agent is not trusted: guard against endless pagination.
       if (page.entries.length === 0 || next === cursor || pages === MAX_LIST_PAGES) {
-        throw new BackhaulError('protocol_error', 'The agent lists the directory without coming to an end.');
+        throw new BackhaulError('protocol_error', 'The agent sent an endless directory listing.');
       }
       cursor = next;
     }
   }
 
   /**
-   * The record of one upload, now and after each change, until it is terminal. Survives lost connections. A version
-   * is yielded once more, about once a second at most, when only its `bytes_in_flight` has moved.
+   * Yields the record of one upload, now and after each change, until it is terminal. Reconnects after lost connections.
+   * Yields the same version again, at most about once a second, if only its `bytes_in_flight` has changed.
    *
-   * @throws ApiError `upload_not_found`; the last error once the server has been away for `giveUpAfterMs`.
+   * @throws ApiError `upload_not_found`; the last error after the server was unreachable for `giveUpAfterMs`.
    */
   async *followUpload(
     uploadId: string,
@@ -391,7 +392,7 @@ export class BackhaulClient {
       const record =
         event.kind === 'message'
           ? readRecord(event.message)
-          : // A proxy that holds events back must not hide the end.
+          : // Fetch the record as well, in case a proxy holds events back.
             await this.#peek(uploadId, options);
       if (record === undefined || record.version <= (last?.version ?? 0)) continue;
       last = record;
@@ -401,10 +402,10 @@ export class BackhaulClient {
   }
 
   /**
-   * Changes of all uploads from now on, until aborted. After a lost connection records may repeat, but the newest
-   * of each upload is never missed. Starts no sooner than the iteration does.
+   * Yields changes of all uploads from now on, until aborted. After a lost connection records may repeat, but the newest
+   * of each upload is never missed. Connects when the iteration starts.
    *
-   * @throws The last error once the server has been away for `giveUpAfterMs`.
+   * @throws The last error after the server was unreachable for `giveUpAfterMs`.
    */
   async *followEvents(options: FollowOptions = {}): AsyncGenerator<UploadRecord, void, undefined> {
     for await (const event of this.#follow('/events', options)) {
@@ -414,11 +415,11 @@ export class BackhaulClient {
   }
 
   /**
-   * A presigned URL of the finished object: a secret until it expires, and good for one GET or many. Send no token
-   * there. Needs the scope `content`.
+   * Returns a presigned URL of the finished object: a secret until it expires, valid for any number of GET requests. Do
+   * not send the token to it. Requires the scope `content`.
    *
-   * @throws ApiError `upload_not_found`; `upload_not_completed` for one that has no object yet;
-   *   `object_not_found` if it is no longer in the bucket.
+   * @throws ApiError `upload_not_found`; `upload_not_completed` if there is no object yet; `object_not_found` if the
+   *   object is no longer in the bucket.
    */
   async contentUrl(uploadId: string, { signal }: CallOptions = {}): Promise<string> {
     const request = { expect: [302, 303, 307], signal };
@@ -428,33 +429,32 @@ export class BackhaulClient {
       if (location !== null && URL.canParse(location, this.origin)) {
         return new URL(location, this.origin).href;
       }
-      throw new UnexpectedAnswerError('the redirect to the content names no address', response.status);
+      throw new UnexpectedAnswerError('the redirect to the content has no valid location', response.status);
     });
   }
 
   /**
-   * Whether the stored object of a completed upload is still what its record says, as the store's HEAD tells. That
-   * it is not is an answer (`verdict`), and no error.
+   * Checks with a HEAD request to the store whether the object of a completed upload still matches its record. A
+   * difference is returned in `verdict`, not thrown.
    *
    * @throws ApiError `upload_not_found`, `upload_not_completed`, `storage_unavailable`
    */
   async verifyUpload(uploadId: string, { signal }: CallOptions = {}): Promise<ObjectVerification> {
     return await this.#transport.json(path`/uploads/${uploadId}/verification`, objectVerificationSchema, {
-      // A server of release 0.1.0 tries again for a while before it says that the store is away.
+      // A server of release 0.1.0 retries for a while before it reports that the store is unavailable.
       timeoutMs: SLOW_REQUEST_TIMEOUT_MS,
       signal,
     });
   }
 
   /**
-   * What the server needs to do its work, and whether it has it. Not being ready is an answer, and no error. Needs no
-   * scope.
+   * Returns the server's readiness with its checks. Not being ready is returned, not thrown. Requires no scope.
    */
   async readiness({ signal }: CallOptions = {}): Promise<Readiness> {
     return await this.#transport.json('/readyz', readinessSchema, { expect: [200, 503], signal });
   }
 
-  /** The server's findings about its own settings and bucket. Needs the scope `admin`; takes 2 minutes at most. */
+  /** Returns the server's findings about its settings and bucket. Requires the scope `admin`; takes at most 2 minutes. */
   async diagnosis({ signal }: CallOptions = {}): Promise<Diagnosis> {
     return await this.#transport.json('/doctor', diagnosisSchema, {
       timeoutMs: SLOW_REQUEST_TIMEOUT_MS,
@@ -482,7 +482,7 @@ export class BackhaulClient {
     try {
       return await this.getUpload(uploadId, { signal });
     } catch (error) {
-      if (passes(error)) return undefined;
+      if (isRetryable(error)) return undefined;
       throw error;
     }
   }
@@ -500,18 +500,18 @@ function readEvent<Schema extends typeof uploadRecordSchema | typeof progressEve
   try {
     json = JSON.parse(data);
   } catch (cause) {
-    throw new UnexpectedAnswerError('an event does not hold JSON', 200, { cause });
+    throw new UnexpectedAnswerError('an event is not JSON', 200, { cause });
   }
   const parsed = schema.safeParse(json);
-  // TypeScript does not relate the schema to what it reads.
+  // TypeScript does not relate the generic schema to its parsed type.
   if (parsed.success) return parsed.data as ReturnType<Schema['parse']>;
   throw new UnexpectedAnswerError(
-    `an event "${event}" does not hold what it should (${describeIssues(parsed.error)})`,
+    `an event "${event}" does not have the expected shape (${describeIssues(parsed.error)})`,
     200,
   );
 }
 
-/** Writes a path with each value escaped. */
+/** Builds a path with each value escaped. */
 function path(texts: TemplateStringsArray, ...values: string[]): string {
   return String.raw({ raw: texts }, ...values.map((value) => encodeURIComponent(value)));
 }

@@ -1,14 +1,14 @@
-/** How waits between retries grow. */
+/** Growth of the delays between retries. */
 export interface Backoff {
-  /** Before the first retry, in milliseconds. */
+  /** Delay before the first retry, in milliseconds. */
   readonly baseMs: number;
-  /** The longest wait, in milliseconds. */
+  /** Maximum delay, in milliseconds. */
   readonly maxMs: number;
 }
 
 /**
- * How long to wait before retry `attempt` (from 1): doubling, with the upper half random, so that many clients
- * cut off together do not come back together.
+ * Returns the delay before retry `attempt` (from 1): it doubles, and its upper half is random, so that clients that are
+ * disconnected together do not reconnect together.
  *
  * @param random From 0 to 1.
  * @returns Milliseconds.
@@ -18,7 +18,7 @@ export function backoffMs(attempt: number, { baseMs, maxMs }: Backoff, random = 
   return ceiling / 2 + random() * (ceiling / 2);
 }
 
-/** Resolves after `ms`; rejects with the signal's reason as soon as it aborts. */
+/** Resolves after `ms`; rejects with the signal's reason when it aborts. */
 export async function pause(ms: number, signal?: AbortSignal): Promise<void> {
   signal?.throwIfAborted();
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -26,7 +26,7 @@ export async function pause(ms: number, signal?: AbortSignal): Promise<void> {
   try {
     await new Promise<void>((resolve, reject) => {
       timer = setTimeout(resolve, ms);
-      // The reason is whatever the caller aborted with; it is handed on as it is.
+      // The caller's reason is passed on unchanged.
       onAbort = () => reject(signal?.reason);
       signal?.addEventListener('abort', onAbort, { once: true });
     });

@@ -1,10 +1,10 @@
 import { isLoopbackHost } from '@backhaul/protocol';
 
 /**
- * The server's address as its REST API is reached. Agents are given the same address as `ws://…`, so that form
- * is taken too. A path is kept: the server may live below one, behind a reverse proxy.
+ * Returns the base URL of the REST API. Agents use the same address as `ws://…`, so that form is accepted too. A path is
+ * kept: the server may be below one behind a reverse proxy.
  *
- * @throws TypeError naming what is wrong; never repeats a password.
+ * @throws TypeError that describes the problem; it never contains a password.
  */
 export function toBaseUrl(text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : undefined;
@@ -14,16 +14,16 @@ export function toBaseUrl(text: string): URL {
     throw new TypeError(`the server URL must start with http, https, ws or wss, not "${url.protocol}//"`);
   }
   if (url.username !== '' || url.password !== '') {
-    throw new TypeError('the server URL must not hold a user name or password; give a token instead');
+    throw new TypeError('the server URL must not contain a user name or password; use a token instead');
   }
   const path = url.pathname.endsWith('/') ? url.pathname : `${url.pathname}/`;
-  // Assigning `protocol` would keep a default port of the old scheme; building anew does not.
+  // Assigning `protocol` would keep the default port of the old scheme; a new URL does not.
   return new URL(`${protocol}//${url.host}${path}`);
 }
 
 /**
- * Whether a token sent there could be read on the way: plain HTTP to another machine. Not judged in a browser: a page that
- * came by plain HTTP has no other way to its server.
+ * Whether a token would be sent unencrypted: plain HTTP to another machine. Not checked in a browser: a page loaded over
+ * plain HTTP has no other way to reach its server.
  */
 export function sendsInTheClear(base: URL): boolean {
   return base.protocol === 'http:' && !isLoopbackHost(base.hostname) && !('document' in globalThis);

@@ -1,7 +1,7 @@
-/** The server could not be reached, or went away before it had answered. `cause` is what the network said. */
+/** The server could not be reached, or disconnected before its response. `cause` is the network's error. */
 export class ConnectionError extends Error {
   override readonly name = 'ConnectionError';
-  /** Scheme, host and port that were tried. */
+  /** Scheme, host and port of the server. */
   readonly origin: string;
 
   constructor(origin: string, problem: string, options?: ErrorOptions) {
@@ -11,9 +11,9 @@ export class ConnectionError extends Error {
 }
 
 /**
- * Why the network failed: the system's error code (`ECONNREFUSED`, …) where there is one, for fetch hides it in
- * nested causes; else the innermost words. Undefined if the error is none of the network's: fetch gives each of
- * those as a TypeError with a cause, and one without is a mistake in code.
+ * Returns the reason of a network error: the system's error code (`ECONNREFUSED`, …), which fetch hides in nested
+ * causes, else the innermost message. Undefined for other errors: fetch throws network errors as a TypeError with a
+ * cause; a TypeError without one is a bug.
  */
 export function networkReason(error: unknown): string | undefined {
   if (!(error instanceof TypeError)) return undefined;
@@ -25,7 +25,7 @@ export function networkReason(error: unknown): string | undefined {
   return innermost;
 }
 
-/** The message says why a connection failed and what to change, as a clause; `code` is the network's. */
+/** A failed connection. The message is a clause with the reason and the change to make; `code` is the network's. */
 export class NetworkFault extends Error {
   override readonly name = 'NetworkFault';
   readonly code: string;
@@ -36,7 +36,7 @@ export class NetworkFault extends Error {
   }
 }
 
-/** The sentence of a {@link NetworkFault} among the causes of an error, with its code; null if there is none. */
+/** Returns the message and code of a {@link NetworkFault} among the causes of an error; null if there is none. */
 export function faultIn(error: unknown): string | null {
   for (let at = error; at instanceof Error; at = at.cause) {
     if (at instanceof NetworkFault) return `${at.message} (${at.code})`;

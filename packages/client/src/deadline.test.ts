@@ -3,13 +3,13 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 import { Deadline } from './deadline.ts';
 
-test('a deadline that passes says that it was time', async () => {
+test('a deadline that passes is expired', async () => {
   using deadline = new Deadline(1);
   await once(deadline.signal, 'abort');
   assert.ok(deadline.expired);
 });
 
-test('the parent ends it with its own reason', () => {
+test('the parent aborts it with its own reason', () => {
   const parent = new AbortController();
   using deadline = new Deadline(60_000, parent.signal);
   const reason = new Error('enough');
@@ -18,7 +18,7 @@ test('the parent ends it with its own reason', () => {
   assert.ok(!deadline.expired);
 });
 
-test('extending starts the time anew, suspending stops it', (context) => {
+test('extend restarts the timer, suspend stops it', (context) => {
   context.mock.timers.enable({ apis: ['setTimeout'] });
   using deadline = new Deadline(100);
   context.mock.timers.tick(90);
@@ -33,7 +33,7 @@ test('extending starts the time anew, suspending stops it', (context) => {
   assert.ok(deadline.expired);
 });
 
-test('disposed, it aborts no more', (context) => {
+test('a disposed deadline does not abort', (context) => {
   context.mock.timers.enable({ apis: ['setTimeout'] });
   const parent = new AbortController();
   const deadline = new Deadline(100, parent.signal);

@@ -1,6 +1,6 @@
 /**
- * A signal that aborts when time runs out or when its parent does. `AbortSignal.timeout` cannot be extended and
- * does not say afterwards which of the two it was.
+ * A signal that aborts when the time runs out or when its parent aborts. Unlike `AbortSignal.timeout` it can be extended,
+ * and `expired` says which of the two happened.
  */
 export class Deadline implements Disposable {
   readonly #controller = new AbortController();
@@ -24,7 +24,7 @@ export class Deadline implements Disposable {
     return this.#controller.signal;
   }
 
-  /** Whether it was time that ran out, not the parent that aborted. */
+  /** Whether the time ran out, as opposed to the parent aborting. */
   get expired(): boolean {
     return this.#expired;
   }
@@ -33,7 +33,7 @@ export class Deadline implements Disposable {
     return this.#timeoutMs;
   }
 
-  /** Starts the time anew: what was waited for has shown progress. */
+  /** Restarts the timer after progress. */
   extend(): void {
     clearTimeout(this.#timer);
     if (this.#controller.signal.aborted) return;
@@ -43,7 +43,7 @@ export class Deadline implements Disposable {
     }, this.#timeoutMs);
   }
 
-  /** Stops the time until `extend`: it is this side that keeps the other waiting. */
+  /** Stops the timer until `extend`, while the delay is on this side. */
   suspend(): void {
     clearTimeout(this.#timer);
   }

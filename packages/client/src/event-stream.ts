@@ -4,22 +4,22 @@ import { Deadline } from './deadline.ts';
 import type { Transport } from './transport.ts';
 import { UnexpectedAnswerError } from './unexpected-answer-error.ts';
 
-/** Three heartbeats missed: the connection is dead, though nobody said so. */
+/** After three missed heartbeats the connection counts as dead. */
 const IDLE_TIMEOUT_MS = 3 * EVENT_HEARTBEAT_MS;
 
-/** A record is a few kilobytes; more than this without an event's end is not an event stream. */
+/** A record is a few kilobytes; a stream with a longer event is not an event stream. */
 const MAX_EVENT_CHARACTERS = 1024 * 1024;
 
 export interface EventStreamOptions {
   readonly lastEventId?: string | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Nothing received for this long counts as a lost connection. */
+  /** The connection counts as lost after this time without data. */
   readonly idleTimeoutMs?: number | undefined;
 }
 
 /**
- * One connection to a stream of server-sent events. Resolves once the server has accepted; the iteration ends when
- * the server ends it and throws `ConnectionError` when it is cut.
+ * Opens one connection to a stream of server-sent events. Resolves once the server has accepted; the iteration ends when
+ * the server ends the stream, and throws `ConnectionError` when the connection is lost.
  */
 export async function openEventStream(
   transport: Transport,
@@ -34,7 +34,7 @@ export async function openEventStream(
     const type = response.headers.get('content-type') ?? '';
     if (!type.startsWith('text/event-stream') || response.body === null) {
       await response.body?.cancel();
-      throw new UnexpectedAnswerError(`${path} did not answer with an event stream`, response.status);
+      throw new UnexpectedAnswerError(`${path} did not respond with an event stream`, response.status);
     }
     return readEvents(response.body, { transport, deadline, signal });
   } catch (error) {

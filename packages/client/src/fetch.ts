@@ -1,11 +1,11 @@
 import type { Agent } from 'node:http';
 
-/** As much of the global `fetch` as is used: it can be given as it is. */
+/** The used subset of the global `fetch`, which is itself assignable. */
 export type Fetch = (url: URL, init: FetchInit) => Promise<Response>;
 
-/** What `fetch` takes, and what only requests on Node.js know. */
+/** Options of `fetch`, and options of Node.js requests. */
 export interface NodeFetchInit extends FetchInit {
-  /** Of `node:http` or `node:https`, as the address is: for a proxy, or connections of one's own. */
+  /** Agent of `node:http` or `node:https`, matching the URL: for a proxy, or for a separate pool of connections. */
   readonly agent?: Agent | undefined;
 }
 
@@ -15,6 +15,6 @@ export interface FetchInit {
   readonly headers?: Record<string, string>;
   readonly body?: string;
   readonly signal: AbortSignal;
-  /** A token must not go where a redirect leads. */
+  /** Redirects are not followed, so that the token is not sent elsewhere. */
   readonly redirect: 'manual';
 }

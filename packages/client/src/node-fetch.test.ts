@@ -13,7 +13,7 @@ import { promisify } from 'node:util';
 import { networkReason } from './connection-error.ts';
 import type { FetchInit } from './fetch.ts';
 import { platformFetch } from './node-fetch.ts';
-import { answerJson, ScriptedServer, type Handler } from './testing/scripted-server.ts';
+import { sendJson, ScriptedServer, type Handler } from './testing/scripted-server.ts';
 
 const MiB = 1024 * 1024;
 
@@ -22,7 +22,7 @@ async function get(url: string, init: Partial<FetchInit> = {}): Promise<Response
   return await platformFetch(new URL(url), { signal, redirect: 'manual', ...init });
 }
 
-/** Answers each connection by this text and no other, and tells of them. */
+/** A TCP server that handles each connection with `answer`, and lists the connections. */
 async function rawServer(answer: (socket: Socket) => void) {
   const sockets: Socket[] = [];
   const server = createServer((socket) => {
@@ -42,7 +42,7 @@ async function rawServer(answer: (socket: Socket) => void) {
   };
 }
 
-describe('an answer whose connection the peer closes', () => {
+describe('a response whose connection the peer closes', () => {
   const body = Buffer.alloc(2 * MiB, 'x');
   const length = `content-length: ${body.length}\r\n`;
   const framings = {
@@ -51,7 +51,7 @@ describe('an answer whose connection the peer closes', () => {
     'instead of a length': '',
   };
   for (const [how, headers] of Object.entries(framings)) {
-    test(`${how} reaches a slow reader whole`, async () => {
+    test(`${how} reaches a slow reader completely`, async () => {
       await using server = await rawServer((socket) => {
         socket.write(`HTTP/1.1 200 OK\r\n${headers}\r\n`);
         socket.end(body);
@@ -66,7 +66,7 @@ describe('an answer whose connection the peer closes', () => {
     });
   }
 
-  test('before its end is an error of the network, never a shorter body', async () => {
+  test('before its end is a network error, never a shorter body', async () => {
     for (const cut of [
       `HTTP/1.1 200 OK\r\n${length}\r\nxyz`,
       'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nxyz\r\n',
@@ -77,7 +77,7 @@ describe('an answer whose connection the peer closes', () => {
     }
   });
 
-  test('while nobody reads is taken later', async () => {
+  test('while it is not read can be read later', async () => {
     await using server = await rawServer((socket) => {
       socket.end('HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello');
     });
@@ -88,14 +88,14 @@ describe('an answer whose connection the peer closes', () => {
 });
 
 describe('a connection', () => {
-  test('is kept for the next request, whether the answer was read or let go whole', async () => {
+  test('is reused for the next request after the response was read or cancelled', async () => {
     const sockets = new Set<unknown>();
     await using server = await ScriptedServer.start((request, response) => {
       sockets.add(request.socket);
       if (request.url === '/none') response.writeHead(204).end();
-      else answerJson(response, 200, {});
+      else sendJson(response, 200, {});
     });
-    // Node.js frees a socket in a turn of its own.
+    // Node.js frees a socket in a separate turn of the event loop.
     await (await get(`${server.url}/`)).json();
     await turn();
     await (await get(`${server.url}/`)).body?.cancel();
@@ -106,24 +106,24 @@ describe('a connection', () => {
     assert.equal(sockets.size, 1);
   });
 
-  test('that was kept and has been closed costs a GET another one, and fails a POST', async () => {
+  test('that was kept alive and then closed makes a GET retry and a POST fail', async () => {
     const stale: Handler = (request, response) => {
       if (request.url === '/stale') request.socket.destroy();
-      else answerJson(response, 200, {});
+      else sendJson(response, 200, {});
     };
     await using server = await ScriptedServer.start(stale);
     const requests = (path: string) => server.requests.filter(({ url }) => url === path).length;
     await (await get(`${server.url}/`)).json();
     await turn();
     await assert.rejects(get(`${server.url}/stale`), TypeError);
-    assert.equal(requests('/stale'), 2, 'once on the kept connection, once on its own');
+    assert.equal(requests('/stale'), 2, 'once on the kept connection, once on a new one');
     await (await get(`${server.url}/`)).json();
     await turn();
     await assert.rejects(get(`${server.url}/stale`, { method: 'POST' }), TypeError);
     assert.equal(requests('/stale'), 3);
   });
 
-  test('is closed at once when its signal aborts or its reader leaves, whoever is slow', async () => {
+  test('is closed at once when its signal aborts or its reader cancels', async () => {
     const reason = new Error('enough');
     for (const leave of ['before the answer', 'before reading', 'while reading', 'by cancel'] as const) {
       await using server = await rawServer((socket) => {
@@ -148,7 +148,7 @@ describe('a connection', () => {
     }
   });
 
-  test('that is refused has the reason of the system, by address and by name', async () => {
+  test('that is refused has the error code of the system, by address and by name', async () => {
     const { port } = await (async () => {
       await using server = await ScriptedServer.start(() => undefined);
       return new URL(server.url);
@@ -162,14 +162,14 @@ describe('a connection', () => {
     await assert.rejects(get('ftp://localhost/'), (error) => networkReason(error) === 'unknown scheme');
   });
 
-  test('by the name of this machine finds a server on IPv4 alone', async () => {
-    await using server = await ScriptedServer.start((_, response) => answerJson(response, 200, {}));
+  test('to localhost reaches a server that listens only on IPv4', async () => {
+    await using server = await ScriptedServer.start((_, response) => sendJson(response, 200, {}));
     const { port } = new URL(server.url);
     assert.equal((await get(`http://localhost:${port}/`)).status, 200);
   });
 });
 
-test('a redirect is an answer like others, and headers that come twice are joined', async () => {
+test('a redirect is returned like other responses, and repeated headers are joined', async () => {
   await using server = await ScriptedServer.start((_, response) => {
     response.writeHead(302, { location: '/elsewhere', 'x-twice': ['a', 'b'] }).end();
   });
@@ -182,7 +182,7 @@ test('a redirect is an answer like others, and headers that come twice are joine
 });
 
 test(
-  'by HTTPS the certificate is checked, NODE_EXTRA_CA_CERTS counts, and a kept connection holds up no exit',
+  'HTTPS checks the certificate, supports NODE_EXTRA_CA_CERTS, and a kept-alive connection does not delay the exit',
   { timeout: 120_000 },
   async (t) => {
     const directory = await mkdtemp(path.join(tmpdir(), 'backhaul-fetch-'));
@@ -198,7 +198,7 @@ test(
         response.end('hello');
       },
     );
-    // A connection that held up the exit would hold it up for longer than the test may take.
+    // Longer than the timeout of the test, so that a delayed exit would fail it.
     server.keepAliveTimeout = 600_000;
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');

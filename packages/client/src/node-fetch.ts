@@ -2,21 +2,21 @@ import http from 'node:http';
 import https from 'node:https';
 import type { NodeFetchInit } from './fetch.ts';
 
-/** All addresses of a name together. A firewall that drops packets must not use up the whole deadline of the caller. */
+/** For all addresses of a name together, so that a firewall that drops packets does not use up the caller's deadline. */
 const CONNECT_TIMEOUT_MS = 10_000;
 
-/** `Response` takes no body with these. */
+/** `Response` does not accept a body with these. */
 const statusesWithoutBody: ReadonlySet<number | undefined> = new Set([204, 205, 304]);
 
-/** How a request fails on a kept-alive socket that the peer has closed in the meantime. */
+/** Errors of a request on a kept-alive socket that the peer has already closed. */
 const staleSocketCodes: ReadonlySet<unknown> = new Set(['ECONNRESET', 'EPIPE']);
 
 /**
- * How requests are made on Node.js (`#platform-fetch` of package.json): on `node:http`, because the fetch that is built
- * into Node.js 24 ends the process if the peer closes the connection while a slow reader still has bytes to take
- * (nodejs/undici#5360). Follows no redirect and asks for no content coding.
+ * Makes requests on Node.js (`#platform-fetch` of package.json). Uses `node:http`, because the fetch built into Node.js
+ * 24 ends the process if the peer closes the connection while a slow reader has not read all bytes
+ * (nodejs/undici#5360). Follows no redirects and requests no content coding.
  *
- * @throws TypeError whose `cause` is the network's error, as fetch does; the signal's reason when aborted.
+ * @throws TypeError whose `cause` is the network's error, like fetch; the signal's reason when aborted.
  */
 export const platformFetch = async (url: URL, init: NodeFetchInit): Promise<Response> => {
   if (url.protocol !== 'http:' && url.protocol !== 'https:') {
@@ -26,7 +26,7 @@ export const platformFetch = async (url: URL, init: NodeFetchInit): Promise<Resp
     init.signal.throwIfAborted();
     const exchange = send(url, init);
     try {
-      const message = await exchange.answer;
+      const message = await exchange.response;
       return new Response(bodyOf(message, init.signal), {
         status: message.statusCode ?? 0,
         headers: headersOf(message),
@@ -34,7 +34,7 @@ export const platformFetch = async (url: URL, init: NodeFetchInit): Promise<Resp
     } catch (error) {
       exchange.request.destroy();
       init.signal.throwIfAborted();
-      // Ends: each such failure uses up one of the kept sockets.
+      // Terminates: each such failure removes one kept-alive socket.
       const { method = 'GET' } = init;
       if (method === 'GET' && exchange.request.reusedSocket && isStaleSocket(error)) continue;
       throw new TypeError('fetch failed', { cause: error });
@@ -44,7 +44,7 @@ export const platformFetch = async (url: URL, init: NodeFetchInit): Promise<Resp
 
 interface Exchange {
   readonly request: http.ClientRequest;
-  readonly answer: Promise<http.IncomingMessage>;
+  readonly response: Promise<http.IncomingMessage>;
 }
 
 function send(url: URL, { method = 'GET', headers, body, signal, agent }: NodeFetchInit): Exchange {
@@ -57,36 +57,36 @@ function send(url: URL, { method = 'GET', headers, body, signal, agent }: NodeFe
   let message: http.IncomingMessage | undefined;
   const abort = (): void => {
     const reason = errorOf(signal.reason);
-    // The message first: the request would let go of it without an error.
+    // The message first: destroying the request would detach it without an error.
     message?.destroy(reason);
     request.destroy(reason);
   };
   const forget = (): void => signal.removeEventListener('abort', abort);
   signal.addEventListener('abort', abort, { once: true });
-  const answer = new Promise<http.IncomingMessage>((resolve, reject) => {
+  const response = new Promise<http.IncomingMessage>((resolve, reject) => {
     request.once('response', (arrived) => {
       message = arrived;
-      // With a listener its error is kept until somebody reads; without one Node.js drops it.
+      // With a listener the error is kept until the body is read; without one Node.js drops it.
       arrived.on('error', () => undefined);
       arrived.once('close', forget);
       resolve(arrived);
     });
-    // Stays after the answer: what ends the message ends the request by an error, too.
+    // Remains after the response: an error of the message is also emitted by the request.
     request.on('error', reject);
     request.once('close', () => {
       if (message === undefined) forget();
-      reject(new Error('the connection was closed without an answer'));
+      reject(new Error('the connection was closed without a response'));
     });
   });
   limitConnecting(request, url.protocol === 'https:' ? 'secureConnect' : 'connect');
   request.end(body);
-  return { request, answer };
+  return { request, response };
 }
 
 function limitConnecting(request: http.ClientRequest, connected: 'connect' | 'secureConnect'): void {
   request.once('socket', (socket) => {
     if (!socket.connecting) return;
-    const error = Object.assign(new Error('connecting took too long'), { code: 'ETIMEDOUT' });
+    const error = Object.assign(new Error('timeout while connecting'), { code: 'ETIMEDOUT' });
     const timer = setTimeout(() => request.destroy(error), CONNECT_TIMEOUT_MS);
     const stop = (): void => clearTimeout(timer);
     socket.once(connected, stop);
@@ -94,7 +94,7 @@ function limitConnecting(request: http.ClientRequest, connected: 'connect' | 'se
   });
 }
 
-/** The bytes as they are asked for: no more is read ahead than what the buffers of socket and message hold. */
+/** Streams the bytes on demand: nothing is read ahead except by the buffers of socket and message. */
 function bodyOf(message: http.IncomingMessage, signal: AbortSignal): ReadableStream<Uint8Array> | null {
   if (statusesWithoutBody.has(message.statusCode)) {
     message.resume();
@@ -115,7 +115,7 @@ function bodyOf(message: http.IncomingMessage, signal: AbortSignal): ReadableStr
         }
       },
       cancel() {
-        // A whole answer that nobody reads leaves its connection for the next request.
+        // If the response is complete, the connection can be reused.
         if (chunks === undefined && message.complete) message.resume();
         else message.destroy();
       },
@@ -136,7 +136,7 @@ function isStaleSocket(error: unknown): boolean {
   return error instanceof Error && 'code' in error && staleSocketCodes.has(error.code);
 }
 
-/** A signal may be aborted with anything; streams are destroyed with errors. */
+/** A signal may have any reason; streams must be destroyed with an Error. */
 function errorOf(reason: unknown): Error {
   return reason instanceof Error ? reason : new Error('aborted', { cause: reason });
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { ApiError } from './api-error.ts';
 import { ConnectionError } from './connection-error.ts';
-import { parseRetryAfter, readProblem } from './problem-answer.ts';
+import { parseRetryAfter, readProblem } from './problem-response.ts';
 import { uploadRecord } from './testing/upload-record.ts';
 import { UnexpectedAnswerError } from './unexpected-answer-error.ts';
 
@@ -18,8 +18,8 @@ const problem = (fields: Record<string, unknown>) => ({
 const answer = (status: number, body: unknown, headers: Record<string, string> = {}) =>
   new Response(typeof body === 'string' ? body : JSON.stringify(body), { status, headers });
 
-describe('an answer that is no success', () => {
-  test('carries code, detail, record and the time to wait', async () => {
+describe('an error response', () => {
+  test('is converted to code, detail, record and retry delay', async () => {
     const record = uploadRecord();
     const error = await readProblem(answer(409, problem({ upload: record }), { 'retry-after': '7' }), asked);
     assert.ok(error instanceof ApiError);
@@ -31,27 +31,27 @@ describe('an answer that is no success', () => {
     assert.equal(error.retryable, false);
   });
 
-  test('with a code of a newer server keeps its words and takes the nearest code', async () => {
+  test('with a code of a newer server keeps its detail and gets the nearest code', async () => {
     const error = await readProblem(answer(403, problem({ code: 'quota_gone', status: 403 })), asked);
     assert.ok(error instanceof ApiError);
     assert.equal(error.code, 'forbidden');
     assert.match(error.detail, /completed at noon.*quota_gone/);
   });
 
-  test('of a gateway is a lost connection', async () => {
+  test('of a gateway is a connection error', async () => {
     const error = await readProblem(answer(502, '<h1>Bad Gateway</h1>'), asked);
     assert.ok(error instanceof ConnectionError);
     assert.match(error.message, /502/);
   });
 
-  test('of something else is told apart from all others', async () => {
+  test('of another program is an UnexpectedAnswerError', async () => {
     const error = await readProblem(answer(404, '<h1>Not here</h1>'), asked);
     assert.ok(error instanceof UnexpectedAnswerError);
     assert.equal(error.status, 404);
   });
 });
 
-test('Retry-After is read as seconds or as a date', () => {
+test('Retry-After is parsed as seconds or as a date', () => {
   const now = Date.parse('2025-11-01T10:30:00Z');
   assert.equal(parseRetryAfter('120', now), 120_000);
   assert.equal(parseRetryAfter('Sat, 01 Nov 2025 10:31:00 GMT', now), 60_000);

@@ -9,13 +9,13 @@ import { ApiError } from './api-error.ts';
 import { ConnectionError } from './connection-error.ts';
 import { UnexpectedAnswerError } from './unexpected-answer-error.ts';
 
-/** A gateway says these when the server behind it is away (RFC 9110, 15.6). */
+/** Statuses of a gateway whose server is unavailable (RFC 9110, 15.6). */
 const gatewayStatuses: ReadonlySet<number> = new Set([502, 503, 504]);
 
-/** A newer server may send a code that this version's table lacks. */
+/** Accepts codes of newer servers that this version's table lacks. */
 const anyProblemSchema = problemSchema.extend({ code: problemSchema.shape.code.catch(errorCodes[0]) });
 
-/** What to throw for an answer whose status is not one that was asked for. Reads the body. */
+/** Returns the error for a response with an unexpected status. Reads the body. */
 export async function readProblem(
   response: Response,
   { request, origin }: { readonly request: string; readonly origin: string },
@@ -34,7 +34,7 @@ export async function readProblem(
   });
 }
 
-/** Milliseconds; the header is either seconds or a date (RFC 9110, 10.2.3). */
+/** Returns milliseconds. The header is either seconds or a date (RFC 9110, 10.2.3). */
 export function parseRetryAfter(header: string | null, now = Date.now()): number | undefined {
   if (header === null) return undefined;
   if (/^\d{1,9}$/.test(header)) return Number(header) * 1000;
@@ -44,17 +44,17 @@ export function parseRetryAfter(header: string | null, now = Date.now()): number
 
 function withoutProblem(status: number, request: string, origin: string): Error {
   if (status === 407) {
-    const change = 'write them into HTTP_PROXY, as http://USER:PASSWORD@HOST:PORT';
+    const change = 'set HTTP_PROXY to http://USER:PASSWORD@HOST:PORT';
     return new ConnectionError(
       origin,
-      `is behind a proxy that asks for a user name and password (407): ${change}`,
+      `is behind a proxy that requires a user name and password (407): ${change}`,
     );
   }
   if (gatewayStatuses.has(status)) {
-    return new ConnectionError(origin, `answered ${status}: the server behind it is away`);
+    return new ConnectionError(origin, `responded with ${status}: the server behind it is unavailable`);
   }
   return new UnexpectedAnswerError(
-    `${request} at ${origin} was answered with ${status}, not in the way a Backhaul server does`,
+    `${request} at ${origin} returned ${status}, but not the response of a Backhaul server`,
     status,
   );
 }

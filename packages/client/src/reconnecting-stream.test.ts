@@ -4,19 +4,19 @@ import { ApiError } from './api-error.ts';
 import { ConnectionError } from './connection-error.ts';
 import { type FollowedEvent, reconnectingStream } from './reconnecting-stream.ts';
 
-const away = new ConnectionError('http://server', 'is away');
+const away = new ConnectionError('http://server', 'cannot be reached');
 
 async function* messages(...ids: string[]) {
   for (const id of ids) yield { id, event: 'upload', data: '' };
 }
 
-test('goes on from the last id that was seen, after a loss and after an end', async () => {
-  const asked: (string | undefined)[] = [];
+test('resumes from the last event id, after a lost and after an ended connection', async () => {
+  const requestedIds: (string | undefined)[] = [];
   const stream = reconnectingStream(
     async (lastEventId) => {
-      asked.push(lastEventId);
-      if (asked.length === 2) throw away;
-      return messages(`${asked.length}a`, `${asked.length}b`);
+      requestedIds.push(lastEventId);
+      if (requestedIds.length === 2) throw away;
+      return messages(`${requestedIds.length}a`, `${requestedIds.length}b`);
     },
     { signal: AbortSignal.timeout(10_000) },
   );
@@ -25,11 +25,11 @@ test('goes on from the last id that was seen, after a loss and after an end', as
     seen.push(event.kind === 'message' ? (event.message.id ?? '') : 'gap');
     if (seen.length === 6) break;
   }
-  assert.deepEqual(asked, [undefined, '1b', '1b']);
+  assert.deepEqual(requestedIds, [undefined, '1b', '1b']);
   assert.deepEqual(seen, ['1a', '1b', 'gap', 'gap', '3a', '3b']);
 });
 
-test('however long the server is away, it is tried again within four seconds', async (context) => {
+test('the delay between tries never exceeds four seconds', async (context) => {
   context.mock.timers.enable({ apis: ['setTimeout'] });
   const waits: number[] = [];
   const stream = reconnectingStream(() => Promise.reject(away), {
@@ -38,7 +38,7 @@ test('however long the server is away, it is tried again within four seconds', a
   });
   for (let failures = 0; failures < 12; failures += 1) {
     const next = stream.next();
-    // What waits for the promise of the last failure, before the clock goes on.
+    // Let pending promises run before the clock advances.
     for (let turn = 0; turn < 10; turn += 1) await Promise.resolve();
     context.mock.timers.tick(60_000);
     await next;
@@ -48,19 +48,19 @@ test('however long the server is away, it is tried again within four seconds', a
   await stream.return();
 });
 
-test('before the first contact a lost connection is an error at once', async () => {
+test('a lost connection before the first contact is an error at once', async () => {
   const stream = reconnectingStream(() => Promise.reject(away), {});
   await assert.rejects(stream.next(), away);
 });
 
-test('within the time for the first contact it tries again', async () => {
+test('retries within the time for the first contact', async () => {
   const stream = reconnectingStream(() => Promise.reject(away), { firstContactMs: 60_000 });
   const first = (await stream.next()).value as FollowedEvent;
   assert.equal(first.kind, 'gap');
   await stream.return();
 });
 
-test('what time cannot mend is an error at once, even after contact', async () => {
+test('an error that a retry cannot fix is thrown at once, even after contact', async () => {
   const refused = new ApiError({ code: 'unauthorized', status: 401, detail: 'expired' });
   let opened = 0;
   const stream = reconnectingStream(async () => {
@@ -73,7 +73,7 @@ test('what time cannot mend is an error at once, even after contact', async () =
   }, refused);
 });
 
-test('waits as long as the server asks for', async () => {
+test('waits for the time that the server requests', async () => {
   const busy = new ApiError({ code: 'too_many_requests', status: 429, detail: 'busy', retryAfterMs: 40_000 });
   const stream = reconnectingStream(() => Promise.reject(busy), { firstContactMs: 60_000 });
   const { value } = await stream.next();

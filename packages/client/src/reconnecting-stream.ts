@@ -3,25 +3,25 @@ import { ApiError } from './api-error.ts';
 import { backoffMs, pause } from './backoff.ts';
 import { ConnectionError } from './connection-error.ts';
 
-/** A server that was restarted is there again after some seconds: its watchers should see it within five. */
+/** Chosen so that clients reconnect within five seconds after a server restart. */
 const RECONNECT = { baseMs: 500, maxMs: 4000 };
 
 export interface FollowOptions {
-  /** Ends the following; its reason is thrown. */
+  /** Stops following; its reason is thrown. */
   readonly signal?: AbortSignal | undefined;
-  /** How long the server may be away before following ends with the last error. Milliseconds; default: 300,000. */
+  /** How long the server may be unreachable before the last error is thrown. Milliseconds; default: 300,000. */
   readonly giveUpAfterMs?: number | undefined;
-  /** The same before the first contact. Milliseconds; default: 0, so that a wrong address is told at once. */
+  /** The same before the first contact. Milliseconds; default: 0, so that a wrong address is reported at once. */
   readonly firstContactMs?: number | undefined;
-  /** Told before each wait for another try. */
+  /** Called before each wait for a retry. */
   readonly onGap?: ((gap: Gap) => void) | undefined;
 }
 
-/** A loss of the stream, and how long until the next try. */
+/** A lost stream and the delay before the next try. */
 export interface Gap {
-  /** Why the stream was lost; undefined if the server ended it in good order. */
+  /** The error; undefined if the server ended the stream normally. */
   readonly problem: ConnectionError | ApiError | undefined;
-  /** Milliseconds until the next try. */
+  /** Delay before the next try, in milliseconds. */
   readonly delayMs: number;
 }
 
@@ -32,9 +32,8 @@ export type FollowedEvent =
 type Open = (lastEventId: string | undefined) => Promise<AsyncIterable<EventSourceMessage>>;
 
 /**
- * Keeps a stream of events going across lost connections, from the last event's id. Ends only by an error that
- * time will not mend, or by the signal. A gap is yielded before its wait, so that the consumer can ask for what
- * it may have missed.
+ * Reconnects a stream of events from the last event's id after lost connections. Ends only with an error that a retry
+ * cannot fix, or by the signal. A gap is yielded before its delay, so that the consumer can fetch missed changes.
  */
 export async function* reconnectingStream(
   open: Open,
@@ -56,12 +55,12 @@ export async function* reconnectingStream(
         yield { kind: 'message', message };
       }
     } catch (error) {
-      if (!passes(error)) throw error;
+      if (!isRetryable(error)) throw error;
       problem = error;
     }
     failures += 1;
-    const askedMs = problem instanceof ApiError ? (problem.retryAfterMs ?? 0) : 0;
-    const delayMs = Math.max(backoffMs(failures, RECONNECT), askedMs);
+    const retryAfterMs = problem instanceof ApiError ? (problem.retryAfterMs ?? 0) : 0;
+    const delayMs = Math.max(backoffMs(failures, RECONNECT), retryAfterMs);
     if (problem !== undefined && performance.now() + delayMs > giveUpAt) throw problem;
     const gap = { problem, delayMs };
     onGap?.(gap);
@@ -70,7 +69,7 @@ export async function* reconnectingStream(
   }
 }
 
-/** Whether waiting can help. */
-export function passes(error: unknown): error is ConnectionError | ApiError {
+/** Whether a retry can succeed. */
+export function isRetryable(error: unknown): error is ConnectionError | ApiError {
   return error instanceof ConnectionError || (error instanceof ApiError && error.retryable);
 }

@@ -4,25 +4,25 @@ import { sendsInTheClear, toBaseUrl } from './base-url.ts';
 import { ConnectionError, networkReason } from './connection-error.ts';
 import { Deadline } from './deadline.ts';
 import type { Fetch, FetchInit } from './fetch.ts';
-import { readProblem } from './problem-answer.ts';
+import { readProblem } from './problem-response.ts';
 import { UnexpectedAnswerError } from './unexpected-answer-error.ts';
 
 export interface TransportOptions {
-  /** The server's address: `http(s)://` or, as agents are given it, `ws(s)://`. A path is kept. */
+  /** Address of the server: `http(s)://` or, as for agents, `ws(s)://`. A path is kept. */
   readonly url: string;
-  /** An operator's, as `backhaul token operator` prints it. Never part of an error. */
+  /** Operator token, as printed by `backhaul token operator`. Never part of an error. */
   readonly token: string;
-  /** Accepts plain HTTP to another machine, where everybody on the way can read the token. Default: false. */
+  /** Allows plain HTTP to another machine: anyone on the network path can read the token. Default: false. */
   readonly insecure?: boolean | undefined;
-  /** Default: on Node.js one on `node:http`, elsewhere the global one. */
+  /** Default: an implementation on `node:http` on Node.js, the global `fetch` elsewhere. */
   readonly fetch?: Fetch | undefined;
-  /** For a whole request and its answer, in milliseconds. Default: 30,000, longer where the server waits itself. */
+  /** Deadline of a request including its response, in milliseconds. Default: 30,000, longer if the server waits. */
   readonly timeoutMs?: number | undefined;
 }
 
 export interface Request {
   readonly method?: 'GET' | 'POST' | 'PUT' | 'DELETE';
-  /** A list repeats its parameter. */
+  /** A list repeats the parameter. */
   readonly query?:
     | Readonly<Record<string, string | number | boolean | readonly string[] | undefined>>
     | undefined;
@@ -30,11 +30,11 @@ export interface Request {
   readonly body?: unknown;
   readonly timeoutMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Statuses whose body `read` understands. Default: 200. */
+  /** Expected statuses; others are errors. Default: 200. */
   readonly expect?: readonly number[];
 }
 
-/** What this client reads of a schema: enough for zod, and for tests. */
+/** The used subset of a zod schema. */
 interface Schema<T> {
   safeParse(value: unknown): { success: true; data: T } | { success: false; error: unknown };
 }
@@ -44,14 +44,14 @@ const DEFAULT_TIMEOUT_MS = 30_000;
 /** A kept-alive socket may be closed by the server just as it is reused (undici #3492). */
 const staleSocketCodes: ReadonlySet<string | undefined> = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET']);
 
-/** Carries requests: address, token, deadlines, and the turning of every failure into one of three errors. */
+/** Sends requests: adds address, token and deadline, and converts every failure to one of three errors. */
 export class Transport {
   readonly #base: URL;
   readonly #token: string;
   readonly fetch: Fetch;
   readonly #timeoutMs: number;
 
-  /** @throws TypeError if the URL or the token cannot be used; never repeats the token. */
+  /** @throws TypeError if the URL or the token is invalid; it never contains the token. */
   constructor({
     url,
     token,
@@ -62,12 +62,12 @@ export class Transport {
     this.#base = toBaseUrl(url);
     if (!insecure && sendsInTheClear(this.#base)) {
       throw new TypeError(
-        `the server URL ${this.#base.origin} would send the token in the clear to another machine: use https, or accept it with insecure: true`,
+        `the server URL ${this.#base.origin} would send the token unencrypted to another machine: use https, or accept the risk with insecure: true`,
       );
     }
-    // Checked here because fetch repeats a header it refuses in its error.
+    // Checked here because fetch includes an invalid header in its error.
     if (!/^[\u0021-\u007e]+$/.test(token)) {
-      throw new TypeError('the token is empty or holds spaces, line ends or characters outside ASCII');
+      throw new TypeError('the token is empty or contains spaces, line breaks or non-ASCII characters');
     }
     this.#token = token;
     this.fetch = fetch;
@@ -78,13 +78,13 @@ export class Transport {
     return this.#base.origin;
   }
 
-  /** Sends, checks the status and parses the body. Fields that the schema does not know are dropped. */
+  /** Sends the request, checks the status and parses the body. Fields that the schema does not know are dropped. */
   async json<T>(path: string, schema: Schema<T>, request: Request = {}): Promise<T> {
-    return (await this.answer(path, schema, request)).value;
+    return (await this.jsonAndWait(path, schema, request)).value;
   }
 
-  /** The same, with what the server made of `Prefer: wait`: seconds, or null if it did not wait. */
-  async answer<T>(
+  /** The same, with the seconds that the server applied to `Prefer: wait`, or null if it did not wait. */
+  async jsonAndWait<T>(
     path: string,
     schema: Schema<T>,
     request: Request = {},
@@ -95,13 +95,13 @@ export class Transport {
       const applied = wait === undefined ? null : Number(wait);
       if (parsed.success) return { value: parsed.data, applied };
       throw new UnexpectedAnswerError(
-        `the answer of ${path} does not have the expected shape (${describeShape(parsed.error)}); do the versions of client and server fit?`,
+        `the response of ${path} does not have the expected shape (${describeShape(parsed.error)}); check that the versions of client and server are compatible`,
         response.status,
       );
     });
   }
 
-  /** Sends, checks the status, and lets `read` have the answer while the deadline still runs. */
+  /** Sends the request, checks the status and passes the response to `read` within the deadline. */
   async send<T>(path: string, request: Request, read: (response: Response) => Promise<T>): Promise<T> {
     using deadline = new Deadline(request.timeoutMs ?? this.#timeoutMs, request.signal);
     try {
@@ -111,7 +111,7 @@ export class Transport {
     }
   }
 
-  /** Sends and checks the status; the caller reads the body and keeps the deadline. */
+  /** Sends the request and checks the status; the caller reads the body and enforces the deadline. */
   async open(path: string, request: Request, signal: AbortSignal): Promise<Response> {
     const { method = 'GET', expect = [200] } = request;
     const response = await this.#fetchOnce(path, request, signal).catch((error: unknown) => {
@@ -124,12 +124,12 @@ export class Transport {
     throw await readProblem(response, { request: `${method} ${path}`, origin: this.origin });
   }
 
-  /** Turns what fetch or reading threw into what callers are promised; the caller's own abort stays itself. */
+  /** Converts an error of fetch or of reading to the documented ones; the reason of the caller's signal is kept. */
   failure(error: unknown, deadline: Deadline, signal: AbortSignal | undefined): unknown {
     if (signal?.aborted) return signal.reason;
     if (deadline.expired) {
       const seconds = Math.round(deadline.timeoutMs / 100) / 10;
-      return new ConnectionError(this.origin, `did not answer within ${seconds} s`, { cause: error });
+      return new ConnectionError(this.origin, `did not respond within ${seconds} s`, { cause: error });
     }
     const reason = networkReason(error);
     if (reason !== undefined) {
@@ -163,7 +163,7 @@ async function readJson(response: Response, path: string): Promise<unknown> {
     return JSON.parse(text);
   } catch {
     throw new UnexpectedAnswerError(
-      `the answer of ${path} is not JSON; is this the address of a Backhaul server?`,
+      `the response of ${path} is not JSON; check that this is the address of a Backhaul server`,
       response.status,
     );
   }

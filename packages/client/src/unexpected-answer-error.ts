@@ -1,6 +1,6 @@
 /**
- * Something answered, but not as a Backhaul server of this version does: a proxy's page, another program, or a
- * server whose version does not fit.
+ * The response is not that of a Backhaul server of this version: it comes from a proxy, another program or an
+ * incompatible server.
  */
 export class UnexpectedAnswerError extends Error {
   override readonly name = 'UnexpectedAnswerError';

@@ -6,7 +6,7 @@ import { contentCheck } from './content-check.ts';
 
 const text = '123456789';
 const sha256 = '15e2b0d3c33891ebb0f1ef609ec419420c20e320ce94c65fbc8c3312448eb225';
-/** CBF43926, the check value of CRC-32 in every catalogue. */
+/** CBF43926, the standard check value of CRC-32. */
 const checksum = { algorithm: 'crc32', type: 'full_object', value: 'y/Q5Jg==' } as const;
 
 function check(content: string, fields: Partial<UploadRecord>): string {
@@ -16,13 +16,13 @@ function check(content: string, fields: Partial<UploadRecord>): string {
   return checking.by;
 }
 
-test('the strongest checksum that is there is compared', () => {
+test('the strongest available checksum is compared', () => {
   assert.equal(check(text, { sha256, checksum }), 'sha256');
   assert.equal(check(text, { checksum }), 'crc32');
   assert.equal(check(text, {}), 'size');
 });
 
-test('other bytes, fewer and more are mismatches', () => {
+test('changed, missing and extra bytes are mismatches', () => {
   for (const fields of [{ sha256 }, { checksum }]) {
     assert.throws(() => check('12345678X', fields), { code: 'checksum_mismatch' });
   }

@@ -1,16 +1,16 @@
 import { BackhaulError, type UploadRecord } from '@backhaul/protocol';
 import { crc32Digest, type Digest, sha256Digest } from './digest.ts';
 
-/** Compares bytes, given in order, with what the record says of them. */
+/** Compares bytes, passed in order, with the record. */
 export interface ContentCheck {
-  /** What the bytes are compared by, for the report. */
+  /** The compared property, for messages. */
   readonly by: 'sha256' | 'crc32' | 'size';
   update(chunk: Uint8Array): void;
   /** @throws BackhaulError `checksum_mismatch`. */
   finish(): void;
 }
 
-/** The strongest check that the record allows: SHA-256 of the file, else CRC32 of the object, else the size. */
+/** Returns the strongest check that the record allows: SHA-256 of the file, else CRC32 of the object, else the size. */
 export function contentCheck(record: UploadRecord): ContentCheck {
   let sizeBytes = 0;
   const digest = strongestDigest(record);
@@ -22,7 +22,7 @@ export function contentCheck(record: UploadRecord): ContentCheck {
     },
     finish() {
       if (sizeBytes !== record.size) {
-        throw mismatch(`${sizeBytes} bytes arrived, the record says ${record.size}`);
+        throw mismatch(`it has ${sizeBytes} bytes, the record says ${record.size}`);
       }
       const actual = digest.value();
       if (actual === digest.expected) return;
@@ -42,6 +42,9 @@ function strongestDigest({ sha256, checksum }: UploadRecord): ExpectedDigest {
   return { by: 'size', expected: '', update: () => undefined, value: () => '' };
 }
 
-function mismatch(what: string): BackhaulError {
-  return new BackhaulError('checksum_mismatch', `The fetched object is not the file: ${what}.`);
+function mismatch(difference: string): BackhaulError {
+  return new BackhaulError(
+    'checksum_mismatch',
+    `The downloaded object differs from its record: ${difference}.`,
+  );
 }

@@ -1,20 +1,20 @@
 import { createHash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 
-/** A checksum of bytes that are given in order. */
+/** A checksum of bytes that are passed in order. */
 export interface Digest {
   update(chunk: Uint8Array): void;
-  /** In the record's spelling. Asked for once, at the end. */
+  /** Returns the value in the format of the record. Call it once, at the end. */
   value(): string;
 }
 
-/** Hexadecimal. */
+/** SHA-256 in hexadecimal. */
 export function sha256Digest(): Digest {
   const hash = createHash('sha256');
   return { update: (chunk) => void hash.update(chunk), value: () => hash.digest('hex') };
 }
 
-/** Base64 of the big-endian bytes, as S3 has it. */
+/** CRC32 as base64 of its big-endian bytes, like S3. */
 export function crc32Digest(): Digest {
   let crc = 0;
   return {

@@ -8,18 +8,18 @@ export interface FetchObjectOptions {
   readonly ranges: Iterable<ByteRange>;
   readonly write: WriteAt;
   readonly signal: AbortSignal;
-  /** Several ranges at once, written as they come; else one after the other, in order. */
+  /** Whether to read several ranges at once, written in any order; otherwise one after the other, in order. */
   readonly parallel: boolean;
 }
 
-/** Reads an object in ranges. The first failure ends all of them; none is still writing afterwards. */
+/** Reads an object in ranges. The first failure aborts all of them; none is still writing when this returns. */
 export async function fetchObject(
   source: RangeSource,
   { ranges, write, signal, parallel }: FetchObjectOptions,
 ): Promise<void> {
   const failed = new AbortController();
   const either = AbortSignal.any([signal, failed.signal]);
-  // Shared by the workers, so each range is taken by one.
+  // Shared by the workers, so that each range is read by one of them.
   const queue = ranges[Symbol.iterator]();
   const worker = async (): Promise<void> => {
     for (let next = queue.next(); next.done !== true; next = queue.next()) {
@@ -34,7 +34,7 @@ export async function fetchObject(
   either.throwIfAborted();
 }
 
-/** An empty object is one empty range: it is asked for too, to see that it is there. */
+/** An empty object is one empty range, which is also requested, to check that the object exists. */
 export function* cutIntoRanges(sizeBytes: number): Generator<ByteRange, void, undefined> {
   let start = 0;
   do {

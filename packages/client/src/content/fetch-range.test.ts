@@ -8,7 +8,7 @@ import type { ByteRange } from './stored-object.ts';
 
 const signal = AbortSignal.timeout(30_000);
 
-/** Gives `step` bytes and then fails, each time. */
+/** Yields `step` bytes and then fails, on each read. */
 function brittle(step: number): RangeSource & { readonly reads: ByteRange[] } {
   const reads: ByteRange[] = [];
   return {
@@ -22,7 +22,7 @@ function brittle(step: number): RangeSource & { readonly reads: ByteRange[] } {
 }
 
 describe('a range', () => {
-  test('is taken up where the last byte was, and every byte is written once', async () => {
+  test('is resumed after the last byte, and every byte is written once', async () => {
     const source = brittle(40);
     const written: [number, number][] = [];
     const write = async (chunk: Uint8Array, position: number): Promise<void> => {
@@ -40,14 +40,14 @@ describe('a range', () => {
     ]);
   });
 
-  test('that makes no progress is given up in the end, with the code of its failure', async (context) => {
+  test('without progress fails with the code of the last failure', async (context) => {
     context.mock.timers.enable({ apis: ['setTimeout'] });
     let reads = 0;
     const source: RangeSource = {
-      // oxlint-disable-next-line require-yield -- it never comes to that
+      // oxlint-disable-next-line require-yield -- it always throws
       async *read() {
         reads += 1;
-        // The last try is followed by no wait.
+        // There is no delay after the last try.
         if (reads < 6) setImmediate(() => context.mock.timers.runAll());
         throw new ReadFailure('storage_refused', 'no');
       },
@@ -57,7 +57,7 @@ describe('a range', () => {
     assert.equal(reads, 6);
   });
 
-  test('whose bytes cannot be written ends at once: another read would not help', async () => {
+  test('whose bytes cannot be written fails at once, without a retry', async () => {
     const source = brittle(40);
     const full = Object.assign(new Error('no space left'), { code: 'ENOSPC' });
     const write = (): Promise<void> => Promise.reject(full);
@@ -65,7 +65,7 @@ describe('a range', () => {
     assert.equal(source.reads.length, 1);
   });
 
-  test('of which more comes than was asked for is refused', async () => {
+  test('with more bytes than requested is refused', async () => {
     const source: RangeSource = {
       async *read() {
         yield new Uint8Array(11);
@@ -79,7 +79,7 @@ describe('a range', () => {
 describe('an object', () => {
   const sizeBytes = 100 * 1024 * 1024;
 
-  test('is covered without gap or overlap, in order if not in parallel, four ranges at once if so', async () => {
+  test('is read without gap or overlap, in order or in four parallel ranges', async () => {
     for (const parallel of [false, true]) {
       const reads: ByteRange[] = [];
       let open = 0;
@@ -110,7 +110,7 @@ describe('an object', () => {
     }
   });
 
-  test('whose one range fails stops the others before it ends', async () => {
+  test('with a failed range stops the other ranges before it fails', async () => {
     let open = 0;
     const source: RangeSource = {
       async *read(range, either) {

@@ -5,10 +5,10 @@ import type { ByteRange } from './stored-object.ts';
 
 const BACKOFF = { baseMs: 200, maxMs: 5000 };
 
-/** In a row, without a byte in between: about 12 s. */
+/** Consecutive failures without a byte in between; about 12 s. */
 const MAX_FAILURES = 6;
 
-/** What is read from: `StoredObject`, and whatever stands for it in tests. */
+/** Source of the bytes: `StoredObject`, or a fake in tests. */
 export interface RangeSource {
   read(range: ByteRange, signal: AbortSignal): AsyncIterable<Uint8Array>;
 }
@@ -16,10 +16,9 @@ export interface RangeSource {
 export type WriteAt = (chunk: Uint8Array, position: number) => Promise<void>;
 
 /**
- * Reads one range to its end and hands every byte to `write` once, in order. After a failure it goes on where
- * the last byte was, not from the start.
+ * Reads one range and passes every byte to `write` once, in order. After a failure it resumes after the last byte.
  *
- * @throws BackhaulError when tries run out; what `write` throws, at once.
+ * @throws BackhaulError after too many failures; errors of `write`, at once.
  */
 export async function fetchRange(
   source: RangeSource,
@@ -29,14 +28,11 @@ export async function fetchRange(
   let position = range.start;
   let failures = 0;
   for (;;) {
-    let failure = new ReadFailure('storage_unavailable', 'The object store ended its answer too early.');
+    let failure = new ReadFailure('storage_unavailable', 'The object store ended its response too early.');
     try {
       for await (const chunk of source.read({ start: position, end: range.end }, signal)) {
         if (position + chunk.length > range.end) {
-          throw new BackhaulError(
-            'checksum_mismatch',
-            'The object store sent more bytes than were asked for.',
-          );
+          throw new BackhaulError('checksum_mismatch', 'The object store sent more bytes than requested.');
         }
         await write(chunk, position);
         position += chunk.length;

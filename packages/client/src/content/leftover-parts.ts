@@ -7,38 +7,38 @@ import type { UploadRecord } from '@backhaul/protocol';
 
 const HOUR_MS = 3_600_000;
 
-/** A fetch gives up after minutes without a byte: one that wrote nothing for so long has most likely ended. */
+/** A download gives up after minutes without a byte: one that wrote nothing for this long has most likely ended. */
 const ABANDONED_AFTER_MS = HOUR_MS;
 
-/** Part files that no fetch took up again for so long are removed. */
+/** Part files that were not resumed for this long are removed. */
 const REMOVED_AFTER_MS = 7 * 24 * HOUR_MS;
 
-/** Those of release 0.1.0 name no upload, so none can be taken up again. */
+/** Part files of release 0.1.0 name no upload, so they cannot be resumed. */
 const UNNAMED_REMOVED_AFTER_MS = 24 * HOUR_MS;
 
 const partName =
   /^\.backhaul-(?:(?<upload>[0-9a-f-]{36})-(?<tag>[0-9a-f]{12})-(?<host>[0-9a-f]{8})-(?<pid>\d+)-[0-9a-f]{6}|[0-9a-f]{12})\.part$/;
 
-/** In the place of a process: the one that wrote the part has closed it. */
+/** Used instead of a process id once the writer has closed the part file. */
 const CLOSED = 0;
 
 const numberSpace = readNumberSpace();
 const thisHost = digest(JSON.stringify([hostname(), numberSpace]), 8);
 
-/** Part files that this process writes now. */
+/** Part files that this process is writing. */
 const held = new Set<string>();
 
-/** What a fetch of the same has left, open. */
+/** An open part file of an earlier download of the same object to the same path. */
 export interface Leftover {
   readonly path: string;
   readonly handle: FileHandle;
-  /** Whether it is the caller's own now. If not, its writer may live on: what it has may be copied, no more. */
+  /** Whether the caller now owns the file. If not, its writer may still be running: the content may only be copied. */
   readonly isOwn: boolean;
 }
 
 /**
- * A path for a new part file beside the target. Its name says what it is a part of (upload, version of the object,
- * target) and which process writes it, so that a later fetch of the same finds it.
+ * Returns a path for a new part file in the directory of the target. Its name contains upload, object version, target
+ * and writing process, so that a later download of the same object finds it.
  */
 export function newPartPath(target: string, record: UploadRecord): string {
   const file = partPath(path.dirname(target), prefixOf(target, record), process.pid);
@@ -46,10 +46,10 @@ export function newPartPath(target: string, record: UploadRecord): string {
   return file;
 }
 
-/** Of a part that stays for the next fetch, once it is closed: nobody has to guess whether it is written yet. */
+/** Renames a closed part file that is left for the next download: its name then says that no process writes it. */
 export async function leavePart(file: string, target: string, record: UploadRecord): Promise<void> {
   const closed = partPath(path.dirname(target), prefixOf(target, record), CLOSED);
-  // Taken by another fetch meanwhile, or it stays under the name that it has.
+  // If this fails, another download has taken the file, or it keeps its current name.
   await rename(file, closed).catch(() => undefined);
 }
 
@@ -57,7 +57,7 @@ export function releasePart(file: string): void {
   held.delete(file);
 }
 
-/** Names of the part files beside the target; undefined where the directory may be written, and not be listed. */
+/** Returns the names of part files in the directory of the target; undefined if the directory cannot be listed. */
 export async function listParts(target: string): Promise<readonly string[] | undefined> {
   const names: string[] = [];
   try {
@@ -71,9 +71,9 @@ export async function listParts(target: string): Promise<readonly string[] | und
 }
 
 /**
- * Takes a part that a fetch of the same left behind when it was killed or cut off, and removes unused parts
- * again for long. One whose writer has surely ended becomes `file`; of several processes that look at the same time one
- * gets it. Any other has to be copied: its writer may go on in another container or on another machine.
+ * Takes over the part file of an interrupted download of the same object, and removes part files that are unused for too
+ * long. If its writer has certainly ended, it is renamed to `file`; only one of several concurrent processes succeeds.
+ * Otherwise it must be copied: its writer may still be running in another container or on another machine.
  */
 export async function takeLeftover(
   file: string,
@@ -108,7 +108,7 @@ async function take(found: string, file: string): Promise<Leftover | undefined> 
   try {
     await rename(found, file);
   } catch {
-    // Another process was faster.
+    // Another process took it first.
     return undefined;
   }
   const opened = await openSingle(file, constants.O_RDWR);
@@ -116,8 +116,8 @@ async function take(found: string, file: string): Promise<Leftover | undefined> 
 }
 
 /**
- * A part with two names is a finished file besides: whoever made it was killed between giving it its name and removing
- * the old one. It is not written to; the old name goes.
+ * Opens a part file with only one link. With two links it is also a finished file: its writer was killed after linking
+ * the target and before removing the old name. Such a file is not written to, and the old name is removed.
  */
 async function openSingle(file: string, flags: number): Promise<Leftover | undefined> {
   // Windows has no O_NOFOLLOW.
@@ -134,14 +134,14 @@ async function openSingle(file: string, flags: number): Promise<Leftover | undef
   return undefined;
 }
 
-/** Tidying up: a directory that does not let go of a file takes new ones all the same. */
+/** Cleanup only: failing to remove an old file does not prevent writing a new one. */
 async function remove(file: string): Promise<void> {
   await rm(file, { force: true }).catch(() => undefined);
 }
 
 /**
- * Where process ids are unique: this boot and this PID namespace. Two containers may share a host name and a directory,
- * and a process of one is not seen in the other. Only Linux tells.
+ * Identifies the scope in which process ids are unique: this boot and this PID namespace. Two containers may share a
+ * host name and a directory, and do not see each other's processes. Available only on Linux.
  */
 function readNumberSpace(): string | undefined {
   try {

@@ -1,6 +1,6 @@
 import { link, lstat, open, rename, rm } from 'node:fs/promises';
 
-/** Errors of `link` where a file system has no hard links: FAT, some network and FUSE mounts. */
+/** Errors of `link` on file systems without hard links: FAT, some network and FUSE mounts. */
 const withoutHardLinks: ReadonlySet<unknown> = new Set([
   'EPERM',
   'ENOTSUP',
@@ -10,7 +10,7 @@ const withoutHardLinks: ReadonlySet<unknown> = new Set([
   'EISDIR',
 ]);
 
-/** How a file gets its name; tests pass calls that fail. */
+/** The system calls that name a file; tests pass failing ones. */
 export interface NamingCalls {
   link(existing: string, added: string): Promise<void>;
   rename(from: string, to: string): Promise<void>;
@@ -19,7 +19,7 @@ export interface NamingCalls {
 export const namingCalls: NamingCalls = { link, rename };
 
 /**
- * Takes the name only if it is free: unlike `rename`, `link` never replaces. The file may keep its old name besides.
+ * Names the file only if the name is free: unlike `rename`, `link` never replaces a file. The old name may remain.
  *
  * @throws an error with the code `EEXIST` if the name is taken.
  */
@@ -28,7 +28,7 @@ export async function takeFreeName(file: string, target: string, calls: NamingCa
     await calls.link(file, target);
   } catch (error) {
     if (!(error instanceof Error && 'code' in error && withoutHardLinks.has(error.code))) throw error;
-    // Without hard links: an empty file of our own holds the name until the rename.
+    // Without hard links: an empty placeholder file reserves the name until the rename.
     {
       await using placeholder = await open(target, 'wx');
       await placeholder.sync();
@@ -41,7 +41,7 @@ async function replacePlaceholder(file: string, target: string, calls: NamingCal
   try {
     await calls.rename(file, target);
   } catch (error) {
-    // What another program has written there meanwhile stays.
+    // Remove the placeholder, unless another program has written to it.
     const found = await lstat(target).catch(() => undefined);
     if (found?.isFile() === true && found.size === 0) await rm(target, { force: true });
     throw error;

@@ -15,28 +15,28 @@ import { asOutputError, OutputError } from './output-error.ts';
 import { copyNoted, readNotes, writeAll, writeNote } from './part-notes.ts';
 import type { ByteRange } from './stored-object.ts';
 
-/** How often the place in a range is noted: what is fetched again after `kill -9` is less than this, for each range. */
+/** Interval of progress notes: after `kill -9`, less than this is downloaded again for each range. */
 const NOTE_EVERY_BYTES = 1024 * 1024;
 
-/** Where there is no room, what was written is removed, so that the disk is as it was before. */
+/** Errors of a full disk; the part file is then removed to free its space. */
 const withoutRoom: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
 
-/** Errors of `chmod` on a file of our own where a file system keeps no modes: FAT, some network and FUSE mounts. */
+/** Errors of `chmod` on file systems without modes: FAT, some network and FUSE mounts. */
 const withoutModes: ReadonlySet<unknown> = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']);
 
 export interface PartFileOptions {
-  /** Whether to go on with what an earlier fetch left, and to leave what this one has if it does not end. */
+  /** Whether to resume an earlier download, and to leave the part file if this one is interrupted. */
   readonly resume: boolean;
   readonly signal?: AbortSignal;
   readonly calls?: NamingCalls;
 }
 
 /**
- * A file that appears at its path whole or not at all. Until then it stands beside it, behind its content a note of how
- * far each range is. Disposed without `commit`, it stays for the next fetch of the same, unless it holds nothing.
+ * A file that appears at its path only when complete. Until then it is a part file in the same directory, with a progress
+ * note for each range after its content. If disposed without `commit`, it is left for the next download, unless empty.
  */
 export class PartFile implements AsyncDisposable {
-  /** What an earlier fetch had left. */
+  /** Bytes downloaded earlier. */
   readonly resumedBytes: number;
   readonly #target: string;
   readonly #record: UploadRecord;
@@ -45,22 +45,22 @@ export class PartFile implements AsyncDisposable {
   readonly #handle: FileHandle;
   readonly #calls: NamingCalls;
   readonly #ranges: readonly ByteRange[];
-  /** How many bytes of each range are there. */
+  /** Number of bytes written of each range. */
   readonly #done: Uint32Array;
   readonly #noted: Uint32Array;
   #keep: boolean;
   #open = true;
 
   private constructor(
-    place: { readonly target: string; readonly record: UploadRecord; readonly path: string },
+    file: { readonly target: string; readonly record: UploadRecord; readonly path: string },
     { handle, done }: OpenPart,
     { resume, calls = namingCalls }: PartFileOptions,
   ) {
-    this.#target = place.target;
-    this.#record = place.record;
-    this.#path = place.path;
+    this.#target = file.target;
+    this.#record = file.record;
+    this.#path = file.path;
     this.#handle = handle;
-    this.#sizeBytes = sizeOf(place.record);
+    this.#sizeBytes = sizeOf(file.record);
     this.#ranges = [...cutIntoRanges(this.#sizeBytes)];
     this.#done = done;
     this.#noted = done.slice();
@@ -70,19 +70,19 @@ export class PartFile implements AsyncDisposable {
   }
 
   /**
-   * In the same directory, because a rename is atomic only within one file system. Until `commit` only its owner can
-   * read it: the file that it replaces may be private.
+   * Opens a part file in the directory of `file`, because a rename is atomic only within one file system. Until `commit`
+   * only its owner can read it: the file that it replaces may be private.
    *
    * @throws OutputError
    */
-  static async beside(file: string, record: UploadRecord, options: PartFileOptions): Promise<PartFile> {
+  static async openFor(file: string, record: UploadRecord, options: PartFileOptions): Promise<PartFile> {
     const target = path.resolve(file);
     const part = newPartPath(target, record);
     try {
       const names = options.resume ? await listParts(target) : undefined;
       const leftover = names && (await takeLeftover(part, names, { target, record }));
       const opened = await openPart(part, leftover, { sizeBytes: sizeOf(record), signal: options.signal });
-      // What cannot be found again is not left.
+      // If the directory cannot be listed, the part file could not be found again, so it is not left.
       return new PartFile({ target, record, path: part }, opened, {
         ...options,
         resume: names !== undefined,
@@ -93,7 +93,7 @@ export class PartFile implements AsyncDisposable {
     }
   }
 
-  /** What has to be fetched yet. An empty object is one empty range. */
+  /** The ranges still to be downloaded. An empty object is one empty range. */
   *missing(): Generator<ByteRange, void, undefined> {
     for (const [index, { start, end }] of this.#ranges.entries()) {
       const from = start + (this.#done[index] ?? 0);
@@ -101,13 +101,13 @@ export class PartFile implements AsyncDisposable {
     }
   }
 
-  /** The chunks of a range come in order. */
+  /** Writes a chunk; the chunks of a range must be in order. */
   async writeAt(chunk: Uint8Array, position: number): Promise<void> {
     try {
       await writeAll(this.#handle, chunk, position);
       const index = Math.floor(position / RANGE_BYTES);
       this.#done[index] = position + chunk.length - index * RANGE_BYTES;
-      // After the bytes: what is noted is there.
+      // Noted after the bytes are written.
       if (this.#done[index] - (this.#noted[index] ?? 0) >= NOTE_EVERY_BYTES) await this.#note(index);
     } catch (error) {
       const failure = asOutputError(error, this.#target);
@@ -116,7 +116,7 @@ export class PartFile implements AsyncDisposable {
     }
   }
 
-  /** The content, from its start. */
+  /** Reads the content from its start. */
   async *read(signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
     const buffer = Buffer.allocUnsafe(1024 * 1024);
     for (let position = 0; position < this.#sizeBytes;) {
@@ -130,9 +130,9 @@ export class PartFile implements AsyncDisposable {
   }
 
   /**
-   * Durable first, then visible.
+   * Syncs the file, then renames it to its path.
    *
-   * @throws OutputError, with `EEXIST` if the path exists by now and may not be replaced.
+   * @throws OutputError, with `EEXIST` if the path now exists and may not be replaced.
    */
   async commit({ overwrite }: { readonly overwrite: boolean }): Promise<void> {
     try {
@@ -150,7 +150,7 @@ export class PartFile implements AsyncDisposable {
     }
   }
 
-  /** Nothing of it can be used. */
+  /** Marks the content as unusable, so that the part file is removed. */
   discard(): void {
     this.#keep = false;
   }
@@ -161,7 +161,7 @@ export class PartFile implements AsyncDisposable {
       if (keep) for (const index of this.#done.keys()) await this.#note(index);
     } finally {
       await this.#close();
-      // After a rename there is nothing of this name any more; after a link it is the second name.
+      // After a rename this name no longer exists; after a link it is a second name of the file.
       if (keep) await leavePart(this.#path, this.#target, this.#record);
       else await rm(this.#path, { force: true });
       releasePart(this.#path);
@@ -175,16 +175,16 @@ export class PartFile implements AsyncDisposable {
     this.#noted[index] = done;
   }
 
-  /** Another fetch of the same may have taken this one for ended: what bears the name then is not what was compared. */
+  /** Checks that the path is still this file: another download may have taken it over, assuming its writer had ended. */
   async #assertThere(): Promise<void> {
     const own = await this.#handle.stat({ bigint: true });
     const there = await lstat(this.#path, { bigint: true }).catch(() => undefined);
-    // Of one name in one directory the device is the same, and is not told alike on Windows.
+    // The device is not compared: it is the same for one directory, and Windows reports it inconsistently.
     if (there?.ino === own.ino) return;
     throw new OutputError(
       this.#target,
       'ESTALE',
-      `${this.#target} is not written: the part file beside it was removed, or taken by another fetch.`,
+      `${this.#target} is not written: its part file was removed or taken over by another download.`,
     );
   }
 
@@ -192,7 +192,7 @@ export class PartFile implements AsyncDisposable {
     return this.#done.reduce((sum, done) => sum + done, 0);
   }
 
-  /** A new file has the umask's mode; one that is replaced passes its own on, without the right to be run. */
+  /** A new file gets the mode of the umask; a replaced one keeps its mode, without execute permission. */
   async #setMode({ overwrite }: { readonly overwrite: boolean }): Promise<void> {
     const before = overwrite ? await stat(this.#target).catch(() => undefined) : undefined;
     const mode = before === undefined ? 0o666 & ~process.umask() : before.mode & 0o666;
@@ -233,7 +233,7 @@ async function openPart(part: string, leftover: Leftover | undefined, content: C
   }
 }
 
-/** Its writer, if it lives on, misses its part when it is done, and writes to nothing of ours until then. */
+/** If the writer is still running, it does not write to the copy, and fails at the end because its file is missing. */
 async function copyLeftover(leftover: Leftover, handle: FileHandle, content: Content): Promise<Uint32Array> {
   await using source = leftover.handle;
   try {
@@ -242,7 +242,7 @@ async function copyLeftover(leftover: Leftover, handle: FileHandle, content: Con
     return done;
   } catch (error) {
     if (!(error instanceof Error && 'code' in error && withoutRoom.has(String(error.code)))) throw error;
-    // There is no room for both: all is fetched again.
+    // There is not enough space for both files: download everything again.
     await rm(leftover.path, { force: true });
     await handle.truncate(0);
     return await readNotes(handle, content.sizeBytes);
@@ -253,7 +253,7 @@ function sizeOf({ size }: UploadRecord): number {
   return size ?? 0;
 }
 
-/** Windows cannot open a directory, and some file systems cannot sync one; the file itself is safe by then. */
+/** Failures are ignored: Windows cannot open a directory, some file systems cannot sync one, and the file is synced. */
 async function syncDirectory(directory: string): Promise<void> {
   try {
     await using handle = await open(directory);

@@ -3,7 +3,7 @@ import { cutIntoRanges } from './fetch-object.ts';
 
 const NOTE_BYTES = 4;
 
-/** How many bytes of each range a part file has, as noted behind its content. A note that cannot be true counts as none. */
+/** Reads the number of bytes of each range from the notes after the content. An impossible note counts as zero. */
 export async function readNotes(handle: FileHandle, sizeBytes: number): Promise<Uint32Array> {
   const ranges = [...cutIntoRanges(sizeBytes)];
   const notes = Buffer.alloc(ranges.length * NOTE_BYTES);
@@ -25,9 +25,9 @@ export async function writeNote(
 }
 
 /**
- * Copies what the notes of one part file say that it has into another, empty one.
+ * Copies the noted bytes of a part file to another, empty part file.
  *
- * @returns How many bytes of each range came over.
+ * @returns Number of bytes copied of each range.
  */
 export async function copyNoted(
   from: FileHandle,
@@ -47,7 +47,7 @@ export async function copyNoted(
       position += bytesRead;
     }
     noted[index] = position - start;
-    // After the bytes: what is noted is there.
+    // Noted after the bytes are written.
     await writeNote(to, sizeBytes, { index, done: position - start });
   }
   return noted;

@@ -1,11 +1,11 @@
 import type { ErrorCode } from '@backhaul/protocol';
 
-/** Reading from the object store broke off in a way that another try can mend. */
+/** A failure to read from the object store that a retry can fix. */
 export class ReadFailure extends Error {
   override readonly name = 'ReadFailure';
-  /** What it is called if the tries run out. */
+  /** Code of the error if all retries fail. */
   readonly code: ErrorCode;
-  /** The least time to wait, if the store named one. */
+  /** Minimum delay before a retry, if the store requested one. */
   readonly retryAfterMs: number;
 
   constructor(

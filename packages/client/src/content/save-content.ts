@@ -16,19 +16,19 @@ export interface SaveContentOptions extends CopyContentOptions {
 }
 
 export interface SavedContent {
-  /** What the bytes were compared by. */
+  /** The property by which the bytes were compared. */
   readonly comparedBy: ContentCheck['by'];
-  /** What an earlier fetch that was killed or cut off had left, and was not fetched again. */
+  /** Bytes left by an interrupted download that were not downloaded again. */
   readonly resumedBytes: number;
 }
 
 /**
- * Fetches the finished object of a completed upload into a file, several ranges at a time, and compares it with its
- * record before it gets its name: the path holds what was there, or the whole file. What a fetch that did not end has
- * left beside the path is taken up again, even after `kill -9`.
+ * Downloads the object of a completed upload into a file, in parallel ranges, and compares it with its record before the
+ * file is renamed to `path`: the path holds the old content or the complete file. Resumes an interrupted download, even
+ * after `kill -9`.
  *
- * @throws OutputError if the file cannot be written or its name is taken; BackhaulError `checksum_mismatch` among
- *   others; the signal's reason.
+ * @throws OutputError if the file cannot be written or already exists; BackhaulError `checksum_mismatch` and others; the
+ *   signal's reason.
  */
 export async function saveContent(
   client: BackhaulClient,
@@ -40,8 +40,8 @@ export async function saveContent(
   const object = new StoredObject({ client, uploadId: record.upload_id, sizeBytes });
   for (let isFirst = true; ; isFirst = false) {
     const check = contentCheck(record);
-    // Without a checksum nothing would tell whether a part that a power cut left is what it says.
-    await using part = await PartFile.beside(path, record, {
+    // Without a checksum, damage to the part file by a power failure would not be detected.
+    await using part = await PartFile.openFor(path, record, {
       resume: isFirst && check.by !== 'size',
       signal,
     });
@@ -53,13 +53,13 @@ export async function saveContent(
       onProgress(done, sizeBytes);
     };
     await fetchObject(object, { ranges: part.missing(), write, signal, parallel: true });
-    // Ranges came in any order; what counts is what is on the disk now.
+    // Ranges were written in any order, so the checksum is computed from the file.
     for await (const chunk of part.read(signal)) check.update(chunk);
     try {
       check.finish();
     } catch (error) {
       part.discard();
-      // It may be the old part that is wrong, after a power cut.
+      // The resumed part file may be damaged, for example by a power failure: start over.
       if (part.resumedBytes > 0) continue;
       throw error;
     }
@@ -69,11 +69,11 @@ export async function saveContent(
 }
 
 /**
- * Hands the bytes of a completed upload's object to `write`, in order, and compares them with the record at the end:
- * they are out by the time that a mismatch shows.
+ * Passes the bytes of a completed upload's object to `write`, in order, and compares them with the record at the end: a
+ * mismatch is detected only after the bytes were written.
  *
- * @returns what the bytes were compared by.
- * @throws BackhaulError `checksum_mismatch` among others; what `write` throws.
+ * @returns the property by which the bytes were compared.
+ * @throws BackhaulError `checksum_mismatch` and others; errors of `write`.
  */
 export async function copyContent(
   client: BackhaulClient,
@@ -91,7 +91,7 @@ export async function copyContent(
   return check.by;
 }
 
-/** The same, compared with nothing but the size. */
+/** The same, without comparing checksums. */
 export async function readContent(
   client: BackhaulClient,
   record: UploadRecord,

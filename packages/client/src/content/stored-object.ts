@@ -5,7 +5,7 @@ import { ConnectionError, faultIn, networkReason } from '../connection-error.ts'
 import { Deadline } from '../deadline.ts';
 import { ReadFailure } from './read-failure.ts';
 
-/** Nothing received for this long counts as a lost connection. */
+/** The connection counts as lost after this time without data. */
 const STALL_MS = 30_000;
 
 const MAX_REDIRECTS = 5;
@@ -27,7 +27,7 @@ export interface StoredObjectOptions {
   readonly sizeBytes: number;
 }
 
-/** A finished object in the store, read through presigned URLs that are asked for anew when they expire. */
+/** A finished object in the store, read through presigned URLs that are renewed when they expire. */
 export class StoredObject {
   readonly sizeBytes: number;
   readonly #client: BackhaulClient;
@@ -41,16 +41,16 @@ export class StoredObject {
   }
 
   /**
-   * The bytes of a range, as they arrive. May break off early.
+   * Yields the bytes of a range as they arrive. May end early.
    *
-   * @throws ReadFailure if another try can help, BackhaulError or ApiError if none can.
+   * @throws ReadFailure if a retry can help, otherwise BackhaulError or ApiError.
    */
   async *read(range: ByteRange, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
     using deadline = new Deadline(STALL_MS, signal);
     try {
       const response = await this.#open(range, { deadline, signal });
       for await (const chunk of response.body ?? []) {
-        // However slow the reader is, that is not the store's fault.
+        // A slow reader must not count as a silent store.
         deadline.suspend();
         yield chunk;
         deadline.extend();
@@ -67,7 +67,7 @@ export class StoredObject {
   }
 
   async #open(range: ByteRange, { deadline, signal }: Waiting): Promise<Response> {
-    // Shared by all readers, so it must not end with one reader's deadline; the client has its own.
+    // The URL request is shared by all readers, so it must not end with one reader's deadline; the client has its own.
     deadline.suspend();
     const pending = (this.#url ??= this.#client.contentUrl(this.#uploadId, { signal }));
     const url = await pending.catch((error: unknown) => {
@@ -75,28 +75,28 @@ export class StoredObject {
       throw error;
     });
     deadline.extend();
-    // No range of an empty object can be satisfied (RFC 9110, 14.1.2). No coding: the bytes are counted as stored.
+    // An empty object cannot satisfy any range (RFC 9110, 14.1.2). No content coding: the stored bytes are counted.
     const headers: Record<string, string> = { 'accept-encoding': 'identity' };
     if (this.sizeBytes > 0) headers['range'] = `bytes=${range.start}-${range.end - 1}`;
     const response = await this.#fetchFollowing(new URL(url), headers, deadline.signal);
-    const problem = this.#judge(response, range);
+    const problem = this.#checkResponse(response, range);
     if (problem === undefined) return response;
-    // A URL that has expired is refused with 403 or 400; another reason will show itself on the new one.
+    // An expired URL is refused with 403 or 400. If the reason is another one, the new URL is refused as well.
     if (refusals.has(response.status)) this.#forget(pending);
     await response.body?.cancel();
     throw problem;
   }
 
-  #judge(response: Response, range: ByteRange): Error | undefined {
+  #checkResponse(response: Response, range: ByteRange): Error | undefined {
     const { status, headers } = response;
     if (status === 200 && range.start === 0 && range.end === this.sizeBytes) return undefined;
     if (status === 206) {
       const expected = `bytes ${range.start}-${range.end - 1}/${this.sizeBytes}`;
       if (headers.get('content-range') === expected) return undefined;
-      return new BackhaulError('checksum_mismatch', 'The object in the store is not of the recorded size.');
+      return new BackhaulError('checksum_mismatch', 'The stored object does not have the recorded size.');
     }
     if (status === 416) {
-      return new BackhaulError('checksum_mismatch', 'The object in the store is shorter than recorded.');
+      return new BackhaulError('checksum_mismatch', 'The stored object is shorter than recorded.');
     }
     if (status === 404) return new BackhaulError('object_not_found');
     if (refusals.has(status)) {
@@ -105,15 +105,17 @@ export class StoredObject {
     if (status === 429 || status >= 500) {
       const seconds = Number(headers.get('retry-after') ?? 0);
       const retryAfterMs = Number.isFinite(seconds) ? Math.min(seconds, 60) * 1000 : 0;
-      return new ReadFailure('storage_unavailable', `The object store answered ${status}.`, { retryAfterMs });
+      return new ReadFailure('storage_unavailable', `The object store responded with ${status}.`, {
+        retryAfterMs,
+      });
     }
     return new BackhaulError(
       'storage_refused',
-      status === 200 ? 'The object store ignores Range.' : `The object store answered ${status}.`,
+      status === 200 ? 'The object store ignores Range.' : `The object store responded with ${status}.`,
     );
   }
 
-  /** Stores redirect to another region or to HTTPS. No token is sent along: the URL holds all that it takes. */
+  /** Follows redirects to another region or to HTTPS. Sends no token: the presigned URL is sufficient. */
   async #fetchFollowing(url: URL, headers: Record<string, string>, signal: AbortSignal): Promise<Response> {
     let at = url;
     for (let followed = 0; ; followed += 1) {
@@ -126,7 +128,7 @@ export class StoredObject {
     }
   }
 
-  /** Unless another reader has already asked for a new one. */
+  /** Discards the URL, unless another reader has already requested a new one. */
   #forget(url: Promise<string>): void {
     if (this.#url === url) this.#url = undefined;
   }
@@ -152,7 +154,7 @@ function asReadFailure(error: unknown): unknown {
   }
   const reason = networkReason(error);
   if (reason !== undefined) {
-    const detail = `The connection to the object store broke off (${reason}).`;
+    const detail = `The connection to the object store was lost (${reason}).`;
     return new ReadFailure('storage_unavailable', detail, { cause: error });
   }
   return error;

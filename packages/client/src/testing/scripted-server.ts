@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 
 export type Handler = (request: IncomingMessage, response: ServerResponse) => void | Promise<void>;
 
-/** A real HTTP server that answers as a test tells it. */
+/** A real HTTP server with a handler defined by the test. */
 export class ScriptedServer implements AsyncDisposable {
   readonly url: string;
   readonly requests: IncomingMessage[] = [];
@@ -40,7 +40,7 @@ export class ScriptedServer implements AsyncDisposable {
   }
 }
 
-export function answerJson(response: ServerResponse, status: number, body: unknown): void {
+export function sendJson(response: ServerResponse, status: number, body: unknown): void {
   const type = status < 400 ? 'application/json' : 'application/problem+json';
   response.writeHead(status, { 'content-type': type }).end(JSON.stringify(body));
 }

@@ -2,7 +2,7 @@ import { type UploadRecord, uploadRecordSchema } from '@backhaul/protocol';
 
 export const UPLOAD_ID = '019ab3c2-5f00-7000-8000-000000000001';
 
-/** A record as the server writes it: a pull that is running, unless told otherwise. */
+/** A record as the server sends it; by default a running upload. */
 export function uploadRecord(fields: Partial<UploadRecord> = {}): UploadRecord {
   return uploadRecordSchema.parse({
     upload_id: UPLOAD_ID,
