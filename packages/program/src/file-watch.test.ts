@@ -13,7 +13,7 @@ describe('a watch of files', () => {
   });
   afterEach(() => rmSync(directory, { recursive: true }));
 
-  test('notices a file behind a link that now leads elsewhere, once', { timeout: 30_000 }, async () => {
+  test('detects a changed link target, once', { timeout: 30_000 }, async () => {
     const live = join(directory, 'live.pem');
     for (const name of ['one', 'two']) writeFileSync(join(directory, name), name);
     symlinkSync('one', live);
@@ -35,7 +35,7 @@ describe('a watch of files', () => {
     assert.equal(changes, 1);
   });
 
-  test('notices a permission that was repaired', { timeout: 30_000 }, async () => {
+  test('detects a changed permission', { timeout: 30_000 }, async () => {
     const file = join(directory, 'key.pem');
     writeFileSync(file, 'a key', { mode: 0o000 });
     const { promise: changed, resolve } = Promise.withResolvers<void>();
@@ -45,7 +45,7 @@ describe('a watch of files', () => {
     await changed;
   });
 
-  test('waits until a file that goes on changing has come to rest', { timeout: 30_000 }, async () => {
+  test('waits until a file no longer changes', { timeout: 30_000 }, async () => {
     const file = join(directory, 'growing.pem');
     writeFileSync(file, '');
     const { promise: changed, resolve } = Promise.withResolvers<number>();

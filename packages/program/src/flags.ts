@@ -1,24 +1,24 @@
 import { parseArgs, type ParseArgsOptionsConfig } from 'node:util';
 import { similarName } from './similar-name.ts';
 
-/** A mistake on the command line, in a sentence that names the flag. */
+/** A usage error; the message names the flag. */
 export class FlagError extends Error {
   override readonly name = 'FlagError';
 }
 
-/** What stands in for a flag that is not known. Repeats only the flag: what follows may be a secret in the wrong place. */
+/** Error message for an unknown flag. Contains only the flag, because its value may be a misplaced secret. */
 export function unknownFlag(flag: string, program: string, known: Iterable<string>): string {
-  const meant = similarName(flag, known);
-  return `${flag} is not a flag of ${program}${meant === undefined ? '' : `: did you mean ${meant}`}; see --help.`;
+  const similar = similarName(flag, known);
+  return `${flag} is not a flag of ${program}${similar === undefined ? '' : `: did you mean ${similar}`}; see --help.`;
 }
 
-/** A value that a later one would silently replace is refused; a switch that is on twice is on. */
+/** Error message for a repeated flag, whose first value would otherwise be ignored. A repeated switch is no error. */
 export function repeatedFlag(flag: string): string {
-  return `${flag} is given twice, and takes one value: leave one out.`;
+  return `${flag} is given twice, but takes only one value.`;
 }
 
 /**
- * Reads flags alone, strictly. Those that are `multiple` may be repeated, and all are used.
+ * Parses flags strictly, without positional arguments. Only flags that are `multiple` may be repeated.
  *
  * @throws FlagError
  */

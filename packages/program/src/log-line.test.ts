@@ -8,7 +8,7 @@ import { isJournal, journalPrefix, logLevels, renderLogLine } from './log-line.t
 const time = new Date('2026-11-01T10:30:00.000Z');
 const failed = Object.assign(new Error('no route'), { code: 'EHOSTUNREACH' });
 
-test('a line is an object with level and time in front and the message at the end, or words for people', () => {
+test('a line is a JSON object with level and time first and the message last, or plain text', () => {
   const entry = {
     level: 'warn',
     time,
@@ -34,7 +34,7 @@ test('each level has the priority that journalctl -p filters by', () => {
   assert.deepEqual(logLevels.map(journalPrefix), ['<7>', '<7>', '<6>', '<4>', '<3>', '<2>']);
 });
 
-test('a descriptor is the journal’s only if it is the very stream that systemd has connected', () => {
+test('a descriptor counts as the journal only if it is the stream that systemd connected', () => {
   const directory = mkdtempSync(join(tmpdir(), 'backhaul-log-'));
   const descriptor = openSync(join(directory, 'stream'), 'w');
   try {

@@ -1,6 +1,6 @@
 import { fstatSync } from 'node:fs';
 
-/** The levels of all programs, most talkative first. */
+/** Log levels of all programs, most verbose first. */
 export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] as const;
 export type LogLevel = (typeof logLevels)[number];
 
@@ -12,13 +12,13 @@ export interface LogEntry {
   readonly level: LogLevel;
   readonly time: Date;
   readonly message: string;
-  /** Named in snake_case. */
+  /** Fields with snake_case names. */
   readonly fields: Readonly<Record<string, unknown>>;
 }
 
 /**
- * One line of a log, without its end, the same for all programs (docs/logs.md). The caller makes it printable: nothing
- * here knows what a terminal obeys, nor a secret when it sees one.
+ * Renders a log line without its line break, in the format of all programs (docs/logs.md). The caller must escape
+ * control characters and remove secrets.
  */
 export function renderLogLine(entry: LogEntry, format: LogFormat): string {
   return format === 'json' ? jsonLine(entry) : humanLine(entry);
@@ -33,7 +33,7 @@ function humanLine({ level, time, message, fields }: LogEntry): string {
   return `${time.toISOString().slice(11, 19)} ${level.padEnd(5)} ${message}${pairs.join('')}`;
 }
 
-/** Quoted, a file name with line breaks forges no line. */
+/** Quotes values, so that a file name with line breaks cannot forge a log line. */
 function humanValue(value: unknown): string {
   if (typeof value === 'string' && /^[\w./:@+-]+$/.test(value)) return value;
   return JSON.stringify(value, plainError) ?? 'undefined';
@@ -45,7 +45,7 @@ function plainError(_key: string, value: unknown): unknown {
   return { name: value.name, ...code, message: value.message, stack: value.stack };
 }
 
-/** Of syslog (RFC 5424, section 6.2.1). */
+/** Syslog severities (RFC 5424, section 6.2.1). */
 const priorities: Readonly<Record<LogLevel, number>> = {
   trace: 7,
   debug: 7,
@@ -55,16 +55,16 @@ const priorities: Readonly<Record<LogLevel, number>> = {
   fatal: 2,
 };
 
-/** What systemd's journal takes off the beginning of a line, to file it by (sd-daemon(3)): `<4>` for a warning. */
+/** Priority prefix that systemd's journal parses and removes (sd-daemon(3)), such as `<4>` for a warning. */
 export function journalPrefix(level: LogLevel): string {
   return `<${priorities[level]}>`;
 }
 
 /**
- * Whether what is written to a descriptor goes to systemd's journal.
+ * Whether a file descriptor is connected to systemd's journal.
  *
- * @param journalStream JOURNAL_STREAM, `device:inode` of what systemd has connected (systemd.exec(5)); children that are
- *   redirected elsewhere inherit the variable.
+ * @param journalStream Value of JOURNAL_STREAM: `device:inode` of the stream connected by systemd (systemd.exec(5)). It is
+ *   compared because child processes inherit the variable even if their output is redirected.
  */
 export function isJournal(fileDescriptor: number, journalStream: string | undefined): boolean {
   if (journalStream === undefined || journalStream === '') return false;

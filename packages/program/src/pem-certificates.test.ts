@@ -11,23 +11,23 @@ function read(pem: string): number | string {
   return 'problem' in result ? result.problem : result.certificates.length;
 }
 
-test('every certificate of a file counts, with comments and other blocks between them', () => {
+test('every certificate of a file is read, with comments and other blocks between them', () => {
   assert.equal(read(one), 1);
   assert.equal(read(`# One\n${one}\n${key}\n---- Two\r\n${two.replaceAll('\n', '\r\n')}`), 2);
-  // What `openssl x509 -trustout` writes may have more behind the certificate, but need not.
+  // The output of `openssl x509 -trustout` may have more data after the certificate.
   assert.equal(read(`${one.replaceAll(' CERTIFICATE', ' TRUSTED CERTIFICATE')}\n${two}`), 2);
 });
 
-test('a file that is cut off anywhere in a block is told from one that is whole', () => {
+test('a file that is truncated within a block is refused', () => {
   const whole = `${one}\n${two}\n`;
   for (const length of [one.length + 9, one.length + 20, one.length + 300, whole.length - 5]) {
-    assert.match(String(read(whole.slice(0, length))), /^is cut off/, String(length));
+    assert.match(String(read(whole.slice(0, length))), /^is truncated/, String(length));
   }
-  // In the middle, as of a bundle that was put together from a file that was cut off.
-  assert.match(String(read(`${one.slice(0, 300)}\n${two}`)), /^is cut off/);
+  // Truncated in the middle, such as a bundle that contains a truncated file.
+  assert.match(String(read(`${one.slice(0, 300)}\n${two}`)), /^is truncated/);
 });
 
-test('a certificate that cannot be read, and a file without any, have a problem', () => {
+test('an invalid certificate and a file without certificates are refused', () => {
   const broken = two.replace(/\n.{40}/, '\n');
   assert.match(String(read(`${one}\n${broken}`)), /cannot be read \(number 2 of 2\)/);
   assert.match(String(read(key)), /no certificate in PEM format/);

@@ -42,7 +42,7 @@ describe('NO_PROXY', () => {
   }
 });
 
-test('each scheme has its variable, lower case wins, and credentials are not shown', () => {
+test('each scheme has its variable, lower case takes precedence, and credentials are not shown', () => {
   const variables = readProxyVariables({ https_proxy: proxy, HTTPS_PROXY: 'http://other:1', HTTP_PROXY: '' });
   assert.deepEqual(proxyFor(new URL('wss://backhaul.example.com'), variables), {
     variable: 'HTTPS_PROXY',
@@ -52,7 +52,7 @@ test('each scheme has its variable, lower case wins, and credentials are not sho
   assert.equal(proxyFor(new URL('http://backhaul.example.com'), variables), null);
 });
 
-test('an address without a scheme is one of http, as in curl', () => {
+test('an address without a scheme means http, as in curl', () => {
   const variables = readProxyVariables({
     HTTPS_PROXY: 'user:secret@proxy.example.com:3128',
     HTTP_PROXY: 'proxy:3128',
@@ -67,7 +67,7 @@ test('an address without a scheme is one of http, as in curl', () => {
 });
 
 for (const wrong of ['socks5://user:secret@proxy:1080', 'http://', 'user:secret@proxy:port', 'a proxy']) {
-  test(`"${wrong}" is refused for an address that needs it, without its credentials, and for no other`, () => {
+  test(`"${wrong}" is refused only for an address that needs it, without showing credentials`, () => {
     const variables = readProxyVariables({ HTTP_PROXY: wrong, NO_PROXY: '.internal' });
     assert.deepEqual(unreadableProxies(variables), ['HTTP_PROXY']);
     assert.throws(

@@ -3,8 +3,8 @@ import { BlockList, isIP } from 'node:net';
 type ProxyName = 'HTTPS_PROXY' | 'HTTP_PROXY';
 
 /**
- * HTTPS_PROXY, HTTP_PROXY and NO_PROXY, for all programs alike; lower case wins, as in curl. A proxy has its scheme here;
- * a text that is no address stands as it is, and {@link proxyFor} refuses it where it would be used.
+ * HTTPS_PROXY, HTTP_PROXY and NO_PROXY, for all programs; lower case takes precedence, as in curl. Proxies include their
+ * scheme; an invalid address is kept unchanged, and {@link proxyFor} refuses it when it would be used.
  */
 export interface ProxyVariables {
   readonly HTTPS_PROXY: string | null;
@@ -17,13 +17,13 @@ export const noProxies: ProxyVariables = { HTTPS_PROXY: null, HTTP_PROXY: null, 
 /** The proxy for one address. */
 export interface ProxyInUse {
   readonly variable: ProxyName;
-  /** To be shown: without user name and password. */
+  /** Address without user name and password, for display. */
   readonly address: string;
-  /** For an `Agent` of `node:http` or `node:https`, which decides nothing by itself then. */
+  /** Option for an `Agent` of `node:http` or `node:https`; without NO_PROXY, so that the agent always uses the proxy. */
   readonly proxyEnv: { readonly HTTPS_PROXY?: string; readonly HTTP_PROXY?: string };
 }
 
-/** A variable that is needed holds no address of a proxy; the message names the variable. */
+/** A required variable is not the address of a proxy; the message names the variable. */
 export class ProxyVariableError extends Error {
   override readonly name = 'ProxyVariableError';
   readonly variable: ProxyName;
@@ -43,7 +43,7 @@ export function readProxyVariables(env: Readonly<Record<string, string | undefin
   };
 }
 
-/** `proxy:3128` is http, as in curl. */
+/** `proxy:3128` means http, as in curl. */
 function withScheme(value: string | undefined): string | null {
   if (value === undefined) return null;
   const address = /^[a-z][a-z\d+.-]*:\/\//i.test(value) ? value : `http://${value}`;
@@ -54,17 +54,17 @@ function isAddress(proxy: string): boolean {
   return /^https?:\/\//i.test(proxy) && URL.canParse(proxy);
 }
 
-/** Those that are set and hold no address of a proxy. */
+/** Returns the variables that are set but are not the address of a proxy. */
 export function unreadableProxies(variables: ProxyVariables): readonly ProxyName[] {
   const names: readonly ProxyName[] = ['HTTPS_PROXY', 'HTTP_PROXY'];
   return names.filter((name) => variables[name] !== null && !isAddress(variables[name]));
 }
 
 /**
- * The proxy for requests to `url`: HTTPS_PROXY for https and wss, HTTP_PROXY for http and ws. None for this machine
- * (localhost, 127.0.0.0/8, ::1), which no proxy could reach.
+ * Returns the proxy for requests to `url`: HTTPS_PROXY for https and wss, HTTP_PROXY for http and ws. None for this
+ * machine (localhost, 127.0.0.0/8, ::1), which a proxy could not reach.
  *
- * @throws ProxyVariableError: Node.js ignores what it cannot use, and requests would silently go another way.
+ * @throws ProxyVariableError for an invalid address: Node.js would ignore it and silently connect directly.
  */
 export function proxyFor(url: URL, variables: ProxyVariables): ProxyInUse | null {
   const variable = url.protocol === 'https:' || url.protocol === 'wss:' ? 'HTTPS_PROXY' : 'HTTP_PROXY';
@@ -76,8 +76,9 @@ export function proxyFor(url: URL, variables: ProxyVariables): ProxyInUse | null
 }
 
 /**
- * NO_PROXY: names, each with all its subdomains, IP addresses and ranges (`10.0.0.0/8`), separated by commas or spaces,
- * each with a port or without; `*` is all. Names are not looked up, so a range covers only addresses in URLs.
+ * NO_PROXY is a list of host names (including their subdomains), IP addresses and ranges (`10.0.0.0/8`), separated by
+ * commas or spaces, each optionally with a port; `*` matches all. Names are not resolved, so a range matches only IP
+ * addresses in URLs.
  */
 function isExempt(url: URL, noProxy: string): boolean {
   const host = url.hostname.replace(/^\[(.*)\]$/, '$1').replace(/\.$/, '');
@@ -100,7 +101,7 @@ function matches(entry: string, host: string, port: string): boolean {
   return bare !== '' && (host === bare || host.endsWith(`.${bare}`));
 }
 
-/** Whether an address lies in a range in CIDR notation; false for a name, and for what is no range. */
+/** Whether an address is in a range in CIDR notation; false for a host name or an invalid range. */
 function inRange(address: string, range: string): boolean {
   const list = rangeList([range]);
   return list !== null && isIP(address) !== 0 && list.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4');

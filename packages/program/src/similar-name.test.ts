@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { similarName } from './similar-name.ts';
 
-test('a slip of the fingers, a beginning and a swap find the name', () => {
+test('a typing error, a prefix and swapped letters find the name', () => {
   const machines = ['r001', 'r002', 'lab-7', 'restaurant-1'];
   assert.equal(similarName('r0001', machines), 'r001');
   assert.equal(similarName('restuarant-1', machines), 'restaurant-1');
@@ -11,7 +11,7 @@ test('a slip of the fingers, a beginning and a swap find the name', () => {
   assert.equal(similarName('--prto', ['--port', '--host']), '--port');
 });
 
-test('what is near to none, or to several, finds nothing', () => {
+test('a name similar to none or to several finds nothing', () => {
   assert.equal(similarName('r003', ['r001', 'r002']), undefined);
   assert.equal(similarName('r', ['r001', 'r002']), undefined);
   assert.equal(similarName('x', ['y']), undefined);

@@ -1,14 +1,14 @@
 /**
- * The name that was probably meant: the only one that begins so, else the nearest by letters that are added, left out,
- * exchanged or swapped.
+ * Finds the name that was probably meant: the only one that starts with `given`, else the one with the smallest edit
+ * distance.
  *
- * @returns undefined if none is near, or several equally.
+ * @returns undefined if no name is similar, or if several are equally similar.
  */
 export function similarName(given: string, names: Iterable<string>): string | undefined {
   const all = [...new Set(names)];
   const longer = all.filter((name) => name.startsWith(given));
   if (given !== '' && longer.length === 1) return longer[0];
-  // One mistake in four letters: for less it could be any name.
+  // Allows one edit per four letters: with more, almost any name would match.
   const most = Math.floor(given.length / 4) + (given.length >= 3 ? 1 : 0);
   let best: { readonly name: string; readonly distance: number; readonly tied: boolean } | undefined;
   for (const name of all) {
@@ -20,7 +20,7 @@ export function similarName(given: string, names: Iterable<string>): string | un
   return best?.tied === false ? best.name : undefined;
 }
 
-/** Damerau and Levenshtein's, without edits inside of a swap. */
+/** Damerau–Levenshtein distance (optimal string alignment). */
 function editDistance(a: string, b: string): number {
   let before: number[] = [];
   let previous = Array.from({ length: b.length + 1 }, (_, index) => index);

@@ -2,34 +2,34 @@ import { readFileSync } from 'node:fs';
 import tls from 'node:tls';
 import { readCertificates } from './pem-certificates.ts';
 
-/** A file of certificates cannot be used; the message names it. */
+/** A certificate file cannot be used; the message names it. */
 export class AuthorityFileError extends Error {
   override readonly name = 'AuthorityFileError';
 }
 
 /**
- * Whose certificates TLS clients of this process accept: authorities that Node.js brings, those of the operating
- * system, of NODE_EXTRA_CA_CERTS, and of `files`. Holds for connections made from now on, so it can be called again
- * when a file was replaced; what the system and NODE_EXTRA_CA_CERTS name is read once.
+ * Sets the authorities that TLS clients of this process trust: those bundled with Node.js, of the operating system, of
+ * NODE_EXTRA_CA_CERTS, and of `files`. Applies to new connections, so it can be called again when a file was replaced;
+ * the authorities of the system and of NODE_EXTRA_CA_CERTS are read only once.
  *
- * Costs 30 ms and 8 MB. A program that was started with `--use-system-ca` needs it for `files` only.
+ * Costs 30 ms and 8 MB. A program that was started with `--use-system-ca` needs it only for `files`.
  *
- * @throws AuthorityFileError; then nothing has changed.
+ * @throws AuthorityFileError; nothing is changed then.
  */
 export function trustAuthorities(files: readonly string[]): void {
   initial ??= [...new Set([...tls.getCACertificates('default'), ...tls.getCACertificates('system')])];
   tls.setDefaultCACertificates([...initial, ...files.flatMap(certificatesIn)]);
 }
 
-/** Before the first change; `default` would be what was set last. */
+/** The authorities before the first change; later, `default` would return those that were set last. */
 let initial: readonly string[] | undefined;
 
-/** Before TLS is first used: the authorities of the system count, if they do not yet. */
+/** Also trusts the authorities of the system, if they are not trusted yet. Call it before TLS is first used. */
 export function trustSystem(): void {
   if (initial === undefined && !trustsSystemAlready()) trustAuthorities([]);
 }
 
-/** Whether Node.js was told to take the authorities of the system, which is cheaper than {@link trustAuthorities}. */
+/** Whether Node.js itself uses the authorities of the system, which is cheaper than {@link trustAuthorities}. */
 function trustsSystemAlready(): boolean {
   return process.execArgv.includes('--use-system-ca');
 }

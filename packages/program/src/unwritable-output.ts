@@ -1,6 +1,6 @@
 /**
- * A full disk or a reader that has gone must not end a program by a stack. What is said on standard output is for a
- * person, or said elsewhere too: the program goes on, and says once what is wrong; a reader that has left knows.
+ * Keeps a full disk or a closed pipe on standard output from ending the program with a stack trace. The output is only
+ * informative, so the program continues and reports the error once; a closed pipe is not reported.
  */
 export function surviveUnwritableOutput(program: string): void {
   process.stdout.once('error', (error: NodeJS.ErrnoException) => {

@@ -248,7 +248,7 @@ test('a file that is missing or no JSON object is named', () => {
 test('a flag that takes one value is refused when given twice, and a mistyped one told with what was meant', () => {
   assert.match(
     refusal(['--port', '1', '--port=2'], enough).message,
-    /--port is given twice, and takes one value/,
+    /--port is given twice, but takes only one value/,
   );
   assert.match(
     refusal(['--prot', '1'], enough).message,
