@@ -2,7 +2,7 @@ import { createWriteStream, type WriteStream } from 'node:fs';
 import { once } from 'node:events';
 import { finished } from 'node:stream/promises';
 
-/** One finished request. There is no field for the query: signatures must not reach a log. */
+/** One finished request. Has no field for the query, because signatures must not be logged. */
 export interface AccessLogEntry {
   readonly request_id: string;
   readonly started_at: string;
@@ -15,7 +15,7 @@ export interface AccessLogEntry {
   readonly key: string | null;
   readonly upload_id: string | null;
   readonly part_number: number | null;
-  /** Null if the client left amid its request; one that left later did not hear it. */
+  /** Null if the client disconnected before its request was complete; set, but not received, if it disconnected later. */
   readonly status: number | null;
   readonly error_code: string | null;
   readonly bytes_in: number;
@@ -40,7 +40,7 @@ export class StreamAccessLog implements AccessLog {
     if (path === '-') return new StreamAccessLog(process.stdout, undefined);
     const file = createWriteStream(path, { flags: 'a', mode: 0o600 });
     await once(file, 'open');
-    // A log that can't be written must not stop the store; the operator is told once.
+    // A failing log must not stop the store; the error is reported once.
     file.once('error', (error) =>
       process.emitWarning(`The access log ${path} cannot be written: ${error.message}`),
     );
@@ -48,7 +48,7 @@ export class StreamAccessLog implements AccessLog {
   }
 
   write(entry: AccessLogEntry): void {
-    // In the schema of all logs (docs/logs.md).
+    // Uses the schema of all logs (docs/logs.md).
     const line = { level: 'info', time: entry.ended_at, ...entry, msg: 'request' };
     this.#stream.write(`${JSON.stringify(line)}\n`);
   }

@@ -5,7 +5,7 @@ import { readCommand, UsageError } from './config.ts';
 const KEYS = { BACKHAUL_STORE_ACCESS_KEY: 'env-access', BACKHAUL_STORE_SECRET_KEY: 'env-secret' };
 const NEEDED = ['--port', '0', '--data', 'dir'];
 
-test('mistakes in use name the flag to change', () => {
+test('usage errors name the flag to change', () => {
   const cases: ReadonlyArray<readonly [args: readonly string[], message: RegExp]> = [
     [['--data', 'x'], /--port is missing/],
     [['--port', '0'], /--data is missing/],
@@ -29,7 +29,7 @@ test('mistakes in use name the flag to change', () => {
   );
 });
 
-test('keys come from flags, or from the environment', () => {
+test('keys are read from flags or from the environment', () => {
   const fromEnvironment = readCommand(NEEDED, KEYS);
   assert.ok(fromEnvironment.kind === 'serve');
   assert.equal(fromEnvironment.options.secretKey, 'env-secret');
@@ -38,11 +38,11 @@ test('keys come from flags, or from the environment', () => {
   assert.deepEqual([fromFlags.options.accessKey, fromFlags.options.secretKey], ['a', 's']);
 });
 
-test('a flag that takes one value is refused when given twice, and --bucket counts each time', () => {
+test('a repeated flag is refused if it takes one value, and --bucket may be repeated', () => {
   const flags = ['--port', '0', '--data', '/d', '--access-key', 'a', '--secret-key', 's'];
   assert.throws(
     () => readCommand([...flags, '--port', '1'], {}),
-    /--port is given twice, and takes one value/,
+    /--port is given twice, but takes only one value/,
   );
   const command = readCommand([...flags, '--bucket', 'one', '--bucket', 'two'], {});
   assert.ok(command.kind === 'serve');

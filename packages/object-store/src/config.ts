@@ -2,7 +2,7 @@ import { FlagError, isJournal, type LogFormat, logFormats, readFlags } from '@ba
 import type { ObjectStoreOptions } from './object-store.ts';
 import { isBucketName } from './storage/storage.ts';
 
-/** A mistake on the command line; the message names the flag to change. */
+/** A usage error; the message names the flag to change. */
 export class UsageError extends Error {
   constructor(message: string) {
     super(message);
@@ -20,7 +20,7 @@ export type Command =
       readonly logFormat: LogFormat;
     };
 
-/** The flags, as `parseArgs` takes them. */
+/** Flags in the format of `parseArgs`. */
 export const FLAGS = {
   port: { type: 'string' },
   data: { type: 'string' },
@@ -69,7 +69,7 @@ function readLogFormat(text: string | undefined): LogFormat {
   return format;
 }
 
-/** Whether a descriptor leads to systemd's journal. */
+/** Whether a file descriptor is connected to systemd's journal. */
 export function writesToJournal(fileDescriptor: 1 | 2): boolean {
   return isJournal(fileDescriptor, process.env['JOURNAL_STREAM']);
 }
@@ -86,7 +86,7 @@ export function readCommand(args: readonly string[], environment: Environment = 
   const badBucket = flags.bucket?.find((name) => !isBucketName(name));
   if (badBucket !== undefined) {
     throw new UsageError(
-      `--bucket "${badBucket}" is no bucket name: 3 to 63 lower-case letters, digits, dots and hyphens.`,
+      `--bucket "${badBucket}" is not a bucket name: use 3 to 63 lower-case letters, digits, dots and hyphens.`,
     );
   }
   const accessKey = flags['access-key'] ?? environment['BACKHAUL_STORE_ACCESS_KEY'];

@@ -1,5 +1,5 @@
 /**
- * Every refusal this store can give, with the HTTP status and the sentence Amazon S3 uses where it documents one.
+ * All error codes of this store, with the HTTP status and, if documented, the message of Amazon S3.
  * Source: "Error responses", Amazon S3 API Reference.
  */
 const ERRORS = {
@@ -79,7 +79,7 @@ const ERRORS = {
 
 export type S3ErrorCode = keyof typeof ERRORS;
 
-/** A refusal, told to the client as S3's `<Error>` document. `details` become further elements of that document. */
+/** An error response, sent as S3's `<Error>` document. `details` are added as elements of that document. */
 export class S3Error extends Error {
   readonly code: S3ErrorCode;
   readonly status: number;

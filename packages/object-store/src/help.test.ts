@@ -5,14 +5,14 @@ import { FLAGS, readCommand } from './config.ts';
 import { HELP } from './help.ts';
 
 describe('--help', () => {
-  test('is a manual page that names every flag, and says that the storage class is a label', () => {
+  test('is a manual page with every flag, and says that the storage class is a label', () => {
     assert.equal(readCommand(['--help']).kind, 'help');
     const flags = Object.keys(FLAGS).map((name) => `--${name}`);
     assertManualPage(HELP, 'backhaul-object-store', flags);
     assert.match(HELP, /storage class is a label/);
   });
 
-  test('shows examples that are understood', () => {
+  test('shows valid examples', () => {
     for (const { args, env } of exampleCalls(HELP, 'backhaul-object-store')) {
       assert.equal(readCommand(args, env).kind, 'serve', args.join(' '));
     }

@@ -1,6 +1,6 @@
 import { STORAGE_CLASSES } from './request/properties.ts';
 
-/** What `--help` prints, as a manual page is laid out, for 80 columns. */
+/** Output of `--help`: a manual page for 80 columns. */
 export const HELP = `NAME
     backhaul-object-store - an S3-compatible store in one directory
 
@@ -9,56 +9,57 @@ SYNOPSIS
         --secret-key SECRET [option]...
 
 DESCRIPTION
-    Answers requests as S3 does, for demos, tests and single machines. Once it
-    listens it prints a line of JSON with "event":"listening" and its address
-    as "url". SIGTERM and SIGINT stop it in good order.
+    Serves the S3 API for demos, tests and single machines. When it listens,
+    it prints a line of JSON with "event":"listening" and its address as
+    "url". SIGTERM and SIGINT stop it gracefully.
 
-    What it does not do, it refuses: encryption, versions, tags, policies and
-    the like are answered with an error. The storage class is a label, stored
-    and shown; it changes nothing about how or where bytes are kept. It is one
-    of:
+    Unsupported requests, such as those for encryption, versions, tags and
+    policies, get an error response. The storage class is only a label: it is
+    stored and returned, but does not affect how bytes are stored. Its values
+    are:
 
 ${STORAGE_CLASSES.map((name) => `        ${name}`).join('\n')}
 
 OPTIONS
     --port PORT
-        Port to listen on; 0 takes a free one, told on standard output.
+        Port to listen on; 0 uses a free port and prints it.
     --data DIR
-        Where everything is kept. One process at a time may use it.
+        Data directory. Only one process at a time can use it.
     --access-key KEY
-        The one access key.
+        Access key.
     --secret-key SECRET
-        Its secret. Flags show in \`ps\`: prefer the environment variable.
+        Secret key. Prefer the environment variable: flags are visible in \`ps\`.
     --host HOST
-        Address to listen on; 127.0.0.1 by default, this machine only.
+        Address to listen on; by default 127.0.0.1, reachable only from this
+        machine.
     --bucket NAME
-        Create this bucket unless it exists. May be repeated.
+        Create this bucket if it does not exist. May be repeated.
     --region REGION
-        Region that signatures must name; us-east-1 by default.
+        Region that signatures must contain; us-east-1 by default.
     --access-log FILE|-
-        Append a line of JSON for each request; - is standard output.
+        Append a line of JSON for each request; - means standard output.
     --log-format FORMAT
-        Of what is printed once it listens: human (default on a terminal) or
-        json (default elsewhere).
+        Format of the line printed when it listens: human (default on a
+        terminal) or json (default elsewhere).
     --sweep-after HOURS
         Abort multipart uploads older than this; 168 by default.
     --exit-with-stdin
-        Stop when standard input closes, so that no parent leaves it behind.
+        Stop when standard input closes, for example when the parent exits.
     --version
         Print the version.
     -h, --help
-        Print this.
+        Print this help.
 
 ENVIRONMENT
     BACKHAUL_STORE_ACCESS_KEY
-        The access key, without --access-key.
+        Access key, used if --access-key is not given.
     BACKHAUL_STORE_SECRET_KEY
-        Its secret, without --secret-key.
+        Secret key, used if --secret-key is not given.
 
 EXIT STATUS
-    0   stopped by SIGTERM or SIGINT, or by the end of standard input
-    1   it could not start or go on
-    2   a mistake in flags or environment, or DIR is in use or not its own
+    0   stopped by SIGTERM, SIGINT or the end of standard input
+    1   failed to start, or stopped by an error
+    2   invalid flags or environment, or DIR is in use or has other content
 
 EXAMPLES
     backhaul-object-store --port 9000 --data ./store --access-key demo \\

@@ -2,6 +2,6 @@ export { startObjectStore, type ObjectStore, type ObjectStoreOptions } from './o
 export { DataDirectoryInUse } from './storage/data-directory-lock.ts';
 export { ForeignDataDirectory } from './storage/data-directory-format.ts';
 export { OPERATIONS } from './operations.ts';
-export type { Operation, OperationContext, S3Answer, S3Request } from './operation.ts';
+export type { Operation, OperationContext, S3Response, S3Request } from './operation.ts';
 export type { OperationName } from './routes.ts';
 export { S3Error, type S3ErrorCode } from './errors.ts';

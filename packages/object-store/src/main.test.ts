@@ -64,7 +64,7 @@ const PART = 5 * 1024 * 1024;
 const A = patternBytes(PART, 'a');
 const B = patternBytes(1000, 'b');
 
-test('objects and the parts of open uploads survive kill -9, half-written ones do not', async () => {
+test('objects and the parts of open uploads survive kill -9, incomplete ones do not', async () => {
   await using directory = await temporaryDirectory();
   let uploadId: string;
   {
@@ -73,7 +73,7 @@ test('objects and the parts of open uploads survive kill -9, half-written ones d
     await client.call('PUT', '/box/object', { body: A, headers: { 'x-amz-meta-a': 'b' } });
     uploadId = await client.createUpload('/box/open', { 'x-amz-meta-token': 't' });
     await client.uploadPart('/box/open', { uploadId, number: 1, body: A });
-    // Killed with parts on their way: each is there whole afterwards, or not at all.
+    // Killed while parts are received: each is complete afterwards, or does not exist.
     const inFlight = [2, 3, 4].map((number) =>
       client.uploadPart('/box/open', { uploadId, number, body: A }).catch(() => undefined),
     );
@@ -81,7 +81,7 @@ test('objects and the parts of open uploads survive kill -9, half-written ones d
     await Promise.all(inFlight);
     await running.exited;
   }
-  // What crashes at other moments leave behind.
+  // Files left by crashes at other moments.
   const bucket = join(directory.path, 'buckets', 'box');
   await writeFile(join(directory.path, 'tmp', 'half-written'), 'x');
   await mkdir(join(bucket, 'blobs', 'unreferenced'));
@@ -110,7 +110,7 @@ test('objects and the parts of open uploads survive kill -9, half-written ones d
   );
 });
 
-test('a completed upload whose record outlived a crash is not open again', async () => {
+test('a completed upload whose record survived a crash is not reopened', async () => {
   await using directory = await temporaryDirectory();
   const records = join(directory.path, 'buckets', 'box', 'uploads');
   let uploadId: string;
@@ -122,7 +122,7 @@ test('a completed upload whose record outlived a crash is not open again', async
     await client.uploadPart('/box/done', { uploadId, number: 1, body: B });
     const parts = [{ PartNumber: 1, ETag: md5Hex(B) }];
     assert.equal((await client.completeUpload('/box/done', uploadId, { parts })).status, 200);
-    // As if the crash had come between writing the manifest and removing the record.
+    // As if the crash happened between writing the manifest and removing the record.
     await writeFile(join(records, `${uploadId}.json`), record);
   }
   await using running = await startProgram(directory.path);
@@ -145,7 +145,7 @@ test('a second process on the same data directory is refused, but not after kill
   assert.equal((await second.client.call('HEAD', '/box')).status, 200);
 });
 
-test('with --exit-with-stdin it ends, with 0, when standard input closes', async () => {
+test('with --exit-with-stdin it exits with 0 when standard input closes', async () => {
   await using directory = await temporaryDirectory();
   await using running = await startProgram(directory.path, ['--exit-with-stdin']);
   running.program.stdin.end();
@@ -153,7 +153,7 @@ test('with --exit-with-stdin it ends, with 0, when standard input closes', async
 });
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-  test(`${signal} lets the request under way finish, then ends with 0`, async () => {
+  test(`${signal} lets the running request finish, then exits with 0`, async () => {
     await using directory = await temporaryDirectory();
     await using running = await startProgram(directory.path);
     const { client, program } = running;
@@ -165,7 +165,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     assert.equal((await reading).body.length, 20_000_000);
     const readAtMs = performance.now();
     assert.deepEqual(await running.exited, [0, null]);
-    // Kept-alive connections must not hold it up until the close time-out of 10 s.
+    // Kept-alive connections must not delay it until the close timeout of 10 s.
     assert.ok(performance.now() - readAtMs < 6000);
   });
 }
@@ -207,13 +207,13 @@ test('the access log has a line for each request, and no signature', async () =>
   assert.deepEqual([entries[3]?.['status'], entries[3]?.['error_code']], [403, 'SignatureDoesNotMatch']);
 });
 
-test('a mistake in use is told on standard error, with status 2', async () => {
+test('a usage error is printed to standard error, with status 2', async () => {
   const { status, stdout, stderr } = await outcome(['--port', '0'], KEYS);
   assert.deepEqual([status, stdout], [2, '']);
   assert.match(stderr, /--data is missing.*\nSee backhaul-object-store --help/);
 });
 
-test('--version shows the version', async () => {
+test('--version prints the version', async () => {
   const { status, stdout } = await outcome(['--version']);
   assert.equal(status, 0);
   assert.match(stdout, /^\d+\.\d+\.\d+\n$/);

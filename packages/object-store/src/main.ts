@@ -11,11 +11,11 @@ const EXIT_FAULT = 1;
 const EXIT_USAGE = 2;
 
 async function stopRequested(exitWithStdin: boolean): Promise<void> {
-  // There is nothing to read again; without a listener a terminal that closes would end the store of a running server.
+  // There is nothing to reload. Without this listener, closing the terminal would stop the store of a running server.
   process.on('SIGHUP', () => {});
   const reasons: Array<Promise<unknown>> = [once(process, 'SIGTERM'), once(process, 'SIGINT')];
   if (exitWithStdin) {
-    // Read and thrown away: only its end matters, which comes even when the parent is killed.
+    // The content is discarded: only the end matters, which also occurs when the parent is killed.
     process.stdin.resume();
     reasons.push(
       new Promise((resolve) =>
@@ -45,15 +45,17 @@ async function serve({
   }
 }
 
-/** Why the store couldn't start, for a person. */
+/** Describes why the store could not start. */
 function explain(error: unknown): string {
   if (error instanceof UsageError) return `${error.message}\nSee backhaul-object-store --help.`;
   if (error instanceof DataDirectoryInUse || error instanceof ForeignDataDirectory) return error.message;
   if (!(error instanceof Error)) return String(error);
   const code = 'code' in error ? error.code : undefined;
-  if (code === 'EADDRINUSE') return `${error.message}. Another program listens there: choose another --port.`;
+  if (code === 'EADDRINUSE')
+    return `${error.message}. Another program listens on this port: choose another --port.`;
   if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') return `${error.message}. Change --host.`;
-  if (code === 'EACCES') return `${error.message}. Check --port, and the rights on --data and --access-log.`;
+  if (code === 'EACCES')
+    return `${error.message}. Check --port and the permissions of --data and --access-log.`;
   return error.stack ?? error.message;
 }
 

@@ -7,7 +7,7 @@ import { DataDirectoryInUse, OPERATIONS, S3Error, startObjectStore } from './ind
 import { patternBytes, startStore, temporaryDirectory } from './testing/store-fixture.ts';
 import { ACCESS_KEY, SECRET_KEY } from './testing/test-client.ts';
 
-test('one process too may open a data directory only once, and again after closing it', async () => {
+test('a process can open a data directory only once, and again after closing it', async () => {
   await using directory = await temporaryDirectory();
   const options = { port: 0, dataDir: directory.path, accessKey: ACCESS_KEY, secretKey: SECRET_KEY };
   const first = await startObjectStore(options);
@@ -17,7 +17,7 @@ test('one process too may open a data directory only once, and again after closi
   await second.close();
 });
 
-test('a port in use is told, and gives the data directory free', async () => {
+test('a port in use is an error, and the data directory is released', async () => {
   await using running = await startStore();
   await using directory = await temporaryDirectory();
   const options = { dataDir: directory.path, accessKey: ACCESS_KEY, secretKey: SECRET_KEY };
@@ -25,7 +25,7 @@ test('a port in use is told, and gives the data directory free', async () => {
   await using _second = await startObjectStore({ ...options, port: 0 });
 });
 
-test('an operation can be wrapped, to fail on purpose before or after it happened', async () => {
+test('an operation can be wrapped to fail before or after it is performed', async () => {
   let calls = 0;
   await using running = await startStore({
     operations: {
@@ -43,7 +43,7 @@ test('an operation can be wrapped, to fail on purpose before or after it happene
   assert.equal((await client.call('PUT', '/box/key', { body: 'y' })).status, 200);
 });
 
-test('a fault of the store itself is answered 500 without details, and reported', async () => {
+test('an internal error returns 500 without details, and is reported', async () => {
   const faults: unknown[] = [];
   await using running = await startStore({
     onFault: (error) => faults.push(error),
@@ -55,7 +55,7 @@ test('a fault of the store itself is answered 500 without details, and reported'
   assert.equal(faults.length, 1);
 });
 
-test('a log that cannot be written stops nothing, and is told once', async () => {
+test('a log that cannot be written does not stop the store, and is reported once', async () => {
   const warnings: string[] = [];
   const listen = ({ message }: Error): void => void warnings.push(message);
   process.on('warning', listen);
@@ -73,7 +73,7 @@ test('a log that cannot be written stops nothing, and is told once', async () =>
   );
 });
 
-test('memory does not grow with the object', async () => {
+test('memory use does not grow with the size of the object', async () => {
   await using running = await startStore();
   const { client } = running;
   const piece = patternBytes(256 * 1024, 'piece');
@@ -101,9 +101,9 @@ test('memory does not grow with the object', async () => {
   const [incoming] = await responded;
   incoming.resume();
   assert.equal(incoming.statusCode, 200);
-  // 120 MiB went through; what the collector hasn't freed yet counts too.
+  // 120 MiB were transferred; memory that is not yet collected also counts.
   assert.ok(
     highestBytes - beforeBytes < 64 * 1024 * 1024,
-    `${highestBytes - beforeBytes} bytes more were held`,
+    `${highestBytes - beforeBytes} bytes more were used`,
   );
 });

@@ -8,28 +8,28 @@ import { StaleUploadSweeper } from './storage/stale-uploads.ts';
 import { Storage } from './storage/storage.ts';
 
 export interface ObjectStoreOptions {
-  /** 0 takes a free one. */
+  /** 0 uses a free port. */
   readonly port: number;
-  /** By default 127.0.0.1. */
+  /** Default: 127.0.0.1. */
   readonly host?: string;
   readonly dataDir: string;
   readonly accessKey: string;
   readonly secretKey: string;
-  /** By default us-east-1. */
+  /** Default: us-east-1. */
   readonly region?: string;
-  /** Created unless they exist. */
+  /** Created if they do not exist. */
   readonly buckets?: readonly string[];
   /** A file to append JSON lines to, or `-` for standard output. */
   readonly accessLog?: string;
-  /** Age at which open multipart uploads are aborted; by default 168 (a week). */
+  /** Age at which open multipart uploads are aborted. Default: 168 (a week). */
   readonly sweepAfterHours?: number;
-  /** Longest silence in the middle of a body, in ms; by default 60,000. */
+  /** Maximum time without data within a body, in ms. Default: 60,000. */
   readonly stallTimeoutMs?: number;
-  /** How long `close()` waits for requests under way, in ms; by default 10,000. */
+  /** How long `close()` waits for running requests, in ms. Default: 10,000. */
   readonly closeTimeoutMs?: number;
-  /** Operations to use instead of the store's own, as wrapped by a fault double. */
+  /** Replaces the operations of the store, for example to inject faults. */
   readonly operations?: Readonly<Record<OperationName, Operation>>;
-  /** Told of faults that are nobody's request: the disk's or the store's. By default written to standard error. */
+  /** Called with internal errors, such as those of the disk. Default: write to standard error. */
   readonly onFault?: (error: unknown) => void;
   readonly nowMs?: () => number;
 }
@@ -39,13 +39,13 @@ export interface ObjectStore extends AsyncDisposable {
   /** `http://host:port` */
   readonly url: string;
   readonly port: number;
-  /** Stops taking requests, lets those under way end, and gives the data directory free. Idempotent. */
+  /** Stops accepting requests, waits for running ones, and releases the data directory. Idempotent. */
   close(): Promise<void>;
 }
 
 /**
  * Opens the data directory and listens.
- * @throws DataDirectoryInUse, ForeignDataDirectory, or the system's error if the directory or the port can't be had
+ * @throws DataDirectoryInUse, ForeignDataDirectory, or the system's error if the directory or the port is unavailable
  */
 export async function startObjectStore(options: ObjectStoreOptions): Promise<ObjectStore> {
   await using opened = new AsyncDisposableStack();
@@ -73,7 +73,7 @@ export async function startObjectStore(options: ObjectStoreOptions): Promise<Obj
 
 function requestSettings(
   options: ObjectStoreOptions,
-  parts: {
+  deps: {
     readonly storage: Storage;
     readonly accessLog: AccessLog | undefined;
     readonly nowMs: () => number;
@@ -84,14 +84,14 @@ function requestSettings(
     credentials: { accessKey, secretKey, region },
     operations: options.operations ?? OPERATIONS,
     context: {
-      storage: parts.storage,
+      storage: deps.storage,
       region,
       ownerId: createHash('sha256').update(accessKey).digest('hex'),
     },
-    accessLog: parts.accessLog,
+    accessLog: deps.accessLog,
     stallTimeoutMs: options.stallTimeoutMs ?? 60_000,
     closeTimeoutMs: options.closeTimeoutMs ?? 10_000,
     onFault: options.onFault ?? ((error) => console.error(error)),
-    nowMs: parts.nowMs,
+    nowMs: deps.nowMs,
   };
 }

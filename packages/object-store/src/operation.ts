@@ -6,10 +6,10 @@ import type { XmlElements } from './xml.ts';
 
 /** One authenticated request, routed. */
 export interface S3Request {
-  /** Undefined for ListBuckets only. */
+  /** Undefined only for ListBuckets. */
   readonly bucket: string | undefined;
   readonly key: string | undefined;
-  /** Without the signature's parameters. */
+  /** Query without the parameters of the signature. */
   readonly query: ReadonlyMap<string, string>;
   readonly headers: RequestHeaders;
   readonly body: RequestBody;
@@ -18,31 +18,31 @@ export interface S3Request {
 export interface OperationContext {
   readonly storage: Storage;
   readonly region: string;
-  /** Canonical user id shown as the owner of everything. */
+  /** Canonical user id returned as the owner of all buckets and objects. */
   readonly ownerId: string;
-  /** Aborted when the client is gone or the store stops. */
+  /** Aborted when the client disconnects or the store stops. */
   readonly signal: AbortSignal;
 }
 
-export interface S3Answer {
+export interface S3Response {
   readonly status: number;
   readonly headers?: Readonly<Record<string, string | undefined>>;
-  readonly body?: AnswerXml | AnswerBytes;
+  readonly body?: ResponseXml | ResponseBytes;
 }
 
-export interface AnswerXml {
+export interface ResponseXml {
   readonly root: string;
   readonly content: XmlElements | string;
 }
 
-export interface AnswerBytes {
+export interface ResponseBytes {
   readonly sizeBytes: number;
-  /** Undefined for HEAD: the size is told, the bytes are not sent. */
+  /** Undefined for HEAD: only the size is sent. */
   readonly chunks: AsyncIterable<Buffer> | undefined;
 }
 
-/** Does one S3 operation. Refusals are thrown as S3Error. */
-export type Operation = (request: S3Request, context: OperationContext) => Promise<S3Answer>;
+/** Performs one S3 operation. Error responses are thrown as S3Error. */
+export type Operation = (request: S3Request, context: OperationContext) => Promise<S3Response>;
 
 export function requiredBucket(request: S3Request): string {
   if (request.bucket === undefined) throw new S3Error('InvalidBucketName');
@@ -54,7 +54,7 @@ export function requiredKey(request: S3Request): string {
   return request.key;
 }
 
-/** A query parameter that is a whole number. @throws S3Error InvalidArgument outside `min`…`max` */
+/** Parses an integer query parameter. @throws S3Error InvalidArgument outside `min`…`max` */
 export function integerParameter(
   query: ReadonlyMap<string, string>,
   name: string,

@@ -22,7 +22,7 @@ import { uploadPart } from './operations/upload-part.ts';
 import { uploadPartCopy } from './operations/upload-part-copy.ts';
 import type { OperationName } from './routes.ts';
 
-/** Every operation of this store. Wrapping an entry puts something in front of that operation alone. */
+/** All operations of this store. An entry can be wrapped to change a single operation. */
 export const OPERATIONS: Readonly<Record<OperationName, Operation>> = {
   ListBuckets: listBuckets,
   CreateBucket: createBucket,

@@ -16,7 +16,7 @@ const BUCKET_SUBRESOURCES = [
   'replication', 'requestPayment', 'tagging', 'website',
 ]; // prettier-ignore
 
-test('bucket configuration that is not kept is answered 501, to read and to write', async () => {
+test('reading and writing unsupported bucket configuration returns 501', async () => {
   for (const name of [...BUCKET_SUBRESOURCES, 'made-up']) {
     for (const method of ['GET', 'PUT', 'DELETE']) {
       const { status, code } = await fixture.client.call(method, '/box', { query: { [name]: '' }, body: '' });
@@ -26,7 +26,7 @@ test('bucket configuration that is not kept is answered 501, to read and to writ
   assert.equal((await fixture.client.call('HEAD', '/box')).status, 200);
 });
 
-test('versioning was never enabled, and says so; enabling it is answered 501', async () => {
+test('versioning is reported as never enabled; enabling it returns 501', async () => {
   const read = await fixture.client.call('GET', '/box', { query: { versioning: '' } });
   assert.equal(read.status, 200);
   assert.match(read.text, /<VersioningConfiguration xmlns="[^"]+"><\/VersioningConfiguration>/);
@@ -34,7 +34,7 @@ test('versioning was never enabled, and says so; enabling it is answered 501', a
   assert.equal((await fixture.client.call('GET', '/box/key', { query: { versionId: 'v' } })).status, 501);
 });
 
-test('a refused subresource is named with what was asked of it', async () => {
+test('the error for an unsupported subresource names method and parameter', async () => {
   const message = async (method: string, path: string, name: string): Promise<string | undefined> => {
     const target = fixture.client.presign(method, path, { query: { [name]: '' } });
     const headers = { host: fixture.client.url.host };
@@ -53,7 +53,7 @@ test('a refused subresource is named with what was asked of it', async () => {
   }
 });
 
-test('object features that are not kept are answered 501 and change nothing', async () => {
+test('unsupported object features return 501 and change nothing', async () => {
   for (const name of ['acl', 'tagging', 'retention', 'legal-hold', 'torrent', 'attributes', 'made-up']) {
     for (const method of ['GET', 'PUT', 'DELETE']) {
       const { status } = await fixture.client.call(method, '/box/key', { query: { [name]: '' }, body: '' });
@@ -63,7 +63,7 @@ test('object features that are not kept are answered 501 and change nothing', as
   assert.equal((await fixture.client.call('GET', '/box/key')).text, 'x');
 });
 
-test('headers that would change the meaning are refused instead of ignored', async () => {
+test('unsupported headers are refused instead of ignored', async () => {
   const refused: ReadonlyArray<readonly [name: string, value: string, outcome: string]> = [
     ['x-amz-server-side-encryption', 'AES256', '400 InvalidArgument'],
     ['x-amz-server-side-encryption-customer-algorithm', 'AES256', '400 InvalidArgument'],
@@ -95,7 +95,7 @@ test('a repeated query parameter is refused', async () => {
   assert.equal(status, 400);
 });
 
-test('methods and addresses that S3 does not have are refused', async () => {
+test('invalid methods and addresses are refused', async () => {
   assert.equal((await fixture.client.call('PATCH', '/box/key')).status, 405);
   assert.equal((await fixture.client.call('POST', '/box', { body: 'form' })).status, 501);
   assert.equal((await fixture.client.call('PUT', '/', { body: '' })).status, 501);
@@ -106,7 +106,7 @@ test('methods and addresses that S3 does not have are refused', async () => {
   }
 });
 
-test('buckets are created once, found, and deleted only when empty', async () => {
+test('buckets are created only once, and deleted only when empty', async () => {
   const { client } = fixture;
   assert.equal((await client.call('PUT', '/second')).status, 200);
   assert.equal((await client.call('PUT', '/second')).code, 'BucketAlreadyOwnedByYou');
@@ -122,7 +122,7 @@ test('buckets are created once, found, and deleted only when empty', async () =>
   assert.equal((await client.call('PUT', '/second/key', { body: 'x' })).code, 'NoSuchBucket');
 });
 
-test('bucket names that are none are refused', async () => {
+test('invalid bucket names are refused', async () => {
   for (const name of [
     'ab',
     'Upper',
@@ -138,7 +138,7 @@ test('bucket names that are none are refused', async () => {
   }
 });
 
-test('a bucket elsewhere than here is refused', async () => {
+test('a bucket in another region is refused', async () => {
   const body =
     '<CreateBucketConfiguration><LocationConstraint>eu-west-1</LocationConstraint></CreateBucketConfiguration>';
   const { code } = await fixture.client.call('PUT', '/elsewhere', { body });

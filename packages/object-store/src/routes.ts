@@ -4,16 +4,16 @@ import type { RequestHeaders } from './http/headers.ts';
 
 type Resource = 'service' | 'bucket' | 'object';
 
-/** How a request is recognised as an operation, and all it may carry; anything else is refused, never ignored. */
+/** Matches requests of one operation and lists everything they may contain; anything else is refused, never ignored. */
 interface Route {
   readonly method: 'GET' | 'HEAD' | 'PUT' | 'POST' | 'DELETE';
   readonly resource: Resource;
-  /** Query parameters that must be there. */
+  /** Required query parameters. */
   readonly selectors?: readonly string[];
-  /** A header that must be there. */
+  /** Required header. */
   readonly header?: string;
   readonly query?: readonly string[];
-  /** `x-amz-*` and conditional headers; a trailing `*` stands for any ending. */
+  /** Allowed `x-amz-*` and conditional headers; a trailing `*` matches any suffix. */
   readonly headers?: readonly string[];
 }
 
@@ -37,7 +37,7 @@ const READ_OVERRIDES = [
 ];
 const LIST = ['prefix', 'delimiter', 'encoding-type'];
 
-/** The more specific of two that match stands first. */
+/** More specific routes come first. */
 export const ROUTES = {
   ListBuckets: { method: 'GET', resource: 'service' },
 
@@ -118,7 +118,7 @@ export const ROUTES = {
 
 export type OperationName = keyof typeof ROUTES;
 
-/** Carry the signature, or say nothing about what is asked. */
+/** Parameters and headers that belong to the signature or do not affect the operation. */
 const ANY_QUERY = /^(?:X-Amz-(?:Algorithm|Credential|Date|Expires|SignedHeaders|Signature)|x-id)$/;
 const ANY_HEADER = new Set(['x-amz-date', 'x-amz-content-sha256', 'x-amz-user-agent']);
 
@@ -135,7 +135,7 @@ function resourceOf({ bucket, key }: RoutableRequest): Resource {
   return key === undefined ? 'bucket' : 'object';
 }
 
-/** @throws S3Error NotImplemented for anything this store doesn't do, naming it */
+/** @throws S3Error NotImplemented with the name of the unsupported feature */
 export function route(request: RoutableRequest): OperationName {
   const resource = resourceOf(request);
   const { method, query, headers } = request;
@@ -158,7 +158,7 @@ export function route(request: RoutableRequest): OperationName {
   return operation;
 }
 
-/** Names the request and not an operation: a subresource asks for another one than its route would do without it. */
+/** Describes the request rather than the matched operation, because an unknown subresource means another operation. */
 function unsupported(method: string, resource: Resource, parameter: string | undefined): string {
   const target = { service: 'the service', bucket: 'a bucket', object: 'an object' }[resource];
   const query = parameter === undefined ? '' : ` with the query parameter "${parameter}"`;
@@ -181,7 +181,7 @@ function checkHeaders(operation: OperationName, allowed: Route, headers: Request
       pattern.endsWith('*') ? name.startsWith(pattern.slice(0, -1)) : name === pattern;
     if (allowed.headers?.some(matches) === true) continue;
     if (name.includes('server-side-encryption')) {
-      throw new S3Error('InvalidArgument', `This store does not encrypt; ${name} cannot be honoured.`, {
+      throw new S3Error('InvalidArgument', `This store does not encrypt; ${name} is not supported.`, {
         ArgumentName: name,
       });
     }

@@ -2,7 +2,7 @@ import { XMLParser, XMLValidator } from 'fast-xml-parser';
 import { S3Error } from './errors.ts';
 
 export type XmlValue = string | number | boolean | undefined | XmlElements | readonly XmlValue[];
-/** Elements in writing order; an array repeats its element, `undefined` leaves it out. */
+/** Elements in output order; an array repeats its element, `undefined` omits it. */
 export interface XmlElements {
   readonly [name: string]: XmlValue;
 }
@@ -16,7 +16,7 @@ const ESCAPES: Readonly<Record<string, string>> = {
 
 /** Control characters are written as references, as S3 does: a raw CR would come back as LF. */
 function escapeText(text: string): string {
-  // oxlint-disable-next-line no-control-regex -- control characters are what has to be escaped
+  // oxlint-disable-next-line no-control-regex -- control characters must be escaped
   return text.replaceAll(/[&<>"\u0000-\u001f\u007f]/g, (c) => ESCAPES[c] ?? `&#${c.charCodeAt(0)};`);
 }
 
@@ -30,20 +30,20 @@ function renderElement(name: string, value: XmlValue): string {
 
 const PROLOGUE = '<?xml version="1.0" encoding="UTF-8"?>\n';
 
-/** A document in S3's namespace. */
+/** Renders a document in S3's namespace. */
 export function renderXml(root: string, content: XmlElements | string): string {
   const body = renderElement(root, content).slice(root.length + 2);
   return `${PROLOGUE}<${root} xmlns="http://s3.amazonaws.com/doc/2006-03-01/">${body}`;
 }
 
-/** Error documents carry no namespace. */
+/** Renders an error document, which has no namespace. */
 export function renderErrorXml(content: XmlElements): string {
   return PROLOGUE + renderElement('Error', content);
 }
 
 type ParsedXml = string | { [name: string]: ParsedXml } | ParsedXml[];
 
-/** One element of a parsed document, read by what the caller expects to find in it. */
+/** One element of a parsed document, with typed access to the expected children. */
 export class XmlNode {
   readonly #value: ParsedXml;
 
@@ -59,7 +59,7 @@ export class XmlNode {
     return (Array.isArray(child) ? child : [child]).map((item) => new XmlNode(item));
   }
 
-  /** Text of the only child of that name. @throws S3Error MalformedXML if it occurs twice or holds elements. */
+  /** Returns the text of the only child with this name. @throws S3Error MalformedXML if it occurs twice or has elements. */
   text(name: string): string | undefined {
     const found = this.children(name);
     if (found.length > 1) throw new S3Error('MalformedXML');
@@ -84,7 +84,7 @@ const parser = new XMLParser({
   htmlEntities: true,
 });
 
-/** @throws S3Error MalformedXML, also for a document type: no request needs one, and entities could expand without end. */
+/** @throws S3Error MalformedXML, also for a document type: no request needs one, and entities could expand indefinitely. */
 export function parseXml(text: string, root: string): XmlNode {
   if (/<!(?:DOCTYPE|ENTITY)/i.test(text) || XMLValidator.validate(text) !== true) {
     throw new S3Error('MalformedXML');

@@ -9,7 +9,7 @@ const LINE_LIMIT_BYTES = 4096;
 const TRAILER_LIMIT = 16;
 const CRLF = Buffer.from('\r\n');
 
-/** Takes lines and byte runs from a stream of arbitrary pieces, holding no more than the current piece. */
+/** Reads lines and bytes from a stream of arbitrary pieces, buffering only the current piece. */
 class PieceReader {
   readonly #pieces: AsyncIterator<Buffer>;
   #rest: Buffer = Buffer.alloc(0);
@@ -29,7 +29,7 @@ class PieceReader {
     return true;
   }
 
-  /** A line without its CRLF. */
+  /** Reads a line without its CRLF. */
   async line(): Promise<string> {
     for (;;) {
       const end = this.#rest.indexOf(CRLF);
@@ -45,7 +45,7 @@ class PieceReader {
     }
   }
 
-  /** The next bytes, at least one and at most `limitBytes`. */
+  /** Reads the next bytes, at least one and at most `limitBytes`. */
   async take(limitBytes: number): Promise<Buffer> {
     while (this.#rest.length === 0) if (!(await this.#more())) throw new S3Error('IncompleteBody');
     const taken = this.#rest.subarray(0, limitBytes);
@@ -59,7 +59,7 @@ class PieceReader {
   }
 }
 
-/** Each chunk's signature covers the one before it, so chunks can't be reordered, dropped or replaced. */
+/** Each chunk's signature covers the previous signature, so chunks cannot be reordered, dropped or replaced. */
 class SignatureChain {
   readonly #authentication: Authentication;
   #previous: string;
@@ -87,15 +87,15 @@ class SignatureChain {
 }
 
 interface AwsChunkedOptions {
-  /** Given when the chunks are signed. */
+  /** Set if the chunks are signed. */
   readonly authentication: Authentication | undefined;
-  /** The names announced by `x-amz-trailer`, lower case; undefined when the payload has no trailers. */
+  /** Names in `x-amz-trailer`, in lower case; undefined if the payload has no trailers. */
   readonly trailerNames: readonly string[] | undefined;
 }
 
 /**
  * Decodes an `aws-chunked` body: `size[;chunk-signature=…] CRLF bytes CRLF … 0 CRLF [trailers] CRLF`.
- * A chunk's bytes are passed on before its signature is checked; who stores them must wait for the end.
+ * A chunk's bytes are passed on before its signature is checked, so the caller must not commit them before the end.
  * Source: "Signature calculations: transferring payload in multiple chunks" and "… with trailing headers",
  * Amazon S3 API Reference.
  * @returns the trailers, by lower-case name, through the callback before the iteration ends
@@ -149,7 +149,7 @@ async function readTrailers(
     else trailers.set(name, value);
   }
   if (trailers.size !== names.length || names.some((name) => !trailers.has(name))) {
-    throw new S3Error('MalformedTrailerError', 'The trailers are not the ones that x-amz-trailer announces.');
+    throw new S3Error('MalformedTrailerError', 'The trailers differ from those announced in x-amz-trailer.');
   }
   if (chain !== undefined && names.length > 0) {
     const canonical = [...trailers].map(([name, value]) => `${name}:${value}\n`).join('');

@@ -8,13 +8,13 @@ import {
 import { S3Error } from '../errors.ts';
 import type { RequestHeaders } from '../http/headers.ts';
 
-/** The checksum a request gives for its payload; the value of a trailing one comes with the last bytes. */
+/** Checksum that a request gives for its payload; the value of a trailing checksum follows the payload. */
 export interface ClaimedChecksum {
   readonly algorithm: ChecksumAlgorithm;
   readonly value: string | undefined;
 }
 
-/** @throws S3Error InvalidRequest unless it is base64 of the algorithm's length */
+/** @throws S3Error InvalidRequest unless the value is base64 of the algorithm's length */
 export function checkChecksumValue(algorithm: ChecksumAlgorithm, value: string): string {
   const bytes = Buffer.from(value, 'base64');
   if (bytes.length !== CHECKSUM_TRAITS[algorithm].sizeBytes || bytes.toString('base64') !== value) {
@@ -26,7 +26,7 @@ export function checkChecksumValue(algorithm: ChecksumAlgorithm, value: string):
   return value;
 }
 
-/** The names announced in `x-amz-trailer`; the only trailers there are carry checksums. */
+/** Returns the names in `x-amz-trailer`; only checksum trailers are supported. */
 export function announcedTrailers(headers: RequestHeaders): string[] {
   const names = (headers.get('x-amz-trailer') ?? '')
     .split(',')
@@ -42,7 +42,10 @@ export function announcedTrailers(headers: RequestHeaders): string[] {
 export function claimedChecksum(headers: RequestHeaders, withTrailers: boolean): ClaimedChecksum | undefined {
   const trailers = announcedTrailers(headers);
   if (trailers.length > 0 && !withTrailers) {
-    throw new S3Error('InvalidRequest', 'x-amz-trailer needs a payload form that ends in -TRAILER.');
+    throw new S3Error(
+      'InvalidRequest',
+      'x-amz-trailer requires an x-amz-content-sha256 value that ends in -TRAILER.',
+    );
   }
   const given = CHECKSUM_HEADERS.filter((name) => headers.has(name));
   const names = [...given, ...trailers];

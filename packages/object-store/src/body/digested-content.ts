@@ -1,21 +1,21 @@
 import { createHash } from 'node:crypto';
 import { CHECKSUM_TRAITS, type Checksum, type ChecksumAlgorithm } from '../checksum/algorithm.ts';
 
-/** Bytes to be stored. The fields may be read once the iteration has ended without an error. */
+/** Bytes to store. The other fields are valid once the iteration has ended without an error. */
 export interface PartContent extends AsyncIterable<Buffer> {
   readonly sizeBytes: number;
-  /** Hex. */
+  /** MD5 in hexadecimal. */
   readonly md5: string;
   readonly checksum: Checksum | undefined;
 }
 
-/** What is computed of bytes that pass. */
-export interface WantedDigests {
-  /** By default true. Costs more than all else that is done to a part; without it, asking for it throws. */
+/** Digests to compute. */
+export interface DigestOptions {
+  /** Default: true. Uses more CPU time than everything else done for a part; if false, reading `md5` throws. */
   readonly md5?: boolean;
 }
 
-/** Hashes bytes while they pass. Can be iterated once. */
+/** Hashes bytes while they are iterated. Can be iterated only once. */
 export class DigestedContent implements PartContent {
   readonly #source: AsyncIterable<Buffer>;
   readonly #algorithm: ChecksumAlgorithm | undefined;
@@ -27,7 +27,7 @@ export class DigestedContent implements PartContent {
   constructor(
     source: AsyncIterable<Buffer>,
     algorithm: ChecksumAlgorithm | undefined,
-    { md5 = true }: WantedDigests = {},
+    { md5 = true }: DigestOptions = {},
   ) {
     this.#source = source;
     this.#algorithm = algorithm;
@@ -56,7 +56,7 @@ export class DigestedContent implements PartContent {
   get md5(): string {
     if (this.#md5 === undefined) {
       throw new TypeError(
-        this.#wantsMd5 ? 'The content has not been read to its end.' : 'The MD5 was not wanted.',
+        this.#wantsMd5 ? 'The content has not been read to its end.' : 'The MD5 was not requested.',
       );
     }
     return this.#md5;

@@ -1,9 +1,9 @@
 import { S3Error } from '../errors.ts';
 import type { RequestHeaders } from '../http/headers.ts';
 
-/** How a request's payload is framed and vouched for, from `x-amz-content-sha256`. */
+/** Framing and verification of a request's payload, from `x-amz-content-sha256`. */
 export interface PayloadForm {
-  /** Hex, when the whole payload is covered by the request's signature. */
+  /** SHA-256 in hexadecimal, if the request's signature covers the whole payload. */
   readonly sha256: string | undefined;
   readonly chunked: boolean;
   readonly chunksSigned: boolean;
@@ -46,18 +46,18 @@ export function payloadForm(payloadHash: string): PayloadForm {
   return form;
 }
 
-/** A header that holds a count of bytes. */
+/** Parses a header with a number of bytes. */
 function byteCount(headers: RequestHeaders, name: string): number | undefined {
   const value = headers.get(name);
   if (value === undefined) return undefined;
-  if (!/^\d{1,15}$/.test(value)) throw new S3Error('InvalidArgument', `${name} must be a count of bytes.`);
+  if (!/^\d{1,15}$/.test(value)) throw new S3Error('InvalidArgument', `${name} must be a number of bytes.`);
   return Number(value);
 }
 
 /**
- * The payload's announced size without framing, in bytes; undefined if no header speaks of a payload, which in HTTP
- * means that there is none.
- * @throws S3Error MissingContentLength if there is a payload of unknown size
+ * Returns the announced size of the payload without framing, in bytes; undefined if no header announces a payload, in
+ * which case there is none.
+ * @throws S3Error MissingContentLength if the size of the payload is unknown
  */
 export function payloadSize(headers: RequestHeaders, { chunked }: PayloadForm): number | undefined {
   const size = byteCount(headers, chunked ? 'x-amz-decoded-content-length' : 'content-length');
@@ -65,6 +65,6 @@ export function payloadSize(headers: RequestHeaders, { chunked }: PayloadForm): 
   if (!chunked && !headers.has('transfer-encoding')) return undefined;
   throw new S3Error(
     'MissingContentLength',
-    chunked ? 'A streaming payload needs the x-amz-decoded-content-length header.' : undefined,
+    chunked ? 'A streaming payload requires the x-amz-decoded-content-length header.' : undefined,
   );
 }

@@ -7,7 +7,7 @@ import { receive } from './receive.ts';
 
 const BODY_BYTES = 2 * 1024 * 1024;
 
-/** A request with a body, amid its way. */
+/** A request with a partly sent body. */
 async function sendBody({ signal }: { signal: AbortSignal }) {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening', { signal });
@@ -31,18 +31,22 @@ async function sendBody({ signal }: { signal: AbortSignal }) {
   };
 }
 
-test('every byte counts, also when nobody wants the rest', { timeout: 10_000 }, async ({ signal }) => {
-  await using sent = await sendBody({ signal });
-  let bytes = 0;
-  const options = { stallTimeoutMs: 5000, signal, onBytes: (count: number) => void (bytes += count) };
-  for await (const chunk of receive(sent.incoming, options)) {
-    assert.ok(chunk.length > 0);
-    // More comes meanwhile than is looked at.
-    if (!sent.incoming.isPaused()) await once(sent.incoming, 'pause', { signal });
-    break;
-  }
-  let rest = 0;
-  for await (const chunk of receive(sent.incoming, options)) rest += chunk.length;
-  assert.equal(bytes, BODY_BYTES);
-  assert.ok(rest > 0 && rest < BODY_BYTES);
-});
+test(
+  'every received byte is counted, even if the rest is not read',
+  { timeout: 10_000 },
+  async ({ signal }) => {
+    await using sent = await sendBody({ signal });
+    let bytes = 0;
+    const options = { stallTimeoutMs: 5000, signal, onBytes: (count: number) => void (bytes += count) };
+    for await (const chunk of receive(sent.incoming, options)) {
+      assert.ok(chunk.length > 0);
+      // More data arrives than is read.
+      if (!sent.incoming.isPaused()) await once(sent.incoming, 'pause', { signal });
+      break;
+    }
+    let rest = 0;
+    for await (const chunk of receive(sent.incoming, options)) rest += chunk.length;
+    assert.equal(bytes, BODY_BYTES);
+    assert.ok(rest > 0 && rest < BODY_BYTES);
+  },
+);

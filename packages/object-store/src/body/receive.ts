@@ -1,29 +1,29 @@
 import type { IncomingMessage } from 'node:http';
 import { S3Error } from '../errors.ts';
 
-/** The client went away in the middle of its body: nobody is left to be answered. */
-export class ClientGone extends Error {
+/** The client disconnected within its body, so no response can be sent. */
+export class ClientDisconnected extends Error {
   constructor() {
     super('The client closed the connection before its request was complete.');
-    this.name = 'ClientGone';
+    this.name = 'ClientDisconnected';
   }
 }
 
-/** Held for who is slower than the network. */
+/** Maximum bytes buffered for a slow consumer. */
 const MAX_AHEAD_BYTES = 256 * 1024;
 
 interface ReceiveOptions {
-  /** Longest wait for the next bytes, in ms. */
+  /** Maximum time to wait for the next bytes, in ms. */
   readonly stallTimeoutMs: number;
   readonly signal: AbortSignal;
   readonly onBytes: (count: number) => void;
 }
 
 /**
- * The body as it comes off the wire, at most 256 KiB ahead of who consumes it. Unlike the request's own iterator it
- * leaves the connection open when it stops early, so that the refusal can still be sent.
- * @throws S3Error RequestTimeout after a silence, ServiceUnavailable on abort
- * @throws ClientGone
+ * Yields the body as it arrives, at most 256 KiB ahead of the consumer. Unlike the iterator of the request, it leaves
+ * the connection open when it ends early, so that an error response can still be sent.
+ * @throws S3Error RequestTimeout after a time without data, ServiceUnavailable on abort
+ * @throws ClientDisconnected
  */
 export async function* receive(
   incoming: IncomingMessage,
@@ -54,13 +54,13 @@ export async function* receive(
       if (chunk !== undefined) {
         bytesAhead -= chunk.length;
         yield chunk;
-        // The silence is the client's only while somebody listens.
+        // Time that the consumer took does not count as silence of the client.
         stalled = false;
         timer.refresh();
         continue;
       }
       if (incoming.readableEnded) return;
-      if (incoming.destroyed) throw new ClientGone();
+      if (incoming.destroyed) throw new ClientDisconnected();
       if (stalled) throw new S3Error('RequestTimeout');
       incoming.resume();
       await new Promise<void>((resolve) => (wake = resolve));
@@ -70,6 +70,6 @@ export async function* receive(
     clearTimeout(timer);
     signal.removeEventListener('abort', notify);
     incoming.pause().off('data', take).off('end', notify).off('close', notify);
-    // The error listener stays: a connection that fails later must not become an uncaught exception.
+    // The error listener remains: a later error of the connection must not be an uncaught exception.
   }
 }

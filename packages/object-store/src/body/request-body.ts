@@ -6,7 +6,7 @@ import type { RequestHeaders } from '../http/headers.ts';
 import type { Authentication } from '../signature/authenticate.ts';
 import { decodeAwsChunked } from './aws-chunked.ts';
 import { announcedTrailers, checkChecksumValue, claimedChecksum } from './claimed-checksum.ts';
-import { DigestedContent, type PartContent, type WantedDigests } from './digested-content.ts';
+import { DigestedContent, type PartContent, type DigestOptions } from './digested-content.ts';
 import { payloadForm, payloadSize } from './payload.ts';
 
 const XML_LIMIT_BYTES = 4 * 1024 * 1024;
@@ -16,13 +16,13 @@ const CONTENT_LIMIT_BYTES = 5 * 1024 ** 3;
 export interface RequestBodySource {
   readonly headers: RequestHeaders;
   readonly authentication: Authentication;
-  /** Starts the transfer: answers a waiting `Expect: 100-continue`, then yields the raw bytes. */
+  /** Starts the transfer: responds to a pending `Expect: 100-continue`, then yields the raw bytes. */
   readonly receive: () => AsyncIterable<Buffer>;
 }
 
-/** What the request says about its payload, checked for sense, before a byte of it is taken. */
+/** Properties of the payload given in the headers, validated before any byte is read. */
 export interface ContentClaims {
-  /** Of the checksum in a header or announced as a trailer. */
+  /** Algorithm of the checksum in a header or announced trailer. */
   readonly algorithm: ChecksumAlgorithm | undefined;
   readonly sizeBytes: number;
 }
@@ -35,7 +35,7 @@ function parseContentMd5(headers: RequestHeaders): string | undefined {
   return bytes.toString('hex');
 }
 
-/** A request's payload, read at most once, and verified against all that its headers claim. */
+/** A request's payload. Can be read at most once, and is verified against its headers. */
 export class RequestBody {
   readonly #source: RequestBodySource;
 
@@ -53,13 +53,13 @@ export class RequestBody {
   }
 
   /**
-   * The payload as bytes to store, whose size must be said, even if it is 0. Iterating to the end without an error means that every digest, checksum,
-   * signature and length the request gave was right.
-   * @param algorithm checksum to compute; by default the one that the request gives
-   * @param wanted an MD5 that is not wanted is computed nevertheless if the request gives one
+   * Returns the payload as bytes to store; its size is required, even if it is 0. If the iteration ends without an error,
+   * all digests, checksums, signatures and lengths of the request are correct.
+   * @param algorithm checksum to compute; by default that of the request
+   * @param wanted digests to compute; MD5 is also computed if the request contains one
    * @throws S3Error MissingContentLength
    */
-  content(algorithm?: ChecksumAlgorithm, wanted?: WantedDigests): PartContent {
+  content(algorithm?: ChecksumAlgorithm, wanted?: DigestOptions): PartContent {
     const { headers, authentication } = this.#source;
     const sizeBytes = payloadSize(headers, payloadForm(authentication.payloadHash));
     if (sizeBytes === undefined) throw new S3Error('MissingContentLength');
@@ -73,8 +73,8 @@ export class RequestBody {
   }
 
   /**
-   * The payload as text, of at most 4 MiB.
-   * @param ownChecksum false where `x-amz-checksum-*` speaks of the object and not of this document
+   * Returns the payload as text of at most 4 MiB.
+   * @param ownChecksum false if `x-amz-checksum-*` is the checksum of the object and not of this document
    */
   async text(ownChecksum = true): Promise<string> {
     const content = this.#open({
@@ -88,12 +88,12 @@ export class RequestBody {
     return Buffer.concat(chunks).toString('utf8');
   }
 
-  /** Takes the payload in as it comes and checks nothing of it: for a double that measures who sends. */
+  /** Reads and discards the payload without checks, for a test double that measures the sender. */
   async discard(): Promise<void> {
     for await (const chunk of this.#source.receive()) void chunk;
   }
 
-  /** For operations that take none. @throws S3Error InvalidRequest if there is a payload nevertheless */
+  /** For operations without a body. @throws S3Error InvalidRequest if there is a payload */
   async expectEmpty(): Promise<void> {
     if (this.claims.sizeBytes > 0)
       throw new S3Error('InvalidRequest', 'This operation takes no request body.');
@@ -103,7 +103,7 @@ export class RequestBody {
       ownChecksum: false,
       algorithm: undefined,
     })) {
-      throw new TypeError(`An empty body held ${chunk.length} bytes.`);
+      throw new TypeError(`An empty body had ${chunk.length} bytes.`);
     }
   }
 
@@ -112,7 +112,7 @@ export class RequestBody {
     readonly tooLarge: 'EntityTooLarge' | 'MaxMessageLengthExceeded' | 'InvalidRequest';
     readonly ownChecksum: boolean;
     readonly algorithm: ChecksumAlgorithm | undefined;
-    readonly wanted?: WantedDigests;
+    readonly wanted?: DigestOptions;
   }): PartContent {
     const { headers, authentication, receive } = this.#source;
     const form = payloadForm(authentication.payloadHash);
@@ -179,7 +179,7 @@ async function* exactly(
   if (received !== sizeBytes) throw new S3Error('IncompleteBody');
 }
 
-/** Content that ends in an error unless it is what the request claimed. */
+/** Content that throws at its end unless it matches the claims of the request. */
 class VerifiedContent implements PartContent {
   readonly #content: DigestedContent;
   readonly #claims: { readonly md5: string | undefined; readonly checksum: () => Checksum | undefined };
@@ -201,7 +201,7 @@ class VerifiedContent implements PartContent {
     const claimed = checksum();
     if (claimed === undefined) return;
     if (claimed.algorithm !== this.#content.checksum?.algorithm) {
-      throw new TypeError(`The ${claimed.algorithm} that the request gives was not computed.`);
+      throw new TypeError(`The ${claimed.algorithm} of the request was not computed.`);
     }
     if (claimed.value !== this.#content.checksum.value) {
       throw new S3Error(

@@ -14,7 +14,7 @@ export type ChecksumAlgorithm = (typeof CHECKSUM_ALGORITHMS)[number];
 /** `FULL_OBJECT` covers the object's bytes, `COMPOSITE` the checksums of its parts. */
 export type ChecksumType = 'FULL_OBJECT' | 'COMPOSITE';
 
-/** `value` is base64, of a composite one with `-PARTS` after it. */
+/** `value` is base64, followed by `-PARTS` for a composite checksum. */
 export interface Checksum {
   readonly algorithm: ChecksumAlgorithm;
   readonly value: string;
@@ -42,7 +42,7 @@ class ZlibCrc32 implements RunningDigest {
 interface AlgorithmTraits {
   readonly start: () => RunningDigest;
   readonly sizeBytes: number;
-  /** Only CRCs can be combined into the full object's. */
+  /** Set for CRCs, whose part checksums can be combined to that of the full object. */
   readonly polynomial?: CrcPolynomial;
 }
 

@@ -9,7 +9,7 @@ function digest(algorithm: ChecksumAlgorithm, ...pieces: Buffer[]): Buffer {
   return running.digest();
 }
 
-/** "Check" values of the CRC catalogue, and FIPS 180-4's digests, of the same nine bytes. */
+/** "Check" values of the CRC catalogue, and FIPS 180-4's digests of the same nine bytes. */
 const CHECK: Readonly<Record<ChecksumAlgorithm, string>> = {
   CRC32: 'cbf43926',
   CRC32C: 'e3069283',
@@ -19,7 +19,7 @@ const CHECK: Readonly<Record<ChecksumAlgorithm, string>> = {
 };
 
 for (const algorithm of CHECKSUM_ALGORITHMS) {
-  test(`${algorithm} of "123456789" is the published value, however it is cut`, () => {
+  test(`${algorithm} of "123456789" is the published value, regardless of chunks`, () => {
     const data = Buffer.from('123456789');
     for (let cut = 0; cut <= data.length; cut++) {
       const value = digest(algorithm, data.subarray(0, cut), data.subarray(cut));
@@ -29,7 +29,7 @@ for (const algorithm of CHECKSUM_ALGORITHMS) {
 }
 
 for (const algorithm of ['CRC32', 'CRC32C', 'CRC64NVME'] as const) {
-  test(`${algorithm}s of parts, empty ones too, combine into that of the whole`, () => {
+  test(`${algorithm}s of parts, including empty ones, combine to that of the whole object`, () => {
     const whole = Buffer.from('The quick brown fox jumps over the lazy dog.'.repeat(50));
     const cuts = [0, 0, 1, 17, 1000, 1000, whole.length];
     const parts = cuts.slice(1).map((end, at) => whole.subarray(cuts[at], end));
@@ -41,7 +41,7 @@ for (const algorithm of ['CRC32', 'CRC32C', 'CRC64NVME'] as const) {
   });
 }
 
-test('a composite checksum is that of the parts’ checksums, with their count', () => {
+test('a composite checksum covers the parts’ checksums and ends with their count', () => {
   const parts = ['one', 'two'].map((text) => digest('SHA256', Buffer.from(text)));
   const { value } = objectChecksum(
     { algorithm: 'SHA256', type: 'COMPOSITE' },

@@ -1,7 +1,7 @@
 import { CHECKSUM_TRAITS, type Checksum, type ChecksumAlgorithm, type ChecksumType } from './algorithm.ts';
 import { combineCrcs } from './polynomial.ts';
 
-/** What a multipart upload promised at its creation. */
+/** Checksum requested at the creation of a multipart upload. */
 export interface ChecksumPlan {
   readonly algorithm: ChecksumAlgorithm;
   readonly type: ChecksumType;
@@ -13,11 +13,11 @@ export interface ObjectChecksum extends Checksum {
 
 interface ChecksummedPart {
   readonly sizeBytes: number;
-  /** Base64, of the plan's algorithm. */
+  /** Base64 value of the plan's algorithm. */
   readonly value: string;
 }
 
-/** The object's checksum, from those of its parts alone. */
+/** Computes the checksum of an object from the checksums of its parts. */
 export function objectChecksum(plan: ChecksumPlan, parts: readonly ChecksummedPart[]): ObjectChecksum {
   const { start, sizeBytes, polynomial } = CHECKSUM_TRAITS[plan.algorithm];
   if (plan.type === 'COMPOSITE') {
@@ -25,7 +25,8 @@ export function objectChecksum(plan: ChecksumPlan, parts: readonly ChecksummedPa
     for (const part of parts) digest.update(Buffer.from(part.value, 'base64'));
     return { ...plan, value: `${digest.digest().toString('base64')}-${parts.length}` };
   }
-  if (polynomial === undefined) throw new TypeError(`${plan.algorithm} has no full-object form for parts`);
+  if (polynomial === undefined)
+    throw new TypeError(`${plan.algorithm} does not support full-object checksums`);
   const pieces = parts.map((part) => ({
     crc: BigInt(`0x${Buffer.from(part.value, 'base64').toString('hex')}`),
     sizeBytes: part.sizeBytes,

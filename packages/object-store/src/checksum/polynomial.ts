@@ -1,10 +1,10 @@
 /**
- * Arithmetic on reflected CRC polynomials over GF(2), as in zlib's `crc32_combine`: from the CRCs of two
- * neighbouring pieces follows the CRC of both together, without their bytes.
+ * Arithmetic on reflected CRC polynomials over GF(2), as in zlib's `crc32_combine`: computes the CRC of two adjacent
+ * pieces from their CRCs, without their bytes.
  */
 export interface CrcPolynomial {
   readonly widthBits: bigint;
-  /** Reflected, without the leading term. */
+  /** Reflected polynomial without the leading term. */
   readonly reflected: bigint;
 }
 
@@ -22,7 +22,7 @@ function multiply(a: bigint, b: bigint, { widthBits, reflected }: CrcPolynomial)
   return product;
 }
 
-/** x to the power of 8 · sizeBytes: what appending that many bytes does to the CRC before them. */
+/** Returns x to the power of 8 · sizeBytes: the factor for the CRC of the bytes before that many bytes. */
 function shiftBy(sizeBytes: number, polynomial: CrcPolynomial): bigint {
   const one = 1n << (polynomial.widthBits - 1n);
   let power = one;
@@ -34,7 +34,7 @@ function shiftBy(sizeBytes: number, polynomial: CrcPolynomial): bigint {
   return power;
 }
 
-/** The CRC of all pieces in order. Parts of an upload are nearly all of one size, so their shift is worked out once. */
+/** Returns the CRC of all pieces in order. Shifts are cached by size, because most parts have the same size. */
 export function combineCrcs(
   pieces: Iterable<{ readonly crc: bigint; readonly sizeBytes: number }>,
   polynomial: CrcPolynomial,

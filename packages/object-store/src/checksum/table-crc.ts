@@ -2,7 +2,7 @@ import type { CrcPolynomial } from './polynomial.ts';
 
 const SLICES = 8;
 
-/** `SLICES` tables of 256 entries, each entry split in two words because BigInt is slow per byte. */
+/** `SLICES` tables of 256 entries, each split in two 32-bit words because BigInt would be slow. */
 interface CrcTables {
   readonly low: Uint32Array;
   readonly high: Uint32Array;
@@ -14,7 +14,7 @@ function buildTables({ reflected }: CrcPolynomial): CrcTables {
   for (let index = 0; index < 256; index++) {
     let crc = BigInt(index);
     for (let slice = 0; slice < SLICES; slice++) {
-      // Each further table sends its entry through one more zero byte.
+      // Each further table applies one more zero byte.
       for (let bit = 0; bit < 8; bit++) crc = (crc & 1n) === 1n ? (crc >> 1n) ^ reflected : crc >> 1n;
       low[slice * 256 + index] = Number(crc & 0xffffffffn);
       high[slice * 256 + index] = Number(crc >> 32n);
@@ -23,7 +23,7 @@ function buildTables({ reflected }: CrcPolynomial): CrcTables {
   return { low, high };
 }
 
-/** A running CRC of 32 or 64 bits with all-ones start and final inversion ("slicing by 8"). */
+/** A running CRC of 32 or 64 bits with initial value all ones and final inversion ("slicing by 8"). */
 class TableCrc {
   readonly #tables: CrcTables;
   readonly #sizeBytes: number;
@@ -42,7 +42,7 @@ class TableCrc {
     let low = this.#low;
     let high = this.#high;
     let at = 0;
-    // Every index below is masked into its table, so the reads are never undefined.
+    // Every index below is masked to the size of its table, so the reads are never undefined.
     for (const end = bytes.length - (SLICES - 1); at < end; at += SLICES) {
       const a = low ^ view.getUint32(at, true);
       const b = high ^ view.getUint32(at + 4, true);
@@ -91,7 +91,7 @@ class TableCrc {
   }
 }
 
-/** @returns a function that starts one running CRC; all of them share the tables. */
+/** @returns a function that starts a running CRC; all share the same tables. */
 export function tableCrc(polynomial: CrcPolynomial): () => TableCrc {
   let tables: CrcTables | undefined;
   return () => new TableCrc((tables ??= buildTables(polynomial)), Number(polynomial.widthBits / 8n));

@@ -9,7 +9,7 @@ import type { Operation } from '../operation.ts';
 import { OPERATIONS } from '../operations.ts';
 import { startStore, temporaryDirectory } from '../testing/store-fixture.ts';
 
-/** The status that is logged of an answer that comes when its client has left. */
+/** Returns the logged status of a response whose client has disconnected. */
 async function statusLoggedFor(answer: Operation): Promise<unknown> {
   await using directory = await temporaryDirectory();
   const accessLog = join(directory.path, 'access.log');
@@ -28,7 +28,7 @@ async function statusLoggedFor(answer: Operation): Promise<unknown> {
   await begun.promise;
   socket.resetAndDestroy();
   await once(socket, 'close');
-  // Once this is answered the store has seen that the other has left.
+  // Once this request has a response, the store has seen that the other client disconnected.
   await client.call('HEAD', '/box');
   left.resolve();
   await store.close();
@@ -38,11 +38,11 @@ async function statusLoggedFor(answer: Operation): Promise<unknown> {
     .find(({ operation }) => operation === 'DeleteObject')?.status;
 }
 
-test('what was done for a client that has left is logged as done', async () => {
+test('a request that succeeded after its client disconnected is logged with its status', async () => {
   assert.equal(await statusLoggedFor(() => Promise.resolve({ status: 204 })), 204);
 });
 
-test('what was refused to a client that has left is logged as refused', async () => {
+test('a request that failed after its client disconnected is logged with its status', async () => {
   const refuse = () => Promise.reject(new S3Error('NoSuchKey'));
   assert.equal(await statusLoggedFor(refuse), 404);
 });

@@ -1,14 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AccessLog } from '../access-log.ts';
-import { ClientGone, receive } from '../body/receive.ts';
+import { ClientDisconnected, receive } from '../body/receive.ts';
 import { RequestBody } from '../body/request-body.ts';
 import { S3Error } from '../errors.ts';
 import type { Operation, OperationContext } from '../operation.ts';
 import { route, type OperationName } from '../routes.ts';
 import { authenticate } from '../signature/authenticate.ts';
 import type { Credentials } from '../signature/signing-key.ts';
-import { endAnswer, sendAnswer, sendError } from './answer.ts';
+import { endResponse, sendResponse, sendError } from './send-response.ts';
 import { collectHeaders } from './headers.ts';
 import { hoistQuery, singleQuery } from './query.ts';
 import { parseRequestTarget, type RequestTarget } from './request-target.ts';
@@ -18,18 +18,18 @@ export interface ExchangeSettings {
   readonly operations: Readonly<Record<OperationName, Operation>>;
   readonly context: Omit<OperationContext, 'signal'>;
   readonly accessLog: AccessLog | undefined;
-  /** Longest silence in the middle of a body, either way, in ms. */
+  /** Maximum time without data within a body, in either direction, in ms. */
   readonly stallTimeoutMs: number;
-  /** Called with what is no S3Error: a fault of the store or its disk. */
+  /** Called with errors other than S3Error: faults of the store or its disk. */
   readonly onFault: (error: unknown) => void;
   readonly nowMs: () => number;
 }
 
-/** After a refusal this much of the body is still taken in, so that the client reads the answer and not a reset. */
+/** After an error, this much of the body is still read, so that the client gets the response and not a reset. */
 const DRAIN_LIMIT_BYTES = 8 * 1024 * 1024;
 const DRAIN_TIMEOUT_MS = 5000;
 
-/** One request and its answer, from the first header to the line in the access log. */
+/** One request and its response, from the first header to the entry in the access log. */
 export class Exchange {
   readonly #incoming: IncomingMessage;
   readonly #response: ServerResponse;
@@ -42,7 +42,7 @@ export class Exchange {
   #query: ReadonlyMap<string, string> = new Map();
   #operation: OperationName | undefined;
   #errorCode: string | undefined;
-  /** What was decided, also when the client has left and hears nothing of it. */
+  /** Status of the response, even if the client disconnected before it was sent. */
   #status: number | undefined;
   #bytesIn = 0;
   #bytesOut = 0;
@@ -59,22 +59,22 @@ export class Exchange {
     this.#startedAtMs = settings.nowMs();
   }
 
-  /** Never rejects: whatever happens ends in an answer or a closed connection. */
+  /** Never rejects: every outcome is a response or a closed connection. */
   async run(signal: AbortSignal): Promise<void> {
-    // A connection that breaks is seen where its bytes are read or written.
+    // A broken connection is handled where its bytes are read or written.
     this.#response.on('error', () => undefined);
     this.#response.setHeader('x-amz-request-id', this.#requestId);
     this.#response.setHeader('server', 'backhaul-object-store');
     try {
-      await this.#answer(signal);
+      await this.#respond(signal);
     } catch (error) {
-      await this.#refuse(error);
+      await this.#respondWithError(error);
     }
     await this.#finish();
     this.#log();
   }
 
-  async #answer(signal: AbortSignal): Promise<void> {
+  async #respond(signal: AbortSignal): Promise<void> {
     const { credentials, operations, context, nowMs, stallTimeoutMs } = this.#settings;
     const received = collectHeaders(this.#incoming.rawHeaders);
     const target = parseRequestTarget(this.#incoming.url ?? '');
@@ -89,9 +89,9 @@ export class Exchange {
     this.#operation = route({ method, bucket, key, query, headers });
     const body = new RequestBody({ headers, authentication, receive: () => this.#receive(signal) });
     const request = { bucket, key, query, headers, body };
-    const answer = await operations[this.#operation](request, { ...context, signal });
-    this.#status = answer.status;
-    await sendAnswer(this.#response, answer, {
+    const result = await operations[this.#operation](request, { ...context, signal });
+    this.#status = result.status;
+    await sendResponse(this.#response, result, {
       stallTimeoutMs,
       onBytes: (count) => (this.#bytesOut += count),
     });
@@ -109,17 +109,17 @@ export class Exchange {
     });
   }
 
-  async #refuse(error: unknown): Promise<void> {
-    if (error instanceof ClientGone) {
+  async #respondWithError(error: unknown): Promise<void> {
+    if (error instanceof ClientDisconnected) {
       this.#errorCode = 'ClientGone';
       this.#response.destroy();
       return;
     }
     if (!(error instanceof S3Error)) this.#settings.onFault(error);
-    const refusal = error instanceof S3Error ? error : describeFault(error);
-    this.#errorCode = refusal.code;
+    const s3Error = error instanceof S3Error ? error : describeFault(error);
+    this.#errorCode = s3Error.code;
     if (this.#response.headersSent) {
-      // In the middle of the bytes: a cut connection is the only honest answer left.
+      // Part of the body was already sent: only a closed connection can signal the error.
       this.#response.destroy();
       return;
     }
@@ -127,8 +127,8 @@ export class Exchange {
       if (name !== 'x-amz-request-id' && name !== 'server') this.#response.removeHeader(name);
     }
     if (!this.#incoming.complete) this.#response.setHeader('connection', 'close');
-    this.#status = refusal.status;
-    await sendError(this.#response, refusal, {
+    this.#status = s3Error.status;
+    await sendError(this.#response, s3Error, {
       requestId: this.#requestId,
       resource: this.#target?.path ?? '/',
       head: this.#incoming.method === 'HEAD',
@@ -137,12 +137,12 @@ export class Exchange {
     });
   }
 
-  /** Ends the answer, after taking in what the client is still sending; closing under it would lose the answer. */
+  /** Ends the response after reading what the client still sends; closing earlier could lose the response. */
   async #finish(): Promise<void> {
     const silent = this.#awaitsContinue || this.#errorCode === 'RequestTimeout';
     if (!this.#incoming.complete && !silent && !this.#response.destroyed) await this.#drain();
     if (this.#response.destroyed || this.#response.writableFinished) return;
-    await endAnswer(this.#response, this.#settings.stallTimeoutMs);
+    await endResponse(this.#response, this.#settings.stallTimeoutMs);
   }
 
   async #drain(): Promise<void> {
@@ -156,7 +156,7 @@ export class Exchange {
     try {
       for await (const chunk of rest) if ((drained += chunk.length) > DRAIN_LIMIT_BYTES) return;
     } catch {
-      // Too slow, or gone: the connection is closed either way.
+      // Too slow or disconnected: the connection is closed in either case.
     }
   }
 
@@ -183,11 +183,11 @@ export class Exchange {
   }
 }
 
-/** Faults are told without their details, which may hold paths; but a full disk is for the operator to know. */
+/** Hides details of internal errors, which may contain paths, except that the disk is full. */
 function describeFault(error: unknown): S3Error {
   const full =
     error instanceof Error && 'code' in error && (error.code === 'ENOSPC' || error.code === 'EDQUOT');
   return full
-    ? new S3Error('InternalError', 'The disk that holds the data directory is full.')
+    ? new S3Error('InternalError', 'The disk of the data directory is full.')
     : new S3Error('InternalError');
 }

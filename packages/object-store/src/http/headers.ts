@@ -1,12 +1,12 @@
 import { S3Error } from '../errors.ts';
 
-/** Names in lower case; values as received (one byte per character), repeated ones joined by a comma. */
+/** Header names in lower case; values as received (one byte per character), repeated ones joined with a comma. */
 export type RequestHeaders = ReadonlyMap<string, string>;
 
-/** Repeating these would let two readers of one request see two different requests. */
+/** Must not be repeated: two readers could interpret the same request differently. */
 const SINGLE = new Set(['authorization', 'content-length', 'content-md5', 'content-type', 'host', 'range']);
 
-/** Reads the raw list, because Node's own object silently drops repetitions that the signature covers. */
+/** Uses the raw list, because Node's parsed object silently drops repeated headers that the signature covers. */
 export function collectHeaders(rawHeaders: readonly string[]): RequestHeaders {
   const headers = new Map<string, string>();
   for (let at = 0; at + 1 < rawHeaders.length; at += 2) {

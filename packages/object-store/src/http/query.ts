@@ -4,7 +4,7 @@ import type { RequestTarget } from './request-target.ts';
 
 export type RequestQuery = ReadonlyMap<string, string>;
 
-/** One name, one value: a repeated parameter could mean different things to signer and store. */
+/** Refuses repeated parameters: signer and store could interpret them differently. */
 export function singleQuery(target: RequestTarget): RequestQuery {
   const query = new Map<string, string>();
   for (const [name, value] of target.query) {
@@ -18,7 +18,7 @@ export function singleQuery(target: RequestTarget): RequestQuery {
 
 const SIGNATURE_PARAMETER = /^X-Amz-(?:Algorithm|Credential|Date|Expires|SignedHeaders|Signature)$/;
 
-/** Presigning SDKs move `x-amz-*` headers into the signed query; they mean there what they mean as headers. */
+/** Presigning SDKs move `x-amz-*` headers into the signed query; they are treated like headers. */
 export function hoistQuery(
   headers: RequestHeaders,
   query: RequestQuery,
@@ -34,10 +34,10 @@ export function hoistQuery(
     if (merged.has(header)) {
       throw new S3Error('InvalidArgument', `${header} is given both as a header and in the query.`);
     }
-    // Real headers can't hold these, so neither may what is answered as a header later.
-    // oxlint-disable-next-line no-control-regex -- control characters are what is refused
+    // Headers cannot contain these characters, and the value may be returned as a header later.
+    // oxlint-disable-next-line no-control-regex -- matches control characters on purpose
     if (!/^[a-z0-9-_.]+$/.test(header) || /[\u0000-\u001f\u007f]/.test(value)) {
-      throw new S3Error('InvalidArgument', `The query parameter "${name}" can't be taken as a header.`);
+      throw new S3Error('InvalidArgument', `The query parameter "${name}" cannot be used as a header.`);
     }
     merged.set(header, Buffer.from(value, 'utf8').toString('latin1'));
   }

@@ -3,16 +3,16 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { Exchange, type ExchangeSettings } from './exchange.ts';
 
-/** Time to send a request's headers. Bodies have only the stall time-out: a slow line may take hours. */
+/** Time to send a request's headers. Bodies have only the stall timeout: a slow connection may take hours. */
 const HEADERS_TIMEOUT_MS = 30_000;
 const KEEP_ALIVE_TIMEOUT_MS = 60_000;
 
 export interface RequestServerSettings extends ExchangeSettings {
-  /** How long closing waits for requests under way, in ms. */
+  /** How long closing waits for running requests, in ms. */
   readonly closeTimeoutMs: number;
 }
 
-/** The listening socket and every exchange on it. */
+/** The listening socket and its exchanges. */
 export class RequestServer implements AsyncDisposable {
   readonly #server: Server;
   readonly #settings: RequestServerSettings;
@@ -34,7 +34,7 @@ export class RequestServer implements AsyncDisposable {
     const exchange = new Exchange(incoming, response, { ...this.#settings, awaitsContinue });
     const running = exchange.run(this.#stop.signal).finally(() => {
       this.#running.delete(running);
-      // A kept-alive connection would hold up a stop until its own time-out.
+      // A kept-alive connection would delay the stop until its own timeout.
       if (!this.#server.listening) this.#server.closeIdleConnections();
     });
     this.#running.add(running);

@@ -1,6 +1,6 @@
 import { S3Error } from '../errors.ts';
 
-/** A request's path and query, decoded once and never normalised: `a/../b` is a key like any other. */
+/** Path and query of a request, decoded once and never normalised: `a/../b` is an ordinary key. */
 export interface RequestTarget {
   /** Undefined for the service itself (`/`). */
   readonly bucket: string | undefined;
@@ -8,7 +8,7 @@ export interface RequestTarget {
   readonly key: string | undefined;
   /** Decoded path, `/`-separated, for the canonical request. */
   readonly path: string;
-  /** Decoded, in received order. */
+  /** Decoded parameters in received order. */
   readonly query: ReadonlyArray<readonly [name: string, value: string]>;
 }
 
@@ -22,9 +22,9 @@ function decode(text: string): string {
   }
 }
 
-/** @param rawTarget the request line's target, as `IncomingMessage.url` gives it */
+/** @param rawTarget the target of the request line, i.e. `IncomingMessage.url` */
 export function parseRequestTarget(rawTarget: string): RequestTarget {
-  // Origin form only; raw non-ASCII would make the signed bytes ambiguous.
+  // Only origin form; raw non-ASCII characters would make the signed bytes ambiguous.
   if (!/^\/[\u0021-\u007e]*$/.test(rawTarget)) throw new S3Error('InvalidURI');
   const mark = rawTarget.indexOf('?');
   const path = decode(mark === -1 ? rawTarget : rawTarget.slice(0, mark));

@@ -1,20 +1,20 @@
 import type { ServerResponse } from 'node:http';
 import type { S3Error } from '../errors.ts';
-import type { AnswerBytes, S3Answer } from '../operation.ts';
+import type { ResponseBytes, S3Response } from '../operation.ts';
 import { renderErrorXml, renderXml } from '../xml.ts';
 
 interface SendOptions {
-  /** Longest wait for the client to take more bytes, in ms. */
+  /** Maximum time for the client to accept more bytes, in ms. */
   readonly stallTimeoutMs: number;
   readonly onBytes: (count: number) => void;
 }
 
-function setHeaders(response: ServerResponse, headers: S3Answer['headers'] = {}): void {
+function setHeaders(response: ServerResponse, headers: S3Response['headers'] = {}): void {
   for (const [name, value] of Object.entries(headers))
     if (value !== undefined) response.setHeader(name, value);
 }
 
-/** What is handed to the socket at once of a text: each piece has the stall time-out to itself. */
+/** Text is written to the socket in pieces of this size, so that the stall timeout applies to each piece. */
 const TEXT_PIECE_BYTES = 64 * 1024;
 
 async function sendText(response: ServerResponse, text: string, options: SendOptions): Promise<void> {
@@ -27,10 +27,10 @@ async function sendText(response: ServerResponse, text: string, options: SendOpt
 }
 
 /**
- * Waits until the operating system has taken what was written, and cuts the connection of a client that takes
- * nothing for too long.
- * @param subscribe calls back when that is so
- * @returns false if the client is gone
+ * Waits until the operating system has accepted the written bytes; closes the connection if the client accepts nothing
+ * for too long.
+ * @param subscribe registers a callback for that event
+ * @returns false if the client has disconnected
  */
 async function taken(
   response: ServerResponse,
@@ -39,22 +39,22 @@ async function taken(
 ): Promise<boolean> {
   if (response.destroyed) return false;
   await new Promise<void>((resolve) => {
-    const settle = (): void => {
+    const done = (): void => {
       clearTimeout(timer);
-      response.off('close', settle);
+      response.off('close', done);
       resolve();
     };
     const timer = setTimeout(() => {
       response.destroy();
-      settle();
+      done();
     }, stallTimeoutMs);
-    response.once('close', settle);
-    subscribe(settle);
+    response.once('close', done);
+    subscribe(done);
   });
   return !response.destroyed;
 }
 
-/** @returns false if the client is gone */
+/** @returns false if the client has disconnected */
 async function sendChunk(response: ServerResponse, chunk: Buffer, options: SendOptions): Promise<boolean> {
   options.onBytes(chunk.length);
   if (response.write(chunk)) return !response.destroyed;
@@ -62,40 +62,40 @@ async function sendChunk(response: ServerResponse, chunk: Buffer, options: SendO
 }
 
 /**
- * Ends an answer once its bytes have left this process. Between its end and their leaving Node takes the
- * connection for idle, and would close it under them when the server stops.
+ * Ends a response after all its bytes have left this process. If it was ended earlier, Node.js would consider the
+ * connection idle and close it with unsent bytes when the server stops.
  */
-export async function endAnswer(response: ServerResponse, stallTimeoutMs: number): Promise<void> {
+export async function endResponse(response: ServerResponse, stallTimeoutMs: number): Promise<void> {
   if (response.headersSent && response.writableLength > 0) {
     if (!(await taken(response, stallTimeoutMs, (done) => response.write('', done)))) return;
   }
   await taken(response, stallTimeoutMs, (done) => response.end(done));
 }
 
-async function sendBytes(response: ServerResponse, body: AnswerBytes, options: SendOptions): Promise<void> {
+async function sendBytes(response: ServerResponse, body: ResponseBytes, options: SendOptions): Promise<void> {
   response.setHeader('content-length', body.sizeBytes);
   if (body.chunks === undefined) return;
-  // The head goes out with the first chunk, so that a file which can't be read is still an error answer.
+  // The headers are sent with the first chunk, so that an unreadable file still results in an error response.
   for await (const chunk of body.chunks) {
     if (!(await sendChunk(response, chunk, options))) return;
   }
 }
 
-/** Writes an answer, all but its end: the caller may still have to take in the rest of the request's body. */
-export async function sendAnswer(
+/** Writes a response without ending it: the caller may still have to read the rest of the request's body. */
+export async function sendResponse(
   response: ServerResponse,
-  answer: S3Answer,
+  content: S3Response,
   options: SendOptions,
 ): Promise<void> {
-  response.statusCode = answer.status;
-  setHeaders(response, answer.headers);
-  if (answer.body === undefined) {
-    if (answer.status !== 204) response.setHeader('content-length', 0);
+  response.statusCode = content.status;
+  setHeaders(response, content.headers);
+  if (content.body === undefined) {
+    if (content.status !== 204) response.setHeader('content-length', 0);
     return;
   }
-  if ('root' in answer.body) {
-    await sendText(response, renderXml(answer.body.root, answer.body.content), options);
-  } else await sendBytes(response, answer.body, options);
+  if ('root' in content.body) {
+    await sendText(response, renderXml(content.body.root, content.body.content), options);
+  } else await sendBytes(response, content.body, options);
 }
 
 interface ErrorContext {
@@ -104,7 +104,7 @@ interface ErrorContext {
   readonly head: boolean;
 }
 
-/** Writes a refusal, all but its end. HEAD and 304 have no body to hold the code. */
+/** Writes an error response without ending it. Responses to HEAD and with 304 have no body for the code. */
 export async function sendError(
   response: ServerResponse,
   error: S3Error,

@@ -8,7 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { OPERATIONS } from '../operations.ts';
 import { startStore, temporaryDirectory, type StoreFixture } from '../testing/store-fixture.ts';
 
-/** More than the system buffers on both sides of a connection take. */
+/** More than the socket buffers on both sides of a connection hold. */
 const TEXT_BYTES = 32 * 1024 * 1024;
 
 const LONG_ANSWER = {
@@ -17,7 +17,7 @@ const LONG_ANSWER = {
     Promise.resolve({ status: 200, body: { root: 'Long', content: 'x'.repeat(TEXT_BYTES) } }),
 };
 
-/** Asks for the long answer, and reads no more than its first bytes. */
+/** Requests the long response, and reads only its first bytes. */
 async function askAndStop({ client, store }: StoreFixture): Promise<Socket> {
   const { target, headers } = client.signed('GET', '/');
   const socket = connect(store.port, '127.0.0.1');
@@ -35,7 +35,7 @@ async function readToEnd(socket: Socket): Promise<number> {
   return received;
 }
 
-/** The log once something is in it. */
+/** Returns the log once it is not empty. */
 async function written(path: string, signal: AbortSignal): Promise<string> {
   for (;;) {
     const log = await readFile(path, 'utf8');
@@ -44,20 +44,24 @@ async function written(path: string, signal: AbortSignal): Promise<string> {
   }
 }
 
-test('a client that does not read a text is cut off', { timeout: 10_000 }, async ({ signal }) => {
-  await using directory = await temporaryDirectory();
-  const accessLog = join(directory.path, 'access.log');
-  await using running = await startStore({ operations: LONG_ANSWER, stallTimeoutMs: 200, accessLog });
-  const socket = await askAndStop(running);
-  assert.match(await written(accessLog, signal), /"operation":"ListBuckets"/);
-  assert.ok((await readToEnd(socket)) < TEXT_BYTES);
-});
+test(
+  'a client that does not read a text response is disconnected',
+  { timeout: 10_000 },
+  async ({ signal }) => {
+    await using directory = await temporaryDirectory();
+    const accessLog = join(directory.path, 'access.log');
+    await using running = await startStore({ operations: LONG_ANSWER, stallTimeoutMs: 200, accessLog });
+    const socket = await askAndStop(running);
+    assert.match(await written(accessLog, signal), /"operation":"ListBuckets"/);
+    assert.ok((await readToEnd(socket)) < TEXT_BYTES);
+  },
+);
 
-test('a stop lets answers end that their clients are still reading', { timeout: 10_000 }, async () => {
+test('a stop waits for responses that clients are still reading', { timeout: 10_000 }, async () => {
   await using running = await startStore({ operations: LONG_ANSWER });
   const { client, store } = running;
   const socket = await askAndStop(running);
-  // Another exchange that ends meanwhile must not cut it either.
+  // Another exchange that ends must not cut it either.
   const closing = client.call('HEAD', '/box').then(() => store.close());
   assert.ok((await readToEnd(socket)) > TEXT_BYTES);
   await closing;

@@ -12,7 +12,7 @@ import { requestedWriteCondition } from '../request/conditions.ts';
 import { requiredUploadId } from '../request/part-parameters.ts';
 import type { MultipartUpload } from '../storage/multipart-upload.ts';
 
-/** Here `x-amz-checksum-*` is the object's, not that of the request's document. */
+/** In this request `x-amz-checksum-*` is the checksum of the object, not of the body. */
 function objectChecksumClaim(headers: RequestHeaders): Checksum | undefined {
   const claims = CHECKSUM_ALGORITHMS.flatMap((algorithm) => {
     const value = headers.get(checksumHeader(algorithm));

@@ -15,7 +15,7 @@ after(() => fixture[Symbol.asyncDispose]());
 
 const SOURCE = { 'x-amz-copy-source': '/box/sou%20rce%2B%C3%BC' };
 
-test('a copy has the source’s bytes and properties', async () => {
+test('a copy has the bytes and properties of the source', async () => {
   const { client } = fixture;
   const { status, text } = await client.call('PUT', '/other/copy', {
     headers: { ...SOURCE, 'x-amz-checksum-algorithm': 'CRC32' },
@@ -38,7 +38,7 @@ test('REPLACE takes the properties from the request', async () => {
   assert.equal(head.headers['content-type'], 'binary/octet-stream');
 });
 
-test('copies that cannot be are refused', async () => {
+test('invalid copies are refused', async () => {
   const outcome = async (path: string, headers: Record<string, string>): Promise<string> => {
     const { status, code } = await fixture.client.call('PUT', path, { headers });
     return `${status} ${code}`;

@@ -10,7 +10,7 @@ import { readObjectBytes } from '../storage/object-bytes.ts';
 
 const COPY_LIMIT_BYTES = 5 * 1024 ** 3;
 
-/** The bytes are read and written anew, because a copy has the ETag and checksum of an object of one part. */
+/** Rewrites the bytes, because a copy has the ETag and checksum of a single-part object. */
 export const copyObject: Operation = async (request, context) => {
   await request.body.expectEmpty();
   const { headers } = request;

@@ -1,6 +1,6 @@
 import { requiredBucket, type Operation } from '../operation.ts';
 
-/** The truthful answer of a bucket whose versioning was never switched on: nothing is said. */
+/** Returns an empty configuration, like S3 for a bucket whose versioning was never enabled. */
 export const getBucketVersioning: Operation = async (request, { storage }) => {
   await request.body.expectEmpty();
   storage.bucket(requiredBucket(request));

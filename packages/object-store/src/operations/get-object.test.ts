@@ -37,7 +37,7 @@ const ranges: ReadonlyArray<readonly [range: string, start: number, end: number]
   ['bytes=-999999999', 0, WHOLE.length],
 ];
 
-test('the whole object and any range of it are the bytes that were sent, across parts', async () => {
+test('the whole object and any range of it are returned, across parts', async () => {
   const whole = await fixture.client.call('GET', '/box/parts');
   assert.equal(whole.status, 200);
   assert.ok(whole.body.equals(WHOLE));
@@ -92,7 +92,7 @@ test('conditions on reading follow RFC 9110', async () => {
   }
 });
 
-test('the answer’s headers can be overridden in the signed query, but not split', async () => {
+test('response headers can be overridden in the signed query, but not split', async () => {
   const { client } = fixture;
   const query = {
     'response-content-disposition': 'attachment; filename="ü.bin"',
@@ -111,7 +111,7 @@ test('the answer’s headers can be overridden in the signed query, but not spli
   assert.equal(split.status, 400);
 });
 
-test('a reader gets the version it began with to its end, though it is replaced and deleted meanwhile', async () => {
+test('a reader gets one version to its end, even if it is replaced and deleted while reading', async () => {
   const { client, store } = fixture;
   const source = { 'x-amz-copy-source': 'box/parts' };
   const uploadId = await client.createUpload('/box/replaced');
@@ -126,7 +126,7 @@ test('a reader gets the version it began with to its end, though it is replaced 
   const outgoing = request(new URL(store.url), { path: target, headers });
   outgoing.end();
   const [incoming] = (await once(outgoing, 'response')) as [IncomingMessage];
-  // The answer has begun and waits for its reader; the later parts' files aren't open yet.
+  // The response has started and waits for its reader; the files of later parts are not open yet.
   await client.call('PUT', '/box/replaced', { body: 'new' });
   assert.equal((await client.call('GET', '/box/replaced')).text, 'new');
   await client.call('DELETE', '/box/replaced');
@@ -135,7 +135,7 @@ test('a reader gets the version it began with to its end, though it is replaced 
   assert.equal((await client.call('GET', '/box/replaced')).status, 404);
 });
 
-test('an object that is replaced all the time can be read all the time', async () => {
+test('an object that is replaced continually can always be read', async () => {
   const { client } = fixture;
   const path = '/box/busy';
   await client.call('PUT', path, { body: 'version 0' });
@@ -159,7 +159,7 @@ test('an empty object has no range', async () => {
   assert.equal(ranged.status, 416);
 });
 
-test('what is not there is told apart', async () => {
+test('missing buckets and objects have different errors', async () => {
   assert.equal((await fixture.client.call('GET', '/box/none')).code, 'NoSuchKey');
   assert.equal((await fixture.client.call('GET', '/none/none')).code, 'NoSuchBucket');
   assert.equal((await fixture.client.call('HEAD', '/box/none')).status, 404);

@@ -3,7 +3,7 @@ import { startReading } from '../request/read-object.ts';
 import type { OpenObject } from '../storage/bucket.ts';
 import { readObjectBytes, type ByteRange } from '../storage/object-bytes.ts';
 
-/** Lets go of the object when the bytes are sent, or the client is gone. */
+/** Releases the object when the bytes are sent or the client disconnects. */
 async function* readAndRelease(
   object: OpenObject,
   range: ByteRange,

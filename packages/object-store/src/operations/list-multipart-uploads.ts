@@ -5,7 +5,7 @@ import { compareUtf8 } from '../storage/sorted-keys.ts';
 
 interface Markers {
   readonly key: string;
-  /** Empty: all uploads of the marked key are skipped. */
+  /** Empty: skip all uploads of the marked key. */
   readonly uploadId: string;
 }
 
@@ -17,7 +17,7 @@ function isPast({ record }: MultipartUpload, { key, uploadId }: Markers): boolea
 
 type Entry = { readonly group: string } | { readonly upload: MultipartUpload };
 
-/** In order, those of one common prefix as one entry. */
+/** Returns the entries in order, with uploads of a common prefix as one entry. */
 function grouped(uploads: readonly MultipartUpload[], prefix: string, delimiter: string): Entry[] {
   const entries: Entry[] = [];
   let group: string | undefined;
@@ -43,7 +43,7 @@ export const listMultipartUploads: Operation = async (request, { storage, ownerI
   const prefix = query.get('prefix') ?? '';
   const delimiter = query.get('delimiter') ?? '';
   const markers = { key: query.get('key-marker') ?? '', uploadId: query.get('upload-id-marker') ?? '' };
-  // As in ListObjects: a marker that is a common prefix stands for the whole group.
+  // As in ListObjects, a marker that is a common prefix means the whole group.
   const afterGroup =
     delimiter !== '' &&
     markers.key.length > prefix.length &&

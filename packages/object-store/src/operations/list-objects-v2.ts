@@ -4,7 +4,7 @@ import { listedContents } from '../request/listed-contents.ts';
 import { commonPrefixes, nameEncoder, pageLimit } from '../request/listing.ts';
 import type { ListedKey } from '../storage/list-keys.ts';
 
-/** Where the next page starts: after a key, or after a whole common prefix. */
+/** Encodes the start of the next page: after a key, or after a whole common prefix. */
 function encodeToken({ name, group }: ListedKey): string {
   return Buffer.from((group ? 'g' : 'k') + name).toString('base64url');
 }

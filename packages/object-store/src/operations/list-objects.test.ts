@@ -39,7 +39,7 @@ test('keys are listed with prefix, delimiter and start-after', async () => {
 });
 
 for (const delimiter of ['', '/']) {
-  test(`pages with delimiter "${delimiter}" together are the whole list, each entry once`, async () => {
+  test(`pages with delimiter "${delimiter}" contain the whole list, each entry once`, async () => {
     const whole = await list('tree', delimiter && { delimiter } ? { delimiter } : {});
     for (const size of ['1', '2', '3']) {
       const keys: string[] = [];
@@ -60,7 +60,7 @@ for (const delimiter of ['', '/']) {
   });
 }
 
-test('the older listing pages by marker, also past a group', async () => {
+test('the older listing continues after a marker, also after a group', async () => {
   const first = await list('tree', { delimiter: '/', 'max-keys': '2' }, '1');
   assert.deepEqual([first.keys, first.groups], [['a'], ['dir/']]);
   const marker = elementText(first.text, 'NextMarker') ?? '';
@@ -68,7 +68,7 @@ test('the older listing pages by marker, also past a group', async () => {
   assert.deepEqual([second.keys, second.groups], [['dir0', 'z'], ['e/']]);
 });
 
-test('no page is larger than 1,000, and sizes that are none are refused', async () => {
+test('no page is larger than 1,000, and invalid sizes are refused', async () => {
   assert.equal(elementText((await list('tree', { 'max-keys': '5000' })).text, 'MaxKeys'), '1000');
   assert.deepEqual((await list('tree', { 'max-keys': '0' })).keys, []);
   const { code } = await fixture.client.call('GET', '/tree', {
@@ -83,7 +83,7 @@ const HOSTILE = [
   'CON', 'a'.repeat(300), '\u0001', 'e\u0301', '\u00e9', '__proto__', "(!*')", 'a=b;c,d', '\u2028',
 ]; // prettier-ignore
 
-test('any key is stored under exactly its own name, and listed in order of its bytes', async () => {
+test('any key is stored under exactly its name, and listed in the order of its bytes', async () => {
   const { client } = fixture;
   for (const key of HOSTILE) {
     const put = await client.call('PUT', `/box/${key}`, { body: `body of ${key}` });
@@ -99,12 +99,12 @@ test('any key is stored under exactly its own name, and listed in order of its b
   assert.deepEqual(listed, expected);
 });
 
-test('names in XML are escaped, so that one can forge no element', async () => {
+test('names in XML are escaped, so that they cannot forge elements', async () => {
   const { keys } = await list('box', { prefix: 'a&' });
   assert.deepEqual(keys, ["a&amp;b&lt;c&gt;&quot;d'"]);
 });
 
-test('many keys are deleted at once, under their exact names', async () => {
+test('DeleteObjects deletes many keys by their exact names', async () => {
   const { client } = fixture;
   const reference = (key: string): string => key.replaceAll(/[^]/gu, (c) => `&#${c.codePointAt(0)};`);
   const deletable = HOSTILE.filter((key) => key !== 'nul\u0000' && key !== '\u0001');
@@ -122,14 +122,14 @@ test('many keys are deleted at once, under their exact names', async () => {
   assert.equal((await list('box')).keys.length, HOSTILE.length - deletable.length);
 });
 
-test('a document type in a request is refused, so no entity is ever expanded', async () => {
+test('a document type in a request is refused, so that no entity is expanded', async () => {
   const body = '<!DOCTYPE Delete [<!ENTITY k "z">]><Delete><Object><Key>&k;</Key></Object></Delete>';
   const headers = { 'content-md5': md5Base64(body) };
   const { code } = await fixture.client.call('POST', '/tree', { query: { delete: '' }, body, headers });
   assert.equal(code, 'MalformedXML');
 });
 
-test('an element of DeleteObjects that the store does not know is refused, and nothing deleted', async () => {
+test('an unknown element in DeleteObjects is refused, and nothing is deleted', async () => {
   const { client } = fixture;
   const key = '<Key>untouched</Key>';
   await client.call('PUT', '/box/untouched', { body: 'x' });

@@ -2,7 +2,7 @@ import { requiredBucket, type Operation } from '../operation.ts';
 import { listedContents } from '../request/listed-contents.ts';
 import { commonPrefixes, nameEncoder, pageLimit } from '../request/listing.ts';
 
-/** The older form, which pages by the last name it gave. */
+/** The older API, whose marker is the last name of the previous page. */
 export const listObjects: Operation = async (request, { storage, ownerId }) => {
   await request.body.expectEmpty();
   const { query } = request;
@@ -12,7 +12,7 @@ export const listObjects: Operation = async (request, { storage, ownerId }) => {
   const prefix = query.get('prefix') ?? '';
   const delimiter = query.get('delimiter') ?? '';
   const marker = query.get('marker') ?? '';
-  // A marker that is a common prefix stands for the whole group it was given out for.
+  // A marker that is a common prefix means the whole group.
   const afterGroup = delimiter !== '' && marker.length > prefix.length && marker.endsWith(delimiter);
   const { entries, truncated } = bucket.list({ prefix, delimiter, after: marker, afterGroup, limit });
   const last = entries.at(-1);

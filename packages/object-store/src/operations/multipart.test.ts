@@ -35,7 +35,7 @@ async function uploaded(path: string, bodies: readonly Buffer[], headers: Record
   return { uploadId, parts: bodies.map((body, at) => ({ PartNumber: at + 1, ETag: etagOf(body) })) };
 }
 
-test('two Completes of one upload at once make one object', async () => {
+test('two concurrent Completes of one upload create one object', async () => {
   const { uploadId, parts } = await uploaded('/box/twice', [A, B]);
   const replies = await Promise.all(
     [1, 2, 3].map(() => fixture.client.completeUpload('/box/twice', uploadId, { parts })),
@@ -44,7 +44,7 @@ test('two Completes of one upload at once make one object', async () => {
   assert.ok((await fixture.client.call('GET', '/box/twice')).body.equals(Buffer.concat([A, B])));
 });
 
-test('Complete and Abort at once leave either the object or nothing', async () => {
+test('concurrent Complete and Abort leave either the object or nothing', async () => {
   for (let round = 0; round < 8; round++) {
     const path = `/box/either-${round}`;
     const { uploadId, parts } = await uploaded(path, [B]);
@@ -61,7 +61,7 @@ test('Complete and Abort at once leave either the object or nothing', async () =
   }
 });
 
-test('a part that arrives after the abort, or while it happens, leaves no file', async () => {
+test('a part that arrives during or after the abort leaves no file', async () => {
   const { uploadId } = await uploaded('/box/late', [B]);
   const parts = Array.from({ length: 8 }, (_, at) =>
     fixture.client.uploadPart('/box/late', { uploadId, number: at + 2, body: A }),
@@ -76,7 +76,7 @@ test('a part that arrives after the abort, or while it happens, leaves no file',
   assert.deepEqual(await filesBelow(join(fixture.dataDir, 'tmp')), []);
 });
 
-test('a part sent again replaces the first', async () => {
+test('a repeated part replaces the first', async () => {
   const { uploadId } = await uploaded('/box/again', [A]);
   await fixture.client.uploadPart('/box/again', { uploadId, number: 1, body: B });
   const old = await fixture.client.completeUpload('/box/again', uploadId, {
@@ -106,7 +106,7 @@ test('an object that replaces another removes its files', async () => {
   assert.ok((await fixture.client.call('GET', '/box/replaced')).body.equals(B));
 });
 
-test('a refused Complete says why and leaves the upload open', async () => {
+test('a refused Complete returns the reason and leaves the upload open', async () => {
   const path = '/box/refused';
   const { uploadId, parts } = await uploaded(path, [A, B]);
   const outcome = async (
@@ -134,7 +134,7 @@ test('a refused Complete says why and leaves the upload open', async () => {
   );
 });
 
-test('a part below 5 MiB may only be the last', async () => {
+test('only the last part may be smaller than 5 MiB', async () => {
   const { uploadId, parts } = await uploaded('/box/small', [B, B]);
   const { status, code } = await fixture.client.completeUpload('/box/small', uploadId, { parts });
   assert.equal(`${status} ${code}`, '400 EntityTooSmall');
@@ -184,7 +184,7 @@ for (const algorithm of ['CRC32', 'CRC32C', 'CRC64NVME'] as const) {
   });
 }
 
-test('a composite SHA-256 covers the parts’ checksums, each of which must be given', async () => {
+test('a composite SHA-256 covers the parts’ checksums, which are required', async () => {
   const path = '/box/composite';
   const uploadId = await fixture.client.createUpload(path, { 'x-amz-checksum-algorithm': 'SHA256' });
   const values = [A, B].map((body) => checksum('SHA256', body));
@@ -205,7 +205,7 @@ test('a composite SHA-256 covers the parts’ checksums, each of which must be g
   assert.equal(elementText(done.text, 'ChecksumType'), 'COMPOSITE');
 });
 
-test('a part may only carry a checksum of the algorithm its upload named', async () => {
+test('the checksum of a part must have the algorithm of its upload', async () => {
   const uploadId = await fixture.client.createUpload('/box/named', {
     'x-amz-checksum-algorithm': 'CRC32',
     'x-amz-checksum-type': 'FULL_OBJECT',
@@ -220,7 +220,7 @@ test('a part may only carry a checksum of the algorithm its upload named', async
   assert.equal(await send({ 'x-amz-checksum-crc32': checksum('CRC32', B) }), '200 undefined');
 });
 
-test('checksum types that an algorithm cannot have are refused at Create', async () => {
+test('checksum types that an algorithm does not support are refused at Create', async () => {
   const create = async (algorithm: string, type: string): Promise<string> => {
     const headers = { 'x-amz-checksum-algorithm': algorithm, 'x-amz-checksum-type': type };
     const { status, code } = await fixture.client.call('POST', '/box/types', {
@@ -292,7 +292,7 @@ test('uploads are listed by key and age, in pages, by prefix and in groups', asy
   const grouped = await list({ delimiter: '/' });
   assert.deepEqual([grouped.ids, grouped.groups], [[a, c], ['b/']]);
   assert.deepEqual((await list({ delimiter: '/', 'key-marker': 'b/' })).ids, [c]);
-  // A marker that is the prefix itself is no group that was given out.
+  // A marker that is the prefix itself is not a group of an earlier page.
   const folder = await list({ prefix: 'b/', delimiter: '/', 'key-marker': 'b/' });
   assert.deepEqual(folder.ids, [b1, b1Later, b2]);
 });

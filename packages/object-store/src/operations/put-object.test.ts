@@ -34,7 +34,7 @@ async function stored(key: string): Promise<Buffer | undefined> {
   return status === 200 ? body : undefined;
 }
 
-test('what was put comes back with its properties', async () => {
+test('a stored object is returned with its properties', async () => {
   const { client } = fixture;
   const headers = {
     'content-type': 'text/x-test',
@@ -53,7 +53,7 @@ test('what was put comes back with its properties', async () => {
   assert.equal(head.headers['content-length'], String(BODY.length));
 });
 
-test('a wrong Content-MD5 or checksum stores nothing, a right one is echoed', async () => {
+test('a wrong Content-MD5 or checksum stores nothing, a correct checksum is returned', async () => {
   const { client } = fixture;
   const outcome = async (headers: Record<string, string>): Promise<string> => {
     const { status, code } = await client.call('PUT', '/box/checked', { body: BODY, headers });
@@ -118,7 +118,7 @@ for (const signChunks of [true, false]) {
   });
 }
 
-test('chunks that end early, or are followed by more, store nothing', async () => {
+test('chunks that end early or are followed by more bytes store nothing', async () => {
   const put = async (key: string, corrupt: (frames: Buffer) => Buffer) =>
     await fixture.client.putChunked(`/box/${key}`, [BODY], { signChunks: true, corrupt });
   const cut = await put('cut', (frames) => frames.subarray(0, frames.length - 90));
@@ -135,7 +135,7 @@ test('chunks that end early, or are followed by more, store nothing', async () =
   for (const key of ['cut', 'longer', 'missing']) assert.equal(await stored(key), undefined);
 });
 
-test('a decoded length that is not the body’s stores nothing', async () => {
+test('a decoded length that differs from the body stores nothing', async () => {
   const put = async (announced: string): Promise<string> => {
     const headers = { 'x-amz-decoded-content-length': announced };
     const { status, code } = await fixture.client.putChunked('/box/lied', [BODY], {
@@ -149,7 +149,7 @@ test('a decoded length that is not the body’s stores nothing', async () => {
   assert.equal(await stored('lied'), undefined);
 });
 
-test('writes can be made conditional on absence and on the present version', async () => {
+test('writes can be conditional on absence and on the current ETag', async () => {
   const { client } = fixture;
   const put = async (headers: Record<string, string>): Promise<string> => {
     const { status, code } = await client.call('PUT', '/box/conditional', { body: BODY, headers });
@@ -162,7 +162,7 @@ test('writes can be made conditional on absence and on the present version', asy
   assert.equal(await put({ 'if-match': `"${md5Hex(BODY)}"` }), '200 undefined');
 });
 
-test('of many concurrent writes that want to be the first, one is', async () => {
+test('of many concurrent writes with If-None-Match, one succeeds', async () => {
   const bodies = Array.from({ length: 16 }, (_, at) => `writer ${at}`);
   const replies = await Promise.all(
     bodies.map((body) =>
@@ -178,7 +178,7 @@ interface Slow {
   readonly text: string;
 }
 
-/** Sends a request by hand: head, part of the body, and then what `then` does. */
+/** Sends a raw request: headers, part of the body, and then calls `then`. */
 async function byHand(
   head: Readonly<Record<string, string>>,
   target: string,
@@ -200,10 +200,10 @@ async function byHand(
   return { text };
 }
 
-test('a body that breaks off is not stored and leaves no file', async () => {
+test('an incomplete body is not stored and leaves no file', async () => {
   const target = fixture.client.presign('PUT', '/box/truncated');
   await byHand({ 'content-length': '1000000' }, target, { bodySent: BODY, destroyAfter: true });
-  // The store learns of it on its own side of the socket.
+  // The store detects it on its own side of the socket.
   for (let tries = 0; tries < 50 && (await filesBelow(join(fixture.dataDir, 'tmp'))).length > 0; tries++) {
     await delay(20);
   }
@@ -211,7 +211,7 @@ test('a body that breaks off is not stored and leaves no file', async () => {
   assert.equal(await stored('truncated'), undefined);
 });
 
-test('a body that stalls is answered RequestTimeout', async () => {
+test('a stalled body returns RequestTimeout', async () => {
   const target = fixture.client.presign('PUT', '/box/stalled');
   const { text } = await byHand({ 'content-length': '1000000' }, target, {
     bodySent: BODY,
@@ -221,7 +221,7 @@ test('a body that stalls is answered RequestTimeout', async () => {
   assert.equal(await stored('stalled'), undefined);
 });
 
-test('100 Continue is sent only to those who may write', async () => {
+test('100 Continue is sent only to authorised requests', async () => {
   const { client } = fixture;
   const expecting = { 'content-length': '5', expect: '100-continue', connection: 'close' };
   const bodySent = Buffer.alloc(0);
@@ -235,7 +235,7 @@ test('100 Continue is sent only to those who may write', async () => {
   assert.match(allowed.text, /^HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 200 /);
 });
 
-test('a refusal reaches a client that sends its whole body before it reads', async () => {
+test('an error response reaches a client that sends its whole body before it reads', async () => {
   const target = fixture.client.presign('PUT', '/box/large', { secretKey: 'wrong' });
   const bodySent = patternBytes(6_000_000, 'large');
   const head = { 'content-length': String(bodySent.length) };
@@ -259,7 +259,7 @@ test('user metadata beyond 2 KB and keys beyond 1024 bytes are refused', async (
   assert.equal((await client.call('PUT', `/box/${longest}k`, { body: 'x' })).code, 'KeyTooLongError');
 });
 
-test('content of unsaid length is answered 411 and not stored, an empty one by its length of 0 is', async () => {
+test('content without a length returns 411 and is not stored; content of length 0 is stored', async () => {
   const { client } = fixture;
   const uploadId = await client.createUpload('/box/unsaid');
   const query = { uploadId, partNumber: '1' };

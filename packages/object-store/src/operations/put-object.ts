@@ -8,7 +8,7 @@ export const putObject: Operation = async (request, { storage }) => {
   const key = requiredKey(request);
   const properties = requestedProperties(request.headers);
   const condition = requestedWriteCondition(request.headers);
-  // Asked again with the write; here it saves sending the body for nothing.
+  // Checked again with the write; this check avoids sending the body in vain.
   condition(bucket.summary(key));
   await using part = await storage.stage(request.body.content(), 1);
   const { etag, checksum } = await bucket.put(key, part, properties, condition);

@@ -9,7 +9,7 @@ export const uploadPart: Operation = async (request, { storage }) => {
   const upload = bucket.upload(requiredUploadId(request), requiredKey(request));
   const plan = upload.record.checksum;
   const claimed = request.body.claims.algorithm;
-  // S3 computes a full-object checksum's parts itself where none is given; composite ones it wants from the client.
+  // For full-object checksums S3 computes missing part checksums itself; for composite ones the client must send them.
   const missing = claimed === undefined && plan?.type === 'COMPOSITE';
   if (plan !== undefined && (missing || (claimed !== undefined && claimed !== plan.algorithm))) {
     throw new S3Error(

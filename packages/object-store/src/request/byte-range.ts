@@ -2,9 +2,9 @@ import { S3Error } from '../errors.ts';
 import type { ByteRange } from '../storage/object-bytes.ts';
 
 /**
- * One range of a `Range` header. Several ranges, other units and malformed ones are ignored, as RFC 9110 allows
- * and S3 does: the whole object is sent.
- * @throws S3Error InvalidRange if no byte of it exists
+ * Parses a `Range` header with one range. Multiple ranges, other units and malformed headers are ignored, as RFC 9110
+ * allows and S3 does: the whole object is sent.
+ * @throws S3Error InvalidRange if the range contains no byte of the object
  */
 export function parseRange(header: string | undefined, totalBytes: number): ByteRange | undefined {
   const match = /^bytes=(\d{0,15})-(\d{0,15})$/.exec(header?.trim() ?? '');
@@ -22,7 +22,7 @@ export function parseRange(header: string | undefined, totalBytes: number): Byte
   return { start, sizeBytes: end - start };
 }
 
-/** `x-amz-copy-source-range`: stricter, both ends must be given and exist. */
+/** Parses `x-amz-copy-source-range`, which is stricter: both ends are required and must exist. */
 export function parseCopyRange(header: string, totalBytes: number): ByteRange {
   const match = /^bytes=(\d{1,15})-(\d{1,15})$/.exec(header);
   const start = Number(match?.[1]);

@@ -3,7 +3,7 @@ import type { ChecksumPlan } from '../checksum/object-checksum.ts';
 import { S3Error } from '../errors.ts';
 import type { RequestHeaders } from '../http/headers.ts';
 
-/** `x-amz-checksum-algorithm`. */
+/** Returns the algorithm of `x-amz-checksum-algorithm`. */
 export function requestedAlgorithm(headers: RequestHeaders): ChecksumAlgorithm | undefined {
   const algorithm = headers.get('x-amz-checksum-algorithm')?.toUpperCase();
   if (algorithm !== undefined && !isChecksumAlgorithm(algorithm)) {
@@ -16,8 +16,8 @@ export function requestedAlgorithm(headers: RequestHeaders): ChecksumAlgorithm |
 }
 
 /**
- * What a multipart upload's checksum will be. Defaults and refusals are those of "Checking object integrity",
- * Amazon S3 User Guide; unlike Amazon's, this store adds none by itself.
+ * Returns the checksum requested for a multipart upload. Defaults and errors follow "Checking object integrity",
+ * Amazon S3 User Guide; unlike Amazon S3, this store adds no checksum on its own.
  */
 export function requestedChecksumPlan(headers: RequestHeaders): ChecksumPlan | undefined {
   const algorithm = requestedAlgorithm(headers);

@@ -10,15 +10,15 @@ import { MAX_PARTS } from './part-parameters.ts';
 
 const MIN_PART_BYTES = 5 * 1024 * 1024;
 
-/** A part as the client lists it. */
+/** A part listed by the client. */
 export interface ListedPart {
   readonly number: number;
-  /** Without quotes. */
+  /** ETag without quotes. */
   readonly etag: string;
   readonly checksums: readonly Checksum[];
 }
 
-/** What else a CompleteMultipartUpload says about the object it wants. */
+/** Properties of the object given in a CompleteMultipartUpload request. */
 export interface CompletionClaims {
   readonly parts: readonly ListedPart[];
   readonly checksum: Checksum | undefined;
@@ -42,7 +42,7 @@ function parsePart(node: XmlNode): ListedPart {
   return { number: Number(number), etag: etag.replaceAll('"', ''), checksums };
 }
 
-/** @throws S3Error MalformedXML, also for a list without parts: S3 knows no object of none */
+/** @throws S3Error MalformedXML, also for an empty list: S3 requires at least one part */
 export function parsePartList(text: string): ListedPart[] {
   const document = parseXml(text, 'CompleteMultipartUpload');
   if (document.names().some((name) => name !== 'Part')) throw new S3Error('MalformedXML');
@@ -93,12 +93,12 @@ function completedChecksum(
     if (claimed === undefined) return undefined;
     throw new S3Error(
       'InvalidRequest',
-      'The upload was created without a checksum algorithm, so its object has no checksum to compare. Name x-amz-checksum-algorithm at CreateMultipartUpload.',
+      'The upload was created without a checksum algorithm, so its object has no checksum to compare. Set x-amz-checksum-algorithm at CreateMultipartUpload.',
     );
   }
   const values = parts.map(({ sizeBytes, checksum }) => {
-    // UploadPart computed it with the plan's algorithm.
-    if (checksum === undefined) throw new TypeError('A part lacks the checksum that its upload promises.');
+    // UploadPart has computed it with the upload's algorithm.
+    if (checksum === undefined) throw new TypeError('A part has no checksum of the algorithm of its upload.');
     return { sizeBytes, value: checksum.value };
   });
   const found = objectChecksum(plan, values);
@@ -108,7 +108,7 @@ function completedChecksum(
       `Checksum Type mismatch occurred, expected checksum Type: ${plan.algorithm.toLowerCase()}, actual checksum Type: ${claimed.algorithm.toLowerCase()}`,
     );
   }
-  // Of a composite checksum the part count may be left out.
+  // The part count of a composite checksum may be omitted.
   const matches = claimed === undefined || [found.value, found.value.split('-')[0]].includes(claimed.value);
   if (!matches) {
     throw new S3Error(
@@ -119,7 +119,7 @@ function completedChecksum(
   return found;
 }
 
-/** The object that the listed parts make, if everything the request says about it is right. */
+/** Builds the object from the listed parts after verifying all claims of the request. */
 export function assembleObject(upload: MultipartUpload, claims: CompletionClaims): CompletedObject {
   const unordered = claims.parts.some((part, at) => part.number <= (claims.parts[at - 1]?.number ?? 0));
   if (unordered) throw new S3Error('InvalidPartOrder');

@@ -10,15 +10,15 @@ function matchesEtag(list: string, etag: string): boolean {
   });
 }
 
-/** HTTP dates have whole seconds. */
+/** HTTP dates have a resolution of one second. */
 function wholeSeconds(ms: number): number {
   return Math.floor(ms / 1000) * 1000;
 }
 
-type Finding = 'proceed' | 'not_modified' | 'failed';
+type ConditionResult = 'proceed' | 'not_modified' | 'failed';
 
-/** RFC 9110, section 13.2.2. A date that isn't one is ignored, as the RFC wants. */
-function evaluate(headers: RequestHeaders, prefix: string, object: ObjectSummary): Finding {
+/** Evaluates conditions by RFC 9110, section 13.2.2. An invalid date is ignored, as the RFC requires. */
+function evaluate(headers: RequestHeaders, prefix: string, object: ObjectSummary): ConditionResult {
   const modifiedMs = wholeSeconds(object.lastModifiedMs);
   const header = (name: string): string | undefined => headers.get(prefix + name);
   const date = (name: string): number => Date.parse(header(name) ?? '');
@@ -35,25 +35,26 @@ function evaluate(headers: RequestHeaders, prefix: string, object: ObjectSummary
 
 /** @throws S3Error PreconditionFailed, NotModified */
 export function checkReadConditions(headers: RequestHeaders, object: ObjectSummary): void {
-  const finding = evaluate(headers, '', object);
-  if (finding === 'failed') throw new S3Error('PreconditionFailed');
-  if (finding === 'not_modified') throw new S3Error('NotModified', undefined, { ETag: object.etag });
+  const result = evaluate(headers, '', object);
+  if (result === 'failed') throw new S3Error('PreconditionFailed');
+  if (result === 'not_modified') throw new S3Error('NotModified', undefined, { ETag: object.etag });
 }
 
-/** The `x-amz-copy-source-if-*` headers. @throws S3Error PreconditionFailed */
+/** Checks the `x-amz-copy-source-if-*` headers. @throws S3Error PreconditionFailed */
 export function checkCopyConditions(headers: RequestHeaders, source: ObjectSummary): void {
   if (evaluate(headers, 'x-amz-copy-source-', source) !== 'proceed') throw new S3Error('PreconditionFailed');
 }
 
 /**
- * `If-None-Match: *` (nothing there yet) and `If-Match: etag` (still this version), the forms S3 knows for writes.
- * @returns a condition to be judged together with the write
+ * Parses `If-None-Match: *` (the key must not exist) and `If-Match: etag` (the object must have this ETag), the forms
+ * that S3 supports for writes.
+ * @returns a condition to evaluate atomically with the write
  */
 export function requestedWriteCondition(headers: RequestHeaders): WriteCondition {
   const ifMatch = headers.get('if-match');
   const ifNoneMatch = headers.get('if-none-match');
   if (ifNoneMatch !== undefined && ifNoneMatch !== '*') {
-    throw new S3Error('NotImplemented', 'If-None-Match on a write is implemented for "*" only.', {
+    throw new S3Error('NotImplemented', 'If-None-Match on a write is implemented only for "*".', {
       Header: 'If-None-Match',
     });
   }

@@ -17,7 +17,7 @@ export function parseCopySource(headers: RequestHeaders): CopySource {
   if (mark !== -1) {
     throw new S3Error(
       'NotImplemented',
-      'Versions are not implemented by this store: x-amz-copy-source may hold no "?".',
+      'Versions are not implemented by this store: x-amz-copy-source must not contain "?".',
     );
   }
   let path: string;
@@ -36,7 +36,7 @@ export function parseCopySource(headers: RequestHeaders): CopySource {
   return { bucket: path.slice(0, slash), key: path.slice(slash + 1) };
 }
 
-/** The source, held in place for reading, if its conditions hold. */
+/** Opens the source for reading, if its conditions hold. */
 export async function openCopySource(
   headers: RequestHeaders,
   { storage }: OperationContext,

@@ -5,11 +5,11 @@ import type { NameEncoder } from './listing.ts';
 
 interface ContentsOptions {
   readonly encode: NameEncoder;
-  /** Shown with each object if given. */
+  /** Owner to include with each object, if any. */
   readonly owner: string | undefined;
 }
 
-/** The `<Contents>` of a page. */
+/** Returns the `<Contents>` elements of a page. */
 export function listedContents(
   bucket: Bucket,
   entries: readonly ListedKey[],

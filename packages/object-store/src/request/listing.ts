@@ -4,10 +4,10 @@ import type { XmlElements } from '../xml.ts';
 
 type Query = ReadonlyMap<string, string>;
 
-/** Names are written as they are, or URL-encoded for clients whose XML can't hold them. */
+/** Returns names unchanged, or URL-encoded for clients that cannot represent them in XML. */
 export type NameEncoder = (name: string) => string;
 
-/** As a form encodes, but with slashes left readable: what SDKs undo. */
+/** Form encoding with unescaped slashes, which SDKs decode. */
 function formEncode(name: string): string {
   return encodeURIComponent(name)
     .replaceAll(/[!'()]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`)
@@ -23,7 +23,7 @@ export function nameEncoder(query: Query): NameEncoder {
   return formEncode;
 }
 
-/** A page's size: S3 never gives more than 1,000 entries, whatever is asked. */
+/** Returns the page size. Like S3, a page never has more than 1,000 entries. */
 export function pageLimit(query: Query, name: string): number {
   return Math.min(1000, integerParameter(query, name, { min: 0, max: 2_147_483_647 }) ?? 1000);
 }

@@ -2,7 +2,7 @@ import { S3Error } from '../errors.ts';
 import type { RequestHeaders } from '../http/headers.ts';
 import type { ObjectProperties } from '../storage/object-manifest.ts';
 
-/** Of general-purpose buckets. Here they are labels: stored, shown, and without effect. */
+/** Storage classes of general-purpose buckets. In this store they are only labels without effect. */
 export const STORAGE_CLASSES: readonly string[] = [
   'STANDARD',
   'REDUCED_REDUNDANCY',
@@ -33,7 +33,7 @@ export function requestedStorageClass(headers: RequestHeaders): string | undefin
   return storageClass;
 }
 
-/** Everything is private to the one account; saying so is allowed. */
+/** Allows only `private`, which is what every object is. */
 export function checkAcl(headers: RequestHeaders): void {
   const acl = headers.get('x-amz-acl');
   if (acl !== undefined && acl !== 'private') {
@@ -44,7 +44,7 @@ export function checkAcl(headers: RequestHeaders): void {
 function contentHeader(headers: RequestHeaders, name: string): string | undefined {
   const value = headers.get(name);
   if (name !== 'content-encoding' || value === undefined) return value;
-  // `aws-chunked` frames this request only; S3 stores what remains.
+  // `aws-chunked` applies only to this request; S3 stores the remaining codings.
   const kept = value
     .split(',')
     .map((coding) => coding.trim())
@@ -71,12 +71,12 @@ export function requestedProperties(headers: RequestHeaders): ObjectProperties {
   };
 }
 
-/** The answer's headers that say them again. */
+/** Response headers for the stored properties. */
 export function propertyHeaders(properties: ObjectProperties): Record<string, string> {
   const headers: Record<string, string> = { ...properties.contentHeaders };
   for (const [name, value] of Object.entries(properties.userMetadata))
     headers[METADATA_PREFIX + name] = value;
-  // S3 names the class only where it isn't the usual one.
+  // S3 omits the header for STANDARD.
   if (properties.storageClass !== 'STANDARD') headers['x-amz-storage-class'] = properties.storageClass;
   return headers;
 }

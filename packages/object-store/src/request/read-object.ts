@@ -14,7 +14,7 @@ import { parseRange } from './byte-range.ts';
 import { checkReadConditions } from './conditions.ts';
 import { propertyHeaders } from './properties.ts';
 
-/** What GET and HEAD have in common: the object held in place, the bytes asked for, and the answer's head. */
+/** Common to GET and HEAD: the open object, the requested bytes, and the headers of the response. */
 export interface ObjectReading {
   readonly object: OpenObject;
   readonly range: ByteRange;
@@ -22,7 +22,7 @@ export interface ObjectReading {
   readonly headers: Readonly<Record<string, string | undefined>>;
 }
 
-/** Where part `number` lies; S3's numbers, so a completed subset keeps its gaps. */
+/** Returns the range of part `number`. Numbers are those of the upload, which may have gaps. */
 function partRange({ parts }: ObjectManifest, number: number): ByteRange {
   let start = 0;
   for (const part of parts) {
@@ -46,14 +46,14 @@ function requestedRange(request: S3Request, manifest: ObjectManifest): ByteRange
   return parseRange(header, manifest.sizeBytes);
 }
 
-/** Overrides are safe to honour because every request here is signed, its query included. */
+/** Overrides are safe because every request is signed, including its query. */
 function overrides(query: ReadonlyMap<string, string>): Record<string, string> {
   const headers: Record<string, string> = {};
   for (const [name, value] of query) {
     if (!name.startsWith('response-') || value === '') continue;
     // oxlint-disable-next-line no-control-regex -- a line break would start another header
     if (/[\u0000-\u001f\u007f]/.test(value))
-      throw new S3Error('InvalidArgument', `${name} holds a control character.`);
+      throw new S3Error('InvalidArgument', `${name} contains a control character.`);
     headers[name.slice('response-'.length)] = Buffer.from(value, 'utf8').toString('latin1');
   }
   return headers;
@@ -88,14 +88,14 @@ export async function startReading(
         'accept-ranges': 'bytes',
         'last-modified': new Date(manifest.lastModifiedMs).toUTCString(),
         etag: `"${manifest.etag}"`,
-        // A part may be empty, and then has no last byte to name.
+        // An empty part has no last byte, so it has no content-range.
         'content-range':
           part === undefined || part.sizeBytes === 0
             ? undefined
             : `bytes ${range.start}-${last}/${manifest.sizeBytes}`,
         'x-amz-mp-parts-count':
           request.query.has('partNumber') && manifest.multipart ? String(manifest.parts.length) : undefined,
-        // The checksum is the whole object's, so it accompanies only the whole object.
+        // The checksum covers the whole object, so it is sent only with the whole object.
         ...(wantsChecksum && part === undefined ? checksumHeaders(manifest) : {}),
       },
     };

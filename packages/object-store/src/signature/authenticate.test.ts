@@ -6,7 +6,7 @@ import { parseRequestTarget } from '../http/request-target.ts';
 import { authenticate } from './authenticate.ts';
 
 /*
- * The worked examples of Amazon's documentation: "Signature Calculations for the Authorization Header: Transferring
+ * Examples from Amazon's documentation: "Signature Calculations for the Authorization Header: Transferring
  * Payload in a Single Chunk", "… in Multiple Chunks", "… with trailing headers" and "Authenticating Requests: Using
  * Query Parameters", Amazon S3 API Reference.
  */
@@ -104,7 +104,7 @@ test('the documented presigned URL is accepted until it expires', () => {
 
 async function decode(frames: Buffer, options: Parameters<typeof decodeAwsChunked>[1]) {
   async function* body() {
-    // In odd pieces, so that headers and data are cut anywhere.
+    // In pieces of odd sizes, so that headers and data are split at any position.
     for (let at = 0; at < frames.length; at += 1009) yield frames.subarray(at, at + 1009);
     await Promise.resolve();
   }

@@ -4,7 +4,7 @@ import { canonicalRequest, sha256Hex, type SignedRequest } from './canonical-req
 import { readSignatureClaim, type SignatureClaim } from './claim.ts';
 import { credentialScope, sameSignature, signingKeyOf, signText, type Credentials } from './signing-key.ts';
 
-/** A request whose signature was found right, with what its chunks need to be checked in turn. */
+/** Result of a valid signature, with the values needed to verify the signatures of chunks. */
 export interface Authentication {
   readonly presigned: boolean;
   /** The signed `x-amz-content-sha256`. */
@@ -44,7 +44,7 @@ function checkScope(claim: SignatureClaim, { region }: Credentials): void {
   if (claim.scopeDate !== claim.amzDate.slice(0, 8)) {
     throw new S3Error(
       refusal,
-      `Invalid credential date "${claim.scopeDate}". It must be the day of the request's own date.`,
+      `Invalid credential date "${claim.scopeDate}". It must be the day of the request's date.`,
     );
   }
   if (claim.region !== region) {
@@ -54,7 +54,7 @@ function checkScope(claim: SignatureClaim, { region }: Credentials): void {
   }
 }
 
-/** An unsigned header that changes the request's meaning could be added by anyone who holds the URL. */
+/** Refuses unsigned headers that change the request: anyone with the URL could add them. */
 function checkSignedHeaders(claim: SignatureClaim, { headers }: SignedRequest): void {
   const signed = new Set(claim.signedHeaders);
   const unsigned = [...headers.keys()].filter(
@@ -68,9 +68,9 @@ function checkSignedHeaders(claim: SignatureClaim, { headers }: SignedRequest): 
 }
 
 /**
- * Checks a request's SigV4 signature, in its header or its query.
+ * Verifies the SigV4 signature of a request, in a header or in the query.
  * @param nowMs the server's clock
- * @throws S3Error with the code Amazon S3 gives for the same fault
+ * @throws S3Error with the code of Amazon S3 for the same error
  */
 export function authenticate(
   request: SignedRequest,
@@ -85,7 +85,7 @@ export function authenticate(
   const canonical = canonicalRequest(request, claim.signedHeaders, claim.payloadHash);
   const textToSign = ['AWS4-HMAC-SHA256', claim.amzDate, scope, sha256Hex(canonical)].join('\n');
   const expected = signText(signingKey, textToSign);
-  // Expiry first, as S3 does: an old URL says "expired" whatever else is wrong with it.
+  // Expiry is checked first, like S3: an expired URL is reported as such even if other checks would fail.
   checkTime(claim, nowMs);
   if (!sameSignature(expected, claim.signature)) throw new S3Error('SignatureDoesNotMatch');
   checkSignedHeaders(claim, request);

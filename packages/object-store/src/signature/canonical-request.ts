@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { RequestHeaders } from '../http/headers.ts';
 import type { RequestTarget } from '../http/request-target.ts';
 
-/** Percent-encodes all but RFC 3986's unreserved characters, which is SigV4's `UriEncode`. */
+/** SigV4's `UriEncode`: percent-encodes all except the unreserved characters of RFC 3986. */
 function uriEncode(text: string): string {
   return encodeURIComponent(text).replaceAll(
     /[!'()*]/g,
@@ -30,7 +30,7 @@ export interface SignedRequest {
 }
 
 /**
- * S3's form: the path is encoded once and not normalised.
+ * Builds the canonical request in S3's form: the path is encoded once and not normalised.
  * Source: "Create a signed AWS API request", AWS IAM User Guide; "Authenticating Requests", Amazon S3 API Reference.
  */
 export function canonicalRequest(
@@ -49,7 +49,7 @@ export function canonicalRequest(
   ].join('\n');
 }
 
-/** Hex. Headers hold one byte per character, so `latin1` hashes the very bytes that arrived. */
+/** Returns hexadecimal. Headers have one byte per character, so `latin1` hashes the bytes as received. */
 export function sha256Hex(bytes: string | Uint8Array): string {
   const hash = createHash('sha256');
   return (typeof bytes === 'string' ? hash.update(bytes, 'latin1') : hash.update(bytes)).digest('hex');

@@ -1,7 +1,7 @@
 import { S3Error, type S3ErrorCode } from '../errors.ts';
 import type { SignedRequest } from './canonical-request.ts';
 
-/** What a request says about its own signature, before any of it is believed. */
+/** The parsed, not yet verified signature of a request. */
 export interface SignatureClaim {
   readonly presigned: boolean;
   readonly accessKey: string;
@@ -11,7 +11,7 @@ export interface SignatureClaim {
   /** `YYYYMMDDTHHMMSSZ` */
   readonly amzDate: string;
   readonly signedAtMs: number;
-  /** Presigned requests only. */
+  /** Set only for presigned requests. */
   readonly expiresInSeconds: number | undefined;
   readonly signedHeaders: readonly string[];
   readonly signature: string;
@@ -29,7 +29,7 @@ interface ParsedCredential {
 
 function parseCredential(credential: string, refusal: S3ErrorCode): ParsedCredential {
   const fields = credential.split('/');
-  // Access keys may hold slashes, the scope's four fields can't.
+  // Access keys may contain slashes, the four fields of the scope cannot.
   const [scopeDate = '', region = '', service, terminator] = fields.slice(-4);
   const accessKey = fields.slice(0, -4).join('/');
   if (accessKey === '' || terminator !== 'aws4_request') {
@@ -52,7 +52,7 @@ function parseSignedHeaders(list: string, refusal: S3ErrorCode): string[] {
   return names;
 }
 
-/** @returns undefined unless it is a real moment written as ISO 8601's basic form, in UTC */
+/** @returns undefined unless the text is a valid time in ISO 8601's basic format, in UTC */
 function parseAmzDate(amzDate: string): number | undefined {
   const match = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/.exec(amzDate);
   if (match === null) return undefined;
@@ -148,7 +148,7 @@ function claimFromQuery({ target, headers }: SignedRequest): SignatureClaim {
   };
 }
 
-/** @throws S3Error AccessDenied for a request without any signature: this store has no anonymous access. */
+/** @throws S3Error AccessDenied for a request without a signature: this store has no anonymous access. */
 export function readSignatureClaim(request: SignedRequest): SignatureClaim {
   const authorization = request.headers.get('authorization');
   const names = new Set(request.target.query.map(([name]) => name));

@@ -15,7 +15,7 @@ async function refusal(call: SignedCall): Promise<string> {
   return `${status} ${code}`;
 }
 
-test('a wrong secret, an unknown key, another region and a wrong clock are each told apart', async () => {
+test('a wrong secret, an unknown key, another region and a wrong clock have different errors', async () => {
   assert.equal(await refusal({ secretKey: 'other' }), '403 SignatureDoesNotMatch');
   assert.equal(await refusal({ accessKey: 'nobody' }), '403 InvalidAccessKeyId');
   assert.equal(await refusal({ region: 'eu-west-1' }), '400 AuthorizationHeaderMalformed');
@@ -45,7 +45,7 @@ test('an x-amz header that is not signed is refused, by header and by URL', asyn
   assert.equal(`${reply.status} ${reply.code}`, '403 AccessDenied');
 });
 
-test('changing a signed header, the path, the query or the method breaks the signature', async () => {
+test('changing a signed header, the path, the query or the method invalidates the signature', async () => {
   const { client } = fixture;
   const signed = client.signed('PUT', '/box/a', { body: 'x', headers: { 'x-amz-meta-a': '1' } });
   const outcome = async (change: Partial<typeof signed>): Promise<string | undefined> =>
@@ -60,7 +60,7 @@ test('changing a signed header, the path, the query or the method breaks the sig
   assert.equal(await outcome({ method: 'DELETE' }), 'SignatureDoesNotMatch');
 });
 
-test('a presigned URL binds the headers it names, content-length among them', async () => {
+test('a presigned URL is valid only with its signed headers, including content-length', async () => {
   const { client } = fixture;
   const target = client.presign('PUT', '/box/bound', { headers: { 'content-length': '5' } });
   assert.equal((await client.putPresigned(target, Buffer.from('hello'))).status, 200);
@@ -78,7 +78,7 @@ test('a presigned URL is refused after it expires and before it is valid', async
   assert.match(await put({ date: ago(5), expiresInSeconds: 600 }), /^200 /);
 });
 
-test('X-Amz-Expires must lie between a second and a week', async () => {
+test('X-Amz-Expires must be between a second and a week', async () => {
   const { client } = fixture;
   for (const expiresInSeconds of [0, 604_801, '-1', '1e3', '']) {
     const target = client.presign('PUT', '/box/timed', { expiresInSeconds });
@@ -97,7 +97,7 @@ test('host must be signed', async () => {
     ...signed,
     headers: { ...signed.headers, authorization: authorization ?? '' },
   });
-  // Leaving it out changes the canonical request, so the signature is what fails first.
+  // Omitting it changes the canonical request, so the signature check fails first.
   assert.equal(code, 'SignatureDoesNotMatch');
 });
 

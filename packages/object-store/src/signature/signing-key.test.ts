@@ -4,10 +4,10 @@ import { signingKeyOf } from './signing-key.ts';
 
 const CREDENTIALS = { accessKey: 'id', secretKey: 'secret', region: 'us-east-1' };
 
-test('each day has its own key, whichever day was asked for before', () => {
+test('each day has its own key, regardless of the previous day', () => {
   const keys = ['20261125', '20261126', '20261126', '20261125'].map((date) => {
     const key = signingKeyOf(CREDENTIALS, date);
-    // Nothing is remembered of credentials that are new.
+    // Nothing is cached for new credentials.
     assert.ok(key.equals(signingKeyOf({ ...CREDENTIALS }, date)), date);
     return key.export().toString('hex');
   });

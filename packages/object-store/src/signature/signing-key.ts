@@ -18,8 +18,8 @@ function hmac(key: string | Buffer | KeyObject, text: string): Buffer {
 const latestKeys = new WeakMap<Credentials, { readonly date: string; readonly key: KeyObject }>();
 
 /**
- * The key of one day, which is remembered until another day's is asked for: deriving it is most of what it takes to
- * check a signature.
+ * Returns the signing key of a day. The latest key is cached, because deriving it is the most expensive part of
+ * verifying a signature.
  * @param date `YYYYMMDD`
  */
 export function signingKeyOf(credentials: Credentials, date: string): KeyObject {
@@ -31,12 +31,12 @@ export function signingKeyOf(credentials: Credentials, date: string): KeyObject 
   return key;
 }
 
-/** Hex. */
+/** Returns the signature in hexadecimal. */
 export function signText(signingKey: KeyObject, text: string): string {
   return hmac(signingKey, text).toString('hex');
 }
 
-/** In time that depends on neither argument's content. */
+/** Compares in constant time. */
 export function sameSignature(expected: string, given: string): boolean {
   const a = Buffer.from(expected);
   const b = Buffer.from(given);

@@ -1,9 +1,9 @@
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { freshName, type SyncDirectory } from './durable-file.ts';
+import { uniqueName, type SyncDirectory } from './durable-file.ts';
 import type { StagedPart } from './part-file.ts';
 
-/** Keeps a blob's files while it is held. */
+/** Prevents the removal of a blob's files until it is disposed. */
 export interface BlobPin extends Disposable {
   partPath(number: number): string;
 }
@@ -17,7 +17,7 @@ export class Blobs {
   readonly #temporary: string;
   readonly #syncDirectory: SyncDirectory;
   readonly #pins = new Map<string, number>();
-  readonly #doomed = new Set<string>();
+  readonly #pendingRemoval = new Set<string>();
 
   constructor(directory: string, temporary: string, syncDirectory: SyncDirectory) {
     this.#directory = directory;
@@ -33,7 +33,7 @@ export class Blobs {
     return join(this.#directory, id, String(number).padStart(5, '0'));
   }
 
-  /** Somebody is reading. */
+  /** Whether any blob is being read. */
   get inUse(): boolean {
     return this.#pins.size > 0;
   }
@@ -43,8 +43,8 @@ export class Blobs {
     await this.#syncDirectory(this.#directory);
   }
 
-  /** Moves a part to its place, over an earlier one of the same number, for good once the blob is synced. */
-  async place(id: string, part: StagedPart): Promise<void> {
+  /** Moves a part into the blob, replacing an earlier one with the same number. Durable once the blob is synced. */
+  async putPart(id: string, part: StagedPart): Promise<void> {
     await rename(part.path, this.partPath(id, part.record.number));
   }
 
@@ -52,7 +52,7 @@ export class Blobs {
     await this.#syncDirectory(this.path(id));
   }
 
-  /** To be called while the blob is still named by an object, in the same turn of the event loop. */
+  /** Must be called in the same turn of the event loop in which an object was seen to name the blob. */
   pin(id: string): BlobPin {
     this.#pins.set(id, (this.#pins.get(id) ?? 0) + 1);
     let held = true;
@@ -73,22 +73,22 @@ export class Blobs {
       return;
     }
     this.#pins.delete(id);
-    if (this.#doomed.delete(id)) void this.#remove(id);
+    if (this.#pendingRemoval.delete(id)) void this.#remove(id);
   }
 
-  /** Removes a blob that nothing refers to any more; once its last reader is done. */
+  /** Removes a blob that is no longer referenced, once its last reader has finished. */
   async discard(id: string): Promise<void> {
-    if (this.#pins.has(id)) this.#doomed.add(id);
+    if (this.#pins.has(id)) this.#pendingRemoval.add(id);
     else await this.#remove(id);
   }
 
-  /** Never rejects: what can't be removed only costs space, until the next start removes what nothing names. */
+  /** Never rejects: files that cannot be removed only use space until the next start removes unreferenced blobs. */
   async #remove(id: string): Promise<void> {
     try {
-      // Renamed first, so that a crash leaves no half-emptied blob under its own name.
-      const grave = join(this.#temporary, freshName());
-      await rename(this.path(id), grave);
-      await rm(grave, { recursive: true, force: true });
+      // Renamed first, so that a crash leaves no partly removed blob under its name.
+      const trash = join(this.#temporary, uniqueName());
+      await rename(this.path(id), trash);
+      await rm(trash, { recursive: true, force: true });
     } catch {
       // See above.
     }

@@ -2,7 +2,7 @@ import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { S3Error } from '../errors.ts';
 import type { Blobs, BlobPin } from './blobs.ts';
-import { freshName, replaceFile, type SyncDirectory } from './durable-file.ts';
+import { uniqueName, replaceFile, type SyncDirectory } from './durable-file.ts';
 import { listKeys, type KeyListing, type ListQuery } from './list-keys.ts';
 import { MultipartUpload, newUploadId, type UploadRecord } from './multipart-upload.ts';
 import { NamedMutex } from './mutex.ts';
@@ -16,8 +16,8 @@ import {
 import type { PartRecord, StagedPart } from './part-file.ts';
 import { compareUtf8, SortedKeys } from './sorted-keys.ts';
 
-/** Where a bucket's files lie. */
-export interface BucketPlace {
+/** Directories of a bucket and how to change them. */
+export interface BucketDirectories {
   readonly objects: string;
   readonly uploads: string;
   readonly temporary: string;
@@ -25,7 +25,7 @@ export interface BucketPlace {
   readonly blobs: Blobs;
 }
 
-/** What was found on disk at the start. */
+/** Content of a bucket read from disk at the start. */
 export interface BucketContent {
   readonly name: string;
   readonly createdAtMs: number;
@@ -33,22 +33,22 @@ export interface BucketContent {
   readonly uploads: Iterable<MultipartUpload>;
 }
 
-/** Decides, alone with the key, whether a write may happen. Throws if not. */
+/** Evaluated while holding the key's lock; throws if the write must not happen. */
 export type WriteCondition = (current: ObjectSummary | undefined) => void;
 
-/** A manifest with its files held in place. */
+/** A manifest whose files cannot be removed until it is disposed. */
 export interface OpenObject extends Disposable {
   readonly manifest: ObjectManifest;
   readonly pin: BlobPin;
 }
 
-/** An open upload's manifest-to-be: all but what the bucket itself decides. */
+/** Manifest fields of a completed upload; the bucket adds the others. */
 export type CompletedObject = Pick<ObjectManifest, 'sizeBytes' | 'etag' | 'checksum' | 'parts'>;
 
 export class Bucket {
   readonly name: string;
   readonly createdAtMs: number;
-  readonly #place: BucketPlace;
+  readonly #directories: BucketDirectories;
   readonly #nowMs: () => number;
   readonly #objects: Map<string, ObjectSummary>;
   readonly #keys: SortedKeys;
@@ -57,10 +57,10 @@ export class Bucket {
   #changesInFlight = 0;
   #deleted = false;
 
-  constructor(content: BucketContent, place: BucketPlace, nowMs: () => number) {
+  constructor(content: BucketContent, directories: BucketDirectories, nowMs: () => number) {
     this.name = content.name;
     this.createdAtMs = content.createdAtMs;
-    this.#place = place;
+    this.#directories = directories;
     this.#nowMs = nowMs;
     this.#objects = new Map(content.objects);
     this.#keys = new SortedKeys(this.#objects.keys());
@@ -79,17 +79,17 @@ export class Bucket {
   async open(key: string): Promise<OpenObject> {
     const opened = await this.#tryOpen(key);
     if (opened !== undefined) return opened;
-    // A writer came between. Alone with the key nothing can: then index and disk agree, or something is damaged.
+    // A concurrent write changed the object. Retry while holding the key's lock: a mismatch then means damage.
     return await this.#keyMutex.run(key, async () => {
-      const settled = await this.#tryOpen(key);
-      if (settled === undefined) {
-        throw new Error(`${this.#manifestPath(key)} is not what the store put there.`);
+      const current = await this.#tryOpen(key);
+      if (current === undefined) {
+        throw new Error(`${this.#manifestPath(key)} was not written by this store.`);
       }
-      return settled;
+      return current;
     });
   }
 
-  /** @returns undefined if the manifest on disk is not the one that the index names */
+  /** @returns undefined if the manifest on disk differs from the one in the index */
   async #tryOpen(key: string): Promise<OpenObject | undefined> {
     if (!this.#objects.has(key)) throw new S3Error('NoSuchKey');
     const text = await readFile(this.#manifestPath(key), 'utf8').catch((error: NodeJS.ErrnoException) => {
@@ -99,7 +99,7 @@ export class Bucket {
     if (text === undefined) return undefined;
     const manifest = JSON.parse(text) as ObjectManifest;
     if (this.#objects.get(key)?.blob !== manifest.blob) return undefined;
-    const pin = this.#place.blobs.pin(manifest.blob);
+    const pin = this.#directories.blobs.pin(manifest.blob);
     return { manifest, pin, [Symbol.dispose]: () => pin[Symbol.dispose]() };
   }
 
@@ -111,12 +111,12 @@ export class Bucket {
     condition: WriteCondition,
   ): Promise<ObjectManifest> {
     return await this.#change(async () => {
-      const blob = freshName();
-      const { blobs } = this.#place;
+      const blob = uniqueName();
+      const { blobs } = this.#directories;
       let committed = false;
       try {
         await blobs.create(blob);
-        await blobs.place(blob, part);
+        await blobs.putPart(blob, part);
         await blobs.sync(blob);
         const { sizeBytes, md5, checksum } = part.record;
         return await this.#commit(
@@ -141,13 +141,13 @@ export class Bucket {
     });
   }
 
-  /** Removing what isn't there succeeds, as in S3. */
+  /** Deletes an object. Deleting a missing key succeeds, as in S3. */
   async delete(key: string): Promise<void> {
     await this.#change(() =>
       this.#keyMutex.run(key, async () => {
         const current = this.#objects.get(key);
         if (current === undefined) return;
-        // Out of the index first: whoever finds no manifest must not find the key either.
+        // Remove it from the index first: a reader must not find a key without its manifest.
         this.#objects.delete(key);
         this.#keys.delete(key);
         try {
@@ -157,8 +157,8 @@ export class Bucket {
           this.#keys.add(key);
           throw error;
         }
-        await this.#place.syncDirectory(this.#place.objects);
-        await this.#place.blobs.discard(current.blob);
+        await this.#directories.syncDirectory(this.#directories.objects);
+        await this.#directories.blobs.discard(current.blob);
       }),
     );
   }
@@ -167,44 +167,44 @@ export class Bucket {
     return await this.#change(async () => {
       const initiatedAtMs = this.#nowMs();
       const record: UploadRecord = { ...upload, id: newUploadId(initiatedAtMs), initiatedAtMs };
-      await this.#place.blobs.create(record.id);
-      await replaceFile(this.#uploadPath(record.id), JSON.stringify(record), this.#place.temporary);
+      await this.#directories.blobs.create(record.id);
+      await replaceFile(this.#uploadPath(record.id), JSON.stringify(record), this.#directories.temporary);
       const created = new MultipartUpload(record, []);
       this.#uploads.set(record.id, created);
-      await this.#place.syncDirectory(this.#place.uploads);
+      await this.#directories.syncDirectory(this.#directories.uploads);
       return created;
     });
   }
 
-  /** @throws S3Error NoSuchUpload, also for an upload of another key */
+  /** @throws S3Error NoSuchUpload, also if the upload has another key */
   upload(id: string, key: string): MultipartUpload {
     const upload = this.#uploads.get(id);
     if (upload === undefined || upload.record.key !== key) throw new S3Error('NoSuchUpload');
     return upload;
   }
 
-  /** By key, then by age. */
+  /** Uploads sorted by key, then by age. */
   uploads(): MultipartUpload[] {
     return [...this.#uploads.values()].sort(
       (a, b) => compareUtf8(a.record.key, b.record.key) || compareUtf8(a.record.id, b.record.id),
     );
   }
 
-  /** Makes a staged part one of the upload's; of two with one number the last to get here stays. */
+  /** Adds a staged part to the upload, replacing an earlier part with the same number. */
   async addPart(upload: MultipartUpload, part: StagedPart): Promise<PartRecord> {
     return await upload.change(async () => {
-      await this.#place.blobs.place(upload.record.id, part);
-      // In the same moment as the rename: the record in memory must never speak of bytes that are replaced.
+      await this.#directories.blobs.putPart(upload.record.id, part);
+      // Directly after the rename: the record in memory must never describe replaced bytes.
       upload.setPart(part.record);
-      await this.#place.blobs.sync(upload.record.id);
+      await this.#directories.blobs.sync(upload.record.id);
       return part.record;
     });
   }
 
   /**
-   * @param assemble judges the request against the parts, which can't change meanwhile
-   * @throws whatever `assemble` or `condition` throws; the upload then stays open
-   * @throws Error of the disk after the object exists; the upload has ended then
+   * @param assemble checks the request against the parts, which cannot change during the call
+   * @throws errors of `assemble` or `condition`; the upload then remains open
+   * @throws Error of the disk after the object was created; the upload has then ended
    */
   async complete(
     upload: MultipartUpload,
@@ -225,7 +225,8 @@ export class Bucket {
         );
         const kept = new Set(completed.parts.map((part) => part.number));
         const surplus = upload.parts().filter((part) => !kept.has(part.number));
-        for (const part of surplus) await rm(this.#place.blobs.partPath(id, part.number), { force: true });
+        for (const part of surplus)
+          await rm(this.#directories.blobs.partPath(id, part.number), { force: true });
         await this.#forgetUpload(id);
         return manifest;
       }),
@@ -238,33 +239,33 @@ export class Bucket {
         upload.end();
         this.#uploads.delete(upload.record.id);
         await this.#forgetUpload(upload.record.id);
-        await this.#place.blobs.discard(upload.record.id);
+        await this.#directories.blobs.discard(upload.record.id);
       }),
     );
   }
 
-  /** Refuses every later change. @throws S3Error if anything would be lost, or is being written */
+  /** Refuses all later changes. @throws S3Error if the bucket is not empty or has changes in progress */
   markDeleted(): void {
     if (this.#deleted) throw new S3Error('NoSuchBucket');
     if (this.#objects.size > 0) throw new S3Error('BucketNotEmpty');
     if (this.#uploads.size > 0) {
       throw new S3Error('BucketNotEmpty', 'The bucket has multipart uploads in progress: abort them first.');
     }
-    if (this.#changesInFlight > 0 || this.#place.blobs.inUse) throw new S3Error('OperationAborted');
+    if (this.#changesInFlight > 0 || this.#directories.blobs.inUse) throw new S3Error('OperationAborted');
     this.#deleted = true;
   }
 
   #manifestPath(key: string): string {
-    return join(this.#place.objects, manifestFileName(key));
+    return join(this.#directories.objects, manifestFileName(key));
   }
 
   #uploadPath(id: string): string {
-    return join(this.#place.uploads, `${id}.json`);
+    return join(this.#directories.uploads, `${id}.json`);
   }
 
   async #forgetUpload(id: string): Promise<void> {
     await rm(this.#uploadPath(id), { force: true });
-    await this.#place.syncDirectory(this.#place.uploads);
+    await this.#directories.syncDirectory(this.#directories.uploads);
   }
 
   async #change<T>(task: () => Promise<T>): Promise<T> {
@@ -278,9 +279,9 @@ export class Bucket {
   }
 
   /**
-   * Renaming the manifest into place is the moment at which the object exists.
-   * @param onCommitted called in that moment. An error that comes later undoes nothing: the client hears that
-   * something failed, and the object is the new one.
+   * Renames the manifest into place, which creates the object.
+   * @param onCommitted called directly after the rename. A later error undoes nothing: the client gets an error, and the
+   * new object exists.
    */
   async #commit(
     manifest: ObjectManifest,
@@ -290,13 +291,17 @@ export class Bucket {
     return await this.#keyMutex.run(manifest.key, async () => {
       const previous = this.#objects.get(manifest.key);
       condition(previous);
-      await replaceFile(this.#manifestPath(manifest.key), JSON.stringify(manifest), this.#place.temporary);
+      await replaceFile(
+        this.#manifestPath(manifest.key),
+        JSON.stringify(manifest),
+        this.#directories.temporary,
+      );
       this.#objects.set(manifest.key, summarize(manifest));
       this.#keys.add(manifest.key);
       onCommitted();
-      await this.#place.syncDirectory(this.#place.objects);
-      // Not before: a power cut could still bring back the previous manifest, which names this blob.
-      if (previous !== undefined) await this.#place.blobs.discard(previous.blob);
+      await this.#directories.syncDirectory(this.#directories.objects);
+      // Only after the sync: a power failure could restore the previous manifest, which names this blob.
+      if (previous !== undefined) await this.#directories.blobs.discard(previous.blob);
       return manifest;
     });
   }

@@ -8,7 +8,7 @@ import { Storage } from './storage.ts';
 
 const open = (path: string): Promise<Storage> => Storage.open(path, { nowMs: Date.now });
 
-test('a directory that holds other things is refused by --data, and left as it was', async () => {
+test('--data refuses a directory with other files, and does not change it', async () => {
   await using directory = await temporaryDirectory();
   await mkdir(join(directory.path, 'tmp'));
   await writeFile(join(directory.path, 'tmp', 'precious'), 'x');
@@ -20,7 +20,7 @@ test('a directory that holds other things is refused by --data, and left as it w
   assert.deepEqual(await filesBelow(directory.path), [join('tmp', 'precious')]);
 });
 
-test('a directory of another format is refused, and left as it was', async () => {
+test('a directory of another format is refused and not changed', async () => {
   await using directory = await temporaryDirectory();
   await writeFile(join(directory.path, 'format.json'), '{"format":2}');
   await mkdir(join(directory.path, 'tmp'));
@@ -29,7 +29,7 @@ test('a directory of another format is refused, and left as it was', async () =>
   assert.deepEqual(await filesBelow(directory.path), ['format.json', join('tmp', 'staged')]);
 });
 
-test('a new directory, an empty one and one of a start that died early are taken', async () => {
+test('a new directory, an empty one and one of an interrupted start are accepted', async () => {
   await using directory = await temporaryDirectory();
   for (const leftovers of [undefined, [], ['lock.sqlite', 'lock.sqlite-journal', 'format.json.new']]) {
     const path = join(directory.path, String(leftovers?.length));
@@ -40,7 +40,7 @@ test('a new directory, an empty one and one of a start that died early are taken
   }
 });
 
-test('what a crash left in tmp is removed from a directory of the store', async () => {
+test('files left in tmp by a crash are removed', async () => {
   await using directory = await temporaryDirectory();
   await (await open(directory.path))[Symbol.asyncDispose]();
   await writeFile(join(directory.path, 'tmp', 'half-written'), 'x');

@@ -7,7 +7,7 @@ const FORMAT = JSON.stringify({ format: 1 });
 const FORMAT_FILE = 'format.json';
 const STAGED_FORMAT_FILE = 'format.json.new';
 
-/** A directory that is not this store's to write to. Nothing in it was changed. */
+/** The directory does not belong to this store. Nothing in it was changed. */
 export class ForeignDataDirectory extends Error {
   constructor(message: string) {
     super(message);
@@ -15,15 +15,15 @@ export class ForeignDataDirectory extends Error {
   }
 }
 
-/** What a start leaves behind that dies before the directory has its format. */
+/** Files left by a start that was killed before the directory had its format file. */
 function isOwnLeftover(name: string): boolean {
   return name === STAGED_FORMAT_FILE || name.startsWith(LOCK_FILE);
 }
 
 /**
- * Reads whose directory this is, and changes nothing.
- * @returns whether it is new: empty, and still to be claimed
- * @throws ForeignDataDirectory if it holds other things, or was written by another version of this layout
+ * Checks the format of the directory without changing anything.
+ * @returns whether the directory is new, that is empty and not yet claimed
+ * @throws ForeignDataDirectory if it contains other files or another version of this layout
  */
 export async function isNewDataDirectory(directory: string): Promise<boolean> {
   const path = join(directory, FORMAT_FILE);
@@ -34,21 +34,21 @@ export async function isNewDataDirectory(directory: string): Promise<boolean> {
   if (found === FORMAT) return false;
   if (found !== undefined) {
     throw new ForeignDataDirectory(
-      `${path} says ${found.slice(0, 200)}; this version reads ${FORMAT}. Use another --data directory.`,
+      `${path} contains ${found.slice(0, 200)}, but this version requires ${FORMAT}. Use another --data directory.`,
     );
   }
   const strange = (await readdir(directory)).find((name) => !isOwnLeftover(name));
   if (strange !== undefined) {
     throw new ForeignDataDirectory(
-      `${directory} is no data directory of backhaul-object-store, and holds other things, such as ${strange}. Give --data an empty or a new directory.`,
+      `${directory} is not a data directory of backhaul-object-store: it contains other files, such as ${strange}. Use an empty or new directory for --data.`,
     );
   }
   return true;
 }
 
-/** Makes a new directory this store's, before anything else is put into it. */
+/** Marks a new directory as belonging to this store, before anything else is written to it. */
 export async function claimDataDirectory(directory: string): Promise<void> {
-  // Beside its place and not in `tmp`, which may be touched only in a directory that is already claimed.
+  // In the directory itself and not in `tmp`, which may be used only once the directory is claimed.
   const staged = join(directory, STAGED_FORMAT_FILE);
   await writeFile(staged, FORMAT, { mode: 0o600, flush: true });
   await rename(staged, join(directory, FORMAT_FILE));

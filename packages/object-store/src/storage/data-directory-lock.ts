@@ -1,16 +1,16 @@
 import { DatabaseSync } from 'node:sqlite';
 import { join } from 'node:path';
 
-/** SQLite may put a journal beside it, of the same name and an ending. */
+/** SQLite may create a journal with the same name and a suffix. */
 export const LOCK_FILE = 'lock.sqlite';
 
-/** Another process serves the same data directory. */
+/** Another process is using the data directory. */
 export class DataDirectoryInUse extends Error {
   readonly dataDir: string;
 
   constructor(dataDir: string, cause: unknown) {
     super(
-      `The data directory ${dataDir} is in use by another backhaul-object-store. Stop that one, or give this one another --data.`,
+      `The data directory ${dataDir} is in use by another backhaul-object-store. Stop it, or use another --data directory.`,
       { cause },
     );
     this.name = 'DataDirectoryInUse';
@@ -19,9 +19,9 @@ export class DataDirectoryInUse extends Error {
 }
 
 /**
- * Holds a data directory for this process. SQLite's exclusive transaction is a lock of the operating system on the
- * file, so it ends with the process however that dies: no stale lock, no guessing whether a process id is alive.
- * Node has no other binding to such locks.
+ * Locks a data directory for this process. An exclusive transaction of SQLite is an operating system lock on the file,
+ * so it always ends with the process: there are no stale locks and no checks of process ids. Node.js has no other API
+ * for such locks.
  */
 export class DataDirectoryLock implements Disposable {
   readonly #database: DatabaseSync;

@@ -2,16 +2,16 @@ import { randomBytes } from 'node:crypto';
 import { open, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
-/** A name nobody has used. */
-export function freshName(): string {
+/** Returns a new random file name. */
+export function uniqueName(): string {
   return randomBytes(16).toString('hex');
 }
 
-/** Makes renames, links and removals in a directory survive a power cut. */
+/** Makes renames, links and removals in a directory durable. */
 export type SyncDirectory = (path: string) => Promise<void>;
 
 export const syncDirectory: SyncDirectory = async (path) => {
-  // Windows can't open directories; NTFS journals its metadata by itself.
+  // Windows cannot open directories; NTFS journals its metadata.
   if (process.platform === 'win32') return;
   const directory = await open(path, 'r');
   try {
@@ -22,13 +22,13 @@ export const syncDirectory: SyncDirectory = async (path) => {
 };
 
 /**
- * Puts a small file in place as a whole or not at all: after a crash either the old content is there or the new.
- * Which of them, after a power cut, is certain only once the directory was synced.
+ * Replaces a small file atomically: after a crash the file has either the old or the new content. After a power
+ * failure it may be the old content unless the directory was synced.
  * @param temporary a directory on the same file system
- * @throws before the file is in its place; never afterwards
+ * @throws only before the file was replaced
  */
 export async function replaceFile(path: string, text: string, temporary: string): Promise<void> {
-  const staged = join(temporary, freshName());
+  const staged = join(temporary, uniqueName());
   try {
     const file = await open(staged, 'wx', 0o600);
     try {
@@ -44,7 +44,7 @@ export async function replaceFile(path: string, text: string, temporary: string)
   }
 }
 
-/** As `replaceFile`, and syncs the directory: whoever gets an error can't know which content is there. */
+/** Like `replaceFile`, and syncs the directory. After an error the file may have either content. */
 export async function writeDurably(path: string, text: string, temporary: string): Promise<void> {
   await replaceFile(path, text, temporary);
   await syncDirectory(dirname(path));

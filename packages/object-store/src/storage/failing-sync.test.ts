@@ -13,7 +13,7 @@ import { Storage } from './storage.ts';
 const PROPERTIES = { contentHeaders: {}, userMetadata: {}, storageClass: 'STANDARD' };
 const always = (): void => undefined;
 
-/** A store whose disk fails to sync the directories for which `fails` holds. */
+/** A store whose disk fails to sync the directories for which `fails` returns true. */
 class FailingDisk {
   fails: (directory: string) => boolean = () => false;
   readonly #path: string;
@@ -53,7 +53,7 @@ async function put(storage: Storage, key: string, text: string): Promise<void> {
   await storage.bucket('box').put(key, await stage(storage, text), PROPERTIES, always);
 }
 
-/** The object's bytes, from its only part. */
+/** Reads the object's bytes from its only part. */
 async function bytesOf(bucket: Bucket, key: string): Promise<string> {
   using opened = await bucket.open(key);
   const [part] = opened.manifest.parts;
@@ -62,7 +62,7 @@ async function bytesOf(bucket: Bucket, key: string): Promise<string> {
   return file.slice(0, part.sizeBytes);
 }
 
-test('an object whose directory fails to sync is there whole, before and after a restart', async () => {
+test('an object whose directory failed to sync is complete, before and after a restart', async () => {
   await using directory = await temporaryDirectory();
   const disk = new FailingDisk(directory.path);
   {
@@ -78,7 +78,7 @@ test('an object whose directory fails to sync is there whole, before and after a
   assert.equal(await bytesOf(storage.bucket('box'), 'new'), 'third');
 });
 
-test('an upload whose object exists can’t be aborted, though its directory failed to sync', async () => {
+test('an upload whose object exists cannot be aborted, even if its directory failed to sync', async () => {
   await using directory = await temporaryDirectory();
   const disk = new FailingDisk(directory.path);
   {
@@ -116,7 +116,7 @@ test('a bucket whose directory failed to sync exists', async () => {
 });
 
 test(
-  'a manifest that the index does not know is a fault, not an endless search',
+  'a manifest that is not in the index is an error, not an endless loop',
   { timeout: 10_000 },
   async () => {
     await using directory = await temporaryDirectory();
@@ -132,7 +132,7 @@ test(
   },
 );
 
-test('a part that replaced another is the upload’s, though its directory failed to sync', async () => {
+test('a part that replaced another belongs to the upload, even if its directory failed to sync', async () => {
   await using directory = await temporaryDirectory();
   const disk = new FailingDisk(directory.path);
   await using storage = await disk.open();

@@ -2,9 +2,9 @@ import { compareUtf8, type SortedKeys } from './sorted-keys.ts';
 
 export interface ListQuery {
   readonly prefix: string;
-  /** Empty: no grouping. */
+  /** Delimiter for grouping; empty for none. */
   readonly delimiter: string;
-  /** List what comes after this key, or after this whole group if `afterGroup`. */
+  /** List entries after this key, or after this whole group if `afterGroup`. */
   readonly after: string;
   readonly afterGroup: boolean;
   readonly limit: number;
@@ -12,7 +12,7 @@ export interface ListQuery {
 
 export interface ListedKey {
   readonly name: string;
-  /** A common prefix instead of a key. */
+  /** Whether it is a common prefix instead of a key. */
   readonly group: boolean;
 }
 
@@ -21,7 +21,7 @@ export interface KeyListing {
   readonly truncated: boolean;
 }
 
-/** One page of keys and common prefixes. Groups are skipped by binary search, however many keys they hold. */
+/** Returns one page of keys and common prefixes. Groups are skipped by binary search, regardless of their size. */
 export function listKeys(
   keys: SortedKeys,
   { prefix, delimiter, after, afterGroup, limit }: ListQuery,

@@ -5,7 +5,7 @@ import { Mutex } from './mutex.ts';
 import type { ObjectProperties } from './object-manifest.ts';
 import type { PartRecord } from './part-file.ts';
 
-/** As kept on disk, so that an open upload survives a restart. */
+/** The record stored on disk, so that an open upload survives a restart. */
 export interface UploadRecord {
   readonly id: string;
   readonly key: string;
@@ -14,12 +14,12 @@ export interface UploadRecord {
   readonly checksum: ChecksumPlan | undefined;
 }
 
-/** Ids of one key sort by age, which is how S3 lists them. */
+/** Ids start with the time, so that uploads of one key sort by age, as S3 lists them. */
 export function newUploadId(nowMs: number): string {
   return nowMs.toString(16).padStart(12, '0') + randomBytes(10).toString('hex');
 }
 
-/** An upload from its creation until it is completed or aborted. Its blob bears the upload's id. */
+/** An upload from its creation until it is completed or aborted. Its blob has the upload's id. */
 export class MultipartUpload {
   readonly record: UploadRecord;
   readonly #parts: Map<number, PartRecord>;
@@ -35,7 +35,7 @@ export class MultipartUpload {
     return this.#parts.get(number);
   }
 
-  /** By part number. */
+  /** Parts sorted by number. */
   parts(): PartRecord[] {
     return [...this.#parts.values()].sort((a, b) => a.number - b.number);
   }
@@ -44,7 +44,7 @@ export class MultipartUpload {
     this.#parts.set(part.number, part);
   }
 
-  /** Runs a change of this upload alone. @throws S3Error NoSuchUpload once it was completed or aborted */
+  /** Runs one change of this upload at a time. @throws S3Error NoSuchUpload once it was completed or aborted */
   async change<T>(task: () => Promise<T>): Promise<T> {
     return await this.#mutex.run(async () => {
       if (!this.#open) throw new S3Error('NoSuchUpload');
@@ -52,7 +52,7 @@ export class MultipartUpload {
     });
   }
 
-  /** To be called inside a change: every later one is refused. */
+  /** Ends the upload; later changes are refused. Must be called inside a change. */
   end(): void {
     this.#open = false;
   }

@@ -1,4 +1,4 @@
-/** Runs one task at a time, in order of arrival. */
+/** Runs one task at a time, in the order of the calls. */
 export class Mutex {
   #last: Promise<unknown> = Promise.resolve();
 
@@ -9,7 +9,7 @@ export class Mutex {
   }
 }
 
-/** One task at a time per name; names without tasks cost nothing. */
+/** Runs one task at a time per name; names without tasks use no memory. */
 export class NamedMutex {
   readonly #waiting = new Map<string, { readonly mutex: Mutex; users: number }>();
 

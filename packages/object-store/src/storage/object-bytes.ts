@@ -2,7 +2,7 @@ import { open } from 'node:fs/promises';
 import type { BlobPin } from './blobs.ts';
 import type { PartRecord } from './part-file.ts';
 
-/** First byte and count. */
+/** A range given by its first byte and its length. */
 export interface ByteRange {
   readonly start: number;
   readonly sizeBytes: number;
@@ -11,8 +11,8 @@ export interface ByteRange {
 const READ_BYTES = 512 * 1024;
 
 /**
- * Bytes of an object, across its part files, opened one after the other: an object of 10,000 parts takes one
- * descriptor at a time. The pin keeps the files from being removed meanwhile.
+ * Reads bytes of an object from its part files. Opens them one after the other, so that an object of 10,000 parts needs
+ * only one file descriptor. The pin prevents the files from being removed.
  */
 export async function* readObjectBytes(
   parts: readonly PartRecord[],
@@ -40,10 +40,10 @@ async function* readFileBytes(path: string, range: ByteRange): AsyncGenerator<Bu
     let position = range.start;
     const end = range.start + range.sizeBytes;
     while (position < end) {
-      // Fresh each time: the socket may still hold the one before.
+      // A new buffer each time: the socket may still use the previous one.
       const buffer = Buffer.allocUnsafeSlow(Math.min(READ_BYTES, end - position));
       const { bytesRead } = await file.read(buffer, 0, buffer.length, position);
-      if (bytesRead === 0) throw new Error(`${path} is shorter than its object says.`);
+      if (bytesRead === 0) throw new Error(`${path} is shorter than the manifest of its object says.`);
       yield buffer.subarray(0, bytesRead);
       position += bytesRead;
     }

@@ -2,22 +2,22 @@ import { createHash } from 'node:crypto';
 import type { ObjectChecksum } from '../checksum/object-checksum.ts';
 import type { PartRecord } from './part-file.ts';
 
-/** What the client says about an object besides its bytes. */
+/** Properties of an object given by the client. */
 export interface ObjectProperties {
-  /** `content-type` and the like, lower case, one byte per character as received. */
+  /** `content-type` and similar headers, in lower case, one byte per character as received. */
   readonly contentHeaders: Readonly<Record<string, string>>;
-  /** Without the `x-amz-meta-` prefix. */
+  /** Metadata by name without the `x-amz-meta-` prefix. */
   readonly userMetadata: Readonly<Record<string, string>>;
   readonly storageClass: string;
 }
 
-/** One object: which part files, in order, are its bytes. */
+/** One object, with the part files that hold its bytes, in order. */
 export interface ObjectManifest extends ObjectProperties {
   readonly key: string;
-  /** Name of the blob that holds the part files. */
+  /** Name of the blob with the part files. */
   readonly blob: string;
   readonly sizeBytes: number;
-  /** Without quotes. */
+  /** ETag without quotes. */
   readonly etag: string;
   readonly lastModifiedMs: number;
   readonly multipart: boolean;
@@ -25,7 +25,7 @@ export interface ObjectManifest extends ObjectProperties {
   readonly parts: readonly PartRecord[];
 }
 
-/** What listings and preconditions need, kept in memory for each object. */
+/** Fields needed by listings and preconditions, kept in memory for each object. */
 export type ObjectSummary = Pick<
   ObjectManifest,
   'blob' | 'sizeBytes' | 'etag' | 'lastModifiedMs' | 'storageClass' | 'checksum'
@@ -36,7 +36,7 @@ export function summarize(manifest: ObjectManifest): ObjectSummary {
   return { blob, sizeBytes, etag, lastModifiedMs, storageClass, checksum };
 }
 
-/** A file name for any key: of fixed length, and no key can point outside the directory. */
+/** Returns a file name for any key. It has a fixed length and cannot point outside the directory. */
 export function manifestFileName(key: string): string {
   return `${createHash('sha256').update(key).digest('hex')}.json`;
 }

@@ -1,7 +1,7 @@
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Blobs } from './blobs.ts';
-import { Bucket, type BucketPlace } from './bucket.ts';
+import { Bucket, type BucketDirectories } from './bucket.ts';
 import { syncDirectory, writeDurably, type SyncDirectory } from './durable-file.ts';
 import { MultipartUpload, type UploadRecord } from './multipart-upload.ts';
 import { manifestFileName, summarize, type ObjectManifest, type ObjectSummary } from './object-manifest.ts';
@@ -25,7 +25,7 @@ interface OpenOptions {
   readonly syncDirectory: SyncDirectory;
 }
 
-/** Reads of small files at the start that are under way together. */
+/** Number of small files read concurrently at the start. */
 const CONCURRENCY = 32;
 
 async function forEachConcurrently<T>(items: readonly T[], task: (item: T) => Promise<void>): Promise<void> {
@@ -44,7 +44,7 @@ async function readJson<T>(path: string): Promise<T> {
   }
 }
 
-function place(directory: string, { temporary, syncDirectory }: OpenOptions): BucketPlace {
+function directoriesOf(directory: string, { temporary, syncDirectory }: OpenOptions): BucketDirectories {
   return {
     objects: join(directory, 'objects'),
     uploads: join(directory, 'uploads'),
@@ -54,7 +54,7 @@ function place(directory: string, { temporary, syncDirectory }: OpenOptions): Bu
   };
 }
 
-/** Lays out a new bucket in an empty directory. */
+/** Creates the layout of a new bucket in an empty directory. */
 export async function createBucketDirectory(
   directory: string,
   name: string,
@@ -67,13 +67,13 @@ export async function createBucketDirectory(
 }
 
 /**
- * Reads a bucket back, and finishes what a crash interrupted: an upload whose object exists was completed,
- * a blob that neither an object nor an upload names is a leftover.
+ * Reads a bucket and finishes operations that a crash interrupted: an upload whose object exists was completed, and a
+ * blob that neither an object nor an upload references is removed.
  */
 export async function openBucket(directory: string, options: OpenOptions): Promise<Bucket> {
   const { name, createdAtMs } = await readJson<BucketRecord>(join(directory, 'bucket.json'));
-  const bucketPlace = place(directory, options);
-  const { objects: objectsPath, uploads: uploadsPath, blobs } = bucketPlace;
+  const directories = directoriesOf(directory, options);
+  const { objects: objectsPath, uploads: uploadsPath, blobs } = directories;
   const present = new Set(await readdir(join(directory, 'blobs')));
   const unclaimed = new Set(present);
 
@@ -81,7 +81,9 @@ export async function openBucket(directory: string, options: OpenOptions): Promi
   await forEachConcurrently(await readdir(objectsPath), async (file) => {
     const manifest = await readJson<ObjectManifest>(join(objectsPath, file));
     if (manifestFileName(manifest.key) !== file || !present.has(manifest.blob)) {
-      throw new Error(`${join(objectsPath, file)} names what isn't there: the data directory is damaged.`);
+      throw new Error(
+        `${join(objectsPath, file)} names a missing blob or has another key: the data directory is damaged.`,
+      );
     }
     objects.set(manifest.key, summarize(manifest));
     unclaimed.delete(manifest.blob);
@@ -103,5 +105,5 @@ export async function openBucket(directory: string, options: OpenOptions): Promi
   });
   for (const { record } of uploads) unclaimed.delete(record.id);
   for (const leftover of unclaimed) await blobs.discard(leftover);
-  return new Bucket({ name, createdAtMs, objects, uploads }, bucketPlace, options.nowMs);
+  return new Bucket({ name, createdAtMs, objects, uploads }, directories, options.nowMs);
 }

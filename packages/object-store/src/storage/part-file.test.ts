@@ -6,7 +6,7 @@ import { DigestedContent } from '../body/digested-content.ts';
 import { patternBytes, temporaryDirectory } from '../testing/store-fixture.ts';
 import { stagePart } from './part-file.ts';
 
-test('an upload that stalls has all but a little of what it sent on disk', async () => {
+test('a stalled upload has nearly all received bytes on disk', async () => {
   await using directory = await temporaryDirectory();
   const chunk = patternBytes(64 * 1024, 'chunk');
   const heldBytes: number[] = [];
@@ -25,6 +25,6 @@ test('an upload that stalls has all but a little of what it sent on disk', async
     nowMs: Date.now,
   });
   assert.equal(heldBytes.length, 40);
-  // One batch being filled, one being written.
+  // One batch is being filled, one is being written.
   assert.ok(Math.max(...heldBytes) <= 2 * 128 * 1024, `${Math.max(...heldBytes)} bytes were held`);
 });

@@ -2,38 +2,38 @@ import { open, rm, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { PartContent } from '../body/digested-content.ts';
 import type { Checksum } from '../checksum/algorithm.ts';
-import { freshName } from './durable-file.ts';
+import { uniqueName } from './durable-file.ts';
 
 export interface PartRecord {
-  /** From 1 to 10,000. */
+  /** Part number, 1 to 10,000. */
   readonly number: number;
   readonly sizeBytes: number;
-  /** Hex; the part's ETag. */
+  /** MD5 in hexadecimal: the part's ETag. */
   readonly md5: string;
   readonly checksum: Checksum | undefined;
   readonly modifiedAtMs: number;
 }
 
 /*
- * A part file is the part's bytes, then its record as JSON, then the JSON's length in 4 bytes. One file and one
- * rename: there is no moment at which bytes and record could disagree.
+ * A part file contains the part's bytes, its record as JSON, and the JSON's length in 4 bytes. With one file and one
+ * rename, bytes and record are always consistent.
  */
 const FOOTER_LENGTH_BYTES = 4;
 const FOOTER_LIMIT_BYTES = 4096;
-/** An upload that stalls holds less than this in memory, one that flows up to twice as much; larger batches write no faster. */
+/** A stalled upload holds less than this in memory, an active one up to twice as much; larger batches are not faster. */
 const WRITE_BATCH_BYTES = 128 * 1024;
-/** Tiny chunks are costly to hold. */
+/** Limits the number of chunks as well, because many tiny chunks use much memory. */
 const WRITE_BATCH_CHUNKS = 512;
 
 async function writeFully(file: FileHandle, buffers: readonly Buffer[]): Promise<void> {
   const totalBytes = buffers.reduce((sum, buffer) => sum + buffer.length, 0);
   const { bytesWritten } = await file.writev(buffers);
   if (bytesWritten === totalBytes) return;
-  // A short write, as on a full disk: one plain write of the rest either finishes or says why not.
+  // A short write, such as on a full disk: writing the rest either succeeds or throws the reason.
   await file.writeFile(Buffer.concat(buffers).subarray(bytesWritten));
 }
 
-/** A complete, verified part in the temporary directory. Disposing removes it unless it was moved away. */
+/** A complete, verified part in the temporary directory. Disposing removes it unless it was moved. */
 export class StagedPart implements AsyncDisposable {
   readonly path: string;
   readonly record: PartRecord;
@@ -54,9 +54,9 @@ interface StageOptions {
   readonly nowMs: () => number;
 }
 
-/** Writes content to a temporary file and syncs it. Content that fails to verify leaves nothing behind. */
+/** Writes content to a temporary file and syncs it. Removes the file if the content fails verification. */
 export async function stagePart(content: PartContent, options: StageOptions): Promise<StagedPart> {
-  const path = join(options.temporary, freshName());
+  const path = join(options.temporary, uniqueName());
   const file = await open(path, 'wx', 0o600);
   let writing: Promise<void> = Promise.resolve();
   try {
@@ -67,7 +67,7 @@ export async function stagePart(content: PartContent, options: StageOptions): Pr
       batchBytes += chunk.length;
       if (batchBytes < WRITE_BATCH_BYTES && batch.length < WRITE_BATCH_CHUNKS) continue;
       await writing;
-      // The disk works on this batch while the next one is received and hashed.
+      // This batch is written while the next one is received and hashed.
       writing = writeFully(file, batch);
       writing.catch(() => undefined);
       batch = [];
@@ -91,7 +91,7 @@ export async function stagePart(content: PartContent, options: StageOptions): Pr
   }
 }
 
-/** Reads the record back from the end of a part file. @throws Error if the file is no part file */
+/** Reads the record from the end of a part file. @throws Error if the file is not a part file */
 export async function readPartRecord(path: string): Promise<PartRecord> {
   const file = await open(path, 'r');
   try {

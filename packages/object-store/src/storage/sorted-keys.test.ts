@@ -4,14 +4,14 @@ import fc from 'fast-check';
 import { listKeys } from './list-keys.ts';
 import { compareUtf8, SortedKeys } from './sorted-keys.ts';
 
-/** Of few letters, so that prefixes are shared, and around the surrogates, where the orders differ. */
+/** Few letters, so that prefixes are shared, and characters around the surrogates, where the orders differ. */
 const key = fc.string({
   unit: fc.constantFrom('a', 'b', '/', '\ud7ff', '\ue000', '\u{10000}', '\u{10ffff}'),
   minLength: 1,
   maxLength: 6,
 });
 
-test('keys compare as their UTF-8 bytes do', () => {
+test('keys are compared by their UTF-8 bytes', () => {
   fc.assert(
     fc.property(key, key, (a, b) => {
       assert.equal(Math.sign(compareUtf8(a, b)), Buffer.compare(Buffer.from(a), Buffer.from(b)));
@@ -19,7 +19,7 @@ test('keys compare as their UTF-8 bytes do', () => {
   );
 });
 
-/** S3's rule, said as plainly as possible: roll up what holds the delimiter after the prefix. */
+/** Straightforward implementation of S3's rule: group keys with the delimiter after the prefix. */
 function expectedEntries(keys: readonly string[], prefix: string, delimiter: string): string[] {
   const names = keys
     .filter((name) => name.startsWith(prefix))
@@ -30,7 +30,7 @@ function expectedEntries(keys: readonly string[], prefix: string, delimiter: str
   return [...new Set(names)];
 }
 
-test('pages of any size, in any prefix, add up to the list that S3’s rule gives', () => {
+test('pages of any size and prefix together are the list by S3’s rule', () => {
   const inputs = fc.record({
     keys: fc.uniqueArray(key, { maxLength: 30 }),
     prefix: fc.oneof(fc.constant(''), key),
@@ -58,7 +58,7 @@ test('pages of any size, in any prefix, add up to the list that S3’s rule give
   );
 });
 
-test('a deleted key is listed no more, and deleting what is not there changes nothing', () => {
+test('a deleted key is not listed, and deleting a missing key changes nothing', () => {
   const sorted = new SortedKeys(['b', 'a', 'c']);
   sorted.delete('b');
   sorted.delete('bb');

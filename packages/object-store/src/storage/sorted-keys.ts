@@ -1,6 +1,6 @@
 /**
- * Order of UTF-8 bytes, which is how S3 lists keys. JavaScript's own order differs where surrogates
- * (U+10000 and up) meet U+E000…U+FFFF.
+ * Compares by UTF-8 bytes, the order in which S3 lists keys. JavaScript's order differs between surrogates (U+10000 and
+ * above) and U+E000…U+FFFF.
  */
 export function compareUtf8(a: string, b: string): number {
   const length = Math.min(a.length, b.length);
@@ -15,7 +15,7 @@ export function compareUtf8(a: string, b: string): number {
   return a.length - b.length;
 }
 
-/** Keys in listing order. A million of them insert in well under a millisecond each. */
+/** Keys in listing order. With a million keys, an insertion takes well under a millisecond. */
 export class SortedKeys {
   readonly #keys: string[];
 
@@ -23,7 +23,7 @@ export class SortedKeys {
     this.#keys = [...keys].sort(compareUtf8);
   }
 
-  /** Position of the first key for which `isPast` holds; it must hold for all keys after that one. */
+  /** Returns the position of the first key for which `isPast` is true; it must be true for all later keys. */
   firstPast(isPast: (key: string) => boolean, from = 0): number {
     let low = from;
     let high = this.#keys.length;

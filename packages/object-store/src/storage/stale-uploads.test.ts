@@ -24,7 +24,7 @@ test('uploads older than the limit are aborted, younger ones kept, in memory and
   ]);
 });
 
-test('a store sweeps when it starts', async () => {
+test('a store sweeps at the start', async () => {
   await using directory = await temporaryDirectory();
   {
     await using first = await startStore({ dataDir: directory.path });

@@ -2,14 +2,14 @@ import type { Storage } from './storage.ts';
 
 const HOUR_MS = 3_600_000;
 
-/** Aborts multipart uploads that were begun longer ago than this. @returns how many */
+/** Aborts multipart uploads that are older than this. @returns the number of aborted uploads */
 export async function abortStaleUploads(storage: Storage, olderThanMs: number): Promise<number> {
   const before = storage.nowMs() - olderThanMs;
   let aborted = 0;
   for (const bucket of storage.buckets()) {
     for (const upload of bucket.uploads()) {
       if (upload.record.initiatedAtMs >= before) continue;
-      // Completed or aborted in the meantime, or the disk fails: the next sweep sees what is left.
+      // It was completed or aborted concurrently, or the disk failed: the next sweep retries.
       await bucket.abort(upload).then(
         () => aborted++,
         () => undefined,
@@ -19,7 +19,7 @@ export async function abortStaleUploads(storage: Storage, olderThanMs: number): 
   return aborted;
 }
 
-/** Sweeps hourly, without keeping the process alive. */
+/** Sweeps at the start and hourly, without keeping the process alive. */
 export class StaleUploadSweeper implements AsyncDisposable {
   readonly #timer: NodeJS.Timeout;
   #sweeping: Promise<unknown> = Promise.resolve();

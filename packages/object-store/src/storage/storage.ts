@@ -5,15 +5,15 @@ import { S3Error } from '../errors.ts';
 import type { Bucket } from './bucket.ts';
 import { claimDataDirectory, isNewDataDirectory } from './data-directory-format.ts';
 import { DataDirectoryLock } from './data-directory-lock.ts';
-import { freshName, syncDirectory, type SyncDirectory } from './durable-file.ts';
+import { uniqueName, syncDirectory, type SyncDirectory } from './durable-file.ts';
 import { Mutex } from './mutex.ts';
 import { createBucketDirectory, openBucket } from './open-bucket.ts';
 import { stagePart, type StagedPart } from './part-file.ts';
 import { compareUtf8 } from './sorted-keys.ts';
 
 /**
- * General-purpose bucket names: 3 to 63 of a-z, 0-9, dot and hyphen, no two dots together, not an IP address.
- * They are directory names here, so nothing looser may pass.
+ * Checks a general-purpose bucket name: 3 to 63 of a-z, 0-9, dot and hyphen, no consecutive dots, not an IP address.
+ * Bucket names are used as directory names, so the check must not be relaxed.
  */
 export function isBucketName(name: string): boolean {
   return /^[a-z0-9](?:[a-z0-9]|[.-](?!\.)){1,61}[a-z0-9]$/.test(name) && !/^\d+\.\d+\.\d+\.\d+$/.test(name);
@@ -21,11 +21,11 @@ export function isBucketName(name: string): boolean {
 
 interface StorageOptions {
   readonly nowMs: () => number;
-  /** How the buckets sync their directories; tests make it fail as a disk does. */
+  /** Syncs a directory of a bucket; tests pass a failing one. */
   readonly syncDirectory?: SyncDirectory;
 }
 
-/** All buckets of one data directory, held by this process alone. */
+/** All buckets of one data directory, which this process has locked. */
 export class Storage implements AsyncDisposable {
   readonly nowMs: () => number;
   readonly #temporary: string;
@@ -53,13 +53,13 @@ export class Storage implements AsyncDisposable {
     const options = { nowMs, syncDirectory, ...rest };
     const directory = resolve(dataDir);
     await mkdir(directory, { recursive: true, mode: 0o700 });
-    // Judged before the lock's file is put there, and once more when nobody else can be claiming it.
+    // Checked before the lock file is created, and again while no other process can claim the directory.
     await isNewDataDirectory(directory);
     const lock = new DataDirectoryLock(directory);
     try {
       if (await isNewDataDirectory(directory)) await claimDataDirectory(directory);
       const temporary = join(directory, 'tmp');
-      // What a crash left half-written or half-removed.
+      // Remove incomplete files left by a crash.
       await rm(temporary, { recursive: true, force: true });
       await mkdir(temporary, { mode: 0o700 });
       const bucketsPath = join(directory, 'buckets');
@@ -87,12 +87,12 @@ export class Storage implements AsyncDisposable {
     return this.#buckets.has(name);
   }
 
-  /** By name. */
+  /** Buckets sorted by name. */
   buckets(): Bucket[] {
     return [...this.#buckets.values()].sort((a, b) => compareUtf8(a.name, b.name));
   }
 
-  /** Writes content to a temporary file, verified and synced, from where a bucket can take it. */
+  /** Writes content to a temporary file, verified and synced, which a bucket can then move into place. */
   async stage(content: PartContent, partNumber: number): Promise<StagedPart> {
     return await stagePart(content, { temporary: this.#temporary, number: partNumber, nowMs: this.nowMs });
   }
@@ -102,8 +102,8 @@ export class Storage implements AsyncDisposable {
     if (!isBucketName(name)) throw new S3Error('InvalidBucketName');
     await this.#bucketMutex.run(async () => {
       if (this.#buckets.has(name)) throw new S3Error('BucketAlreadyOwnedByYou');
-      const staged = join(this.#temporary, freshName());
-      const place = this.#bucketPath(name);
+      const staged = join(this.#temporary, uniqueName());
+      const bucketPath = this.#bucketPath(name);
       const options = {
         temporary: this.#temporary,
         nowMs: this.nowMs,
@@ -111,8 +111,8 @@ export class Storage implements AsyncDisposable {
       };
       await mkdir(staged, { mode: 0o700 });
       await createBucketDirectory(staged, name, options);
-      await rename(staged, place);
-      this.#buckets.set(name, await openBucket(place, options));
+      await rename(staged, bucketPath);
+      this.#buckets.set(name, await openBucket(bucketPath, options));
       await this.#syncDirectory(join(this.#directory, 'buckets'));
     });
   }
@@ -122,10 +122,10 @@ export class Storage implements AsyncDisposable {
     await this.#bucketMutex.run(async () => {
       this.bucket(name).markDeleted();
       this.#buckets.delete(name);
-      const grave = join(this.#temporary, freshName());
-      await rename(this.#bucketPath(name), grave);
+      const trash = join(this.#temporary, uniqueName());
+      await rename(this.#bucketPath(name), trash);
       await this.#syncDirectory(join(this.#directory, 'buckets'));
-      await rm(grave, { recursive: true, force: true });
+      await rm(trash, { recursive: true, force: true });
     });
   }
 

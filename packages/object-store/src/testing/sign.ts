@@ -1,15 +1,15 @@
 import { createHash, createHmac } from 'node:crypto';
 
 /*
- * A second SigV4 signer, for tests only. It shares no code with the store's own verification, so that a
- * misunderstanding in one is not confirmed by the other.
+ * A second SigV4 signer, only for tests. It shares no code with the store's verification, so that an error in one is not
+ * repeated in the other.
  */
 export interface SigningInput {
   readonly method: string;
-  /** Percent-encoded, as it goes on the wire. */
+  /** Percent-encoded path as sent. */
   readonly path: string;
   readonly query?: Readonly<Record<string, string>>;
-  /** All to be signed, `host` included; lower case. */
+  /** All headers to sign, including `host`; in lower case. */
   readonly headers: Readonly<Record<string, string>>;
   readonly accessKey: string;
   readonly secretKey: string;
@@ -64,7 +64,7 @@ function sign(
   return { amzDate, scope, key, signature };
 }
 
-/** To be read once for each request: the next call may fall into the next second. */
+/** Call it only once per request: a second call may return the next second. */
 function amzDateOf({ date = new Date() }: SigningInput): string {
   return date.toISOString().replaceAll(/[-:]|\.\d+/g, '');
 }
@@ -83,7 +83,7 @@ export function signHeaders(input: SigningInput, payloadHash: string): HeaderSig
   return { ...signed, headers: { ...headers, authorization } };
 }
 
-/** The query that makes a presigned URL. */
+/** Returns the query of a presigned URL. */
 export function presignQuery(input: SigningInput, expiresInSeconds: number | string): Record<string, string> {
   const amzDate = amzDateOf(input);
   const day = amzDate.slice(0, 8);
@@ -98,7 +98,7 @@ export function presignQuery(input: SigningInput, expiresInSeconds: number | str
   return { ...query, 'X-Amz-Signature': sign(input, amzDate, 'UNSIGNED-PAYLOAD', query).signature };
 }
 
-/** Frames chunks as `aws-chunked`; signed if `signed` is given, and then in one chain with it. */
+/** Frames chunks as `aws-chunked`; with `signed`, the chunks are signed in a chain that starts with it. */
 export function frameChunks(
   chunks: readonly Buffer[],
   options: { readonly signed?: Signed; readonly trailer?: readonly [name: string, value: string] },

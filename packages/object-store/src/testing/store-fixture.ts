@@ -16,7 +16,7 @@ export interface StoreFixture extends AsyncDisposable {
   readonly dataDir: string;
 }
 
-/** A store with the bucket `box`, in a directory of its own. */
+/** Starts a store with the bucket `box` in a temporary directory. */
 export async function startStore(options: Partial<ObjectStoreOptions> = {}): Promise<StoreFixture> {
   await using stack = new AsyncDisposableStack();
   const directory = stack.use(await temporaryDirectory());
@@ -35,7 +35,7 @@ export async function startStore(options: Partial<ObjectStoreOptions> = {}): Pro
   return { store, client, dataDir: directory.path, [Symbol.asyncDispose]: () => resources.disposeAsync() };
 }
 
-/** Every file below, relative, sorted. */
+/** Returns all files below the directory as sorted relative paths. */
 export async function filesBelow(directory: string): Promise<string[]> {
   const entries = await readdir(directory, { recursive: true, withFileTypes: true });
   return entries
@@ -47,7 +47,7 @@ export async function filesBelow(directory: string): Promise<string[]> {
 export const md5Hex = (data: Buffer | string): string => createHash('md5').update(data).digest('hex');
 export const md5Base64 = (data: Buffer | string): string => createHash('md5').update(data).digest('base64');
 
-/** Bytes without a pattern, the same for the same seed. */
+/** Pseudo-random bytes, the same for the same seed. */
 export function patternBytes(sizeBytes: number, seed: string): Buffer {
   const key = createHash('sha256').update(seed).digest();
   return createCipheriv('aes-256-ctr', key, Buffer.alloc(16)).update(Buffer.alloc(sizeBytes));

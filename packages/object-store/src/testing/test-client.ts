@@ -13,13 +13,13 @@ export interface Reply {
   readonly headers: IncomingHttpHeaders;
   readonly body: Buffer;
   readonly text: string;
-  /** Of an error document. */
+  /** Code of an error document. */
   readonly code: string | undefined;
 }
 
 export interface RawRequest {
   readonly method: string;
-  /** As on the wire. */
+  /** Request target as sent. */
   readonly target: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: Buffer | undefined;
@@ -27,12 +27,12 @@ export interface RawRequest {
 
 export interface SignedCall {
   readonly query?: Readonly<Record<string, string>>;
-  /** Signed. */
+  /** Headers to sign. */
   readonly headers?: Readonly<Record<string, string>>;
-  /** Sent without being signed. */
+  /** Headers to send without signing them. */
   readonly unsignedHeaders?: Readonly<Record<string, string>>;
   readonly body?: Buffer | string;
-  /** By default the SHA-256 of the body. */
+  /** Default: SHA-256 of the body. */
   readonly payloadHash?: string;
   readonly accessKey?: string;
   readonly secretKey?: string;
@@ -40,7 +40,7 @@ export interface SignedCall {
   readonly date?: Date;
 }
 
-/** Text of the first element of that name. */
+/** Returns the text of the first element with this name. */
 export function elementText(xml: string, name: string): string | undefined {
   return elementTexts(xml, name)[0];
 }
@@ -51,7 +51,7 @@ export function elementTexts(xml: string, name: string): string[] {
 
 export const sha256Hex = (data: Buffer | string): string => createHash('sha256').update(data).digest('hex');
 
-/** Speaks to a store over plain `node:http`, with the tests' own signer. */
+/** A client that uses plain `node:http` and the tests' own signer. */
 export class TestClient implements Disposable {
   readonly url: URL;
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 32 });
@@ -86,7 +86,7 @@ export class TestClient implements Disposable {
     };
   }
 
-  /** The request that `call` would send. @param path `/bucket/key`, unencoded */
+  /** Returns the request that `call` would send. @param path `/bucket/key`, unencoded */
   signed(method: string, path: string, call: SignedCall = {}): RawRequest {
     const body = call.body === undefined ? undefined : Buffer.from(call.body);
     const encoded = encodeKey(path);
@@ -117,7 +117,7 @@ export class TestClient implements Disposable {
     return await this.raw(this.signed(method, path, call));
   }
 
-  /** A presigned URL's path and query. `headers` are those it binds. */
+  /** Returns path and query of a presigned URL. `headers` are signed. */
   presign(
     method: string,
     path: string,
@@ -153,7 +153,7 @@ export class TestClient implements Disposable {
     });
   }
 
-  /** A PUT whose body is framed as `aws-chunked`; `corrupt` may change the frames after they were signed. */
+  /** Sends a PUT with a body framed as `aws-chunked`; `corrupt` may change the frames after signing. */
   async putChunked(
     path: string,
     chunks: readonly Buffer[],

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { type Operation, type OperationContext, type S3Answer, S3Error } from 'backhaul-object-store';
+import { type Operation, type OperationContext, type S3Response, S3Error } from 'backhaul-object-store';
 
 const MAX_PARTS = 10_000;
 
@@ -38,7 +38,7 @@ export async function keepRecord(
   part: Omit<PartRecord, 'modifiedAtMs'>,
   upload: Upload,
   storage: Storage,
-): Promise<S3Answer> {
+): Promise<S3Response> {
   await upload.change(() => {
     upload.setPart({ ...part, modifiedAtMs: storage.nowMs() });
     return Promise.resolve();
