@@ -33,7 +33,7 @@ test('errors are printed as sentence, detail and fix on standard error', () => {
   renderFailure(describeFailure(new BackhaulError('forbidden', 'It lacks \u001b[1madmin.')), output);
   assert.equal(written.stdout, '');
   assert.deepEqual(written.stderr.split('\n'), [
-    'backhaul: The token is valid but lacks the scope for this.',
+    'backhaul: The token is valid but lacks the required scope.',
     '  It lacks \\u001b[1madmin.',
     '  → Use a token that has the missing scope: backhaul token operator --scope read,content,trigger,admin',
     '',

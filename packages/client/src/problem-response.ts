@@ -47,7 +47,7 @@ function withoutProblem(status: number, request: string, origin: string): Error 
     const change = 'set HTTP_PROXY to http://USER:PASSWORD@HOST:PORT';
     return new ConnectionError(
       origin,
-      `is behind a proxy that requires a user name and password (407): ${change}`,
+      `is behind a proxy that asks for a user name and password (407): ${change}`,
     );
   }
   if (gatewayStatuses.has(status)) {

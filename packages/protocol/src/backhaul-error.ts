@@ -2,16 +2,16 @@ import { type ErrorCode, errorTable } from './error-table.ts';
 import type { RefusalReason } from './refusal-reason.ts';
 
 /**
- * A failure with a code from the error table. Inside a program it is thrown; between programs only its `code`
- * and `message` travel.
+ * An error with a code from the error table. Within a program it is thrown; between programs only its `code` and
+ * `message` are sent.
  */
 export class BackhaulError extends Error {
   override readonly name = 'BackhaulError';
   readonly code: ErrorCode;
-  /** Of a refused connection or token: more than the code tells. */
+  /** More specific reason for refusing a connection or token. */
   readonly reason: RefusalReason | undefined;
 
-  /** @param message For a person: what happened and what to change. Defaults to the table's sentence. */
+  /** @param message Description for people: what happened and what to change. Default: the table's sentence. */
   constructor(
     code: ErrorCode,
     message: string = errorTable[code].sentence,

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { z } from 'zod';
 import { boundedParse } from './bounded-parse.ts';
 
-test('a long list is looked at up to its first wrong element', () => {
+test('a long list is validated up to its first invalid element', () => {
   let looks = 0;
   const element = z.object({ n: z.number().refine(() => (looks += 1) > 0) });
   const schema = z.object({ outer: z.object({ list: z.array(element).max(10_000) }).optional() });
@@ -15,14 +15,14 @@ test('a long list is looked at up to its first wrong element', () => {
   assert.equal(looks, 100);
 });
 
-test('a list that is too long is refused without a look at its elements', () => {
+test('a list that is too long is refused without validating its elements', () => {
   const schema = z.object({ list: z.array(z.number().refine(() => assert.fail('looked at'))).max(100) });
   const parsed = boundedParse(schema, { list: Array.from({ length: 101 }, () => 1) });
   assert.ok(!parsed.success);
   assert.equal(parsed.error.issues[0]?.code, 'too_big');
 });
 
-test('what is right comes out as zod has it', () => {
+test('valid values are returned as parsed by zod', () => {
   const schema = z.object({ list: z.array(z.object({ n: z.number().default(7) })), name: z.string() });
   const list = Array.from({ length: 1000 }, () => ({ dropped: true }));
   assert.deepEqual(boundedParse(schema, { list, name: 'a' }), {

@@ -1,11 +1,11 @@
 import { z } from 'zod';
 
-/** Up to so many elements zod may look at all of them at once. */
+/** Lists up to this length are validated by zod as a whole. */
 const UNCHECKED_ELEMENTS = 64;
 
 /**
- * As `schema.safeParse`, but of a long list only up to its first wrong element: zod has no way to stop there, and
- * gathers an issue for each of ten thousand. A list that is too long is refused without a look at its elements.
+ * Like `schema.safeParse`, but stops at the first invalid element of a long list: zod itself would collect an issue for
+ * each of ten thousand elements. A list that is too long is refused without validating its elements.
  */
 export function boundedParse<Output>(
   schema: z.ZodType<Output>,
@@ -76,7 +76,7 @@ function firstIssueOfList(
     };
   }
   for (const [index, element] of list.entries()) {
-    // zod's own loop calls this for each; a whole `safeParse` of each would cost twice as much.
+    // zod's own loop calls this for each element; `safeParse` for each would cost twice as much.
     const outcome = schema.element._zod.run({ value: element, issues: [] }, { async: false });
     if (!(outcome instanceof Promise) && outcome.issues.length === 0) continue;
     const [issue] = z.core.safeParse(schema.element, element).error?.issues ?? [];

@@ -9,7 +9,7 @@ describe('a budget', () => {
     return new Budget({ perSecond: 100, burst: 50, now: () => now });
   };
 
-  test('grants its burst at once, and then no more than its rate', () => {
+  test('allows its burst at once, and then only its rate', () => {
     const budget = make();
     assert.equal(budget.tryTake(50), true);
     assert.equal(budget.tryTake(1), false);
@@ -18,20 +18,20 @@ describe('a budget', () => {
     assert.equal(budget.tryTake(1), false);
   });
 
-  test('does not save up more than its burst', () => {
+  test('does not accumulate more than its burst', () => {
     const budget = make();
     now += 3_600_000;
     assert.equal(budget.tryTake(51), false);
     assert.equal(budget.tryTake(50), true);
   });
 
-  test('takes nothing for what it refuses', () => {
+  test('spends nothing for refused amounts', () => {
     const budget = make();
     assert.equal(budget.tryTake(51), false);
     assert.equal(budget.tryTake(50), true);
   });
 
-  test('says how long a debt takes to pay off', () => {
+  test('returns the time until a debt is paid off', () => {
     const budget = make();
     assert.equal(budget.spend(50), 0);
     assert.equal(budget.spend(100), 1000);

@@ -1,17 +1,17 @@
 export interface BudgetOptions {
-  /** Refilled steadily, in the unit that is spent: bytes, messages, milliseconds of CPU. */
+  /** Refill rate, in the unit of the resource: bytes, messages, milliseconds of CPU. */
   readonly perSecond: number;
-  /** The most that can be saved up, and what there is at the start. */
+  /** Maximum balance, and the initial balance. */
   readonly burst: number;
-  /** Monotonic, milliseconds. */
+  /** Monotonic clock in milliseconds. */
   readonly now?: (() => number) | undefined;
 }
 
 /**
- * How much of one resource a peer may use: a token bucket that can go into debt.
+ * Limits how much of a resource a peer may use: a token bucket that can go into debt.
  *
- * `tryTake` refuses what cannot be afforded. `spend` is for costs that are known only afterwards, or that have to be
- * paid whatever they are: the caller then waits out the debt before it serves that peer again.
+ * `tryTake` fails if the balance is too low. `spend` is for costs that are known only afterwards or cannot be refused:
+ * the caller then waits until the debt is paid off before it serves that peer again.
  */
 export class Budget {
   readonly #options: BudgetOptions;
@@ -31,7 +31,7 @@ export class Budget {
     return this.#debtMs();
   }
 
-  /** Pays only if the whole amount can be afforded. @returns Whether it was paid. */
+  /** Spends the amount only if the balance is sufficient. @returns Whether it was spent. */
   tryTake(amount = 1): boolean {
     this.#refill();
     if (this.#balance < amount) return false;

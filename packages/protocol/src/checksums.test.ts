@@ -5,7 +5,7 @@ import { partChecksumsSchema, sha256HexSchema } from './checksums.ts';
 
 const widths = { crc32: 4, md5: 16, sha256: 32 } as const;
 
-test('a checksum of a part is the base64 of exactly its bytes, in one spelling', () => {
+test('a checksum of a part is canonical base64 of exactly its bytes', () => {
   for (const [name, width] of Object.entries(widths)) {
     const schema = partChecksumsSchema.shape[name as keyof typeof widths];
     fc.assert(
@@ -24,14 +24,14 @@ test('a checksum of a part is the base64 of exactly its bytes, in one spelling',
   }
 });
 
-test('a CRC32 is required, stronger checksums are not', () => {
+test('a CRC32 is required, stronger checksums are optional', () => {
   assert.ok(partChecksumsSchema.safeParse({ crc32: 'AAAAAA==' }).success);
   assert.ok(
     !partChecksumsSchema.safeParse({ sha256: '47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=' }).success,
   );
 });
 
-test('the SHA-256 of a file is spelled as sha256sum does', () => {
+test('the SHA-256 of a file has the format of sha256sum', () => {
   assert.ok(sha256HexSchema.safeParse('0'.repeat(64)).success);
   for (const text of ['0'.repeat(63), 'A'.repeat(64), `${'0'.repeat(64)}\n`]) {
     assert.ok(!sha256HexSchema.safeParse(text).success);

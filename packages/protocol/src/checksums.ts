@@ -1,14 +1,14 @@
 import { z } from 'zod';
 
-/** How parts are bound to their bytes. The server probes the store and picks one. */
+/** Checksum that binds a part's URL to its bytes. The server probes the store and chooses one. */
 export const checksumModeSchema = z
   .enum(['crc32', 'sha256', 'md5', 'none'])
-  .meta({ description: 'Checksum that each part carries: a signed header that the store enforces.' });
+  .meta({ description: 'Checksum sent with each part, as a signed header that the store enforces.' });
 export type ChecksumMode = z.infer<typeof checksumModeSchema>;
 
 /**
- * Exactly this many bytes, in the one spelling that an encoder produces: unused bits of the last character are 0
- * (RFC 4648, section 3.5), so that two spellings are never two checksums.
+ * Base64 of exactly this many bytes in canonical form: unused bits of the last character are 0 (RFC 4648, section 3.5),
+ * so that a checksum has only one representation.
  */
 function base64Of(bytes: 4 | 16 | 32) {
   const ending = bytes % 3 === 1 ? '[AQgw]==' : '[AEIMQUYcgkosw048]=';
@@ -19,8 +19,8 @@ function base64Of(bytes: 4 | 16 | 32) {
 }
 
 /**
- * Checksums of one part, as S3's headers spell them: base64 of the big-endian bytes. `crc32` is always there,
- * because the object's full checksum is combined from the parts'.
+ * Checksums of one part in the format of S3's headers: base64 of the big-endian bytes. `crc32` is required, because the
+ * checksum of the whole object is combined from those of the parts.
  */
 export const partChecksumsSchema = z.object({
   crc32: base64Of(4),
@@ -29,7 +29,7 @@ export const partChecksumsSchema = z.object({
 });
 export type PartChecksums = z.infer<typeof partChecksumsSchema>;
 
-/** SHA-256 of a whole file, as `sha256sum` prints it. */
+/** SHA-256 of a whole file, in the format of `sha256sum`. */
 export const sha256HexSchema = z
   .string()
   .regex(/^[0-9a-f]{64}$/)
@@ -37,6 +37,6 @@ export const sha256HexSchema = z
 
 export const verificationSchema = z.enum(['full_object', 'parts', 'size_only']).meta({
   description:
-    'How sure the server is: the store confirmed a checksum of the whole object, enforced one for each part, or only the size was compared.',
+    'How the upload was verified: by a checksum of the whole object (`full_object`), by a checksum of each part that the store enforced (`parts`), or only by size (`size_only`).',
 });
 export type Verification = z.infer<typeof verificationSchema>;

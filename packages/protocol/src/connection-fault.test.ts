@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { explainConnectionFault, type FaultPlace } from './connection-fault.ts';
+import { explainConnectionFault, type FaultContext } from './connection-fault.ts';
 
-const place: FaultPlace = {
+const context: FaultContext = {
   host: 'backhaul.example.com:443',
   addressSetting: '--server-url',
   authoritySetting: '--ca-file or NODE_EXTRA_CA_CERTS',
@@ -11,7 +11,7 @@ const place: FaultPlace = {
 const proxy = { variable: 'HTTPS_PROXY', address: 'http://proxy.lan:3128' };
 const failed = (code: string, more: object = {}) => Object.assign(new Error('x'), { code, ...more });
 
-test('what stays until somebody changes a setting is told from what passes', () => {
+test('lasting faults are distinguished from temporary ones', () => {
   const lasting = [
     'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
     'SELF_SIGNED_CERT_IN_CHAIN',
@@ -23,18 +23,18 @@ test('what stays until somebody changes a setting is told from what passes', () 
     'HPE_INVALID_CONSTANT',
   ];
   for (const code of lasting)
-    assert.equal(explainConnectionFault(failed(code), place)?.isLasting, true, code);
+    assert.equal(explainConnectionFault(failed(code), context)?.isLasting, true, code);
   for (const code of ['ENOTFOUND', 'EAI_AGAIN', 'ECONNREFUSED', 'ETIMEDOUT', 'ECONNRESET', 'EHOSTUNREACH']) {
-    assert.equal(explainConnectionFault(failed(code), place)?.isLasting, false, code);
+    assert.equal(explainConnectionFault(failed(code), context)?.isLasting, false, code);
   }
-  assert.equal(explainConnectionFault(failed('EUNHEARDOF'), place), null);
-  assert.equal(explainConnectionFault(new Error('no code'), place), null);
-  assert.equal(explainConnectionFault(undefined, place), null);
+  assert.equal(explainConnectionFault(failed('EUNHEARDOF'), context), null);
+  assert.equal(explainConnectionFault(new Error('no code'), context), null);
+  assert.equal(explainConnectionFault(undefined, context), null);
 });
 
-test('each answer of a proxy has its sentence', () => {
+test('each status of a proxy has its sentence', () => {
   const tunnel = (statusCode?: number) =>
-    explainConnectionFault(failed('ERR_PROXY_TUNNEL', { statusCode }), { ...place, proxy });
+    explainConnectionFault(failed('ERR_PROXY_TUNNEL', { statusCode }), { ...context, proxy });
   assert.match(tunnel(407)?.sentence ?? '', /user name and password.*HTTPS_PROXY=http:\/\/USER:PASSWORD@/);
   assert.equal(tunnel(407)?.isLasting, true);
   assert.deepEqual(tunnel(401), tunnel(407), 'tinyproxy, to a wrong password');
@@ -46,9 +46,9 @@ test('each answer of a proxy has its sentence', () => {
   assert.equal(tunnel()?.isLasting, false);
 });
 
-test('a cause below others is found, as is one of several addresses', () => {
+test('a nested cause is found, as is that of one of several addresses', () => {
   const nested = new TypeError('fetch failed', { cause: failed('CERT_HAS_EXPIRED') });
-  assert.match(explainConnectionFault(nested, place)?.sentence ?? '', /has expired/);
+  assert.match(explainConnectionFault(nested, context)?.sentence ?? '', /has expired/);
   const several = new AggregateError([failed('ECONNREFUSED'), failed('ECONNREFUSED')]);
-  assert.match(explainConnectionFault(several, place)?.sentence ?? '', /nothing listens/);
+  assert.match(explainConnectionFault(several, context)?.sentence ?? '', /nothing listens/);
 });

@@ -1,22 +1,22 @@
-/** Why a connection failed, for a person who can change a setting; one table for agent, command line and server. */
+/** Explanation of a failed connection with the setting to change; shared by agent, command line and server. */
 export interface ConnectionFault {
-  /** A clause without a full stop; names the cause and what to change. */
+  /** The cause and what to change, as a clause without a full stop. */
   readonly sentence: string;
-  /** It stays until somebody changes something: no use in trying again within seconds. */
+  /** Whether the fault persists until something is changed, so that a quick retry is useless. */
   readonly isLasting: boolean;
 }
 
-export interface FaultPlace {
-  /** Host and port as they were asked for. */
+export interface FaultContext {
+  /** Requested host and port. */
   readonly host: string;
-  /** Where the address is set, as its user spells it: `--server-url`. */
+  /** Setting of the address, such as `--server-url`. */
   readonly addressSetting: string;
-  /** What names further authorities: `--ca-file or NODE_EXTRA_CA_CERTS`. */
+  /** Setting for additional authorities, such as `--ca-file or NODE_EXTRA_CA_CERTS`. */
   readonly authoritySetting: string;
   readonly proxy: { readonly variable: string; readonly address: string } | null;
 }
 
-/** What is looked at: Node.js's errors, and those that carry one as their cause. */
+/** Fields of Node.js's network errors, and of errors with one as their cause. */
 interface NetworkError {
   readonly code?: unknown;
   readonly message?: unknown;
@@ -25,26 +25,26 @@ interface NetworkError {
   readonly cert?: { readonly subjectaltname?: unknown };
 }
 
-/** @returns null for what is not in the table. */
-export function explainConnectionFault(error: unknown, place: FaultPlace): ConnectionFault | null {
+/** @returns null if the error is not in the table. */
+export function explainConnectionFault(error: unknown, context: FaultContext): ConnectionFault | null {
   const found = networkErrorOf(error);
   if (found === null) return null;
   const { code } = found;
-  if (code === 'ERR_PROXY_TUNNEL') return tunnelFault(found, place);
-  // Node.js reports what it could not connect to without saying that it was the proxy.
-  if (place.proxy !== null && neverConnected[code] !== undefined) {
-    const { variable, address } = place.proxy;
+  if (code === 'ERR_PROXY_TUNNEL') return tunnelFault(found, context);
+  // The error of Node.js does not say that the failed connection was that to the proxy.
+  if (context.proxy !== null && neverConnected[code] !== undefined) {
+    const { variable, address } = context.proxy;
     return passing(
-      `the proxy ${address} cannot be reached (${neverConnected[code]}): check ${variable}, and that the proxy runs`,
+      `the proxy ${address} cannot be reached (${neverConnected[code]}): check ${variable}, and that the proxy is running`,
     );
   }
-  return ofCertificate(found, place) ?? ofConnection(found, place);
+  return ofCertificate(found, context) ?? ofConnection(found, context);
 }
 
-/** The innermost error with a code: some layers wrap what the network said. */
+/** Finds the error with a code: some layers wrap network errors. */
 function networkErrorOf(error: unknown): (NetworkError & { readonly code: string }) | null {
   for (let at = error as NetworkError | null | undefined; typeof at === 'object' && at !== null;) {
-    // Of a name with several addresses, each of which failed.
+    // A name with several addresses, all of which failed.
     const first = 'errors' in at && Array.isArray(at.errors) ? (at.errors[0] as unknown) : undefined;
     if (typeof at.code === 'string') return at as NetworkError & { readonly code: string };
     at = (at.cause ?? first) as NetworkError | undefined;
@@ -57,23 +57,23 @@ const neverConnected: Readonly<Record<string, string | undefined>> = {
   EHOSTUNREACH: 'no route to it',
   ENETUNREACH: 'no route to it',
   ENOTFOUND: 'its name is unknown',
-  EAI_AGAIN: 'DNS does not answer',
+  EAI_AGAIN: 'DNS does not respond',
 };
 
-function tunnelFault({ statusCode }: NetworkError, { host, proxy }: FaultPlace): ConnectionFault {
+function tunnelFault({ statusCode }: NetworkError, { host, proxy }: FaultContext): ConnectionFault {
   const { variable = 'HTTPS_PROXY', address = '' } = proxy ?? {};
   const name = `the proxy ${address}`.trimEnd();
   switch (statusCode) {
-    // tinyproxy answers 401 to a wrong password.
+    // tinyproxy responds with 401 to a wrong password.
     case 401:
     case 407:
       return lasting(
-        `${name} asks for a user name and password, or refuses those in ${variable}: write them as ${variable}=http://USER:PASSWORD@HOST:PORT (special characters percent-encoded)`,
+        `${name} asks for a user name and password, or refuses those in ${variable}: set ${variable}=http://USER:PASSWORD@HOST:PORT (special characters percent-encoded)`,
       );
     case 403:
     case 405:
       return lasting(
-        `${name} refuses to connect to ${host} (${statusCode}): have it allowed there, or name the host in NO_PROXY`,
+        `${name} refuses to connect to ${host} (${statusCode}): allow it in the proxy, or add the host to NO_PROXY`,
       );
     case undefined:
       return passing(`${name} closed the connection without a response: check ${variable}`);
@@ -92,31 +92,31 @@ const untrusted = new Set([
 
 function ofCertificate(
   { code, cert }: NetworkError & { readonly code: string },
-  { host, addressSetting, authoritySetting }: FaultPlace,
+  { host, addressSetting, authoritySetting }: FaultContext,
 ): ConnectionFault | null {
   if (untrusted.has(code)) {
     return lasting(
-      `the certificate of ${host} is signed by an authority that is not trusted here: a private one, or that of a proxy which inspects TLS; name the file with its certificate by ${authoritySetting}`,
+      `the certificate of ${host} is signed by an authority that is not trusted, such as a private one or a proxy that inspects TLS: add the authority's certificate with ${authoritySetting}`,
     );
   }
   switch (code) {
     case 'CERT_HAS_EXPIRED':
       return lasting(
-        `the certificate of ${host} has expired: renew it there, or set the clock of this machine`,
+        `the certificate of ${host} has expired: renew it, or correct the clock of this machine`,
       );
     case 'CERT_NOT_YET_VALID':
-      return lasting(`the certificate of ${host} is not valid yet: set the clock of this machine`);
+      return lasting(`the certificate of ${host} is not valid yet: correct the clock of this machine`);
     case 'ERR_TLS_CERT_ALTNAME_INVALID': {
       const names =
         typeof cert?.subjectaltname === 'string' ? ` (it is for ${cert.subjectaltname.slice(0, 200)})` : '';
       return lasting(
-        `the certificate of ${host} is for another name${names}: write a name that it is for into ${addressSetting}`,
+        `the certificate of ${host} is for another name${names}: use one of its names in ${addressSetting}`,
       );
     }
     case 'ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED':
     case 'ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE':
       return lasting(
-        `${host} ended the TLS handshake: it may ask for a client certificate, or support other versions of TLS only`,
+        `${host} ended the TLS handshake: it may require a client certificate, or support only other versions of TLS`,
       );
     default:
       return null;
@@ -125,7 +125,7 @@ function ofCertificate(
 
 function ofConnection(
   { code, message }: NetworkError & { readonly code: string },
-  { host, addressSetting, proxy }: FaultPlace,
+  { host, addressSetting, proxy }: FaultContext,
 ): ConnectionFault | null {
   const through = proxy === null ? '' : ` through the proxy ${proxy.address} (${proxy.variable})`;
   switch (code) {
@@ -139,10 +139,10 @@ function ofConnection(
       return passing(`DNS has no address for ${host}: check ${addressSetting}`);
     case 'EAI_AGAIN':
       return passing(
-        `DNS does not answer, so ${host} has no address: check the network, and ${addressSetting}`,
+        `DNS does not respond, so the address of ${host} is unknown: check the network, and ${addressSetting}`,
       );
     case 'ECONNREFUSED':
-      return passing(`nothing listens at ${host}: check ${addressSetting}, and that it runs`);
+      return passing(`nothing listens at ${host}: check ${addressSetting}, and that the server is running`);
     case 'EHOSTUNREACH':
     case 'ENETUNREACH':
       return passing(
@@ -164,7 +164,7 @@ function ofConnection(
   }
 }
 
-/** What OpenSSL says besides "wrong version number", which the sentence explains already. */
+/** OpenSSL's reason, except "wrong version number", which the sentence already explains. */
 function detailOf(message: unknown): string {
   const [, reason] = /SSL routines:[^:]*:([^:]+):/.exec(String(message)) ?? [];
   return reason === undefined || reason === 'wrong version number' ? '' : ` (${reason})`;

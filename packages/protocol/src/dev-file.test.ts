@@ -26,14 +26,14 @@ function refusal(path: string): string {
   return assert.fail(`${path} was used`);
 }
 
-test('what the server wrote for this user is used; nothing there is no error', async (t) => {
+test('the file of this user’s server is used; a missing file is not an error', async (t) => {
   const path = await devFile(t);
   assert.deepEqual(readDevFile(path), fields);
   assert.equal(readDevFile(`${path}.none`), null);
   assert.equal(readDevFile(join(path, 'none')), null);
 });
 
-test('a file or directory that others can write or read, or that is another user’s, is not trusted', async (t) => {
+test('a file or directory that others can read or write, or that belongs to another user, is not trusted', async (t) => {
   const path = await devFile(t);
   const directory = join(path, '..');
   for (const [target, wrong, right, said] of [
@@ -62,7 +62,7 @@ test('another user’s file is not trusted', { skip: process.getuid?.() !== 0 },
   assert.deepEqual(readDevFile(path), fields);
 });
 
-test('a named pipe and a directory are no such file, and hold nothing up', async (t) => {
+test('a named pipe and a directory are refused without blocking', async (t) => {
   const path = await devFile(t);
   assert.equal(spawnSync('mkfifo', ['-m', '600', `${path}.pipe`]).status, 0);
   assert.match(refusal(`${path}.pipe`), /not a regular file/);
@@ -72,14 +72,14 @@ test('a named pipe and a directory are no such file, and hold nothing up', async
   assert.match(refusal(`${path}.null`), /not a regular file/);
 });
 
-test('a server on another machine is not talked to', async (t) => {
+test('a server on another machine is refused', async (t) => {
   for (const host of ['example.com', '192.168.0.1', 'localhost.example.com']) {
     const path = await devFile(t, JSON.stringify({ ...fields, server_url: `http://${host}:8080` }));
     assert.match(refusal(path), /another machine/);
   }
 });
 
-test('a damaged file is refused without showing it', async (t) => {
+test('a damaged file is refused without showing its content', async (t) => {
   const cut = await devFile(t, JSON.stringify(fields).slice(0, -5));
   assert.match(refusal(cut), /is not JSON$/);
   assert.match(refusal(await devFile(t, '{"server_url":"http://localhost"}')), /operator_token/);

@@ -4,15 +4,14 @@ import { describeIssues } from './message-codec.ts';
 import { isLoopbackHost } from './loopback-host.ts';
 import { type DevFile, devFileSchema } from './rest/dev-file.ts';
 
-/** A `.backhaul/dev.json` that is there and is not used. The message says why, and repeats no secret. */
+/** A `.backhaul/dev.json` exists but cannot be used. The message says why, and contains no secret. */
 export class DevFileError extends Error {
   override readonly name = 'DevFileError';
 }
 
 /**
- * Reads what `backhaul-server --dev` left, for command line and agent alike. The file chooses the server that is talked
- * to, and opens it: so it is read only if no other user can have written it, or can read it, and for a server on
- * this machine.
+ * Reads the file of `backhaul-server --dev`, for command line and agent. The file contains the address and the tokens of
+ * the server, so it is used only if no other user can read or write it, and only for a server on this machine.
  *
  * @returns null if there is no such file.
  * @throws DevFileError
@@ -22,7 +21,7 @@ export function readDevFile(path: string): DevFile | null {
   try {
     const directory = dirname(path);
     requireOwn(statSync(directory), directory, 0o022);
-    // A named pipe must not hold the program up.
+    // Non-blocking, so that a named pipe does not hang the program.
     file = openSync(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
     const stats = fstatSync(file);
     if (!stats.isFile()) throw new DevFileError(`${path} is not a regular file`);
@@ -38,7 +37,7 @@ export function readDevFile(path: string): DevFile | null {
   }
 }
 
-/** Windows tells neither owner nor mode. */
+/** Not checked on Windows, which provides neither owner nor mode. */
 function requireOwn({ uid, mode }: Stats, path: string, forbidden: number): void {
   const ownUid = process.getuid?.();
   if (ownUid === undefined) return;
@@ -56,12 +55,12 @@ function parseDevFile(text: string, path: string): DevFile {
   try {
     json = JSON.parse(text);
   } catch {
-    // The parser's message would repeat the file's text, and with it secrets.
+    // The parser's message would contain text of the file, and with it secrets.
     throw new DevFileError(`${path} is not JSON`);
   }
   const parsed = devFileSchema.safeParse(json);
   if (!parsed.success) {
-    throw new DevFileError(`${path} is not what the server writes: ${describeIssues(parsed.error)}`);
+    throw new DevFileError(`${path} has an unexpected format: ${describeIssues(parsed.error)}`);
   }
   if (!isLoopbackHost(new URL(parsed.data.server_url).hostname)) {
     throw new DevFileError(`${path} names a server on another machine and is not trusted`);

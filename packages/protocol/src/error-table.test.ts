@@ -6,7 +6,7 @@ import { errorCodes, errorTable, isErrorCode } from './error-table.ts';
 
 describe('the error table', () => {
   for (const code of errorCodes) {
-    test(`${code} can be documented and answered`, () => {
+    test(`${code} has a sentence and a valid status`, () => {
       const { httpStatus, retryable, kind, sentence } = errorTable[code];
       assert.match(code, /^[a-z]+(_[a-z]+)*$/);
       assert.ok(code.length <= 64, 'fits into the field `error` of a message');
@@ -20,12 +20,12 @@ describe('the error table', () => {
     });
   }
 
-  test('says each thing once', () => {
+  test('has unique sentences', () => {
     const sentences = errorCodes.map((code) => errorTable[code].sentence);
     assert.equal(new Set(sentences).size, sentences.length);
   });
 
-  test('has the codes that users of the API were promised', () => {
+  test('has the documented codes of the API', () => {
     for (const code of [
       'client_not_found',
       'client_offline',
@@ -49,7 +49,7 @@ describe('the error table', () => {
     }
   });
 
-  test('does not take what objects inherit for a code', () => {
+  test('does not accept inherited properties as codes', () => {
     for (const name of ['constructor', '__proto__', 'toString', '']) assert.equal(isErrorCode(name), false);
   });
 
@@ -68,7 +68,7 @@ describe('the error table', () => {
 });
 
 describe('BackhaulError', () => {
-  test('speaks with the sentence of its code unless told better', () => {
+  test('has the sentence of its code as default message', () => {
     assert.equal(new BackhaulError('cancelled').message, errorTable.cancelled.sentence);
     const cause = new Error('ENOENT');
     const error = new BackhaulError('file_not_found', 'There is no /data/x.', { cause });

@@ -1,11 +1,11 @@
 /**
- * Every error code of Backhaul, for the wire, the REST API and the command line alike. A code is never reused
- * for something else. `docs/errors.md` is generated from this table.
+ * All error codes of Backhaul, for the wire protocol, the REST API and the command line. A code is never reused with
+ * another meaning. `docs/errors.md` is generated from this table.
  *
- * - `httpStatus`: what the REST API answers when a request fails for this reason.
- * - `retryable`: whether the same request can succeed later with nothing changed.
- * - `kind`: what a program does about it; the command line's exit code follows from it.
- * - `sentence`: for a person who has not read the source.
+ * - `httpStatus`: status of the REST API for this error.
+ * - `retryable`: whether the same request can succeed later without a change.
+ * - `kind`: category of the error, which determines the exit code of the command line.
+ * - `sentence`: description for people.
  */
 export type ErrorKind =
   | 'fault'
@@ -26,18 +26,18 @@ interface ErrorTableRow {
 export const errorTable = {
   // Requests
   invalid_request: row(400, false, 'usage', 'The request is malformed; the message names the field.'),
-  unauthorized: row(401, false, 'not_authorised', 'No token was given, or it is not valid here.'),
-  forbidden: row(403, false, 'not_authorised', 'The token is valid but lacks the scope for this.'),
-  not_found: row(404, false, 'not_found', 'There is no such path.'),
-  client_not_found: row(404, false, 'not_found', 'No agent of this client_id has ever connected.'),
-  upload_not_found: row(404, false, 'not_found', 'There is no upload of this id.'),
-  unknown_command: row(404, false, 'usage', 'There is no command of this name.'),
+  unauthorized: row(401, false, 'not_authorised', 'The token is missing or not valid for this server.'),
+  forbidden: row(403, false, 'not_authorised', 'The token is valid but lacks the required scope.'),
+  not_found: row(404, false, 'not_found', 'This path does not exist.'),
+  client_not_found: row(404, false, 'not_found', 'No agent with this client_id has ever connected.'),
+  upload_not_found: row(404, false, 'not_found', 'There is no upload with this id.'),
+  unknown_command: row(404, false, 'usage', 'There is no command with this name.'),
   object_not_found: row(404, false, 'not_found', 'The object is no longer in the bucket.'),
-  method_not_allowed: row(405, false, 'usage', 'This path does not answer this method.'),
+  method_not_allowed: row(405, false, 'usage', 'This path does not support this method.'),
   client_offline: row(409, true, 'temporary', 'The agent is not connected.'),
   client_blocked: row(409, true, 'temporary', 'An operator has blocked this client.'),
   client_busy: row(409, true, 'temporary', 'The client still has unfinished uploads.'),
-  not_supported: row(409, false, 'usage', 'The agent is too old for what was asked of it.'),
+  not_supported: row(409, false, 'usage', 'The agent is too old for this request.'),
   idempotency_conflict: row(
     409,
     false,
@@ -55,15 +55,10 @@ export const errorTable = {
   ),
   payload_too_large: row(413, false, 'usage', 'The request body is too large.'),
   unsupported_media_type: row(415, false, 'usage', 'The request body must be application/json.'),
-  upgrade_required: row(
-    426,
-    false,
-    'usage',
-    'This path is for WebSocket connections of agents; the request did not ask for one.',
-  ),
+  upgrade_required: row(426, false, 'usage', 'This path accepts only WebSocket connections of agents.'),
   too_many_requests: row(429, true, 'temporary', 'Too many requests at once; try again shortly.'),
-  internal_error: row(500, true, 'fault', 'An unexpected fault; the log has the details.'),
-  database_unavailable: row(503, true, 'temporary', 'The database does not accept writes right now.'),
+  internal_error: row(500, true, 'fault', 'Unexpected internal error; see the server log.'),
+  database_unavailable: row(503, true, 'temporary', 'The database is currently not writable.'),
   keys_unavailable: row(
     503,
     true,
@@ -71,30 +66,20 @@ export const errorTable = {
     'Tokens cannot be checked, because the identity provider’s keys cannot be fetched.',
   ),
   shutting_down: row(503, true, 'temporary', 'The server is shutting down.'),
-  command_timeout: row(504, true, 'temporary', 'The agent did not answer the command in time.'),
+  command_timeout: row(504, true, 'temporary', 'The agent did not respond to the command in time.'),
 
-  // What the agent finds at the file
+  // The file
   file_not_found: row(404, false, 'not_found', 'There is no such file on the agent’s machine.'),
-  path_not_allowed: row(
-    403,
-    false,
-    'refused_by_agent',
-    'The agent’s own allow-list does not include this path.',
-  ),
-  permission_denied: row(
-    403,
-    false,
-    'refused_by_agent',
-    'The operating system does not let the agent read this file.',
-  ),
+  path_not_allowed: row(403, false, 'refused_by_agent', 'The agent’s allow-list does not include this path.'),
+  permission_denied: row(403, false, 'refused_by_agent', 'The agent has no permission to read this file.'),
   not_a_file: row(422, false, 'refused_by_agent', 'The path is not a regular file.'),
   not_a_directory: row(422, false, 'refused_by_agent', 'The path is not a directory.'),
-  invalid_path: row(422, false, 'usage', 'The agent’s machine cannot have a file of this name.'),
-  file_locked: row(409, true, 'pull_failed', 'Another program holds the file locked.'),
-  file_too_large: row(422, false, 'refused_by_agent', 'The file is larger than the limit set for it.'),
+  invalid_path: row(422, false, 'usage', 'A file with this path cannot exist on the agent’s machine.'),
+  file_locked: row(409, true, 'pull_failed', 'Another program has locked the file.'),
+  file_too_large: row(422, false, 'refused_by_agent', 'The file exceeds the size limit.'),
   file_changed: row(409, true, 'pull_failed', 'The file changed while it was being read.'),
   read_failed: row(502, true, 'pull_failed', 'The agent could not read the file to its end.'),
-  agent_busy: row(409, true, 'temporary', 'The agent is at its limit of simultaneous uploads.'),
+  agent_busy: row(409, true, 'temporary', 'The agent has reached its limit of simultaneous uploads.'),
 
   // The transfer
   checksum_mismatch: row(502, true, 'pull_failed', 'The stored bytes do not match the file’s checksum.'),
@@ -103,13 +88,13 @@ export const errorTable = {
     502,
     false,
     'pull_failed',
-    'The object store refused the request; its settings or policy must change.',
+    'The object store refused the request; its settings or policy must be changed.',
   ),
   storage_not_allowed: row(
     403,
     false,
     'refused_by_agent',
-    'The agent’s own policy does not allow uploads to this address.',
+    'The agent’s policy does not allow uploads to this address.',
   ),
   upload_gone: row(409, true, 'pull_failed', 'The multipart upload no longer exists in the object store.'),
   upload_expired: row(410, true, 'pull_failed', 'The upload was not finished before its deadline.'),
@@ -118,10 +103,10 @@ export const errorTable = {
     502,
     false,
     'fault',
-    'Agent and server compute different plans for this file; their versions do not fit together.',
+    'Agent and server compute different part plans for this file; their versions are incompatible.',
   ),
   protocol_error: row(502, false, 'fault', 'The other side sent a message that the protocol does not allow.'),
-  agent_fault: row(502, true, 'fault', 'An unexpected fault in the agent; its log has the details.'),
+  agent_fault: row(502, true, 'fault', 'Unexpected error in the agent; see the agent’s log.'),
 } as const satisfies Record<string, ErrorTableRow>;
 
 function row(httpStatus: number, retryable: boolean, kind: ErrorKind, sentence: string): ErrorTableRow {

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { fileNameOf, isNameOf, savedFileName } from './file-name.ts';
 
-test('the name of a file is the last component of its path, in either spelling', () => {
+test('the name of a file is the last component of its POSIX or Windows path', () => {
   for (const [filePath, name] of [
     ['/data/report.bin', 'report.bin'],
     ['C:\\Data\\report.bin', 'report.bin'],
@@ -21,13 +21,13 @@ test('the name of a file is the last component of its path, in either spelling',
   }
 });
 
-test('an agent’s name is that of the requested path, whatever the system spells it like', () => {
+test('an agent’s name matches the requested path regardless of spelling differences of the system', () => {
   for (const [name, filePath] of [
     ['report.bin', '/data/report.bin'],
     ['report.bin', '/data/report.bin/'],
     ['r.bin', 'C:\\data\\r.bin'],
     ['r.bin', 'C:\\data\\r.bin\\'],
-    // Relative to the current directory of a drive on Windows; a name on POSIX.
+    // On Windows relative to the current directory of a drive; on POSIX a name.
     ['report.txt', 'C:report.txt'],
     ['C:report.txt', 'C:report.txt'],
     // On POSIX a backslash is part of the name.
@@ -40,7 +40,7 @@ test('an agent’s name is that of the requested path, whatever the system spell
   }
 });
 
-test('any other name is not', () => {
+test('any other name does not match', () => {
   for (const name of [
     'deploy.sh',
     '',
@@ -57,13 +57,13 @@ test('any other name is not', () => {
   assert.ok(!isNameOf('', 'C:'), 'a drive alone names no file');
 });
 
-test('ordinary names are saved as they are', () => {
+test('ordinary names are kept', () => {
   for (const name of ['report.bin', 'Größe 文件.txt', 'a (1).tar.gz', '_x', '-rf', 'console.log', 'a..b']) {
     assert.equal(savedFileName(`/data/${name}`), name);
   }
 });
 
-test('what a system cannot have, a terminal would obey or a directory would hide becomes harmless', () => {
+test('reserved names, control characters and hidden names are replaced', () => {
   for (const [filePath, saved] of [
     ['../../etc/passwd', 'passwd'],
     ['C:\\windows\\evil.exe', 'evil.exe'],
@@ -85,7 +85,7 @@ test('what a system cannot have, a terminal would obey or a directory would hide
   }
 });
 
-test('a long name is cut between characters, and keeps its extension', () => {
+test('a long name is shortened between characters and keeps its extension', () => {
   const long = savedFileName(`/data/${'文'.repeat(200)}.parquet`);
   assert.equal(long, `${'文'.repeat(77)}.parquet`);
   assert.ok(Buffer.byteLength(long) <= 240);

@@ -1,12 +1,12 @@
 import { unprintable } from './printable.ts';
 
-/** Most file systems take 255 bytes; the rest is left for what users append. */
+/** Most file systems allow 255 bytes; the remainder is left for suffixes that users append. */
 const MAX_BYTES = 240;
 
-/** Names of devices that Windows finds in every directory, whatever the extension ("Naming Files, Paths, and Namespaces"). */
+/** Device names, reserved by Windows in every directory and with any extension ("Naming Files, Paths, and Namespaces"). */
 const windowsDevice = /^(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\u00b9\u00b2\u00b3])\s*(?:\.|$)/i;
 
-/** Last component of a path, `.` and `..` resolved. */
+/** Returns the last component of a path after resolving `.` and `..`. */
 function lastComponent(filePath: string, separator: RegExp): string {
   const names: string[] = [];
   for (const segment of filePath.split(separator)) {
@@ -16,15 +16,15 @@ function lastComponent(filePath: string, separator: RegExp): string {
   return names.at(-1) ?? '';
 }
 
-/** Last component of a path, in POSIX or Windows spelling; the path itself if it has none. */
+/** Returns the last component of a POSIX or Windows path; the path itself if it has none. */
 export function fileNameOf(filePath: string): string {
   return lastComponent(filePath, /[/\\]/) || filePath;
 }
 
 /**
- * Whether an agent's name for a file is that of the path it was asked for. A backslash is part of a name on POSIX, and a
- * drive is none of it on Windows (`C:report.txt`). Case and Unicode normalisation do not count: macOS and Windows may
- * answer in the spelling of their directory.
+ * Whether an agent's file name is that of the requested path. A backslash is part of a name on POSIX; a drive is not part
+ * of a name on Windows (`C:report.txt`). Case and Unicode normalisation are ignored: macOS and Windows may return the
+ * spelling of the directory entry.
  */
 export function isNameOf(fileName: string, filePath: string): boolean {
   const key = (name: string): string => name.normalize('NFC').toLowerCase();
@@ -34,9 +34,9 @@ export function isNameOf(fileName: string, filePath: string): boolean {
 }
 
 /**
- * The name to save a file under, made from the path that was asked for: joined to a directory, it is a new entry of that
- * directory on every system. No separator, control, direction or invisible character, no dot in front, nothing that Windows
- * reserves (`nul.txt` becomes `_nul.txt`), at most 240 bytes, the extension kept. What cannot stay becomes `_`.
+ * Returns a safe name for saving the file of a requested path: joined to a directory, it is an entry of that directory on
+ * every system. It has no separator, control, direction or invisible character, no leading dot, no name reserved by
+ * Windows (`nul.txt` becomes `_nul.txt`), at most 240 bytes, and keeps the extension. Invalid characters become `_`.
  */
 export function savedFileName(filePath: string): string {
   const name = fileNameOf(filePath)
@@ -49,7 +49,7 @@ export function savedFileName(filePath: string): string {
   return windowsDevice.test(safe) ? `_${safe}` : safe || 'file';
 }
 
-/** Cuts between characters, in front of the extension. */
+/** Shortens the name between characters and before the extension. */
 function shorten(name: string): string {
   if (byteLength(name) <= MAX_BYTES) return name;
   const extension = /\.[\w-]{1,16}$/.exec(name)?.[0] ?? '';

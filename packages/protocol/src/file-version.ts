@@ -2,12 +2,12 @@ import type { Fingerprint } from './agent-messages/prepared.ts';
 import type { ChangePolicy } from './change-policy.ts';
 
 /**
- * The fields by which the file that is there now is surely not the version that was fingerprinted.
+ * Returns the fields that prove that the current file is not the fingerprinted version.
  *
- * A changed ctime alone is no proof: chmod, rename and a new hard link move it too. Nor is another device: its number
- * may change when the machine starts anew. Both are settled by the bytes, which are read and compared in any case.
+ * A changed ctime alone is no proof: chmod, rename and a new hard link change it too. Nor is another device: its number
+ * may change when the machine restarts. In both cases the bytes decide, which are read and compared anyway.
  *
- * With `prefix` the file may have grown since, which moves its size and mtime.
+ * With `prefix` the file may have grown, which changes its size and mtime.
  */
 export function versionDifferences(
   before: Fingerprint,
@@ -21,11 +21,11 @@ export function versionDifferences(
 }
 
 /**
- * The same for a file that was reopened to go on with an interrupted upload.
+ * The same for a file that was reopened to resume an interrupted upload.
  *
- * FAT, sshfs, mergerfs, CIFS and others give a file another inode number after each mount. So an inode alone is no proof
- * here either: the bytes decide, which are read and compared before anything is completed. With another size or mtime as
- * well it is another file, such as the next one of a log that is rotated.
+ * FAT, sshfs, mergerfs, CIFS and others assign new inode numbers at each mount. So a changed inode alone is no proof
+ * here: the bytes decide, which are read and compared before the upload is completed. If size or mtime also differ, it is
+ * another file, such as the next file of a rotated log.
  */
 export function resumeDifferences(
   before: Fingerprint,

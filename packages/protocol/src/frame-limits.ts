@@ -1,8 +1,8 @@
-/** How large a message of one kind may be, far above what any honest one is. */
+/** Size limit of one kind of message, far above the size of any valid message. */
 interface FrameLimit {
-  /** UTF-16 units of its JSON. */
+  /** Maximum UTF-16 units of the JSON. */
   readonly characters: number;
-  /** Between values, those of unknown fields included: each value of a list or object but its first has one. */
+  /** Maximum commas, including those in unknown fields: every value of a list or object except the first has one. */
   readonly commas: number;
 }
 
@@ -11,17 +11,17 @@ export interface FrameLimits {
   readonly kinds: Readonly<Record<string, FrameLimit>>;
 }
 
-/** A few fields, with texts of at most 4,096 characters of which JSON may make six each. */
+/** A few fields with texts of at most 4,096 characters, each of which may take six in JSON. */
 const SMALL: FrameLimit = { characters: 48 * 1024, commas: 100 };
-/** Parts of one window, each with its checksums. */
+/** Parts of one window with their checksums. */
 const WINDOW: FrameLimit = { characters: 64 * 1024, commas: 1000 };
 /** Ten thousand parts, or five thousand entries of a directory. */
 const LARGE: FrameLimit = { characters: 1024 * 1024, commas: 50_000 };
 
-/** Of a message that the reader does not know. */
+/** Limit of unknown messages. */
 export const UNKNOWN_FRAME: FrameLimit = { characters: 16 * 1024, commas: 1000 };
 
-/** In levels. Messages of this protocol have five at most, but a reader drops unknown fields however deep they are. */
+/** Maximum nesting. Messages of this protocol have at most five levels; unknown fields may be nested deeper. */
 export const MAX_FRAME_DEPTH = 16 * 1024;
 
 export const agentFrameLimits: FrameLimits = {
@@ -46,7 +46,7 @@ export const agentFrameLimits: FrameLimits = {
 export const serverFrameLimits: FrameLimits = {
   discriminator: 'action',
   kinds: {
-    // A thousand verdicts.
+    // A thousand uploads.
     welcome: { characters: 256 * 1024, commas: 5000 },
     prepare_upload: LARGE,
     // 64 URLs of at most 16,384 characters, each with 16 headers.

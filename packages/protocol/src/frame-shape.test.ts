@@ -15,7 +15,7 @@ describe('the shape of a frame', () => {
     assert.deepEqual(Object.keys(serverFrameLimits.kinds).toSorted(), kinds(serverMessageSchema, 'action'));
   });
 
-  test('is refused when it is too large or has too many values for its kind', () => {
+  test('is refused if it is too large or has too many values for its kind', () => {
     assert.equal(agents(`{"status":"completed","parts":${numbers(20_000)}}`), null);
     assert.match(
       agents(`{"status":"hello","labels":${numbers(2000)}}`) ?? '',
@@ -24,7 +24,7 @@ describe('the shape of a frame', () => {
     assert.match(agents(`{"status":"hello","x":"${'x'.repeat(200_000)}"}`) ?? '', /hello.*characters/);
   });
 
-  test('is judged by the name wherever it stands, and by the strictest if there are two', () => {
+  test('is checked by its name at any position, and by the strictest limit if there are two', () => {
     assert.match(agents(`{"labels":${numbers(2000)},"status" : "hello"}`) ?? '', /hello/);
     assert.match(agents(`{"status":"completed","x":${numbers(2000)},"status":"hello"}`) ?? '', /hello/);
     assert.equal(agents(`{"status":"completed","x":{"status":"hello"},"parts":${numbers(2000)}}`), null);
@@ -34,7 +34,7 @@ describe('the shape of a frame', () => {
     );
   });
 
-  test('without a known name may be small only, also if the name is hidden by escapes', () => {
+  test('without a known name must be small, also if the name is hidden by escapes', () => {
     for (const name of ['teleport', 'hell\\u006f', '__proto__']) {
       assert.equal(agents(`{"status":"${name}"}`), null);
       assert.match(agents(`{"status":"${name}","x":${numbers(2000)}}`) ?? '', /no known status/);
@@ -42,7 +42,7 @@ describe('the shape of a frame', () => {
     assert.match(agents(`{"st\\u0061tus":"hello","x":${numbers(2000)}}`) ?? '', /no known status/);
   });
 
-  test('is refused when it is too deep, without a look at the rest', () => {
+  test('is refused if it is too deep, without checking the rest', () => {
     assert.match(agents('['.repeat(1_000_000)) ?? '', /deeper/);
     assert.match(agents(`{"status":"completed","x":${'{"a":'.repeat(20_000)}`) ?? '', /deeper/);
   });

@@ -12,11 +12,10 @@ const CLOSE_OBJECT = 0x7d;
 const MAX_NAME_LENGTH = 64;
 
 /**
- * What is wrong with a frame before it is parsed: too deep, or too large or with too many values for its kind. Parsing
- * and checking cost a hundred times as much as this pass, which stops at the first thing that is wrong. Text that is no
- * JSON may get through it.
+ * Checks a frame before it is parsed, and returns the first problem: nested too deep, too large, or too many values for
+ * its kind. Parsing and validating cost a hundred times as much as this pass. Invalid JSON is not detected.
  *
- * @returns null if it may be parsed.
+ * @returns null if the frame may be parsed.
  */
 export function frameProblem(frame: string, { discriminator, kinds }: FrameLimits): string | null {
   let name = `a message with no known ${discriminator}`;
@@ -27,7 +26,7 @@ export function frameProblem(frame: string, { discriminator, kinds }: FrameLimit
     switch (frame.charCodeAt(at)) {
       case QUOTE: {
         const end = endOfText(frame, at);
-        // The name may stand at any place, and twice: then the smaller limit holds.
+        // The field may be at any position, and repeated: then the smaller limit applies.
         if (depth === 1 && end - at - 1 === discriminator.length && frame.startsWith(discriminator, at + 1)) {
           const kind = textAfterColon(frame, end + 1);
           const found = kind !== null && Object.hasOwn(kinds, kind) ? kinds[kind] : undefined;
@@ -44,7 +43,7 @@ export function frameProblem(frame: string, { discriminator, kinds }: FrameLimit
       case OPEN_OBJECT:
         depth += 1;
         if (depth > MAX_FRAME_DEPTH)
-          return `the frame is not read: nested deeper than ${MAX_FRAME_DEPTH} levels`;
+          return `the frame is refused: nested deeper than ${MAX_FRAME_DEPTH} levels`;
         break;
       case CLOSE_LIST:
       case CLOSE_OBJECT:
@@ -63,14 +62,14 @@ export function frameProblem(frame: string, { discriminator, kinds }: FrameLimit
 }
 
 function tooLarge(name: string, characters: number, limit: typeof UNKNOWN_FRAME): string {
-  return `${name} is not read: ${characters} characters, the limit is ${limit.characters}`;
+  return `${name} is refused: ${characters} characters, the limit is ${limit.characters}`;
 }
 
 function tooMany(name: string, limit: typeof UNKNOWN_FRAME): string {
-  return `${name} is not read: it has more than ${limit.commas} values`;
+  return `${name} is refused: it has more than ${limit.commas} values`;
 }
 
-/** @returns where the text that begins at `from` has its closing quote, or the end of the frame. */
+/** @returns the index of the closing quote of the string that starts at `from`, or the end of the frame. */
 function endOfText(frame: string, from: number): number {
   let at = from + 1;
   while (at < frame.length) {
@@ -81,7 +80,7 @@ function endOfText(frame: string, from: number): number {
   return at;
 }
 
-/** @returns the short text that follows a name and its colon. */
+/** @returns the short string after a field name and its colon. */
 function textAfterColon(frame: string, from: number): string | null {
   let at = skipSpace(frame, from);
   if (frame.charCodeAt(at) !== COLON) return null;

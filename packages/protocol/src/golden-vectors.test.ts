@@ -45,7 +45,7 @@ describe('golden vectors', () => {
         assert.deepEqual(
           schemas[vector.schema].parse(vector.expect),
           vector.expect,
-          'what was read can be sent on',
+          'a parsed value can be sent again',
         );
       } else {
         assert.deepEqual(problemOf(vector), vector.problem);
@@ -53,7 +53,7 @@ describe('golden vectors', () => {
     });
   }
 
-  test('the codec agrees with every vector of a message, and names the field', () => {
+  test('the codec agrees with every message vector, and names the field', () => {
     const decoders = { 'agent-message': decodeAgentMessage, 'server-message': decodeServerMessage } as const;
     let decoded = 0;
     for (const vector of vectors) {
@@ -111,7 +111,7 @@ function read(vector: Vector): unknown {
   return schemas[vector.schema].parse(JSON.parse(vector.frame));
 }
 
-/** What is wrong with a text, in the words of the vectors. A vector has exactly one field wrong. */
+/** Returns the problem of a text in the format of the vectors. An invalid vector has exactly one wrong field. */
 function problemOf(vector: Vector): { kind: ProblemKind; field: string | null } | undefined {
   let json: unknown;
   try {

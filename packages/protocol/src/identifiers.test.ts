@@ -10,19 +10,19 @@ import {
 } from './identifiers.ts';
 
 describe('a client_id', () => {
-  test('is letters, digits, dots, underscores and hyphens, 64 at most', () => {
+  test('consists of at most 64 letters, digits, dots, underscores and hyphens', () => {
     for (const id of ['a', '7', 'restaurant-1', 'Lab_2.north', 'x'.repeat(64)]) {
       assert.ok(clientIdSchema.safeParse(id).success, id);
     }
   });
 
-  test('is nothing else', () => {
+  test('has no other characters', () => {
     for (const id of ['', '-a', '.a', '..', '_a', 'a/b', 'a b', 'a\n', 'ä', 'a%2f', 'a\0', 'x'.repeat(65)]) {
       assert.ok(!clientIdSchema.safeParse(id).success, JSON.stringify(id));
     }
   });
 
-  test('needs no escaping in a URL, and stays one path segment', () => {
+  test('needs no escaping in a URL and is one path segment', () => {
     fc.assert(
       fc.property(fc.string({ minLength: 1, maxLength: 64 }), (id) => {
         if (!clientIdSchema.safeParse(id).success) return;

@@ -1,21 +1,24 @@
 import { z } from 'zod';
 
-/** Names one machine. Safe in URLs, S3 keys and log lines as it stands. */
+/** Identifies one machine. Safe in URLs, S3 keys and log lines without escaping. */
 export const clientIdSchema = z
   .string()
   .regex(
     /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/,
     'a client_id is 1 to 64 letters, digits, dots, underscores and hyphens, and starts with a letter or digit',
   )
-  .meta({ description: 'The machine an agent runs on.', example: 'restaurant-1' });
+  .meta({ description: 'The machine on which the agent runs.', example: 'restaurant-1' });
 
-/** UUIDv7 of one pull of one file. It is Backhaul's own; S3's upload id never leaves the server. */
+/** UUIDv7 of one upload. It is not S3's upload id, which never leaves the server. */
 export const uploadIdSchema = z
   .uuidv7('an upload_id is a UUIDv7')
-  .meta({ description: 'One pull of one file.', example: '019ab3c2-5f00-7000-8000-000000000001' });
+  .meta({
+    description: 'Identifies one upload of one file.',
+    example: '019ab3c2-5f00-7000-8000-000000000001',
+  });
 
-/** Pairs an answer with a command that is not an upload. */
-export const commandIdSchema = z.uuidv7().meta({ description: 'Pairs a `result` with its command.' });
+/** Matches a result to a command that is not an upload. */
+export const commandIdSchema = z.uuidv7().meta({ description: 'Matches a `result` to its command.' });
 
 /** Names one renewal of an agent's token, in messages and logs; it is no secret. */
 export const renewalIdSchema = z
@@ -23,30 +26,32 @@ export const renewalIdSchema = z
   .meta({ description: 'Pairs `token_stored` with its `renew_token`.' });
 
 /**
- * A path as the agent's machine spells it; opaque to the server. 4,096 is Linux's PATH_MAX, counted here in
- * UTF-16 units, and above what Windows accepts. NUL is in no file system's names.
+ * A path in the format of the agent's machine; opaque to the server. 4,096 is Linux's PATH_MAX, counted here in UTF-16
+ * units, and more than Windows accepts. No file system allows NUL in names.
  */
 export const filePathSchema = z
   .string()
   .min(1, 'a file path cannot be empty')
   .max(4096, 'a file path has at most 4096 characters')
   .refine((path) => !path.includes('\0'), 'a file path cannot contain a NUL character')
-  .meta({ description: "A path as the agent's machine spells it.", example: '/data/report.bin' });
+  .meta({ description: "A path in the format of the agent's machine.", example: '/data/report.bin' });
 
-/** The last component of a path, for people. Keys are never made from it alone. */
+/** The last component of a path, for display. Object keys are never derived from it alone. */
 export const fileNameSchema = z.string().min(1).max(1024).meta({
   description:
-    'Last component of the path that was asked for; another name is refused. Case and Unicode normalisation do not count.',
+    'Last component of the requested path; another name is refused. Case and Unicode normalisation are ignored.',
 });
 
-/** Counts deliveries of one upload to its agent, from 1. Messages of an older attempt change nothing. */
+/** Counts the attempts of an upload, from 1. Messages of an older attempt are ignored. */
 export const attemptSchema = z
   .int()
   .min(1)
   .max(1_000_000)
-  .meta({ description: 'Which try of this upload, from 1. Messages of an older try change nothing.' });
+  .meta({
+    description: 'Number of the attempt of this upload, from 1. Messages of older attempts are ignored.',
+  });
 
-/** In the messages of the original design, which did not carry one: left out means the first. */
+/** For messages of the original design, which had no attempt: absent means the first. */
 export const attemptOrFirstSchema = attemptSchema.default(1);
 
 /** S3 numbers parts from 1 to 10,000 (AWS, "Amazon S3 multipart upload limits"). */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { isLoopbackHost } from './loopback-host.ts';
 
-test('this machine is what its spelling says, and nothing that only looks like it', () => {
+test('loopback names and addresses are recognised, similar ones are not', () => {
   const hosts = (...names: string[]) => names.map((name) => new URL(`http://${name}/`).hostname);
   for (const own of hosts(
     'localhost',

@@ -12,7 +12,7 @@ import { MAX_FRAME_BYTES } from './protocol-version.ts';
 const uploadId = '019ab3c2-5f00-7000-8000-000000000001';
 
 describe('reading a frame', () => {
-  test('never throws, whatever the text', () => {
+  test('never throws for any text', () => {
     fc.assert(
       fc.property(fc.oneof(fc.string(), fc.json()), (frame) => {
         for (const decode of [decodeAgentMessage, decodeServerMessage]) {
@@ -23,7 +23,7 @@ describe('reading a frame', () => {
     );
   });
 
-  test('never throws, whatever the fields of a known message', () => {
+  test('never throws for any fields of a known message', () => {
     const fields = fc.dictionary(
       fc.constantFrom('upload_id', 'attempt', 'parts', 'size', 'labels', 'platform', 'plan', '__proto__'),
       fc.jsonValue(),
@@ -35,7 +35,7 @@ describe('reading a frame', () => {
     );
   });
 
-  test('says which message and which field is wrong', () => {
+  test('names the message and the invalid field', () => {
     const decoded = decodeAgentMessage(
       JSON.stringify({ status: 'failed', upload_id: 'x', error: 'cancelled', message: '' }),
     );
@@ -46,7 +46,7 @@ describe('reading a frame', () => {
     });
   });
 
-  test('says what a message was about that cannot be read otherwise', () => {
+  test('returns the subject of an invalid message', () => {
     const command_id = '019ab3c2-5f00-7000-8000-000000000002';
     const about = { upload_id: uploadId, attempt: 7 };
     for (const [decode, message, subject] of [
@@ -63,7 +63,7 @@ describe('reading a frame', () => {
     }
   });
 
-  test('says of nothing else what it was about', () => {
+  test('returns no subject for anything else', () => {
     for (const message of [
       { status: 'of_the_future', upload_id: uploadId, attempt: 1 },
       { status: 'prepared', upload_id: 'all', attempt: 1 },
@@ -75,7 +75,7 @@ describe('reading a frame', () => {
     }
   });
 
-  test('does not repeat the value that is wrong', () => {
+  test('does not repeat the invalid value', () => {
     const decoded = decodeServerMessage(
       JSON.stringify({
         action: 'part_urls',
@@ -91,7 +91,7 @@ describe('reading a frame', () => {
     assert.doesNotMatch(decoded.problem, /SECRET/);
   });
 
-  test('describes a problem in few words, however long the names that a peer makes up', () => {
+  test('limits the length of a problem, even with long field names of a peer', () => {
     const hello = {
       status: 'hello',
       agent_version: '1',
@@ -106,7 +106,7 @@ describe('reading a frame', () => {
 });
 
 describe('the largest messages fit into a frame', () => {
-  // Messages are bounded by their schema; a frame above the limit would close the socket.
+  // Messages are bounded by their schema; a frame above the limit would close the connection.
   const etag = `"${'a'.repeat(34)}"`;
 
   test('completed with 10,000 parts', () => {
@@ -143,7 +143,7 @@ describe('the largest messages fit into a frame', () => {
     assert.ok(decodeServerMessage(frame).ok);
   });
 
-  test('prepare_upload that resumes with 10,000 parts kept, bound by their SHA-256', () => {
+  test('prepare_upload that resumes with 10,000 kept parts with SHA-256', () => {
     const integers = { device: '9'.repeat(20), inode: '9'.repeat(20), size: '9'.repeat(20) };
     const message: ServerMessageInput = {
       action: 'prepare_upload',

@@ -6,26 +6,26 @@ import { frameProblem } from './frame-shape.ts';
 import { type MessageSubject, subjectOf, subjectOfUnread } from './message-subject.ts';
 import { type ServerMessage, serverMessageSchema } from './server-messages/index.ts';
 
-/** What is wrong with a frame, in words that name the field, and what has to end because the message is not handled. */
+/** Why a frame was refused, and which upload or command must end because its message is not handled. */
 export interface Refusal {
   readonly problem: string;
-  /** Of a known message only: one that is not known here is of a newer peer, and none of its uploads' business. */
+  /** Set only for known messages: an unknown message comes from a newer peer and must not end an upload. */
   readonly subject: MessageSubject | null;
-  /** The message is well-formed, but no message of this version: it may be of a newer peer, which does nothing wrong. */
+  /** The message is well-formed but unknown to this version: it may come from a newer peer, which is not an error. */
   readonly isUnknownKind?: boolean;
 }
 
-/** A frame read: the message, or why it cannot be read. */
+/** A decoded message, or the reason why the frame was refused. */
 export type Decoded<Message> =
   | { readonly ok: true; readonly message: Message }
   | ({ readonly ok: false } & Refusal);
 
-/** Reads a frame that an agent sent. Never throws: a frame is untrusted input. */
+/** Decodes a frame from an agent. Never throws: frames are untrusted input. */
 export function decodeAgentMessage(frame: string): Decoded<AgentMessage> {
   return decode(frame, agentReader);
 }
 
-/** Reads a frame that a server sent. Never throws. */
+/** Decodes a frame from a server. Never throws. */
 export function decodeServerMessage(frame: string): Decoded<ServerMessage> {
   return decode(frame, serverReader);
 }
@@ -78,12 +78,12 @@ function decode<Message>(frame: string, { schema, limits, kinds }: Reader<Messag
   };
 }
 
-/** A peer may choose a field's name, so a problem has to be cut to fit into a message's `message`. */
+/** The peer chooses names of unknown fields, so problems are truncated to fit into a `message`. */
 const MAX_PROBLEM_LENGTH = 500;
 
 /**
- * At most three problems, each with the path of its field, in at most 500 characters; never the offending value,
- * which may be a secret.
+ * Describes at most three issues with the paths of their fields, in at most 500 characters. Never contains the invalid
+ * value, which may be a secret.
  */
 export function describeIssues(error: z.ZodError): string {
   return error.issues

@@ -6,7 +6,7 @@ import { serverMessageSchema } from './server-messages/index.ts';
 
 const discriminators = new Set(['status', 'action']);
 
-test('every field of every message is in snake_case and says what it means', () => {
+test('every field of every message is in snake_case and has a description', () => {
   let fields = 0;
   walk(
     z.toJSONSchema(z.object({ agent: agentMessageSchema, server: serverMessageSchema }), { io: 'input' }),

@@ -1,19 +1,19 @@
 import { z } from 'zod';
 import { attemptOrFirstSchema, attemptSchema, commandIdSchema, uploadIdSchema } from './identifiers.ts';
 
-/** The attempt or the command that a message is about. */
+/** The attempt or command to which a message belongs. */
 export type MessageSubject =
   | { readonly upload_id: string; readonly attempt: number }
   | { readonly command_id: string };
 
-/** In an `error`: what the refused message was about, if the reader could tell. */
+/** Fields of an `error`: the upload or command of the refused message, if known. */
 export const subjectFields = {
-  upload_id: uploadIdSchema.optional().meta({ description: 'The upload that the message was about.' }),
-  attempt: attemptSchema.optional().meta({ description: 'The attempt that the message was about.' }),
-  command_id: commandIdSchema.optional().meta({ description: 'The command that the message was about.' }),
+  upload_id: uploadIdSchema.optional().meta({ description: 'Upload of the refused message.' }),
+  attempt: attemptSchema.optional().meta({ description: 'Attempt of the refused message.' }),
+  command_id: commandIdSchema.optional().meta({ description: 'Command of the refused message.' }),
 };
 
-/** `download_file` carries its upload in `upload_config`. */
+/** `download_file` has its upload in `upload_config`. */
 const uploadCarrier = { upload_id: z.unknown().optional(), attempt: z.unknown().optional() };
 const carrierSchema = z.object({
   ...uploadCarrier,
@@ -21,7 +21,7 @@ const carrierSchema = z.object({
   upload_config: z.object(uploadCarrier).optional().catch(undefined),
 });
 
-/** Of a frame that is too costly to parse: its sender can deceive by this look only about what is its own. */
+/** Finds the subject of a frame that is too expensive to parse. A forged subject can affect only the sender's own work. */
 export function subjectOfUnread(frame: string): MessageSubject | null {
   const beginning = frame.slice(0, 1024);
   const id = (name: string) => new RegExp(`"${name}":\\s*"([^"]{36})"`).exec(beginning)?.[1];
@@ -33,7 +33,7 @@ export function subjectOfUnread(frame: string): MessageSubject | null {
   });
 }
 
-/** What a JSON object is about, even if nothing else of it can be read; null if that cannot be read either. */
+/** Finds the subject of a JSON object, even if its other fields are invalid; null if it has no valid subject. */
 export function subjectOf(json: object): MessageSubject | null {
   const carrier = carrierSchema.safeParse(json).data;
   if (carrier === undefined) return null;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { PacedLines } from './paced-lines.ts';
 
-test('the first line is shown at once, then the last of each second, with how many were left out', (t) => {
+test('the first line is shown at once, then the last of each second with the number of suppressed lines', (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   const shown: [string, number][] = [];
   const lines = new PacedLines<string>((line, suppressed) => shown.push([line, suppressed]));

@@ -1,9 +1,9 @@
-/** Between two lines. */
+/** Minimum interval between two lines. */
 const INTERVAL_MS = 1000;
 
 /**
- * Lets one line through each second, for lines that a peer can cause at will: the first at once, then the last of each
- * second, with how many were left out before it.
+ * Limits log lines that a peer can cause to one per second: shows the first at once, then the last of each second with
+ * the number of suppressed lines before it.
  */
 export class PacedLines<Line> {
   readonly #show: (line: Line, suppressed: number) => void;
@@ -14,7 +14,7 @@ export class PacedLines<Line> {
     this.#show = show;
   }
 
-  /** Whether the next line is shown at once. */
+  /** Whether the next line would be shown at once. */
   get isIdle(): boolean {
     return this.#timer === null;
   }
@@ -28,7 +28,7 @@ export class PacedLines<Line> {
     }
   }
 
-  /** Shows what waits, and no more of a pace is kept until the next line. */
+  /** Shows the pending line and resets the interval. */
   close(): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
@@ -41,7 +41,7 @@ export class PacedLines<Line> {
       if (this.#flush()) this.#wait();
     }, INTERVAL_MS);
     this.#timer = timer;
-    // In a browser it is a number.
+    // In a browser the timer is a number.
     if (typeof timer === 'object') timer.unref();
   }
 

@@ -21,7 +21,7 @@ const rules = fc.record({
   maxParts: fc.integer({ min: 1, max: S3_MAX_PARTS }),
 });
 
-/** Sizes that a rule can plan, boundaries between chunk sizes included. */
+/** Sizes for which a rule has a plan, including boundaries between chunk sizes. */
 const planned = rules.chain((rule) =>
   fc
     .oneof(
@@ -36,7 +36,7 @@ const planned = rules.chain((rule) =>
 );
 
 describe('the plan rule', () => {
-  test('cuts 100 MiB into 20 parts of 5 MiB', () => {
+  test('splits 100 MiB into 20 parts of 5 MiB', () => {
     assert.deepEqual(planParts(100 * MiB, defaultRule), {
       sizeBytes: 104_857_600,
       chunkSize: 5_242_880,
@@ -44,19 +44,19 @@ describe('the plan rule', () => {
     });
   });
 
-  test('makes an empty file one empty part', () => {
+  test('has one empty part for an empty file', () => {
     const plan = planParts(0, defaultRule);
     assert.equal(plan.partCount, 1);
     assert.deepEqual(partRange(plan, 1), { offset: 0, length: 0 });
   });
 
-  test('leaves the last part smaller', () => {
+  test('makes the last part smaller', () => {
     const plan = planParts(5 * MiB + 1, defaultRule);
     assert.equal(plan.partCount, 2);
     assert.deepEqual(partRange(plan, 2), { offset: 5 * MiB, length: 1 });
   });
 
-  test('keeps 5 MiB parts up to 10,000 of them, and takes 6 MiB for one byte more', () => {
+  test('uses 5 MiB for up to 10,000 parts, and 6 MiB for one byte more', () => {
     assert.deepEqual(planParts(10_000 * 5 * MiB, defaultRule), {
       sizeBytes: 52_428_800_000,
       chunkSize: 5 * MiB,
@@ -69,11 +69,11 @@ describe('the plan rule', () => {
     });
   });
 
-  test('does not round a minimum of the user that is no multiple of 1 MiB', () => {
+  test('does not round a configured minimum that is not a multiple of 1 MiB', () => {
     assert.equal(planParts(100 * MiB, { minChunkSize: 5_500_000, maxParts: 10_000 }).chunkSize, 5_500_000);
   });
 
-  test('plans the largest object whose parts S3 allows, and refuses one byte more', () => {
+  test('supports the largest object whose parts S3 allows, and refuses one byte more', () => {
     const largest = S3_MAX_PARTS * S3_MAX_PART_BYTES;
     assert.equal(planParts(largest, defaultRule).chunkSize, S3_MAX_PART_BYTES);
     assert.throws(
@@ -90,7 +90,7 @@ describe('the plan rule', () => {
         assert.equal(partRange(plan, 1).offset, 0);
         const last = partRange(plan, plan.partCount);
         assert.equal(last.offset + last.length, sizeBytes);
-        // Any two neighbours touch, so together they cover the file; to walk all of 10,000 parts proves no more.
+        // All adjacent parts touch, so together they cover the file; checking all 10,000 parts would prove no more.
         const left = 1 + (at % plan.partCount);
         if (left === plan.partCount) return;
         const range = partRange(plan, left);
@@ -100,7 +100,7 @@ describe('the plan rule', () => {
     );
   });
 
-  test('gives no empty part but that of an empty file', () => {
+  test('has no empty part except for an empty file', () => {
     fc.assert(
       fc.property(planned, ({ sizeBytes, plan }) => {
         assert.equal(partRange(plan, plan.partCount).length === 0, sizeBytes === 0);
@@ -117,7 +117,7 @@ describe('the plan rule', () => {
     );
   });
 
-  test('chooses the minimum, or else the smallest multiple of 1 MiB that fits', () => {
+  test('chooses the minimum, or the smallest multiple of 1 MiB that is sufficient', () => {
     fc.assert(
       fc.property(planned, ({ rule, sizeBytes, plan }) => {
         if (plan.chunkSize === rule.minChunkSize) return;
@@ -128,7 +128,7 @@ describe('the plan rule', () => {
     );
   });
 
-  test('has no part outside of 1 to its count', () => {
+  test('has no part outside 1 to part_count', () => {
     const plan = planParts(12 * MiB, defaultRule);
     for (const partNumber of [0, 4, -1, 1.5, Number.NaN]) {
       assert.throws(() => partRange(plan, partNumber), RangeError);

@@ -7,14 +7,14 @@ export const S3_MAX_PARTS = 10_000;
 export const S3_MIN_PART_BYTES = 5 * MiB;
 export const S3_MAX_PART_BYTES = 5 * 1024 * MiB;
 
-/** The default `min_chunk_size`: a 100 MiB file is 20 parts. */
+/** Default of `min_chunk_size`: a 100 MiB file has 20 parts. */
 export const DEFAULT_CHUNK_BYTES = 5 * MiB;
 
-/** At most this many URLs are issued together. */
+/** Maximum number of URLs issued together. */
 export const MAX_WINDOW_PARTS = 64;
 
 export interface PlanRule {
-  /** Bytes, ≥ 5 MiB. */
+  /** Bytes, at least 5 MiB. */
   readonly minChunkSize: number;
   /** 1 to 10,000. */
   readonly maxParts: number;
@@ -27,11 +27,11 @@ export interface PartPlan {
 }
 
 /**
- * The rule by which agent and server both cut a file into parts:
+ * The rule by which agent and server split a file into parts:
  * `chunk_size = max(min, ⌈size / max_parts⌉ rounded up to 1 MiB)`. An empty file is one empty part, because
  * S3 refuses to complete an upload without parts.
  *
- * @throws BackhaulError `file_too_large` when a part would exceed S3's 5 GiB.
+ * @throws BackhaulError `file_too_large` if a part would exceed S3's limit of 5 GiB.
  */
 export function planParts(sizeBytes: number, rule: PlanRule): PartPlan {
   const evenShare = Math.ceil(sizeBytes / rule.maxParts);
@@ -45,7 +45,7 @@ export function planParts(sizeBytes: number, rule: PlanRule): PartPlan {
   return { sizeBytes, chunkSize, partCount: Math.max(1, Math.ceil(sizeBytes / chunkSize)) };
 }
 
-/** Where part `partNumber` (from 1) lies in the file. */
+/** Returns the offset and length of part `partNumber` (from 1) in the file. */
 export function partRange(plan: PartPlan, partNumber: number): { offset: number; length: number } {
   if (!Number.isInteger(partNumber) || partNumber < 1 || partNumber > plan.partCount) {
     throw new RangeError(`part ${partNumber} is not one of 1 to ${plan.partCount}`);

@@ -8,7 +8,7 @@ function budgetOf() {
   return { time, budget: new PeerBudget(limits, { now: () => time.now, cpuMs: () => time.cpuMs }) };
 }
 
-test('bytes beyond sixteen seconds of the rate are a debt that has to be waited out', () => {
+test('bytes beyond sixteen seconds of the rate are a debt that must be paid off', () => {
   const { time, budget } = budgetOf();
   budget.receive(16_000);
   assert.equal(budget.debtMs, 0);
@@ -18,7 +18,7 @@ test('bytes beyond sixteen seconds of the rate are a debt that has to be waited 
   assert.equal(budget.debtMs, 0);
 });
 
-test('CPU time is paid for, also of what throws', () => {
+test('CPU time is spent, also if the task throws', () => {
   const { time, budget } = budgetOf();
   assert.throws(() =>
     budget.read(4096, () => {
@@ -29,7 +29,7 @@ test('CPU time is paid for, also of what throws', () => {
   assert.equal(budget.debtMs, 1001);
 });
 
-test('small frames pay a fixed price, without a look at the clock', () => {
+test('small frames have a fixed price, without reading the clock', () => {
   const { time, budget } = budgetOf();
   for (let count = 0; count < 10_000; count += 1) budget.read(1024, () => (time.cpuMs += 1));
   assert.equal(budget.debtMs, 0);
@@ -37,7 +37,7 @@ test('small frames pay a fixed price, without a look at the clock', () => {
   assert.equal(budget.debtMs, 501);
 });
 
-test('refusals count over time, whatever comes between them, and large frames count more', () => {
+test('refused frames are counted over time regardless of others, and large frames count more', () => {
   const { time, budget } = budgetOf();
   for (let count = 0; count < 60; count += 1) {
     assert.ok(budget.refuse(10));

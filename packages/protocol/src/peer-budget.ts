@@ -1,29 +1,30 @@
 import { Budget } from './budget.ts';
 
-/** What one peer may cost. */
+/** Limits of the resources that one peer may use. */
 export interface PeerLimits {
-  /** Of its frames. */
+  /** Bytes of its frames. */
   readonly bytesPerSecond: number;
-  /** Of this thread, for its frames; in milliseconds. */
+  /** CPU time of this thread for its frames, in milliseconds. */
   readonly cpuMsPerSecond: number;
-  /** Frames that cannot be read. */
+  /** Frames that are refused. */
   readonly refusalsPerMinute: number;
 }
 
-/** Enough to say again all about 64 uploads of ten thousand parts, after a reconnect. */
+/** Enough to resend the state of 64 uploads of ten thousand parts after a reconnect. */
 const BURST_SECONDS = 16;
-/** A frame that cannot be read counts once more for each of these. */
+/** A refused frame counts once more for each of these bytes. */
 const REFUSED_BYTES = 64 * 1024;
-/** For what follows from a frame that was read: a look into a table, an answer. */
+/** Estimated CPU time for handling a frame: a database lookup, a response. */
 const HANDLING_CPU_MS = 0.05;
-/** Up to here asking the system for the time would cost as much as reading the frame. */
+/** For frames up to this size, measuring the time would cost as much as decoding the frame. */
 const SMALL_FRAME_BYTES = 1024;
-/** Rather too much: what is read faster than it is handled has to be held in memory. */
+/** Deliberately high: frames that are decoded faster than they are handled use memory. */
 const SMALL_FRAME_CPU_MS = 0.1;
 
 /**
- * What one peer has left to cost. Bytes are paid before a frame is looked at, CPU time after; a peer in debt is not read
- * from until it has waited the debt out. Frames that cannot be read are counted over time, whatever comes between them.
+ * Tracks the resources that one peer uses. Bytes are spent before a frame is decoded, CPU time afterwards; reading from a
+ * peer in debt pauses until the debt is paid off. Refused frames are counted over time, regardless of valid frames in
+ * between.
  */
 export class PeerBudget {
   readonly #limits: PeerLimits;
@@ -33,8 +34,8 @@ export class PeerBudget {
   readonly #clocks: { readonly now?: () => number; readonly cpuMs: () => number };
 
   /**
-   * @param clocks Monotonic, milliseconds: `now` is by default `performance.now`, and `cpuMs` the CPU time of this
-   *   thread so far.
+   * @param clocks Monotonic clocks in milliseconds: `now` defaults to `performance.now`, `cpuMs` is the CPU time of this
+   *   thread.
    */
   constructor(limits: PeerLimits, clocks: { readonly now?: () => number; readonly cpuMs: () => number }) {
     this.#limits = limits;
@@ -43,12 +44,12 @@ export class PeerBudget {
     this.#cpu = this.#budgetOf(limits.cpuMsPerSecond);
   }
 
-  /** Pays for a frame that came. */
+  /** Spends the bytes of a received frame. */
   receive(bytes: number): void {
     this.#bytes.spend(bytes);
   }
 
-  /** Reads a frame, and pays for the time. */
+  /** Decodes a frame with `task` and spends the CPU time. */
   read<Result>(bytes: number, task: () => Result): Result {
     if (bytes <= SMALL_FRAME_BYTES) {
       this.#cpu.spend(SMALL_FRAME_CPU_MS + HANDLING_CPU_MS);
@@ -62,7 +63,7 @@ export class PeerBudget {
     }
   }
 
-  /** A frame could not be read. @returns Whether the peer may go on. */
+  /** Counts a refused frame. @returns Whether the peer is still within its limit. */
   refuse(bytes: number): boolean {
     const { refusalsPerMinute } = this.#limits;
     this.#refusals ??= new Budget({
@@ -73,7 +74,7 @@ export class PeerBudget {
     return this.#refusals.spend(1 + Math.floor(bytes / REFUSED_BYTES)) === 0;
   }
 
-  /** For so long the peer is not to be read from; milliseconds. */
+  /** Time during which the peer must not be read from, in milliseconds. */
   get debtMs(): number {
     return Math.max(this.#bytes.debtMs, this.#cpu.debtMs);
   }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { printable, printableJson } from './printable.ts';
 
-/** Every character that a terminal obeys, or that turns text around or hides it. */
+/** Every character that controls a terminal, changes the direction of text or is invisible. */
 const hostile = [
   ...Array.from({ length: 0x20 }, (_, code) => code),
   ...Array.from({ length: 0x21 }, (_, index) => 0x7f + index),
@@ -15,14 +15,14 @@ const hostile = [
   .map((code) => String.fromCodePoint(code))
   .join('');
 
-test('text from elsewhere can neither steer a terminal nor turn its direction', () => {
+test('text from other machines can neither control a terminal nor change its direction', () => {
   assert.match(printable(`a${hostile}b`), /^a(?:\\u[0-9a-f]{4})+b$/);
   assert.equal(printable('a\u001b[31mb\r\n\u009bc\u202ed'), 'a\\u001b[31mb\\u000d\\u000a\\u009bc\\u202ed');
   assert.equal(printable('pay\u200bpal\u{e0041}'), 'pay\\u200bpal\\udb40\\udc41');
   assert.equal(printable('Größe 文件 🍕 ❤\ufe0f'), 'Größe 文件 🍕 ❤\ufe0f');
 });
 
-test('JSON for a terminal is ASCII where it matters, and the same value', () => {
+test('JSON for a terminal has no unprintable characters, and the same value', () => {
   const value = { [`key${hostile}`]: [hostile, 'Größe 文件 🍕', 1, null] };
   const json = printableJson(JSON.stringify(value));
   assert.deepEqual(JSON.parse(json), value);

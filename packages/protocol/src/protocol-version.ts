@@ -1,19 +1,19 @@
-/** WebSocket subprotocol; a breaking change of the wire gets a new name. */
+/** WebSocket subprotocol; a breaking change of the protocol requires a new name. */
 export const SUBPROTOCOL = 'backhaul.v1';
 
-/** Where agents connect. */
+/** Path to which agents connect. */
 export const CONNECT_PATH = '/ws/connect';
 
-/** Largest frame either side sends. A `completed` with 10,000 parts is about 670 KB. */
+/** Maximum frame size. A `completed` with 10,000 parts has about 670 KB. */
 export const MAX_FRAME_BYTES = 1024 * 1024;
 
-/** Both sides ping this often; load balancers drop sockets that idle for 60 s. */
+/** Interval of pings from both sides; load balancers close connections that are idle for 60 s. */
 export const HEARTBEAT_INTERVAL_MS = 20_000;
 
-/** Agents report bytes on their way at most this often, for each upload. */
+/** Minimum interval between progress reports of an upload. */
 export const PROGRESS_INTERVAL_MS = 1000;
 
-/** Nothing received for this long means that the peer is gone. */
+/** The connection counts as lost after this time without data. */
 export const DEAD_AFTER_MS = 45_000;
 
 /** WebSocket close codes of this protocol (4000–4999 are for applications, RFC 6455, section 7.4.2). */

@@ -1,31 +1,31 @@
 /**
- * Why an agent's connection was refused before the upgrade, in more detail than the error code: the field `reason` of the
- * refusal's body, and a label of the server's metric. Readers ignore those that they do not know.
+ * Specific reasons for refusing an agent's connection before the upgrade: the field `reason` of the error response, and a
+ * label of the server's metric. Clients ignore unknown reasons.
  */
 export const refusalReasons = [
   'token_missing',
-  /** Not a signed JSON Web Token, too long, or of an algorithm that is not accepted. */
+  /** Not a signed JSON Web Token, too long, or signed with an algorithm that is not accepted. */
   'token_malformed',
   'token_expired',
   'token_not_yet_valid',
   /** Signed with another key. */
   'token_signature',
   'token_issuer',
-  /** A token for operators, or for something else. */
+  /** An operator token, or a token for another purpose. */
   'token_kind',
   'token_claims',
-  /** Its renewed token has been used since. */
+  /** A token that was renewed, and whose replacement was used since. */
   'token_replaced',
-  /** No client certificate, or one of another client. */
+  /** No client certificate, or that of another client. */
   'certificate',
-  /** By an operator (`backhaul block`). */
+  /** Blocked by an operator (`backhaul block`). */
   'blocked',
   /** Disconnected several times for messages that the protocol does not allow. */
   'abuse',
-  /** No agent of this protocol, or another path. */
+  /** Another subprotocol or path. */
   'protocol',
   'busy',
-  /** The identity provider is out of reach. */
+  /** The identity provider cannot be reached. */
   'keys_unavailable',
   'shutting_down',
   'fault',

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-/** In the order of a pull's life. */
+/** Statuses in the order of an upload's life cycle. */
 export const uploadStatuses = [
   'queued',
   'preparing',
@@ -14,14 +14,14 @@ export const uploadStatuses = [
 
 export const uploadStatusSchema = z.enum(uploadStatuses).meta({
   description:
-    '`queued` (accepted; agent away or busy) → `preparing` → `uploading` → `completing` → `completed`. Also ends as `failed`, `cancelled` or `expired`.',
+    '`queued` (accepted; agent disconnected or busy) → `preparing` → `uploading` → `completing` → `completed`. Also ends as `failed`, `cancelled` or `expired`.',
 });
 export type UploadStatus = z.infer<typeof uploadStatusSchema>;
 
 const terminalStatuses = ['completed', 'failed', 'cancelled', 'expired'] as const satisfies UploadStatus[];
 export type TerminalStatus = (typeof terminalStatuses)[number];
 
-/** A terminal status is never left again; a retry is a new attempt of a failed, cancelled or expired upload. */
+/** A terminal status is final, except that a failed, cancelled or expired upload can be retried as a new attempt. */
 export function isTerminal(status: UploadStatus): status is TerminalStatus {
   return (terminalStatuses as readonly UploadStatus[]).includes(status);
 }

@@ -142,7 +142,7 @@ test('reasons name the address, and what stands in front of the store has senten
   const refused = Object.assign(new Error('x'), { code: 'ECONNREFUSED' });
   assert.equal(
     judgeNoAnswer(refused, { reused: false, trusted: true, host, proxy: null }).summary,
-    "nothing listens at files.example.com:443: check the server's S3_PUBLIC_ENDPOINT or S3_ENDPOINT, and that it runs (ECONNREFUSED)",
+    "nothing listens at files.example.com:443: check the server's S3_PUBLIC_ENDPOINT or S3_ENDPOINT, and that the server is running (ECONNREFUSED)",
   );
   const answer = { message: '', retryAfterMs: null, trusted: true, host };
   const tooLarge = judgeAnswer({ ...answer, status: 413, code: '' });

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { attemptOrFirstSchema, uploadIdSchema } from '../identifiers.ts';
 
-/** The agent gave this attempt up. `error` is a code of the error table. */
+/** The agent has ended this attempt with an error. `error` is a code of the error table. */
 export const failedSchema = z.object({
   status: z.literal('failed'),
   upload_id: uploadIdSchema,
@@ -10,7 +10,10 @@ export const failedSchema = z.object({
     .string()
     .min(1)
     .max(64)
-    .meta({ description: 'An error code. A server that does not know it records `agent_fault`.' }),
-  message: z.string().max(2000).meta({ description: 'For a person: what happened and what to change.' }),
+    .meta({ description: 'An error code. The server records unknown codes as `agent_fault`.' }),
+  message: z
+    .string()
+    .max(2000)
+    .meta({ description: 'Description for people: what happened and what to change.' }),
 });
 export type Failed = z.infer<typeof failedSchema>;

@@ -13,45 +13,44 @@ export const labelsSchema = z
   .refine((labels) => Object.keys(labels).length <= 32, 'an agent has at most 32 labels')
   .meta({
     description:
-      'Set by the agent’s owner, to find it by. At most 32; names of 1 to 64 letters, digits, `.`, `_`, `/`, `-`; values of at most 256 characters.',
+      'Labels set on the agent’s machine, for filtering. At most 32; names of 1 to 64 letters, digits, `.`, `_`, `/`, `-`; values of at most 256 characters.',
     example: { site: 'berlin' },
   });
 
 const hostHashSchema = z.string().regex(/^[0-9a-f]{32}$/);
 
-/** The agent's first message on a new socket. Who it is comes from its token, never from here. */
+/** The agent's first message on a new connection. Its identity comes only from its token. */
 export const helloSchema = z.object({
   status: z.literal('hello'),
-  agent_version: z.string().min(1).max(64).meta({ description: "The agent program's version." }),
+  agent_version: z.string().min(1).max(64).meta({ description: 'Version of the agent.' }),
   platform: z
     .object({
       os: z
         .string()
         .min(1)
         .max(32)
-        .meta({ description: 'As `process.platform` spells it: `linux`, `darwin`, `win32`.' }),
-      arch: z.string().min(1).max(32).meta({ description: 'As `process.arch` spells it: `x64`, `arm64`.' }),
-      hostname: z.string().max(255).optional().meta({ description: 'For people only.' }),
+        .meta({ description: 'Value of `process.platform`: `linux`, `darwin`, `win32`.' }),
+      arch: z.string().min(1).max(32).meta({ description: 'Value of `process.arch`: `x64`, `arm64`.' }),
+      hostname: z.string().max(255).optional().meta({ description: 'Informative only.' }),
     })
-    .meta({ description: 'The machine, as the agent sees it.' }),
+    .meta({ description: 'The machine, as reported by the agent.' }),
   host: z
     .object({
       machine: hostHashSchema.meta({
-        description:
-          'Hash of the machine’s id: the same for as long as its system is installed, and in its clones.',
+        description: 'Hash of the machine id: constant until the system is reinstalled, and equal in clones.',
       }),
       boot: hostHashSchema.meta({
-        description: 'Hash of the boot’s id: another one after each start of the machine.',
+        description: 'Hash of the boot id: changes at each start of the machine.',
       }),
     })
     .optional()
     .meta({
       description:
-        'Tells machines apart that share one token. Hashes for Backhaul alone; left out where there are no ids.',
+        'Distinguishes machines that share one token. The hashes are specific to Backhaul; absent if the system has no such ids.',
     }),
   capabilities: z.array(z.string().min(1).max(64)).max(64).default([]).meta({
     description:
-      'What this agent can do: the commands it knows, e.g. `list_directory`, `resume` and `empty_object`.',
+      'Capabilities and supported commands of this agent, e.g. `list_directory`, `resume` and `empty_object`.',
   }),
   limits: z
     .object({
@@ -59,22 +58,22 @@ export const helloSchema = z.object({
         .int()
         .min(1)
         .max(64)
-        .meta({ description: 'Uploads it runs at once. The server keeps further ones `queued`.' }),
+        .meta({ description: 'Maximum simultaneous uploads. The server keeps further uploads `queued`.' }),
       parallel_parts: z.int().min(1).max(64).meta({
         description:
-          'At most so many PUTs at once, over all uploads (`--parallel-parts`, 8 by default); how many there are follows the line.',
+          'Maximum simultaneous PUTs over all uploads (`--parallel-parts`, 8 by default); the actual number adapts to the connection.',
       }),
     })
-    .meta({ description: 'What the agent takes on at once.' }),
+    .meta({ description: 'Limits of simultaneous work.' }),
   labels: labelsSchema.default({}),
   default_file_path: filePathSchema
     .nullable()
     .default(null)
-    .meta({ description: "The agent's `--file`: what a trigger without `file_path` asks for." }),
+    .meta({ description: "The agent's `--file`: the file of triggers without `file_path`." }),
   running: z
     .array(z.object({ upload_id: uploadIdSchema, attempt: attemptSchema }))
     .max(64)
     .default([])
-    .meta({ description: 'Uploads that survived the loss of the last socket.' }),
+    .meta({ description: 'Uploads that survived the loss of the previous connection.' }),
 });
 export type Hello = z.infer<typeof helloSchema>;

@@ -12,7 +12,7 @@ import { resumedSchema } from './resumed.ts';
 import { stalledSchema } from './stalled.ts';
 import { tokenStoredSchema } from './token-stored.ts';
 
-/** Everything an agent says to its server, told apart by `status`. */
+/** All messages from an agent to the server, distinguished by `status`. */
 export const agentMessageSchema = z.discriminatedUnion('status', [
   helloSchema,
   preparedSchema,
@@ -28,7 +28,7 @@ export const agentMessageSchema = z.discriminatedUnion('status', [
   agentErrorSchema,
 ]);
 export type AgentMessage = z.infer<typeof agentMessageSchema>;
-/** As written by a sender: fields with defaults may be left out. */
+/** A message before parsing: fields with defaults are optional. */
 export type AgentMessageInput = z.input<typeof agentMessageSchema>;
 
 export * from './agent-error.ts';

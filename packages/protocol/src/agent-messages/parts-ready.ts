@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { attemptSchema, uploadIdSchema } from '../identifiers.ts';
 import { partAnnouncementSchema } from './part-announcement.ts';
 
-/** Asks for URLs: of a next window, or once more for parts whose URLs expired. */
+/** Requests URLs for the next window, or for parts whose URLs expired. */
 export const partsReadySchema = z.object({
   status: z.literal('parts_ready'),
   upload_id: uploadIdSchema,

@@ -2,8 +2,8 @@ import { z } from 'zod';
 import { attemptSchema, sizeBytesSchema, uploadIdSchema } from '../identifiers.ts';
 
 /**
- * How far an upload is, with the parts that are on their way. For display only: what is stored is said by
- * `part_uploaded`. Sent only if `welcome` asks for it.
+ * Progress of an upload including parts in flight. For display only: stored parts are reported by `part_uploaded`. Sent
+ * only if `welcome` has `progress_interval_ms`.
  */
 export const progressSchema = z.object({
   status: z.literal('progress'),
@@ -11,7 +11,7 @@ export const progressSchema = z.object({
   attempt: attemptSchema,
   bytes_sent: sizeBytesSchema.meta({
     description:
-      'Bytes of the file that are stored, kept parts included, or of a part on its way and acknowledged by the other end of its connection. Falls when such a part is cut off.',
+      'Bytes of the file that are stored, including kept parts, plus bytes of parts in flight that the other end of the connection has acknowledged. Decreases if a part in flight is lost.',
   }),
 });
 export type Progress = z.infer<typeof progressSchema>;

@@ -4,17 +4,22 @@ import { clientIdSchema, timestampSchema, uploadIdSchema } from '../identifiers.
 /** Query of `GET /audit`, newest first. */
 export const auditQuerySchema = z.strictObject({
   client_id: clientIdSchema.optional(),
-  actor: z.string().min(1).max(200).optional().meta({ description: 'Subject of a token.' }),
-  action: z.string().min(1).max(64).optional().meta({ description: 'Such as `upload.trigger`.' }),
-  since: timestampSchema.optional().meta({ description: 'Not before this time.' }),
-  until: timestampSchema.optional().meta({ description: 'Before this time.' }),
+  actor: z.string().min(1).max(200).optional().meta({ description: 'Subject of the token.' }),
+  action: z
+    .string()
+    .min(1)
+    .max(64)
+    .optional()
+    .meta({ description: 'Name of the action, such as `upload.trigger`.' }),
+  since: timestampSchema.optional().meta({ description: 'Start time, inclusive.' }),
+  until: timestampSchema.optional().meta({ description: 'End time, exclusive.' }),
   limit: z.coerce.number().int().min(1).max(500).default(50),
   cursor: z.string().max(512).optional().meta({
-    description: 'The `next_cursor` of the page before, as it stands.',
+    description: 'The `next_cursor` of the previous page.',
   }),
 });
 
-/** Something that an operator did, as it was recorded with it. */
+/** An action of an operator, recorded in the same transaction. */
 export const auditEventSchema = z
   .object({
     at: timestampSchema,
@@ -22,7 +27,7 @@ export const auditEventSchema = z
     action: z.string(),
     client_id: z.string().nullable(),
     upload_id: uploadIdSchema.nullable(),
-    detail: z.record(z.string(), z.unknown()).meta({ description: 'What the action was given.' }),
+    detail: z.record(z.string(), z.unknown()).meta({ description: 'Parameters of the action.' }),
   })
   .meta({ id: 'AuditEvent' });
 export type AuditRecord = z.infer<typeof auditEventSchema>;

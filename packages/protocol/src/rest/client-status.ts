@@ -14,7 +14,7 @@ export type ClientBlock = z.infer<typeof clientBlockSchema>;
 
 /** Body of `PUT /clients/{client_id}/block`. */
 export const blockRequestSchema = z.strictObject({
-  reason: z.string().min(1).max(500).optional().meta({ description: 'Recorded with the block.' }),
+  reason: z.string().min(1).max(500).optional().meta({ description: 'Reason, recorded with the block.' }),
 });
 
 const clientFields = {
@@ -24,24 +24,25 @@ const clientFields = {
   last_seen_at: timestampSchema.nullable(),
   token_expires_at: timestampSchema.nullable().optional().meta({
     description:
-      'When the agent’s newest token ends: the one it connected with last, or the one that it has stored since to replace it; null if that was before this was recorded.',
+      'Expiry of the agent’s newest token: that of its last connection, or a renewed one that it has stored; null if that connection was before this field was recorded.',
   }),
   remote_address: z.string().nullable().optional().meta({
     description:
-      'Where the agent connected from last, as far as TRUSTED_PROXIES say it; null if that was before this was recorded.',
+      'Address of the agent’s last connection, as reported by trusted proxies (TRUSTED_PROXIES); null if that connection was before this field was recorded.',
   }),
   agent_version: z.string().nullable(),
   platform: z
     .object({ os: z.string(), arch: z.string(), hostname: z.string().nullable() })
     .nullable()
-    .meta({ description: 'As the agent reports it.' }),
+    .meta({ description: 'The machine, as reported by the agent.' }),
   labels: z.record(z.string(), z.string()),
   blocked: clientBlockSchema.nullable().optional().meta({
-    description: 'Whether an operator keeps this client away; null if not.',
+    description: 'The block set by an operator; null if the client is not blocked.',
   }),
   default_file_path: filePathSchema.nullable(),
   limits: uploadLimitsSchema.nullable().optional().meta({
-    description: 'Of each upload of this client, set by an operator; null for those of the server.',
+    description:
+      'Limits of each upload of this client, set by an operator; null if the server’s defaults apply.',
   }),
 };
 
@@ -55,15 +56,15 @@ export const clientStatusSchema = z
     ...clientFields,
     active_uploads: z.array(uploadRecordSchema).meta({
       description:
-        'Those that have not ended, 100 at most: first those that run, then the oldest that are queued. `GET /uploads?client_id=…` has all.',
+        'Unfinished uploads, at most 100: first running ones, then the oldest queued ones. `GET /uploads?client_id=…` returns all.',
     }),
     active_upload_count: z.int().min(0).optional().meta({
-      description: 'How many have not ended; servers of 0.1.0 leave it out and list all.',
+      description: 'Number of unfinished uploads; absent from servers of 0.1.0, which list all.',
     }),
     last_upload: uploadRecordSchema.nullable(),
     duplicate_connections: z.int().min(0).optional().meta({
       description:
-        'How often machines that seem to share this client’s token have taken turns, until a day passes without; normally 0.',
+        'How often the connection was taken over by another machine that seems to use the same token. Reset after a day without; normally 0.',
     }),
   })
   .meta({ id: 'ClientStatus' });

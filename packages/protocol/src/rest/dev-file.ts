@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-/** Written by `backhaul-server --dev` (mode 0600); command line and agents started beside it use it. */
+/** Written by `backhaul-server --dev` (mode 0600); used by command line and agents in the same working directory. */
 export const DEV_FILE = '.backhaul/dev.json';
 
 export const devFileSchema = z.object({

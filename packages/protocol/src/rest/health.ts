@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-/** `GET /readyz`: 200 when `ready`, else 503. */
+/** Response of `GET /readyz`: 200 if `ready`, else 503. */
 export const readinessSchema = z
   .object({
     ready: z.boolean(),
@@ -9,7 +9,7 @@ export const readinessSchema = z
   .meta({ id: 'Readiness' });
 export type Readiness = z.infer<typeof readinessSchema>;
 
-/** One finding of the server about its own surroundings. */
+/** One finding of the server about its configuration and environment. */
 export const findingSchema = z.object({
   name: z.string(),
   level: z.enum(['ok', 'info', 'warning', 'error']),
@@ -18,7 +18,7 @@ export const findingSchema = z.object({
 });
 export type Finding = z.infer<typeof findingSchema>;
 
-/** `GET /doctor`. */
+/** Response of `GET /doctor`. */
 export const diagnosisSchema = z
   .object({ server_version: z.string(), server_time: z.iso.datetime(), findings: z.array(findingSchema) })
   .meta({ id: 'Diagnosis' });

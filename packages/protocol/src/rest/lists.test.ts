@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { clientListQuerySchema, uploadListQuerySchema } from './lists.ts';
 
 describe('the query of a list', () => {
-  test('arrives as text and becomes numbers; the limit is 50 by default', () => {
+  test('is parsed from text to numbers; the default limit is 50', () => {
     assert.deepEqual(uploadListQuerySchema.parse({}), { limit: 50 });
     assert.equal(uploadListQuerySchema.parse({ limit: '500' }).limit, 500);
     for (const limit of ['0', '501', '1.5', 'all', '-1', '']) {
@@ -11,12 +11,12 @@ describe('the query of a list', () => {
     }
   });
 
-  test('refuses filters that do not exist, so that a typo does not list everything', () => {
+  test('refuses unknown filters, so that a typo does not list everything', () => {
     assert.ok(!uploadListQuerySchema.safeParse({ client: 'restaurant-1' }).success);
     assert.ok(!clientListQuerySchema.safeParse({ status: 'connected' }).success);
   });
 
-  test('takes a label as name=value, whose value may contain =', () => {
+  test('accepts a label as name=value, whose value may contain =', () => {
     for (const label of ['site=berlin', 'site=', 'site=a=b']) {
       assert.ok(clientListQuerySchema.safeParse({ label }).success, label);
     }

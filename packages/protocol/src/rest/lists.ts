@@ -6,11 +6,7 @@ import { uploadRecordSchema } from './upload-record.ts';
 
 const paging = {
   limit: z.coerce.number().int().min(1).max(500).default(50),
-  cursor: z
-    .string()
-    .max(512)
-    .optional()
-    .meta({ description: 'The `next_cursor` of the page before, as it stands.' }),
+  cursor: z.string().max(512).optional().meta({ description: 'The `next_cursor` of the previous page.' }),
 };
 
 /** Query of `GET /uploads`, newest first. */
@@ -26,18 +22,19 @@ export const uploadListSchema = z
   .meta({ id: 'UploadList' });
 export type UploadList = z.infer<typeof uploadListSchema>;
 
-/** Query of `GET /clients`, by `client_id`. */
+/** Query of `GET /clients`, sorted by `client_id`. */
 export const clientListQuerySchema = z.strictObject({
   connected: z.enum(['true', 'false']).optional(),
   label: z
     .preprocess(
-      // One parameter of a query is a text, several are a list.
+      // A single query parameter is a string, repeated ones are a list.
       (given) => (typeof given === 'string' ? [given] : given),
       z.array(z.string().regex(/^[^=]+=.*$/, 'a label filter is written name=value')).max(32),
     )
     .optional()
     .meta({
-      description: 'Only clients with this label, written `name=value`. May be repeated: all have to hold.',
+      description:
+        'Only clients with this label, written `name=value`. May be repeated; then all labels must match.',
     }),
   ...paging,
 });

@@ -4,7 +4,7 @@ import { BackhaulError } from '../backhaul-error.ts';
 import { errorCodes, errorTable } from '../error-table.ts';
 import { problemOf, problemSchema } from './problem.ts';
 
-test('every error is a valid problem with the status and sentence of its code', () => {
+test('every error code has a valid problem with its status and sentence', () => {
   for (const code of errorCodes) {
     const problem = problemOf(new BackhaulError(code, 'Change this.'));
     assert.deepEqual(problemSchema.parse(problem), {

@@ -2,16 +2,16 @@ import { z } from 'zod';
 import type { BackhaulError } from '../backhaul-error.ts';
 import { errorCodes, errorTable } from '../error-table.ts';
 
-/** Every error of the API: `application/problem+json` (RFC 9457). */
+/** Error response of the API: `application/problem+json` (RFC 9457). */
 export const problemSchema = z
   .object({
-    type: z.string().meta({ description: '`urn:backhaul:error:` and the code.' }),
+    type: z.string().meta({ description: '`urn:backhaul:error:` followed by the code.' }),
     title: z.string(),
     status: z.int(),
     code: z.enum(errorCodes),
-    detail: z.string().meta({ description: 'What happened here and what to change.' }),
+    detail: z.string().meta({ description: 'Details of this occurrence and what to change.' }),
     reason: z.string().max(64).optional().meta({
-      description: 'Of a refused token or connection: more than `code` tells, e.g. `token_expired`.',
+      description: 'More specific reason for a refused token or connection, e.g. `token_expired`.',
     }),
   })
   .meta({ id: 'Problem' });

@@ -14,7 +14,7 @@ import {
 import { uploadLimitsSchema } from '../upload-limits.ts';
 import { uploadStatusSchema } from '../upload-status.ts';
 
-/** The same everywhere: answers, lists, events. */
+/** The record of an upload, in all responses, lists and events. */
 export const uploadRecordSchema = z
   .object({
     upload_id: uploadIdSchema,
@@ -22,44 +22,44 @@ export const uploadRecordSchema = z
     file_path: filePathSchema,
     file_name: z
       .string()
-      // A server of release 0.1.0 passes on what the agent said.
+      // A server of release 0.1.0 passes on the agent's file name unchanged.
       .overwrite(savedFileName)
       .meta({
         description:
-          'Last component of `file_path`, made safe: joined to a directory it is an entry of that directory, on every system. Never the agent’s choice.',
+          'Sanitised last component of `file_path`: joined to a directory it is an entry of that directory on every system. Never chosen by the agent.',
       }),
     status: uploadStatusSchema,
     attempt: attemptSchema,
-    version: z.int().min(1).meta({ description: 'Grows with every change; the event id.' }),
+    version: z.int().min(1).meta({ description: 'Increases with every change; used as event id.' }),
     size: sizeBytesSchema
       .nullable()
-      .meta({ description: 'Bytes; null until the agent has opened the file.' }),
+      .meta({ description: 'Size in bytes; null until the agent has opened the file.' }),
     chunk_size: z.int().nullable(),
     part_count: z.int().nullable(),
     parts_completed: z.int(),
-    bytes_uploaded: sizeBytesSchema.meta({ description: 'Bytes that the object store has acknowledged.' }),
+    bytes_uploaded: sizeBytesSchema.meta({ description: 'Bytes of stored parts.' }),
     bytes_in_flight: sizeBytesSchema.optional().meta({
       description:
-        'Bytes of parts on their way that the other end of the agent’s connection (the object store, or a proxy before it) has acknowledged, while `uploading`; for display only. They count in `bytes_uploaded` once their part is stored, and are sent again if it is cut off. Absent: not known, as from an agent of 0.1.0.',
+        'Bytes of parts in flight that the other end of the agent’s connection (the object store, or a proxy in front of it) has acknowledged, while `uploading`; for display only. They are included in `bytes_uploaded` once their part is stored, and are sent again if it is lost. Absent if unknown, as with an agent of 0.1.0.',
     }),
     stalled_since: timestampSchema.nullable().meta({
       description:
-        'Since when nothing moves: the agent is away, it or the server cannot reach the object store, or the next attempt has to wait.',
+        'Time since which no progress is possible: the agent is disconnected, the agent or the server cannot reach the object store, or the next attempt is delayed.',
     }),
     stalled_reason: z
       .string()
       .nullable()
       .default(null)
-      .meta({ description: 'Why nothing moves, for a person.' }),
+      .meta({ description: 'Reason of the stall, for people.' }),
     next_retry_at: timestampSchema
       .nullable()
       .default(null)
-      .meta({ description: 'When it is tried again, where that has a time.' }),
+      .meta({ description: 'Time of the next try, if known.' }),
     on_change: changePolicySchema.default('fail'),
     limits: uploadLimitsSchema
       .nullable()
       .optional()
-      .meta({ description: 'What its trigger asked for; null for those of its client and of the server.' }),
+      .meta({ description: 'Limits given in the trigger; null if those of the client or server apply.' }),
     bucket: z.string(),
     key: z.string(),
     etag: z.string().nullable(),
@@ -74,7 +74,7 @@ export const uploadRecordSchema = z
       .meta({ description: 'Checksum of the whole object, base64, combined from its parts.' }),
     checksum_mode: checksumModeSchema.nullable(),
     verification: verificationSchema.nullable(),
-    sha256: sha256HexSchema.nullable().meta({ description: 'Of the file, as its agent read it.' }),
+    sha256: sha256HexSchema.nullable().meta({ description: 'SHA-256 of the file as read by its agent.' }),
     server_side_encryption: z.string().nullable(),
     storage_class: z.string().nullable(),
     source_modified_at: timestampSchema.nullable(),
@@ -82,7 +82,7 @@ export const uploadRecordSchema = z
     message: z.string().nullable(),
     cancel_requested_at: timestampSchema.nullable().optional().meta({
       description:
-        'When a cancel was asked for that waits for the object store: only while `completing`. The upload ends as `cancelled` if it is not complete there, else as `completed`. Servers of 0.1.0 have none.',
+        'Time of a cancellation that waits for the object store; set only while `completing`. The upload ends as `cancelled` if the object is not complete, otherwise as `completed`. Absent from servers of 0.1.0.',
     }),
     requested_by: z.string(),
     reason: z.string().nullable(),
@@ -90,8 +90,8 @@ export const uploadRecordSchema = z
     started_at: timestampSchema.nullable(),
     completed_at: timestampSchema
       .nullable()
-      .meta({ description: 'When the upload ended, however it ended.' }),
-    expires_at: timestampSchema.meta({ description: 'An upload not finished by then ends as `expired`.' }),
+      .meta({ description: 'Time at which the upload ended, with any terminal status.' }),
+    expires_at: timestampSchema.meta({ description: 'Deadline: an unfinished upload ends as `expired`.' }),
     upload_duration_ms: z.int().nullable(),
   })
   .meta({ id: 'UploadRecord' });

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { commandIdSchema } from '../identifiers.ts';
 
-/** Asks the agent how it is; answered by `result`. */
+/** Requests a health report; the agent responds with `result`. */
 export const healthCheckSchema = z.object({
   action: z.literal('health_check'),
   command_id: commandIdSchema,

@@ -9,7 +9,7 @@ import { renewTokenSchema } from './renew-token.ts';
 import { serverErrorSchema } from './server-error.ts';
 import { welcomeSchema } from './welcome.ts';
 
-/** Everything a server says to an agent, told apart by `action`. */
+/** All messages from the server to an agent, distinguished by `action`. */
 export const serverMessageSchema = z.discriminatedUnion('action', [
   welcomeSchema,
   prepareUploadSchema,
@@ -22,7 +22,7 @@ export const serverMessageSchema = z.discriminatedUnion('action', [
   serverErrorSchema,
 ]);
 export type ServerMessage = z.infer<typeof serverMessageSchema>;
-/** As written by a sender: fields with defaults may be left out. */
+/** A message before parsing: fields with defaults are optional. */
 export type ServerMessageInput = z.input<typeof serverMessageSchema>;
 
 export * from './cancel-upload.ts';

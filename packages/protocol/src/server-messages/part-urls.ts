@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { attemptSchema, uploadIdSchema } from '../identifiers.ts';
 import { urlWindowFields } from './presigned-part.ts';
 
-/** Answers `parts_ready` with one URL for each part it named. */
+/** Response to `parts_ready` with one URL for each requested part. */
 export const partUrlsSchema = z.object({
   action: z.literal('part_urls'),
   upload_id: uploadIdSchema,

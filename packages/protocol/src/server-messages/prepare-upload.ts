@@ -6,7 +6,7 @@ import { MAX_WINDOW_PARTS, S3_MAX_PARTS, S3_MAX_PART_BYTES, S3_MIN_PART_BYTES } 
 import { uploadLimitsSchema } from '../upload-limits.ts';
 import { resumeStateSchema } from './resume-state.ts';
 
-/** Asks the agent to open and measure a file; the agent answers `prepared` or `failed`. */
+/** Tells the agent to open a file and determine its size; the agent responds with `prepared` or `failed`. */
 export const prepareUploadSchema = z.object({
   action: z.literal('prepare_upload'),
   upload_id: uploadIdSchema,
@@ -18,35 +18,31 @@ export const prepareUploadSchema = z.object({
         .int()
         .min(S3_MIN_PART_BYTES)
         .max(S3_MAX_PART_BYTES)
-        .meta({ description: 'Smallest chunk size, in bytes.' }),
-      max_parts: z
-        .int()
-        .min(1)
-        .max(S3_MAX_PARTS)
-        .meta({ description: 'Most parts the file may be cut into.' }),
+        .meta({ description: 'Minimum chunk size in bytes.' }),
+      max_parts: z.int().min(1).max(S3_MAX_PARTS).meta({ description: 'Maximum number of parts.' }),
       window_size: z
         .int()
         .min(1)
         .max(MAX_WINDOW_PARTS)
-        .meta({ description: 'Most parts to announce in one message.' }),
+        .meta({ description: 'Maximum number of parts announced in one message.' }),
       max_file_size: sizeBytesSchema
         .optional()
-        .meta({ description: 'A larger file is refused as `file_too_large`. Bytes.' }),
+        .meta({ description: 'Maximum file size in bytes; a larger file is refused with `file_too_large`.' }),
     })
-    .meta({ description: 'The plan rule’s inputs.' }),
+    .meta({ description: 'Parameters of the plan rule.' }),
   checksum_mode: checksumModeSchema,
   on_change: changePolicySchema.optional(),
   limits: uploadLimitsSchema.optional().meta({
     description:
-      'Only to agents with the capability `upload_limits`: how fast the upload may go, within what its owner allows.',
+      'Limits of the upload; the agent’s own limits also apply. Only for agents with the capability `upload_limits`.',
   }),
   resume: resumeStateSchema.optional().meta({
     description:
-      'Only to agents with the capability `resume`: an earlier attempt goes on. The agent answers `resumed` instead of `prepared`.',
+      'Resumes an earlier attempt; the agent responds with `resumed` instead of `prepared`. Only for agents with the capability `resume`.',
   }),
   expires_in_ms: z
     .int()
     .min(1)
-    .meta({ description: 'A prepared upload that has seen no `download_file` by then is let go.' }),
+    .meta({ description: 'Timeout in milliseconds: a prepared upload without `download_file` is released.' }),
 });
 export type PrepareUpload = z.infer<typeof prepareUploadSchema>;

@@ -4,12 +4,12 @@ import { partChecksumsSchema } from '../checksums.ts';
 import { partNumberSchema, sizeBytesSchema } from '../identifiers.ts';
 
 /**
- * What an earlier attempt left: the version of the file it sent, and the parts that S3 holds of it. The agent keeps
- * no state on disk, so this is all that a new process of it knows.
+ * State of an earlier attempt: the version of the file and the parts that S3 holds. The agent keeps no state on disk, so a
+ * new process has only this information.
  */
 export const resumeStateSchema = z.object({
-  size: sizeBytesSchema.meta({ description: 'Bytes of the file that are to be sent.' }),
-  fingerprint: fingerprintSchema.meta({ description: 'The version of the file that the parts are of.' }),
+  size: sizeBytesSchema.meta({ description: 'Number of bytes of the file to send.' }),
+  fingerprint: fingerprintSchema.meta({ description: 'Version of the file from which the parts were read.' }),
   kept_parts: z
     .array(
       z.object({
@@ -19,6 +19,8 @@ export const resumeStateSchema = z.object({
       }),
     )
     .max(10_000)
-    .meta({ description: 'Parts that S3 holds. They are read and compared, not sent again.' }),
+    .meta({
+      description: 'Parts that S3 holds. The agent reads and compares them, but does not send them again.',
+    }),
 });
 export type ResumeState = z.infer<typeof resumeStateSchema>;

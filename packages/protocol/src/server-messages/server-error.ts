@@ -1,15 +1,15 @@
 import { z } from 'zod';
 import { subjectFields } from '../message-subject.ts';
 
-/** A frame could not be handled. The socket stays open; the agent logs it, and ends what the frame was about. */
+/** A frame could not be handled. The connection stays open; the agent logs the error and ends the upload or command of the frame. */
 export const serverErrorSchema = z.object({
   action: z.literal('error'),
   code: z
     .string()
     .min(1)
     .max(64)
-    .meta({ description: 'An error code; for the log, so one that is not known is no mistake.' }),
-  message: z.string().max(2000).meta({ description: 'What was wrong with the frame.' }),
+    .meta({ description: 'An error code, used only for the log; unknown codes are allowed.' }),
+  message: z.string().max(2000).meta({ description: 'Description of the error in the frame.' }),
   ...subjectFields,
 });
 export type ServerError = z.infer<typeof serverErrorSchema>;

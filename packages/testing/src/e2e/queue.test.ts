@@ -42,7 +42,7 @@ describe('a pull whose agent is away', { concurrency: true }, () => {
   test('says since when it waits and until when, and that a relative path leads nowhere', async () => {
     const client = await away('away-for-long');
     const problem = await assertProblem(await post(client, { file_path: 'report.bin' }), 422, 'invalid_path');
-    assert.match(problem.detail, /relative.*Give the whole path/);
+    assert.match(problem.detail, /relative.*absolute path/);
     const exit = await stage.cli('download', client, '--no-wait');
     assert.match(exit.stdout, /The machine is offline since .* UTC .*The upload waits for it until .* UTC\./);
     const [record] = await uploadsOf(client);

@@ -68,7 +68,7 @@ describe(
       {
         name: 'a private authority',
         url: () => `https://127.0.0.1:${ports['own']}`,
-        sentence: /not trusted here: a private one.*--ca-file or NODE_EXTRA_CA_CERTS/,
+        sentence: /not trusted, such as a private one.*--ca-file or NODE_EXTRA_CA_CERTS/,
         lasting: true,
       },
       {

@@ -62,7 +62,7 @@ describe(
         HTTPS_PROXY: proxy('till:secret'),
       });
       const { stdout } = await program.exit;
-      assert.match(stdout, /not trusted here.*--ca-file/);
+      assert.match(stdout, /not trusted.*--ca-file/);
     });
 
     const url = () => `https://${NAME}:${nginx?.port}`;
