@@ -171,7 +171,12 @@ describe('settings', parallel, () => {
 });
 
 describe('with --json', parallel, () => {
-  const answers: readonly (readonly [args: string[], route: string, answer: unknown, printed?: unknown])[] = [
+  const responses: readonly (readonly [
+    args: string[],
+    route: string,
+    expected: unknown,
+    printed?: unknown,
+  ])[] = [
     [['uploads', '--status', 'failed'], 'GET /uploads', { uploads: [uploadRecord()], next_cursor: 'c' }],
     [['uploads', UPLOAD_ID], `GET /uploads/${UPLOAD_ID}`, uploadRecord()],
     [['clients'], 'GET /clients', { clients: [client], next_cursor: null }],
@@ -201,9 +206,9 @@ describe('with --json', parallel, () => {
       },
     ],
   ];
-  for (const [args, route, answer, printed = answer] of answers) {
+  for (const [args, route, expected, printed = expected] of responses) {
     test(`${args[0]} prints the response unchanged`, async () => {
-      await using server = await FakeBackhaul.start({ [route]: (response) => sendJson(response, answer) });
+      await using server = await FakeBackhaul.start({ [route]: (response) => sendJson(response, expected) });
       const { code, stdout, stderr } = await runCli([...args, '--json'], { env: server.env });
       assert.equal(stderr, '');
       assert.equal(code, 0);

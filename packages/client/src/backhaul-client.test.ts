@@ -52,11 +52,11 @@ describe('a request', () => {
   });
 
   test('to wait is repeated with the same key if the server waited for less time', async () => {
-    let answers = 0;
+    let count = 0;
     await using fake = await start((_request, response) => {
-      answers += 1;
+      count += 1;
       response.setHeader('preference-applied', 'wait=50');
-      if (answers < 3) sendJson(response, 202, uploadRecord({ status: 'queued' }));
+      if (count < 3) sendJson(response, 202, uploadRecord({ status: 'queued' }));
       else sendJson(response, 200, uploadRecord());
     });
     const record = await fake.client.triggerDownload('restaurant-1', {}, { waitSeconds: 130 });
@@ -275,7 +275,7 @@ test('a directory listing without progress ends with an error', async () => {
 
 test('a directory listing ends after the maximum number of pages', async () => {
   let pages = 0;
-  const answer = (): Response => {
+  const response = (): Response => {
     pages += 1;
     const entries = [{ name: 'a', type: 'file', size: 1, modified_at: null }];
     const result = { path: '/d', entries, truncated: true, next_cursor: String(pages) };
@@ -284,7 +284,8 @@ test('a directory listing ends after the maximum number of pages', async () => {
   const client = new BackhaulClient({
     url: 'http://localhost',
     token: TOKEN,
-    fetch: () => (pages <= 2000 ? Promise.resolve(answer()) : Promise.reject(new Error('asked on'))),
+    fetch: () =>
+      pages <= 2000 ? Promise.resolve(response()) : Promise.reject(new Error('one page too many')),
   });
   const listing = client.listDirectory('a', { path: '/d' });
   await assert.rejects(collect(listing), { code: 'protocol_error' });

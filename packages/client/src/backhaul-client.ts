@@ -326,13 +326,13 @@ export class BackhaulClient {
     parameters: CommandParameters<Name>,
     { signal }: CallOptions = {},
   ): Promise<CommandResult<Name>> {
-    const answer = await this.#transport.json(
+    const response = await this.#transport.json(
       path`/clients/${clientId}/commands/${name}`,
       commandAnswerSchema.extend({ result: commands[name].result }),
       { method: 'POST', body: parameters, timeoutMs: SLOW_REQUEST_TIMEOUT_MS, signal },
     );
     // TypeScript does not relate the schema picked by `name` to the type picked by `Name`.
-    return answer.result as CommandResult<Name>;
+    return response.result as CommandResult<Name>;
   }
 
   /**

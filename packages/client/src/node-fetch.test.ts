@@ -22,12 +22,12 @@ async function get(url: string, init: Partial<FetchInit> = {}): Promise<Response
   return await platformFetch(new URL(url), { signal, redirect: 'manual', ...init });
 }
 
-/** A TCP server that handles each connection with `answer`, and lists the connections. */
-async function rawServer(answer: (socket: Socket) => void) {
+/** A TCP server that handles each connection with `respond`, and lists the connections. */
+async function rawServer(respond: (socket: Socket) => void) {
   const sockets: Socket[] = [];
   const server = createServer((socket) => {
     sockets.push(socket.on('error', () => undefined));
-    socket.once('data', () => answer(socket));
+    socket.once('data', () => respond(socket));
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -125,14 +125,14 @@ describe('a connection', () => {
 
   test('is closed at once when its signal aborts or its reader cancels', async () => {
     const reason = new Error('enough');
-    for (const leave of ['before the answer', 'before reading', 'while reading', 'by cancel'] as const) {
+    for (const leave of ['before the response', 'before reading', 'while reading', 'by cancel'] as const) {
       await using server = await rawServer((socket) => {
-        if (leave === 'before the answer') stop.abort(reason);
+        if (leave === 'before the response') stop.abort(reason);
         else socket.write(`HTTP/1.1 200 OK\r\ncontent-length: ${MiB}\r\n\r\nhello`);
       });
       const stop = new AbortController();
       const asking = get(server.url, { signal: stop.signal });
-      if (leave === 'before the answer') await assert.rejects(asking, reason);
+      if (leave === 'before the response') await assert.rejects(asking, reason);
       else {
         const reader = (await asking).body?.getReader();
         if (leave === 'while reading') await reader?.read();
@@ -214,8 +214,8 @@ test(
     https.globalAgent.options.timeout = 600_000;
     import { platformFetch } from ${JSON.stringify(import.meta.resolve('./node-fetch.ts'))};
     const signal = AbortSignal.timeout(60_000);
-    const answer = await platformFetch(new URL(${JSON.stringify(url)}), { redirect: 'manual', signal });
-    console.log(await answer.text());`;
+    const response = await platformFetch(new URL(${JSON.stringify(url)}), { redirect: 'manual', signal });
+    console.log(await response.text());`;
     const child = spawn(process.execPath, ['--input-type=module', '--eval', program], {
       env: { NODE_EXTRA_CA_CERTS: cert },
       stdio: ['ignore', 'pipe', 'inherit'],

@@ -6,7 +6,7 @@ import { parseRetryAfter, readProblem } from './problem-response.ts';
 import { uploadRecord } from './testing/upload-record.ts';
 import { UnexpectedAnswerError } from './unexpected-answer-error.ts';
 
-const asked = { request: 'GET /x', origin: 'http://server' };
+const context = { request: 'GET /x', origin: 'http://server' };
 const problem = (fields: Record<string, unknown>) => ({
   type: 'urn:backhaul:error:upload_finished',
   title: 'It has ended.',
@@ -15,13 +15,16 @@ const problem = (fields: Record<string, unknown>) => ({
   detail: 'The upload completed at noon.',
   ...fields,
 });
-const answer = (status: number, body: unknown, headers: Record<string, string> = {}) =>
+const response = (status: number, body: unknown, headers: Record<string, string> = {}) =>
   new Response(typeof body === 'string' ? body : JSON.stringify(body), { status, headers });
 
 describe('an error response', () => {
   test('is converted to code, detail, record and retry delay', async () => {
     const record = uploadRecord();
-    const error = await readProblem(answer(409, problem({ upload: record }), { 'retry-after': '7' }), asked);
+    const error = await readProblem(
+      response(409, problem({ upload: record }), { 'retry-after': '7' }),
+      context,
+    );
     assert.ok(error instanceof ApiError);
     assert.equal(error.code, 'upload_finished');
     assert.equal(error.status, 409);
@@ -32,20 +35,20 @@ describe('an error response', () => {
   });
 
   test('with a code of a newer server keeps its detail and gets the nearest code', async () => {
-    const error = await readProblem(answer(403, problem({ code: 'quota_gone', status: 403 })), asked);
+    const error = await readProblem(response(403, problem({ code: 'quota_gone', status: 403 })), context);
     assert.ok(error instanceof ApiError);
     assert.equal(error.code, 'forbidden');
     assert.match(error.detail, /completed at noon.*quota_gone/);
   });
 
   test('of a gateway is a connection error', async () => {
-    const error = await readProblem(answer(502, '<h1>Bad Gateway</h1>'), asked);
+    const error = await readProblem(response(502, '<h1>Bad Gateway</h1>'), context);
     assert.ok(error instanceof ConnectionError);
     assert.match(error.message, /502/);
   });
 
   test('of another program is an UnexpectedAnswerError', async () => {
-    const error = await readProblem(answer(404, '<h1>Not here</h1>'), asked);
+    const error = await readProblem(response(404, '<h1>Not here</h1>'), context);
     assert.ok(error instanceof UnexpectedAnswerError);
     assert.equal(error.status, 404);
   });

@@ -31,9 +31,9 @@ test('an operation can be wrapped to fail before or after it is performed', asyn
     operations: {
       ...OPERATIONS,
       PutObject: async (request, context) => {
-        const answer = await OPERATIONS.PutObject(request, context);
+        const response = await OPERATIONS.PutObject(request, context);
         if (calls++ === 0) throw new S3Error('InternalError');
-        return answer;
+        return response;
       },
     },
   });

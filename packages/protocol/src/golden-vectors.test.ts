@@ -59,14 +59,14 @@ describe('golden vectors', () => {
     for (const vector of vectors) {
       if (vector.schema !== 'agent-message' && vector.schema !== 'server-message') continue;
       decoded += 1;
-      const answer = decoders[vector.schema](vector.frame);
-      assert.equal(answer.ok, vector.valid, vector.name);
-      if (answer.ok) {
-        assert.deepEqual(answer.message, vector.valid && vector.expect, vector.name);
+      const outcome = decoders[vector.schema](vector.frame);
+      assert.equal(outcome.ok, vector.valid, vector.name);
+      if (outcome.ok) {
+        assert.deepEqual(outcome.message, vector.valid && vector.expect, vector.name);
       } else if (!vector.valid) {
         assert.ok(
-          answer.problem.includes(vector.problem.field ?? 'not'),
-          `${vector.name}: ${answer.problem}`,
+          outcome.problem.includes(vector.problem.field ?? 'not'),
+          `${vector.name}: ${outcome.problem}`,
         );
       }
     }

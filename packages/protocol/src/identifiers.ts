@@ -10,12 +10,10 @@ export const clientIdSchema = z
   .meta({ description: 'The machine on which the agent runs.', example: 'restaurant-1' });
 
 /** UUIDv7 of one upload. It is not S3's upload id, which never leaves the server. */
-export const uploadIdSchema = z
-  .uuidv7('an upload_id is a UUIDv7')
-  .meta({
-    description: 'Identifies one upload of one file.',
-    example: '019ab3c2-5f00-7000-8000-000000000001',
-  });
+export const uploadIdSchema = z.uuidv7('an upload_id is a UUIDv7').meta({
+  description: 'Identifies one upload of one file.',
+  example: '019ab3c2-5f00-7000-8000-000000000001',
+});
 
 /** Matches a result to a command that is not an upload. */
 export const commandIdSchema = z.uuidv7().meta({ description: 'Matches a `result` to its command.' });
@@ -43,13 +41,9 @@ export const fileNameSchema = z.string().min(1).max(1024).meta({
 });
 
 /** Counts the attempts of an upload, from 1. Messages of an older attempt are ignored. */
-export const attemptSchema = z
-  .int()
-  .min(1)
-  .max(1_000_000)
-  .meta({
-    description: 'Number of the attempt of this upload, from 1. Messages of older attempts are ignored.',
-  });
+export const attemptSchema = z.int().min(1).max(1_000_000).meta({
+  description: 'Number of the attempt of this upload, from 1. Messages of older attempts are ignored.',
+});
 
 /** For messages of the original design, which had no attempt: absent means the first. */
 export const attemptOrFirstSchema = attemptSchema.default(1);

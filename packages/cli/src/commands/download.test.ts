@@ -312,8 +312,8 @@ describe('download --output', { concurrency: 4 }, () => {
 
   test('exits with 4 if the object is missing, with 5 if the store is unavailable', async () => {
     await using directory = await scratchDirectory();
-    await using gone = await startUpload(small, { faults: { status: 404 } });
-    const { code } = await runCli([...DOWNLOAD, '--output', directory.path], { env: gone.server.env });
+    await using missing = await startUpload(small, { faults: { status: 404 } });
+    const { code } = await runCli([...DOWNLOAD, '--output', directory.path], { env: missing.server.env });
     assert.equal(code, 4);
     await using away = await startUpload(small, { faults: { status: 503 } });
     const child = startCli([...DOWNLOAD, '--output', directory.path], { env: away.server.env });

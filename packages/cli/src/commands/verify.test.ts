@@ -30,18 +30,18 @@ function found(fields: Partial<ObjectVerification> = {}): ObjectVerification {
   };
 }
 
-interface Situation {
-  readonly finding?: Partial<ObjectVerification>;
+interface Scenario {
+  readonly result?: Partial<ObjectVerification>;
   readonly faults?: ObjectFaults;
   readonly last?: Partial<UploadRecord>;
 }
 
-async function start({ finding, faults, last }: Situation = {}) {
+async function start({ result, faults, last }: Scenario = {}) {
   return await startUpload(content, {
     ...(faults !== undefined && { faults }),
     ...(last !== undefined && { last }),
     routes: {
-      [`GET /uploads/${UPLOAD_ID}/verification`]: (response) => sendJson(response, found(finding)),
+      [`GET /uploads/${UPLOAD_ID}/verification`]: (response) => sendJson(response, found(result)),
     },
   });
 }
@@ -67,7 +67,7 @@ describe('verify', { concurrency: 4 }, () => {
   for (const verification of ['parts', 'size_only'] as const) {
     test(`with ${verification} says how weak the check was and suggests --content`, async () => {
       await using upload = await start({
-        finding: {
+        result: {
           verification,
           checks: [{ name: 'crc32', ok: null, expected: 'AAAAAA==', found: null }],
         },
@@ -85,7 +85,7 @@ describe('verify', { concurrency: 4 }, () => {
       { name: 'token', ok: false, expected: null, found: null },
       { name: 'etag', ok: false, expected: '"a"', found: '"b\u001b[31m"' },
     ] as const;
-    await using upload = await start({ finding: { verdict: 'altered', checks: [...checks] } });
+    await using upload = await start({ result: { verdict: 'altered', checks: [...checks] } });
     const { code, stdout, stderr } = await runCli(VERIFY, { env: upload.server.env });
     assert.equal(code, 7);
     assert.match(stdout, /^differs {2}token: the object does not belong to this upload$/m);
@@ -95,7 +95,7 @@ describe('verify', { concurrency: 4 }, () => {
   });
 
   test('of a missing object exits with 4', async () => {
-    await using upload = await start({ finding: { verdict: 'missing', verification: null, checks: [] } });
+    await using upload = await start({ result: { verdict: 'missing', verification: null, checks: [] } });
     for (const args of [VERIFY, [...VERIFY, '--content']]) {
       const { code, stdout, stderr } = await runCli(args, { env: upload.server.env });
       assert.equal(code, 4);
@@ -111,11 +111,11 @@ describe('verify', { concurrency: 4 }, () => {
     assert.equal(good.code, 0);
     assert.deepEqual(JSON.parse(good.stdout), { ...found(), content: null });
     assert.equal(good.stderr, '');
-    const finding = { verdict: 'missing', verification: null, checks: [] } as const;
-    await using missing = await start({ finding: { ...finding, checks: [] } });
+    const result = { verdict: 'missing', verification: null, checks: [] } as const;
+    await using missing = await start({ result: { ...result, checks: [] } });
     const bad = await runCli([...VERIFY, '--json'], { env: missing.server.env });
     assert.equal(bad.code, 4);
-    assert.deepEqual(JSON.parse(bad.stdout), { ...found({ ...finding, checks: [] }), content: null });
+    assert.deepEqual(JSON.parse(bad.stdout), { ...found({ ...result, checks: [] }), content: null });
     const { error } = JSON.parse(bad.stderr) as { error: Record<string, unknown> };
     assert.equal(error['code'], 'object_not_found');
   });
@@ -195,7 +195,7 @@ describe('verify --content', { concurrency: 4 }, () => {
   test('skips reading if token or size differ', async () => {
     for (const name of ['token', 'size'] as const) {
       const checks = [{ name, ok: false, expected: null, found: null }];
-      await using upload = await start({ finding: { verdict: 'altered', checks } });
+      await using upload = await start({ result: { verdict: 'altered', checks } });
       const { code, stdout } = await runCli([...VERIFY, '--content', '--json'], { env: upload.server.env });
       assert.equal(code, 7);
       assert.equal((JSON.parse(stdout) as { content: unknown }).content, null);
@@ -207,7 +207,7 @@ describe('verify --content', { concurrency: 4 }, () => {
 
   test('reads an object with another ETag, and still reports it as altered', async () => {
     const checks = [{ name: 'etag', ok: false, expected: '"a"', found: '"b"' }] as const;
-    await using upload = await start({ finding: { verdict: 'altered', checks: [...checks] } });
+    await using upload = await start({ result: { verdict: 'altered', checks: [...checks] } });
     const { code, stdout } = await runCli([...VERIFY, '--content'], { env: upload.server.env });
     assert.equal(code, 7);
     assert.match(stdout, /^ok {7}content sha256/m);

@@ -18,7 +18,7 @@ const MIN_BAR_CELLS = 8;
 const ERASE_LINE = '\r\u001b[K';
 
 type Shown =
-  | { readonly kind: 'pull'; readonly record: UploadRecord }
+  | { readonly kind: 'upload'; readonly record: UploadRecord }
   | ({ readonly kind: 'fetching' } & FetchProgress);
 
 /** Progress as one line that is redrawn on a terminal. */
@@ -39,8 +39,8 @@ export class BarView implements ProgressView {
 
   show(record: UploadRecord): void {
     this.#meter.add(bytesDone(record), this.#now());
-    const changed = this.#shown?.kind !== 'pull' || this.#shown.record.status !== record.status;
-    this.#shown = { kind: 'pull', record };
+    const changed = this.#shown?.kind !== 'upload' || this.#shown.record.status !== record.status;
+    this.#shown = { kind: 'upload', record };
     if (changed) this.#draw();
   }
 

@@ -35,7 +35,7 @@ export class FakeBackhaul implements AsyncDisposable {
     await once(server, 'listening');
     const fake = new FakeBackhaul(server, routes, token);
     server.on('request', (request: IncomingMessage, response: ServerResponse) => {
-      void fake.#answer(request, response);
+      void fake.#respond(request, response);
     });
     return fake;
   }
@@ -51,7 +51,7 @@ export class FakeBackhaul implements AsyncDisposable {
     await once(this.#server, 'close');
   }
 
-  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  async #respond(request: IncomingMessage, response: ServerResponse): Promise<void> {
     let body = '';
     for await (const chunk of request.setEncoding('utf8')) body += String(chunk);
     const { method = '', url = '', headers } = request;

@@ -39,7 +39,7 @@ export class FakeObjectStore implements AsyncDisposable {
     await once(server, 'listening');
     const store = new FakeObjectStore(server, content, faults);
     server.on('request', (request: IncomingMessage, response: ServerResponse) =>
-      store.#answer(request, response),
+      store.#respond(request, response),
     );
     return store;
   }
@@ -60,7 +60,7 @@ export class FakeObjectStore implements AsyncDisposable {
     await once(this.#server, 'close');
   }
 
-  #answer(request: IncomingMessage, response: ServerResponse): void {
+  #respond(request: IncomingMessage, response: ServerResponse): void {
     this.authorizations.push(request.headers.authorization);
     const { cuts = 0, cutAfterBytes = 0, oldestValidUrl = 0, status, hangAfterBytes } = this.faults;
     const number = Number(new URL(request.url ?? '', 'http://x').searchParams.get('X-Amz-Signature'));

@@ -10,14 +10,14 @@ import { OPERATIONS } from '../operations.ts';
 import { startStore, temporaryDirectory } from '../testing/store-fixture.ts';
 
 /** Returns the logged status of a response whose client has disconnected. */
-async function statusLoggedFor(answer: Operation): Promise<unknown> {
+async function statusLoggedFor(operation: Operation): Promise<unknown> {
   await using directory = await temporaryDirectory();
   const accessLog = join(directory.path, 'access.log');
-  const [begun, left] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const [started, left] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
   const DeleteObject: Operation = async (...given) => {
-    begun.resolve();
+    started.resolve();
     await left.promise;
-    return answer(...given);
+    return operation(...given);
   };
   await using running = await startStore({ operations: { ...OPERATIONS, DeleteObject }, accessLog });
   const { client, store } = running;
@@ -25,7 +25,7 @@ async function statusLoggedFor(answer: Operation): Promise<unknown> {
   const socket = connect(store.port, '127.0.0.1');
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
   socket.write(`DELETE ${target} HTTP/1.1\r\n${lines.join('')}\r\n`);
-  await begun.promise;
+  await started.promise;
   socket.resetAndDestroy();
   await once(socket, 'close');
   // Once this request has a response, the store has seen that the other client disconnected.

@@ -22,12 +22,9 @@ export const completedSchema = z
       .int()
       .min(0)
       .meta({ description: 'Time from the first PUT to the last response, in milliseconds.' }),
-    sha256: sha256HexSchema
-      .nullable()
-      .default(null)
-      .meta({
-        description: 'SHA-256 of the whole file; null if it is disabled in the agent’s configuration.',
-      }),
+    sha256: sha256HexSchema.nullable().default(null).meta({
+      description: 'SHA-256 of the whole file; null if it is disabled in the agent’s configuration.',
+    }),
   })
   .refine(({ parts, resumed, size }) => parts.length > 0 || resumed === true || size === 0, {
     path: ['parts'],

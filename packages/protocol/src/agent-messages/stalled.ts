@@ -14,12 +14,8 @@ export const stalledSchema = z.object({
     .min(1)
     .max(500)
     .meta({ description: 'Error of the last PUT, for people. Never contains a URL.' }),
-  retry_in_ms: z
-    .int()
-    .min(0)
-    .max(MAX_RETRY_IN_MS)
-    .meta({
-      description: 'Delay until the next try of the part that failed last, in milliseconds; at most a day.',
-    }),
+  retry_in_ms: z.int().min(0).max(MAX_RETRY_IN_MS).meta({
+    description: 'Delay until the next try of the part that failed last, in milliseconds; at most a day.',
+  }),
 });
 export type Stalled = z.infer<typeof stalledSchema>;

@@ -6,14 +6,9 @@ export const LIST_PAGES_CAPABILITY = 'list_pages';
 
 /** Selects entries of a directory; only for agents with the capability `list_pages`. */
 export const listingRangeShape = {
-  prefix: z
-    .string()
-    .min(1)
-    .max(1024)
-    .optional()
-    .meta({
-      description: 'Only entries whose names start with this text. Requires the capability `list_pages`.',
-    }),
+  prefix: z.string().min(1).max(1024).optional().meta({
+    description: 'Only entries whose names start with this text. Requires the capability `list_pages`.',
+  }),
   cursor: z.string().min(1).max(4096).optional().meta({
     description:
       'Only entries after the previous page: its `next_cursor`. Requires the capability `list_pages`.',

@@ -46,11 +46,7 @@ export const urlWindowFields = {
   expires_at: timestampSchema.meta({
     description: "Expiry of the URLs by the server's clock; informative. UTC, ISO 8601.",
   }),
-  expires_in_ms: z
-    .int()
-    .min(1)
-    .meta({
-      description:
-        'Time until the URLs expire, in milliseconds from arrival; measure it on a monotonic clock.',
-    }),
+  expires_in_ms: z.int().min(1).meta({
+    description: 'Time until the URLs expire, in milliseconds from arrival; measure it on a monotonic clock.',
+  }),
 };

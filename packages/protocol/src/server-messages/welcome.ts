@@ -14,13 +14,9 @@ export const welcomeSchema = z.object({
     .int()
     .min(1000)
     .meta({ description: 'Interval of pings from both sides, in milliseconds.' }),
-  dead_after_ms: z
-    .int()
-    .min(2000)
-    .meta({
-      description:
-        'Close the connection and reconnect after this time without received data, in milliseconds.',
-    }),
+  dead_after_ms: z.int().min(2000).meta({
+    description: 'Close the connection and reconnect after this time without received data, in milliseconds.',
+  }),
   progress_interval_ms: z.int().min(100).max(3_600_000).optional().meta({
     description:
       'Minimum interval between `progress` messages of one upload, in milliseconds. Absent from older servers, which do not support `progress`: send none.',
