@@ -53,7 +53,7 @@ export const download = defineCommand<readonly [], Options>({
   summary: 'pull a file from a machine and show progress',
   description:
     'Starts an upload of the file from the machine to the object store and shows its progress until it has ended. ' +
-    'With --output, downloads the finished object and verifies it. Ctrl-C ends this command only: the upload ' +
+    'With --output, downloads the finished object and verifies it. Ctrl-C ends only this command: the upload ' +
     'continues on the server. While the upload is unfinished, the same command follows it instead of starting ' +
     'another. Once it has completed, backhaul content ID --output PATH resumes an interrupted download; repeating ' +
     'this command starts a new upload.',
