@@ -37,7 +37,7 @@ type Field = readonly [name: string, schema: z.core.$ZodType];
 
 const listFields = new WeakMap<z.ZodObject, readonly Field[]>();
 
-/** The fields that are a list or hold one. Found once for each schema: few have any. */
+/** Returns the fields that are lists or contain lists. Cached per schema, because few schemas have any. */
 function listFieldsOf(schema: z.ZodObject): readonly Field[] {
   const known = listFields.get(schema);
   if (known !== undefined) return known;

@@ -41,7 +41,7 @@ export class Budget {
 
   /** Milliseconds until the debt is paid off; 0 if there is none. */
   get debtMs(): number {
-    // What is refilled makes no debt.
+    // A refill cannot create a debt.
     if (this.#balance >= 0) return 0;
     this.#refill();
     return this.#debtMs();

@@ -30,11 +30,11 @@ export function decodeServerMessage(frame: string): Decoded<ServerMessage> {
   return decode(frame, serverReader);
 }
 
-/** Reads the messages of one side. */
+/** Decodes the messages of one side. */
 interface Reader<Message> {
   readonly schema: z.ZodType<Message>;
   readonly limits: FrameLimits;
-  /** The schema of each message, by its discriminator. */
+  /** Schemas of the messages by discriminator. */
   readonly kinds: ReadonlyMap<unknown, z.ZodType<Message>>;
 }
 

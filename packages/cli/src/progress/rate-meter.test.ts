@@ -77,7 +77,7 @@ test('an ETA exists from the second sample, and its error is below 25 % after te
   }
 });
 
-test('the bytes that filled a large buffer at the start do not shorten the forecast after ten seconds', () => {
+test('bytes that filled a large buffer at the start do not shorten the ETA after ten seconds', () => {
   const [size, bytesPerMs] = [10_000_000, 125];
   const samples = Array.from({ length: 60 }, (_, second) => {
     const buffered = Math.min(second, 3) * 150_000;
@@ -85,7 +85,7 @@ test('the bytes that filled a large buffer at the start do not shorten the forec
   });
   const endsAt = size / bytesPerMs;
   for (const { at, error } of forecastErrors(samples, size, endsAt).slice(10)) {
-    // What the buffer holds is out of sight: 3.6 s of the line.
+    // The content of the buffer is not visible: it is 3.6 s of transfer time.
     assert.ok(error * (endsAt - at) < 4000, `at ${at} ms ${error}`);
   }
 });

@@ -11,7 +11,7 @@ const START_FACTOR = 1.25;
 export class RateMeter {
   readonly #windowMs: number;
   #samples: Sample[] = [];
-  /** Null once the start has been judged, or cannot be. */
+  /** Time of the first sample; null once the start was checked or can no longer be checked. */
   #startedAt: number | null = null;
 
   constructor(windowMs = 10_000) {
@@ -33,7 +33,8 @@ export class RateMeter {
     while (this.#samples.length > 2 && (this.#samples[1]?.at ?? at) <= at - this.#windowMs) {
       this.#samples.shift();
     }
-    if (this.#startedAt !== null && at >= this.#startedAt + 2 * START_MS) this.#dropFastStart(this.#startedAt);
+    if (this.#startedAt !== null && at >= this.#startedAt + 2 * START_MS)
+      this.#dropFastStart(this.#startedAt);
   }
 
   /** Bytes per second up to `now`; undefined until there are two samples at different times. */
