@@ -18,10 +18,10 @@ export const uploadIdSchema = z.uuidv7('an upload_id is a UUIDv7').meta({
 /** Matches a result to a command that is not an upload. */
 export const commandIdSchema = z.uuidv7().meta({ description: 'Matches a `result` to its command.' });
 
-/** Names one renewal of an agent's token, in messages and logs; it is no secret. */
+/** Identifies one renewal of an agent's token, in messages and logs; not a secret. */
 export const renewalIdSchema = z
   .uuidv7()
-  .meta({ description: 'Pairs `token_stored` with its `renew_token`.' });
+  .meta({ description: 'Matches `token_stored` to its `renew_token`.' });
 
 /**
  * A path in the format of the agent's machine; opaque to the server. 4,096 is Linux's PATH_MAX, counted here in UTF-16

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { renewalIdSchema } from '../identifiers.ts';
 
-/** The renewed token is on the agent's disk, and will be used at its next connection. */
+/** Response to `renew_token`: the agent has stored the token on disk and uses it from its next connection. */
 export const tokenStoredSchema = z.object({
   status: z.literal('token_stored'),
   renewal_id: renewalIdSchema,

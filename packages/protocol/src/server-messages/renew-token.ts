@@ -1,12 +1,12 @@
 import { z } from 'zod';
 import { renewalIdSchema } from '../identifiers.ts';
 
-/** Of an agent that can keep a renewed token; no other is sent `renew_token`. */
+/** Capability of agents that can store a renewed token; `renew_token` is sent only to them. */
 export const TOKEN_RENEWAL_CAPABILITY = 'token_renewal';
 
 /**
- * A token that replaces the one the agent has connected with. That one is good until the new one was first used, so
- * that nothing is lost if this message or its answer is.
+ * A token that replaces the token of the agent's connection. The old token remains valid until the new one is first used,
+ * so losing this message or its response has no effect.
  */
 export const renewTokenSchema = z.object({
   action: z.literal('renew_token'),
@@ -18,7 +18,7 @@ export const renewTokenSchema = z.object({
     .regex(/^[A-Za-z0-9._~+/-]+=*$/)
     .meta({
       description:
-        'For `Authorization: Bearer` of the next connections. A secret: it must not appear in logs or messages.',
+        'Token for `Authorization: Bearer` of later connections. A secret: it must not appear in logs or messages.',
     }),
 });
 export type RenewToken = z.infer<typeof renewTokenSchema>;
