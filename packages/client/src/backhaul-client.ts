@@ -2,6 +2,7 @@ import {
   BackhaulError,
   type AuditList,
   auditListSchema,
+  type AuditOutcome,
   type ClientBlock,
   clientBlockSchema,
   type ClientList,
@@ -88,6 +89,8 @@ export interface AuditFilter {
   readonly actor?: string | undefined;
   /** Action, such as `upload.trigger`. */
   readonly action?: string | undefined;
+  /** Earlier servers reject it: they record accepted requests only. */
+  readonly outcome?: AuditOutcome | undefined;
   /** Start time, ISO 8601 in UTC, inclusive. */
   readonly since?: string | undefined;
   /** End time, ISO 8601 in UTC, exclusive. */

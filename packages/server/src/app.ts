@@ -102,6 +102,10 @@ export async function startApp(config: Config, log: Logger): Promise<App> {
       maxBackoffMs: 30_000,
     },
     retentionMs: config.retentionDays * 24 * HOUR_MS,
+    auditRetention: {
+      retentionMs: config.auditRetentionDays * 24 * HOUR_MS,
+      maxRows: config.auditMaxRows,
+    },
     retentionTrustsClock: config.retentionTrustsClock,
     orphanAgeMs: config.orphanAgeSeconds * 1000,
     commandTimeoutMs: COMMAND_TIMEOUT_MS,
@@ -159,6 +163,7 @@ export async function startApp(config: Config, log: Logger): Promise<App> {
       verifier: domain.verifier,
       clients: domain.clients,
       commands: domain.transfers.commands,
+      refusals: domain.refusals,
       store,
       bus,
       progress: domain.transfers.progress,

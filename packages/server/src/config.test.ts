@@ -54,6 +54,8 @@ test('the least that has to be set gives the documented defaults', () => {
     maxFileSize: 5 * 2 ** 40,
     uploadLimits: {},
     retentionDays: 90,
+    auditRetentionDays: 365,
+    auditMaxRows: 1_000_000,
     retentionTrustsClock: false,
     legacyReadScope: true,
     renewsTokens: true,

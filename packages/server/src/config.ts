@@ -118,6 +118,8 @@ function commonConfig(
       ...(values.UPLOAD_MAX_RATE === undefined ? {} : { max_rate: values.UPLOAD_MAX_RATE }),
     },
     retentionDays: values.RETENTION_DAYS,
+    auditRetentionDays: values.AUDIT_RETENTION_DAYS,
+    auditMaxRows: values.AUDIT_MAX_ROWS,
     retentionTrustsClock: values.RETENTION_TRUST_CLOCK,
     orphanAgeSeconds: values.ORPHAN_AGE_SECONDS,
     limits: {

@@ -1,43 +1,59 @@
-import { type AuditRecord, timestampSchema } from '@backhaul/protocol';
+import { ApiError } from '@backhaul/client';
+import { type AuditOutcome, auditOutcomes, type AuditRecord, timestampSchema } from '@backhaul/protocol';
 import { InvalidArgumentError, Option } from 'commander';
 import { clientIdOption, type PagingOptions, pagingOptions } from '../argument-parsers.ts';
 import { defineCommand } from '../command.ts';
 import { connect } from '../context.ts';
+import { parseDurationSeconds } from '../duration.ts';
 import { renderTable } from '../table.ts';
+import { UsageError } from '../usage-error.ts';
 
 interface Options extends PagingOptions {
   readonly clientId?: string;
+  readonly by?: string;
+  /** The name of `by` in earlier versions. */
   readonly actor?: string;
   readonly action?: string;
+  readonly outcome?: AuditOutcome;
   readonly since?: string;
   readonly until?: string;
 }
 
 export const audit = defineCommand<readonly [], Options>({
   name: 'audit',
-  summary: 'show what operators did, newest first',
+  summary: 'list actions and refused requests, newest first',
   description: 'Needs the scope audit.',
   options: [
-    clientIdOption('only what was done to this machine'),
-    new Option('--actor <subject>', 'only by tokens of this subject'),
+    clientIdOption('only requests about this machine'),
+    new Option('--by <subject>', 'only requests with tokens of this subject'),
+    new Option('--actor <subject>').hideHelp(),
     new Option('--action <name>', 'only this action, such as upload.trigger'),
-    new Option('--since <time>', 'not before this time, ISO 8601').argParser(parseTime),
-    new Option('--until <time>', 'before this time, ISO 8601').argParser(parseTime),
+    new Option('--outcome <outcome>', 'only requests with this outcome').choices(auditOutcomes),
+    new Option('--since <time>', 'not before this time, ISO 8601, or a duration ago such as 24h').argParser(
+      parseTime,
+    ),
+    new Option('--until <time>', 'before this time, the same').argParser(parseTime),
     ...pagingOptions(),
   ],
-  examples: ['backhaul audit', 'backhaul audit --client-id restaurant-1 --action client.block'],
+  examples: [
+    'backhaul audit',
+    'backhaul audit --client-id restaurant-1 --action client.block',
+    'backhaul audit --outcome refused --since 24h --all',
+  ],
   async run(context, { options }) {
     const { output, signal } = context;
     const client = connect(context);
-    const { limit, all = false, actor, action, since, until } = options;
-    const filter = { client_id: options.clientId, actor, action, since, until };
+    const { limit, all = false, action, outcome, since, until } = options;
+    const actor = options.by ?? options.actor;
+    const filter = { client_id: options.clientId, actor, action, outcome, since, until };
     const events: AuditRecord[] = [];
     let cursor: string | undefined = options.cursor;
     for (;;) {
-      const page = await client.listAudit(
-        { ...filter, limit: limit ?? (all ? 500 : undefined), cursor },
-        { signal },
-      );
+      const page = await client
+        .listAudit({ ...filter, limit: limit ?? (all ? 500 : undefined), cursor }, { signal })
+        .catch((error: unknown) => {
+          throw ofOlderServer(error, options) ?? error;
+        });
       events.push(...page.events);
       cursor = page.next_cursor ?? undefined;
       if (!all || cursor === undefined) break;
@@ -49,20 +65,58 @@ export const audit = defineCommand<readonly [], Options>({
     output.lines(
       renderTable(events, [
         { title: 'TIME', value: (event) => event.at },
-        { title: 'ACTOR', value: (event) => event.actor },
+        { title: 'BY', value: (event) => (event.actor === '' ? '–' : event.actor) },
+        { title: 'FROM', value: (event) => event.address ?? '–' },
         { title: 'ACTION', value: (event) => event.action },
         { title: 'CLIENT', value: (event) => event.client_id ?? '–' },
         { title: 'UPLOAD', value: (event) => event.upload_id ?? '–' },
-        { title: 'DETAIL', value: (event) => JSON.stringify(event.detail) },
+        { title: 'OUTCOME', value: describeOutcome },
+        { title: 'DETAIL', value: describeDetail },
       ]),
     );
     if (cursor !== undefined) output.remark('There are more: --all, or a greater --limit.');
   },
 });
 
+/** Earlier servers record accepted requests only, without an outcome. */
+function describeOutcome({
+  outcome = 'accepted',
+  status = null,
+  error = null,
+  count = 1,
+}: AuditRecord): string {
+  const why = error === null ? '' : ` (${status === null ? '' : `${status} `}${error})`;
+  return `${outcome}${why}${count === 1 ? '' : ` ×${count}`}`;
+}
+
+/** Without the error, which the outcome has. */
+function describeDetail({ detail: { error: _error, ...detail } }: AuditRecord): string {
+  return JSON.stringify(detail);
+}
+
+/** Explains the responses of servers that do not know the audit or its newer filters. */
+function ofOlderServer(error: unknown, { outcome }: Options): UsageError | undefined {
+  if (!(error instanceof ApiError)) return undefined;
+  if (error.code === 'not_found') {
+    return new UsageError('This server has no audit.', 'Update the server.', {
+      cause: error,
+    });
+  }
+  if (outcome !== undefined && error.code === 'invalid_request' && /\boutcome\b/.test(error.detail)) {
+    return new UsageError(
+      'This server does not know --outcome: it records accepted requests only.',
+      'Leave --outcome out, or update the server.',
+      { cause: error },
+    );
+  }
+  return undefined;
+}
+
 /** With or without milliseconds, in UTC; a day is its beginning. */
 function parseTime(text: string): string {
+  const seconds = parseDurationSeconds(text);
+  if (seconds !== undefined) return new Date(Math.max(0, Date.now() - seconds * 1000)).toISOString();
   const time = /^\d{4}-\d{2}-\d{2}$/.test(text) ? `${text}T00:00:00Z` : text;
   if (timestampSchema.safeParse(time).success) return time;
-  throw new InvalidArgumentError('write it like 2026-12-01 or 2026-12-01T06:00:00Z.');
+  throw new InvalidArgumentError('write it like 2026-12-01, 2026-12-01T06:00:00Z or 24h.');
 }

@@ -1,6 +1,10 @@
 import { z } from 'zod';
 import { clientIdSchema, timestampSchema, uploadIdSchema } from '../identifiers.ts';
 
+/** Refused with a 4xx status; failed with a 5xx status. */
+export const auditOutcomes = ['accepted', 'refused', 'failed'] as const;
+export type AuditOutcome = (typeof auditOutcomes)[number];
+
 /** Query of `GET /audit`, newest first. */
 export const auditQuerySchema = z.strictObject({
   client_id: clientIdSchema.optional(),
@@ -11,6 +15,9 @@ export const auditQuerySchema = z.strictObject({
     .max(64)
     .optional()
     .meta({ description: 'Name of the action, such as `upload.trigger`.' }),
+  outcome: z.enum(auditOutcomes).optional().meta({
+    description: '`refused` with a 4xx status, `failed` with a 5xx status.',
+  }),
   since: timestampSchema.optional().meta({ description: 'Start time, inclusive.' }),
   until: timestampSchema.optional().meta({ description: 'End time, exclusive.' }),
   limit: z.coerce.number().int().min(1).max(500).default(50),
@@ -19,15 +26,33 @@ export const auditQuerySchema = z.strictObject({
   }),
 });
 
-/** An action of an operator, recorded in the same transaction. */
+/**
+ * A request of an operator and its outcome. Fields that earlier servers do not send are optional; their events are all of
+ * accepted requests.
+ */
 export const auditEventSchema = z
   .object({
     at: timestampSchema,
-    actor: z.string().meta({ description: 'Subject of the token.' }),
+    id: z.int().optional().meta({ description: 'Grows in the order of recording, whatever the clock does.' }),
+    actor: z.string().meta({ description: 'Subject of the token; empty if no valid token was sent.' }),
+    address: z.string().nullable().optional().meta({
+      description: 'Where the request came from, by `TRUSTED_PROXIES`; null in events of earlier versions.',
+    }),
     action: z.string(),
     client_id: z.string().nullable(),
     upload_id: uploadIdSchema.nullable(),
-    detail: z.record(z.string(), z.unknown()).meta({ description: 'Parameters of the action.' }),
+    outcome: z.string().optional().meta({
+      description:
+        '`accepted`, `refused` or `failed`. The outcome of an accepted upload is in the record of `upload_id`.',
+    }),
+    status: z.int().nullable().optional().meta({ description: 'HTTP status; null if accepted.' }),
+    error: z.string().nullable().optional().meta({ description: 'Error code; null if accepted.' }),
+    count: z.int().min(1).optional().meta({
+      description: 'Number of equal requests that were refused within a minute.',
+    }),
+    detail: z.record(z.string(), z.unknown()).meta({
+      description: 'Parameters of the action; of a refused request also `error`.',
+    }),
   })
   .meta({ id: 'AuditEvent' });
 export type AuditRecord = z.infer<typeof auditEventSchema>;

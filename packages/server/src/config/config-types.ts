@@ -51,6 +51,9 @@ interface CommonConfig {
   /** Default limits of each upload. */
   readonly uploadLimits: UploadLimits;
   readonly retentionDays: number;
+  readonly auditRetentionDays: number;
+  /** 0 is no limit. */
+  readonly auditMaxRows: number;
   readonly retentionTrustsClock: boolean;
   readonly orphanAgeSeconds: number;
   readonly limits: Limits;

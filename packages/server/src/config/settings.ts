@@ -329,8 +329,25 @@ const settings = {
     schema: wholeNumber(1, 36_500),
     default: '90',
     secret: false,
-    description: 'Days after which records and audit entries are removed. Objects in the bucket stay.',
+    description: 'Days after which ended uploads are removed from the database. Objects in the bucket stay.',
     example: '30',
+  },
+  AUDIT_RETENTION_DAYS: {
+    group: 'State',
+    schema: wholeNumber(1, 36_500),
+    default: '365',
+    secret: false,
+    description: 'Audit events older than this many days are removed, independent of RETENTION_DAYS.',
+    example: '730',
+  },
+  AUDIT_MAX_ROWS: {
+    group: 'State',
+    schema: wholeNumber(0, 1_000_000_000),
+    default: '1000000',
+    secret: false,
+    description:
+      'Maximum number of audit events, of about 500 bytes each. Once an hour the oldest beyond it are removed, with a warning in the log. Requests without a valid token get a tenth of it. 0 is no limit.',
+    example: '10000000',
   },
   RETENTION_TRUST_CLOCK: {
     group: 'State',
@@ -338,7 +355,7 @@ const settings = {
     default: 'false',
     secret: false,
     description:
-      'Removes by RETENTION_DAYS even if the clock may be wrong. By default, removal waits until the clock has been steady for a day after it was set by more than an hour, and after a start more than 7 days after the last removal.',
+      'Removes by RETENTION_DAYS and AUDIT_RETENTION_DAYS even if the clock may be wrong. By default, removal waits until the clock has been steady for a day after it was set by more than an hour, and after a start more than 7 days after the last removal.',
     example: 'true',
   },
   ORPHAN_AGE_SECONDS: {

@@ -128,6 +128,8 @@ function completed(config: DevConfig, s3: S3Settings, jwtSecret: string): Config
     maxFileSize,
     uploadLimits,
     retentionDays,
+    auditRetentionDays,
+    auditMaxRows,
     retentionTrustsClock,
     orphanAgeSeconds,
     limits,
@@ -144,6 +146,8 @@ function completed(config: DevConfig, s3: S3Settings, jwtSecret: string): Config
     ...{ setupBucket, host, port, tls, databasePath, maxFileSize, uploadLimits },
     ...{
       retentionDays,
+      auditRetentionDays,
+      auditMaxRows,
       retentionTrustsClock,
       orphanAgeSeconds,
       legacyReadScope,

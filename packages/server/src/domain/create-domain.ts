@@ -1,4 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { AuditRetention, type AuditRetentionSettings } from './audit/audit-retention.ts';
+import { RefusedRequests } from './audit/refused-requests.ts';
 import { ClientService } from './clients/client-service.ts';
 import { CommandRunner } from './commands/command-runner.ts';
 import type { Bucket } from './ports/bucket.ts';
@@ -38,6 +40,7 @@ export interface DomainDeps {
   readonly log: Log;
   readonly settings: UploadSettings;
   readonly retentionMs: number;
+  readonly auditRetention: AuditRetentionSettings;
   /** Whether retention always trusts the clock. Default: no. */
   readonly retentionTrustsClock?: boolean;
   /** Age at which a multipart upload without a row is aborted; also the interval of the search for them. */
@@ -66,6 +69,7 @@ export interface Domain {
   readonly uploads: UploadService;
   readonly verifier: ObjectVerifier;
   readonly clients: ClientService;
+  readonly refusals: RefusedRequests;
   readonly sweeper: Sweeper;
   readonly retention: Retention;
   /**
@@ -143,8 +147,10 @@ export function createDomain(deps: DomainDeps): Domain {
     clock,
     log,
     retentionMs: deps.retentionMs,
+    audit: new AuditRetention({ store, log, settings: deps.auditRetention }),
     trustClock: deps.retentionTrustsClock ?? false,
   });
+  const refusals = new RefusedRequests({ store, clock, log });
   const expiry = new Expiry({ store, ending, sessions, clock, clockWatch, log, signal });
   const sweeper = new Sweeper({
     store,
@@ -159,6 +165,7 @@ export function createDomain(deps: DomainDeps): Domain {
     clockWatch,
     retention,
     renewal,
+    refusals,
     orphanAgeMs,
     abortOrphans: () =>
       abortOrphans({ store, bucket, clock, log, keyPrefix: settings.keyPrefix, orphanAgeMs }),
@@ -204,12 +211,14 @@ export function createDomain(deps: DomainDeps): Domain {
     // Not stoppable either.
     verifier: new ObjectVerifier({ store, ledger, bucket: deps.bucket, clock }),
     clients: new ClientService({ store, sessions, sharedTokens, clock }),
+    refusals,
     sweeper,
     retention,
     stop: async () => {
       stopping.abort();
       await Promise.all([completion.close(), sweeper.idle(), expiry.idle()]);
       await ending.idle();
+      await refusals.flush();
     },
   };
 }

@@ -49,13 +49,14 @@ export function registerAuthentication(
     if (scope === undefined) return;
     const claims = await verifyOperator(bearerToken(request.headers, 'The request'));
     connections.authenticated(request.raw.socket);
+    // Set before the scope is checked, so that a refusal is audited with its subject.
+    request.operator = claims.sub;
     if (!legacyRead.allows(claims, scope)) {
       throw new BackhaulError(
         'forbidden',
         `This needs the scope "${scope}"; the token has "${claims.scope.join(' ')}".${legacyRead.adviceFor(claims, scope)}`,
       );
     }
-    request.operator = claims.sub;
     request.tokenExpiresAt = claims.exp * 1000;
   });
   // Without a token one request is all that a connection is for. A body that is still to come would be cut off by that,

@@ -8,12 +8,20 @@ import { StoreError } from '../domain/ports/store.ts';
 import { trackMethods } from './allowed-methods.ts';
 import { refuseConnection } from './refuse-connection.ts';
 
-/** Turns whatever a route throws into `application/problem+json`, in one place. */
-export function registerProblems(app: FastifyInstance): void {
+/**
+ * Turns whatever a route throws into `application/problem+json`, in one place.
+ *
+ * @param onProblem Called for each request that fails on a route.
+ */
+export function registerProblems(
+  app: FastifyInstance,
+  onProblem: (request: FastifyRequest, error: BackhaulError) => void,
+): void {
   app.setErrorHandler((error: FastifyError, request, reply) => {
     const known = toBackhaulError(error);
     if (known.code === 'internal_error') request.log.error({ err: error }, 'request failed');
     else request.log.info({ code: known.code }, 'request refused');
+    onProblem(request, known);
     return sendProblem(reply, known);
   });
   const methodsOf = trackMethods(app);

@@ -2,6 +2,7 @@ import { BackhaulError } from '@backhaul/protocol';
 import type { FastifyInstance } from 'fastify';
 import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod';
 import { type AuthenticationTools, registerAuthentication } from './authentication.ts';
+import { auditRefusals } from './audit-refusals.ts';
 import { registerProblems } from './problem.ts';
 import { audit } from './routes/audit.ts';
 import { clients } from './routes/clients.ts';
@@ -22,7 +23,7 @@ export interface RouteTools extends AuthenticationTools {
 export function registerRoutes(app: FastifyInstance, { services, ...authentication }: RouteTools): void {
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
-  registerProblems(app);
+  registerProblems(app, auditRefusals(app, services));
   app.addHook('onRequest', (_request, _reply, done) => {
     done(services.shutdown.aborted ? new BackhaulError('shutting_down') : undefined);
   });

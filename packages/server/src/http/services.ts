@@ -1,5 +1,6 @@
 import type { Diagnosis, Readiness } from '@backhaul/protocol';
 import type { FastifyPluginCallbackZod } from 'fastify-type-provider-zod';
+import type { RefusedRequests } from '../domain/audit/refused-requests.ts';
 import type { ClientService } from '../domain/clients/client-service.ts';
 import type { CommandRunner } from '../domain/commands/command-runner.ts';
 import type { Bus } from '../domain/ports/bus.ts';
@@ -16,6 +17,7 @@ export interface Services {
   readonly verifier: ObjectVerifier;
   readonly clients: ClientService;
   readonly commands: CommandRunner;
+  readonly refusals: RefusedRequests;
   readonly store: Pick<Store, 'listChangesAfter' | 'lastChange' | 'getUpload' | 'appendAudit' | 'listAudit'>;
   readonly bus: Bus;
   readonly progress: Pick<LiveProgress, 'bytesInFlight' | 'subscribe'>;

@@ -85,6 +85,11 @@ export interface AuditEventsTable {
   readonly clientId: string | null;
   readonly uploadId: string | null;
   readonly detail: string;
+  readonly address: string | null;
+  /** HTTP status and error code of a request that was not accepted; both null, or neither. */
+  readonly status: number | null;
+  readonly error: string | null;
+  readonly count: number;
 }
 
 /** For webhooks: written with the transition that causes them, delivered later. */

@@ -233,11 +233,24 @@ export class SqlStore implements Store {
     return this.#write((db) => audits.insertAudit(db, event));
   }
 
+  setAuditCount(id: number, count: number) {
+    return this.#write((db) => audits.updateAuditCount(db, id, count));
+  }
+
+  countAudit() {
+    return this.#read(audits.countAudit);
+  }
+
+  findFirstAudit(span: Parameters<Store['findFirstAudit']>[0]) {
+    return this.#read((db) => audits.selectFirstAudit(db, span));
+  }
+
+  removeAudit(which: Parameters<Store['removeAudit']>[0], limit: number) {
+    return this.#write((db) => audits.deleteAudit(db, which, limit));
+  }
+
   removeOlderThan(before: number, limit: number) {
-    return this.#write(async (db) => {
-      const events = await audits.deleteAuditBefore(db, before, limit);
-      return events + (await uploads.deleteUploadsEndedBefore(db, before, limit));
-    });
+    return this.#write((db) => uploads.deleteUploadsEndedBefore(db, before, limit));
   }
 
   getClockRecord() {

@@ -82,7 +82,7 @@ test('what was reported as written is there after kill -9, and the lock is gone'
   await using child = startChild(
     `for (;;) {
        const upload = sampleUpload();
-       await store.insertUpload(upload, sampleAudit());
+       await store.insertUpload(upload, sampleAudit({ uploadId: upload.uploadId }));
        console.log(upload.uploadId);
      }`,
     file,
@@ -93,6 +93,82 @@ test('what was reported as written is there after kill -9, and the lock is gone'
 
   const store = await openSqliteStore(file);
   for (const uploadId of reported) assert.equal((await store.getUpload(uploadId))?.uploadId, uploadId);
+  const uploads = await store.listUploads({ limit: 10_000 });
+  const events = await store.listAudit({ limit: 10_000 });
+  assert.deepEqual(
+    new Set(events.map(({ uploadId }) => uploadId)),
+    new Set(uploads.map(({ uploadId }) => uploadId)),
+    'each upload has its audit event, and each event its upload',
+  );
+  assert.equal(events.length, uploads.length);
+  await store.close();
+});
+
+test('an action and its audit event are both written, or neither', async () => {
+  await using directory = await temporaryDirectory();
+  const file = path.join(directory.path, 'backhaul.db');
+  const store = await openSqliteStore(file);
+  const [upload, other] = [sampleUpload(), sampleUpload({ filePath: '/other' })];
+  for (const known of [upload, other]) await store.insertUpload(known, sampleAudit());
+  const session = {
+    sessionId: 'session-1',
+    nodeId: 'node-1',
+    at: 1,
+    token: { id: 'token-1', issuedAt: 1, expiresAt: 2 },
+    remoteAddress: null,
+  };
+  const platform = { os: 'linux', arch: 'x64', hostname: null } as const;
+  const description = { agentVersion: '1', platform, capabilities: [], labels: {}, defaultFilePath: null };
+  await store.openSession({ clientId: 'client-1', ...session, description });
+  await store.blockClient('client-2', { blockedAt: 1, blockedBy: 'anna', reason: null }, sampleAudit());
+
+  const audit = sampleAudit({ action: 'tried' });
+  const block = { blockedAt: 1, blockedBy: 'ben', reason: null };
+  const actions: Record<string, () => Promise<unknown>> = {
+    trigger: () => store.insertUpload(sampleUpload(), audit),
+    join: () =>
+      store.insertUpload(sampleUpload({ idempotencyKey: 'key-1', expiresAt: 4e12 }), audit, { join: audit }),
+    change: () => store.saveUpload({ ...upload, version: 2 }, { expectedVersion: 1, audit }),
+    delete: () => store.deleteUpload(other.uploadId, audit),
+    limit: () => store.setClientLimits('client-1', { limits: { max_rate: 5000 }, audit }),
+    forget: () => store.deleteClient('client-1', audit),
+    block: () => store.blockClient('client-1', block, audit),
+    unblock: () => store.unblockClient('client-2', audit),
+  };
+  const raw = new DatabaseSync(file, { timeout: 5000 });
+  const state = () =>
+    ['uploads', 'upload_keys', 'clients', 'blocked_clients', 'audit_events'].map((table) =>
+      raw.prepare(`select * from ${table}`).all(),
+    );
+  const before = state();
+  const cannot = (what: string, table: string): string =>
+    `create trigger no_${table} before ${what} on ${table} begin select raise(abort, 'no room'); end`;
+
+  // The audit cannot be written: no action.
+  raw.exec(cannot('insert', 'audit_events'));
+  for (const [name, act] of Object.entries(actions)) await assert.rejects(act(), StoreError, name);
+  assert.deepEqual(state(), before);
+  raw.exec('drop trigger no_audit_events');
+
+  // The action cannot be written: no event.
+  for (const what of ['insert', 'update', 'delete']) {
+    for (const table of ['uploads', 'clients', 'blocked_clients']) {
+      raw.exec(cannot(what, table).replace('no_', `no_${what}_`));
+    }
+  }
+  for (const [name, act] of Object.entries(actions)) await assert.rejects(act(), StoreError, name);
+  assert.deepEqual(state(), before);
+  for (const what of ['insert', 'update', 'delete']) {
+    for (const table of ['uploads', 'clients', 'blocked_clients']) {
+      raw.exec(`drop trigger no_${what}_${table}`);
+    }
+  }
+
+  // Both.
+  for (const act of Object.values(actions)) await act();
+  raw.close();
+  const events = await store.listAudit({ action: 'tried', limit: 100 });
+  assert.equal(events.length, Object.keys(actions).length);
   await store.close();
 });
 
@@ -375,8 +451,6 @@ test('commits reach the disk before they are reported, and audit events with the
   );
   await store.deleteUpload(upload.uploadId, { ...audit, action: 'upload.delete' });
   await store.deleteClient('client-1', { ...audit, action: 'client.forget' });
-  await store.appendAudit({ ...audit, action: 'old', at: 5 });
-  await store.removeOlderThan(6, 100);
   await store.close();
 
   const raw = new DatabaseSync(file);
@@ -388,6 +462,7 @@ test('commits reach the disk before they are reported, and audit events with the
   );
   const { id: _id, ...first } = rows[0] ?? {};
   assert.deepEqual(first, {
+    ...{ address: null, status: null, error: null, count: 1 },
     at: audit.at,
     actor: audit.actor,
     action: audit.action,

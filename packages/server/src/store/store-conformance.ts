@@ -4,7 +4,7 @@ import { type UploadStatus, isTerminal, uploadStatuses } from '@backhaul/protoco
 import { v7 as uuidv7 } from 'uuid';
 import type { ClientDescription } from '../domain/clients/client.ts';
 import { sampleAudit, sampleUpload, sampleUploadIn } from '../domain/fakes/sample-upload.ts';
-import { type ChangedUpload, type Store, StoreError } from '../domain/ports/store.ts';
+import { type AuditFilter, type ChangedUpload, type Store, StoreError } from '../domain/ports/store.ts';
 import type { Upload, UploadPart } from '../domain/uploads/upload.ts';
 
 const AT = Date.UTC(2025, 10, 1);
@@ -860,11 +860,95 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
     },
   );
 
-  storeTest('an audit event of any detail is taken', async (store) => {
-    await store.appendAudit(
-      sampleAudit({ clientId: null, uploadId: null, detail: { path: "'\n😀", deep: [1, null] } }),
-    );
+  storeTest('an audit event comes back in every field', async (store) => {
+    const detail = { path: "'\n😀", deep: [1, null] };
+    const refusal = { status: 403, error: 'forbidden' };
+    const event = sampleAudit({
+      clientId: null,
+      uploadId: uuidv7(),
+      detail,
+      address: '2001:db8::1',
+      refusal,
+    });
+    const id = await store.appendAudit({ ...event, count: 3 });
+    assert.deepEqual(await store.listAudit({ limit: 10 }), [{ ...event, id, count: 3 }]);
+    await store.setAuditCount(id, 9);
+    assert.equal((await store.listAudit({ limit: 10 }))[0]?.count, 9);
+    const next = await store.appendAudit(sampleAudit());
+    assert.ok(next > id);
+    const [plain] = await store.listAudit({ limit: 10 });
+    assert.deepEqual([plain?.address, plain?.refusal, plain?.count], [null, null, 1]);
   });
+
+  storeTest('audit events are listed newest first, by each filter and page by page', async (store) => {
+    const refusal = { status: 403, error: 'forbidden' };
+    const events = {
+      a: sampleAudit({ at: AT, clientId: 'till-1', actor: 'anna', action: 'client.block' }),
+      b: sampleAudit({ at: AT + 5, clientId: 'till-2', actor: 'anna', refusal }),
+      c: sampleAudit({ at: AT + 5, clientId: 'till-1', actor: 'ben' }),
+      d: sampleAudit({ at: AT + 5, clientId: null, actor: 'ben', refusal: { ...refusal, status: 503 } }),
+      // Recorded last, by a clock that was set back.
+      e: sampleAudit({ at: AT + 1, clientId: 'till-2', actor: '' }),
+    };
+    const names = new Map<number, string>();
+    for (const [name, event] of Object.entries(events)) names.set(await store.appendAudit(event), name);
+    const listed = async (filter: Partial<AuditFilter>): Promise<string> => {
+      const found = await store.listAudit({ limit: 10, ...filter });
+      return found.map(({ id }) => names.get(id)).join('');
+    };
+    assert.equal(await listed({}), 'dcbea');
+    assert.equal(await listed({ clientId: 'till-1' }), 'ca');
+    assert.equal(await listed({ actor: 'anna' }), 'ba');
+    assert.equal(await listed({ actor: '' }), 'e');
+    assert.equal(await listed({ action: 'upload.trigger' }), 'dcbe');
+    assert.equal(await listed({ outcome: 'accepted' }), 'cea');
+    assert.equal(await listed({ outcome: 'refused' }), 'b');
+    assert.equal(await listed({ outcome: 'failed' }), 'd');
+    assert.equal(await listed({ since: AT + 1 }), 'dcbe');
+    assert.equal(await listed({ until: AT + 5 }), 'ea');
+    assert.equal(await listed({ since: AT + 1, until: AT + 5, clientId: 'till-2' }), 'e');
+    let pages = '';
+    let after: AuditFilter['after'];
+    for (;;) {
+      const [event] = await store.listAudit({ limit: 1, after });
+      if (event === undefined) break;
+      pages += names.get(event.id);
+      after = event;
+    }
+    assert.equal(pages, 'dcbea');
+  });
+
+  storeTest(
+    'audit events are removed in the order of recording, by age, or by their number',
+    async (store) => {
+      const recorded: number[] = [];
+      const add = async (at: number, actor = 'anna') => {
+        recorded.push(await store.appendAudit(sampleAudit({ at, actor })));
+      };
+      for (const at of [AT, AT + 1, AT + 9]) await add(at);
+      // While the clock was behind.
+      await add(AT - 1000);
+      await add(AT + 10, '');
+      await add(AT + 11, '');
+      assert.deepEqual(await store.countAudit(), { all: 6, withoutActor: 2 });
+      const left = async (): Promise<number[]> => {
+        const ids = (await store.listAudit({ limit: 10 })).map(({ id }) => recorded.indexOf(id));
+        return ids.toSorted((one, other) => one - other);
+      };
+      const beforeId = await store.findFirstAudit({ since: AT + 5, until: AT + 10 });
+      assert.equal(beforeId, recorded[2]);
+      assert.equal(await store.findFirstAudit({ since: AT + 20, until: AT + 30 }), undefined);
+      assert.equal(await store.removeAudit({ before: AT + 5, beforeId }, 1), 1, 'no more than asked for');
+      assert.equal(await store.removeAudit({ before: AT + 5, beforeId }, 10), 1);
+      assert.deepEqual(await left(), [2, 3, 4, 5]);
+      assert.equal(await store.removeAudit('without-actor', 1), 1);
+      assert.deepEqual(await left(), [2, 3, 5]);
+      assert.equal(await store.removeAudit('any', 1), 1);
+      assert.deepEqual(await left(), [3, 5]);
+      assert.equal(await store.removeAudit({ before: AT + 5, beforeId: undefined }, 10), 1);
+      assert.deepEqual(await left(), [5]);
+    },
+  );
 
   storeTest('the first time of an event is kept, and moved only to an earlier one', async (store) => {
     assert.equal(await store.firstTime('one', AT), AT);

@@ -91,6 +91,10 @@ describe('an agent’s token', () => {
       events.map(({ action, detail }) => ({ action, detail })),
       [
         { action: 'client.unblock', detail: {} },
+        {
+          action: 'upload.trigger',
+          detail: { error: 'client_blocked', file_path: '/x', reason: null },
+        },
         { action: 'client.block', detail: { reason: 'stolen' } },
       ],
     );
@@ -99,7 +103,7 @@ describe('an agent’s token', () => {
     assert.deepEqual([...first.events, ...second.events], events);
     assert.match(
       (await stage.cli('audit', '--action', 'client.block')).stdout,
-      /tester +client\.block +till-10/,
+      /tester +127\.0\.0\.1 +client\.block +till-10/,
     );
     const back = await stage.startAgent('till-10', []);
     assert.equal((await stage.client.getStatus('till-10')).blocked, null);

@@ -1,7 +1,7 @@
 import { BackhaulError, type UploadLimits } from '@backhaul/protocol';
 import { closeCodes } from '@backhaul/protocol';
 import type { Clock } from '../ports/clock.ts';
-import type { ClientFilter, Store } from '../ports/store.ts';
+import type { ClientFilter, RequestOrigin, Store } from '../ports/store.ts';
 import type { SessionRegistry } from '../sessions/session-registry.ts';
 import type { SharedTokens } from '../sessions/shared-tokens.ts';
 import { orderedLimits } from '../uploads/new-upload.ts';
@@ -81,7 +81,10 @@ export class ClientService {
    *
    * @throws BackhaulError `client_not_found`; `not_supported` by an agent that would not keep to them.
    */
-  async limit(clientId: string, { limits, by }: { limits: UploadLimits; by: string }): Promise<Client> {
+  async limit(
+    clientId: string,
+    { limits, by, from }: { limits: UploadLimits; by: string } & RequestOrigin,
+  ): Promise<Client> {
     const client = await this.get(clientId);
     const ordered = orderedLimits(limits);
     if (ordered !== null) assertTakesLimits(client);
@@ -90,6 +93,7 @@ export class ClientService {
       audit: {
         at: this.#clock.now(),
         actor: by,
+        address: from,
         action: 'client.limit',
         clientId,
         uploadId: null,
@@ -104,7 +108,7 @@ export class ClientService {
    *
    * @throws BackhaulError `client_not_found`; `client_busy` while it has unfinished uploads.
    */
-  async forget(clientId: string, by: string): Promise<void> {
+  async forget(clientId: string, by: string, { from }: RequestOrigin = {}): Promise<void> {
     await this.get(clientId);
     const active = await this.#store.countUnfinished({ clientId });
     if (active > 0) {
@@ -116,6 +120,7 @@ export class ClientService {
     await this.#store.deleteClient(clientId, {
       at: this.#clock.now(),
       actor: by,
+      address: from,
       action: 'client.forget',
       clientId,
       uploadId: null,
@@ -138,10 +143,20 @@ export class ClientService {
    * Keeps a client away until it is unblocked: its connection is ended at once, and none is taken any more. Its uploads
    * wait, and end at their deadlines; those that are completing go on, for their bytes are in the store.
    */
-  async block(clientId: string, { by, reason }: { by: string; reason: string | null }): Promise<ClientBlock> {
+  async block(
+    clientId: string,
+    { by, reason, from }: { by: string; reason: string | null } & RequestOrigin,
+  ): Promise<ClientBlock> {
     const block = { blockedAt: this.#clock.now(), blockedBy: by, reason };
-    const audit = { at: block.blockedAt, actor: by, action: 'client.block', clientId, uploadId: null };
-    await this.#store.blockClient(clientId, block, { ...audit, detail: { reason } });
+    await this.#store.blockClient(clientId, block, {
+      at: block.blockedAt,
+      actor: by,
+      address: from,
+      action: 'client.block',
+      clientId,
+      uploadId: null,
+      detail: { reason },
+    });
     // A hello under way looks for the block after it has put its session there.
     const session = this.#sessions.newest(clientId);
     if (session !== undefined) {
@@ -152,8 +167,15 @@ export class ClientService {
   }
 
   /** Its agent comes back by itself, within two minutes. Nothing happens to a client that is not blocked. */
-  async unblock(clientId: string, by: string): Promise<void> {
-    const audit = { at: this.#clock.now(), actor: by, action: 'client.unblock', clientId, uploadId: null };
-    await this.#store.unblockClient(clientId, { ...audit, detail: {} });
+  async unblock(clientId: string, by: string, { from }: RequestOrigin = {}): Promise<void> {
+    await this.#store.unblockClient(clientId, {
+      at: this.#clock.now(),
+      actor: by,
+      address: from,
+      action: 'client.unblock',
+      clientId,
+      uploadId: null,
+      detail: {},
+    });
   }
 }

@@ -71,6 +71,7 @@ export class DomainFixture implements AsyncDisposable {
         ...options.settings,
       },
       retentionMs: RETENTION_MS,
+      auditRetention: { retentionMs: RETENTION_MS, maxRows: 0 },
       retentionTrustsClock: options.retentionTrustsClock ?? false,
       orphanAgeMs: options.orphanAgeMs ?? HOUR_MS,
       commandTimeoutMs: options.commandTimeoutMs ?? 30_000,

@@ -1,4 +1,4 @@
-import type { UploadLimits, UploadStatus } from '@backhaul/protocol';
+import type { AuditOutcome, UploadLimits, UploadStatus } from '@backhaul/protocol';
 import type { Client, ClientBlock, ClientDescription } from '../clients/client.ts';
 import type { ChainedToken } from '../sessions/token-chain.ts';
 import type { StoredPart, PartTotals, Upload, UploadPart } from '../uploads/upload.ts';
@@ -6,28 +6,51 @@ import type { StoredPart, PartTotals, Upload, UploadPart } from '../uploads/uplo
 /** A record of who did what, for later accountability. */
 export interface AuditEvent {
   readonly at: number;
-  /** Subject of the token; `server` for actions without a request. */
+  /** Subject of the token; empty for a request without a valid one. */
   readonly actor: string;
   /** E.g. `upload.trigger`. */
   readonly action: string;
   readonly clientId: string | null;
   readonly uploadId: string | null;
   readonly detail: Readonly<Record<string, unknown>>;
+  /** Where the request came from. Default: null, for the server's own actions. */
+  readonly address?: string | null | undefined;
+  /** Default: null, for a request that was accepted. */
+  readonly refusal?: AuditRefusal | null | undefined;
+  /** Equal requests that this event stands for. Default: 1. */
+  readonly count?: number | undefined;
+}
+
+export interface AuditRefusal {
+  /** HTTP status. */
+  readonly status: number;
+  readonly error: string;
+}
+
+/** Where an operator's request came from, for the audit. */
+export interface RequestOrigin {
+  readonly from?: string | undefined;
 }
 
 /** A stored event; ids grow in insertion order, whatever the clock does. */
-export type RecordedAudit = AuditEvent & { readonly id: number };
+export type RecordedAudit = Required<AuditEvent> & {
+  readonly id: number;
+  readonly address: string | null;
+  readonly refusal: AuditRefusal | null;
+  readonly count: number;
+};
 
 export interface AuditFilter {
   readonly clientId?: string | undefined;
   readonly actor?: string | undefined;
   readonly action?: string | undefined;
+  readonly outcome?: AuditOutcome | undefined;
   /** Milliseconds since the epoch, inclusive. */
   readonly since?: number | undefined;
   /** Milliseconds since the epoch, exclusive. */
   readonly until?: number | undefined;
-  /** Only events recorded before the one with this id. */
-  readonly before?: number | undefined;
+  /** Only events that sort after this one. */
+  readonly after?: Pick<RecordedAudit, 'at' | 'id'> | undefined;
   readonly limit: number;
 }
 
@@ -267,10 +290,28 @@ export interface Store {
   unblockClient(clientId: string, audit: AuditEvent): Promise<void>;
   getBlock(clientId: string): Promise<ClientBlock | undefined>;
 
-  /** Newest first. */
+  /** Newest first, by `at`; of the same time, the one that was recorded last first. */
   listAudit(filter: AuditFilter): Promise<RecordedAudit[]>;
-  appendAudit(event: AuditEvent): Promise<void>;
-  /** Removes ended uploads and audit events older than `before`, at most `limit` of each. @returns how many. */
+  /** @returns its id. */
+  appendAudit(event: AuditEvent): Promise<number>;
+  /** Sets `count` of an event that is on record. */
+  setAuditCount(id: number, count: number): Promise<void>;
+  /** Of how many audit events there are, and how many of them have no actor. */
+  countAudit(): Promise<{ readonly all: number; readonly withoutActor: number }>;
+  /** The id of the event that was recorded first of those with a time from `since` to `until`. */
+  findFirstAudit(span: { readonly since: number; readonly until: number }): Promise<number | undefined>;
+  /**
+   * Removes audit events, those that were recorded first.
+   *
+   * @param which Those older than `before` that were recorded before the event `beforeId`; or any; or those without an
+   *   actor.
+   * @returns how many.
+   */
+  removeAudit(
+    which: { readonly before: number; readonly beforeId: number | undefined } | 'any' | 'without-actor',
+    limit: number,
+  ): Promise<number>;
+  /** Removes uploads that ended before `before`, at most `limit`. @returns how many. */
   removeOlderThan(before: number, limit: number): Promise<number>;
   getClockRecord(): Promise<ClockRecord>;
   saveClockRecord(record: ClockRecord): Promise<void>;

@@ -772,6 +772,7 @@ function nextRun({ store, bucket, bus, clock, log }: DomainFixture): ReturnType<
       maxBackoffMs: 1000,
     },
     retentionMs: 1_000_000_000,
+    auditRetention: { retentionMs: 1_000_000_000, maxRows: 0 },
     orphanAgeMs: 3_600_000,
     commandTimeoutMs: 1000,
     observe: () => {},

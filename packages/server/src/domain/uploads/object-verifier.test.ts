@@ -11,8 +11,8 @@ async function openFixture(): Promise<{ fixture: DomainFixture; audits: AuditEve
   const real = await openSqliteStore(':memory:');
   const store = intercepted<Store>(real, {
     appendAudit: async (event) => {
-      await real.appendAudit(event);
       audits.push(event);
+      return await real.appendAudit(event);
     },
   });
   return { fixture: new DomainFixture(store), audits };

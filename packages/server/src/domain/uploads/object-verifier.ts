@@ -1,7 +1,7 @@
 import { BackhaulError } from '@backhaul/protocol';
 import type { Bucket } from '../ports/bucket.ts';
 import type { Clock } from '../ports/clock.ts';
-import type { Store } from '../ports/store.ts';
+import type { RequestOrigin, Store } from '../ports/store.ts';
 import { type VerificationResult, verifyObject } from './object-verification.ts';
 import { findRecordedObject } from './recorded-object.ts';
 import { withStoreDeadline } from './store-deadline.ts';
@@ -37,7 +37,7 @@ export class ObjectVerifier {
    * @throws BackhaulError `upload_not_found`, `upload_not_completed`; `storage_unavailable` after 10 s at most
    * @throws BucketError if the store refuses the request.
    */
-  async verify(uploadId: string, by: string): Promise<ObjectReport> {
+  async verify(uploadId: string, by: string, { from }: RequestOrigin = {}): Promise<ObjectReport> {
     const upload = await this.#ledger.get(uploadId);
     if (upload.status !== 'completed') {
       throw new BackhaulError(
@@ -51,6 +51,7 @@ export class ObjectVerifier {
     await this.#store.appendAudit({
       at: checkedAt,
       actor: by,
+      address: from,
       action: 'upload.verify',
       clientId: upload.clientId,
       uploadId,

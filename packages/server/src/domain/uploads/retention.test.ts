@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openSqliteStore } from '../../store/open-sqlite-store.ts';
+import { AuditRetention } from '../audit/audit-retention.ts';
 import { FakeClock } from '../fakes/fake-clock.ts';
 import { FakeLog } from '../fakes/fake-log.ts';
 import { sampleAudit, sampleUploadIn } from '../fakes/sample-upload.ts';
@@ -10,6 +11,7 @@ import { Retention } from './retention.ts';
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 const RETENTION_MS = 30 * DAY_MS;
+const AUDIT_RETENTION_MS = 60 * DAY_MS;
 
 class Fixture implements AsyncDisposable {
   readonly clock = new FakeClock();
@@ -33,7 +35,12 @@ class Fixture implements AsyncDisposable {
   /** Starts retention as a server start does. */
   start({ trustClock = false } = {}): Retention {
     const { store, clock, log } = this;
-    return new Retention({ store, clock, log, retentionMs: RETENTION_MS, trustClock });
+    const audit = new AuditRetention({
+      store,
+      log,
+      settings: { retentionMs: AUDIT_RETENTION_MS, maxRows: 2 },
+    });
+    return new Retention({ store, clock, log, retentionMs: RETENTION_MS, audit, trustClock });
   }
 
   async isThere(): Promise<boolean> {
@@ -129,4 +136,40 @@ test('RETENTION_TRUST_CLOCK skips the wait', async () => {
   await retention.run();
   assert.equal(retention.isHeld, false);
   assert.equal(await fixture.isThere(), false);
+});
+
+test('the audit has its own retention, held by the same clock check', async () => {
+  await using fixture = await Fixture.open();
+  const retention = fixture.start({ trustClock: true });
+  const events = async () => (await fixture.store.listAudit({ limit: 10 })).length;
+  fixture.clock.advance(31 * DAY_MS);
+  await retention.run();
+  assert.equal(await fixture.isThere(), false);
+  assert.equal(await events(), 1);
+  fixture.clock.advance(29 * DAY_MS + HOUR_MS);
+  const doubting = fixture.start();
+  fixture.clock.jump(400 * DAY_MS);
+  await doubting.run();
+  assert.equal(doubting.isHeld, true);
+  assert.equal(await events(), 1, 'not while the clock is in doubt');
+  await retention.run();
+  assert.equal(await events(), 0);
+});
+
+test('audit events beyond the maximum are removed once an hour, also while the clock is in doubt', async () => {
+  await using fixture = await Fixture.open();
+  await fixture.start().run();
+  fixture.clock.jump(400 * DAY_MS);
+  const held = fixture.start();
+  const events = async () => (await fixture.store.listAudit({ limit: 10 })).length;
+  for (let count = 0; count < 3; count += 1) await fixture.store.appendAudit(sampleAudit());
+  await held.run();
+  assert.equal(held.isHeld, true);
+  assert.equal(await events(), 2);
+  await fixture.store.appendAudit(sampleAudit());
+  await held.run();
+  assert.equal(await events(), 3);
+  fixture.clock.advance(HOUR_MS);
+  await held.run();
+  assert.equal(await events(), 2);
 });

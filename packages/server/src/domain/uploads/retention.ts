@@ -1,3 +1,4 @@
+import type { AuditRetention } from '../audit/audit-retention.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Log } from '../ports/log.ts';
 import type { Store } from '../ports/store.ts';
@@ -23,10 +24,12 @@ export class Retention {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #retentionMs: number;
+  readonly #audit: Pick<AuditRetention, 'removeExcess' | 'removeOld'>;
   readonly #trustClock: boolean;
   #offsetMs: number;
   #steadySince: number;
   #removedAt = -Infinity;
+  #excessRemovedAt = -Infinity;
   /** Undefined until the stored state was read. */
   #isHeld: boolean | undefined;
 
@@ -34,8 +37,9 @@ export class Retention {
     store: Store;
     clock: Clock;
     log: Log;
-    /** How long ended uploads and audit events are retained. */
+    /** How long ended uploads are retained. */
     retentionMs: number;
+    audit: Pick<AuditRetention, 'removeExcess' | 'removeOld'>;
     /** The operator confirms that the clock is right, whatever happened. */
     trustClock: boolean;
   }) {
@@ -43,6 +47,7 @@ export class Retention {
     this.#clock = deps.clock;
     this.#log = deps.log;
     this.#retentionMs = deps.retentionMs;
+    this.#audit = deps.audit;
     this.#trustClock = deps.trustClock;
     this.#steadySince = this.#clock.elapsed();
     this.#offsetMs = this.#clock.now() - this.#steadySince;
@@ -57,10 +62,15 @@ export class Retention {
   async run(): Promise<void> {
     const now = this.#clock.now();
     const elapsed = this.#clock.elapsed();
+    if (elapsed - this.#excessRemovedAt >= INTERVAL_MS) {
+      await this.#audit.removeExcess();
+      this.#excessRemovedAt = elapsed;
+    }
     await this.#judgeClock(now, elapsed);
     if (this.isHeld || elapsed - this.#removedAt < INTERVAL_MS) return;
     while ((await this.#store.removeOlderThan(now - this.#retentionMs, BATCH)) > 0);
     while ((await this.#store.removeEndedTokens(now, BATCH)) > 0);
+    await this.#audit.removeOld(now);
     await this.#store.saveClockRecord({ trustedAt: now, isHeld: false });
     this.#removedAt = elapsed;
   }

@@ -1,3 +1,4 @@
+import type { RefusedRequests } from '../audit/refused-requests.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Log } from '../ports/log.ts';
 import type { Store } from '../ports/store.ts';
@@ -32,6 +33,7 @@ export class Sweeper {
   readonly #clockWatch: ClockWatch;
   readonly #retention: Retention;
   readonly #renewal: TokenRenewal;
+  readonly #refusals: Pick<RefusedRequests, 'flush'>;
   readonly #abortOrphans: () => Promise<number>;
   readonly #orphanAgeMs: number;
   #orphansSweptAt = -Infinity;
@@ -51,6 +53,7 @@ export class Sweeper {
     clockWatch: ClockWatch;
     retention: Retention;
     renewal: TokenRenewal;
+    refusals: Pick<RefusedRequests, 'flush'>;
     orphanAgeMs: number;
     abortOrphans: () => Promise<number>;
   }) {
@@ -66,6 +69,7 @@ export class Sweeper {
     this.#clockWatch = deps.clockWatch;
     this.#retention = deps.retention;
     this.#renewal = deps.renewal;
+    this.#refusals = deps.refusals;
     this.#abortOrphans = deps.abortOrphans;
     this.#orphanAgeMs = deps.orphanAgeMs;
   }
@@ -91,6 +95,7 @@ export class Sweeper {
     await this.#step('retain', () => this.#retention.run());
     // After it has looked at the clock: a token from the future is refused once the clock is right again.
     if (!this.#retention.isHeld) await this.#step('renew', () => this.#renewal.renewDue());
+    await this.#refusals.flush();
     this.#cleaning ??= this.#clean().finally(() => {
       this.#cleaning = undefined;
     });

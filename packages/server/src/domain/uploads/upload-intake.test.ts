@@ -330,12 +330,18 @@ test('a joined request is audited with its subject and reason', async () => {
   });
   await using fixture = new DomainFixture(store);
   await fixture.connect();
-  await fixture.domain.uploads.trigger({ ...request, requestedBy: 'operator-2', reason: 'audit' });
+  await fixture.domain.uploads.trigger({
+    ...request,
+    requestedBy: 'operator-2',
+    reason: 'audit',
+    requestedFrom: '192.0.2.7',
+  });
   await fixture.domain.uploads.trigger({ ...request, force: true });
   assert.deepEqual(joins, [
     {
       at: fixture.clock.now(),
       actor: 'operator-2',
+      address: '192.0.2.7',
       action: 'upload.join',
       clientId: 'client-1',
       uploadId: null,

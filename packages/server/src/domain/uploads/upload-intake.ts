@@ -13,6 +13,8 @@ import type { Upload } from './upload.ts';
 
 /** A trigger request of an operator. */
 export interface TriggerRequest extends Omit<UploadRequest, 'filePath'> {
+  /** Address of the request, for the audit. */
+  readonly requestedFrom?: string | undefined;
   /** Default: the agent's `--file`. */
   readonly filePath?: string | undefined;
   /** Default: `queue`. */
@@ -63,6 +65,7 @@ export class UploadIntake {
     const audit = {
       at: upload.createdAt,
       actor: request.requestedBy,
+      address: request.requestedFrom,
       clientId: request.clientId,
       detail: { filePath, reason: upload.reason },
     };

@@ -7,7 +7,8 @@ import { failedMessage, preparedMessage, uploadedParts } from '../fakes/fake-age
 import { intercepted } from '../fakes/intercepted.ts';
 import { failed } from '../agent-messages/failed.ts';
 import { prepared } from '../agent-messages/prepared.ts';
-import type { AuditEvent, Store } from '../ports/store.ts';
+import { BucketError } from '../ports/bucket.ts';
+import { type AuditEvent, type Store, StoreError } from '../ports/store.ts';
 import { endSession } from '../sessions/end-session.ts';
 
 const HOUR_MS = 3_600_000;
@@ -45,8 +46,8 @@ async function auditedFixture(): Promise<{ fixture: DomainFixture; audits: Audit
       audits.push(audit);
     },
     appendAudit: async (event) => {
-      await real.appendAudit(event);
       audits.push(event);
+      return await real.appendAudit(event);
     },
   });
   return { fixture: new DomainFixture(store), audits };
@@ -190,6 +191,7 @@ test('a cancel while the store is unavailable returns within seconds, and the ne
     ...{ store, bucket, bus, clock, log },
     settings: fixture.context.settings,
     retentionMs: RETENTION_MS,
+    auditRetention: { retentionMs: RETENTION_MS, maxRows: 0 },
     orphanAgeMs: HOUR_MS,
     commandTimeoutMs: 30_000,
     observe: () => {},
@@ -617,6 +619,54 @@ test('operators’ actions are audited with their subject', async () => {
   assert.ok(
     audits.every(({ uploadId, clientId }) => uploadId === upload.uploadId && clientId === 'client-1'),
   );
+});
+
+test('each audit event has the address of its request', async () => {
+  const { fixture: opened, audits } = await auditedFixture();
+  await using fixture = opened;
+  const from = '192.0.2.7';
+  const { upload } = await fixture.completing();
+  await fixture.reaches(upload.uploadId, 'completed');
+  const { uploads } = fixture.domain;
+  audits.length = 0;
+  const request = { clientId: 'client-1', requestedBy: 'operator-1', requestedFrom: from };
+  const { uploadId } = await uploads.trigger({ ...request, filePath: '/x' });
+  await uploads.cancel(uploadId, 'operator-1', { from });
+  await uploads.retry(uploadId, 'operator-1', { from });
+  await uploads.contentUrl(upload.uploadId, 'operator-1', { from });
+  await uploads.remove(upload.uploadId, 'operator-1', { withObject: true, from });
+  assert.deepEqual(
+    audits.map(({ action, address }) => `${action} ${address}`),
+    ['trigger', 'cancel', 'retry', 'content', 'delete_object', 'delete'].map(
+      (action) => `upload.${action} 192.0.2.7`,
+    ),
+  );
+});
+
+test('without its audit event no URL is given out and no object is deleted', async () => {
+  const real = await openSqliteStore(':memory:');
+  const appendAudit = () => Promise.reject(new StoreError('full'));
+  await using fixture = new DomainFixture(intercepted<Store>(real, { appendAudit }));
+  const { upload } = await fixture.completing();
+  const { uploadId } = await fixture.reaches(upload.uploadId, 'completed');
+  await assert.rejects(fixture.domain.uploads.contentUrl(uploadId, 'operator-1'), StoreError);
+  await assert.rejects(
+    fixture.domain.uploads.remove(uploadId, 'operator-1', { withObject: true }),
+    StoreError,
+  );
+  assert.equal(fixture.bucket.count('deleteObject'), 0);
+  assert.equal((await fixture.upload(uploadId)).status, 'completed');
+});
+
+test('a failure to sign a URL leaves no audit event', async () => {
+  const { fixture: opened, audits } = await auditedFixture();
+  await using fixture = opened;
+  const { upload } = await fixture.completing();
+  const { uploadId } = await fixture.reaches(upload.uploadId, 'completed');
+  audits.length = 0;
+  fixture.bucket.signGet = () => Promise.reject(new BucketError('refused', 'no credentials'));
+  await assert.rejects(fixture.domain.uploads.contentUrl(uploadId, 'operator-1'), BucketError);
+  assert.deepEqual(audits, []);
 });
 
 test('a refused action leaves no audit event', async () => {

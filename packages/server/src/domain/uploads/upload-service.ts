@@ -3,7 +3,7 @@ import { type Bucket, BucketError, type ObjectFacts } from '../ports/bucket.ts';
 import { assertNotBlocked } from '../clients/client.ts';
 import type { Bus } from '../ports/bus.ts';
 import type { Clock } from '../ports/clock.ts';
-import type { AuditEvent, Store, UploadFilter } from '../ports/store.ts';
+import type { AuditEvent, RequestOrigin, Store, UploadFilter } from '../ports/store.ts';
 import type { UploadSettings } from '../upload-settings.ts';
 import type { Completion } from './completion.ts';
 import type { Dispatcher } from './dispatcher.ts';
@@ -97,10 +97,14 @@ export class UploadService {
    * @throws BackhaulError `upload_not_found`; `upload_finished` if it has already ended, or ends in another status
    *   meanwhile.
    */
-  async cancel(uploadId: string, by: string, options: { signal?: AbortSignal } = {}): Promise<Upload> {
+  async cancel(
+    uploadId: string,
+    by: string,
+    options: { signal?: AbortSignal } & RequestOrigin = {},
+  ): Promise<Upload> {
     for (;;) {
       const upload = await this.get(uploadId);
-      const audit = this.#audit('upload.cancel', upload, by);
+      const audit = this.#audit('upload.cancel', upload, { by, ...options });
       if (isTerminal(upload.status)) {
         throw new BackhaulError(
           'upload_finished',
@@ -162,14 +166,14 @@ export class UploadService {
    *   after 10 s at most
    * @throws BucketError when it is unknown what is left.
    */
-  async retry(uploadId: string, by: string): Promise<Upload> {
+  async retry(uploadId: string, by: string, origin: RequestOrigin = {}): Promise<Upload> {
     const queued = await this.#ledger.exclusively(uploadId, async () => {
       const upload = await this.get(uploadId);
       const apply = async (): Promise<Upload | undefined> =>
         this.#ledger.apply(
           await this.get(uploadId),
           { type: 'retry', expiresAt: this.#clock.now() + this.#settings.lifetimeMs },
-          { clearParts: true, audit: this.#audit('upload.retry', upload, by) },
+          { clearParts: true, audit: this.#audit('upload.retry', upload, { by, ...origin }) },
         );
       if (!isTerminal(upload.status) || upload.status === 'completed') return apply();
       assertNotBlocked(upload.clientId, (await this.#store.getBlock(upload.clientId)) ?? null);
@@ -208,7 +212,11 @@ export class UploadService {
    *   unknown.
    * @throws BucketError when something it left in the bucket cannot be deleted.
    */
-  async remove(uploadId: string, by: string, options: { withObject: boolean }): Promise<void> {
+  async remove(
+    uploadId: string,
+    by: string,
+    { withObject, from }: { withObject: boolean } & RequestOrigin,
+  ): Promise<void> {
     await this.#ledger.exclusively(uploadId, async () => {
       const upload = await this.get(uploadId);
       if (!isTerminal(upload.status)) {
@@ -222,8 +230,11 @@ export class UploadService {
       await withStoreDeadline(async (signal) => {
         await this.#closeMultipart(upload, signal);
         if (wasHandedOver(upload)) await this.#abortOrphans(upload, signal);
-        if (!options.withObject) return;
-        const left = await this.#deleteObject(upload, signal);
+        if (!withObject) return;
+        const left = await this.#deleteObject(upload, signal, async () => {
+          // Before the deletion, which cannot be undone: no file is deleted without an event.
+          await this.#store.appendAudit(this.#audit('upload.delete_object', upload, { by, from }));
+        });
         if (left?.token === null) {
           throw new BackhaulError(
             'storage_refused',
@@ -231,7 +242,8 @@ export class UploadService {
           );
         }
       });
-      await this.#store.deleteUpload(uploadId, this.#audit('upload.delete', upload, by, { ...options }));
+      const audit = this.#audit('upload.delete', upload, { by, from, detail: { withObject } });
+      await this.#store.deleteUpload(uploadId, audit);
     });
   }
 
@@ -241,7 +253,7 @@ export class UploadService {
    * @throws BackhaulError `upload_not_found`, `upload_not_completed`, `object_not_found`; `storage_unavailable` after
    *   10 s at most
    */
-  async contentUrl(uploadId: string, by: string): Promise<string> {
+  async contentUrl(uploadId: string, by: string, origin: RequestOrigin = {}): Promise<string> {
     const upload = await this.get(uploadId);
     if (upload.status !== 'completed') {
       throw new BackhaulError(
@@ -253,9 +265,13 @@ export class UploadService {
     if (found.own === undefined)
       throw new BackhaulError('object_not_found', missingObjectMessage(upload, found));
     const { keyState } = found;
-    await this.#store.appendAudit(this.#audit('upload.content', upload, by, { keyState }));
     const versionId = found.own.versionId ?? upload.versionId;
-    return this.#bucket.signGet({ key: upload.key, versionId, fileName: savedFileName(upload.filePath) });
+    const fileName = savedFileName(upload.filePath);
+    const url = await this.#bucket.signGet({ key: upload.key, versionId, fileName });
+    // Before the URL is returned: it cannot be revoked.
+    const audit = this.#audit('upload.content', upload, { by, ...origin, detail: { keyState } });
+    await this.#store.appendAudit(audit);
+    return url;
   }
 
   /**
@@ -331,20 +347,29 @@ export class UploadService {
   /**
    * Deletes the object only if its token is this upload's, including a version that the key no longer shows.
    *
+   * @param announce Called before an object is deleted.
    * @returns the object at the key that was left there, if the record names no version.
    */
-  async #deleteObject(upload: Upload, signal: AbortSignal): Promise<ObjectFacts | undefined> {
+  async #deleteObject(
+    upload: Upload,
+    signal: AbortSignal,
+    announce: () => Promise<void> = async () => {},
+  ): Promise<ObjectFacts | undefined> {
     if (upload.objectToken === null) return undefined;
     const { own, current } = await findRecordedObject(this.#bucket, upload, { signal });
     if (own === undefined) return upload.versionId === null ? current : undefined;
     const versionId = own.versionId ?? upload.versionId;
+    await announce();
     await this.#bucket.deleteObject(upload.key, { versionId, signal });
     return undefined;
   }
 
-  #audit(action: string, upload: Upload, actor: string, detail: Record<string, unknown> = {}) {
-    const { clientId, uploadId } = upload;
-    return { at: this.#clock.now(), actor, action, clientId, uploadId, detail };
+  #audit(
+    action: string,
+    { clientId, uploadId }: Upload,
+    { by, from, detail = {} }: { by: string; detail?: AuditEvent['detail'] } & RequestOrigin,
+  ): AuditEvent {
+    return { at: this.#clock.now(), actor: by, address: from, action, clientId, uploadId, detail };
   }
 }
 

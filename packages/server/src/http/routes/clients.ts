@@ -12,6 +12,7 @@ import {
   uploadLimitsRequestSchema,
 } from '@backhaul/protocol';
 import { z } from 'zod';
+import { ANY_COMMAND } from '../audit-refusals.ts';
 import { toClientBlock, toClientSummary } from '../client-record.ts';
 import { decodeCursor, encodeCursor } from '../cursor.ts';
 import { clientParams, problems, withToken } from '../schemas.ts';
@@ -55,7 +56,7 @@ export const clients: Routes = (services) => (app, _options, done) => {
   app.put(
     '/clients/:client_id/limits',
     {
-      config: { scope: 'admin' },
+      config: { scope: 'admin', audit: 'client.limit' },
       schema: {
         operationId: 'setClientLimits',
         summary: 'Set how fast uploads of a client may go',
@@ -68,19 +69,21 @@ export const clients: Routes = (services) => (app, _options, done) => {
         response: { 200: clientSummarySchema, ...problems },
       },
     },
-    async (request) =>
-      toClientSummary(
-        await services.clients.limit(request.params.client_id, {
-          limits: request.body,
-          by: request.operator,
-        }),
-      ),
+    async (request) => {
+      request.auditDetail = { limits: request.body };
+      const client = await services.clients.limit(request.params.client_id, {
+        limits: request.body,
+        by: request.operator,
+        from: services.addresses.of(request.raw),
+      });
+      return toClientSummary(client);
+    },
   );
 
   app.delete(
     '/clients/:client_id',
     {
-      config: { scope: 'admin' },
+      config: { scope: 'admin', audit: 'client.forget' },
       schema: {
         operationId: 'deleteClient',
         summary: 'Forget a client',
@@ -92,7 +95,9 @@ export const clients: Routes = (services) => (app, _options, done) => {
       },
     },
     async (request, reply) => {
-      await services.clients.forget(request.params.client_id, request.operator);
+      await services.clients.forget(request.params.client_id, request.operator, {
+        from: services.addresses.of(request.raw),
+      });
       return reply.code(204).send(null);
     },
   );
@@ -100,7 +105,7 @@ export const clients: Routes = (services) => (app, _options, done) => {
   app.put(
     '/clients/:client_id/block',
     {
-      config: { scope: 'admin' },
+      config: { scope: 'admin', audit: 'client.block' },
       schema: {
         operationId: 'blockClient',
         summary: 'Block a client',
@@ -115,7 +120,12 @@ export const clients: Routes = (services) => (app, _options, done) => {
     },
     async (request) => {
       const reason = request.body?.reason ?? null;
-      const block = await services.clients.block(request.params.client_id, { by: request.operator, reason });
+      request.auditDetail = { reason };
+      const block = await services.clients.block(request.params.client_id, {
+        by: request.operator,
+        reason,
+        from: services.addresses.of(request.raw),
+      });
       return toClientBlock(block);
     },
   );
@@ -123,7 +133,7 @@ export const clients: Routes = (services) => (app, _options, done) => {
   app.delete(
     '/clients/:client_id/block',
     {
-      config: { scope: 'admin' },
+      config: { scope: 'admin', audit: 'client.unblock' },
       schema: {
         operationId: 'unblockClient',
         summary: 'Unblock a client',
@@ -135,7 +145,9 @@ export const clients: Routes = (services) => (app, _options, done) => {
       },
     },
     async (request, reply) => {
-      await services.clients.unblock(request.params.client_id, request.operator);
+      await services.clients.unblock(request.params.client_id, request.operator, {
+        from: services.addresses.of(request.raw),
+      });
       return reply.code(204).send(null);
     },
   );
@@ -143,7 +155,7 @@ export const clients: Routes = (services) => (app, _options, done) => {
   app.post(
     '/clients/:client_id/commands/:name',
     {
-      config: { scope: 'trigger' },
+      config: { scope: 'trigger', audit: ANY_COMMAND },
       schema: {
         operationId: 'runCommand',
         summary: 'Run a command on a connected agent',
@@ -168,12 +180,14 @@ export const clients: Routes = (services) => (app, _options, done) => {
       if (!parameters.success) {
         throw new BackhaulError('invalid_request', `${name}: ${describeIssues(parameters.error)}`);
       }
+      request.auditDetail = parameters.data;
       await services.clients.mustBeKnown(client_id);
       // An agent may take half a minute to answer.
       using _held = services.held.hold(request.operator);
       await services.store.appendAudit({
         at: Date.now(),
         actor: request.operator,
+        address: services.addresses.of(request.raw),
         action: `client.${name}`,
         clientId: client_id,
         uploadId: null,

@@ -16,7 +16,7 @@ export const triggerDownload: Routes = (services) => (app, _options, done) => {
   app.post(
     '/trigger-download/:client_id',
     {
-      config: { scope: 'trigger' },
+      config: { scope: 'trigger', audit: 'upload.trigger' },
       schema: {
         operationId: 'triggerDownload',
         summary: 'Start a pull',
@@ -43,6 +43,10 @@ export const triggerDownload: Routes = (services) => (app, _options, done) => {
       },
     },
     async (request, reply) => {
+      request.auditDetail = {
+        filePath: request.body?.file_path ?? null,
+        reason: request.body?.reason ?? null,
+      };
       const expiresInSeconds = request.body?.expires_in;
       const preferred = preferredWait(request.headers.prefer);
       // A proxy would give up on the response, and the caller would not even learn of the upload.
@@ -59,6 +63,7 @@ export const triggerDownload: Routes = (services) => (app, _options, done) => {
         limits: request.body?.limits,
         force: request.body?.force,
         requestedBy: request.operator,
+        requestedFrom: services.addresses.of(request.raw),
         idempotencyKey: request.headers['idempotency-key'],
       });
       void reply.header('location', `/uploads/${accepted.uploadId}`);

@@ -7,7 +7,7 @@ export const uploadContent: Routes = (services) => (app, _options, done) => {
   app.get(
     '/uploads/:upload_id/content',
     {
-      config: { scope: 'content' },
+      config: { scope: 'content', audit: 'upload.content' },
       schema: {
         operationId: 'getUploadContent',
         summary: 'Redirect to the finished object',
@@ -21,7 +21,9 @@ export const uploadContent: Routes = (services) => (app, _options, done) => {
       },
     },
     async (request, reply) => {
-      const url = await services.uploads.contentUrl(request.params.upload_id, request.operator);
+      const url = await services.uploads.contentUrl(request.params.upload_id, request.operator, {
+        from: services.addresses.of(request.raw),
+      });
       // The address is a secret for as long as it lives.
       return reply.header('cache-control', 'no-store').redirect(url, 302);
     },

@@ -7,7 +7,7 @@ export const uploadVerification: Routes = (services) => (app, _options, done) =>
   app.get(
     '/uploads/:upload_id/verification',
     {
-      config: { scope: 'read' },
+      config: { scope: 'read', audit: 'upload.verify' },
       schema: {
         operationId: 'verifyUpload',
         summary: 'Compare the stored object with the record',
@@ -22,7 +22,9 @@ export const uploadVerification: Routes = (services) => (app, _options, done) =>
       },
     },
     async (request, reply) => {
-      const report = await services.verifier.verify(request.params.upload_id, request.operator);
+      const report = await services.verifier.verify(request.params.upload_id, request.operator, {
+        from: services.addresses.of(request.raw),
+      });
       // True for the moment only.
       void reply.header('cache-control', 'no-store');
       return {

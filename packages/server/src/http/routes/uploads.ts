@@ -69,7 +69,7 @@ export const uploads: Routes = (services) => (app, _options, done) => {
   app.delete(
     '/uploads/:upload_id',
     {
-      config: { scope: 'admin' },
+      config: { scope: 'admin', audit: 'upload.delete' },
       schema: {
         operationId: 'deleteUpload',
         summary: 'Remove an ended upload',
@@ -86,8 +86,11 @@ export const uploads: Routes = (services) => (app, _options, done) => {
       },
     },
     async (request, reply) => {
+      const withObject = request.query.object === 'true';
+      request.auditDetail = { withObject };
       await services.uploads.remove(request.params.upload_id, request.operator, {
-        withObject: request.query.object === 'true',
+        withObject,
+        from: services.addresses.of(request.raw),
       });
       return reply.code(204).send(null);
     },
@@ -96,7 +99,7 @@ export const uploads: Routes = (services) => (app, _options, done) => {
   app.post(
     '/uploads/:upload_id/cancel',
     {
-      config: { scope: 'trigger' },
+      config: { scope: 'trigger', audit: 'upload.cancel' },
       schema: {
         operationId: 'cancelUpload',
         summary: 'Cancel an upload',
@@ -113,7 +116,11 @@ export const uploads: Routes = (services) => (app, _options, done) => {
     },
     async (request, reply) => {
       const signal = AbortSignal.any([services.shutdown, whenClosed(reply.raw)]);
-      const upload = await services.uploads.cancel(request.params.upload_id, request.operator, { signal });
+      const from = services.addresses.of(request.raw);
+      const upload = await services.uploads.cancel(request.params.upload_id, request.operator, {
+        signal,
+        from,
+      });
       const isPending = upload.status === 'completing';
       return reply
         .code(isPending && knowsAccepted(request.headers) ? 202 : 200)
@@ -124,7 +131,7 @@ export const uploads: Routes = (services) => (app, _options, done) => {
   app.post(
     '/uploads/:upload_id/retry',
     {
-      config: { scope: 'trigger' },
+      config: { scope: 'trigger', audit: 'upload.retry' },
       schema: {
         operationId: 'retryUpload',
         summary: 'Try a failed, cancelled or expired upload again',
@@ -134,8 +141,11 @@ export const uploads: Routes = (services) => (app, _options, done) => {
         response: { 200: uploadRecordSchema, ...problems },
       },
     },
-    async (request) =>
-      describeUpload(services, await services.uploads.retry(request.params.upload_id, request.operator)),
+    async (request) => {
+      const from = services.addresses.of(request.raw);
+      const upload = await services.uploads.retry(request.params.upload_id, request.operator, { from });
+      return describeUpload(services, upload);
+    },
   );
   done();
 };

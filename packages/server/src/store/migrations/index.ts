@@ -12,6 +12,7 @@ import * as remoteAddress from './0010-remote-address.ts';
 import * as uploadLimits from './0011-upload-limits.ts';
 import * as uploadHosts from './0012-upload-hosts.ts';
 import * as renewedTokens from './0013-renewed-tokens.ts';
+import * as auditOutcome from './0014-audit-outcome.ts';
 
 /** In order. A migration that has shipped is never edited; a change is a new one. */
 export const migrations: Record<string, Migration> = {
@@ -28,4 +29,5 @@ export const migrations: Record<string, Migration> = {
   '0011-upload-limits': uploadLimits,
   '0012-upload-hosts': uploadHosts,
   '0013-renewed-tokens': renewedTokens,
+  '0014-audit-outcome': auditOutcome,
 };

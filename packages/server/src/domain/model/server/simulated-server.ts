@@ -77,6 +77,7 @@ export class SimulatedServer {
         maxBackoffMs: 30_000,
       },
       retentionMs: RETENTION_MS,
+      auditRetention: { retentionMs: RETENTION_MS, maxRows: 0 },
       orphanAgeMs: HOUR_MS,
       commandTimeoutMs: 30_000,
       observe: env.observe,
