@@ -52,10 +52,20 @@ until_it shows_renewed
 systemctl restart backhaul-agent
 until_it connected
 
+step 'a token is renewed into the state directory of the unit, and used from there'
+JWT_SECRET=$(sed -n 's/.*"JWT_SECRET": "\([^"]*\)".*/\1/p' /etc/backhaul/server.json) \
+  backhaul token agent till-7 --ttl 60s >/etc/backhaul/agent.token
+systemctl restart backhaul-agent
+until_it test -s /var/lib/backhaul-agent/token.json
+[ "$(stat -c '%a %U' /var/lib/backhaul-agent/token.json)" = '600 backhaul-agent' ]
+echo expired >/etc/backhaul/agent.token
+systemctl restart backhaul-agent
+until_it connected
+
 step 'journalctl -p warning finds warnings, and nothing below them'
 systemctl stop object-store
 systemctl restart backhaul-server
-until_it sh -c "journalctl -u backhaul-server -p warning -o cat | grep -q 'object store not reachable'"
+until_it sh -c "journalctl -u backhaul-server -p warning -o cat | grep -q 'object store unreachable'"
 if journalctl -u backhaul-server -p warning -o cat | grep '"level":"info"'; then exit 1; fi
 
 step 'a wrong setting is an error in the journal, and the unit is not restarted'
