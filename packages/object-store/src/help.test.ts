@@ -5,11 +5,11 @@ import { FLAGS, readCommand } from './config.ts';
 import { HELP } from './help.ts';
 
 describe('--help', () => {
-  test('is a manual page with every flag, and says that the storage class is a label', () => {
+  test('is a manual page with every flag, and says that the storage class is only a label', () => {
     assert.equal(readCommand(['--help']).kind, 'help');
     const flags = Object.keys(FLAGS).map((name) => `--${name}`);
     assertManualPage(HELP, 'backhaul-object-store', flags);
-    assert.match(HELP, /storage class is a label/);
+    assert.match(HELP, /storage class is only a label/);
   });
 
   test('shows valid examples', () => {

@@ -6,8 +6,8 @@ test('an impossible path is refused with a suggestion', () => {
   for (const [path, os, problem] of [
     ['report.bin', 'linux', /relative/],
     ['./report.bin', 'freebsd', /relative/],
-    ['~/report.bin', 'linux', /no ~/],
-    ['~', 'darwin', /no ~/],
+    ['~/report.bin', 'linux', /expand ~/],
+    ['~', 'darwin', /expand ~/],
     ['C:\\data\\report.bin', 'linux', /Windows path, but the machine runs linux/],
     ['/data/report.bin', 'win32', /drive letter or share/],
     ['~\\report.bin', 'win32', /drive letter or share/],

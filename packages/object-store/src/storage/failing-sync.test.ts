@@ -128,7 +128,7 @@ test(
     opened[Symbol.dispose]();
     const path = join(directory.path, 'buckets', 'box', 'objects', manifestFileName('key'));
     await writeFile(path, JSON.stringify({ ...manifest, blob: 'another' }));
-    await assert.rejects(storage.bucket('box').open('key'), /is not what the store put there/);
+    await assert.rejects(storage.bucket('box').open('key'), /was not written by this store/);
   },
 );
 
