@@ -89,7 +89,7 @@ export interface AuditFilter {
   readonly actor?: string | undefined;
   /** Action, such as `upload.trigger`. */
   readonly action?: string | undefined;
-  /** Earlier servers reject it: they record accepted requests only. */
+  /** Earlier servers reject it, because they record only accepted requests. */
   readonly outcome?: AuditOutcome | undefined;
   /** Start time, ISO 8601 in UTC, inclusive. */
   readonly since?: string | undefined;

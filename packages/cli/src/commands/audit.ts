@@ -22,17 +22,18 @@ interface Options extends PagingOptions {
 export const audit = defineCommand<readonly [], Options>({
   name: 'audit',
   summary: 'list actions and refused requests, newest first',
-  description: 'Needs the scope audit.',
+  description: 'Requires the scope audit.',
   options: [
     clientIdOption('only requests about this machine'),
     new Option('--by <subject>', 'only requests with tokens of this subject'),
     new Option('--actor <subject>').hideHelp(),
     new Option('--action <name>', 'only this action, such as upload.trigger'),
     new Option('--outcome <outcome>', 'only requests with this outcome').choices(auditOutcomes),
-    new Option('--since <time>', 'not before this time, ISO 8601, or a duration ago such as 24h').argParser(
-      parseTime,
-    ),
-    new Option('--until <time>', 'before this time, the same').argParser(parseTime),
+    new Option(
+      '--since <time>',
+      'start time (inclusive): ISO 8601, or a duration before now such as 24h',
+    ).argParser(parseTime),
+    new Option('--until <time>', 'end time (exclusive), in the same format').argParser(parseTime),
     ...pagingOptions(),
   ],
   examples: [
@@ -74,7 +75,7 @@ export const audit = defineCommand<readonly [], Options>({
         { title: 'DETAIL', value: describeDetail },
       ]),
     );
-    if (cursor !== undefined) output.remark('There are more: --all, or a greater --limit.');
+    if (cursor !== undefined) output.remark('More results: use --all or a larger --limit.');
   },
 });
 
@@ -89,7 +90,7 @@ function describeOutcome({
   return `${outcome}${why}${count === 1 ? '' : ` ×${count}`}`;
 }
 
-/** Without the error, which the outcome has. */
+/** The detail without the error, which is shown with the outcome. */
 function describeDetail({ detail: { error: _error, ...detail } }: AuditRecord): string {
   return JSON.stringify(detail);
 }
@@ -112,7 +113,7 @@ function ofOlderServer(error: unknown, { outcome }: Options): UsageError | undef
   return undefined;
 }
 
-/** With or without milliseconds, in UTC; a day is its beginning. */
+/** Parses a duration before now, a time in UTC with or without milliseconds, or a day, which means its start. */
 function parseTime(text: string): string {
   const seconds = parseDurationSeconds(text);
   if (seconds !== undefined) return new Date(Math.max(0, Date.now() - seconds * 1000)).toISOString();

@@ -33,10 +33,14 @@ export const auditQuerySchema = z.strictObject({
 export const auditEventSchema = z
   .object({
     at: timestampSchema,
-    id: z.int().optional().meta({ description: 'Grows in the order of recording, whatever the clock does.' }),
+    id: z
+      .int()
+      .optional()
+      .meta({ description: 'Increases in the order of recording, independent of the clock.' }),
     actor: z.string().meta({ description: 'Subject of the token; empty if no valid token was sent.' }),
     address: z.string().nullable().optional().meta({
-      description: 'Where the request came from, by `TRUSTED_PROXIES`; null in events of earlier versions.',
+      description:
+        'Address of the caller, as reported by trusted proxies (`TRUSTED_PROXIES`); null in events of earlier versions.',
     }),
     action: z.string(),
     client_id: z.string().nullable(),
