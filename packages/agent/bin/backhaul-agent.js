@@ -7,14 +7,15 @@ if (major < 24 || (major === 24 && minor < 5)) {
   );
   process.exit(2);
 }
-// Calls into a file system that hangs hold their threads of libuv's pool, which has four by default and serves name
-// resolution too. It reads this when it is first used, which must not have happened yet. A thread costs some 8 kB.
+// Each call into a hanging file system blocks a thread of libuv's pool, which has four by default and also serves name
+// resolution. The pool reads this variable at its first use, so it must be set before. A thread costs some 8 kB.
 process.env.UV_THREADPOOL_SIZE ??= '32';
-// A small young generation, no baseline and no mid-tier compiler, one thread for V8's own work: 5 MB less at rest, at
-// the same speed, for what is hot here is native. V8 takes these at its start only, hence the same process once more; never where they are given already.
+// A small young generation, no baseline and no mid-tier compiler, and one V8 worker thread save 5 MB at rest. Speed is
+// unchanged, because the hot code is native. V8 reads these flags only at startup, so the process is restarted with
+// them, unless they are given already.
 const { restartWith } = await import('./restart-with.js');
-// The authorities that the system trusts count too: companies put theirs there. They take 2 MB from the start, so not
-// where the server is reached without TLS; a store with it finds them later.
+// Also trust the CA certificates of the system, where companies install their own. They take 2 MB from the start, so
+// they are skipped if the server is reached without TLS; a store with TLS loads them later.
 const usesTls = [process.env.BACKHAUL_URL, ...process.argv].some((text) =>
   /^(?:--server-url=)?(?:wss|https):/i.test(text ?? ''),
 );

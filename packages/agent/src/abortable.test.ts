@@ -4,18 +4,18 @@ import { abortable } from './abortable.ts';
 
 const never = new Promise<never>(() => {});
 
-test('what comes before the abort is handed on', async () => {
+test('passes on a result or error that comes before the abort', async () => {
   const { signal } = new AbortController();
   assert.equal(await abortable(Promise.resolve(1), signal), 1);
   await assert.rejects(abortable(Promise.reject(new Error('failed')), signal), { message: 'failed' });
 });
 
-test('an abort ends the wait with its reason, also one that came before', async () => {
+test('an abort, also an earlier one, ends the wait with its reason', async () => {
   const stop = new AbortController();
   const waiting = abortable(never, stop.signal);
   stop.abort(new Error('stopped'));
   await assert.rejects(waiting, { message: 'stopped' });
   await assert.rejects(abortable(Promise.resolve(1), stop.signal), { message: 'stopped' });
-  // Unhandled, it would end the process.
+  // An unhandled rejection would end the process.
   await assert.rejects(abortable(Promise.reject(new Error('failed')), stop.signal), { message: 'stopped' });
 });

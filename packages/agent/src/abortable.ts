@@ -1,6 +1,6 @@
-/** Waits for `promise`, but not beyond the signal. @throws The signal's reason once it is aborted. */
+/** Waits for `promise` until the signal is aborted. @throws The signal's reason once it is aborted. */
 export async function abortable<Value>(promise: Promise<Value>, signal: AbortSignal): Promise<Value> {
-  promise.catch(() => {}); // Whoever waits sees it; after an abort nobody does.
+  promise.catch(() => {}); // Avoids an unhandled rejection after an abort.
   signal.throwIfAborted();
   const aborted = Promise.withResolvers<never>();
   const onAbort = () => aborted.reject(signal.reason);

@@ -13,9 +13,9 @@ import {
 } from '@backhaul/protocol';
 import { type AgentConfig, UsageError } from './config.ts';
 import { ClientCertificateSource } from './connection/client-certificate.ts';
-import { Connection } from './connection/connection.ts';
-import { defaultReconnectTimings, type ReconnectTimings } from './connection/session-end.ts';
-import { defaultSessionTimings, type SessionTimings } from './connection/session.ts';
+import { ServerLink } from './connection/server-link.ts';
+import { defaultReconnectTimings, type ReconnectTimings } from './connection/connection-end.ts';
+import { type ConnectionTimings, defaultConnectionTimings } from './connection/server-connection.ts';
 import { RenewableToken } from './credentials/renewable-token.ts';
 import { type TokenSource, tokenSource } from './credentials/token-source.ts';
 import { BufferPool, MAX_SLICES } from './file/buffer-pool.ts';
@@ -24,7 +24,7 @@ import { NoAnswer } from './file/no-answer.ts';
 import { openFile } from './file/open-file.ts';
 import { Hashers } from './hashing/hashers.ts';
 import type { Log } from './log.ts';
-import { Dispatcher } from './messages/dispatch.ts';
+import { MessageRouter } from './messages/message-router.ts';
 import { currentPlatform } from './platform/current-platform.ts';
 import { hostIds } from './platform/host-ids.ts';
 import type { Platform } from './platform/platform.ts';
@@ -40,22 +40,22 @@ import { defaultTimings, type TransferTimings } from './transfer/timings.ts';
 import { Transfers } from './transfer/transfers.ts';
 import { AGENT_VERSION } from './version.ts';
 
-/** A disk that has to spin up takes a third of it. */
-const FILE_PATIENCE_MS = 30_000;
+/** Timeout of a file call. A disk that has to spin up takes a third of it. */
+const FILE_TIMEOUT_MS = 30_000;
 
 export interface AppOptions {
   readonly log: Log;
   readonly transferTimings?: Partial<TransferTimings>;
-  readonly sessionTimings?: Partial<SessionTimings>;
+  readonly connectionTimings?: Partial<ConnectionTimings>;
   readonly reconnectTimings?: Partial<ReconnectTimings>;
-  /** After so long without an answer a file call is given up. */
-  readonly filePatienceMs?: number;
+  /** Timeout of a file call in milliseconds. */
+  readonly fileTimeoutMs?: number;
 }
 
-/** The agent put together: the only place that knows all of its parts. */
+/** Assembles the agent; the only module that names all implementations. */
 export class AgentApp {
   readonly #stop = new AbortController();
-  readonly #connection: Connection;
+  readonly #link: ServerLink;
   readonly #transfers: Transfers;
   readonly #storage: StorageClient;
   readonly #hashers: Hashers;
@@ -69,12 +69,12 @@ export class AgentApp {
   #closing: Promise<void> | null = null;
 
   constructor(config: AgentConfig, options: AppOptions) {
-    const { log, filePatienceMs: patienceMs = FILE_PATIENCE_MS } = options;
+    const { log, fileTimeoutMs: timeoutMs = FILE_TIMEOUT_MS } = options;
     const now = () => performance.now();
     const random = Math.random;
     const platform = currentPlatform();
-    const gate = new FileGate({ platform, log, poolThreads: config.poolThreads, patienceMs });
-    const ownFiles = new OwnFiles({ ...ownPlaces(config), platform, gate });
+    const gate = new FileGate({ platform, log, poolThreads: config.poolThreads, timeoutMs });
+    const ownFiles = new OwnFiles({ ...secretPaths(config), platform, gate });
     const allowList = new AllowList({
       ...{ directories: config.allow, files: config.files, hardLinks: config.allowHardLinks },
       ...{ platform, gate, ownFiles },
@@ -84,7 +84,7 @@ export class AgentApp {
     const storagePolicy = new StoragePolicy({ origins: config.storageOrigins, serverIsLocal });
     const storage = new StorageClient(storagePolicy, config.proxies);
     const buffers = new BufferPool(MAX_SLICES);
-    const hashers = new Hashers({ buffers, log, patienceMs });
+    const hashers = new Hashers({ buffers, log, timeoutMs });
     const startedAt = now();
     const { maxRate } = config;
     const rateLimit = maxRate === null ? null : new RateLimit(() => maxRate(new Date()), { now });
@@ -107,7 +107,7 @@ export class AgentApp {
       config.token.kind === 'file' ? gatedToken.bind(null, config.token.path) : token;
     const { stateDirectory: directory } = config;
     const tokens = directory === null ? null : new RenewableToken({ given, directory, gate, log });
-    const connection: Connection = new Connection({
+    const link: ServerLink = new ServerLink({
       clientId: config.clientId,
       serverUrl: config.serverUrl,
       token: async () => {
@@ -120,9 +120,9 @@ export class AgentApp {
       clientCertificate:
         config.clientCertificate === null ? null : new ClientCertificateSource(config.clientCertificate, log),
       hello: () => hello(config, transfers, { keepsTokens: tokens?.canKeep ?? false }),
-      receive: (message) => void dispatcher.dispatch(message),
-      refuse: (subject, problem) => dispatcher.refuse(subject, problem),
-      sessionTimings: { ...defaultSessionTimings, ...options.sessionTimings },
+      onMessage: (message) => void router.route(message),
+      onInvalidMessage: (subject, problem) => router.reject(subject, problem),
+      connectionTimings: { ...defaultConnectionTimings, ...options.connectionTimings },
       reconnectTimings: { ...defaultReconnectTimings, ...options.reconnectTimings },
       now,
       random,
@@ -131,7 +131,7 @@ export class AgentApp {
     const transfers = new Transfers({
       maxActive: config.maxUploads,
       tools: {
-        link: connection,
+        link,
         openFile: (path, options) => openFile(path, open, options),
         storage,
         rateLimit,
@@ -148,8 +148,8 @@ export class AgentApp {
         settings: config,
       },
     });
-    const dispatcher = new Dispatcher({
-      link: connection,
+    const router = new MessageRouter({
+      link,
       transfers,
       open,
       tokens:
@@ -185,44 +185,44 @@ export class AgentApp {
     this.#gate = gate;
     this.#storage = storage;
     this.#hashers = hashers;
-    this.#connection = connection;
+    this.#link = link;
     this.#transfers = transfers;
   }
 
   /**
-   * Tells the owner what the agent may do, and starts connecting.
+   * Logs what the agent is allowed to do, and starts connecting.
    *
-   * @throws UsageError if this system cannot show what is opened.
+   * @throws UsageError if this system cannot show where an opened file is.
    */
   async start(): Promise<void> {
     const problem = await this.#platform.startProblem();
     if (problem !== null) throw new UsageError(problem);
     for (const detail of await this.#allowList.findings()) {
-      this.#log.warn({ detail }, 'check --allow and --file');
+      this.#log.warn({ detail }, 'problem with --allow or --file');
     }
     if (this.#maxFileSize === null) {
-      this.#log.warn('no --max-file-size: the server may ask for a file of any size below what is allowed');
+      this.#log.warn('no --max-file-size: the server may request allowed files of any size');
     }
     for (const variable of unreadableProxies(this.#proxies)) {
       this.#log.warn(
         { variable },
-        'a proxy variable holds no address of an HTTP proxy; nothing here uses it',
+        'unused proxy variable ignored: its value is not the address of an HTTP proxy',
       );
     }
     this.#log.info({ version: AGENT_VERSION, allowed: this.#allowList.describe() }, 'agent started');
-    this.#running = this.#connection.run({ signal: this.#stop.signal });
+    this.#running = this.#link.run({ signal: this.#stop.signal });
   }
 
   get activeUploads(): number {
     return this.#transfers.activeCount;
   }
 
-  /** File calls that are under way; the process cannot exit before they have come back. */
+  /** Running file calls; the process cannot exit before they return. */
   get fileCalls(): number {
     return this.#gate.calls + this.#hashers.filesInThreads;
   }
 
-  /** Aborts PUTs, closes files, says goodbye to the server. Idempotent. */
+  /** Aborts PUTs, closes files and closes the connection. Idempotent. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -240,8 +240,8 @@ export class AgentApp {
   }
 }
 
-/** Where this agent's secrets are; `OwnFiles` keeps them from being read. */
-function ownPlaces({ token, stateDirectory, clientCertificate, credentialsDirectory }: AgentConfig) {
+/** Paths of this agent's secrets, which `OwnFiles` protects from being read. */
+function secretPaths({ token, stateDirectory, clientCertificate, credentialsDirectory }: AgentConfig) {
   return {
     files: [
       ...(token.kind === 'file' ? [token.path] : []),

@@ -4,7 +4,7 @@ export interface Backoff {
 }
 
 /**
- * Full jitter, `random(0, min(cap, base·2ⁿ))`: after a common cause, many callers come back spread out evenly
+ * Full jitter, `random(0, min(cap, base·2ⁿ))`: clients that failed for the same reason retry at evenly spread times
  * (AWS Architecture Blog, "Exponential Backoff and Jitter").
  *
  * @param failures Failures before this wait, from 0.

@@ -9,19 +9,19 @@ import { type AgentConfig, readConfig, UsageError } from './config.ts';
 const withoutUrl = ['--client-id', 'restaurant-1', '--token', 'abc.def.ghi'];
 const needed = [...withoutUrl, '--server-url', 'ws://localhost:8080'];
 
-interface In {
+interface TestEnv {
   readonly env?: Record<string, string>;
   readonly cwd?: string;
   readonly os?: NodeJS.Platform;
 }
 
-function config(argv: string[], { env = {}, cwd = '/work dir', os = 'linux' }: In = {}): AgentConfig {
+function config(argv: string[], { env = {}, cwd = '/work dir', os = 'linux' }: TestEnv = {}): AgentConfig {
   const invocation = readConfig(argv, { env, cwd, terminal: false, os });
   assert.ok(invocation.kind === 'run');
   return invocation.config;
 }
 
-function mistake(argv: string[], options: In = {}): string {
+function usageError(argv: string[], options: TestEnv = {}): string {
   try {
     config(argv, options);
   } catch (error) {
@@ -31,7 +31,7 @@ function mistake(argv: string[], options: In = {}): string {
   return assert.fail(`${argv.join(' ')} was accepted`);
 }
 
-test('the smallest command line works, with its defaults', () => {
+test('the minimal command line works and uses the defaults', () => {
   const { token, serverUrl, ...rest } = config(needed);
   assert.equal(serverUrl.href, 'ws://localhost:8080/');
   assert.deepEqual(token, { kind: 'given', token: 'abc.def.ghi' });
@@ -59,24 +59,24 @@ test('the smallest command line works, with its defaults', () => {
   });
 });
 
-test('where the system cannot prove what was opened, the owner has to vouch for the roots', () => {
+test('--roots-are-private is required where the system cannot prove what was opened', () => {
   for (const os of ['win32', 'freebsd', 'aix'] as const) {
-    assert.match(mistake(needed, { os }), /--roots-are-private/);
+    assert.match(usageError(needed, { os }), /--roots-are-private/);
     config([...needed, '--roots-are-private'], { os });
   }
   for (const os of ['linux', 'darwin'] as const) {
-    assert.match(mistake([...needed, '--roots-are-private'], { os }), /leave it out/);
+    assert.match(usageError([...needed, '--roots-are-private'], { os }), /remove this flag/);
     config(needed, { os });
   }
 });
 
-test('--allow-hard-links is refused where files show no owner', () => {
+test('--allow-hard-links is refused on systems without file owners', () => {
   assert.equal(config([...needed, '--allow-hard-links']).allowHardLinks, true);
   const onWindows = [...needed, '--roots-are-private', '--allow-hard-links'];
-  assert.match(mistake(onWindows, { os: 'win32' }), /--allow-hard-links: leave it out/);
+  assert.match(usageError(onWindows, { os: 'win32' }), /--allow-hard-links: remove this flag/);
 });
 
-test('a client certificate comes with its key', () => {
+test('a client certificate requires its key and vice versa', () => {
   const files = config([
     ...needed,
     '--client-cert',
@@ -88,16 +88,16 @@ test('a client certificate comes with its key', () => {
   ]);
   assert.deepEqual(files.clientCertificate, { certFile: '/work dir/till.crt', keyFile: '/etc/till.key' });
   assert.deepEqual(files.caFiles, ['/work dir/ca.crt']);
-  assert.match(mistake([...needed, '--client-cert', 'till.crt']), /--client-cert needs --client-key/);
-  assert.match(mistake([...needed, '--client-key', 'till.key']), /--client-key needs --client-cert/);
+  assert.match(usageError([...needed, '--client-cert', 'till.crt']), /--client-cert requires --client-key/);
+  assert.match(usageError([...needed, '--client-key', 'till.key']), /--client-key requires --client-cert/);
 });
 
-test('the directory that systemd keeps secrets in is known', () => {
+test("systemd's credentials directory is read from the environment", () => {
   const env = { CREDENTIALS_DIRECTORY: '/run/credentials/backhaul-agent.service' };
   assert.equal(config(needed, { env }).credentialsDirectory, env.CREDENTIALS_DIRECTORY);
 });
 
-test('relative paths are resolved at start', () => {
+test('relative paths are resolved at startup', () => {
   const { files, allow } = config([
     ...needed,
     '--file',
@@ -113,7 +113,7 @@ test('relative paths are resolved at start', () => {
   assert.deepEqual(allow, ['/data', '/srv']);
 });
 
-test('address and token come from the environment, and flags win', () => {
+test('address and token are read from the environment; flags take precedence', () => {
   const env = { BACKHAUL_URL: 'https://backhaul.example.com', BACKHAUL_TOKEN: 'from.env' };
   const fromEnv = config(['--client-id', 'a'], { env });
   assert.equal(fromEnv.serverUrl.href, 'wss://backhaul.example.com/');
@@ -125,10 +125,10 @@ test('address and token come from the environment, and flags win', () => {
   assert.equal(fromFlags.serverUrl.host, '127.0.0.1:1');
 });
 
-test('a mistake names its flag', () => {
+test('a usage error names its flag', () => {
   const cases: Array<[string[], RegExp]> = [
     [['--client-id'], /--client-id/],
-    [needed.slice(2), /--client-id is missing/],
+    [needed.slice(2), /--client-id is required/],
     [[...needed, '--client-id', 'with space'], /--client-id/],
     [[...needed, '--clientid', 'x'], /--clientid/],
     [[...needed, 'positional'], /positional/],
@@ -143,18 +143,18 @@ test('a mistake names its flag', () => {
     [[...needed, '--allow-storage', 'bucket.example.com'], /--allow-storage/],
     [[...needed, '--allow-storage', 'https://bucket.example.com/prefix'], /--allow-storage/],
     [[...needed, '--token-file', 'x'], /--token .*--token-file/],
-    [[...needed.with(3, 'line\nbreak')], /--token is not a token/],
+    [[...needed.with(3, 'line\nbreak')], /--token is not a valid token/],
     [[...withoutUrl, '--server-url', 'localhost:8080'], /--server-url must/],
     [[...withoutUrl, '--server-url', 'ftp://x'], /--server-url must/],
     [[...withoutUrl, '--server-url', 'wss://user:pw@x'], /--server-url must/],
     [[...needed, '--allow', ''], /--allow/],
   ];
-  for (const [argv, expected] of cases) assert.match(mistake(argv), expected);
+  for (const [argv, expected] of cases) assert.match(usageError(argv), expected);
 });
 
 test('ws:// to another machine needs --insecure', () => {
   const away = [...withoutUrl, '--server-url', 'ws://10.0.0.1:8080'];
-  assert.match(mistake(away), /--insecure/);
+  assert.match(usageError(away), /--insecure/);
   assert.equal(config([...away, '--insecure']).serverUrl.host, '10.0.0.1:8080');
   for (const url of ['ws://127.0.0.1:1', 'ws://[::1]:1', 'ws://localhost', 'wss://example.com']) {
     config([...withoutUrl, '--server-url', url]);
@@ -165,16 +165,16 @@ test('a proxy is used for encrypted connections; ws:// through one is refused', 
   const env = { HTTPS_PROXY: 'http://proxy:3128', NO_PROXY: '.internal,10.0.0.1' };
   assert.deepEqual(config(needed, { env }).proxies, { ...env, HTTP_PROXY: null });
   for (const wrong of ['socks5://proxy:1080', 'proxy:port']) {
-    assert.match(mistake(needed, { env: { HTTPS_PROXY: wrong } }), /HTTPS_PROXY .*http:\/\//);
+    assert.match(usageError(needed, { env: { HTTPS_PROXY: wrong } }), /HTTPS_PROXY .*http:\/\//);
   }
   const plain = { HTTP_PROXY: 'http://proxy:3128', NO_PROXY: '.internal' };
   const away = (url: string) => [...withoutUrl, '--insecure', '--server-url', url];
-  assert.match(mistake(away('ws://server.example'), { env: plain }), /HTTP_PROXY/);
+  assert.match(usageError(away('ws://server.example'), { env: plain }), /HTTP_PROXY/);
   config(away('ws://server.internal'), { env: plain });
   config(needed, { env: plain });
 });
 
-test('a proxy without a scheme is one of http, and HTTP_PROXY of any form is no reason not to start', () => {
+test('a proxy without a scheme uses http, and an invalid HTTP_PROXY does not prevent the start', () => {
   const short = { HTTPS_PROXY: 'proxy:3128', HTTP_PROXY: 'proxy:3128' };
   const wss = [...withoutUrl, '--server-url', 'wss://server.example'];
   assert.deepEqual(config(wss, { env: short }).proxies, {
@@ -185,14 +185,14 @@ test('a proxy without a scheme is one of http, and HTTP_PROXY of any form is no 
   config(wss, { env: { HTTP_PROXY: 'socks5://proxy:1080' } });
 });
 
-test('the state directory comes from systemd, and the flag wins', () => {
+test('the state directory is set by systemd; the flag takes precedence', () => {
   const inUnit = { env: { STATE_DIRECTORY: '/var/lib/backhaul-agent:/var/lib/other' } };
   assert.equal(config(needed, inUnit).stateDirectory, '/var/lib/backhaul-agent');
   assert.equal(config([...needed, '--state-directory', 'state'], inUnit).stateDirectory, '/work dir/state');
-  assert.match(mistake([...needed, '--state-directory', '']), /--state-directory needs a path/);
+  assert.match(usageError([...needed, '--state-directory', '']), /--state-directory requires a path/);
 });
 
-test('without a token, the file of a server in --dev mode serves', async () => {
+test('without a token, the dev.json of a server in --dev mode is used', async () => {
   const cwd = await mkdtemp(join(tmpdir(), 'backhaul-dev-'));
   const write = (fields: object) =>
     writeFile(
@@ -208,7 +208,7 @@ test('without a token, the file of a server in --dev mode serves', async () => {
     );
   const argv = ['--client-id', 'a'];
   try {
-    assert.match(mistake(argv, { cwd }), /--token-file.*--dev/s);
+    assert.match(usageError(argv, { cwd }), /--token-file.*--dev/s);
     await mkdir(join(cwd, '.backhaul'), { mode: 0o700 });
     await write({});
     const found = config(argv, { cwd });
@@ -218,14 +218,14 @@ test('without a token, the file of a server in --dev mode serves', async () => {
       config([...argv, '--server-url', 'ws://localhost:8080'], { cwd }).serverUrl.hostname,
       'localhost',
     );
-    assert.match(mistake([...argv, '--server-url', 'ws://localhost:8081'], { cwd }), /--server-url/);
-    assert.match(mistake([...argv, '--server-url', 'wss://example.com:8080'], { cwd }), /--server-url/);
+    assert.match(usageError([...argv, '--server-url', 'ws://localhost:8081'], { cwd }), /--server-url/);
+    assert.match(usageError([...argv, '--server-url', 'wss://example.com:8080'], { cwd }), /--server-url/);
     await write({ server_url: 'http://10.0.0.1:8080' });
-    assert.match(mistake(argv, { cwd }), /another machine/);
+    assert.match(usageError(argv, { cwd }), /another machine/);
     await write({ jwt_secret: 5 });
-    assert.match(mistake(argv, { cwd }), /jwt_secret/);
+    assert.match(usageError(argv, { cwd }), /jwt_secret/);
     assert.match(
-      mistake(argv, { cwd: `${cwd}/none`, env: { BACKHAUL_URL: 'ws://localhost:1' } }),
+      usageError(argv, { cwd: `${cwd}/none`, env: { BACKHAUL_URL: 'ws://localhost:1' } }),
       /No token/,
     );
   } finally {
@@ -233,19 +233,25 @@ test('without a token, the file of a server in --dev mode serves', async () => {
   }
 });
 
-test('UV_THREADPOOL_SIZE may be larger than the default, but not so small that one mount takes all threads', () => {
+test('UV_THREADPOOL_SIZE may be larger than the default, but not so small that one mount can block all threads', () => {
   assert.equal(config(needed, { env: { UV_THREADPOOL_SIZE: '128' } }).poolThreads, 128);
   for (const size of ['', '1', '7', '1025', 'many']) {
     assert.match(
-      mistake(needed, { env: { UV_THREADPOOL_SIZE: size } }),
+      usageError(needed, { env: { UV_THREADPOOL_SIZE: size } }),
       /^UV_THREADPOOL_SIZE must be .* 8 to 1024/,
     );
   }
 });
 
-test('a flag that takes one value, or one label, given twice is refused', () => {
-  assert.match(mistake([...needed, '--max-rate', '2048', '--max-rate', '4096']), /--max-rate is given twice/);
-  assert.match(mistake([...needed, '--client-id', 'b']), /--client-id is given twice/);
-  assert.match(mistake([...needed, '--label', 'site=a', '--label', 'site=b']), /--label site is given twice/);
-  assert.match(mistake([...needed, '--alow', '/data']), /did you mean --allow/);
+test('a single-value flag or a label given twice is refused', () => {
+  assert.match(
+    usageError([...needed, '--max-rate', '2048', '--max-rate', '4096']),
+    /--max-rate is given twice/,
+  );
+  assert.match(usageError([...needed, '--client-id', 'b']), /--client-id is given twice/);
+  assert.match(
+    usageError([...needed, '--label', 'site=a', '--label', 'site=b']),
+    /--label site is given twice/,
+  );
+  assert.match(usageError([...needed, '--alow', '/data']), /did you mean --allow/);
 });

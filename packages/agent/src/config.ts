@@ -26,24 +26,24 @@ export interface AgentConfig {
   /** ws: or wss:, without `/ws/connect`. */
   readonly serverUrl: URL;
   readonly token: TokenSetting;
-  /** Absolute; the first is what is sent where a trigger names none. */
+  /** Absolute paths; the first is uploaded if a trigger names no file. */
   readonly files: readonly string[];
-  /** Absolute. */
+  /** Absolute paths. */
   readonly allow: readonly string[];
-  /** Whether files are read to which others than their owner may have made a hard link. */
+  /** Whether to read hard links that accounts other than the file's owner may have created. */
   readonly allowHardLinks: boolean;
-  /** Where a renewed token is kept; absolute. Null: the token is not renewed. */
+  /** Absolute path of the directory for a renewed token; null: the token is not renewed. */
   readonly stateDirectory: string | null;
-  /** Where systemd puts the unit's secrets. */
+  /** Directory in which systemd stores the unit's secrets. */
   readonly credentialsDirectory: string | null;
-  /** Absolute: certificates of authorities that are trusted besides those of the system. */
+  /** Absolute paths of CA certificates to trust in addition to those of the system. */
   readonly caFiles: readonly string[];
-  /** Shown to a server that asks for one; absolute. */
+  /** For a server that requires a client certificate; absolute paths. */
   readonly clientCertificate: ClientCertificateFiles | null;
   readonly storageOrigins: readonly string[];
   readonly maxUploads: number;
   readonly parallelParts: number;
-  /** Bytes per second at a time, by this machine's clock; null for as fast as it goes. */
+  /** Upload limit in bytes per second at a given time of this machine's clock; null for no limit. */
   readonly maxRate: ((at: Date) => number | null) | null;
   /** Bytes. */
   readonly maxFileSize: number | null;
@@ -51,14 +51,14 @@ export interface AgentConfig {
   readonly labels: Readonly<Record<string, string>>;
   readonly logLevel: LogLevel;
   readonly logFormat: LogFormat;
-  /** Whether standard error leads to systemd's journal. */
+  /** Whether standard error is connected to systemd's journal. */
   readonly logToJournal: boolean;
   readonly proxies: ProxyVariables;
-  /** Threads of libuv's pool in this process, which file calls and name resolution share; UV_THREADPOOL_SIZE. */
+  /** Size of libuv's thread pool (UV_THREADPOOL_SIZE), which file calls and name resolution share. */
   readonly poolThreads: number;
 }
 
-/** The user's mistake; the message names the flag and what to do. */
+/** A usage error; the message names the flag and the fix. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
@@ -67,17 +67,17 @@ export type Invocation =
   | { readonly kind: 'run'; readonly config: AgentConfig }
   | { readonly kind: 'print'; readonly text: string };
 
-export interface Surroundings {
+export interface Env {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly cwd: string;
-  /** Whether the log goes to a terminal. */
+  /** Whether standard error is a terminal. */
   readonly terminal: boolean;
-  /** Whether it goes to systemd's journal. Default: false. */
+  /** Whether standard error is connected to systemd's journal. Default: false. */
   readonly journal?: boolean;
   readonly os: NodeJS.Platform;
 }
 
-/** The flags, as `parseArgs` takes them. */
+/** Flags in the format of `parseArgs`. */
 export const flagOptions = {
   'client-id': { type: 'string' },
   'server-url': { type: 'string' },
@@ -105,10 +105,10 @@ export const flagOptions = {
   help: { type: 'boolean', short: 'h' },
 } as const;
 
-/** `health_check` lists what is allowed, in at most 1,000 lines. */
+/** `health_check` reports at most 1,000 allowed paths. */
 const MAX_ALLOWED = 1000;
 
-/** Whether standard error leads to systemd's journal. */
+/** Whether standard error is connected to systemd's journal. */
 export function writesToJournal(): boolean {
   return isJournal(2, process.env['JOURNAL_STREAM']);
 }
@@ -124,10 +124,10 @@ export function readOwnConfig(): Invocation {
   });
 }
 
-/** Reads flags and environment; the only place that does. @throws UsageError */
+/** Reads flags and environment. No other module reads the environment. @throws UsageError */
 export function readConfig(
   argv: readonly string[],
-  { env, cwd, terminal, journal = false, os }: Surroundings,
+  { env, cwd, terminal, journal = false, os }: Env,
 ): Invocation {
   const flags = parseFlags(argv);
   if (flags.help === true) return { kind: 'print', text: HELP };
@@ -146,7 +146,7 @@ export function readConfig(
   const allow = (flags.allow ?? []).map((path) => readPath('--allow', path, cwd));
   const files = (flags.file ?? []).map((path) => readFilePath(path, cwd));
   if (allow.length + files.length > MAX_ALLOWED) {
-    throw new UsageError(`--allow and --file: at most ${MAX_ALLOWED} in all.`);
+    throw new UsageError(`--allow and --file: at most ${MAX_ALLOWED} paths in total.`);
   }
   const config: AgentConfig = {
     clientId,
@@ -179,7 +179,7 @@ export function readConfig(
   return { kind: 'run', config };
 }
 
-/** Below that a dead mount could take all threads from other files and from name resolution; libuv has no more. */
+/** With fewer, a dead mount could block all threads, also for other files and name resolution. libuv allows at most 1024. */
 const threadLimits = { min: 8, max: 1024 };
 
 function parseFlags(argv: readonly string[]) {
@@ -191,10 +191,10 @@ function parseFlags(argv: readonly string[]) {
 }
 
 function readClientId(text: string | undefined): string {
-  if (text === undefined) throw new UsageError('--client-id is missing: give this machine a name.');
+  if (text === undefined) throw new UsageError('--client-id is required: choose a name for this machine.');
   const parsed = clientIdSchema.safeParse(text);
   if (!parsed.success)
-    throw new UsageError(`--client-id: ${parsed.error.issues[0]?.message ?? 'not valid'}.`);
+    throw new UsageError(`--client-id: ${parsed.error.issues[0]?.message ?? 'invalid value'}.`);
   return parsed.data;
 }
 
@@ -211,10 +211,10 @@ function readServer({ url, token, tokenFile, envToken, cwd }: ServerFlags): {
   token: TokenSetting;
 } {
   if (token !== undefined && tokenFile !== undefined) {
-    throw new UsageError('--token and --token-file are both given: leave one out.');
+    throw new UsageError('--token and --token-file cannot be combined: use one of them.');
   }
   const needUrl = (): URL => {
-    if (url === undefined) throw new UsageError('--server-url is missing, e.g. wss://backhaul.example.com.');
+    if (url === undefined) throw new UsageError('--server-url is required, e.g. wss://backhaul.example.com.');
     return readServerUrl(url);
   };
   if (tokenFile !== undefined) {
@@ -223,7 +223,7 @@ function readServer({ url, token, tokenFile, envToken, cwd }: ServerFlags): {
   const given = token ?? envToken;
   if (given !== undefined) {
     const source = token === undefined ? 'BACKHAUL_TOKEN' : '--token';
-    if (!isToken(given)) throw new UsageError(`${source} is not a token.`);
+    if (!isToken(given)) throw new UsageError(`${source} is not a valid token.`);
     return { serverUrl: needUrl(), token: { kind: 'given', token: given } };
   }
   return readDevServer(url, cwd);
@@ -235,7 +235,7 @@ function readDevServer(url: string | undefined, cwd: string): { serverUrl: URL; 
   const serverUrl = url === undefined ? own : readServerUrl(url);
   if (serverUrl.port !== own.port || !isLoopbackHost(serverUrl.hostname)) {
     throw new UsageError(
-      `--server-url ${serverUrl.origin} is not the server of ${path} (${own.origin}): give --token-file for it.`,
+      `--server-url ${serverUrl.origin} is not the server of ${path} (${own.origin}): use --token-file to connect to another server.`,
     );
   }
   return { serverUrl, token: { kind: 'dev_file', path } };
@@ -247,7 +247,7 @@ function devServerUrl(path: string): string {
   } catch (error) {
     if (error instanceof DevServerAway) {
       const start = `start the agent in the directory where backhaul-server --dev runs (${path} does not exist)`;
-      throw new UsageError(`No token: give --token-file, --token or BACKHAUL_TOKEN, or ${start}.`);
+      throw new UsageError(`No token: use --token-file, --token or BACKHAUL_TOKEN, or ${start}.`);
     }
     throw new UsageError(`${error instanceof Error ? error.message : String(error)}.`, { cause: error });
   }
@@ -255,7 +255,7 @@ function devServerUrl(path: string): string {
 
 function readServerUrl(text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : null;
-  // http and https are what the server calls itself.
+  // The server reports its own address with http or https.
   if (url?.protocol === 'http:') return readServerUrl(text.replace(/^http/i, 'ws'));
   if (url?.protocol === 'https:') return readServerUrl(text.replace(/^http/i, 'ws'));
   if (url === null || (url.protocol !== 'ws:' && url.protocol !== 'wss:')) {
@@ -263,7 +263,7 @@ function readServerUrl(text: string): URL {
   }
   if (url.username !== '' || url.password !== '' || url.search !== '' || url.hash !== '') {
     throw new UsageError(
-      '--server-url must not carry a user name, password, query or fragment; tokens go into --token-file.',
+      '--server-url must not contain a user name, password, query or fragment; pass the token with --token-file.',
     );
   }
   return url;
@@ -272,12 +272,12 @@ function readServerUrl(text: string): URL {
 function requireEncryption(url: URL, insecure: boolean): void {
   if (url.protocol === 'wss:' || isLoopbackHost(url.hostname) || insecure) return;
   throw new UsageError(
-    `--server-url ${url.origin}: ws:// to another machine would send the token in the clear. Use wss://, or accept it with --insecure.`,
+    `--server-url ${url.origin}: ws:// to another machine sends the token unencrypted. Use wss://, or allow ws:// with --insecure.`,
   );
 }
 
 function readPath(flag: string, path: string, cwd: string): string {
-  if (path === '' || path.includes('\0')) throw new UsageError(`${flag} needs a path.`);
+  if (path === '' || path.includes('\0')) throw new UsageError(`${flag} requires a path.`);
   return resolve(cwd, path);
 }
 
@@ -294,30 +294,30 @@ function readClientCertificate(
   cwd: string,
 ): ClientCertificateFiles | null {
   if (cert === undefined && key === undefined) return null;
-  if (cert === undefined) throw new UsageError('--client-key needs --client-cert too.');
-  if (key === undefined) throw new UsageError('--client-cert needs --client-key too.');
+  if (cert === undefined) throw new UsageError('--client-key requires --client-cert.');
+  if (key === undefined) throw new UsageError('--client-cert requires --client-key.');
   return {
     certFile: readPath('--client-cert', cert, cwd),
     keyFile: readPath('--client-key', key, cwd),
   };
 }
 
-/** Without its owner's word an agent does not start where the system does not show what was opened. */
+/** On systems that cannot show where an opened file is, the agent starts only with the owner's confirmation. */
 function requirePrivateRoots(given: boolean, os: NodeJS.Platform): void {
   const { needsPrivateRoots } = currentPlatform(os);
   if (given && !needsPrivateRoots) {
     throw new UsageError(
-      '--roots-are-private: leave it out. On this system the agent proves for each file that it lies below --allow or --file.',
+      '--roots-are-private: remove this flag. On this system the agent proves for each file that it is covered by --allow or --file.',
     );
   }
   if (needsPrivateRoots && !given) {
     throw new UsageError(
-      'On this system the agent cannot prove that an opened file lies below --allow or --file: an account that can write there could make it read other files. If only you and accounts that you trust can write there, say so with --roots-are-private.',
+      'On this system the agent cannot prove that an opened file is covered by --allow or --file: an account that can write there could make it read other files. If only you and accounts that you trust can write there, confirm it with --roots-are-private.',
     );
   }
 }
 
-/** `hello` carries it, and a server that cannot read that would never welcome the agent. */
+/** `hello` contains this path; the server rejects a `hello` with an invalid one. */
 function readFilePath(path: string, cwd: string): string {
   const file = readPath('--file', path, cwd);
   if (filePathSchema.safeParse(file).success) return file;
@@ -327,7 +327,7 @@ function readFilePath(path: string, cwd: string): string {
 function readHardLinks(given: boolean, os: NodeJS.Platform): boolean {
   if (given && !currentPlatform(os).hasOwners) {
     throw new UsageError(
-      '--allow-hard-links: leave it out. On this system the agent cannot tell whose file is linked, and reads hard links.',
+      '--allow-hard-links: remove this flag. On this system the agent cannot determine the owner of a linked file, and always reads hard links.',
     );
   }
   return given;
@@ -370,7 +370,7 @@ function readLabels(pairs: readonly string[]): Record<string, string> {
     const at = pair.indexOf('=');
     if (at < 1) throw new UsageError('--label must be KEY=VALUE, e.g. --label site=berlin.');
     const key = pair.slice(0, at);
-    if (Object.hasOwn(labels, key)) throw new UsageError(`--label ${key} is given twice: leave one out.`);
+    if (Object.hasOwn(labels, key)) throw new UsageError(`--label ${key} is given twice: remove one.`);
     labels[key] = pair.slice(at + 1);
   }
   const parsed = labelsSchema.safeParse(labels);
@@ -391,12 +391,12 @@ function readChoice<const Choice extends string>(
   return choice;
 }
 
-function readProxies(serverUrl: URL, env: Surroundings['env']): ProxyVariables {
+function readProxies(serverUrl: URL, env: Env['env']): ProxyVariables {
   const variables = readProxyVariables(env);
   let proxyOfServer: ProxyInUse | null;
   try {
     proxyOfServer = proxyFor(serverUrl, variables);
-    // Whatever store the server names: its address is unknown as yet.
+    // The address of the store is not known yet.
     proxyFor(new URL('https://store.invalid'), variables);
   } catch (error) {
     if (!(error instanceof ProxyVariableError)) throw error;
@@ -404,7 +404,7 @@ function readProxies(serverUrl: URL, env: Surroundings['env']): ProxyVariables {
   }
   if (serverUrl.protocol === 'ws:' && proxyOfServer !== null) {
     throw new UsageError(
-      '--server-url: ws:// does not pass through the proxy of HTTP_PROXY. Use wss://, or name the server in NO_PROXY.',
+      '--server-url: ws:// is not supported through the proxy of HTTP_PROXY. Use wss://, or add the server to NO_PROXY.',
     );
   }
   return variables;

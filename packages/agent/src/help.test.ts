@@ -4,20 +4,20 @@ import { assertManualPage, exampleCalls } from '@backhaul/testing';
 import { flagOptions, readConfig } from './config.ts';
 import { HELP } from './help.ts';
 
-const surroundings = { env: {}, cwd: '/', terminal: false, os: 'linux' } as const;
+const env = { env: {}, cwd: '/', terminal: false, os: 'linux' } as const;
 
 describe('--help', () => {
-  test('is a manual page that names every flag, and no other', () => {
-    assert.deepEqual(readConfig(['--help'], surroundings), { kind: 'print', text: HELP });
+  test('is a manual page that lists exactly the supported flags', () => {
+    assert.deepEqual(readConfig(['--help'], env), { kind: 'print', text: HELP });
     const flags = Object.keys(flagOptions).map((name) => `--${name}`);
     assertManualPage(HELP, 'backhaul-agent', flags);
     assert.match(HELP, /can see it in `ps`/);
   });
 
-  test('shows examples that are understood', () => {
+  test('shows examples that parse', () => {
     for (const { args } of exampleCalls(HELP, 'backhaul-agent')) {
-      const env = args.includes('--token-file') ? {} : { BACKHAUL_TOKEN: 'a.b.c' };
-      assert.equal(readConfig(args, { ...surroundings, env }).kind, 'run', args.join(' '));
+      const variables = args.includes('--token-file') ? {} : { BACKHAUL_TOKEN: 'a.b.c' };
+      assert.equal(readConfig(args, { ...env, env: variables }).kind, 'run', args.join(' '));
     }
   });
 });

@@ -1,153 +1,153 @@
-/** What `--help` prints, as a manual page is laid out, for 80 columns. */
+/** Output of `--help`: a manual page for 80 columns. */
 export const HELP = `NAME
-    backhaul-agent - upload the files of this machine that are asked for
+    backhaul-agent - upload files from this machine on request of a server
 
 SYNOPSIS
     backhaul-agent --client-id ID [--file PATH]... [--allow DIR]...
         --server-url URL [--token-file FILE] [option]...
 
 DESCRIPTION
-    Keeps one outbound connection to a Backhaul server and uploads the files it
-    is asked for, from what you allow it to read and from nowhere else.
-    With neither --file nor --allow that is nothing, whatever the server asks.
+    Keeps one outbound connection to a Backhaul server and uploads the files
+    that the server requests. It reads only what --file and --allow permit.
+    With neither, it reads nothing, whatever the server requests.
 
-    It runs until SIGTERM or SIGINT; a second signal stops it at once. A lost
-    connection is reopened, and uploads under way go on meanwhile. SIGHUP has
-    it read the files of --ca-file at once.
+    It runs until SIGTERM or SIGINT; a second signal stops it immediately. A
+    lost connection is reopened, and running uploads continue meanwhile. On
+    SIGHUP it reloads the files of --ca-file.
 
 OPTIONS
-    Who and where:
+    Identity and connection:
 
     --client-id ID
-        This machine's name. The server takes it from the token, so they must
-        agree.
+        This machine's name. The server takes the name from the token, so the
+        two must be equal.
     --server-url URL
         ws://localhost:8080 or wss://backhaul.example.com.
     --token-file FILE
-        File with the agent's token. It is read again at each connection, so
-        it can be replaced.
+        File with the agent's token. It is read at each connection, so it can
+        be replaced without a restart.
     --state-directory DIR
-        A directory of the agent's own. In it the agent keeps the token that
-        the server renews; nothing in it is ever uploaded. Without it, the
-        token is not renewed. The later one of this token and that of
-        --token-file is used.
+        Directory of the agent's own, in which it stores the token renewed by
+        the server. Files in it are never uploaded. Without it, the token is
+        not renewed. The agent uses the newer of this token and the one of
+        --token-file.
     --token TOKEN
         The token itself. Anyone on this machine can see it in \`ps\`: prefer
-        --token-file or the environment variable.
+        --token-file or BACKHAUL_TOKEN.
     --ca-file FILE
-        Certificates (PEM) of a private authority, or of a proxy that inspects
-        TLS, to trust besides those of the system. May be repeated. A changed
-        file is read again while the agent runs.
+        CA certificates (PEM) to trust in addition to those of the system, for
+        example of a private CA or of a proxy that inspects TLS. May be
+        repeated. A changed file is reloaded while the agent runs.
     --client-cert FILE
     --client-key FILE
-        Certificate (PEM) and its key for a server that asks for one
-        (TLS_CLIENT_CA_FILE). Read again at each connection.
+        Client certificate (PEM) and its key, for a server that requires one
+        (TLS_CLIENT_CA_FILE). Both are read at each connection.
     --insecure
-        Allow ws:// to another machine: the token and all messages travel in
-        the clear.
+        Allow ws:// to another machine: the token and all messages are sent
+        unencrypted.
     --label KEY=VALUE
-        A label to find this machine by. May be repeated.
+        Label to select this machine by. May be repeated.
 
-    What may be read:
+    Read access:
 
     --file PATH
-        A file that may be read. The first is uploaded when the server names
-        none. May be repeated.
+        Allow reading this file. The first one is uploaded when a request
+        names no file. May be repeated.
     --allow DIR
-        Files below this directory too. May be repeated.
+        Allow reading all files below this directory. May be repeated.
     --roots-are-private
-        Your word that no account but yours and those you trust can write
-        below the directories of --allow and --file. Windows and Unix systems
-        other than Linux and macOS need it: there, somebody who swaps a
-        directory for a link in the right moment could make the agent read
-        other files, and it cannot notice. Linux and macOS refuse the flag,
-        because they prove where each file lies.
+        Confirms that only you and accounts you trust can write below the
+        directories of --allow and --file. Required on Windows and on Unix
+        systems other than Linux and macOS: there, an account that replaces a
+        directory with a link at the right moment could make the agent read
+        other files, and the agent cannot detect it. Linux and macOS refuse
+        the flag, because they prove where each file is.
     --allow-hard-links
-        Also read files with several names (hard links) where others than the
-        file's owner and root can write the directory, and so may have made
-        the name. Refused by default.
+        Also read files with several names (hard links) in directories that
+        accounts other than the file's owner and root can write, because such
+        an account may have created the name. Refused by default.
     --max-file-size BYTES
-        Refuse larger files. Without it the agent warns at its start.
+        Refuse larger files. Without it, the agent logs a warning at startup.
 
-    Where files may go:
+    Storage:
 
     --allow-storage ORIGIN
         Upload only to this origin, such as
         https://my-bucket.s3.eu-central-1.amazonaws.com. May be repeated.
-        Without it: any https origin on a public address. A store in a
-        private network, or by plain http, has to be named.
+        Default: any https origin on a public address. A store that uses
+        plain http or is in a private network must be named here.
 
-    How fast:
+    Limits:
 
     --max-rate RATE
-        Of all uploads together, in bytes per second: 250000, 512k or 2M (k is
-        1024), at least 1024. Or a timetable by this machine's clock:
-        '08:00,512k 19:00,off', or 'Mon-08:00,512k Fri-19:00,off'; each
-        entry holds until the next one. The reading of each file for
-        checksums keeps to it too, beyond 64 MiB or its first parts. A second
-        reading, where one is needed, does not.
+        Upload limit in bytes per second for all uploads together: 250000,
+        512k or 2M (k is 1024), at least 1024. Or a timetable by this
+        machine's clock: '08:00,512k 19:00,off', or
+        'Mon-08:00,512k Fri-19:00,off'; each entry applies until the next one.
+        Beyond 64 MiB or its first parts, each file is also read for checksums
+        at this rate. A second reading, where one is needed, is not limited.
     --max-uploads N
-        Uploads at once, 1 to 64; 2 by default.
+        Uploads at the same time, 1 to 64. Default: 2.
     --parallel-parts N
-        At most so many PUTs at once, of all uploads together, 1 to 64; 8 by
-        default. How many there are below that follows the line: one at first,
-        more as parts turn out to be quick, fewer on a line that is slow or
-        breaks often.
+        Maximum number of PUT requests at the same time, for all uploads
+        together, 1 to 64. Default: 8. Below that, the agent adapts to the
+        network: it starts with one, adds more while parts are fast, and
+        reduces them if the network is slow or unreliable.
     --no-sha256
-        Leave out the SHA-256 of the whole file. Parts are still checksummed.
+        Skip the SHA-256 of the whole file. Parts are still checksummed.
 
-    What it tells, on standard error:
+    Logging, on standard error:
 
     --log-level LEVEL
         debug, info (default), warn, error or silent.
     --log-format FORMAT
-        human (default on a terminal) or json (default elsewhere). Under
-        systemd each line begins with its priority for the journal.
+        human (default on a terminal) or json (default otherwise). Under
+        systemd each line starts with its priority for the journal.
 
     --version
         Print the version.
     -h, --help
-        Print this.
+        Print this help.
 
 ENVIRONMENT
     BACKHAUL_URL
-        The server's address, without --server-url.
+        Server address, used without --server-url.
     BACKHAUL_TOKEN
-        The token, without --token and --token-file.
+        Token, used without --token and --token-file.
     STATE_DIRECTORY
-        The state directory, without --state-directory. systemd sets it.
+        State directory, used without --state-directory. Set by systemd.
     HTTPS_PROXY, NO_PROXY
-        Honoured for wss:// and https://. NO_PROXY takes names, addresses and
+        Used for wss:// and https://. NO_PROXY takes names, addresses and
         ranges (10.0.0.0/8), separated by commas or spaces.
     NODE_EXTRA_CA_CERTS
-        Like --ca-file, but read at the start only.
+        Like --ca-file, but read only at startup.
 
 EXIT STATUS
     0   stopped by SIGTERM or SIGINT
-    1   unexpected fault, or a second signal
-    2   a mistake in flags or environment, which the message names; also a
-        Linux without a working /proc
+    1   unexpected error, or a second signal
+    2   invalid flag or environment variable, named in the message; or Linux
+        without a working /proc
 
 FILES
     .backhaul/dev.json
-        In the working directory, where \`backhaul-server --dev\` leaves it. With
-        none of --token, --token-file and BACKHAUL_TOKEN, its address and
-        secret are used.
+        Written by \`backhaul-server --dev\` in its working directory. Without
+        --token, --token-file and BACKHAUL_TOKEN, the agent uses the address
+        and secret from this file in its own working directory.
 
 EXAMPLES
-    Beside a server of \`backhaul-server --dev\`, in the same directory:
+    In the directory where \`backhaul-server --dev\` runs:
 
     backhaul-agent --client-id restaurant-1 --file /data/report.bin \\
         --server-url ws://localhost:8080
 
-    All files below a directory, to one bucket alone:
+    All files below a directory, uploaded to one bucket only:
 
     backhaul-agent --client-id lab-7 --allow /srv/results \\
         --server-url wss://backhaul.example.com \\
         --token-file /etc/backhaul/token \\
         --allow-storage https://results.s3.eu-central-1.amazonaws.com
 
-    Half a megabyte a second, and a label:
+    Half a megabyte per second, and a label:
 
     backhaul-agent --client-id till-3 --file /var/lib/till/day.db \\
         --max-rate 500000 --label site=berlin \\

@@ -1,6 +1,6 @@
 /**
- * The agent inside another program: build an {@link AgentConfig}, make an {@link AgentApp} of it, `start()` it, and
- * `close()` it in the end. What a machine's owner allows is in the configuration, and nowhere else.
+ * Runs the agent inside another program: create an {@link AgentApp} from an {@link AgentConfig}, `start()` it, and
+ * `close()` it at the end. Only the configuration determines what the agent is allowed to do.
  */
 export { AgentApp, type AppOptions } from './app.ts';
 export { type AgentConfig, readConfig, UsageError } from './config.ts';

@@ -1,32 +1,32 @@
 import { Budget } from '@backhaul/protocol';
-import type { LineAbout } from './log.ts';
+import type { LogEntry } from './log.ts';
 
 const KiB = 1024;
-/** For lines about messages of the server that came to nothing: it can cause them at will. */
+/** Budget for lines about rejected server messages: a server can cause any number of them. */
 const REFUSED = { perSecond: 4 * KiB, burst: 128 * KiB };
-/** For all other lines. */
+/** Budget for all other lines. */
 const COMMON = { perSecond: 3 * KiB, burst: 200 * KiB };
-/** For each kind of these lines once the common budget is spent; with all of them a minute has less than a megabyte. */
+/** Budget for each kind of line once the common one is used up. All budgets together stay below a megabyte per minute. */
 const RESERVE = { perSecond: KiB / 5, burst: 12 * KiB };
 const MAX_RESERVES = 10;
-/** How often it is said that lines were left out. */
-const NOTE_INTERVAL_MS = 5000;
+/** Minimum time between two reports of dropped lines. */
+const REPORT_INTERVAL_MS = 5000;
 
-/** A line has one of these fields if a message of the server caused it. */
+/** A line caused by a server message has one of these fields. */
 const subjects = ['upload_id', 'command_id', 'session_id', 'action'];
 
 /**
- * Bounds what a log takes of a disk or a journal: what a server sends is logged, and it may send as much as it likes.
- * Lines beyond it are left out; how many is said with a later one that fits. Budgets are apart, so that a flood of
- * messages that are refused hides neither what was read nor what became of the connection.
+ * Limits the size of the log: server messages are logged, and a server may send any number of them. Lines over the
+ * limit are dropped; their number is reported with a later line that fits. The budgets are separate, so that a flood of
+ * rejected messages hides neither which files were read nor the state of the connection.
  */
 export function limitedWrite(
   write: (line: string) => void,
   {
-    noteLeftOut,
+    reportDropped,
     now = () => performance.now(),
-  }: { noteLeftOut: (lines: number) => void; now?: () => number },
-): (line: string, about: LineAbout) => void {
+  }: { reportDropped: (lines: number) => void; now?: () => number },
+): (line: string, entry: LogEntry) => void {
   const refused = new Budget({ ...REFUSED, now });
   const common = new Budget({ ...COMMON, now });
   const reserves = new Map<string, Budget>();
@@ -36,25 +36,25 @@ export function limitedWrite(
     reserves.set(key, reserve);
     return reserve;
   };
-  let leftOut = 0;
-  let notedAt = Number.NEGATIVE_INFINITY;
+  let dropped = 0;
+  let reportedAt = Number.NEGATIVE_INFINITY;
   return (line, { level, message, fields }) => {
     const bytes = Buffer.byteLength(line);
-    const isServers = subjects.some((subject) => subject in fields);
-    // The messages of such lines are few and fixed, whereas others may quote a peer.
-    const kind = isServers ? message : '';
+    const isFromServer = subjects.some((subject) => subject in fields);
+    // Lines about server messages have a fixed set of messages; others may quote a peer.
+    const kind = isFromServer ? message : '';
     const fits =
-      isServers && level !== 'info'
+      isFromServer && level !== 'info'
         ? refused.tryTake(bytes)
         : common.tryTake(bytes) || reserveOf(kind).tryTake(bytes);
     if (!fits) {
-      leftOut += 1;
+      dropped += 1;
       return;
     }
-    if (leftOut > 0 && now() - notedAt >= NOTE_INTERVAL_MS) {
-      notedAt = now();
-      noteLeftOut(leftOut);
-      leftOut = 0;
+    if (dropped > 0 && now() - reportedAt >= REPORT_INTERVAL_MS) {
+      reportedAt = now();
+      reportDropped(dropped);
+      dropped = 0;
     }
     write(line);
   };

@@ -8,7 +8,7 @@ function logTo(format: LogFormat, level: LogLevel = 'info') {
   return { lines, log: createLog({ level, format, write: (line) => lines.push(line) }) };
 }
 
-test('a JSON line carries its level, its message and all fields, a child’s too', () => {
+test('a JSON line has its level, its message and all fields, also those of a child', () => {
   const { lines, log } = logTo('json');
   log.child({ upload_id: 'u' }).warn({ size: 5, error: new Error('x') }, 'failed');
   const { time, error, ...rest } = JSON.parse(lines[0] ?? '') as Record<string, unknown>;
@@ -17,7 +17,7 @@ test('a JSON line carries its level, its message and all fields, a child’s too
   assert.deepEqual(rest, { level: 'warn', upload_id: 'u', size: 5, msg: 'failed' });
 });
 
-test('levels below the threshold are left out, and silent is silent', () => {
+test('levels below the threshold are omitted, and silent logs nothing', () => {
   const { lines, log } = logTo('human', 'warn');
   log.info('no');
   log.error('yes');
@@ -27,7 +27,7 @@ test('levels below the threshold are left out, and silent is silent', () => {
   assert.deepEqual(quiet.lines, []);
 });
 
-test('a hostile file name can neither break the line nor steer the terminal, in any format', () => {
+test('a hostile file name can neither break the line nor control the terminal, in any format', () => {
   const path = 'a\n00:00:00 info  forged\u001b[2J\u009b2J\u202e\u200f\u061c\ufeff';
   for (const format of logFormats) {
     const { lines, log } = logTo(format);
@@ -39,7 +39,7 @@ test('a hostile file name can neither break the line nor steer the terminal, in 
   }
 });
 
-test('lines for the journal begin with their priority', () => {
+test('lines for the journal start with their priority', () => {
   const lines: string[] = [];
   const log = createLog({
     level: 'info',

@@ -1,13 +1,13 @@
 import { journalPrefix, type LogFormat, renderLogLine } from '@backhaul/program';
 import { printable } from '@backhaul/protocol';
 
-/** The slice of pino's interface that the agent uses; pino itself would be a third of the agent's install. */
+/** The subset of pino's interface that the agent uses; pino itself would be a third of the agent's installed size. */
 export interface Log {
   debug: LogLine;
   info: LogLine;
   warn: LogLine;
   error: LogLine;
-  /** A log whose lines all carry `fields`. */
+  /** A logger that adds `fields` to all of its lines. */
   child(fields: LogFields): Log;
 }
 
@@ -21,8 +21,8 @@ export type LogFields = Readonly<Record<string, unknown>>;
 export const logLevels = ['debug', 'info', 'warn', 'error', 'silent'] as const;
 export type LogLevel = (typeof logLevels)[number];
 
-/** What a line says, for those who write it. */
-export interface LineAbout {
+/** Content of a log line, for the code that writes it. */
+export interface LogEntry {
   readonly level: Exclude<LogLevel, 'silent'>;
   readonly message: string;
   readonly fields: LogFields;
@@ -31,12 +31,12 @@ export interface LineAbout {
 interface LogOptions {
   readonly level: LogLevel;
   readonly format: LogFormat;
-  /** Whether the lines go to systemd's journal, which takes each one's priority from it. */
+  /** Whether the lines go to systemd's journal: each then starts with its priority. */
   readonly toJournal?: boolean;
-  readonly write: (line: string, about: LineAbout) => void;
+  readonly write: (line: string, entry: LogEntry) => void;
 }
 
-/** Never pass a token or a presigned URL in `fields`: nothing here knows a secret when it sees one. */
+/** Never pass a token or a presigned URL in `fields`: secrets are not detected here. */
 export function createLog(options: LogOptions, bound: LogFields = {}): Log {
   const threshold = logLevels.indexOf(options.level);
   const at =

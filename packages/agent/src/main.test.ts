@@ -14,7 +14,7 @@ import { AGENT_VERSION } from './version.ts';
 
 const program = fileURLToPath(new URL('../bin/backhaul-agent.js', import.meta.url));
 
-test('the version is the package’s', async () => {
+test('--version prints the version of package.json', async () => {
   const { stdout } = await promisify(execFile)(process.execPath, [program, '--version']);
   assert.equal(stdout, `${AGENT_VERSION}\n`);
   const manifest = JSON.parse(await readFile(new URL('../package.json', import.meta.url), 'utf8')) as {
@@ -23,7 +23,7 @@ test('the version is the package’s', async () => {
   assert.equal(AGENT_VERSION, manifest.version);
 });
 
-test('a mistake in the flags is exit code 2, on stderr', async () => {
+test('a usage error is printed to stderr and exits with 2', async () => {
   const run = promisify(execFile)(
     process.execPath,
     [program, '--client-id', 'a', '--server-url', 'nonsense'],
@@ -39,7 +39,7 @@ test('a mistake in the flags is exit code 2, on stderr', async () => {
   });
 });
 
-test('a proxy variable that nothing here uses is warned of when it cannot be read, and the agent starts', async () => {
+test('an invalid proxy variable that the agent does not use is logged as a warning, and the agent starts', async () => {
   const args = ['--client-id', 'a', '--server-url', 'wss://127.0.0.1:1', '--allow', '/srv'];
   const env = { BACKHAUL_TOKEN: 'token', HTTP_PROXY: 'socks5://u:hunter2@proxy:1080' };
   const agent = spawn(process.execPath, [program, ...args, '--log-format', 'json'], { env, stdio: 'pipe' });
@@ -48,31 +48,31 @@ test('a proxy variable that nothing here uses is warned of when it cannot be rea
     log += String(chunk);
     if (log.includes('agent started')) agent.kill('SIGTERM');
   }
-  assert.match(log, /"level":"warn".*"variable":"HTTP_PROXY".*nothing here uses it/);
+  assert.match(log, /"level":"warn".*"variable":"HTTP_PROXY".*unused proxy variable ignored/);
   assert.match(log, /agent started/);
   assert.doesNotMatch(log, /hunter2/);
 });
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-  test(`${signal} amid a transfer says goodbye to the server and exits 0 soon`, () =>
+  test(`${signal} during an upload closes the connection and exits with 0 soon`, () =>
     withAgent(async ({ agent, session, store, path }) => {
-      const putBegun = Promise.withResolvers<void>();
+      const putStarted = Promise.withResolvers<void>();
       store.fault = () => {
-        putBegun.resolve();
+        putStarted.resolve();
         return true;
       };
       session.send(prepareMessage(path));
       session.send(downloadMessage(path, await session.next('prepared'), store));
-      await putBegun.promise;
-      const goodbye = session.closed();
+      await putStarted.promise;
+      const closed = session.closed();
       const exit = once(agent, 'exit');
       agent.kill(signal);
-      assert.equal(await goodbye, 1001);
+      assert.equal(await closed, 1001);
       assert.deepEqual(await within(3000, 'the exit', exit), [0, null]);
     }));
 }
 
-test('a server that does not answer the goodbye holds the exit up only briefly', () =>
+test('a server that does not complete the close handshake delays the exit only briefly', () =>
   withAgent(async ({ agent, session }) => {
     session.socket.pause();
     const exit = once(agent, 'exit');
@@ -80,9 +80,9 @@ test('a server that does not answer the goodbye holds the exit up only briefly',
     assert.deepEqual(await within(3000, 'the exit', exit), [0, null]);
   }));
 
-test('a second signal stops at once', () =>
+test('a second signal stops immediately', () =>
   withAgent(async ({ agent, session }) => {
-    session.socket.pause(); // The goodbye takes a second now.
+    session.socket.pause(); // Closing takes a second now.
     const exit = once(agent, 'exit');
     agent.kill('SIGTERM');
     for await (const chunk of agent.stderr ?? []) if (String(chunk).includes('stopping')) break;
@@ -94,7 +94,7 @@ interface Running {
   readonly agent: ChildProcess;
   readonly session: FakeSession;
   readonly store: FakeStore;
-  /** A file that it may upload. */
+  /** Path of an allowed file. */
   readonly path: string;
 }
 

@@ -10,28 +10,28 @@ import { type AgentConfig, readOwnConfig, UsageError, writesToJournal } from './
 import { createLog, type Log } from './log.ts';
 import { limitedWrite } from './log-limit.ts';
 
-/** Closing takes a second or two; this is for unforeseen delays. */
+/** Maximum time to stop. Closing usually takes a second or two. */
 const MAX_STOP_MS = 15_000;
-/** File calls that do not come back keep a process alive that has stopped. */
+/** Maximum time to exit after closing: file calls that do not return keep the process alive. */
 const MAX_STOPPED_MS = 1000;
 
-/** Exit codes: 0 stopped as asked, 1 an unexpected fault, 2 a mistake in flags or environment. */
+/** Exit codes: 0 stopped by a signal, 1 unexpected error, 2 invalid flags or environment. */
 export async function main(): Promise<void> {
-  // A log without a reader is no reason to stop uploading.
+  // Uploads continue even if the log has no reader.
   surviveUnwritableOutput('backhaul-agent');
   const config = configOrExit();
   if (config === null) return;
   const { logLevel: level, logFormat: format, logToJournal: toJournal } = config;
   const write = (line: string) => void process.stderr.write(line);
-  const notes = createLog({ level, format, toJournal, write });
-  const noteLeftOut = (lines: number) =>
-    notes.warn({ lines }, 'lines of the log were left out: too many at once');
-  const log = createLog({ level, format, toJournal, write: limitedWrite(write, { noteLeftOut }) });
+  const unlimited = createLog({ level, format, toJournal, write });
+  const reportDropped = (lines: number) =>
+    unlimited.warn({ lines }, 'log lines dropped: rate limit exceeded');
+  const log = createLog({ level, format, toJournal, write: limitedWrite(write, { reportDropped }) });
   if (!trustAtStart(config.caFiles)) return;
   const reload = (): void => reloadAuthorities(config.caFiles, log);
-  // Without a listener it would end the process: service managers and admins send it to have files read again.
+  // Without a listener SIGHUP would end the process. Service managers and administrators send it to reload files.
   process.on('SIGHUP', () => {
-    log.info({ signal: 'SIGHUP' }, 'reading the files of --ca-file again');
+    log.info({ signal: 'SIGHUP' }, 'reloading --ca-file');
     reload();
   });
   const watch = config.caFiles.length === 0 ? null : new FileWatch(config.caFiles, { onChange: reload });
@@ -39,20 +39,20 @@ export async function main(): Promise<void> {
 
   let stopping = false;
   const stop = (signal: NodeJS.Signals) => {
-    // An exit waits for all threads, and one that is in a file call cannot be ended: only a signal does not wait.
+    // exit() waits for all threads, and a thread inside a file call cannot be stopped. Only a signal ends the process then.
     const leave = () => {
       process.removeListener(signal, stop);
-      if (process.pid === 1) becomeNothing();
+      if (process.pid === 1) replaceProcess();
       process.kill(process.pid, signal);
     };
     if (stopping) return app.fileCalls > 0 ? leave() : process.exit(1);
     stopping = true;
     watch?.[Symbol.dispose]();
-    log.info({ signal }, 'stopping; a second signal stops at once');
+    log.info({ signal }, 'stopping; send the signal again to stop immediately');
     setTimeout(leave, MAX_STOP_MS).unref();
     void app.close().then(() => {
       log.info({ file_calls: app.fileCalls }, 'stopped');
-      // Only if something keeps the process alive.
+      // unref: fires only if something else keeps the process alive.
       setTimeout(leave, MAX_STOPPED_MS).unref();
     });
   };
@@ -62,20 +62,20 @@ export async function main(): Promise<void> {
     await app.start();
   } catch (error) {
     await app.close();
-    refuse(error);
+    reportUsageError(error);
   }
 }
 
 /** @returns Whether the agent can start. */
 function trustAtStart(caFiles: readonly string[]): boolean {
-  // Without such files the system's authorities do, from the first use of TLS on.
+  // Without --ca-file, the CA certificates of the system are loaded at the first use of TLS.
   if (caFiles.length === 0) return true;
   try {
     trustAuthorities(caFiles);
     return true;
   } catch (error) {
     if (!(error instanceof AuthorityFileError)) throw error;
-    refuse(new UsageError(`--ca-file ${error.message}.`, { cause: error }));
+    reportUsageError(new UsageError(`--ca-file ${error.message}.`, { cause: error }));
     return false;
   }
 }
@@ -84,21 +84,21 @@ function reloadAuthorities(caFiles: readonly string[], log: Log): void {
   if (caFiles.length === 0) return;
   try {
     trustAuthorities(caFiles);
-    log.info({ files: caFiles }, 'authorities of --ca-file reloaded');
+    log.info({ files: caFiles }, '--ca-file reloaded');
   } catch (error) {
     if (!(error instanceof AuthorityFileError)) throw error;
     log.error(
       { problem: error.message },
-      'authorities of --ca-file not reloaded; the previous ones stay in use',
+      'failed to reload --ca-file; the previous certificates stay in use',
     );
   }
 }
 
 /**
- * As process 1 of a container or of its own namespace: the kernel ignores the default of a signal there. A new program
- * in this process ends all threads without waiting for them, and this one then exits with 0.
+ * Ends all threads without waiting for them, by executing a new program that exits with 0. Needed as process 1 of a
+ * container or PID namespace, where the kernel ignores a signal without a handler.
  */
-function becomeNothing(): void {
+function replaceProcess(): void {
   process.execve?.(process.execPath, [process.execPath, '--eval', ''], {});
 }
 
@@ -108,13 +108,13 @@ function configOrExit(): AgentConfig | null {
     if (invocation.kind === 'run') return invocation.config;
     process.stdout.write(invocation.text);
   } catch (error) {
-    refuse(error);
+    reportUsageError(error);
   }
   return null;
 }
 
-/** For what its user has to change; everything else is thrown on. */
-function refuse(error: unknown): void {
+/** Prints a usage error and sets the exit code; rethrows any other error. */
+function reportUsageError(error: unknown): void {
   if (!(error instanceof UsageError)) throw error;
   const prefix = writesToJournal() ? journalPrefix('error') : '';
   process.stderr.write(`${prefix}backhaul-agent: ${error.message}\n`);

@@ -13,18 +13,18 @@ import { answerError, FakeStore } from './fakes/fake-store.ts';
 import { crc32Base64 } from './file/crc32-base64.ts';
 
 const program = fileURLToPath(new URL('../bin/backhaul-agent.js', import.meta.url));
-/** As promised, whatever file and parts. */
-const MOST_BYTES = 160 * MiB;
-/** From the sources each strips the types anew, which takes more than what it then does. */
+/** Documented maximum, for any file and part size. */
+const MAX_BYTES = 160 * MiB;
+/** When run from the sources, each thread strips the types itself, which takes more memory than its work. */
 const TWO_THREADS_BYTES = 40 * MiB;
 const FILE_BYTES = 525 * MiB;
 
 describe('the memory of an agent', { skip: process.platform !== 'linux' && 'it is read from /proc' }, () => {
-  for (const { what, partBytes } of [
-    { what: 'one part of 525 MiB, of a file of 5 TiB,', partBytes: FILE_BYTES },
-    { what: 'four parts of 105 MiB at once', partBytes: 105 * MiB },
+  for (const { name, partBytes } of [
+    { name: 'one part of 525 MiB, of a file of 5 TiB,', partBytes: FILE_BYTES },
+    { name: 'four parts of 105 MiB at once', partBytes: 105 * MiB },
   ]) {
-    test(`stays small while it sends ${what} to a store that takes its time`, async (t) => {
+    test(`stays small while it sends ${name} to a slow store`, async (t) => {
       await using store = await FakeStore.start();
       const received: number[] = [];
       store.fault = async (put, request, response) => {
@@ -45,7 +45,7 @@ describe('the memory of an agent', { skip: process.platform !== 'linux' && 'it i
         received,
         Array.from({ length: FILE_BYTES / partBytes }, () => partBytes),
       );
-      assert.ok(peak <= MOST_BYTES, `it took ${Math.round(peak / MiB)} MiB`);
+      assert.ok(peak <= MAX_BYTES, `it took ${Math.round(peak / MiB)} MiB`);
     });
   }
 
@@ -56,11 +56,11 @@ describe('the memory of an agent', { skip: process.platform !== 'linux' && 'it i
     for (const _ of uploads) await agent.session.next('prepared');
     const peak = await peakBytes(agent.pid);
     t.diagnostic(`at most ${Math.round(peak / MiB)} MiB`);
-    assert.ok(peak <= MOST_BYTES + TWO_THREADS_BYTES, `it took ${Math.round(peak / MiB)} MiB`);
+    assert.ok(peak <= MAX_BYTES + TWO_THREADS_BYTES, `it took ${Math.round(peak / MiB)} MiB`);
   });
 });
 
-/** The program, connected, with one file of that size to send. */
+/** Starts the program, connected, with one file of that size. */
 async function startAgent(fileBytes: number, flags: readonly string[]) {
   await using cleanup = new AsyncDisposableStack();
   const server = cleanup.use(await FakeServer.start());
@@ -75,18 +75,18 @@ async function startAgent(fileBytes: number, flags: readonly string[]) {
   });
   cleanup.defer(() => void agent.kill('SIGKILL'));
   const session = await server.acceptAndWelcome();
-  const kept = cleanup.move();
-  return { session, path, pid: agent.pid, [Symbol.asyncDispose]: () => kept.disposeAsync() };
+  const owned = cleanup.move();
+  return { session, path, pid: agent.pid, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
-/** A hole with some bytes in it. */
+/** Creates a sparse file with a few bytes of content. */
 async function sparseFile(path: string, sizeBytes: number): Promise<void> {
   await using file = await open(path, 'w');
   await file.truncate(sizeBytes);
   for (let at = 0; at < sizeBytes; at += 10 * MiB) await file.write(`here is ${at}`, at);
 }
 
-/** Slower than the agent, so that it would pile up what it does not hold back. */
+/** Reads slower than the agent, so that missing backpressure shows as memory use. */
 async function discardSlowly(request: IncomingMessage): Promise<{ sizeBytes: number; checksum: string }> {
   let crc = 0;
   let sizeBytes = 0;
@@ -100,7 +100,7 @@ async function discardSlowly(request: IncomingMessage): Promise<{ sizeBytes: num
   return { sizeBytes, checksum: crc32Base64(crc) };
 }
 
-/** Since its start. */
+/** Peak memory since the start of the process. */
 async function peakBytes(pid: number | undefined): Promise<number> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8');
   return Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024;

@@ -2,16 +2,16 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { Semaphore } from './semaphore.ts';
 
-test('the waiting are let in one by one, and who gives up waiting takes no place', async () => {
+test('waiting callers acquire it one by one, and a cancelled one takes no slot', async () => {
   const semaphore = new Semaphore(1);
   const { signal } = new AbortController();
   const order: string[] = [];
   await semaphore.acquire({ signal });
-  const impatient = new AbortController();
-  const gaveUp = semaphore.acquire({ signal: impatient.signal });
+  const cancelled = new AbortController();
+  const gaveUp = semaphore.acquire({ signal: cancelled.signal });
   const first = semaphore.run(async () => void order.push('first'), { signal });
   const second = semaphore.run(async () => void order.push('second'), { signal });
-  impatient.abort(new Error('no time'));
+  cancelled.abort(new Error('no time'));
   await assert.rejects(gaveUp, /no time/);
   assert.deepEqual(order, []);
   semaphore.release();

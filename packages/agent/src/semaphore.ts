@@ -1,4 +1,4 @@
-/** Lets so many in at once; the others wait in order. */
+/** Limits how many callers hold it at the same time; the others wait in FIFO order. */
 export class Semaphore {
   readonly #max: number;
   readonly #waiting: Array<() => void> = [];
@@ -12,22 +12,22 @@ export class Semaphore {
     return this.#held;
   }
 
-  /** @returns Whether it was let in; nobody who waits is passed by. */
+  /** @returns Whether it was acquired; never overtakes a waiting caller. */
   tryAcquire(): boolean {
-    this.#admit();
+    this.#grant();
     if (this.#held >= this.#max) return false;
     this.#held += 1;
     return true;
   }
 
-  /** @throws The signal's reason once it is aborted; nothing is held then. */
+  /** @throws The signal's reason once it is aborted; nothing is acquired then. */
   async acquire({ signal }: { signal: AbortSignal }): Promise<void> {
     signal.throwIfAborted();
     if (this.tryAcquire()) return;
     const turn = Promise.withResolvers<void>();
     const leave = () => {
       const at = this.#waiting.indexOf(turn.resolve);
-      if (at < 0) return; // Its turn has come already.
+      if (at < 0) return; // Already acquired.
       this.#waiting.splice(at, 1);
       turn.reject(signal.reason);
     };
@@ -40,10 +40,10 @@ export class Semaphore {
     }
   }
 
-  /** The place goes straight to whoever has waited longest. */
+  /** Passes the slot directly to the caller that has waited longest. */
   release(): void {
     this.#held -= 1;
-    this.#admit();
+    this.#grant();
   }
 
   async run<Result>(task: () => Promise<Result>, options: { signal: AbortSignal }): Promise<Result> {
@@ -55,7 +55,7 @@ export class Semaphore {
     }
   }
 
-  #admit(): void {
+  #grant(): void {
     while (this.#waiting.length > 0 && this.#held < this.#max) {
       this.#held += 1;
       this.#waiting.shift()?.();

@@ -1,4 +1,4 @@
-/** Waits until the promise is settled, but not for longer than `ms`. Never rejects. */
+/** Waits until the promise has settled, at most `ms` milliseconds. Never rejects. */
 export async function settledWithin(promise: Promise<unknown>, ms: number): Promise<void> {
   const late = Promise.withResolvers<void>();
   const timer = setTimeout(late.resolve, ms);

@@ -11,14 +11,14 @@ import { AgentBench, MiB, prepareMessage, pull } from './fakes/agent-bench.ts';
 import { FakeServer, type FakeSession, within } from './fakes/fake-server.ts';
 import { cannotMount, OddMount } from './fakes/odd-mount.ts';
 
-// The pool is made when it is first used, which must be after this.
+// Must be set before the first use of the thread pool.
 process.env['UV_THREADPOOL_SIZE'] = '64';
 
 const options = { skip: cannotMount, timeout: 120_000 };
 if (cannotMount !== false) console.error(`NOT TESTED: file systems that hang, because ${cannotMount}`);
 
-/** Long enough for a call that does come back, on a busy machine. */
-const PATIENCE_MS = 5000;
+/** Long enough for a call that does return, on a busy machine. */
+const TIMEOUT_MS = 5000;
 
 let directory = '';
 before(async () => {
@@ -37,14 +37,14 @@ async function bench(): Promise<Bench> {
   const mount = await OddMount.at(path);
   const agent = await AgentBench.start({
     config: { allow: [directory], poolThreads: 64, maxUploads: 8 },
-    filePatienceMs: PATIENCE_MS,
+    fileTimeoutMs: TIMEOUT_MS,
   });
   return {
     agent,
     mount,
     session: await agent.server.acceptAndWelcome(),
     async [Symbol.asyncDispose]() {
-      // First, so that what hangs comes back.
+      // First, so that hanging calls return.
       await mount[Symbol.asyncDispose]();
       await agent[Symbol.asyncDispose]();
     },
@@ -61,7 +61,7 @@ async function health(session: FakeSession): Promise<Record<string, unknown>> {
 
 for (const name of ['hangs-lookup', 'hangs-open', 'hangs-read', 'hangs-read-small']) {
   test(
-    `a file that ${name.replaceAll('-', ' ')} fails with the reason, and costs nothing else`,
+    `a file that ${name.replaceAll('-', ' ')} fails with the reason and affects nothing else`,
     options,
     async () => {
       await using setup = await bench();
@@ -69,21 +69,21 @@ for (const name of ['hangs-lookup', 'hangs-open', 'hangs-read', 'hangs-read-smal
       const bad = await pull(session, agent.store, join(mount.path, name));
       assert.ok(bad.status === 'failed');
       assert.equal(bad.error, 'read_failed');
-      assert.match(bad.message, /The file system of ".*" has not answered for 5 s\./);
+      assert.match(bad.message, /The file system of ".*" has not responded for 5 s\./);
       assert.ok(mount.told.includes(`hangs ${name}`));
       const { hanging_file_calls: calls, hanging_mounts: mounts } = await health(session);
       assert.ok(Number(calls) > 0);
       assert.deepEqual(mounts, [mount.path]);
-      assert.equal(agent.log.filter((line) => line.includes('file system does not answer')).length, 1);
-      // Another file of the same disk, in a thread and on the main thread.
+      assert.equal(agent.log.filter((line) => line.includes('file system not responding')).length, 1);
+      // Another file on the same disk, in a thread and on the main thread.
       const good = await pull(session, agent.store, join(mount.path, 'good'));
       assert.equal(good.status, 'completed', JSON.stringify(good));
-      // Again: refused at once, so that no attempt takes more threads.
+      // Refused immediately, so that retries do not block more threads.
       const again = await pull(session, agent.store, join(mount.path, name));
       assert.ok(again.status === 'failed' && again.error === 'read_failed');
       assert.ok(
         Number((await health(session))['hanging_file_calls']) <= 5,
-        'four at a path, and a hash thread',
+        'four per path, and a hash thread',
       );
     },
   );
@@ -99,24 +99,28 @@ test('a file that hangs when it is closed is completed', options, async () => {
   assert.equal(good.status, 'completed', JSON.stringify(good));
 });
 
-test('a directory that hangs is answered for, and one with hanging entries is listed', options, async () => {
-  await using setup = await bench();
-  const { mount, session } = setup;
-  const list = async (path: string) => {
-    session.send({ action: 'list_directory', command_id: '0192f4c1-0000-7000-8000-000000000002', path });
-    return await session.next('result');
-  };
-  const bad = await list(join(mount.path, 'hangs-list'));
-  assert.ok(!bad.ok);
-  assert.equal(bad.error, 'read_failed');
-  const good = await list(mount.path);
-  assert.ok(good.ok);
-  const { entries } = good.data as { entries: Array<{ name: string; size: number | null }> };
-  const sizes = new Map(entries.map(({ name, size }) => [name, size]));
-  assert.deepEqual([sizes.get('good'), sizes.get('hangs-lookup')], [20 * MiB, null]);
-});
+test(
+  'listing a hanging directory fails, and a directory with hanging entries is listed',
+  options,
+  async () => {
+    await using setup = await bench();
+    const { mount, session } = setup;
+    const list = async (path: string) => {
+      session.send({ action: 'list_directory', command_id: '0192f4c1-0000-7000-8000-000000000002', path });
+      return await session.next('result');
+    };
+    const bad = await list(join(mount.path, 'hangs-list'));
+    assert.ok(!bad.ok);
+    assert.equal(bad.error, 'read_failed');
+    const good = await list(mount.path);
+    assert.ok(good.ok);
+    const { entries } = good.data as { entries: Array<{ name: string; size: number | null }> };
+    const sizes = new Map(entries.map(({ name, size }) => [name, size]));
+    assert.deepEqual([sizes.get('good'), sizes.get('hangs-lookup')], [20 * MiB, null]);
+  },
+);
 
-test('a cancel ends an upload whose read hangs at once', options, async () => {
+test('a cancel immediately ends an upload whose read hangs', options, async () => {
   await using setup = await bench();
   const { agent, mount, session } = setup;
   for (const name of ['hangs-read', 'hangs-read-small', 'hangs-open']) {
@@ -125,14 +129,14 @@ test('a cancel ends an upload whose read hangs at once', options, async () => {
     await mount.tells(`hangs ${name}`);
     session.send({ action: 'cancel_upload', upload_id: request.upload_id, attempt: 1, reason: 'enough' });
     await health(session);
-    assert.equal(agent.app.activeUploads, 0, 'its place is free');
+    assert.equal(agent.app.activeUploads, 0, 'its slot is free');
   }
   const good = await pull(session, agent.store, join(mount.path, 'good'));
   assert.equal(good.status, 'completed', JSON.stringify(good));
 });
 
 for (const name of ['eio-once', 'eio-once-small']) {
-  test(`one read error (${name}) is read over`, options, async () => {
+  test(`a single read error (${name}) is retried`, options, async () => {
     await using setup = await bench();
     const { agent, mount, session } = setup;
     const final = await pull(session, agent.store, join(mount.path, name));
@@ -141,7 +145,7 @@ for (const name of ['eio-once', 'eio-once-small']) {
   });
 }
 
-test('a read error that stays is read_failed, after a few more tries', options, async () => {
+test('a persistent read error is read_failed after a few retries', options, async () => {
   await using setup = await bench();
   const { agent, mount, session } = setup;
   const final = await pull(session, agent.store, join(mount.path, 'eio'));
@@ -149,18 +153,29 @@ test('a read error that stays is read_failed, after a few more tries', options, 
   assert.ok(mount.told.filter((line) => line === 'fails eio').length >= 5);
 });
 
-test('a token and credentials that hang hold up neither the start nor the log', options, async () => {
-  const dead = await mkdtemp(join(directory, 'dead-'));
-  await using _mount = await OddMount.at(dead, 'dead');
-  const path = join(dead, 'token');
-  const config = { token: { kind: 'file', path }, credentialsDirectory: join(dead, 'credentials') } as const;
-  await using agent = await within(20_000, 'the start', AgentBench.start({ config, filePatienceMs: 10_000 }));
-  const line = await within(30_000, 'a reason', agent.logged('no token'));
-  assert.ok(
-    line.includes(`no token: --token-file ${path} cannot be read: the file system has not answered`),
-    line,
-  );
-});
+test(
+  'a hanging token file and credentials directory delay neither the start nor the log',
+  options,
+  async () => {
+    const dead = await mkdtemp(join(directory, 'dead-'));
+    await using _mount = await OddMount.at(dead, 'dead');
+    const path = join(dead, 'token');
+    const config = {
+      token: { kind: 'file', path },
+      credentialsDirectory: join(dead, 'credentials'),
+    } as const;
+    await using agent = await within(
+      20_000,
+      'the start',
+      AgentBench.start({ config, fileTimeoutMs: 10_000 }),
+    );
+    const line = await within(30_000, 'a reason', agent.logged('no token'));
+    assert.ok(
+      line.includes(`no token: --token-file ${path} cannot be read: the file system has not responded`),
+      line,
+    );
+  },
+);
 
 for (const isProcess1 of [false, true]) {
   const name = `SIGTERM ends the agent${isProcess1 ? ' as process 1' : ''} while its file calls hang`;
@@ -184,7 +199,7 @@ for (const isProcess1 of [false, true]) {
       await mount.tells('hangs dead');
       const exit = once(started, 'exit');
       process.kill(isProcess1 ? onlyChildOf(started.pid) : Number(started.pid), 'SIGTERM');
-      // As systemd counts it, it has stopped as asked; of process 1 a container's runtime sees an exit code.
+      // systemd accepts this signal as a clean stop; for process 1 a container runtime sees an exit code.
       const stopped = isProcess1 ? [0, null] : [null, 'SIGTERM'];
       assert.deepEqual(await within(10_000, 'the exit', exit), stopped, log.join(''));
       assert.match(log.join(''), /"file_calls":[1-9]/);

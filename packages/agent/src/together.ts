@@ -1,8 +1,8 @@
 type Task = (signal: AbortSignal) => Promise<void>;
 
 /**
- * Runs tasks side by side. The first failure stops the others, and it is thrown only once all have ended, so that
- * what they share can be closed right after.
+ * Runs tasks concurrently. The first failure stops the others and is thrown once all have ended, so that the caller can
+ * then close what they share.
  */
 export async function together(tasks: readonly Task[], { signal }: { signal: AbortSignal }): Promise<void> {
   const stop = new AbortController();

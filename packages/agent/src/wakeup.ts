@@ -1,6 +1,6 @@
 import { abortable } from './abortable.ts';
 
-/** Lets any number of waiters sleep until something changed; they look for themselves what it was. */
+/** Wakes all waiters when something has changed; each waiter checks what it was. */
 export class Wakeup {
   #next = Promise.withResolvers<void>();
 

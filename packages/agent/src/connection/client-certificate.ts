@@ -12,7 +12,7 @@ export interface ClientCertificate {
   readonly key: Buffer;
 }
 
-/** What the agent shows a server that asks for a certificate; read again at each connection, like the token. */
+/** Client certificate for a server that requires one; re-read at each connection, like the token. */
 export class ClientCertificateSource {
   readonly #files: ClientCertificateFiles;
   readonly #log: Log;
@@ -23,7 +23,7 @@ export class ClientCertificateSource {
     this.#log = log;
   }
 
-  /** The newest pair that could be used. @throws Error that names the files, if there was none so far. */
+  /** Returns the newest valid pair. @throws Error that names the files, if there has been none so far. */
   async read(): Promise<ClientCertificate> {
     const { certFile, keyFile } = this.#files;
     try {
@@ -31,10 +31,10 @@ export class ClientCertificateSource {
       createSecureContext({ cert, key });
       this.#latest = { cert, key };
     } catch (cause) {
-      const why = cause instanceof Error ? cause.message : String(cause);
-      const problem = `--client-cert ${certFile} and --client-key ${keyFile} are not a certificate and its key: ${why}`;
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      const problem = `--client-cert ${certFile} and --client-key ${keyFile} are not a certificate and its key: ${reason}`;
       if (this.#latest === null) throw new Error(problem, { cause });
-      this.#log.error({ problem }, 'client certificate not reloaded; the previous one stays in use');
+      this.#log.error({ problem }, 'failed to reload the client certificate; the previous one stays in use');
     }
     return this.#latest;
   }

@@ -12,10 +12,10 @@ import { tokenSource } from '../credentials/token-source.ts';
 import { AgentBench } from '../fakes/agent-bench.ts';
 import { FakeServer, within } from '../fakes/fake-server.ts';
 import { createLog } from '../log.ts';
-import { Connection } from './connection.ts';
-import { defaultReconnectTimings, planReconnect, type SessionEnd } from './session-end.ts';
+import { ServerLink } from './server-link.ts';
+import { type ConnectionEnd, defaultReconnectTimings, planReconnect } from './connection-end.ts';
 
-test('the token goes into the Authorization header and never into the address', async () => {
+test('the token is sent in the Authorization header and never in the URL', async () => {
   await using bench = await AgentBench.start();
   await bench.server.accept();
   const [upgrade] = bench.server.upgrades;
@@ -25,7 +25,7 @@ test('the token goes into the Authorization header and never into the address', 
   assert.equal(upgrade?.headers['sec-websocket-extensions'], undefined, 'no compression');
 });
 
-test('hello says what the agent is, and its first --file', async () => {
+test('hello describes the agent and contains its first --file', async () => {
   await using bench = await AgentBench.start({
     config: {
       files: ['/data/report.bin', '/data/day.log'],
@@ -41,7 +41,7 @@ test('hello says what the agent is, and its first --file', async () => {
   assert.deepEqual(hello.running, []);
 });
 
-test('a lost connection is followed by a new one, with hello first', async () => {
+test('the agent reconnects after a lost connection, and sends hello first', async () => {
   await using bench = await AgentBench.start();
   for (let round = 0; round < 3; round += 1) {
     const session = await bench.server.acceptAndWelcome();
@@ -50,7 +50,7 @@ test('a lost connection is followed by a new one, with hello first', async () =>
   }
 });
 
-test('unknown, malformed and binary frames are answered with an error, and the socket stays open', async () => {
+test('unknown, malformed and binary frames get an error response, and the connection stays open', async () => {
   await using bench = await AgentBench.start();
   const session = await bench.server.acceptAndWelcome();
   for (const frame of [
@@ -66,7 +66,7 @@ test('unknown, malformed and binary frames are answered with an error, and the s
   await session.settled();
 });
 
-test('messages of unknown kinds are answered with errors and end nothing, however many they are', async () => {
+test('any number of unknown messages get error responses and do not close the connection', async () => {
   await using bench = await AgentBench.start();
   const session = await bench.server.acceptAndWelcome();
   for (let count = 0; count < 300; count += 1) session.socket.send('{"action":"of_the_future"}');
@@ -74,7 +74,7 @@ test('messages of unknown kinds are answered with errors and end nothing, howeve
   await session.settled();
 });
 
-test('nothing but welcome counts before welcome', async () => {
+test('messages before welcome are rejected', async () => {
   await using bench = await AgentBench.start();
   const session = await bench.server.accept();
   await session.next('hello');
@@ -84,8 +84,8 @@ test('nothing but welcome counts before welcome', async () => {
   await session.settled();
 });
 
-/** A connection alone, with the server's answers and a clock of the test's. */
-function connectionTo(
+/** Starts a link on its own, with short timings. */
+function linkTo(
   url: string,
   options: {
     token?: () => Promise<string>;
@@ -96,7 +96,7 @@ function connectionTo(
   } = {},
 ) {
   const lines: string[] = [];
-  const connection = new Connection({
+  const link = new ServerLink({
     clientId: 'restaurant-1',
     serverUrl: new URL(url),
     token: options.token ?? (() => Promise.resolve('token')),
@@ -109,40 +109,40 @@ function connectionTo(
       platform: { os: 'linux', arch: 'x64' },
       limits: { max_uploads: 1, parallel_parts: 1 },
     }),
-    receive: () => {},
-    refuse: () => {},
-    sessionTimings: {
+    onMessage: () => {},
+    onInvalidMessage: () => {},
+    connectionTimings: {
       handshakeMs: 1000,
       connectMs: options.connectMs ?? 1000,
       welcomeMs: options.welcomeMs ?? 1000,
       closeMs: 100,
     },
-    reconnectTimings: { backoff: { baseMs: 5, capMs: 10 }, steadyMs: 1000, slowMs: 10 },
+    reconnectTimings: { backoff: { baseMs: 5, capMs: 10 }, stableMs: 1000, slowMs: 10 },
     now: () => performance.now(),
     random: Math.random,
     log: createLog({ level: 'debug', format: 'json', write: (line) => lines.push(line) }),
   });
   const stop = new AbortController();
-  const running = connection.run({ signal: stop.signal });
+  const running = link.run({ signal: stop.signal });
   return {
-    connection,
+    link,
     lines,
     async [Symbol.asyncDispose]() {
       stop.abort();
-      await within(2000, 'the connection to stop', running);
+      await within(2000, 'the link to stop', running);
     },
   };
 }
 
-test('no welcome within its deadline ends the session', async () => {
+test('a missing welcome ends the connection after its timeout', async () => {
   await using server = await FakeServer.start();
-  await using connection = connectionTo(server.url, { welcomeMs: 30 });
+  await using running = linkTo(server.url, { welcomeMs: 30 });
   await server.accept();
   await server.accept();
-  assert.ok(connection.lines.some((line) => line.includes('no welcome')));
+  assert.ok(running.lines.some((line) => line.includes('no welcome')));
 });
 
-test('a TLS handshake that gets stuck behind a proxy ends the try', async () => {
+test('a TLS handshake that hangs behind a proxy times out', async () => {
   const tunnels: Socket[] = [];
   const proxy = createServer((socket) => {
     tunnels.push(socket);
@@ -155,20 +155,20 @@ test('a TLS handshake that gets stuck behind a proxy ends the try', async () => 
   const url = 'wss://backhaul.example';
   const used = proxyFor(new URL(url), { ...noProxies, HTTPS_PROXY });
   {
-    await using connection = connectionTo(url, { proxy: used, connectMs: 100 });
+    await using running = linkTo(url, { proxy: used, connectMs: 100 });
     await within(5000, 'the next try', once(proxy, 'connection'));
     await within(5000, 'the next try', once(proxy, 'connection'));
-    assert.ok(connection.lines.some((line) => line.includes('ETIMEDOUT')));
+    assert.ok(running.lines.some((line) => line.includes('ETIMEDOUT')));
   }
   for (const socket of tunnels) socket.destroy();
   proxy.close();
 });
 
-test('a silent server is left after dead_after_ms, although the socket stays open', async () => {
+test('the connection to a silent server is closed after dead_after_ms', async () => {
   await using server = await FakeServer.start();
-  await using connection = connectionTo(server.url);
+  await using running = linkTo(server.url);
   const session = await server.accept();
-  session.socket.pause(); // Neither reads nor answers pings.
+  session.socket.pause(); // Neither reads nor responds to pings.
   session.send({
     action: 'welcome',
     server_version: 'fake',
@@ -179,36 +179,36 @@ test('a silent server is left after dead_after_ms, although the socket stays ope
     uploads: [],
   });
   await server.accept();
-  assert.ok(connection.lines.some((line) => line.includes('nothing received')));
+  assert.ok(running.lines.some((line) => line.includes('no data received')));
 });
 
-test('a server that does not read is left before what it asked for fills the memory', async () => {
+test('the connection to a server that does not read is closed before unsent data fills the memory', async () => {
   await using server = await FakeServer.start();
-  await using held = connectionTo(server.url);
+  await using running = linkTo(server.url);
   const session = await server.accept();
   session.welcome();
-  while (!held.connection.connected) await delay(5);
+  while (!running.link.connected) await delay(5);
   session.socket.pause();
   const command_id = '019ab3c2-5f00-7000-8000-000000000001';
-  const answer = { status: 'result', command_id, ok: true, data: { text: 'x'.repeat(1_000_000) } } as const;
-  const sent = Array.from({ length: 64 }, () => held.connection.send(answer));
-  assert.ok(sent.indexOf(false) >= 8, 'some megabytes may wait');
+  const result = { status: 'result', command_id, ok: true, data: { text: 'x'.repeat(1_000_000) } } as const;
+  const sent = Array.from({ length: 64 }, () => running.link.send(result));
+  assert.ok(sent.indexOf(false) >= 8, 'several megabytes may be unsent');
   await server.accept();
-  assert.ok(held.lines.some((line) => line.includes('does not read')));
+  assert.ok(running.lines.some((line) => line.includes('does not read')));
 });
 
-test('pings go out at the interval that welcome names', async () => {
+test('pings are sent at the interval of the welcome message', async () => {
   await using bench = await AgentBench.start();
   const session = await bench.server.acceptAndWelcome();
   const ping = new Promise((resolve) => session.socket.once('ping', resolve));
   await within(3000, 'a ping', ping);
 });
 
-test('a server that does not exist yet is tried until it does', async () => {
+test('the agent retries until the server is up', async () => {
   const port = await freePort();
-  await using connection = connectionTo(`ws://127.0.0.1:${port}`);
-  while (connection.lines.length < 3) await delay(5);
-  assert.ok(connection.lines.every((line) => line.includes('cannot be reached')));
+  await using running = linkTo(`ws://127.0.0.1:${port}`);
+  while (running.lines.length < 3) await delay(5);
+  assert.ok(running.lines.every((line) => line.includes('cannot be reached')));
 });
 
 async function freePort(): Promise<string> {
@@ -216,29 +216,29 @@ async function freePort(): Promise<string> {
   return new URL(server.url).port;
 }
 
-test('a refused token is said so, and a replaced token file gets in', async () => {
+test('a rejected token is logged, and a replaced token file is used', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'backhaul-token-'));
   const file = join(directory, 'token');
   await writeFile(file, 'old-token\n');
-  const refusals: string[] = [];
+  const rejections: string[] = [];
   await using server = await FakeServer.start({
     refuse: ({ headers }) => {
       if (headers.authorization === 'Bearer new-token') return null;
-      refusals.push(headers.authorization ?? '');
+      rejections.push(headers.authorization ?? '');
       return { status: 401 };
     },
   });
   const token = tokenSource({ kind: 'file', path: file }, { clientId: 'x', wallSeconds: () => 0 });
-  await using connection = connectionTo(server.url, { token });
-  while (refusals.length < 2) await delay(5);
+  await using running = linkTo(server.url, { token });
+  while (rejections.length < 2) await delay(5);
   await writeFile(file, 'new-token\n');
   await server.accept();
-  assert.ok(connection.lines.some((line) => line.includes('--token-file') && line.includes('401')));
-  assert.ok(!connection.lines.some((line) => line.includes('old-token')));
+  assert.ok(running.lines.some((line) => line.includes('--token-file') && line.includes('401')));
+  assert.ok(!running.lines.some((line) => line.includes('old-token')));
   await rm(directory, { recursive: true });
 });
 
-test('what the server says of a refused token is in the log, with what to do', async () => {
+test('the log contains the reason for a rejected token and the fix', async () => {
   const detail = 'The token expired on 2026-12-01T00:00:00.000Z.';
   await using server = await FakeServer.start({
     refuse: () => ({
@@ -246,110 +246,110 @@ test('what the server says of a refused token is in the log, with what to do', a
       problem: { type: 'x', title: 'x', status: 401, code: 'of_the_future', detail, reason: 'token_expired' },
     }),
   });
-  await using connection = connectionTo(server.url);
-  while (connection.lines.length === 0) await delay(5);
-  const line = JSON.parse(connection.lines[0] ?? '') as { msg: string; detail: string };
+  await using running = linkTo(server.url);
+  while (running.lines.length === 0) await delay(5);
+  const line = JSON.parse(running.lines[0] ?? '') as { msg: string; detail: string };
   assert.equal(line.msg, 'not connected');
   assert.match(line.detail, /The token expired on 2026-12-01T00:00:00\.000Z; ask an operator for a new one/);
   assert.match(line.detail, /backhaul token agent --client-id restaurant-1\)/);
 });
 
-test('of two tokens the other one is tried next, soon and with a word; a client that is blocked has no other', async () => {
+test('after a rejected token the other one is tried soon, with a log line; not if the client is blocked', async () => {
   let status = 403;
   await using server = await FakeServer.start({
     refuse: ({ headers }) => (headers.authorization === 'Bearer second' ? null : { status }),
   });
-  const refused: string[] = [];
-  await using connection = connectionTo(server.url, {
-    token: async () => (refused.length === 0 ? 'first' : 'second'),
-    tokenRefused: (token) => refused.push(token) > 0,
+  const rejected: string[] = [];
+  await using running = linkTo(server.url, {
+    token: async () => (rejected.length === 0 ? 'first' : 'second'),
+    tokenRefused: (token) => rejected.push(token) > 0,
   });
-  while (connection.lines.length < 2) await delay(5);
-  assert.deepEqual(refused, [], '403 is not about the token');
+  while (running.lines.length < 2) await delay(5);
+  assert.deepEqual(rejected, [], '403 is not about the token');
   status = 401;
   await server.accept();
-  assert.deepEqual(refused, ['first']);
+  assert.deepEqual(rejected, ['first']);
   assert.match(
-    connection.lines.at(-1) ?? '',
-    /HTTP 401\); trying the other one, of --token-file or the state directory/,
+    running.lines.at(-1) ?? '',
+    /HTTP 401\); trying the other token \(--token-file or state directory\)/,
   );
-  const end: SessionEnd = { kind: 'refused', status, retryAfterMs: null, problem: null, hasOtherToken: true };
+  const end: ConnectionEnd = { kind: 'refused', status, retryAfterMs: null, problem: null, hasOtherToken: true };
   assert.ok(planReconnect(end, 0, middle).waitMs <= 1000);
 });
 
-test('a refusal that is no problem document, or has no end, is a refusal all the same', async () => {
+test('a rejection without a valid problem document is handled, too', async () => {
   await using server = await FakeServer.start({
     refuse: () => ({ status: 403, problem: { detail: 'x'.repeat(20_000) } }),
   });
-  await using connection = connectionTo(server.url);
-  while (connection.lines.length === 0) await delay(5);
-  assert.match(connection.lines[0] ?? '', /the server refuses the token \(HTTP 403\)/);
+  await using running = linkTo(server.url);
+  while (running.lines.length === 0) await delay(5);
+  assert.match(running.lines[0] ?? '', /the server rejected the token \(HTTP 403\)/);
 });
 
-test('another agent with the same client_id is named as the reason', async () => {
+test('the log says that another agent uses the same client_id', async () => {
   await using server = await FakeServer.start();
-  await using connection = connectionTo(server.url);
+  await using running = linkTo(server.url);
   const session = await server.accept();
   session.welcome();
   session.socket.close(closeCodes.replaced);
   await server.accept();
-  assert.ok(connection.lines.some((line) => line.includes('same client_id')));
+  assert.ok(running.lines.some((line) => line.includes('same client_id')));
 });
 
-test('a token for another client_id is pointed out', async () => {
+test('a token for another client_id is logged', async () => {
   await using server = await FakeServer.start();
   const tokenFor = (sub: string) =>
     `e30.${Buffer.from(JSON.stringify({ sub })).toString('base64url')}.signature`;
-  await using other = connectionTo(server.url, { token: async () => tokenFor('restaurant-2') });
+  await using other = linkTo(server.url, { token: async () => tokenFor('restaurant-2') });
   await server.accept();
   assert.ok(other.lines.some((line) => line.includes('another client_id') && line.includes('restaurant-2')));
-  await using own = connectionTo(server.url, { token: async () => tokenFor('restaurant-1') });
+  await using own = linkTo(server.url, { token: async () => tokenFor('restaurant-1') });
   await server.accept();
   assert.deepEqual(own.lines, []);
 });
 
 const middle = { timings: defaultReconnectTimings, random: () => 0.5, clientId: 'restaurant-1' };
 
-test('the wait grows with full jitter up to its cap', () => {
-  const lost: SessionEnd = { kind: 'unreachable', detail: 'ECONNREFUSED', fault: null };
+test('the backoff grows with full jitter up to its cap', () => {
+  const lost: ConnectionEnd = { kind: 'unreachable', detail: 'ECONNREFUSED', fault: null };
   const waits = [0, 1, 2, 10, 100].map((failures) => planReconnect(lost, failures, middle).waitMs);
   assert.deepEqual(waits, [500, 1000, 2000, 15_000, 15_000]);
-  assert.equal(planReconnect(lost, 5, { ...middle, random: () => 0 }).waitMs, 0, 'jitter is full');
+  assert.equal(planReconnect(lost, 5, { ...middle, random: () => 0 }).waitMs, 0, 'full jitter');
 });
 
-test('503 and 429 wait at least as long as Retry-After says, those that somebody has to change wait long', () => {
+test('503 and 429 wait at least Retry-After; errors that a person has to fix are retried slowly', () => {
   for (const status of [503, 429]) {
-    const end: SessionEnd = { kind: 'refused', status, retryAfterMs: 20_000, problem: null };
+    const end: ConnectionEnd = { kind: 'refused', status, retryAfterMs: 20_000, problem: null };
     assert.ok(planReconnect(end, 0, { ...middle, random: () => 0 }).waitMs >= 20_000);
   }
-  const forever: SessionEnd = { kind: 'refused', status: 503, retryAfterMs: 1e12, problem: null };
+  const forever: ConnectionEnd = { kind: 'refused', status: 503, retryAfterMs: 1e12, problem: null };
   assert.ok(planReconnect(forever, 0, middle).waitMs < 800_000);
   for (const status of [400, 401, 404, 407, 426]) {
-    const refused: SessionEnd = { kind: 'refused', status, retryAfterMs: null, problem: null };
-    assert.ok(planReconnect(refused, 0, { ...middle, random: () => 0 }).waitMs >= 30_000, String(status));
+    const rejected: ConnectionEnd = { kind: 'refused', status, retryAfterMs: null, problem: null };
+    assert.ok(planReconnect(rejected, 0, { ...middle, random: () => 0 }).waitMs >= 30_000, String(status));
   }
-  const replaced: SessionEnd = { kind: 'closed', code: closeCodes.replaced, heldMs: 1e6 };
+  const replaced: ConnectionEnd = { kind: 'closed', code: closeCodes.replaced, sessionMs: 1e6 };
   assert.ok(planReconnect(replaced, 0, { ...middle, random: () => 0 }).waitMs >= 30_000);
 });
 
-test('whatever the refusal, the log has the sentence of the server', () => {
+test('the log contains the sentence of the server for every rejection', () => {
   const detail = 'Client till-7 may connect again in 20 s.';
   for (const status of [400, 401, 403, 404, 429, 500, 503]) {
-    const refused: SessionEnd = { kind: 'refused', status, retryAfterMs: null, problem: { detail } };
+    const rejected: ConnectionEnd = { kind: 'refused', status, retryAfterMs: null, problem: { detail } };
     assert.match(
-      planReconnect(refused, 0, middle).advice,
+      planReconnect(rejected, 0, middle).advice,
       /Client till-7 may connect again in 20 s/,
       `${status}`,
     );
   }
-  const long: SessionEnd = {
+  const long: ConnectionEnd = {
     ...{ kind: 'refused', status: 503, retryAfterMs: null },
     problem: { detail: 'x'.repeat(20_000) },
   };
   assert.ok(planReconnect(long, 0, middle).advice.length < 400);
 });
 
-test('a proxy that drops the upgrade is named, with what it lacks', () => {
-  const refused: SessionEnd = { kind: 'refused', status: 426, retryAfterMs: null, problem: null };
-  assert.match(planReconnect(refused, 0, middle).advice, /proxy_set_header Upgrade \$http_upgrade/);
+test('a proxy that drops the upgrade is reported with the missing settings', () => {
+  const rejected: ConnectionEnd = { kind: 'refused', status: 426, retryAfterMs: null, problem: null };
+  assert.match(planReconnect(rejected, 0, middle).advice, /proxy_set_header Upgrade \$http_upgrade/);
 });

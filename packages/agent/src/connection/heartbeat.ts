@@ -1,33 +1,33 @@
-interface HeartbeatOptions {
+interface HeartbeatDeps {
   readonly ping: () => void;
   readonly onDead: () => void;
   /** Monotonic, milliseconds. */
   readonly now: () => number;
 }
 
-interface HeartbeatPace {
+interface HeartbeatTimings {
   readonly intervalMs: number;
   readonly deadAfterMs: number;
 }
 
-/** Pings, and notices a peer that has fallen silent: TCP alone may take a quarter of an hour for that. */
+/** Sends pings and detects a dead peer, for which TCP alone may take a quarter of an hour. */
 export class Heartbeat {
-  readonly #options: HeartbeatOptions;
+  readonly #deps: HeartbeatDeps;
   #timer: NodeJS.Timeout | null = null;
   #heardAt: number;
 
-  constructor(options: HeartbeatOptions) {
-    this.#options = options;
-    this.#heardAt = options.now();
+  constructor(deps: HeartbeatDeps) {
+    this.#deps = deps;
+    this.#heardAt = deps.now();
   }
 
-  /** Starts, or goes on at another pace. */
-  start({ intervalMs, deadAfterMs }: HeartbeatPace): void {
+  /** Starts, or restarts with other timings. */
+  start({ intervalMs, deadAfterMs }: HeartbeatTimings): void {
     this.stop();
     this.heard();
-    const { now, ping, onDead } = this.#options;
+    const { now, ping, onDead } = this.#deps;
     let pingedAt = now();
-    // Checked more often than pinged, so that death is noticed at its time and not up to a ping later.
+    // Checked more often than pings are sent, so that a dead peer is detected on time.
     this.#timer = setInterval(
       () => {
         if (now() - this.#heardAt >= deadAfterMs) {
@@ -46,9 +46,9 @@ export class Heartbeat {
     return this.#heardAt;
   }
 
-  /** Anything at all came from the peer. */
+  /** Records that data arrived from the peer. */
   heard(): void {
-    this.#heardAt = this.#options.now();
+    this.#heardAt = this.#deps.now();
   }
 
   stop(): void {

@@ -1,18 +1,18 @@
 import type { AgentMessageInput } from '@backhaul/protocol';
 
 /**
- * What the rest of the agent knows of its connection. Messages are produced from state, so that whatever a lost
- * socket swallowed can be said again: `send` never queues.
+ * The interface to the server connection for the rest of the agent. `send` never queues: messages are created from
+ * state, so any message lost with a connection can be sent again.
  */
 export interface Link {
-  /** Whether the server has welcomed this agent on the present socket. */
+  /** Whether a session is open, that is, whether `welcome` has arrived on the current connection. */
   readonly connected: boolean;
-  /** Whether the socket takes data slower than it is given; progress reports wait meanwhile. */
+  /** Whether unsent data has accumulated; progress reports are held back meanwhile. */
   readonly congested: boolean;
-  /** When anything last came from the server on the present socket; monotonic, milliseconds. Null without one. */
+  /** Time of the last data from the server on the current connection, in monotonic milliseconds; null without one. */
   readonly heardAt: number | null;
-  /** Makes a living server say something, so that `heardAt` soon tells a dead line from a quiet one. */
+  /** Pings the server, so that `heardAt` soon distinguishes a dead connection from an idle one. */
   probe(): void;
-  /** @returns Whether the message was handed to a live socket; not whether it arrived. */
+  /** @returns Whether the message was handed to an open socket; not whether it arrived. */
   send(message: AgentMessageInput): boolean;
 }

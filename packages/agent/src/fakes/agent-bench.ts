@@ -24,7 +24,7 @@ export const MiB = 1024 * 1024;
 interface BenchOptions {
   readonly config?: Partial<AgentConfig>;
   readonly timings?: Partial<TransferTimings>;
-  readonly filePatienceMs?: number;
+  readonly fileTimeoutMs?: number;
 }
 
 /** Waits short enough for tests. */
@@ -59,7 +59,7 @@ export class AgentBench {
   static async start({
     config = {},
     timings = {},
-    filePatienceMs = 30_000,
+    fileTimeoutMs = 30_000,
   }: BenchOptions = {}): Promise<AgentBench> {
     const directory = await realpath(await mkdtemp(join(tmpdir(), 'backhaul-agent-')));
     const server = await FakeServer.start();
@@ -98,7 +98,7 @@ export class AgentBench {
       },
       {
         log: createLog({ level: 'debug', format: 'json', write }),
-        filePatienceMs,
+        fileTimeoutMs,
         transferTimings: { ...quickTimings, ...timings },
         reconnectTimings: { backoff: { baseMs: 10, capMs: 50 }, slowMs: 50 },
       },

@@ -20,7 +20,7 @@ interface Bench {
   readonly begun: string[];
 }
 
-function bench({ patienceMs = 20, poolThreads = 64, mounts = table } = {}): Bench {
+function bench({ timeoutMs = 20, poolThreads = 64, mounts = table } = {}): Bench {
   const lines: Bench['lines'] = [];
   const log = createLog({
     level: 'info',
@@ -28,7 +28,7 @@ function bench({ patienceMs = 20, poolThreads = 64, mounts = table } = {}): Benc
     write: (line) => lines.push(JSON.parse(line) as Bench['lines'][number]),
   });
   const platform = { ...linux, mountFinder: () => mountFinder(mounts) };
-  const gate = new FileGate({ platform, log, poolThreads, patienceMs });
+  const gate = new FileGate({ platform, log, poolThreads, timeoutMs });
   const begun: string[] = [];
   return {
     gate,
@@ -82,7 +82,7 @@ test('the next call to a path that hangs is refused at once, and other files of 
 });
 
 test('a dead mount never takes the pool: calls elsewhere are made, however many wait for it', async () => {
-  const { gate, hang, begun } = bench({ patienceMs: 100, poolThreads: 64 });
+  const { gate, hang, begun } = bench({ timeoutMs: 100, poolThreads: 64 });
   const hanging = Array.from({ length: 200 }, (_, index) => hang(`/dead/${index}`));
   assert.equal(await gate.run('/other one/file', answer), 'answer');
   assert.equal(await gate.run('/data/file', answer), 'answer');
@@ -175,7 +175,7 @@ test('an optional call that hangs leaves its path to others, and is not made whe
         begun += 1;
         return hanging.promise;
       },
-      { patienceMs: 10, isOptional: true },
+      { timeoutMs: 10, isOptional: true },
     );
   for (let calls = 0; calls < 5; calls += 1) await assert.rejects(optional(), NoAnswer);
   assert.equal(begun, 2);
@@ -208,7 +208,7 @@ test(
   'an abort ends the wait at once, and what the call opens later is handed over',
   { timeout: 10_000 },
   async () => {
-    const { gate } = bench({ patienceMs: 60_000 });
+    const { gate } = bench({ timeoutMs: 60_000 });
     const call = Promise.withResolvers<string>();
     const stop = new AbortController();
     const late = Promise.withResolvers<string>();
@@ -228,7 +228,7 @@ test(
 );
 
 test('an error that may pass is tried again, another one is not', async () => {
-  const { gate } = bench({ patienceMs: 60_000 });
+  const { gate } = bench({ timeoutMs: 60_000 });
   for (const [code, expected] of [
     ['EIO', 2],
     ['EMFILE', 2],

@@ -9,9 +9,9 @@ import { NoAnswer } from './no-answer.ts';
 import { pauseBeforeRetry } from './passing-errors.ts';
 
 /** A call that takes longer is given up. */
-const PATIENCE_MS = 30_000;
+const TIMEOUT_MS = 30_000;
 /** The longest wait for a close: what was read is complete without it. */
-const CLOSE_PATIENCE_MS = 1000;
+const CLOSE_TIMEOUT_MS = 1000;
 /** Only for telling which file system is asked: so long it need not be found out again. */
 const FOLLOWED_MS = 1000;
 
@@ -20,13 +20,13 @@ interface GateOptions {
   readonly log: Log;
   /** Threads of libuv's pool. Some are left to name resolution and to closing files. */
   readonly poolThreads?: number;
-  readonly patienceMs?: number;
+  readonly timeoutMs?: number;
 }
 
 export interface CallOptions<Value> {
   /** Ends the wait at once; the call itself cannot be ended. */
   readonly signal?: AbortSignal;
-  readonly patienceMs?: number;
+  readonly timeoutMs?: number;
   /**
    * For a call that may take long where others are answered, and can be done without: made once, only while its path
    * has room to spare, and if it hangs, the path does not count as silent.
@@ -54,15 +54,15 @@ const never = new AbortController().signal;
 export class FileGate {
   readonly #platform: Platform;
   readonly #lanes: CallLanes;
-  readonly #patienceMs: number;
+  readonly #timeoutMs: number;
   readonly #followed = new Map<string, string>();
   #followedAt = 0;
 
-  constructor({ platform, log, poolThreads = 4, patienceMs = PATIENCE_MS }: GateOptions) {
+  constructor({ platform, log, poolThreads = 4, timeoutMs = TIMEOUT_MS }: GateOptions) {
     this.#platform = platform;
     const poolSize = Math.max(1, poolThreads - Math.ceil(poolThreads / 8));
     this.#lanes = new CallLanes({ mountFinder: () => platform.mountFinder(), log, poolSize });
-    this.#patienceMs = patienceMs;
+    this.#timeoutMs = timeoutMs;
   }
 
   /** Calls under way, hanging or not. */
@@ -89,7 +89,7 @@ export class FileGate {
     call: () => Promise<Value>,
     {
       signal = never,
-      patienceMs = this.#patienceMs,
+      timeoutMs = this.#timeoutMs,
       isOptional = false,
       late = () => {},
     }: CallOptions<Value> = {},
@@ -110,9 +110,9 @@ export class FileGate {
     const flight: Flight = { hangs: null };
     const timer = setTimeout(() => {
       // Before anybody hears of it, so that the next call is refused at once.
-      if (patienceMs >= this.#patienceMs) flight.hangs?.();
-      leave(new NoAnswer(patienceMs));
-    }, patienceMs);
+      if (timeoutMs >= this.#timeoutMs) flight.hangs?.();
+      leave(new NoAnswer(timeoutMs));
+    }, timeoutMs);
     signal.addEventListener('abort', onAbort, { once: true });
     lane
       .try(() => this.#repeat(lane, call, { flight, isOptional, signal: left.signal }), {
@@ -137,13 +137,13 @@ export class FileGate {
     const closed = lane
       .run(() => this.#close(lane, handle), { signal: never })
       .finally(() => this.#lanes.leave(lane));
-    await settledWithin(closed, CLOSE_PATIENCE_MS);
+    await settledWithin(closed, CLOSE_TIMEOUT_MS);
   }
 
   async #close(lane: CallLane, handle: FileHandle): Promise<void> {
     const since = performance.now();
     const closed = handle.close().catch(() => {});
-    const hanging = setTimeout(() => lane.hangs(closed, { since, call: 'close' }), this.#patienceMs);
+    const hanging = setTimeout(() => lane.hangs(closed, { since, call: 'close' }), this.#timeoutMs);
     await closed;
     clearTimeout(hanging);
   }
@@ -151,16 +151,16 @@ export class FileGate {
   /** Counts a call that was made elsewhere and hangs. @param done When it has come back after all. */
   hangs(place: string, done: Promise<unknown>): void {
     const lane = this.#lanes.enter(place);
-    lane.hangs(done, { since: performance.now() - this.#patienceMs, call: 'other' });
+    lane.hangs(done, { since: performance.now() - this.#timeoutMs, call: 'other' });
     void done.finally(() => this.#lanes.leave(lane));
   }
 
   /** As `realpath`, with each link on the way asked for in its own file system. */
-  async realpath(path: string, options: { signal?: AbortSignal; patienceMs?: number } = {}): Promise<string> {
+  async realpath(path: string, options: { signal?: AbortSignal; timeoutMs?: number } = {}): Promise<string> {
     return await this.run(await this.#follow(path, options), () => realpath(path), options);
   }
 
-  async #follow(path: string, options: { signal?: AbortSignal; patienceMs?: number }): Promise<string> {
+  async #follow(path: string, options: { signal?: AbortSignal; timeoutMs?: number }): Promise<string> {
     // Elsewhere there is no table of mounts, by which it would matter.
     if (this.#platform.path.sep !== '/') return path;
     const now = performance.now();
@@ -187,7 +187,7 @@ export class FileGate {
         flight.hangs = null;
         lane.hangs(answer, { since, call: isOptional ? 'optional' : 'other' });
       };
-      const hanging = setTimeout(() => flight.hangs?.(), this.#patienceMs);
+      const hanging = setTimeout(() => flight.hangs?.(), this.#timeoutMs);
       const [outcome] = await Promise.allSettled([answer]);
       clearTimeout(hanging);
       flight.hangs = null;

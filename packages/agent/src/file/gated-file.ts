@@ -7,7 +7,7 @@ interface GatedFileOptions {
   readonly signal: AbortSignal;
 }
 
-type WaitOptions = Pick<CallOptions<unknown>, 'patienceMs' | 'isOptional'>;
+type WaitOptions = Pick<CallOptions<unknown>, 'timeoutMs' | 'isOptional'>;
 
 /** One descriptor, of a file or directory, all of whose calls go through the gate. */
 export class GatedFile {

@@ -158,7 +158,7 @@ function describer({
     const name = entry.name.slice(0, 4096);
     const since = performance.now();
     try {
-      const options = { signal, patienceMs: MAX_SILENT_MS - silentMs };
+      const options = { signal, timeoutMs: MAX_SILENT_MS - silentMs };
       const stats = await gate.run(join(place, entry.name), () => lstat(join(opened, entry.name)), options);
       const type = typeOf(stats);
       // One odd file must not make the whole listing one that its reader refuses.

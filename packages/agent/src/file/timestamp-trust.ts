@@ -10,7 +10,7 @@ import type { GatedFile } from './gated-file.ts';
  */
 export const QUIET_MS = 10_000;
 /** A flush may take minutes on a disk that is written to, a write() as long as its source. Reading again is cheaper. */
-const SETTLE_PATIENCE_MS = 2000;
+const SETTLE_TIMEOUT_MS = 2000;
 
 /** The two clocks of this machine at one moment, in ms. */
 export interface ClockReading {
@@ -94,7 +94,7 @@ async function writesHaveEnded(
   file: GatedFile,
   openDirect: (handle: FileHandle) => Promise<FileHandle>,
 ): Promise<boolean> {
-  const wait = { patienceMs: SETTLE_PATIENCE_MS, isOptional: true };
+  const wait = { timeoutMs: SETTLE_TIMEOUT_MS, isOptional: true };
   let direct: GatedFile | null = null;
   try {
     await file.call((handle) => handle.datasync(), wait);

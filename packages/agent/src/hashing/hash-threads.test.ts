@@ -157,7 +157,7 @@ function hangingFile(file: HashedFile, onHang: (back: Promise<unknown>) => void)
 test('a read that hangs costs its own file only: those that share its thread go on, digest and all', async () => {
   const content = Buffer.from('content of two parts');
   await using file = await TemporaryFile.create(content);
-  await using threads = new HashThreads({ log, program: hanging, patienceMs: 200 });
+  await using threads = new HashThreads({ log, program: hanging, timeoutMs: 200 });
   const backs: Promise<unknown>[] = [];
   const bad = open(
     threads,
@@ -180,7 +180,7 @@ test('a read that hangs costs its own file only: those that share its thread go 
 
 test('what another thread reads once more has to be what it was', async () => {
   await using file = await TemporaryFile.create('content of two parts');
-  await using threads = new HashThreads({ log, program: hanging, patienceMs: 200 });
+  await using threads = new HashThreads({ log, program: hanging, timeoutMs: 200 });
   const bad = open(
     threads,
     hangingFile(file.opened, () => {}),

@@ -16,12 +16,12 @@ const MAX_WITH_HANGING = 3;
 const IDLE_MS = 60_000;
 
 /** A thread whose file call takes longer is left behind. */
-const PATIENCE_MS = 30_000;
+const TIMEOUT_MS = 30_000;
 /** Looks at the threads while one call may take. */
 const LOOKS = 6;
 
 /** A thread that hangs must not hold up the end of the agent. */
-const CLOSE_PATIENCE_MS = 1000;
+const CLOSE_TIMEOUT_MS = 1000;
 
 interface HashThread {
   readonly worker: Worker;
@@ -32,7 +32,7 @@ interface HashThread {
 export interface ThreadOptions {
   readonly log: Log;
   readonly idleMs?: number;
-  readonly patienceMs?: number;
+  readonly timeoutMs?: number;
   /** What the threads run. */
   readonly program?: URL;
 }
@@ -41,7 +41,7 @@ export interface ThreadOptions {
 export class HashThreads implements AsyncDisposable {
   readonly #log: Log;
   readonly #idleMs: number;
-  readonly #patienceMs: number;
+  readonly #timeoutMs: number;
   readonly #program: URL;
   readonly #threads: HashThread[] = [];
   /** Left behind in a file call that has not come back. */
@@ -49,15 +49,10 @@ export class HashThreads implements AsyncDisposable {
   #looking: NodeJS.Timeout | undefined;
   #usable = true;
 
-  constructor({
-    log,
-    idleMs = IDLE_MS,
-    patienceMs = PATIENCE_MS,
-    program = hashThreadProgram,
-  }: ThreadOptions) {
+  constructor({ log, idleMs = IDLE_MS, timeoutMs = TIMEOUT_MS, program = hashThreadProgram }: ThreadOptions) {
     this.#log = log;
     this.#idleMs = idleMs;
-    this.#patienceMs = patienceMs;
+    this.#timeoutMs = timeoutMs;
     this.#program = program;
   }
 
@@ -77,7 +72,7 @@ export class HashThreads implements AsyncDisposable {
     if (thread === null) return null;
     const hasher = new ThreadHasher(file);
     this.#hand(hasher, thread);
-    this.#looking ??= setInterval(() => this.#look(), this.#patienceMs / LOOKS).unref();
+    this.#looking ??= setInterval(() => this.#look(), this.#timeoutMs / LOOKS).unref();
     void hasher.ended.then((inOrder) => this.#leave(hasher, inOrder));
     return hasher;
   }
@@ -86,7 +81,7 @@ export class HashThreads implements AsyncDisposable {
   async close(): Promise<void> {
     this.#usable = false;
     clearInterval(this.#looking);
-    await settledWithin(Promise.all(this.#threads.splice(0).map(end)), CLOSE_PATIENCE_MS);
+    await settledWithin(Promise.all(this.#threads.splice(0).map(end)), CLOSE_TIMEOUT_MS);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -148,7 +143,7 @@ export class HashThreads implements AsyncDisposable {
   #look(): void {
     const now = performance.now();
     for (const thread of [...this.#threads]) {
-      const hanging = [...thread.hashers].find((hasher) => hasher.silentMs(now) >= this.#patienceMs);
+      const hanging = [...thread.hashers].find((hasher) => hasher.silentMs(now) >= this.#timeoutMs);
       if (hanging !== undefined) this.#leaveBehind(thread, hanging);
     }
   }
@@ -157,7 +152,7 @@ export class HashThreads implements AsyncDisposable {
   #leaveBehind(thread: HashThread, hanging: ThreadHasher): void {
     this.#forget(thread);
     this.#hanging.add(thread);
-    hanging.hangs(new NoAnswer(this.#patienceMs));
+    hanging.hangs(new NoAnswer(this.#timeoutMs));
     void end(thread).then(() => this.#hanging.delete(thread));
     for (const hasher of thread.hashers) {
       if (hasher === hanging) continue;

@@ -8,7 +8,7 @@ import type { FileHasher, HashedFile, PartHashing } from './file-hasher.ts';
 import { hashSlices } from './hash-slices.ts';
 
 /** A read that hangs must not hold up the end of its upload. */
-const CLOSE_PATIENCE_MS = 1000;
+const CLOSE_TIMEOUT_MS = 1000;
 
 /** Hashes in this thread, a slice at a time, so that nothing else waits for long. */
 export class LocalHasher implements FileHasher {
@@ -40,7 +40,7 @@ export class LocalHasher implements FileHasher {
 
   async close(): Promise<void> {
     this.#stop.abort(new Error('the hasher is closed'));
-    await settledWithin(this.#last, CLOSE_PATIENCE_MS);
+    await settledWithin(this.#last, CLOSE_TIMEOUT_MS);
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -9,7 +9,7 @@ import type { FileHasher, HashedFile, PartHashing } from './file-hasher.ts';
 import type { FileToHash, HashReply, HashRequest } from './hash-messages.ts';
 
 /** A read that hangs must not hold up the end of its upload. */
-const CLOSE_PATIENCE_MS = 1000;
+const CLOSE_TIMEOUT_MS = 1000;
 
 interface Asked {
   readonly request: Exclude<HashRequest, { ask: 'end' }>;
@@ -88,7 +88,7 @@ export class ThreadHasher implements FileHasher {
   async close(): Promise<void> {
     if (!this.#isClosing) this.#port?.postMessage({ ask: 'end' } satisfies HashRequest);
     this.#isClosing = true;
-    await settledWithin(this.ended, CLOSE_PATIENCE_MS);
+    await settledWithin(this.ended, CLOSE_TIMEOUT_MS);
     this.fail(threadEnded());
   }
 

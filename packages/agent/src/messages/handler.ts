@@ -5,8 +5,8 @@ import type { OpenTools } from '../file/open-file.ts';
 import type { Log } from '../log.ts';
 import type { Transfers } from '../transfer/transfers.ts';
 
-/** What the handlers of messages work with. None of it lets a message change the owner's policy. */
-export interface AgentContext {
+/** Dependencies of the message handlers. None of them lets a message change the owner's policy. */
+export interface HandlerDeps {
   readonly link: Link;
   readonly transfers: Transfers;
   readonly open: OpenTools;
@@ -20,8 +20,8 @@ export interface AgentContext {
 
 export type MessageOf<Action extends ServerMessage['action']> = Extract<ServerMessage, { action: Action }>;
 
-/** Handles one kind of message. Handling the same message twice changes nothing. */
+/** Handles one kind of message. Must be idempotent. */
 export type Handler<Action extends ServerMessage['action']> = (
   message: MessageOf<Action>,
-  context: AgentContext,
+  deps: HandlerDeps,
 ) => void | Promise<void>;

@@ -1,5 +1,5 @@
 import type { Handler } from './handler.ts';
 
-/** Answered by `prepared` or `failed`, once the file has been opened and its first window hashed. */
+/** Opens the file and hashes its first window; then sends `prepared` or `failed`. */
 export const prepareUpload: Handler<'prepare_upload'> = (message, { transfers }) =>
   transfers.prepare(message);

@@ -1,6 +1,6 @@
 import type { Handler } from './handler.ts';
 
-/** The session is open: the server says which uploads go on. */
+/** The session is open; the message lists which uploads continue. */
 export const welcome: Handler<'welcome'> = async (message, { transfers, tokens, log }) => {
   const { session_id, epoch, server_version } = message;
   log.info({ session_id, epoch, server_version }, 'connected');

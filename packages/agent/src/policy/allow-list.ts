@@ -22,7 +22,7 @@ interface AllowListOptions {
 }
 
 /** The agent connects without waiting longer for a directory whose file system hangs. */
-const START_PATIENCE_MS = 5000;
+const START_TIMEOUT_MS = 5000;
 
 /** A path that may be opened, and is then to be confirmed. */
 export interface Admitted {
@@ -133,7 +133,7 @@ export class AllowList {
    */
   async #throughLinks(
     path: string,
-    { from, top, ...options }: { from: string; top: string; patienceMs?: number },
+    { from, top, ...options }: { from: string; top: string; timeoutMs?: number },
   ): Promise<string | null> {
     const { path: paths, pathKey } = this.#platform;
     const topKey = pathKey(top);
@@ -186,7 +186,7 @@ export class AllowList {
    * by a link must not decide what else this agent reads. One that is missing at start is pinned to its own name:
    * it may be made or mounted later, and counts from then on.
    */
-  async #pin(directory: string, options: { patienceMs?: number } = {}): Promise<string | null> {
+  async #pin(directory: string, options: { timeoutMs?: number } = {}): Promise<string | null> {
     const { path: paths, pathKey } = this.#platform;
     if (!this.#pinned.has(directory)) {
       const reach = { from: directory, top: paths.parse(directory).root, ...options };
@@ -249,7 +249,7 @@ export class AllowList {
 
   /** What there is at `entry` of where `directory` leads. */
   async #look(directory: string, entry: (real: string) => string): Promise<Stats | NoAnswer | null> {
-    const options = { patienceMs: START_PATIENCE_MS };
+    const options = { timeoutMs: START_TIMEOUT_MS };
     try {
       const real = entry((await this.#pin(directory, options)) ?? directory);
       return await this.#gate.run(real, () => lstat(real), options).catch(nullUnlessSilent);

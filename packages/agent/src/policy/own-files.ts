@@ -18,7 +18,7 @@ interface OwnFilesOptions {
 }
 
 /** The agent connects without waiting longer for one whose file system hangs; once it answers it is remembered. */
-const REMEMBER_PATIENCE_MS = 5000;
+const REMEMBER_TIMEOUT_MS = 5000;
 
 /** Where a server in dev mode keeps its secret, keys, database and objects. */
 const devDirectoryName = dirname(DEV_FILE);
@@ -53,7 +53,7 @@ export class OwnFiles {
 
   /** Looks at them before they can be moved elsewhere: at the start, and whenever a token was read. Never rejects. */
   async remember(): Promise<void> {
-    await settledWithin(this.#present(), REMEMBER_PATIENCE_MS);
+    await settledWithin(this.#present(), REMEMBER_TIMEOUT_MS);
   }
 
   /**

@@ -6,7 +6,7 @@ import { after, describe, test } from 'node:test';
 import tls from 'node:tls';
 import { noProxies } from '@backhaul/program';
 import { localhostCertificate } from '../fakes/localhost-certificate.ts';
-import { defaultSessionTimings } from '../connection/session.ts';
+import { defaultConnectionTimings } from '../connection/server-connection.ts';
 import { StoragePolicy } from '../policy/storage-policy.ts';
 import { AnswerPatience } from './answer-patience.ts';
 import { PartParallelism } from './part-parallelism.ts';
@@ -133,7 +133,7 @@ test('the waits for a dead peer are such that it is noticed within a minute', ()
   assert.ok(connectMs < 60_000);
   assert.ok(2 * stallMs < 60_000, 'Node may count the first one as progress');
   assert.ok(answerMs < 60_000);
-  assert.ok(defaultSessionTimings.connectMs < 60_000);
+  assert.ok(defaultConnectionTimings.connectMs < 60_000);
 });
 
 test('a PUT that has no connection yet can be aborted', async () => {

@@ -22,7 +22,7 @@ describe('an agent’s token', () => {
     const { reason, claimed_client_id: claimed, address, detail } = refusal;
     assert.deepEqual([reason, claimed, address], ['token_expired', 'till-7', '127.0.0.1']);
     assert.equal(detail, `The token expired on ${ended}.`);
-    const line = await agent.line((text) => (text.includes('refuses') ? text : undefined));
+    const line = await agent.line((text) => (text.includes('rejected this agent') ? text : undefined));
     assert.ok(line.includes(`expired on ${ended}; ask an operator for a new one`), line);
     assert.ok(line.includes('backhaul token agent --client-id till-7'), line);
     await agent.stop();
@@ -75,10 +75,10 @@ describe('an agent’s token', () => {
       args: ['--client-id', 'till-10', '--server-url', stage.webSocketUrl, '--log-format', 'json'],
       env: { BACKHAUL_TOKEN: await stage.tokens.agent('till-10') },
     });
-    const refused = await again.line((text) => (text.includes('refuses') ? text : undefined));
+    const refused = await again.line((text) => (text.includes('rejected this agent') ? text : undefined));
     assert.match(
       refused,
-      /HTTP 403\): Client till-10 was blocked by an operator on [\d:.TZ-]+; an operator has to lift it/,
+      /HTTP 403\): Client till-10 was blocked by an operator on [\d:.TZ-]+; an operator can remove the block/,
     );
     await again.stop();
     const line = await stage.server.line((text) => (text.includes('"reason":"blocked"') ? text : undefined));

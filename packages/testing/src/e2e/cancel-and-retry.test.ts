@@ -40,7 +40,7 @@ describe('an upload', () => {
     const running = await startUploading();
     assert.deepEqual(await stage.openMultipartUploads(), [running.key]);
     const told = agent.line((line) => {
-      const entry = logged('cancelled by the server')(line);
+      const entry = logged('upload cancelled by the server')(line);
       return entry?.['upload_id'] === running.upload_id ? entry : undefined;
     });
     const cancelled = await stage.client.cancelUpload(running.upload_id);

@@ -136,7 +136,7 @@ describe('a file', () => {
     const cancelled = await stage.client.cancelUpload(upload_id);
     assert.equal(cancelled.status, 'cancelled');
     await stage.noOpenMultipartUploads();
-    await slow.line(logged('cancelled by the server'));
+    await slow.line(logged('upload cancelled by the server'));
     const health = await stage.client.runCommand('slow', 'health_check', {});
     assert.equal(health.active_uploads, 0);
   });

@@ -47,7 +47,7 @@ describe('while the object store is away', { skip: hasExternalStore(), concurren
     const waiting = await stage.recordWhen(id, ({ attempt }) => attempt === 2);
     assert.equal(waiting.status, 'queued');
     assert.match(waiting.message ?? '', /object store/);
-    await agent.line(logged('cancelled by the server'));
+    await agent.line(logged('upload cancelled by the server'));
     await store.comeBack();
     const record = await stage.ended(id);
     assert.equal(record.status, 'completed', record.message ?? '');

@@ -97,7 +97,7 @@ describe('an agent’s token, renewed over its connection,', () => {
       ),
     );
     const line = await copy.line((text) => (text.includes('HTTP 401') ? text : undefined));
-    assert.match(line, /The token was replaced: .* the renewed one is in the state directory/);
+    assert.match(line, /The token was replaced: .* the renewed token is in the state directory/);
     const metrics = await (await stage.fetch('/metrics')).text();
     assert.match(metrics, /^backhaul_agents_refused_total\{reason="token_replaced"\} [1-9]/m);
     assert.match(metrics, /^backhaul_token_renewals_total\{outcome="stored"\} [1-9]/m);

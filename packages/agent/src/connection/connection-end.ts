@@ -8,51 +8,52 @@ import {
 } from '@backhaul/protocol';
 import { type Backoff, fullJitter } from '../backoff.ts';
 
-/** How a session ended, or why there was none. */
-export type SessionEnd =
+/** How a connection ended, or why none was established. */
+export type ConnectionEnd =
   | { readonly kind: 'no_token'; readonly detail: string }
-  /** @property fault Null if nothing better than `detail` is known. */
+  /** @property fault Null if the cause is not known beyond `detail`. */
   | { readonly kind: 'unreachable'; readonly detail: string; readonly fault: ConnectionFault | null }
-  /** The server answered the upgrade with an HTTP status. */
+  /** The server rejected the upgrade with an HTTP status. */
   | {
       readonly kind: 'refused';
       readonly status: number;
       readonly retryAfterMs: number | null;
-      /** What the answer's body says; null if it is none of a Backhaul server. */
+      /** From the response body; null if it is not a problem document. */
       readonly problem: Pick<Problem, 'detail' | 'reason'> | null;
-      /** Whether the next try is with another token. Default: no. */
+      /** Whether the next attempt uses another token. Default: false. */
       readonly hasOtherToken?: boolean;
     }
-  | { readonly kind: 'closed'; readonly code: number; readonly heldMs: number }
-  | { readonly kind: 'lost'; readonly detail: string; readonly heldMs: number };
+  /** @property sessionMs Duration of the session, 0 without one. */
+  | { readonly kind: 'closed'; readonly code: number; readonly sessionMs: number }
+  | { readonly kind: 'lost'; readonly detail: string; readonly sessionMs: number };
 
 export interface ReconnectTimings {
   readonly backoff: Backoff;
-  /** A session that lasted this long was a success; only then does the backoff start over. */
-  readonly steadyMs: number;
-  /** Between tries that need somebody to change something first. */
+  /** The backoff is reset only after a session of at least this duration. */
+  readonly stableMs: number;
+  /** Retry interval if a person has to change something first. */
   readonly slowMs: number;
 }
 
 export const defaultReconnectTimings: ReconnectTimings = {
   backoff: { baseMs: 1000, capMs: 30_000 },
-  steadyMs: 30_000,
+  stableMs: 30_000,
   slowMs: 60_000,
 };
 
-/** However long a server asks to stay away: it may be wrong about itself. */
+/** Maximum accepted Retry-After, in case the server's value is wrong. */
 const MAX_RETRY_AFTER_MS = 600_000;
 
 export interface Reconnect {
   readonly waitMs: number;
-  /** What happened, and what to change if that needs a person. */
+  /** What happened, and what to change if it needs a person. */
   readonly advice: string;
   readonly level: 'info' | 'warn' | 'error';
 }
 
-/** @param failures Sessions in a row that did not last, before this one. */
+/** @param failures Number of consecutive failures before this one. */
 export function planReconnect(
-  end: SessionEnd,
+  end: ConnectionEnd,
   failures: number,
   { timings, random, clientId }: { timings: ReconnectTimings; random: () => number; clientId: string },
 ): Reconnect {
@@ -62,7 +63,7 @@ export function planReconnect(
     case 'no_token':
       return { waitMs: slowly, level: 'error', advice: `no token: ${end.detail}` };
     case 'unreachable':
-      return afterNoAnswer(end, { soon, slowly });
+      return afterUnreachable(end, { soon, slowly });
     case 'lost':
       return { waitMs: soon, level: 'warn', advice: `connection lost (${end.detail})` };
     case 'refused':
@@ -74,12 +75,12 @@ export function planReconnect(
   }
 }
 
-function afterNoAnswer(
-  { detail, fault }: Extract<SessionEnd, { kind: 'unreachable' }>,
+function afterUnreachable(
+  { detail, fault }: Extract<ConnectionEnd, { kind: 'unreachable' }>,
   { soon, slowly }: { soon: number; slowly: number },
 ): Reconnect {
   if (fault === null) {
-    const advice = `the server cannot be reached (${detail}); is --server-url right?`;
+    const advice = `the server cannot be reached (${detail}); check --server-url`;
     return { waitMs: soon, level: 'warn', advice };
   }
   const advice = `the server cannot be reached: ${fault.sentence} (${detail})`;
@@ -89,7 +90,7 @@ function afterNoAnswer(
 }
 
 function afterRefusal(
-  { status, retryAfterMs, problem, hasOtherToken = false }: Extract<SessionEnd, { kind: 'refused' }>,
+  { status, retryAfterMs, problem, hasOtherToken = false }: Extract<ConnectionEnd, { kind: 'refused' }>,
   {
     soon,
     slowly,
@@ -98,21 +99,22 @@ function afterRefusal(
   }: { soon: number; slowly: number; random: () => number; clientId: string },
 ): Reconnect {
   if (status === 401 && hasOtherToken) {
-    const why = problem === null ? '' : `: ${detailOf(problem)}`;
-    const advice = `the server refuses the token (HTTP 401)${why}; trying the other one, of --token-file or the state directory`;
+    const reason = problem === null ? '' : `: ${detailOf(problem)}`;
+    const advice = `the server rejected the token (HTTP 401)${reason}; trying the other token (--token-file or state directory)`;
     return { waitMs: soon, level: 'error', advice };
   }
   if (status === 401 || status === 403) {
     return { waitMs: slowly, level: 'error', advice: adviceAfterRefusal(status, problem, clientId) };
   }
-  const said = problem === null ? '' : `; it says: ${detailOf(problem)}`;
+  const serverMessage = problem === null ? '' : `; server message: ${detailOf(problem)}`;
   if (status === 503 || status === 429) {
-    // Everyone was told the same time; the jitter keeps them from coming back at once.
-    const asked = retryAfterMs === null ? 0 : Math.min(retryAfterMs, MAX_RETRY_AFTER_MS) * (1 + random() / 4);
+    // All clients received the same time; the jitter spreads their reconnects.
+    const requestedMs =
+      retryAfterMs === null ? 0 : Math.min(retryAfterMs, MAX_RETRY_AFTER_MS) * (1 + random() / 4);
     return {
-      waitMs: asked + soon,
+      waitMs: requestedMs + soon,
       level: 'warn',
-      advice: `the server is not taking connections now (HTTP ${status})${said}`,
+      advice: `the server is not accepting connections at the moment (HTTP ${status})${serverMessage}`,
     };
   }
   if (status === 426) {
@@ -120,39 +122,43 @@ function afterRefusal(
       waitMs: slowly,
       level: 'error',
       advice:
-        'a proxy in front of the server does not pass on the WebSocket upgrade (HTTP 426); nginx needs proxy_http_version 1.1 and proxy_set_header Upgrade $http_upgrade and Connection "upgrade"',
+        'a proxy in front of the server does not forward the WebSocket upgrade (HTTP 426); nginx needs proxy_http_version 1.1 and proxy_set_header Upgrade $http_upgrade and Connection "upgrade"',
     };
   }
   if (status === 407) {
     return {
       waitMs: slowly,
       level: 'error',
-      advice: 'a proxy asks for a user name and password (HTTP 407): write them into HTTPS_PROXY',
+      advice: 'a proxy asks for a user name and password (HTTP 407): set them in HTTPS_PROXY',
     };
   }
   if (status === 400) {
     return {
       waitMs: slowly,
       level: 'error',
-      advice: `HTTP 400: the server does not support this agent’s protocol (update the older of the two), or --server-url with ws:// leads to a port for TLS${said}`,
+      advice: `HTTP 400: the server does not support this agent’s protocol (update the older of the two), or --server-url with ws:// points to a TLS port${serverMessage}`,
     };
   }
   if (status === 404 || (status >= 300 && status < 400)) {
     return {
       waitMs: slowly,
       level: 'error',
-      advice: `HTTP ${status}: --server-url does not lead to a Backhaul server${said}`,
+      advice: `HTTP ${status}: --server-url does not point to a Backhaul server${serverMessage}`,
     };
   }
-  return { waitMs: soon, level: 'warn', advice: `the server refused the connection (HTTP ${status})${said}` };
+  return {
+    waitMs: soon,
+    level: 'warn',
+    advice: `the server rejected the connection (HTTP ${status})${serverMessage}`,
+  };
 }
 
-/** What the owner of this machine, or an operator, has to do. */
+/** Action for the owner of this machine or an operator. */
 const refusalAdvice: Partial<Record<RefusalReason, string>> = {
-  token_missing: 'a proxy on the way removes the header Authorization; let it pass',
-  token_not_yet_valid: 'set the clock of the machine that made the token, or of the server',
-  blocked: 'an operator has to lift it (backhaul unblock)',
-  certificate: 'show the client certificate of this client_id',
+  token_missing: 'a proxy removes the Authorization header; configure it to forward the header',
+  token_not_yet_valid: 'correct the clock of the machine that created the token, or of the server',
+  blocked: 'an operator can remove the block with "backhaul unblock"',
+  certificate: 'use the client certificate of this client_id (--client-cert, --client-key)',
 };
 
 function adviceAfterRefusal(
@@ -160,16 +166,16 @@ function adviceAfterRefusal(
   problem: Pick<Problem, 'detail' | 'reason'> | null,
   clientId: string,
 ): string {
-  const newOne = `ask an operator for a new one (backhaul token agent --client-id ${clientId}) and give it with --token-file, --token or BACKHAUL_TOKEN`;
+  const newToken = `ask an operator for a new one (backhaul token agent --client-id ${clientId}) and pass it with --token-file, --token or BACKHAUL_TOKEN`;
   const advice =
     problem?.reason === 'token_replaced'
-      ? `the renewed one is in the state directory of the agent that used it; if it is lost, ${newOne}`
-      : (refusalAdvice[problem?.reason as RefusalReason] ?? newOne);
-  if (problem === null) return `the server refuses the token (HTTP ${status}); ${advice}`;
-  return `the server refuses this agent (HTTP ${status}): ${detailOf(problem)}; ${advice}`;
+      ? `the renewed token is in the state directory of the agent that received it; if it is lost, ${newToken}`
+      : (refusalAdvice[problem?.reason as RefusalReason] ?? newToken);
+  if (problem === null) return `the server rejected the token (HTTP ${status}); ${advice}`;
+  return `the server rejected this agent (HTTP ${status}): ${detailOf(problem)}; ${advice}`;
 }
 
-/** From the peer: cut, and the log escapes it. */
+/** Text from the peer: truncated here, escaped by the log. */
 function detailOf({ detail }: Pick<Problem, 'detail'>): string {
   return detail.slice(0, MAX_DETAIL_LENGTH).replace(/\.$/, '');
 }
@@ -180,14 +186,14 @@ function afterClose(code: number, { soon, slowly }: { soon: number; slowly: numb
   switch (code) {
     case closeCodes.replaced: {
       const advice =
-        'another agent has connected with the same client_id and replaced this one; two machines must not share a --client-id or token';
+        'another agent with the same client_id has connected and replaced this one; two machines must not share a --client-id or token';
       return { waitMs: slowly, level: 'error', advice };
     }
     case closeCodes.tokenExpired:
       return {
         waitMs: soon,
         level: 'info',
-        advice: 'the token expired; connecting with a fresh one if there is one',
+        advice: 'the token expired; reconnecting with a new one if available',
       };
     case closeCodes.clientForgotten:
       return { waitMs: slowly, level: 'warn', advice: 'the server has forgotten this client_id' };
@@ -197,7 +203,7 @@ function afterClose(code: number, { soon, slowly }: { soon: number; slowly: numb
       return {
         waitMs: slowly,
         level: 'error',
-        advice: 'the server finds this agent breaks the protocol; update one of them',
+        advice: 'the server closed the connection: protocol violation; update the agent or the server',
       };
     default:
       return { waitMs: soon, level: 'info', advice: `connection closed by the server (code ${code})` };
@@ -206,13 +212,13 @@ function afterClose(code: number, { soon, slowly }: { soon: number; slowly: numb
 
 /** A problem document is a few hundred bytes. */
 const MAX_BODY_BYTES = 16 * 1024;
-/** The server waits as long for it to be read. */
+/** Maximum time to read the body. The server waits equally long. */
 const READ_MS = 2000;
 
-/** Codes that this agent does not know come from newer servers. */
+/** Without `code`: a newer server may send codes that this agent does not know. */
 const refusalSchema = problemSchema.pick({ detail: true, reason: true });
 
-/** Why the server refused the upgrade. Never rejects: null for what is no problem document, or comes too slowly. */
+/** Reads why the server rejected the upgrade. Never rejects: null if the body is no problem document or too slow. */
 export async function readProblem(
   response: IncomingMessage,
 ): Promise<Pick<Problem, 'detail' | 'reason'> | null> {

@@ -7,7 +7,7 @@ import { commands } from '@backhaul/protocol';
 import { AgentBench, downloadMessage, prepareMessage, urlWindow } from '../fakes/agent-bench.ts';
 import { uuidv7 } from '../fakes/uuid.ts';
 
-test('health_check tells what the owner allows and how busy the agent is', async () => {
+test('health_check reports what the owner allows and the load of the agent', async () => {
   await using bench = await AgentBench.start({
     config: { files: ['/data/report.bin'], maxRate: () => 5000 },
   });
@@ -25,7 +25,7 @@ test('health_check tells what the owner allows and how busy the agent is', async
   assert.ok(report.rss_bytes > 1e6);
 });
 
-test('renew_token is answered once the token is kept, and refused if it is of another client', async () => {
+test('renew_token is confirmed once the token is stored, and rejected if it is for another client', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'backhaul-state-'));
   const token = (iat: number, sub: string) =>
     `e30.${Buffer.from(JSON.stringify({ sub, iat })).toString('base64url')}.c2lnbmF0dXJl`;
@@ -41,18 +41,18 @@ test('renew_token is answered once the token is kept, and refused if it is of an
   assert.equal((await session.next('error')).code, 'protocol_error');
   session.send({ action: 'renew_token', renewal_id, token: token(2, 'restaurant-1') });
   assert.equal((await session.next('token_stored')).renewal_id, renewal_id);
-  const kept = await readFile(join(directory, 'token.json'), 'utf8');
-  assert.ok(kept.includes(token(2, 'restaurant-1')));
+  const stored = await readFile(join(directory, 'token.json'), 'utf8');
+  assert.ok(stored.includes(token(2, 'restaurant-1')));
   session.socket.close(1012);
-  const again = await bench.server.acceptAndWelcome();
+  const second = await bench.server.acceptAndWelcome();
   const { authorization } = bench.server.upgrades.at(-1)?.headers ?? {};
   assert.equal(authorization, `Bearer ${token(2, 'restaurant-1')}`);
-  await again.settled();
+  await second.settled();
   assert.ok(bench.log.every((line) => !line.includes('c2lnbmF0dXJl')));
   await rm(directory, { recursive: true });
 });
 
-test('an agent without a state directory does not offer to keep a token, and ignores one', async () => {
+test('an agent without a state directory does not announce token renewal, and ignores renew_token', async () => {
   await using bench = await AgentBench.start();
   const session = await bench.server.accept();
   assert.ok(!(await session.next('hello')).capabilities.includes('token_renewal'));
@@ -62,7 +62,7 @@ test('an agent without a state directory does not offer to keep a token, and ign
   assert.ok(session.heard.every(({ status }) => status !== 'token_stored'));
 });
 
-test('list_directory answers with the listing, or with the reason', async () => {
+test('list_directory returns the listing or an error code', async () => {
   await using bench = await AgentBench.start();
   await bench.file('a', 3);
   const session = await bench.server.acceptAndWelcome();
@@ -79,32 +79,32 @@ test('list_directory answers with the listing, or with the reason', async () => 
   assert.equal(refused.error, 'path_not_allowed');
 });
 
-test('a message that cannot be read ends what it was about', async () => {
+test('an invalid message ends the upload or command that it is about', async () => {
   await using bench = await AgentBench.start({ config: { maxUploads: 1 } });
   const { path } = await bench.file('a', 3);
   const session = await bench.server.acceptAndWelcome();
-  const say = (message: object) => session.socket.send(JSON.stringify(message));
+  const sendRaw = (message: object) => session.socket.send(JSON.stringify(message));
 
-  const unreadable = prepareMessage(path);
-  say({ ...unreadable, plan: 'large' });
+  const invalid = prepareMessage(path);
+  sendRaw({ ...invalid, plan: 'large' });
   const refused = await session.next('failed');
   assert.deepEqual(
     { upload_id: refused.upload_id, attempt: refused.attempt, error: refused.error },
-    { upload_id: unreadable.upload_id, attempt: 1, error: 'protocol_error' },
+    { upload_id: invalid.upload_id, attempt: 1, error: 'protocol_error' },
   );
 
   session.send(prepareMessage(path));
   const prepared = await session.next('prepared');
   const { upload_id, attempt } = prepared;
-  say({ action: 'part_urls', upload_id, attempt: attempt - 1, presigned_urls: 'none' });
+  sendRaw({ action: 'part_urls', upload_id, attempt: attempt - 1, presigned_urls: 'none' });
   await session.next('error');
   const download = downloadMessage(path, prepared, bench.store);
-  say({ ...download, upload_config: { ...download.upload_config, kind: 'of_the_future' } });
+  sendRaw({ ...download, upload_config: { ...download.upload_config, kind: 'of_the_future' } });
   const failed = await session.next('failed');
   assert.deepEqual({ id: failed.upload_id, error: failed.error }, { id: upload_id, error: 'protocol_error' });
 
   const command_id = uuidv7();
-  say({ action: 'list_directory', command_id, path: 7 });
+  sendRaw({ action: 'list_directory', command_id, path: 7 });
   const result = await session.next('result');
   assert.deepEqual([result.command_id, result.ok], [command_id, false]);
 
@@ -112,7 +112,7 @@ test('a message that cannot be read ends what it was about', async () => {
   await session.next('prepared');
 });
 
-test('an error about an upload ends it, and makes room for the next', async () => {
+test('an error about an upload ends it and frees its slot', async () => {
   await using bench = await AgentBench.start({ config: { maxUploads: 1 } });
   const { path } = await bench.file('a', 3);
   const session = await bench.server.acceptAndWelcome();
@@ -136,7 +136,7 @@ test('an error about an upload ends it, and makes room for the next', async () =
   await session.next('prepared');
 });
 
-test('a flood of commands is answered, partly with too_many_requests', async () => {
+test('excess commands fail with too_many_requests', async () => {
   await using bench = await AgentBench.start();
   const session = await bench.server.acceptAndWelcome();
   for (let count = 0; count < 100; count += 1) {
@@ -150,7 +150,7 @@ test('a flood of commands is answered, partly with too_many_requests', async () 
   assert.deepEqual([...codes].sort(), ['ok', 'too_many_requests']);
 });
 
-test('a message that does not fit to the upload is an error, and the upload goes on', async () => {
+test('a message that does not match the upload is an error, and the upload continues', async () => {
   await using bench = await AgentBench.start();
   const { path } = await bench.file('a', 3);
   const session = await bench.server.acceptAndWelcome();
@@ -172,7 +172,7 @@ test('a message that does not fit to the upload is an error, and the upload goes
   await session.next('completed');
 });
 
-test('health_check is answered while listings are refused with too_many_requests', async () => {
+test('health_check works while listings fail with too_many_requests', async () => {
   await using bench = await AgentBench.start();
   const session = await bench.server.acceptAndWelcome();
   const health = uuidv7();

@@ -16,88 +16,88 @@ import {
 import { WebSocket } from 'ws';
 import type { ClientCertificate } from './client-certificate.ts';
 import { Heartbeat } from './heartbeat.ts';
-import { readProblem, type SessionEnd } from './session-end.ts';
+import { type ConnectionEnd, readProblem } from './connection-end.ts';
 
-/** More than this unsent, and progress reports wait. Bytes. */
+/** With more unsent bytes, progress reports are held back. */
 const CONGESTED_BYTES = 256 * 1024;
 
-/** More than this unsent, and the server does not read what it asks for: nothing of it is worth the memory. Bytes. */
+/** With more unsent bytes, the server is not reading its responses and the connection is closed. */
 const MAX_UNSENT_BYTES = 8 * 1024 * 1024;
 
-export interface SessionTimings {
-  /** Without a sign of life before the socket is open. */
+export interface ConnectionTimings {
+  /** Idle timeout until the socket is open. */
   readonly handshakeMs: number;
-  /** From the question to DNS to an open socket, with TLS and a proxy: `handshakeMs` alone misses TLS behind a proxy. */
+  /** Timeout from the DNS lookup to an open socket. Covers TLS behind a proxy, which `handshakeMs` does not. */
   readonly connectMs: number;
   readonly welcomeMs: number;
-  /** For the close frame's answer. */
+  /** Timeout for the peer's close frame. */
   readonly closeMs: number;
 }
 
-export const defaultSessionTimings: SessionTimings = {
+export const defaultConnectionTimings: ConnectionTimings = {
   handshakeMs: 10_000,
   connectMs: 30_000,
   welcomeMs: 10_000,
   closeMs: 1000,
 };
 
-interface SessionOptions {
-  /** The server's address without `/ws/connect`. */
+interface ConnectionDeps {
+  /** Server address without `/ws/connect`. */
   readonly serverUrl: URL;
   readonly token: string;
-  /** For wss. */
+  /** Used for wss. */
   readonly proxy: ProxyInUse | null;
-  /** Shown if the server asks. */
+  /** Sent if the server requests one. */
   readonly certificate: ClientCertificate | null;
   readonly hello: () => AgentMessageInput;
-  readonly receive: (message: ServerMessage) => void;
-  /** A message that cannot be read; what it was about has to end. */
-  readonly refuse: (subject: MessageSubject, problem: string) => void;
-  /** What the server's frames may cost; kept over sessions. */
+  readonly onMessage: (message: ServerMessage) => void;
+  /** Called for an invalid message; the upload or command that it is about must end. */
+  readonly onInvalidMessage: (subject: MessageSubject, problem: string) => void;
+  /** Limits the cost of the server's frames; shared by successive connections. */
   readonly budget: PeerBudget;
-  readonly timings: SessionTimings;
+  readonly timings: ConnectionTimings;
   /** Monotonic, milliseconds. */
   readonly now: () => number;
 }
 
-/** One WebSocket, from the handshake to its end. */
-export class Session {
-  readonly ended: Promise<SessionEnd>;
+/** One WebSocket, from the handshake to its close. */
+export class ServerConnection {
+  readonly ended: Promise<ConnectionEnd>;
   readonly #socket: WebSocket;
-  readonly #options: SessionOptions;
-  readonly #end: (end: SessionEnd) => void;
+  readonly #deps: ConnectionDeps;
+  readonly #end: (end: ConnectionEnd) => void;
   readonly #heartbeat: Heartbeat;
-  #greeting: NodeJS.Timeout;
-  /** Until a debt is paid. */
+  /** Runs until the socket is open, then until `welcome`. */
+  #handshakeTimer: NodeJS.Timeout;
+  /** Reading is paused until it fires. */
   #throttle: NodeJS.Timeout | null = null;
   #isOver = false;
   #welcomedAt: number | null = null;
 
-  constructor(options: SessionOptions) {
-    this.#options = options;
-    const { promise, resolve } = Promise.withResolvers<SessionEnd>();
+  constructor(deps: ConnectionDeps) {
+    this.#deps = deps;
+    const { promise, resolve } = Promise.withResolvers<ConnectionEnd>();
     this.ended = promise;
     this.#end = resolve;
-    if (options.serverUrl.protocol === 'wss:') trustSystem();
-    const socket = new WebSocket(connectUrl(options.serverUrl), SUBPROTOCOL, {
-      headers: { authorization: `Bearer ${options.token}` },
+    if (deps.serverUrl.protocol === 'wss:') trustSystem();
+    const socket = new WebSocket(connectUrl(deps.serverUrl), SUBPROTOCOL, {
+      headers: { authorization: `Bearer ${deps.token}` },
       perMessageDeflate: false,
       maxPayload: MAX_FRAME_BYTES,
-      handshakeTimeout: options.timings.handshakeMs,
+      handshakeTimeout: deps.timings.handshakeMs,
       followRedirects: false,
-      ...options.certificate,
-      ...(options.proxy === null ? {} : { agent: new Agent({ proxyEnv: options.proxy.proxyEnv }) }),
+      ...deps.certificate,
+      ...(deps.proxy === null ? {} : { agent: new Agent({ proxyEnv: deps.proxy.proxyEnv }) }),
     });
     this.#socket = socket;
     this.#heartbeat = new Heartbeat({
       ping: () => socket.ping(),
-      onDead: () =>
-        this.#abandon({ kind: 'lost', detail: 'nothing received any more', heldMs: this.#heldMs() }),
-      now: options.now,
+      onDead: () => this.#abandon({ kind: 'lost', detail: 'no data received', sessionMs: this.#sessionMs() }),
+      now: deps.now,
     });
-    this.#greeting = setTimeout(
+    this.#handshakeTimer = setTimeout(
       () => this.#abandon(this.#unreachable(Object.assign(new Error('no socket'), { code: 'ETIMEDOUT' }))),
-      options.timings.connectMs,
+      deps.timings.connectMs,
     );
     this.#listen();
   }
@@ -114,7 +114,7 @@ export class Session {
     return this.welcomed ? this.#heartbeat.heardAt : null;
   }
 
-  /** The pong tells that the server is there. */
+  /** The pong updates `heardAt`. */
   probe(): void {
     if (this.welcomed && !this.congested) this.#socket.ping();
   }
@@ -123,16 +123,16 @@ export class Session {
   send(message: AgentMessageInput): boolean {
     if (this.#socket.readyState !== WebSocket.OPEN) return false;
     if (this.#socket.bufferedAmount > MAX_UNSENT_BYTES) {
-      this.#abandon({ kind: 'lost', detail: 'the server does not read', heldMs: this.#heldMs() });
+      this.#abandon({ kind: 'lost', detail: 'the server does not read', sessionMs: this.#sessionMs() });
       return false;
     }
     this.#socket.send(JSON.stringify(message));
     return true;
   }
 
-  /** Says goodbye; waits for the answer only briefly. */
+  /** Closes the WebSocket; waits only briefly for the peer's close frame. */
   async close(): Promise<void> {
-    const timer = setTimeout(() => this.#socket.terminate(), this.#options.timings.closeMs);
+    const timer = setTimeout(() => this.#socket.terminate(), this.#deps.timings.closeMs);
     this.#socket.close(1001, 'agent stops');
     await this.ended;
     clearTimeout(timer);
@@ -142,19 +142,19 @@ export class Session {
     const socket = this.#socket;
     socket.on('open', () => {
       this.#heartbeat.start({ intervalMs: HEARTBEAT_INTERVAL_MS, deadAfterMs: DEAD_AFTER_MS });
-      clearTimeout(this.#greeting);
-      this.#greeting = setTimeout(
-        () => this.#abandon({ kind: 'lost', detail: 'no welcome after hello', heldMs: 0 }),
-        this.#options.timings.welcomeMs,
+      clearTimeout(this.#handshakeTimer);
+      this.#handshakeTimer = setTimeout(
+        () => this.#abandon({ kind: 'lost', detail: 'no welcome after hello', sessionMs: 0 }),
+        this.#deps.timings.welcomeMs,
       );
-      this.send(this.#options.hello());
+      this.send(this.#deps.hello());
     });
     socket.on('message', (data, isBinary) => {
       this.#heartbeat.heard();
-      // What `ws` had read already of a server that was given up.
+      // `ws` may deliver frames that it read before the connection was abandoned.
       if (this.#isOver) return;
-      // `data` is a Buffer: binaryType is left at its default.
-      this.#options.budget.receive((data as Buffer).length);
+      // `data` is a Buffer, because binaryType has its default.
+      this.#deps.budget.receive((data as Buffer).length);
       this.#receive(isBinary ? null : (data as Buffer));
       this.#throttleIfInDebt();
     });
@@ -172,21 +172,21 @@ export class Session {
         request.destroy();
       });
     });
-    // Without a listener an error would end the process; `close` follows, but does not know the reason.
+    // Without a listener an error would end the process. `close` follows, but without the reason.
     socket.on('error', (error) => {
       if (this.#welcomedAt === null) this.#finish(this.#unreachable(error));
-      else this.#finish({ kind: 'lost', detail: nameOf(error), heldMs: this.#heldMs() });
+      else this.#finish({ kind: 'lost', detail: nameOf(error), sessionMs: this.#sessionMs() });
     });
-    socket.on('close', (code) => this.#finish({ kind: 'closed', code, heldMs: this.#heldMs() }));
+    socket.on('close', (code) => this.#finish({ kind: 'closed', code, sessionMs: this.#sessionMs() }));
   }
 
   #throttleIfInDebt(): void {
-    const { debtMs } = this.#options.budget;
+    const { debtMs } = this.#deps.budget;
     if (debtMs === 0 || this.#throttle !== null || this.#isOver) return;
     this.#socket.pause();
     this.#throttle = setTimeout(() => {
       this.#throttle = null;
-      // Nothing was heard because nothing was read.
+      // Nothing arrived because reading was paused.
       this.#heartbeat.heard();
       this.#socket.resume();
       this.#throttleIfInDebt();
@@ -194,38 +194,36 @@ export class Session {
   }
 
   #receive(frame: Buffer | null): void {
-    if (frame === null) return this.#refuse('the frame is binary', { subject: null, bytes: 0 });
-    const decoded = this.#options.budget.read(frame.length, () =>
-      decodeServerMessage(frame.toString('utf8')),
-    );
+    if (frame === null) return this.#reject('the frame is binary', { subject: null, bytes: 0 });
+    const decoded = this.#deps.budget.read(frame.length, () => decodeServerMessage(frame.toString('utf8')));
     if (!decoded.ok) {
-      // Of a newer server: it has paid for bytes and CPU time, like a message that is known.
+      // From a newer server. Its bytes and CPU time are already charged, like those of a known message.
       if (decoded.isUnknownKind === true) return this.#protocolError(decoded.problem);
-      return this.#refuse(decoded.problem, { subject: decoded.subject, bytes: frame.length });
+      return this.#reject(decoded.problem, { subject: decoded.subject, bytes: frame.length });
     }
     this.#handle(decoded.message);
   }
 
-  #refuse(problem: string, { subject, bytes }: { subject: MessageSubject | null; bytes: number }): void {
-    if (!this.#options.budget.refuse(bytes)) {
-      const detail = `the server goes on sending what cannot be read: ${problem}`;
-      return this.#abandon({ kind: 'lost', detail, heldMs: this.#heldMs() });
+  #reject(problem: string, { subject, bytes }: { subject: MessageSubject | null; bytes: number }): void {
+    if (!this.#deps.budget.refuse(bytes)) {
+      const detail = `the server keeps sending invalid messages: ${problem}`;
+      return this.#abandon({ kind: 'lost', detail, sessionMs: this.#sessionMs() });
     }
     if (subject === null || this.#welcomedAt === null) return this.#protocolError(problem);
-    return this.#options.refuse(subject, problem);
+    return this.#deps.onInvalidMessage(subject, problem);
   }
 
   #handle(message: ServerMessage): void {
     if (message.action === 'welcome') this.#welcomed(message.heartbeat_interval_ms, message.dead_after_ms);
     else if (this.#welcomedAt === null && message.action !== 'error') {
-      return this.#protocolError(`action "${message.action}" came before welcome`);
+      return this.#protocolError(`action "${message.action}" received before welcome`);
     }
-    this.#options.receive(message);
+    this.#deps.onMessage(message);
   }
 
   #welcomed(intervalMs: number, deadAfterMs: number): void {
-    clearTimeout(this.#greeting);
-    this.#welcomedAt ??= this.#options.now();
+    clearTimeout(this.#handshakeTimer);
+    this.#welcomedAt ??= this.#deps.now();
     this.#heartbeat.start({ intervalMs, deadAfterMs });
   }
 
@@ -233,12 +231,12 @@ export class Session {
     this.send({ status: 'error', code: 'protocol_error', message: problem.slice(0, 2000) });
   }
 
-  #heldMs(): number {
-    return this.#welcomedAt === null ? 0 : this.#options.now() - this.#welcomedAt;
+  #sessionMs(): number {
+    return this.#welcomedAt === null ? 0 : this.#deps.now() - this.#welcomedAt;
   }
 
-  #unreachable(error: Error): SessionEnd {
-    const { serverUrl, proxy } = this.#options;
+  #unreachable(error: Error): ConnectionEnd {
+    const { serverUrl, proxy } = this.#deps;
     const port = serverUrl.port || (serverUrl.protocol === 'wss:' ? '443' : '80');
     const fault = explainConnectionFault(error, {
       host: `${serverUrl.hostname}:${port}`,
@@ -249,14 +247,14 @@ export class Session {
     return { kind: 'unreachable', detail: nameOf(error), fault };
   }
 
-  #abandon(end: SessionEnd): void {
+  #abandon(end: ConnectionEnd): void {
     this.#finish(end);
     this.#socket.terminate();
   }
 
-  #finish(end: SessionEnd): void {
+  #finish(end: ConnectionEnd): void {
     this.#isOver = true;
-    clearTimeout(this.#greeting);
+    clearTimeout(this.#handshakeTimer);
     if (this.#throttle !== null) clearTimeout(this.#throttle);
     this.#heartbeat.stop();
     this.#end(end);

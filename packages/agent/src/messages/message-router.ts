@@ -1,7 +1,7 @@
 import { BackhaulError, type MessageSubject, type ServerMessage } from '@backhaul/protocol';
 import { cancelUpload } from './cancel-upload.ts';
 import { downloadFile } from './download-file.ts';
-import type { AgentContext, Handler } from './handler.ts';
+import type { HandlerDeps, Handler } from './handler.ts';
 import { healthCheck } from './health-check.ts';
 import { listDirectory } from './list-directory.ts';
 import { partUrls } from './part-urls.ts';
@@ -10,7 +10,7 @@ import { renewToken } from './renew-token.ts';
 import { serverError } from './server-error.ts';
 import { welcome } from './welcome.ts';
 
-/** One handler for everything a server can say: what is not here cannot be done to this machine. */
+/** A handler for each action; the server can do nothing else on this machine. */
 const handlers: { readonly [Action in ServerMessage['action']]: Handler<Action> } = {
   welcome,
   prepare_upload: prepareUpload,
@@ -23,43 +23,43 @@ const handlers: { readonly [Action in ServerMessage['action']]: Handler<Action> 
   error: serverError,
 };
 
-/** Answers of these may take a while, except of `health_check`; so many of them run at once. */
+/** Maximum number of running commands, except `health_check`. */
 const MAX_COMMANDS = 8;
 
-/** Passes each message to its handler; whatever goes wrong there stays there. */
-export class Dispatcher {
-  readonly #context: AgentContext;
+/** Passes each message to its handler and contains the handler's errors. */
+export class MessageRouter {
+  readonly #deps: HandlerDeps;
   #commands = 0;
 
-  constructor(context: AgentContext) {
-    this.#context = context;
+  constructor(deps: HandlerDeps) {
+    this.#deps = deps;
   }
 
-  /** A message that cannot be read: the server waits for what would have come of it, so it is told that nothing will. */
-  refuse(subject: MessageSubject, problem: string): void {
-    const { log, transfers } = this.#context;
-    const error = new BackhaulError('protocol_error', `The agent could not read a message: ${problem}`);
-    log.warn({ ...subject, problem }, 'a message of the server could not be read');
-    if ('command_id' in subject) answer(this.#context, subject.command_id, error);
+  /** Handles an invalid message: reports to the server, which waits for a result, that there will be none. */
+  reject(subject: MessageSubject, problem: string): void {
+    const { log, transfers } = this.#deps;
+    const error = new BackhaulError('protocol_error', `The agent received an invalid message: ${problem}`);
+    log.warn({ ...subject, problem }, 'invalid message from the server');
+    if ('command_id' in subject) sendFailure(this.#deps, subject.command_id, error);
     else transfers.fail(subject, error);
   }
 
-  async dispatch(message: ServerMessage): Promise<void> {
-    const { link, log, signal } = this.#context;
+  async route(message: ServerMessage): Promise<void> {
+    const { link, log, signal } = this.#deps;
     const commandId = message.action !== 'error' && 'command_id' in message ? message.command_id : null;
-    // It is asked for when other commands do not end.
+    // health_check must work while other commands hang.
     const counts = commandId !== null && message.action !== 'health_check';
     if (counts && this.#commands >= MAX_COMMANDS) {
-      return answer(this.#context, commandId, new BackhaulError('too_many_requests'));
+      return sendFailure(this.#deps, commandId, new BackhaulError('too_many_requests'));
     }
     this.#commands += counts ? 1 : 0;
     try {
-      await handle(message, this.#context);
+      await handle(message, this.#deps);
     } catch (error) {
       if (signal.aborted) return;
-      log.error({ action: message.action, error }, 'a message could not be handled');
+      log.error({ action: message.action, error }, 'failed to handle a message');
       const known = error instanceof BackhaulError ? error : new BackhaulError('agent_fault');
-      if (commandId !== null) answer(this.#context, commandId, known);
+      if (commandId !== null) sendFailure(this.#deps, commandId, known);
       else link.send({ status: 'error', code: known.code, message: known.message.slice(0, 2000) });
     } finally {
       this.#commands -= counts ? 1 : 0;
@@ -69,14 +69,14 @@ export class Dispatcher {
 
 function handle<Action extends ServerMessage['action']>(
   message: ServerMessage & { action: Action },
-  context: AgentContext,
+  deps: HandlerDeps,
 ): void | Promise<void> {
-  // The table pairs each action with the handler of its messages; the type system cannot see that for a union.
+  // The table maps each action to the handler of its message; the type system cannot verify that for a union.
   const handler = handlers[message.action] as Handler<ServerMessage['action']>;
-  return handler(message, context);
+  return handler(message, deps);
 }
 
-function answer({ link }: AgentContext, commandId: string, { code, message }: BackhaulError): void {
+function sendFailure({ link }: HandlerDeps, commandId: string, { code, message }: BackhaulError): void {
   link.send({
     status: 'result',
     command_id: commandId,
