@@ -20,7 +20,7 @@ import { RenewableToken } from './credentials/renewable-token.ts';
 import { type TokenSource, tokenSource } from './credentials/token-source.ts';
 import { BufferPool, MAX_SLICES } from './file/buffer-pool.ts';
 import { FileGate } from './file/file-gate.ts';
-import { NoAnswer } from './file/no-answer.ts';
+import { FileCallTimeout } from './file/file-call-timeout.ts';
 import { openFile } from './file/open-file.ts';
 import { Hashers } from './hashing/hashers.ts';
 import type { Log } from './log.ts';
@@ -99,7 +99,7 @@ export class AgentApp {
       try {
         return await gate.run(path, token);
       } catch (error) {
-        if (!(error instanceof NoAnswer)) throw error;
+        if (!(error instanceof FileCallTimeout)) throw error;
         throw new Error(`--token-file ${path} cannot be read: ${error.message}`, { cause: error });
       }
     };
@@ -112,7 +112,7 @@ export class AgentApp {
       serverUrl: config.serverUrl,
       token: async () => {
         const read = await (tokens === null ? given() : tokens.next());
-        await ownFiles.remember();
+        await ownFiles.record();
         return read;
       },
       tokenRefused: (refused) => tokens?.refused(refused) ?? false,
@@ -159,7 +159,7 @@ export class AgentApp {
               welcomed: () => tokens.welcomed(),
               store: async (renewed) => {
                 await tokens.store(renewed);
-                await ownFiles.remember();
+                await ownFiles.record();
               },
             },
       health: () => ({
@@ -197,7 +197,7 @@ export class AgentApp {
   async start(): Promise<void> {
     const problem = await this.#platform.startProblem();
     if (problem !== null) throw new UsageError(problem);
-    for (const detail of await this.#allowList.findings()) {
+    for (const detail of await this.#allowList.problems()) {
       this.#log.warn({ detail }, 'problem with --allow or --file');
     }
     if (this.#maxFileSize === null) {

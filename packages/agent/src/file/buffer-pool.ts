@@ -1,46 +1,46 @@
 import { Semaphore } from '../semaphore.ts';
 
-/** Reads and writes go in slices of this size, at any part size. */
+/** Files are read and sent in slices of this size, at any part size. */
 export const SLICE_BYTES = 1024 * 1024;
 
-/** Slices in memory at once in the whole process: what keeps its size apart from files, parts and settings. */
+/** Maximum number of slices in memory: memory use then does not depend on files, parts or settings. */
 export const MAX_SLICES = 32;
 
 /**
- * Slice buffers for the whole process. Their number is what bounds the agent's memory: whoever finds none free
- * waits. No user holds one while waiting for another.
+ * Slice buffers for the whole process. Their number limits the agent's memory: callers wait for a free buffer. No caller
+ * waits for a buffer while holding another.
  */
 export class BufferPool {
   readonly #free: Buffer[] = [];
-  readonly #places: Semaphore;
+  readonly #slots: Semaphore;
 
-  /** @param max Buffers lent at once. */
+  /** @param max Maximum number of buffers in use. */
   constructor(max: number) {
-    this.#places = new Semaphore(max);
+    this.#slots = new Semaphore(max);
   }
 
   get lent(): number {
-    return this.#places.held;
+    return this.#slots.held;
   }
 
   async take({ signal }: { signal: AbortSignal }): Promise<Buffer> {
-    await this.#places.acquire({ signal });
+    await this.#slots.acquire({ signal });
     return this.#next();
   }
 
-  /** One more, if it can be had at once: for who holds one already and must not wait for another. */
-  takeAtOnce(): Buffer | null {
-    return this.#places.tryAcquire() ? this.#next() : null;
+  /** Non-blocking `take`, for callers that already hold a buffer and must not wait for another. */
+  tryTake(): Buffer | null {
+    return this.#slots.tryAcquire() ? this.#next() : null;
   }
 
   give(buffer: Buffer): void {
     this.#free.push(buffer);
-    this.#places.release();
+    this.#slots.release();
   }
 
-  /** For a buffer that the kernel may still be reading from: it counts as returned, but is left to the collector. */
+  /** For a buffer that the kernel may still be using: frees its slot, but leaves the buffer to the garbage collector. */
   abandon(): void {
-    this.#places.release();
+    this.#slots.release();
   }
 
   #next(): Buffer {

@@ -2,40 +2,40 @@ import type { Log } from '../log.ts';
 import type { MountFinder } from '../platform/platform.ts';
 import { Semaphore } from '../semaphore.ts';
 import { CallPool } from './call-pool.ts';
-import { NoAnswer } from './no-answer.ts';
+import { FileCallTimeout } from './file-call-timeout.ts';
 
-/** As many as libuv's pool has threads by default: one file is read as fast as ever. */
+/** Equal to the default size of libuv's pool, so that reading one file is not slowed down. */
 const MAX_CALLS_PER_PATH = 4;
-/** What a file system can take of the pool before it is known to hang. */
+/** Maximum share of the pool for one file system before it is known to hang. */
 const MAX_CALLS_PER_MOUNT = 16;
-/** A disk may hang at one file alone. With so many the whole file system counts as silent, unless others do answer. */
+/** A disk may hang for a single file. With this many silent paths, the whole file system counts as silent unless other calls return. */
 const MAX_SILENT_PATHS = 8;
-/** A file may hang when it is closed and be read all the same; with so many such calls no further one is let in. */
+/** A file may be readable although its close hangs; with this many hanging closes, further calls are refused. */
 const MAX_HANGING_CLOSES = 2;
-/** Where calls hang, one more may try this often, unless the one before it hangs, too. */
+/** Interval at which one call may probe a silent path, unless the previous probe still hangs. */
 const PROBE_MS = 60_000;
-/** Mounts come and go; the table is read again after so long. */
+/** Maximum age of the mount table, because mounts change. */
 const TABLE_MS = 1000;
 
-interface LanesOptions {
-  /** Reads the table of mounts as it is now. */
+interface CallLanesDeps {
+  /** Reads the current mount table. */
   readonly mountFinder: () => MountFinder;
   readonly log: Log;
-  /** Calls that are made at once. */
+  /** Maximum number of concurrent calls. */
   readonly poolSize: number;
 }
 
-/** How many calls are made at once for each path and each file system, and which of these do not answer. */
+/** Limits concurrent calls per path and per file system, and tracks which of them do not respond. */
 export class CallLanes {
-  readonly #options: LanesOptions;
+  readonly #deps: CallLanesDeps;
   readonly #mounts = new Map<string, MountCalls>();
   readonly #pool: CallPool;
-  #find: MountFinder | null = null;
-  #foundAt = 0;
+  #findMount: MountFinder | null = null;
+  #tableReadAt = 0;
 
-  constructor(options: LanesOptions) {
-    this.#options = options;
-    this.#pool = new CallPool(options.poolSize);
+  constructor(deps: CallLanesDeps) {
+    this.#deps = deps;
+    this.#pool = new CallPool(deps.poolSize);
   }
 
   get calls(): number {
@@ -51,52 +51,52 @@ export class CallLanes {
     return [...this.#mounts.values()].filter(({ hanging }) => hanging > 0).map(({ point }) => point);
   }
 
-  /** For a call of this path; to be left when it has come back. */
-  enter(place: string): CallLane {
-    const mount = this.#mountOf(place);
-    const lane = mount.lanes.get(place) ?? new CallLane(place, mount);
-    mount.lanes.set(place, lane);
+  /** Registers a call for this path; the caller must `leave` once the call has returned. */
+  enter(path: string): CallLane {
+    const mount = this.#mountOf(path);
+    const lane = mount.lanes.get(path) ?? new CallLane(path, mount);
+    mount.lanes.set(path, lane);
     lane.users += 1;
     return lane;
   }
 
   leave(lane: CallLane): void {
-    const { mount, place } = lane;
+    const { mount, path } = lane;
     lane.users -= 1;
-    if (lane.users === 0) mount.lanes.delete(place);
+    if (lane.users === 0) mount.lanes.delete(path);
     if (mount.lanes.size === 0) this.#mounts.delete(mount.key);
   }
 
-  #mountOf(place: string): MountCalls {
+  #mountOf(path: string): MountCalls {
     const now = performance.now();
-    if (this.#find === null || now - this.#foundAt > TABLE_MS) {
-      this.#find = this.#options.mountFinder();
-      this.#foundAt = now;
+    if (this.#findMount === null || now - this.#tableReadAt > TABLE_MS) {
+      this.#findMount = this.#deps.mountFinder();
+      this.#tableReadAt = now;
     }
-    const { key, point } = this.#find(place);
+    const { key, point } = this.#findMount(path);
     const mount =
-      this.#mounts.get(key) ?? new MountCalls(key, point, { log: this.#options.log, pool: this.#pool });
+      this.#mounts.get(key) ?? new MountCalls(key, point, { log: this.#deps.log, pool: this.#pool });
     this.#mounts.set(key, mount);
     return mount;
   }
 }
 
-/** Calls of one file system. */
+/** The calls of one file system. */
 class MountCalls {
   readonly key: string;
   readonly point: string;
   readonly log: Log;
   readonly pool: CallPool;
-  readonly rooms = new Semaphore(MAX_CALLS_PER_MOUNT);
+  readonly slots = new Semaphore(MAX_CALLS_PER_MOUNT);
   readonly lanes = new Map<string, CallLane>();
-  /** Paths that do not answer. */
+  /** Paths that do not respond. */
   readonly silent = new Set<CallLane>();
   hanging = 0;
-  /** Whether a call has been answered since the last one was given up. */
-  answered = false;
+  /** Whether a call has returned since the last timeout. */
+  responded = false;
   silentSince = 0;
   probeAt = 0;
-  /** Whether a call that was let in as a try has not come back. */
+  /** Whether a probe is running. */
   probing = false;
 
   constructor(key: string, point: string, { log, pool }: { log: Log; pool: CallPool }) {
@@ -107,38 +107,38 @@ class MountCalls {
   }
 }
 
-/** What it tells of its path: a close or an optional call may hang where others are answered. */
+/** Kind of a hanging call: a close or an optional call may hang although others return. */
 type HangingCall = 'close' | 'optional' | 'other';
 
-/** Calls of one path. */
+/** The calls of one path. */
 export class CallLane {
-  readonly place: string;
+  readonly path: string;
   readonly mount: MountCalls;
   users = 0;
-  readonly #rooms = new Semaphore(MAX_CALLS_PER_PATH);
+  readonly #slots = new Semaphore(MAX_CALLS_PER_PATH);
   #hanging = 0;
   #hangingCloses = 0;
 
-  constructor(place: string, mount: MountCalls) {
-    this.place = place;
+  constructor(path: string, mount: MountCalls) {
+    this.path = path;
     this.mount = mount;
   }
 
-  get hasSpareRoom(): boolean {
-    return this.#rooms.held < MAX_CALLS_PER_PATH / 2;
+  get hasSpareSlots(): boolean {
+    return this.#slots.held < MAX_CALLS_PER_PATH / 2;
   }
 
   /**
-   * Runs a call when there is room for it.
+   * Runs a call once a slot is free.
    *
-   * @throws NoAnswer where calls hang, but for one now and then, which shows whether it answers again.
+   * @throws FileCallTimeout if calls hang here, except for an occasional probe.
    */
-  async try<Value>(call: () => Promise<Value>, options: { signal: AbortSignal }): Promise<Value> {
+  async tryRun<Value>(call: () => Promise<Value>, options: { signal: AbortSignal }): Promise<Value> {
     const { mount } = this;
-    const isSilent = mount.silent.size >= MAX_SILENT_PATHS && !mount.answered;
+    const isSilent = mount.silent.size >= MAX_SILENT_PATHS && !mount.responded;
     if (!isSilent && !mount.silent.has(this)) return await this.run(call, options);
     const now = performance.now();
-    if (mount.probing || now < mount.probeAt) throw new NoAnswer(now - mount.silentSince);
+    if (mount.probing || now < mount.probeAt) throw new FileCallTimeout(now - mount.silentSince);
     mount.probing = true;
     try {
       return await this.run(call, options);
@@ -148,43 +148,45 @@ export class CallLane {
     }
   }
 
-  /** As `try`, also where calls hang. */
+  /** Like `tryRun`, but also if calls hang. */
   async run<Value>(call: () => Promise<Value>, options: { signal: AbortSignal }): Promise<Value> {
-    const { pool, rooms } = this.mount;
+    const { pool, slots } = this.mount;
     const inPool = () => pool.run(this.mount, call, options);
-    return await this.#rooms.run(() => rooms.run(inPool, options), options);
+    return await this.#slots.run(() => slots.run(inPool, options), options);
   }
 
   /**
-   * @param done When the call has come back after all.
-   * @param options.since Of `performance.now()`.
+   * Counts a call as hanging until it returns.
+   *
+   * @param done Settles when the call returns after all.
+   * @param options.since Start of the call, from `performance.now()`.
    */
-  hangs(done: Promise<unknown>, { since, call }: { since: number; call: HangingCall }): void {
+  reportHanging(done: Promise<unknown>, { since, call }: { since: number; call: HangingCall }): void {
     const { mount } = this;
     if (mount.hanging === 0) {
       mount.silentSince = since;
       mount.log.warn(
-        { mount: mount.point, path: this.place, silent_ms: Math.round(performance.now() - since) },
-        'file system does not answer: file calls are given up',
+        { mount: mount.point, path: this.path, silent_ms: Math.round(performance.now() - since) },
+        'file system not responding; file calls time out',
       );
     }
     mount.hanging += 1;
     this.#hanging += 1;
     if (call === 'close') this.#hangingCloses += 1;
-    if (call === 'other' || this.#closesHang) this.#fall();
-    const back = () => {
+    if (call === 'other' || this.#closesHang) this.#markSilent();
+    const onReturn = () => {
       mount.hanging -= 1;
       this.#hanging -= 1;
       if (call === 'close') this.#hangingCloses -= 1;
       if (this.#hanging === 0) mount.silent.delete(this);
-      if (mount.hanging === 0) mount.log.info({ mount: mount.point }, 'file system answers again');
+      if (mount.hanging === 0) mount.log.info({ mount: mount.point }, 'file system responding again');
     };
-    done.then(back, back);
+    done.then(onReturn, onReturn);
   }
 
-  answered(): void {
-    this.mount.answered = true;
-    // Where closes hang, it may answer all others.
+  markResponding(): void {
+    this.mount.responded = true;
+    // While closes hang, other calls may return without the path being usable.
     if (!this.#closesHang) this.mount.silent.delete(this);
   }
 
@@ -192,9 +194,9 @@ export class CallLane {
     return this.#hangingCloses >= MAX_HANGING_CLOSES;
   }
 
-  #fall(): void {
+  #markSilent(): void {
     const { mount } = this;
-    mount.answered = false;
+    mount.responded = false;
     mount.probeAt = performance.now() + PROBE_MS;
     mount.silent.add(this);
   }

@@ -1,14 +1,14 @@
-/** A file system, as far as the pool has to know it. */
+/** A file system that uses the pool. */
 export interface PoolUser {
-  /** Calls that were given up and have not come back. */
+  /** Calls that timed out and have not returned. */
   readonly hanging: number;
 }
 
 /**
- * Shares the threads of libuv's pool among file systems, so that one always gets in that has no call under way. Those
- * with hanging calls together take half of the threads at most. Of what they leave, the others may take half for calls
- * beyond the first of each; and once anything hangs, each of them an eighth: it may be the next one that hangs, and
- * that is known only when its calls have been given up.
+ * Shares the threads of libuv's pool among file systems, so that a file system without running calls always gets one.
+ * File systems with hanging calls together use at most half of the threads. Of the rest, the others may use half for
+ * calls beyond the first of each; and once any call hangs, at most an eighth each, because the next file system may hang
+ * undetected until its calls time out.
  */
 export class CallPool {
   readonly #size: number;
@@ -19,7 +19,7 @@ export class CallPool {
     this.#size = size;
   }
 
-  /** @throws The signal's reason once it is aborted, if the call has not been made by then. */
+  /** @throws The signal's reason if it is aborted before the call has started. */
   async run<Value>(
     user: PoolUser,
     call: () => Promise<Value>,
@@ -35,15 +35,15 @@ export class CallPool {
 
   async #enter(user: PoolUser, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    // Nearly always, and a thousand times for each gigabyte that is read.
-    if (this.#waiting.length === 0 && this.#hasRoom(user)) return this.#start(user);
+    // Fast path, taken almost always: about a thousand times per gigabyte.
+    if (this.#waiting.length === 0 && this.#mayStart(user)) return this.#start(user);
     const turn = Promise.withResolvers<void>();
     const waiting = { user, start: turn.resolve };
     this.#waiting.push(waiting);
     this.#startWaiting();
     const leave = () => {
       const at = this.#waiting.indexOf(waiting);
-      if (at < 0) return; // Its turn has come already.
+      if (at < 0) return; // Already started.
       this.#waiting.splice(at, 1);
       turn.reject(signal.reason);
     };
@@ -66,11 +66,11 @@ export class CallPool {
     this.#startWaiting();
   }
 
-  /** In order; one that has to wait does not hold up those behind it. */
+  /** In FIFO order, but a caller that has to wait does not block those after it. */
   #startWaiting(): void {
     for (let at = 0; at < this.#waiting.length;) {
       const next = this.#waiting[at];
-      if (next === undefined || !this.#hasRoom(next.user)) {
+      if (next === undefined || !this.#mayStart(next.user)) {
         at += 1;
         continue;
       }
@@ -80,7 +80,7 @@ export class CallPool {
     }
   }
 
-  #hasRoom(user: PoolUser): boolean {
+  #mayStart(user: PoolUser): boolean {
     let [all, ofHanging] = [0, 0];
     for (const [{ hanging }, calls] of this.#running) {
       all += calls;

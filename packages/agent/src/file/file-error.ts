@@ -1,5 +1,5 @@
 import { BackhaulError, type ErrorCode } from '@backhaul/protocol';
-import { NoAnswer, seconds } from './no-answer.ts';
+import { FileCallTimeout, seconds } from './file-call-timeout.ts';
 import type { Platform } from '../platform/platform.ts';
 
 const posixCodes: Readonly<Record<string, ErrorCode>> = {
@@ -11,19 +11,19 @@ const posixCodes: Readonly<Record<string, ErrorCode>> = {
   // Opening a socket, or a device without a driver.
   ENXIO: 'not_a_file',
   ENODEV: 'not_a_file',
-  // Opening a symbolic link, or on macOS a path with one in it.
+  // Opening a symbolic link, or on macOS a path that contains one.
   ELOOP: 'path_not_allowed',
   ENAMETOOLONG: 'invalid_path',
   EILSEQ: 'invalid_path',
   ETXTBSY: 'file_locked',
 };
 
-/** Puts what the operating system said into a code and a sentence of ours. */
+/** Converts an error of the operating system into a code and a message. */
 export function fileError(error: unknown, path: string, platform: Platform): BackhaulError {
   if (error instanceof BackhaulError) return error;
-  if (error instanceof NoAnswer) {
-    const why = `The file system of ${JSON.stringify(path)} has not answered for ${seconds(error.silentMs)}.`;
-    return new BackhaulError('read_failed', why, { cause: error });
+  if (error instanceof FileCallTimeout) {
+    const message = `The file system of ${JSON.stringify(path)} has not responded for ${seconds(error.silentMs)}.`;
+    return new BackhaulError('read_failed', message, { cause: error });
   }
   const errno = error instanceof Error && 'code' in error ? String(error.code) : '';
   const code = platform.errorCode(errno) ?? posixCodes[errno] ?? 'read_failed';
@@ -36,15 +36,15 @@ function sentence(code: ErrorCode, errno: string, path: string): string {
     case 'file_not_found':
       return `File ${name} does not exist.`;
     case 'path_not_allowed':
-      return `${name} is or became a symbolic link, which the agent does not follow; ask for what it leads to.`;
+      return `${name} is or became a symbolic link, which the agent does not follow; request its target instead.`;
     case 'permission_denied':
-      return `The user that the agent runs as may not read ${name}; grant it read permission.`;
+      return `The agent's user has no permission to read ${name}; grant it read permission.`;
     case 'not_a_file':
       return `${name} is not a regular file.`;
     case 'file_locked':
-      return `Another program holds ${name} locked (${errno}).`;
+      return `Another program has locked ${name} (${errno}).`;
     case 'invalid_path':
-      return `The agent's machine cannot have a file named ${name} (${errno}).`;
+      return `${name} is not a valid file name on the agent's machine (${errno}).`;
     default:
       return `Reading ${name} failed (${errno === '' ? 'unknown error' : errno}).`;
   }

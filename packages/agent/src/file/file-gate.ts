@@ -5,123 +5,122 @@ import type { Platform } from '../platform/platform.ts';
 import { settledWithin } from '../settled-within.ts';
 import { type CallLane, CallLanes } from './call-lanes.ts';
 import { followLinks } from './follow-links.ts';
-import { NoAnswer } from './no-answer.ts';
-import { pauseBeforeRetry } from './passing-errors.ts';
+import { FileCallTimeout } from './file-call-timeout.ts';
+import { pauseBeforeRetry } from './transient-errors.ts';
 
-/** A call that takes longer is given up. */
+/** Default timeout of a call. */
 const TIMEOUT_MS = 30_000;
-/** The longest wait for a close: what was read is complete without it. */
+/** Maximum wait for a close: the data is complete without it. */
 const CLOSE_TIMEOUT_MS = 1000;
-/** Only for telling which file system is asked: so long it need not be found out again. */
-const FOLLOWED_MS = 1000;
+/** How long a resolved path is cached. It only determines which file system a call belongs to. */
+const RESOLVED_MAX_AGE_MS = 1000;
 
-interface GateOptions {
+interface FileGateDeps {
   readonly platform: Platform;
   readonly log: Log;
-  /** Threads of libuv's pool. Some are left to name resolution and to closing files. */
+  /** Size of libuv's pool. Some threads are reserved for name resolution and closing files. */
   readonly poolThreads?: number;
   readonly timeoutMs?: number;
 }
 
 export interface CallOptions<Value> {
-  /** Ends the wait at once; the call itself cannot be ended. */
+  /** Ends the wait immediately; the call itself cannot be cancelled. */
   readonly signal?: AbortSignal;
   readonly timeoutMs?: number;
   /**
-   * For a call that may take long where others are answered, and can be done without: made once, only while its path
-   * has room to spare, and if it hangs, the path does not count as silent.
+   * For a dispensable call that may hang although others return. It is made once, only while its path has spare slots,
+   * and if it hangs, the path does not count as silent.
    */
   readonly isOptional?: boolean;
-  /** Receives the result of a call whose caller has given up waiting. */
-  readonly late?: (value: Value) => void;
+  /** Receives the result of a call that returned after its caller stopped waiting. */
+  readonly onLate?: (value: Value) => void;
 }
 
-interface Flight {
-  /** Counts the call as one that hangs; null while none is under way, or it is counted. */
-  hangs: (() => void) | null;
+interface PendingCall {
+  /** Counts the call as hanging; null while no call is running or it is already counted. */
+  reportHanging: (() => void) | null;
 }
 
 const never = new AbortController().signal;
 
 /**
- * All calls of the file system that may touch a disk or a mount go through here, because one that does not come back
- * holds a thread of libuv's pool until it does, and cannot be cancelled. Waits end; calls that hang are counted, for
- * their path and for its file system, and the next ones there are refused at once, so that they never take the pool
- * from other files, name resolution and the connection.
+ * Runs all file system calls that may touch a disk or a mount. A hanging call blocks a thread of libuv's pool and cannot
+ * be cancelled, so the wait for it has a timeout. Hanging calls are counted per path and per file system, and further
+ * calls there fail immediately, so that they never block the pool for other files, name resolution and the connection.
  *
- * A call that fails with an error that may pass is made a few times more, so it must be one that can be repeated.
+ * Calls that fail with a transient error are retried a few times, so they must be repeatable.
  */
 export class FileGate {
   readonly #platform: Platform;
   readonly #lanes: CallLanes;
   readonly #timeoutMs: number;
-  readonly #followed = new Map<string, string>();
-  #followedAt = 0;
+  readonly #resolved = new Map<string, string>();
+  #resolvedAt = 0;
 
-  constructor({ platform, log, poolThreads = 4, timeoutMs = TIMEOUT_MS }: GateOptions) {
+  constructor({ platform, log, poolThreads = 4, timeoutMs = TIMEOUT_MS }: FileGateDeps) {
     this.#platform = platform;
     const poolSize = Math.max(1, poolThreads - Math.ceil(poolThreads / 8));
     this.#lanes = new CallLanes({ mountFinder: () => platform.mountFinder(), log, poolSize });
     this.#timeoutMs = timeoutMs;
   }
 
-  /** Calls under way, hanging or not. */
+  /** Running calls, hanging or not. */
   get calls(): number {
     return this.#lanes.calls;
   }
 
-  /** Calls that were given up and have not come back. */
+  /** Calls that timed out and have not returned. */
   get hangingCalls(): number {
     return this.#lanes.hangingCalls;
   }
 
-  /** Where file systems are mounted that have calls which hang. */
+  /** Mount points of file systems with hanging calls. */
   hangingMounts(): string[] {
     return this.#lanes.hangingMounts();
   }
 
   /**
-   * @param place The path that the call is about, without links on the way: they may lead to other file systems.
-   * @throws NoAnswer; what the operating system said; the signal's reason.
+   * @param path Path of the call, without links in its directories: they may lead to other file systems.
+   * @throws FileCallTimeout; the error of the operating system; the signal's reason.
    */
   async run<Value>(
-    place: string,
+    path: string,
     call: () => Promise<Value>,
     {
       signal = never,
       timeoutMs = this.#timeoutMs,
       isOptional = false,
-      late = () => {},
+      onLate = () => {},
     }: CallOptions<Value> = {},
   ): Promise<Value> {
     signal.throwIfAborted();
-    const lane = this.#lanes.enter(place);
-    if (isOptional && !lane.hasSpareRoom) {
+    const lane = this.#lanes.enter(path);
+    if (isOptional && !lane.hasSpareSlots) {
       this.#lanes.leave(lane);
-      throw new NoAnswer(0);
+      throw new FileCallTimeout(0);
     }
-    const answer = Promise.withResolvers<Value>();
+    const result = Promise.withResolvers<Value>();
     const left = new AbortController();
     const leave = (reason: unknown) => {
       left.abort(reason);
-      answer.reject(reason);
+      result.reject(reason);
     };
     const onAbort = () => leave(signal.reason);
-    const flight: Flight = { hangs: null };
+    const pending: PendingCall = { reportHanging: null };
     const timer = setTimeout(() => {
-      // Before anybody hears of it, so that the next call is refused at once.
-      if (timeoutMs >= this.#timeoutMs) flight.hangs?.();
-      leave(new NoAnswer(timeoutMs));
+      // Before the caller is notified, so that its next call is refused immediately.
+      if (timeoutMs >= this.#timeoutMs) pending.reportHanging?.();
+      leave(new FileCallTimeout(timeoutMs));
     }, timeoutMs);
     signal.addEventListener('abort', onAbort, { once: true });
     lane
-      .try(() => this.#repeat(lane, call, { flight, isOptional, signal: left.signal }), {
+      .tryRun(() => this.#runWithRetries(lane, call, { pending, isOptional, signal: left.signal }), {
         signal: left.signal,
       })
-      .then((value) => (left.signal.aborted ? late(value) : answer.resolve(value)), answer.reject)
+      .then((value) => (left.signal.aborted ? onLate(value) : result.resolve(value)), result.reject)
       .finally(() => this.#lanes.leave(lane));
     try {
-      return await answer.promise;
+      return await result.promise;
     } finally {
       clearTimeout(timer);
       signal.removeEventListener('abort', onAbort);
@@ -129,11 +128,11 @@ export class FileGate {
   }
 
   /**
-   * Closes a descriptor once no call uses it any more; waits for that only briefly. Where other calls have all the room
-   * for its file system, it stays open until there is some. Never rejects.
+   * Closes a descriptor; waits for it only briefly. If all slots of its file system are in use, it stays open until one
+   * is free. Never rejects.
    */
-  async close(place: string, handle: FileHandle): Promise<void> {
-    const lane = this.#lanes.enter(place);
+  async close(path: string, handle: FileHandle): Promise<void> {
+    const lane = this.#lanes.enter(path);
     const closed = lane
       .run(() => this.#close(lane, handle), { signal: never })
       .finally(() => this.#lanes.leave(lane));
@@ -143,55 +142,55 @@ export class FileGate {
   async #close(lane: CallLane, handle: FileHandle): Promise<void> {
     const since = performance.now();
     const closed = handle.close().catch(() => {});
-    const hanging = setTimeout(() => lane.hangs(closed, { since, call: 'close' }), this.#timeoutMs);
+    const hanging = setTimeout(() => lane.reportHanging(closed, { since, call: 'close' }), this.#timeoutMs);
     await closed;
     clearTimeout(hanging);
   }
 
-  /** Counts a call that was made elsewhere and hangs. @param done When it has come back after all. */
-  hangs(place: string, done: Promise<unknown>): void {
-    const lane = this.#lanes.enter(place);
-    lane.hangs(done, { since: performance.now() - this.#timeoutMs, call: 'other' });
+  /** Counts a hanging call that was made elsewhere. @param done Settles when it returns after all. */
+  reportHanging(path: string, done: Promise<unknown>): void {
+    const lane = this.#lanes.enter(path);
+    lane.reportHanging(done, { since: performance.now() - this.#timeoutMs, call: 'other' });
     void done.finally(() => this.#lanes.leave(lane));
   }
 
-  /** As `realpath`, with each link on the way asked for in its own file system. */
+  /** Like `realpath`, but reads each link through the gate of its own file system. */
   async realpath(path: string, options: { signal?: AbortSignal; timeoutMs?: number } = {}): Promise<string> {
-    return await this.run(await this.#follow(path, options), () => realpath(path), options);
+    return await this.run(await this.#resolveLinks(path, options), () => realpath(path), options);
   }
 
-  async #follow(path: string, options: { signal?: AbortSignal; timeoutMs?: number }): Promise<string> {
-    // Elsewhere there is no table of mounts, by which it would matter.
+  async #resolveLinks(path: string, options: { signal?: AbortSignal; timeoutMs?: number }): Promise<string> {
+    // Only needed for the mount table, which other systems do not have.
     if (this.#platform.path.sep !== '/') return path;
     const now = performance.now();
-    if (now - this.#followedAt > FOLLOWED_MS) {
-      this.#followed.clear();
-      this.#followedAt = now;
+    if (now - this.#resolvedAt > RESOLVED_MAX_AGE_MS) {
+      this.#resolved.clear();
+      this.#resolvedAt = now;
     }
-    const known = this.#followed.get(path);
+    const known = this.#resolved.get(path);
     if (known !== undefined) return known;
-    const followed = await followLinks(path, (place) => this.run(place, () => readlink(place), options));
-    this.#followed.set(path, followed);
-    return followed;
+    const resolved = await followLinks(path, (path) => this.run(path, () => readlink(path), options));
+    this.#resolved.set(path, resolved);
+    return resolved;
   }
 
-  async #repeat<Value>(
+  async #runWithRetries<Value>(
     lane: CallLane,
     call: () => Promise<Value>,
-    { flight, isOptional, signal }: { flight: Flight; isOptional: boolean; signal: AbortSignal },
+    { pending, isOptional, signal }: { pending: PendingCall; isOptional: boolean; signal: AbortSignal },
   ): Promise<Value> {
     for (let failures = 0; ; failures += 1) {
       const since = performance.now();
-      const answer = call();
-      flight.hangs = () => {
-        flight.hangs = null;
-        lane.hangs(answer, { since, call: isOptional ? 'optional' : 'other' });
+      const returned = call();
+      pending.reportHanging = () => {
+        pending.reportHanging = null;
+        lane.reportHanging(returned, { since, call: isOptional ? 'optional' : 'other' });
       };
-      const hanging = setTimeout(() => flight.hangs?.(), this.#timeoutMs);
-      const [outcome] = await Promise.allSettled([answer]);
+      const hanging = setTimeout(() => pending.reportHanging?.(), this.#timeoutMs);
+      const [outcome] = await Promise.allSettled([returned]);
       clearTimeout(hanging);
-      flight.hangs = null;
-      lane.answered();
+      pending.reportHanging = null;
+      lane.markResponding();
       if (outcome.status === 'fulfilled') return outcome.value;
       if (isOptional) throw outcome.reason;
       await pauseBeforeRetry(outcome.reason, failures, { signal });

@@ -1,7 +1,7 @@
 import type { BigIntStats } from 'node:fs';
 import type { Fingerprint } from '@backhaul/protocol';
 
-/** Which version of which file a descriptor shows. */
+/** Identifies the file and version behind a descriptor. */
 export function fingerprintOf(stats: BigIntStats): Fingerprint {
   return {
     device: String(stats.dev),
@@ -12,7 +12,7 @@ export function fingerprintOf(stats: BigIntStats): Fingerprint {
   };
 }
 
-/** Times outside the years 1 to 9999, which a file may bear, are clamped: RFC 3339 cannot say them. */
+/** Modification time; clamped to the years 1 to 9999, because RFC 3339 cannot represent others. */
 export function modifiedAt(stats: Pick<BigIntStats, 'mtimeMs'>): string {
   const earliest = Date.parse('0001-01-01T00:00:00.000Z');
   const latest = Date.parse('9999-12-31T23:59:59.999Z');

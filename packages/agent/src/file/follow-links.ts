@@ -1,14 +1,14 @@
 import { posix } from 'node:path';
 
-/** As the kernel's limit. */
+/** Same as the kernel's limit. */
 const MAX_LINKS = 40;
 
 /**
- * Resolves the links of a path one by one, so that each is asked for by a path without links. What is missing or may
- * not be seen stays as it is: the call that follows will say so.
+ * Resolves the links of a path one by one, so that each is read by a path without links. Missing or unreadable components
+ * stay unchanged: the following call reports the error.
  *
- * @param readlink Of an absolute path.
- * @throws What `readlink` throws that is no error of the operating system.
+ * @param readlink Receives an absolute path.
+ * @throws Errors of `readlink` other than those of the operating system.
  */
 export async function followLinks(
   path: string,
@@ -34,7 +34,7 @@ export async function followLinks(
   return done;
 }
 
-/** EINVAL: it is no link. */
+/** For example EINVAL: not a link. */
 function nullIfErrno(error: unknown): null {
   if (error instanceof Error && 'errno' in error) return null;
   throw error;

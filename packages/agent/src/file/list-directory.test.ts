@@ -41,7 +41,7 @@ async function codeOf(listing: Promise<unknown>): Promise<string> {
   );
 }
 
-test('entries are sorted by name, typed, and links are not followed', () =>
+test('entries are sorted by name and have a type; links are not followed', () =>
   withRoot(async (root) => {
     await writeFile(join(root, 'b.txt'), '12345');
     await utimes(join(root, 'b.txt'), 1_700_000_000, 1_700_000_000);
@@ -63,7 +63,7 @@ test('entries are sorted by name, typed, and links are not followed', () =>
     assert.equal(entries[1]?.modified_at, '2023-11-14T22:13:20.000Z');
   }));
 
-test('only allowed directories are listed, and --file does not open its directory', () =>
+test('only allowed directories are listed; --file does not allow its directory', () =>
   withRoot(async (root, base) => {
     await mkdir(join(base, 'outside'));
     await writeFile(join(base, 'file'), '');
@@ -77,14 +77,14 @@ test('only allowed directories are listed, and --file does not open its director
     assert.equal(await codeOf(list('/proc', '/')), 'path_not_allowed');
   }));
 
-test('a file is not_a_directory, a missing directory is not found', () =>
+test('a file is not_a_directory, a missing directory is file_not_found', () =>
   withRoot(async (root) => {
     await writeFile(join(root, 'file'), '');
     assert.equal(await codeOf(list(join(root, 'file'), root)), 'not_a_directory');
     assert.equal(await codeOf(list(join(root, 'missing'), root)), 'file_not_found');
   }));
 
-test('a long directory is cut after its first 5,000 names, and says so', () =>
+test('a listing is truncated after 5,000 names and marked as truncated', () =>
   withRoot(async (root) => {
     const names = Array.from({ length: 10_500 }, (_, index) => `f${String(index).padStart(5, '0')}`);
     for (let at = 0; at < names.length; at += 500) {
@@ -98,9 +98,9 @@ test('a long directory is cut after its first 5,000 names, and says so', () =>
     );
   }));
 
-test('long names are cut to what one frame holds', () =>
+test('a listing with long names is truncated to fit into one frame', () =>
   withRoot(async (root) => {
-    // 255 bytes in the file system, 6 times that in JSON.
+    // 255 bytes in the file system, six times as many in JSON.
     await Promise.all(
       Array.from({ length: 1200 }, (_, index) =>
         writeFile(join(root, `${'\u0001'.repeat(250)}${index}`), ''),
@@ -112,7 +112,7 @@ test('long names are cut to what one frame holds', () =>
     assert.ok(bytes < MAX_FRAME_BYTES && bytes > MAX_FRAME_BYTES / 2, `${bytes} bytes`);
   }));
 
-test('a directory of 200,000 names is listed in little memory, on tmpfs too', async (t) =>
+test('a directory of 200,000 names is listed in little memory, also on tmpfs', async (t) =>
   withRoot(async (root) => {
     if (spawnSync('mount', ['-t', 'tmpfs', 'tmpfs', root]).status !== 0) {
       t.skip('tmpfs has to be mounted; run this as root');
@@ -133,7 +133,7 @@ test('a directory of 200,000 names is listed in little memory, on tmpfs too', as
         const { entries } = await listDirectory(root, { allowList, platform, gate }, { signal });
         console.log(entries.length);
       `;
-      // Megabytes: enough for what is kept, and too few for all names.
+      // In megabytes: enough for the retained names, too little for all names.
       const heap = '--max-old-space-size=24';
       const listed = spawnSync(process.execPath, [heap, '--input-type=module', '--eval', program, root]);
       assert.equal(String(listed.stdout).trim(), '5000', String(listed.stderr).slice(-2000));
@@ -142,7 +142,7 @@ test('a directory of 200,000 names is listed in little memory, on tmpfs too', as
     }
   }));
 
-test('a directory of 12,000 entries comes page by page, whole, each entry once', () =>
+test('a directory of 12,000 entries is listed page by page, each entry exactly once', () =>
   withRoot(async (root) => {
     const names = Array.from(
       { length: 12_000 },
@@ -150,13 +150,13 @@ test('a directory of 12,000 entries comes page by page, whole, each entry once',
     );
     for (const name of names) writeFileSync(join(root, name), '');
     const allowList = new AllowList({ directories: [root], files: [], platform: linux, gate });
-    const tools = { allowList, platform: linux, gate };
+    const deps = { allowList, platform: linux, gate };
     const signal = AbortSignal.timeout(60_000);
     const pages: string[][] = [];
     const collect = async (range: { prefix?: string; limit?: number }, pagesWanted = Infinity) => {
       pages.length = 0;
       for (let cursor: string | undefined; pages.length < pagesWanted;) {
-        const page = await listDirectory(root, tools, { ...range, cursor, signal });
+        const page = await listDirectory(root, deps, { ...range, cursor, signal });
         commands.list_directory.result.parse(page);
         pages.push(page.entries.map(({ name }) => name));
         assert.equal(page.truncated, page.next_cursor !== undefined);

@@ -5,23 +5,23 @@ import type { Platform } from '../platform/platform.ts';
 import { fileError } from './file-error.ts';
 import type { FileGate } from './file-gate.ts';
 import { GatedFile } from './gated-file.ts';
-import { NoAnswer } from './no-answer.ts';
-import type { OpenTools } from './open-file.ts';
+import { FileCallTimeout } from './file-call-timeout.ts';
+import type { OpenDeps } from './open-file.ts';
 
 const MAX_ENTRIES = 5000;
-/** What the frame needs besides its entries: the path, at most 4,096 characters, and the fields around it. */
+/** Size of the frame without entries: the path of at most 4,096 characters, and the other fields. */
 const FRAME_OVERHEAD_BYTES = 32 * 1024;
 
-/** Names that are read at a time. */
+/** Number of names per read. */
 const BATCH = 256;
-/** Entries that are looked at together. */
+/** Number of concurrent stat calls. */
 const AT_ONCE = 16;
-/** Entries whose file systems hang, such as dead mounts, hold up the whole listing by so much, then all are listed by name. */
+/** Total time to wait for entries on hanging file systems, such as dead mounts; after that they are listed by name only. */
 const MAX_SILENT_MS = 3000;
 
 type Entry = DirectoryListing['entries'][number];
 
-/** Which entries: by the beginning of their names, after the last one of a page, and at most so many. */
+/** Selects entries by name prefix, after the last one of the previous page, up to a limit. */
 interface ListingRange {
   readonly prefix?: string | undefined;
   readonly cursor?: string | undefined;
@@ -29,47 +29,48 @@ interface ListingRange {
 }
 
 /**
- * The entries of an allowed directory, sorted by name, links not followed. A directory too long for one frame is
- * cut and says so.
+ * Lists the entries of an allowed directory, sorted by name; links are not followed. A listing that does not fit into one
+ * frame is marked as truncated.
  *
- * @throws BackhaulError as `openFile`, and `not_a_directory`
+ * @throws BackhaulError like `openFile`, and `not_a_directory`
  */
 export async function listDirectory(
-  asked: string,
-  { allowList, platform, gate }: OpenTools,
+  requested: string,
+  { allowList, platform, gate }: OpenDeps,
   { signal, ...range }: ListingRange & { readonly signal: AbortSignal },
 ): Promise<DirectoryListing> {
   let file: GatedFile | null = null;
   try {
-    const { realPath: admitted } = await allowList.admit(asked);
-    const found = await gate.run(admitted, () => lstat(admitted), { signal });
-    if (found.isSymbolicLink()) {
+    const { realPath: checkedPath } = await allowList.checkPath(requested);
+    const stats = await gate.run(checkedPath, () => lstat(checkedPath), { signal });
+    if (stats.isSymbolicLink()) {
       throw new BackhaulError(
         'path_not_allowed',
-        `${JSON.stringify(asked)} is a symbolic link, which the agent does not follow.`,
+        `${JSON.stringify(requested)} is a symbolic link, which the agent does not follow.`,
       );
     }
-    if (!found.isDirectory()) throw new BackhaulError('not_a_directory');
-    const opening = () => open(admitted, platform.directoryFlags);
-    file = await GatedFile.open(admitted, opening, { gate, signal });
-    const realPath = await allowList.confirm(file, { opened: admitted, asked });
+    if (!stats.isDirectory()) throw new BackhaulError('not_a_directory');
+    const opening = () => open(checkedPath, platform.directoryFlags);
+    file = await GatedFile.open(checkedPath, opening, { gate, signal });
+    const realPath = await allowList.checkRealPath(file, { opened: checkedPath, requested });
     const opened = await file.call((handle) => platform.directoryPath(handle, realPath));
     const { names, truncated } = await firstNames(file, opened, { platform, ...range });
-    const describe = describer({ gate, platform, place: realPath, opened, signal });
+    const describe = describer({ gate, platform, realPath, opened, signal });
     const entries: Entry[] = [];
     let bytes = FRAME_OVERHEAD_BYTES;
     for (let at = 0; at < names.length; at += AT_ONCE) {
       signal.throwIfAborted();
       for (const described of await Promise.all(names.slice(at, at + AT_ONCE).map(describe))) {
         bytes += Buffer.byteLength(JSON.stringify(described)) + 1;
-        if (bytes > MAX_FRAME_BYTES) return { path: asked, entries, truncated: true, ...nextPage(entries) };
+        if (bytes > MAX_FRAME_BYTES)
+          return { path: requested, entries, truncated: true, ...nextPage(entries) };
         entries.push(described);
       }
     }
-    return { path: asked, entries, truncated, ...(truncated ? nextPage(entries) : {}) };
+    return { path: requested, entries, truncated, ...(truncated ? nextPage(entries) : {}) };
   } catch (error) {
     signal.throwIfAborted();
-    throw fileError(error, asked, platform);
+    throw fileError(error, requested, platform);
   } finally {
     await file?.close();
   }
@@ -83,23 +84,23 @@ function nextPage(entries: readonly Entry[]): { next_cursor?: string } {
 type NamedEntry = Pick<Entry, 'name' | 'type'>;
 
 /**
- * Keeps the first names by order, in bounded memory, however many there are. Of FUSE and network mounts all names are
- * read at once, because for each entry whose type the file system does not tell, `Dir.read` calls `lstatSync`, which
- * would stop this whole process if that entry hangs.
+ * Returns the first names in sort order, in bounded memory. On FUSE and network mounts all names are read at once,
+ * because `Dir.read` calls `lstatSync` for each entry whose type the file system does not report, which would block the
+ * whole process if that entry hangs.
  */
 async function firstNames(
   file: GatedFile,
   path: string,
   { platform, prefix = '', cursor = '', limit = MAX_ENTRIES }: ListingRange & { readonly platform: Platform },
 ): Promise<{ names: NamedEntry[]; truncated: boolean }> {
-  const most = Math.min(limit, MAX_ENTRIES);
+  const max = Math.min(limit, MAX_ENTRIES);
   const isWanted = ({ name }: NamedEntry) => name.startsWith(prefix) && name > cursor;
   let names: NamedEntry[] = [];
   let truncated = false;
   const cut = () => {
     names.sort((a, b) => (a.name < b.name ? -1 : 1));
-    truncated ||= names.length > most;
-    names = names.slice(0, most);
+    truncated ||= names.length > max;
+    names = names.slice(0, max);
   };
   if ((await file.call((handle) => platform.fileSystemOf(handle))) === 'shared') {
     const all = await file.call(() => readdir(path));
@@ -108,10 +109,10 @@ async function firstNames(
     return { names, truncated };
   }
   const close = (directory: Dir) => void directory.close().catch(() => {});
-  const directory = await file.call(() => opendir(path, { bufferSize: BATCH }), { late: close });
+  const directory = await file.call(() => opendir(path, { bufferSize: BATCH }), { onLate: close });
   try {
     for (let more = true; more;) {
-      // Not to be called again after an error that may pass: names that were read before it are lost.
+      // Must not be retried after a transient error: names that were read before it would be lost.
       const batch = await file.call(() => nextNames(directory).catch((error: unknown) => ({ error })));
       if ('error' in batch) throw batch.error;
       names.push(...batch.filter(isWanted));
@@ -119,7 +120,7 @@ async function firstNames(
       if (names.length >= 2 * MAX_ENTRIES) cut();
     }
   } finally {
-    // It may wait for a read that hangs.
+    // Not awaited, because it may wait for a hanging read.
     close(directory);
   }
   cut();
@@ -135,12 +136,12 @@ async function nextNames(directory: Dir): Promise<NamedEntry[]> {
   return names;
 }
 
-interface DescribeTools {
+interface DescribeDeps {
   readonly gate: FileGate;
   readonly platform: Platform;
-  /** The directory's real path. */
-  readonly place: string;
-  /** A path by which it is read. */
+  /** Real path of the directory. */
+  readonly realPath: string;
+  /** Path through which the open directory is read. */
   readonly opened: string;
   readonly signal: AbortSignal;
 }
@@ -148,10 +149,10 @@ interface DescribeTools {
 function describer({
   gate,
   platform,
-  place,
+  realPath,
   opened,
   signal,
-}: DescribeTools): (entry: NamedEntry) => Promise<Entry> {
+}: DescribeDeps): (entry: NamedEntry) => Promise<Entry> {
   const join = (directory: string, name: string) => platform.path.join(directory, name);
   let silentMs = 0;
   return async (entry) => {
@@ -159,15 +160,19 @@ function describer({
     const since = performance.now();
     try {
       const options = { signal, timeoutMs: MAX_SILENT_MS - silentMs };
-      const stats = await gate.run(join(place, entry.name), () => lstat(join(opened, entry.name)), options);
+      const stats = await gate.run(
+        join(realPath, entry.name),
+        () => lstat(join(opened, entry.name)),
+        options,
+      );
       const type = typeOf(stats);
-      // One odd file must not make the whole listing one that its reader refuses.
+      // One file with an unusual size must not make the whole listing invalid.
       const size = type === 'file' && Number.isSafeInteger(stats.size) ? stats.size : null;
       return { name, type, size, modified_at: timestamp(stats.mtimeMs) };
     } catch (error) {
-      if (error instanceof NoAnswer)
+      if (error instanceof FileCallTimeout)
         silentMs = Math.min(MAX_SILENT_MS - 1, silentMs + performance.now() - since);
-      // Silent, deleted since, or a name that is not UTF-8: it is there, but nothing more can be said.
+      // Not responding, deleted since, or a name that is not UTF-8: only the name is known.
       return { name, type: entry.type, size: null, modified_at: null };
     }
   };

@@ -33,8 +33,8 @@ import { GatedFile } from './gated-file.ts';
 import { OpenedFile, openFile } from './open-file.ts';
 import { readClock, TimestampTrust } from './timestamp-trust.ts';
 
-/** `root/` is allowed, `outside/` is not. */
-async function withPlaces(use: (places: Places) => Promise<void>): Promise<void> {
+/** Creates a fixture in which `root/` is allowed and `outside/` is not. */
+async function withDirectories(use: (directories: Directories) => Promise<void>): Promise<void> {
   const base = await realpath(await mkdtemp(join(tmpdir(), 'backhaul-open-')));
   const root = join(base, 'root');
   const outside = join(base, 'outside');
@@ -49,14 +49,14 @@ async function withPlaces(use: (places: Places) => Promise<void>): Promise<void>
   }
 }
 
-interface Places {
+interface Directories {
   readonly base: string;
   readonly root: string;
   readonly outside: string;
   readonly open: (path: string) => Promise<string>;
 }
 
-/** Its content, or the code it was refused with. */
+/** Returns the content, or the error code. */
 async function tryOpen(path: string, directories: string[], file: string | null): Promise<string> {
   const allowList = new AllowList({ directories, files: file === null ? [] : [file], platform: linux, gate });
   try {
@@ -76,18 +76,18 @@ function mounted(type: string, at: string): boolean {
   return spawnSync('mount', ['-t', type, 'none', at]).status === 0;
 }
 
-/** For `skip`: the reason, or false where this user may mount. */
+/** For `skip`: why this user cannot mount; false if it can. */
 async function whyNoMount(): Promise<string | false> {
-  if (process.platform !== 'linux') return 'these are file systems of Linux';
+  if (process.platform !== 'linux') return 'these file systems exist on Linux only';
   const at = await mkdtemp(join(tmpdir(), 'backhaul-mount-'));
   const mountable = mounted('tmpfs', at);
   if (mountable) execFileSync('umount', [at]);
   await rm(at, { recursive: true });
-  return mountable ? false : 'file systems have to be mounted, which this user may not do; run this as root';
+  return mountable ? false : 'mounting file systems requires root';
 }
 
-test('a file under an allowed directory is read, at any depth', () =>
-  withPlaces(async ({ root, open }) => {
+test('a file below an allowed directory is read, at any depth', () =>
+  withDirectories(async ({ root, open }) => {
     await mkdir(join(root, 'a/b'), { recursive: true });
     await writeFile(join(root, 'a/b/c'), 'deep');
     assert.equal(await open(join(root, 'report')), 'read: report');
@@ -96,13 +96,13 @@ test('a file under an allowed directory is read, at any depth', () =>
   }));
 
 for (const onChange of ['fail', 'restart', 'prefix'] as const) {
-  test(`a pseudo file, which holds more than its size says, is not_a_file by ${onChange}`, async () => {
-    const place = '/proc/self/status';
+  test(`a pseudo file, which contains more than its size, is not_a_file with ${onChange}`, async () => {
+    const path = '/proc/self/status';
     const { signal } = new AbortController();
-    await using file = new OpenedFile(await GatedFile.open(place, () => open(place), { gate, signal }), {
-      path: place,
-      place,
-      realPath: place,
+    await using file = new OpenedFile(await GatedFile.open(path, () => open(path), { gate, signal }), {
+      path,
+      normalizedPath: path,
+      realPath: path,
       name: 'status',
       sizeBytes: 0,
       wholeSizeBytes: 0,
@@ -116,8 +116,8 @@ for (const onChange of ['fail', 'restart', 'prefix'] as const) {
   });
 }
 
-test('a file that grew is longer, and by prefix ends where it did', () =>
-  withPlaces(async ({ root }) => {
+test('assertEnds rejects a file that grew, but not with prefix', () =>
+  withDirectories(async ({ root }) => {
     const path = join(root, 'report');
     const allowList = new AllowList({ directories: [root], files: [], platform: linux, gate });
     for (const onChange of ['fail', 'prefix'] as const) {
@@ -125,7 +125,7 @@ test('a file that grew is longer, and by prefix ends where it did', () =>
       await using opened = await openFile(path, { allowList, platform: linux, gate }, { onChange });
       await opened.assertEnds();
       await writeFile(path, 'a first line');
-      const { code, message } = opened.keptMoving(3);
+      const { code, message } = opened.keepsChanging(3);
       assert.equal(code, 'file_changed');
       assert.ok(message.includes(path) && message.includes('--on-change'), message);
       if (onChange === 'prefix') await opened.assertEnds();
@@ -133,14 +133,14 @@ test('a file that grew is longer, and by prefix ends where it did', () =>
     }
   }));
 
-test('only a file that grew is advised to be pulled by prefix', () =>
-  withPlaces(async ({ root }) => {
+test('the error advises prefix only for a file that grew', () =>
+  withDirectories(async ({ root }) => {
     const path = join(root, 'app.log');
     const allowList = new AllowList({ directories: [root], files: [], platform: linux, gate });
-    const change = async (how: (path: string) => Promise<void>) => {
+    const change = async (modify: (path: string) => Promise<void>) => {
       await writeFile(path, 'one line\n');
       await using opened = await openFile(path, { allowList, platform: linux, gate }, { onChange: 'fail' });
-      await how(path);
+      await modify(path);
       const error: unknown = await opened.assertUnchanged().catch((error: unknown) => error);
       assert.ok(error instanceof BackhaulError && error.code === 'file_changed');
       return error.message;
@@ -158,63 +158,66 @@ test('only a file that grew is advised to be pulled by prefix', () =>
     assert.doesNotMatch(replaced, /--on-change/);
   }));
 
-test('opened again, a file that has lost its name, or whose name leads to another one, is the same', () =>
-  withPlaces(async ({ root }) => {
+test('reopen returns the same file after it was deleted or another file took its name', () =>
+  withDirectories(async ({ root }) => {
     const path = join(root, 'report');
     const allowList = new AllowList({ directories: [root], files: [], platform: linux, gate });
     await using opened = await openFile(path, { allowList, platform: linux, gate });
     await writeFile(join(root, 'other'), 'other!');
     for (const change of [() => rename(join(root, 'other'), path), () => rm(path)]) {
       await change();
-      await using again = await opened.openAgain({ direct: false });
-      assert.notEqual(again.fd, opened.fd);
+      await using reopened = await opened.reopen({ direct: false });
+      assert.notEqual(reopened.fd, opened.fd);
       const content = Buffer.alloc(6);
-      await again.readFully(content, 0);
+      await reopened.readFully(content, 0);
       assert.equal(content.toString(), 'report');
     }
   }));
 
-test('where only the name can be opened again, another file there is file_changed', () =>
-  withPlaces(async ({ root }) => {
+test('if reopen works only by name, another file at the name is file_changed', () =>
+  withDirectories(async ({ root }) => {
     const path = join(root, 'report');
     const allowList = new AllowList({ directories: [root], files: [], platform: linux, gate });
-    const byName: Platform['openAgain'] = (...args) => darwin.openAgain(...args);
-    const platform = { ...linux, openAgain: byName };
+    const byName: Platform['reopen'] = (...args) => darwin.reopen(...args);
+    const platform = { ...linux, reopen: byName };
     await using opened = await openFile(path, { allowList, platform, gate });
-    await (await opened.openAgain({ direct: false })).close();
+    await (await opened.reopen({ direct: false })).close();
     await writeFile(join(root, 'other'), 'other!');
     await rename(join(root, 'other'), path);
-    await assert.rejects(opened.openAgain({ direct: false }), { code: 'file_changed' });
+    await assert.rejects(opened.reopen({ direct: false }), { code: 'file_changed' });
     await rm(path);
-    await assert.rejects(opened.openAgain({ direct: false }), { code: 'file_not_found' });
+    await assert.rejects(opened.reopen({ direct: false }), { code: 'file_not_found' });
   }));
 
-test('a change is seen before one of the next PUTs, if not before each', { timeout: 10_000 }, ({ signal }) =>
-  withPlaces(async ({ root }) => {
-    const path = join(root, 'report');
-    const allowList = new AllowList({ directories: [root], files: [], platform: linux, gate });
-    await using opened = await openFile(path, { allowList, platform: linux, gate });
-    await opened.assertUnchanged();
-    await writeFile(path, 'another report');
-    await assert.rejects(
-      async () => {
-        for (;;) {
-          await opened.assertUntouched();
-          await setImmediate(undefined, { signal });
-        }
-      },
-      { code: 'file_changed' },
-    );
-  }),
+test(
+  'a change is detected before one of the next PUTs, not necessarily the very next',
+  { timeout: 10_000 },
+  ({ signal }) =>
+    withDirectories(async ({ root }) => {
+      const path = join(root, 'report');
+      const allowList = new AllowList({ directories: [root], files: [], platform: linux, gate });
+      await using opened = await openFile(path, { allowList, platform: linux, gate });
+      await opened.assertUnchanged();
+      await writeFile(path, 'another report');
+      await assert.rejects(
+        async () => {
+          for (;;) {
+            await opened.assertUntouched();
+            await setImmediate(undefined, { signal });
+          }
+        },
+        { code: 'file_changed' },
+      );
+    }),
 );
 
 test('an empty allow-list allows nothing', () =>
-  withPlaces(async ({ root }) => {
+  withDirectories(async ({ root }) => {
     assert.equal(await tryOpen(join(root, 'report'), [], null), refused);
   }));
 
-test('outside the list the answer does not tell whether a file is there', () =>
-  withPlaces(async ({ root, outside, base, open }) => {
+test('outside the list the error does not reveal whether a file exists', () =>
+  withDirectories(async ({ root, outside, base, open }) => {
     for (const path of [
       join(outside, 'secret'),
       join(outside, 'nothing'),
@@ -228,8 +231,8 @@ test('outside the list the answer does not tell whether a file is there', () =>
     }
   }));
 
-test('no spelling of a path outside leads there', () =>
-  withPlaces(async ({ root, outside, open }) => {
+test('no spelling of a path outside the list is accepted', () =>
+  withDirectories(async ({ root, outside, open }) => {
     const out = ['..', './..', 'sub/../..', '../root/..', 'a/b/../../..', '/..', './/..//.', 'report/../..'];
     const there = ['/', '//', '/./', '/x/../'].map((between) => `outside${between}secret`);
     const spellings = [
@@ -272,23 +275,23 @@ test('no spelling of a path outside leads there', () =>
     }
   }));
 
-test('a directory whose name begins with an allowed one is not allowed', () =>
-  withPlaces(async ({ base, open }) => {
+test('a directory whose name starts with the name of an allowed one is not allowed', () =>
+  withDirectories(async ({ base, open }) => {
     await mkdir(join(base, 'root-2'));
     await writeFile(join(base, 'root-2/file'), 'other');
     assert.equal(await open(join(base, 'root-2/file')), refused);
   }));
 
-test('a symbolic link as the last component is refused, wherever it leads', () =>
-  withPlaces(async ({ root, outside, open }) => {
+test('a symbolic link as the last component is refused, whatever its target', () =>
+  withDirectories(async ({ root, outside, open }) => {
     await symlink(join(outside, 'secret'), join(root, 'out'));
     await symlink(join(root, 'report'), join(root, 'in'));
     await symlink(join(root, 'nowhere'), join(root, 'dangling'));
     for (const name of ['out', 'in', 'dangling']) assert.equal(await open(join(root, name)), refused);
   }));
 
-test('a linked directory that leads out is refused, and does not tell what is there', () =>
-  withPlaces(async ({ root, outside, open }) => {
+test('a linked directory that points outside is refused, and the error does not reveal its content', () =>
+  withDirectories(async ({ root, outside, open }) => {
     await mkdir(join(outside, 'sub'));
     await symlink(outside, join(root, 'door'));
     for (const path of ['door/secret', 'door/nothing', 'door/sub/nothing', 'door/no/such/place']) {
@@ -296,8 +299,8 @@ test('a linked directory that leads out is refused, and does not tell what is th
     }
   }));
 
-test('a linked directory that stays inside is followed, and a missing file there is not found', () =>
-  withPlaces(async ({ root, open }) => {
+test('a linked directory that points inside is followed, and a missing file in it is file_not_found', () =>
+  withDirectories(async ({ root, open }) => {
     await mkdir(join(root, 'real'));
     await writeFile(join(root, 'real/file'), 'inside');
     await symlink(join(root, 'real'), join(root, 'alias'));
@@ -306,18 +309,18 @@ test('a linked directory that stays inside is followed, and a missing file there
   }));
 
 test('an allowed directory may itself be a link', () =>
-  withPlaces(async ({ base, root }) => {
+  withDirectories(async ({ base, root }) => {
     await symlink(root, join(base, 'link'));
     assert.equal(await tryOpen(join(base, 'link/report'), [join(base, 'link')], null), 'read: report');
     assert.equal(
       await tryOpen(join(root, 'report'), [join(base, 'link')], null),
       refused,
-      'by its allowed name only',
+      'only by its allowed name',
     );
   }));
 
-test('an allowed directory that is replaced by a link after the start leads nowhere', () =>
-  withPlaces(async ({ base, root, outside }) => {
+test('nothing is read below an allowed directory that is replaced by a link after the start', () =>
+  withDirectories(async ({ base, root, outside }) => {
     for (const kind of ['--allow', '--file']) {
       const own = join(base, `own${kind}`);
       await mkdir(own);
@@ -327,7 +330,7 @@ test('an allowed directory that is replaced by a link after the start leads nowh
           ? { directories: [root, own], files: [] }
           : { directories: [], files: [join(own, 'secret')] };
       const allowList = new AllowList({ ...flags, platform: linux, gate });
-      await allowList.findings();
+      await allowList.problems();
       await rename(own, join(base, `moved${kind}`));
       await symlink(outside, own);
       const opened = openFile(join(own, 'secret'), { allowList, platform: linux, gate });
@@ -339,8 +342,8 @@ test('an allowed directory that is replaced by a link after the start leads nowh
     }
   }));
 
-test('an allowed directory that was missing at start may come, but not as a link', () =>
-  withPlaces(async ({ base, outside }) => {
+test('an allowed directory that was missing at startup may be created later, but not as a link', () =>
+  withDirectories(async ({ base, outside }) => {
     for (const kind of ['--allow', '--file']) {
       for (const late of ['late', 'late/deeper']) {
         const own = join(base, `${kind}${late}`);
@@ -349,12 +352,16 @@ test('an allowed directory that was missing at start may come, but not as a link
         const flags =
           kind === '--allow' ? { directories: [own], files: [] } : { directories: [], files: [path] };
         const allowList = new AllowList({ ...flags, platform: linux, gate });
-        await allowList.findings();
+        await allowList.problems();
         await mkdir(join(outside, 'deeper'), { recursive: true });
         await writeFile(join(outside, 'deeper/secret'), 'secret');
         await symlink(outside, top);
         const opened = openFile(path, { allowList, platform: linux, gate });
-        await assert.rejects(opened, { code: refused, message: /another place.*restart the agent/ }, own);
+        await assert.rejects(
+          opened,
+          { code: refused, message: /a different directory.*restart the agent/ },
+          own,
+        );
         await rm(top);
         await mkdir(own, { recursive: true });
         await writeFile(path, 'harmless');
@@ -365,21 +372,21 @@ test('an allowed directory that was missing at start may come, but not as a link
     }
   }));
 
-test('a directory swapped for a link between the check and the open is caught at the descriptor', () =>
-  withPlaces(async ({ root, outside }) => {
+test('a directory replaced by a link between the check and the open is detected by the descriptor', () =>
+  withDirectories(async ({ root, outside }) => {
     await mkdir(join(root, 'sub'));
     await writeFile(join(root, 'sub/secret'), 'harmless');
     const list = new AllowList({ directories: [root], files: [], platform: linux, gate });
     let swapped = false;
     const racing = {
-      admit: async (path: string) => {
-        const admitted = await list.admit(path);
+      checkPath: async (path: string) => {
+        const checked = await list.checkPath(path);
         await rename(join(root, 'sub'), join(root, 'moved'));
         await symlink(outside, join(root, 'sub'));
         swapped = true;
-        return admitted;
+        return checked;
       },
-      confirm: list.confirm.bind(list),
+      checkRealPath: list.checkRealPath.bind(list),
     } as unknown as AllowList;
     await assert.rejects(openFile(join(root, 'sub/secret'), { allowList: racing, platform: linux, gate }), {
       code: refused,
@@ -387,15 +394,15 @@ test('a directory swapped for a link between the check and the open is caught at
     assert.ok(swapped);
   }));
 
-test('links on the way are resolved before the open, so that the system can refuse every link', () =>
-  withPlaces(async ({ root, outside }) => {
+test('links in directories are resolved before the open, so that the system can refuse every link', () =>
+  withDirectories(async ({ root, outside }) => {
     const link = join(root, 'alias');
     await mkdir(join(root, 'real'));
     await writeFile(join(root, 'real/report'), 'inside');
     await symlink(join(root, 'real'), link);
     await writeFile(join(outside, 'report'), 'secret');
     let swapped = false;
-    // Linux has no flag like macOS's; what is opened shows here by where it leads.
+    // Linux has no flag like macOS's; the content shows which file was opened.
     const platform = {
       ...darwin,
       get fileFlags() {
@@ -413,8 +420,8 @@ test('links on the way are resolved before the open, so that the system can refu
     assert.equal(buffer.toString(), 'inside');
   }));
 
-test('a file swapped between the look and the open neither blocks nor leads elsewhere', () =>
-  withPlaces(async ({ root, outside }) => {
+test('a file replaced between the check and the open neither blocks nor gives access to another file', () =>
+  withDirectories(async ({ root, outside }) => {
     const swaps: Array<[ErrorCode, (path: string) => void]> = [
       ['not_a_file', (path) => execFileSync('mkfifo', [path])],
       ['path_not_allowed', (path) => symlinkSync(join(root, 'report'), path)],
@@ -426,7 +433,7 @@ test('a file swapped between the look and the open neither blocks nor leads else
       await writeFile(path, 'regular');
       const racing = {
         ...linux,
-        // Read after the look and before the open.
+        // Evaluated after the check and before the open.
         get fileFlags() {
           rmSync(path);
           swap(path);
@@ -438,8 +445,8 @@ test('a file swapped between the look and the open neither blocks nor leads else
     }
   }));
 
-test('--file is allowed alone: neither its neighbours nor its directory', () =>
-  withPlaces(async ({ base, root }) => {
+test('--file allows only that file, not its siblings or its directory', () =>
+  withDirectories(async ({ base, root }) => {
     await writeFile(join(root, 'neighbour'), 'other');
     const file = join(root, 'report');
     assert.equal(await tryOpen(file, [], file), 'read: report');
@@ -458,8 +465,8 @@ test('--file is allowed alone: neither its neighbours nor its directory', () =>
     assert.equal(await tryOpen(join(base, 'gone'), [], join(base, 'gone')), 'file_not_found');
   }));
 
-test('a directory, a FIFO, a socket and a device are not files, and a FIFO does not block', () =>
-  withPlaces(async ({ root, open }) => {
+test('a directory, FIFO, socket or device is not_a_file, and a FIFO does not block', () =>
+  withDirectories(async ({ root, open }) => {
     execFileSync('mkfifo', [join(root, 'fifo')]);
     await using server = createServer();
     await new Promise<void>((resolve) => server.listen(join(root, 'socket'), resolve));
@@ -483,7 +490,7 @@ test('kernel interfaces are never read, even with everything allowed', async () 
 });
 
 test('kernel interfaces are never read, wherever they are mounted', { skip: await whyNoMount() }, () =>
-  withPlaces(async ({ root }) => {
+  withDirectories(async ({ root }) => {
     const samples: Array<[type: string, file: string]> = [
       ['proc', 'self/environ'],
       ['sysfs', 'kernel/notes'],
@@ -501,7 +508,7 @@ test('kernel interfaces are never read, wherever they are mounted', { skip: awai
       if (!mounted(type, at)) continue;
       try {
         if (type === 'tmpfs') await writeFile(join(at, file), 'file');
-        // A kernel in lockdown opens few of these for anybody.
+        // A kernel in lockdown mode refuses to open most of these, even to root.
         const readable = await readFile(join(at, file)).then(
           () => true,
           () => false,
@@ -528,35 +535,35 @@ test('kernel interfaces are never read, wherever they are mounted', { skip: awai
   }),
 );
 
-test('a link to a kernel interface is refused as well', () =>
-  withPlaces(async ({ root }) => {
+test('a link to a kernel interface is refused', () =>
+  withDirectories(async ({ root }) => {
     await symlink('/proc/self', join(root, 'self'));
     assert.equal(await tryOpen(join(root, 'self/environ'), ['/', root], null), refused);
   }));
 
-test('a missing file is not found, also below a file and below a missing allowed directory', () =>
-  withPlaces(async ({ base, root, open }) => {
+test('a missing file is file_not_found, also below a file or a missing allowed directory', () =>
+  withDirectories(async ({ base, root, open }) => {
     assert.equal(await open(join(root, 'missing')), 'file_not_found');
     assert.equal(await open(join(root, 'no/such/place')), 'file_not_found');
     assert.equal(await open(join(root, 'report/below')), 'file_not_found');
     assert.equal(await tryOpen(join(base, 'unmounted/x'), [join(base, 'unmounted')], null), 'file_not_found');
   }));
 
-test('names that cannot be are invalid_path', () =>
-  withPlaces(async ({ root, open }) => {
+test('impossible names are invalid_path', () =>
+  withDirectories(async ({ root, open }) => {
     for (const path of ['relative/path', `${root}/a\0b`, `${root}/\u{FFFD}`, `${root}/\uD800`]) {
       assert.equal(await open(path), 'invalid_path', JSON.stringify(path));
     }
     assert.equal(await open(join(root, 'x'.repeat(300))), 'invalid_path');
   }));
 
-test('a file that the agent’s user may not read is permission_denied', () =>
-  withPlaces(async ({ base, root }) => {
+test('a file that the agent’s user cannot read is permission_denied', () =>
+  withDirectories(async ({ base, root }) => {
     const path = join(root, 'private');
     await writeFile(path, 'private');
     await chmod(path, 0o000);
     for (const directory of [base, root]) await chmod(directory, 0o755);
-    // Root may read everything, so a child gives its rights up; it loads all modules before.
+    // Root can read everything, so a child process drops its privileges after it has loaded all modules.
     const script = `
       const { openFile } = await import(${JSON.stringify(import.meta.resolve('./open-file.ts'))});
       const { AllowList } = await import(${JSON.stringify(import.meta.resolve('../policy/allow-list.ts'))});
@@ -570,8 +577,8 @@ test('a file that the agent’s user may not read is permission_denied', () =>
     assert.equal((await child).stdout.trim(), 'permission_denied');
   }));
 
-test('of several files of the list each may be read, and nothing beside them', () =>
-  withPlaces(async ({ base, root }) => {
+test('with several --file flags each of these files can be read, and no other', () =>
+  withDirectories(async ({ base, root }) => {
     const [first, second, other] = [join(root, 'report'), join(base, 'day.log'), join(base, 'other.log')];
     for (const path of [second, other]) await writeFile(path, 'x');
     const allowList = new AllowList({ directories: [], files: [first, second], platform: linux, gate });

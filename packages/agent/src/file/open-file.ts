@@ -12,59 +12,59 @@ import { fileError } from './file-error.ts';
 import type { FileGate } from './file-gate.ts';
 import { fingerprintOf, modifiedAt } from './fingerprint.ts';
 import { GatedFile } from './gated-file.ts';
-import { lookAt, type Look } from './look.ts';
+import { statFile, type FileState } from './file-state.ts';
 import { statOpened, type TimestampTrust } from './timestamp-trust.ts';
 
-export interface OpenTools {
+export interface OpenDeps {
   readonly allowList: AllowList;
   readonly platform: Platform;
   readonly gate: FileGate;
 }
 
-/** Which version of the file is wanted. */
+/** The version of the file to open. */
 export interface WantedVersion {
   readonly onChange: ChangePolicy;
-  /** Of an earlier attempt that goes on; undefined for whatever version is there now. */
+  /** The version of an earlier attempt to continue; undefined for the current version. */
   readonly resume?: { readonly size: number; readonly fingerprint: Fingerprint } | undefined;
   /**
-   * Where others change files behind the page cache: whether to read past it from the start. A version that was begun
-   * from old pages would be found changed each time.
+   * Whether to bypass the page cache from the start on file systems that others change behind it. A version that starts
+   * with stale pages would be reported as changed each time.
    */
-  readonly pastCache?: boolean;
+  readonly bypassCache?: boolean;
 }
 
 /**
- * Opens a file that the owner allows, and nothing else: spelling first, then type, then the descriptor itself.
+ * Opens a file if the owner allows it. Checks the path first, then the file type, then the opened descriptor.
  *
  * @throws BackhaulError `path_not_allowed`, `invalid_path`, `file_not_found`, `permission_denied`, `not_a_file`,
- *   `file_changed` if it surely is not the wanted version, …
+ *   `file_changed` if it is certainly not the wanted version, …
  */
 export async function openFile(
-  asked: string,
-  { allowList, platform, gate }: OpenTools,
+  requested: string,
+  { allowList, platform, gate }: OpenDeps,
   {
     onChange = 'fail',
     resume,
-    pastCache = false,
+    bypassCache = false,
     signal = new AbortController().signal,
   }: Partial<WantedVersion> & { signal?: AbortSignal } = {},
 ): Promise<OpenedFile> {
   let file: GatedFile | null = null;
   try {
-    const { path, realPath } = await allowList.admit(asked);
-    // Looked at before it is opened: opening a device can itself do something.
-    requireRegularFile(await gate.run(realPath, () => lstat(realPath), { signal }), asked);
+    const { path, realPath } = await allowList.checkPath(requested);
+    // Checked before the open, because opening a device can have side effects.
+    requireRegularFile(await gate.run(realPath, () => lstat(realPath), { signal }), requested);
     const opening = () => open(realPath, platform.fileFlags);
     file = await GatedFile.open(realPath, opening, { gate, signal });
-    requireRegularFile(await file.call((handle) => handle.stat()), asked);
-    await allowList.confirm(file, { opened: realPath, asked });
+    requireRegularFile(await file.call((handle) => handle.stat()), requested);
+    await allowList.checkRealPath(file, { opened: realPath, requested });
     const { stats, trust } = await statOpened(file, { platform, realPath });
     if (stats.size > BigInt(Number.MAX_SAFE_INTEGER)) throw new BackhaulError('file_too_large');
     const fingerprint = fingerprintOf(stats);
-    if (resume !== undefined) requireVersion(resume, fingerprint, { asked, onChange });
+    if (resume !== undefined) requireVersion(resume, fingerprint, { requested, onChange });
     const opened = new OpenedFile(file, {
-      path: asked,
-      place: path,
+      path: requested,
+      normalizedPath: path,
       realPath,
       name: platform.path.basename(path),
       sizeBytes: resume?.size ?? Number(stats.size),
@@ -75,19 +75,19 @@ export async function openFile(
       onChange,
       platform,
     });
-    return pastCache && trust.fileSystem === 'shared' ? await openPastCache(opened) : opened;
+    return bypassCache && trust.fileSystem === 'shared' ? await reopenDirect(opened) : opened;
   } catch (error) {
     await file?.close();
     signal.throwIfAborted();
-    throw fileError(error, asked, platform);
+    throw fileError(error, requested, platform);
   }
 }
 
-/** The same file by a descriptor that reads past the page cache; as it is, where the file system refuses that. */
-async function openPastCache(cached: OpenedFile): Promise<OpenedFile> {
+/** Reopens the file to bypass the page cache; returns it unchanged if the file system refuses that. */
+async function reopenDirect(cached: OpenedFile): Promise<OpenedFile> {
   let direct: OpenedFile | null = null;
   try {
-    direct = await cached.openAgain({ direct: true });
+    direct = await cached.reopen({ direct: true });
     await direct.readFully(Buffer.alloc(Math.min(1, cached.sizeBytes)), 0);
   } catch {
     await direct?.close();
@@ -102,50 +102,50 @@ interface TypedEntry {
   isSymbolicLink(): boolean;
 }
 
-function requireRegularFile(stats: TypedEntry, asked: string): void {
-  if (stats.isSymbolicLink()) throw isSymbolicLink(asked);
+function requireRegularFile(stats: TypedEntry, requested: string): void {
+  if (stats.isSymbolicLink()) throw isSymbolicLink(requested);
   if (!stats.isFile()) {
-    throw new BackhaulError('not_a_file', `${JSON.stringify(asked)} is not a regular file.`);
+    throw new BackhaulError('not_a_file', `${JSON.stringify(requested)} is not a regular file.`);
   }
 }
 
 function requireVersion(
   { size, fingerprint: before }: NonNullable<WantedVersion['resume']>,
   now: Fingerprint,
-  { asked, onChange }: { asked: string; onChange: ChangePolicy },
+  { requested, onChange }: { requested: string; onChange: ChangePolicy },
 ): void {
   const changed: string[] = resumeDifferences(before, now, onChange);
-  // The server says both, so they may disagree.
+  // The server sends both, so they may be inconsistent.
   const fits = onChange === 'prefix' ? BigInt(size) <= BigInt(now.size) : String(size) === now.size;
   if (!fits && !changed.includes('size')) changed.push('size');
   if (changed.length === 0) return;
-  const how = `its ${changed.join(' and ')} changed`;
+  const change = `its ${changed.join(' and ')} changed`;
   const advice = resumeDifferences(before, now, 'prefix').length === 0 ? growthAdvice(before, now) : '';
   throw new BackhaulError(
     'file_changed',
-    `${JSON.stringify(asked)} changed while the upload was interrupted: ${how}.${advice}`,
+    `${JSON.stringify(requested)} changed while the upload was interrupted: ${change}.${advice}`,
   );
 }
 
-/** For a file that is the same one and became longer, as a log does: what to ask for instead. */
+/** Advice for a file that only grew, such as a log. */
 function growthAdvice(before: Fingerprint, now: Fingerprint): string {
   if (BigInt(now.size) <= BigInt(before.size)) return '';
-  return ' It became longer: if it is only appended to, as a log is, use --on-change prefix (in the API "on_change": "prefix"), which delivers what was there at the start.';
+  return ' The file grew: if data is only appended to it, as in a log, use --on-change prefix (in the API "on_change": "prefix"), which uploads the content from the start of the upload.';
 }
 
-function isSymbolicLink(asked: string): BackhaulError {
+function isSymbolicLink(requested: string): BackhaulError {
   return new BackhaulError(
     'path_not_allowed',
-    `${JSON.stringify(asked)} is a symbolic link, which the agent does not follow; ask for the file it leads to.`,
+    `${JSON.stringify(requested)} is a symbolic link, which the agent does not follow; request its target instead.`,
   );
 }
 
 interface Opened {
-  /** As it was asked for. */
+  /** The path as requested. */
   readonly path: string;
-  /** What was opened. */
-  readonly place: string;
-  /** The same without links. */
+  /** The same, normalized. */
+  readonly normalizedPath: string;
+  /** The same, with links resolved. */
   readonly realPath: string;
   readonly name: string;
   readonly sizeBytes: number;
@@ -157,15 +157,15 @@ interface Opened {
   readonly platform: Platform;
 }
 
-/** So soon after a look there is no need for another, in ms: on a fast line there would be one before each PUT. */
-const FRESH_LOOK_MS = 100;
+/** Interval between checks in milliseconds: on a fast network there would be one before each PUT. */
+const CHECK_INTERVAL_MS = 100;
 
-/** One file under one descriptor, from the first byte hashed to the last byte sent. */
+/** An open file; one descriptor is used from the first byte hashed to the last byte sent. */
 export class OpenedFile {
   readonly #file: GatedFile;
   readonly #opened: Opened;
-  /** Of `performance.now()`. */
-  #seenUnchangedAt = performance.now();
+  /** From `performance.now()`. */
+  #unchangedAt = performance.now();
 
   constructor(file: GatedFile, opened: Opened) {
     this.#file = file;
@@ -176,42 +176,42 @@ export class OpenedFile {
   get fd(): number {
     return this.#file.fd;
   }
-  /** Its path as it was opened. */
-  get place(): string {
-    return this.#opened.place;
+  /** The normalized path. */
+  get normalizedPath(): string {
+    return this.#opened.normalizedPath;
   }
   get name(): string {
     return this.#opened.name;
   }
-  /** What is to be sent; with `prefix` the file may have grown beyond it. */
+  /** Number of bytes to send; with `prefix` the file may have grown beyond it. */
   get sizeBytes(): number {
     return this.#opened.sizeBytes;
   }
-  /** Of all that there was when it was opened, sent or not. */
+  /** Size of the file when it was opened. */
   get wholeSizeBytes(): number {
     return this.#opened.wholeSizeBytes;
   }
-  /** As it was opened. */
+  /** Fingerprint at the open. */
   get fingerprint(): Fingerprint {
     return this.#opened.fingerprint;
   }
   get onChange(): ChangePolicy {
     return this.#opened.onChange;
   }
-  /** Whether its ctime, as long as it stays, proves that its bytes do. */
+  /** Whether an unchanged ctime proves unchanged bytes. */
   get trust(): TimestampTrust {
     return this.#opened.trust;
   }
 
-  /** RFC 3339. */
+  /** Modification time in RFC 3339. */
   get modifiedAt(): string {
     return this.#opened.modifiedAt;
   }
 
   /**
-   * Fills `buffer` from `offset` on.
+   * Fills `buffer`, starting at `offset` of the file.
    *
-   * @throws BackhaulError `file_changed` if the file ends before, `read_failed` if the disk fails.
+   * @throws BackhaulError `file_changed` if the file is too short, `read_failed` if the disk fails.
    */
   async readFully(buffer: Uint8Array, offset: number): Promise<void> {
     for (let filled = 0; filled < buffer.length;) {
@@ -222,111 +222,111 @@ export class OpenedFile {
   }
 
   /**
-   * @returns The present fingerprint; it differs from the first one in its ctime at most, or by what was appended.
+   * @returns The current fingerprint; it may differ from the first one only in its ctime or by appended data.
    * @throws BackhaulError `file_changed` if this is no longer the version that was fingerprinted.
    */
   async assertUnchanged(): Promise<Fingerprint> {
-    const look = await lookAt(this.#file, this.#opened.place).catch((error: unknown) => {
+    const state = await statFile(this.#file, this.#opened.normalizedPath).catch((error: unknown) => {
       throw this.readFailed(error);
     });
-    this.requireUnchanged(look);
-    return look.fingerprint;
+    this.requireUnchanged(state);
+    return state.fingerprint;
   }
 
   /**
-   * As `assertUnchanged`, up to a moment ago, and but for its path: another file there does not touch the bytes that
-   * the descriptor shows.
+   * Like `assertUnchanged`, but skipped right after another check, and without the path: another file at the path does
+   * not affect the bytes of this descriptor.
    */
   async assertUntouched(): Promise<void> {
-    if (performance.now() - this.#seenUnchangedAt < FRESH_LOOK_MS) return;
-    const present = await this.#call((handle) => handle.stat({ bigint: true }));
-    this.requireUnchanged({ fingerprint: fingerprintOf(present), there: null });
+    if (performance.now() - this.#unchangedAt < CHECK_INTERVAL_MS) return;
+    const stats = await this.#call((handle) => handle.stat({ bigint: true }));
+    this.requireUnchanged({ fingerprint: fingerprintOf(stats), atPath: null });
   }
 
   /**
-   * As `assertUnchanged`, for who has looked already.
+   * Like `assertUnchanged`, for a state that was read elsewhere.
    *
-   * A new version may have been written beside the file and renamed over it: the descriptor still shows the old one,
-   * whole, but that is not what whoever asks for this path now gets. Only moved away or deleted it is the newest there
-   * is. With `prefix` it is a log that was rotated, whose beginning is what is wanted.
+   * If a new version was renamed over the file, the descriptor still has the complete old one, but it is no longer the
+   * file at this path. If the file was only moved or deleted, the old version is still the newest. With `prefix` the
+   * file is a rotated log, whose beginning is wanted.
    */
-  requireUnchanged({ fingerprint: present, there }: Look): void {
+  requireUnchanged({ fingerprint: current, atPath }: FileState): void {
     const { fingerprint, onChange } = this.#opened;
-    const changed = versionDifferences(fingerprint, present, onChange);
+    const changed = versionDifferences(fingerprint, current, onChange);
     if (changed.length > 0) {
-      const onlyGrew = versionDifferences(fingerprint, present, 'prefix').length === 0;
-      const advice = onlyGrew ? growthAdvice(fingerprint, present) : '';
+      const onlyGrew = versionDifferences(fingerprint, current, 'prefix').length === 0;
+      const advice = onlyGrew ? growthAdvice(fingerprint, current) : '';
       throw this.#changed(`its ${changed.join(' and ')} changed`, advice);
     }
-    this.#seenUnchangedAt = performance.now();
-    if (onChange === 'prefix' || there === null) return;
-    if (there.inode !== present.inode || there.device !== present.device) {
-      throw this.#changed('another file has taken its place');
+    this.#unchangedAt = performance.now();
+    if (onChange === 'prefix' || atPath === null) return;
+    if (atPath.inode !== current.inode || atPath.device !== current.device) {
+      throw this.#changed('it was replaced by another file');
     }
   }
 
   /**
-   * That the file ends where its size says, or has grown since with `prefix`.
+   * Checks that the file ends at its size, or has only grown since, with `prefix`.
    *
-   * @throws BackhaulError `file_changed`; `not_a_file` if it holds more than its size says, as a kernel's pseudo files do.
+   * @throws BackhaulError `file_changed`; `not_a_file` if it contains more than its size, like pseudo files of a kernel.
    */
   async assertEnds(): Promise<void> {
     const { path, onChange, sizeBytes } = this.#opened;
     const bytesRead = await this.#read(Buffer.alloc(1), sizeBytes);
     if (bytesRead === 0) return;
-    const present = await this.#file.call((handle) => handle.stat({ bigint: true }));
-    const { size } = present;
+    const stats = await this.#file.call((handle) => handle.stat({ bigint: true }));
+    const { size } = stats;
     if (size <= BigInt(sizeBytes)) {
       throw new BackhaulError(
         'not_a_file',
-        `${JSON.stringify(path)} holds more than the ${size} bytes that its file system gives as its size, as pseudo files do; copy it to a regular file and ask for that.`,
+        `${JSON.stringify(path)} contains more than the ${size} bytes that its file system reports as its size, like pseudo files do; copy it to a regular file and request that file.`,
       );
     }
     if (onChange !== 'prefix') {
-      throw this.#changed('it became longer', growthAdvice(this.#opened.fingerprint, fingerprintOf(present)));
+      throw this.#changed('it grew', growthAdvice(this.#opened.fingerprint, fingerprintOf(stats)));
     }
   }
 
-  /** For who comes to the file's end too soon. */
+  /** Error for a file that is shorter than expected. */
   endedEarly(): BackhaulError {
-    return this.#changed('it ends before the size that it had');
+    return this.#changed('it is shorter than before');
   }
 
-  /** @param error What the operating system said. */
+  /** @param error Error of the operating system. */
   readFailed(error: unknown): BackhaulError {
     return fileError(error, this.#opened.path, this.#opened.platform);
   }
 
-  /** For who finds other bytes than those announced. */
+  /** Error for bytes that differ from those announced. */
   contentChanged(): BackhaulError {
     return this.#changed('its content changed');
   }
 
-  /** For who has read it so often to tell whether it changed, and found it touched again each time. */
-  keptMoving(readings: number): BackhaulError {
+  /** Error for a file that was modified again during each verification reading. */
+  keepsChanging(readings: number): BackhaulError {
     const name = JSON.stringify(this.#opened.path);
     return new BackhaulError(
       'file_changed',
-      `${name} was read ${readings} more times to see whether its content had changed, and its ctime moved each time: something keeps writing to it or changing its mode, links or times. Stop that while it is pulled, pull a copy or snapshot of it, or use --on-change prefix if it is only appended to.`,
+      `${name} was read ${readings} more times to check for changes, and its ctime changed each time: a program keeps writing to it or changing its mode, links or times. Stop that program during the upload, upload a copy or snapshot of the file, or use --on-change prefix if data is only appended.`,
     );
   }
 
   /**
-   * The same file under a descriptor of its own; to be closed before this one.
+   * Opens a second descriptor for the same file; the caller must close it before this one.
    *
-   * @param options.direct Past this system's page cache (`O_DIRECT`), where that is possible.
+   * @param options.direct Bypasses the page cache (`O_DIRECT`) where possible.
    * @throws BackhaulError
    */
-  async openAgain({ direct }: { readonly direct: boolean }): Promise<OpenedFile> {
+  async reopen({ direct }: { readonly direct: boolean }): Promise<OpenedFile> {
     const { path, realPath, platform } = this.#opened;
     let file: GatedFile | null = null;
     try {
-      file = await this.#file.again((handle) => platform.openAgain(handle, realPath, { direct }));
-      const [here, there] = await Promise.all(
+      file = await this.#file.reopen((handle) => platform.reopen(handle, realPath, { direct }));
+      const [first, second] = await Promise.all(
         [this.#file, file].map((one) => one.call((handle) => handle.stat({ bigint: true }))),
       );
-      if (here?.dev !== there?.dev || here?.ino !== there?.ino) {
-        throw this.#changed('another file has taken its place');
+      if (first?.dev !== second?.dev || first?.ino !== second?.ino) {
+        throw this.#changed('it was replaced by another file');
       }
       return new OpenedFile(file, this.#opened);
     } catch (error) {
@@ -340,9 +340,9 @@ export class OpenedFile {
     this.#file.keepOpen(done);
   }
 
-  /** @see GatedFile.hangs */
-  hangs(done: Promise<unknown>): void {
-    this.#file.hangs(done);
+  /** @see GatedFile.reportHanging */
+  reportHanging(done: Promise<unknown>): void {
+    this.#file.reportHanging(done);
   }
 
   /** @see GatedFile.close */
@@ -367,10 +367,10 @@ export class OpenedFile {
     }
   }
 
-  #changed(how: string, advice = ''): BackhaulError {
+  #changed(change: string, advice = ''): BackhaulError {
     return new BackhaulError(
       'file_changed',
-      `${JSON.stringify(this.#opened.path)} changed while it was being read: ${how}.${advice}`,
+      `${JSON.stringify(this.#opened.path)} changed while it was being read: ${change}.${advice}`,
     );
   }
 }

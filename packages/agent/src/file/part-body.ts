@@ -5,18 +5,17 @@ import { type Range, readSlices } from './read-slices.ts';
 import type { OpenedFile } from './open-file.ts';
 
 interface PartBodyOptions {
-  /** Base64, as announced; null where the store is known to refuse other bytes than its URL is bound to. */
+  /** Announced CRC-32 in base64; null if the store is known to refuse bytes other than those that the URL is bound to. */
   readonly expectedCrc32: string | null;
   readonly buffers: BufferPool;
   readonly signal: AbortSignal;
 }
 
 /**
- * The bytes of one part, slice by slice, read anew. If they are to be checked, the last slice is held back until the
- * whole part is known to match what was announced: a store that ignores checksums then gets a body that is too
- * short, never a wrong one.
+ * Reads one part slice by slice for sending. If a CRC-32 is expected, the last slice is held back until the whole part
+ * matches it: a store that ignores checksums then receives a body that is too short, never a wrong one.
  *
- * A slice is valid until the next one is asked for, by when its bytes must have been handed to the kernel.
+ * A slice is valid until the next one is requested; by then its bytes must have been handed to the kernel.
  *
  * @throws BackhaulError `file_changed`
  */

@@ -1,13 +1,13 @@
 import { type BufferPool, SLICE_BYTES } from './buffer-pool.ts';
 
-/** Of a file, in bytes. */
+/** Byte range of a file. */
 export interface Range {
   readonly offset: number;
   readonly length: number;
 }
 
 export interface SliceReader {
-  /** Fills `buffer` from `offset` on, or rejects; what was given up may still write into it. */
+  /** Fills `buffer`, starting at `offset` of the file. After a rejection, a call that timed out may still write into it. */
   readFully(buffer: Uint8Array, offset: number): Promise<void>;
 }
 
@@ -19,16 +19,16 @@ interface ReadOptions {
 interface PendingRead {
   readonly buffer: Buffer;
   readonly slice: Buffer;
-  /** Never rejects: what went wrong is thrown when the slice's turn comes. */
+  /** Never rejects: an error is thrown when the slice is requested. */
   readonly outcome: Promise<{ readonly error: unknown } | null>;
 }
 
 /**
- * The bytes of a range, slice by slice. While one is looked at the next is read, if there is a buffer to spare. A
- * slice is valid until the next one is asked for. A consumer that stops early may still have a write of it pending,
- * so its buffer is not used again.
+ * Reads a range slice by slice. While the consumer processes a slice, the next one is read if a buffer is free. A slice is
+ * valid until the next one is requested. If the consumer stops early, a write of its slice may still be pending, so that
+ * buffer is not reused.
  *
- * @throws What reading threw; the signal's reason.
+ * @throws The read error; the signal's reason.
  */
 export async function* readSlices(
   file: SliceReader,
@@ -54,7 +54,7 @@ export async function* readSlices(
         const failure = await outcome;
         if (failure !== null) throw failure.error;
         done += slice.length;
-        const spare = done < range.length ? buffers.takeAtOnce() : null;
+        const spare = done < range.length ? buffers.tryTake() : null;
         if (spare !== null) ahead = read(spare, done);
         yield slice;
         used = true;
@@ -64,7 +64,7 @@ export async function* readSlices(
       }
     }
   } finally {
-    // The kernel still writes into it, perhaps even after a failure.
+    // The kernel may still write into it, even after a failure.
     if (ahead !== null) {
       if ((await ahead.outcome) === null) buffers.give(ahead.buffer);
       else buffers.abandon();

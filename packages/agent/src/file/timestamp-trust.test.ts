@@ -12,7 +12,7 @@ import { linux } from '../platform/linux.ts';
 import { GatedFile } from './gated-file.ts';
 import { QUIET_MS, statOpened, TimestampTrust } from './timestamp-trust.ts';
 
-// The pool is made when it is first used, which must be after this.
+// Must be set before the first use of the thread pool.
 process.env['UV_THREADPOOL_SIZE'] = '16';
 
 const clock = { wallMs: 1_800_000_000_000, steadyMs: 5000 };
@@ -22,7 +22,7 @@ const quiet = {
   ctimeMs: clock.wallMs - QUIET_MS,
   clock,
 } as const;
-/** An hour later, by both clocks. */
+/** One hour later on both clocks. */
 const later = { wallMs: clock.wallMs + 3_600_000, steadyMs: clock.steadyMs + 3_600_000 };
 
 test('an unchanged ctime proves unchanged bytes only if it was old when the file was opened', () => {
@@ -30,24 +30,24 @@ test('an unchanged ctime proves unchanged bytes only if it was old when the file
   assert.equal(new TimestampTrust({ ...quiet, ctimeMs: quiet.ctimeMs + 1 }).holds(later), false);
 });
 
-test('a ctime in the future proves nothing, however far', () => {
+test('a ctime in the future proves nothing', () => {
   for (const aheadMs of [1, 60_000, 400 * 86_400_000]) {
     const trust = new TimestampTrust({ ...quiet, ctimeMs: clock.wallMs + aheadMs });
     assert.equal(trust.holds(later), false, String(aheadMs));
   }
 });
 
-test('where mapped pages could not be written back, or times are not kept, a ctime proves nothing', () => {
+test('a ctime proves nothing if mapped pages were not written back or the file system has no exact times', () => {
   assert.equal(new TimestampTrust({ ...quiet, isSettled: false }).holds(later), false);
   assert.equal(new TimestampTrust({ ...quiet, fileSystem: 'shared' }).holds(later), false);
   assert.equal(new TimestampTrust({ ...quiet, fileSystem: 'unknown' }).holds(later), false);
 });
 
-test('a clock that was set back meanwhile may give the same ctime again; one that was set forward cannot', () => {
+test('a clock set back since the open may repeat a ctime; a clock set forward cannot', () => {
   const trust = new TimestampTrust(quiet);
   assert.equal(trust.holds({ ...later, wallMs: later.wallMs - QUIET_MS }), false);
   assert.equal(trust.holds({ ...later, wallMs: later.wallMs + 86_400_000 }), true);
-  assert.equal(trust.holds({ ...later, wallMs: later.wallMs - 50 }), true, 'as NTP does all the time');
+  assert.equal(trust.holds({ ...later, wallMs: later.wallMs - 50 }), true, 'as NTP often does');
 });
 
 interface Handle {
@@ -55,11 +55,11 @@ interface Handle {
   readonly ageMs?: number;
   readonly datasync?: () => Promise<void>;
   readonly read?: () => Promise<void>;
-  /** Whether somebody writes while the disk is flushed. */
+  /** Whether the file is written during the flush. */
   readonly isWritten?: boolean;
 }
 
-/** @returns whether the file's timestamps are trusted, and which calls were made besides stat and statfs. */
+/** @returns Whether the file's timestamps are trusted, and which calls were made in addition to stat and statfs. */
 async function trusts({
   fileSystem = 'exact_times',
   ageMs = 2 * QUIET_MS,
@@ -82,7 +82,7 @@ async function trusts({
     },
     close: async () => {},
   } as unknown as FileHandle;
-  const platform = { ...linux, fileSystemOf: async () => fileSystem, openAgain: async () => handle };
+  const platform = { ...linux, fileSystemOf: async () => fileSystem, reopen: async () => handle };
   const signal = AbortSignal.timeout(60_000);
   const file = await GatedFile.open('/data/file', async () => handle, { gate, signal });
   const { trust } = await statOpened(file, { platform, realPath: '/data/file' });
@@ -92,22 +92,22 @@ async function trusts({
 
 const failing = (code: string) => () => Promise.reject(Object.assign(new Error(code), { code }));
 
-test('pages are written back only where that lets timestamps be trusted', async () => {
+test('pages are written back only if the timestamps can then be trusted', async () => {
   assert.deepEqual(await trusts({}), { trusted: true, made: ['datasync', 'read'] });
   assert.deepEqual(await trusts({ fileSystem: 'shared' }), { trusted: false, made: [] });
   assert.deepEqual(await trusts({ fileSystem: 'unknown' }), { trusted: false, made: [] });
   assert.deepEqual(await trusts({ ageMs: 1000 }), { trusted: false, made: [] });
 });
 
-test('a file that was written to while it was looked at, or whose flush fails, is not trusted', async () => {
+test('a file that is written during the check, or whose flush fails, is not trusted', async () => {
   assert.equal((await trusts({ isWritten: true })).trusted, false);
   const { trusted, made } = await trusts({ datasync: failing('EIO') });
-  assert.deepEqual({ trusted, made }, { trusted: false, made: ['datasync'] }, 'it is not tried again');
+  assert.deepEqual({ trusted, made }, { trusted: false, made: ['datasync'] }, 'it is not retried');
   assert.equal((await trusts({ read: failing('EINVAL') })).trusted, true, 'one byte is not aligned');
   assert.equal((await trusts({ read: failing('EIO') })).trusted, false);
 });
 
-test('a flush that takes long is given up, and the file is opened all the same', async () => {
+test('a slow flush times out, and the file is still opened', async () => {
   const flushed = Promise.withResolvers<void>();
   assert.deepEqual(await trusts({ datasync: () => flushed.promise }), {
     trusted: false,
@@ -116,7 +116,7 @@ test('a flush that takes long is given up, and the file is opened all the same',
   flushed.resolve();
 });
 
-/** Copies a mapped file of a file system that holds a read into another file, by one write(). */
+/** Copies a mapped file, whose file system delays a read, into another file with one write(). */
 const longWriter = `
 import mmap, os, sys
 source = mmap.mmap(os.open(sys.argv[1], os.O_RDONLY), 60 << 20, prot=mmap.PROT_READ, flags=mmap.MAP_PRIVATE)
@@ -148,14 +148,14 @@ async function whyNoExt4(): Promise<string | false> {
 const skip = await whyNoExt4();
 if (skip !== false) console.error(`NOT TESTED: one long write(), because ${skip}`);
 
-/** Makes it as much later as files have to rest. */
-function rest(t: TestContext): void {
+/** Advances the clock until an unmodified file counts as quiet. */
+function advanceClock(t: TestContext): void {
   const now = Date.now.bind(Date);
   t.mock.method(Date, 'now', () => now() + QUIET_MS + 1000);
 }
 
 test(
-  'a file in the middle of one long write() is not trusted, and is when it has ended',
+  'a file is not trusted during a long write(), and is trusted after it has ended',
   { skip },
   async (t) => {
     await using cleanup = new AsyncDisposableStack();
@@ -173,8 +173,8 @@ test(
       await file.close();
       return trust.holds();
     };
-    assert.equal(await trustsIt(), false, 'it was written a moment ago');
-    rest(t);
+    assert.equal(await trustsIt(), false, 'it was just written');
+    advanceClock(t);
     const writer = spawn('python3', ['-c', longWriter, join(odd.path, 'held-read'), path], {
       stdio: 'inherit',
     });

@@ -4,19 +4,18 @@ import type { FileSystem, Platform } from '../platform/platform.ts';
 import type { GatedFile } from './gated-file.ts';
 
 /**
- * A file whose ctime is younger than this when it is opened may change without another ctime: timestamps are whole
- * seconds on ext4 with 128-byte inodes, and they move with the kernel's tick elsewhere. Git calls such an entry "racily
- * clean".
+ * A file whose ctime is more recent than this at the open may change without a new ctime: timestamps have a resolution of
+ * one second on ext4 with 128-byte inodes, and of the kernel's tick elsewhere. Git calls such an entry "racily clean".
  */
 export const QUIET_MS = 10_000;
-/** A flush may take minutes on a disk that is written to, a write() as long as its source. Reading again is cheaper. */
+/** A flush may take minutes on a busy disk, and a write() as long as its source. A second reading is cheaper. */
 const SETTLE_TIMEOUT_MS = 2000;
 
-/** The two clocks of this machine at one moment, in ms. */
+/** The two clocks of this machine at one moment, in milliseconds. */
 export interface ClockReading {
-  /** Since 1970; the clock that the kernel takes a local file's timestamps from. It may be set. */
+  /** Unix time; the kernel uses this clock for the timestamps of local files. It may be set. */
   readonly wallMs: number;
-  /** It is never set. */
+  /** Monotonic. */
   readonly steadyMs: number;
 }
 
@@ -26,28 +25,28 @@ export function readClock(): ClockReading {
 
 interface Opened {
   readonly fileSystem: FileSystem;
-  /** Whether no write that began before could go on without another ctime: see `statOpened`. */
+  /** Whether any earlier write has ended or will change the ctime again: see `writesHaveEnded`. */
   readonly isSettled: boolean;
   readonly ctimeMs: number;
-  /** When the file was looked at. */
+  /** Time of the stat. */
   readonly clock: ClockReading;
 }
 
-/** Whether a file's ctime, if it stays the same, proves that its content stays the same. */
+/** Whether an unchanged ctime proves that a file's content is unchanged. */
 export class TimestampTrust {
-  /** Where the file lies. */
+  /** Kind of file system of the file. */
   readonly fileSystem: FileSystem;
   readonly #wasQuiet: boolean;
   readonly #clock: ClockReading;
 
   constructor({ fileSystem, isSettled, ctimeMs, clock }: Opened) {
     this.fileSystem = fileSystem;
-    // A ctime in the future may come again, too.
+    // A ctime in the future may also occur again.
     this.#wasQuiet = isSettled && mayBeTrusted({ fileSystem, ctimeMs, clock });
     this.#clock = clock;
   }
 
-  /** @param now A clock that was set back since the file was opened may give the same ctime again. */
+  /** @param now If the clock was set back since the open, the same ctime may occur again. */
   holds(now: ClockReading = readClock()): boolean {
     const setBackMs = now.steadyMs - this.#clock.steadyMs - (now.wallMs - this.#clock.wallMs);
     return this.#wasQuiet && setBackMs < QUIET_MS / 2;
@@ -59,9 +58,9 @@ function mayBeTrusted({ fileSystem, ctimeMs, clock }: Omit<Opened, 'isSettled'>)
 }
 
 /**
- * The stats of a file that has just been opened, and how far its timestamps can be trusted from now on.
+ * Returns the stats of a newly opened file, and whether its timestamps can be trusted from now on.
  *
- * @param realPath As it was opened.
+ * @param realPath The path that was opened.
  */
 export async function statOpened(
   file: GatedFile,
@@ -73,9 +72,9 @@ export async function statOpened(
   const fileSystem = await file.call((handle) => platform.fileSystemOf(handle));
   const ctimeMs = Number(stats.ctimeNs / 1_000_000n);
   const opened = { fileSystem, ctimeMs, clock };
-  // Where nothing could be proved by it, the disk is spared the flush.
+  // Without exact timestamps the flush would prove nothing.
   if (!mayBeTrusted(opened)) return { stats, trust: new TimestampTrust({ ...opened, isSettled: false }) };
-  const openDirect = (handle: FileHandle) => platform.openAgain(handle, realPath, { direct: true });
+  const openDirect = (handle: FileHandle) => platform.reopen(handle, realPath, { direct: true });
   const hasEnded = await writesHaveEnded(file, openDirect);
   const now = await stat();
   const isSettled = hasEnded && now.ctimeNs === stats.ctimeNs;
@@ -83,12 +82,12 @@ export async function statOpened(
 }
 
 /**
- * Whether all that was being written to the file has ended, or will move the ctime once more.
+ * Whether all earlier writes to the file have ended, or will change the ctime again.
  *
- * A page of a mapped file moves the file's times at the first write only, until it has been written back; so pages are
- * written back first, which not every system lets a reader do. One write() moves the times when it starts, and may take
- * long, if its source does; but it holds the inode's lock all the time. On ext4 and XFS a read past the page cache takes
- * that lock, shared, before it looks at what is to be read, so it comes back only when the write() has ended.
+ * Writes to a page of a mapped file change the file's times only at the first write after the page was written back. So
+ * pages are written back first, which not every system allows a reader to do. A write() changes the times when it starts
+ * and may take long if its source is slow, but it holds the inode lock until it ends. On ext4 and XFS a direct read takes
+ * that lock (shared) before it reads, so it returns only after the write() has ended.
  */
 async function writesHaveEnded(
   file: GatedFile,
@@ -98,11 +97,11 @@ async function writesHaveEnded(
   let direct: GatedFile | null = null;
   try {
     await file.call((handle) => handle.datasync(), wait);
-    direct = await file.again(openDirect, wait);
+    direct = await file.reopen(openDirect, wait);
     await direct.call((handle) => handle.read(Buffer.alloc(1), 0, 1, 0), wait);
     return true;
   } catch (error) {
-    // One byte is less than this file system reads so; it refuses that with the lock held.
+    // This file system refuses direct reads of one byte, but only after it has acquired the lock.
     return direct !== null && error instanceof Error && 'code' in error && error.code === 'EINVAL';
   } finally {
     await direct?.close();

@@ -1,9 +1,9 @@
 /**
- * Counts one file's calls in a thread that waits for them itself, so that another thread sees when one does not come
- * back: the count is odd while a call is under way.
+ * Counts the blocking calls of one file in a worker thread, so that another thread can detect a call that does not
+ * return: the count is odd during a call.
  */
 export class CallCounter {
-  /** To be handed to the other thread. */
+  /** Memory shared with the other thread. */
   readonly shared: SharedArrayBuffer;
   readonly #count: Int32Array;
   #seen = 0;
@@ -23,7 +23,7 @@ export class CallCounter {
     }
   }
 
-  /** For how long the present call has been seen under way, in ms; 0 if there is none. */
+  /** Observed duration of the current call in milliseconds; 0 if there is none. */
   silentMs(now: number): number {
     const count = Atomics.load(this.#count, 0);
     if (count !== this.#seen) {

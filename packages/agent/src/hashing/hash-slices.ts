@@ -3,7 +3,7 @@ import { crc32 } from 'node:zlib';
 import type { ChecksumMode, PartChecksums } from '@backhaul/protocol';
 import { crc32Base64 } from '../file/crc32-base64.ts';
 
-/** @param wholeFile Takes every byte too; parts must then be hashed in order. */
+/** @param wholeFile Updated with every byte; parts must then be hashed in order. */
 export async function hashSlices(
   slices: AsyncIterable<Buffer>,
   mode: ChecksumMode,

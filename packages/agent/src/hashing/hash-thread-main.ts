@@ -1,4 +1,4 @@
 import { parentPort } from 'node:worker_threads';
-import { answerHashRequests } from './answer-hash-requests.ts';
+import { serveHashRequests } from './serve-hash-requests.ts';
 
-parentPort?.on('message', answerHashRequests);
+parentPort?.on('message', serveHashRequests);

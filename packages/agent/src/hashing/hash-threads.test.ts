@@ -17,13 +17,13 @@ const options = { mode: 'crc32', inDigest: false, signal } as const;
 const range = { offset: 0, length: 7 };
 
 function open(threads: HashThreads, file: HashedFile) {
-  return threads.open(file) ?? assert.fail('there is no thread');
+  return threads.open(file) ?? assert.fail('no thread is available');
 }
 
-test('two files have a thread each, which serves the next one after it', async () => {
+test('two files use one thread each, and the threads are reused', async () => {
   await using file = await TemporaryFile.create('content');
   await using threads = new HashThreads({ log });
-  assert.equal(threads.count, 0, 'none is started before there is a file');
+  assert.equal(threads.count, 0, 'no thread is started before the first file');
   const [one, two] = [open(threads, file.opened), open(threads, file.opened)];
   assert.equal(threads.count, 2);
   const checksums = await one.hashPart(range, options);
@@ -36,7 +36,7 @@ test('two files have a thread each, which serves the next one after it', async (
   await three.close();
 });
 
-test('more files share the threads, and take turns', async () => {
+test('more files share the threads and take turns', async () => {
   await using large = await TemporaryFile.create('', TiB);
   await using small = await TemporaryFile.create('content');
   await using threads = new HashThreads({ log });
@@ -55,7 +55,7 @@ test('more files share the threads, and take turns', async () => {
   await Promise.all(endless);
 });
 
-test('a thread that nobody needs any more ends after a while', async () => {
+test('an idle thread ends after a while', async () => {
   await using file = await TemporaryFile.create('content');
   await using threads = new HashThreads({ log, idleMs: 1 });
   const hasher = open(threads, file.opened);
@@ -68,7 +68,7 @@ test('a thread that nobody needs any more ends after a while', async () => {
   }
 });
 
-test('the end of its thread is told to who waits, and the file can be closed', async () => {
+test('if the thread ends, pending requests fail and the file can be closed', async () => {
   await using file = await TemporaryFile.create('content', TiB);
   const threads = new HashThreads({ log });
   const hasher = open(threads, file.opened);
@@ -79,15 +79,15 @@ test('the end of its thread is told to who waits, and the file can be closed', a
   await rejected;
   await hasher.close();
   assert.equal(threads.count, 0);
-  assert.equal(threads.open(file.opened), null, 'nor is another one started');
+  assert.equal(threads.open(file.opened), null, 'no other thread is started');
 });
 
-test('a thread that dies gets no other file, even before its end is told', async () => {
+test('a dying thread gets no other file, even before its exit event', async () => {
   await using file = await TemporaryFile.create('content');
   const program = new URL(
     `data:text/javascript,import { parentPort } from 'node:worker_threads';
-    parentPort.on('message', ({ port }) => port.on('message', ({ ask }) => {
-      if (ask === 'part') process.exit();
+    parentPort.on('message', ({ port }) => port.on('message', ({ type }) => {
+      if (type === 'part') process.exit();
       port.postMessage({ digest: 'well' });
     }));`,
   );
@@ -97,22 +97,22 @@ test('a thread that dies gets no other file, even before its end is told', async
   assert.equal(await open(threads, file.opened).digest(), 'well');
 });
 
-test("there is none where Node.js's permission model refuses it", async () => {
+test("no thread is available if Node.js's permission model refuses it", async () => {
   const module = JSON.stringify(new URL('hash-threads.ts', import.meta.url));
   const program = `import { HashThreads } from ${module};
-    console.log(new HashThreads({ log: console }).open({ fd: 0, place: '' }));`;
+    console.log(new HashThreads({ log: console }).open({ fd: 0, normalizedPath: '' }));`;
   const flags = ['--permission', '--allow-fs-read=*', '--input-type=module', '--eval', program];
   const { stdout } = await promisify(execFile)(process.execPath, flags);
   assert.equal(stdout, 'null\n');
 });
 
-test('what is preloaded into the agent is not loaded into its threads', async () => {
+test('modules preloaded into the agent are not loaded into its threads', async () => {
   await using file = await TemporaryFile.create('content');
   const module = JSON.stringify(new URL('hash-threads.ts', import.meta.url));
   const preload = `data:text/javascript,console.log('loaded')`;
   const program = `import { HashThreads } from ${module};
     const threads = new HashThreads({ log: console });
-    const hasher = threads.open({ fd: ${file.opened.fd}, place: '', requireUnchanged() {}, keepOpen() {} });
+    const hasher = threads.open({ fd: ${file.opened.fd}, normalizedPath: '', requireUnchanged() {}, keepOpen() {} });
     console.log(await hasher.digest());
     await hasher.close();
     await threads.close();`;
@@ -122,15 +122,15 @@ test('what is preloaded into the agent is not loaded into its threads', async ()
     { env: { ...process.env, NODE_OPTIONS: `--import="${preload}"` } },
   );
   const emptyDigest = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855';
-  assert.equal(stdout, `loaded\n${emptyDigest}\n`, 'once, in the program itself');
+  assert.equal(stdout, `loaded\n${emptyDigest}\n`, 'loaded once, in the main thread');
 });
 
-/** As the real program, but for a file named `hangs`: its first part is never read. */
+/** Like the real program, except that it never reads a file named `hangs`. */
 const hanging = new URL(
   `data:text/javascript,import { parentPort } from 'node:worker_threads';
-  import { answerHashRequests } from ${JSON.stringify(import.meta.resolve('./answer-hash-requests.ts'))};
+  import { serveHashRequests } from ${JSON.stringify(import.meta.resolve('./serve-hash-requests.ts'))};
   parentPort.on('message', (file) => {
-    if (file.place !== 'hangs') return answerHashRequests(file);
+    if (file.path !== 'hangs') return serveHashRequests(file);
     file.port.on('message', () => {
       Atomics.add(new Int32Array(file.calls), 0, 1);
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
@@ -138,10 +138,10 @@ const hanging = new URL(
   });`,
 );
 
-function hangingFile(file: HashedFile, onHang: (back: Promise<unknown>) => void): HashedFile {
+function hangingFile(file: HashedFile, onHang: (done: Promise<unknown>) => void): HashedFile {
   return {
     fd: file.fd,
-    place: 'hangs',
+    normalizedPath: 'hangs',
     sizeBytes: file.sizeBytes,
     readFully: (buffer, offset) => file.readFully(buffer, offset),
     assertUnchanged: () => file.assertUnchanged(),
@@ -150,23 +150,23 @@ function hangingFile(file: HashedFile, onHang: (back: Promise<unknown>) => void)
     endedEarly: () => file.endedEarly(),
     contentChanged: () => file.contentChanged(),
     keepOpen: () => {},
-    hangs: onHang,
+    reportHanging: onHang,
   };
 }
 
-test('a read that hangs costs its own file only: those that share its thread go on, digest and all', async () => {
+test('a hanging read affects only its own file: others on the same thread continue, including their digests', async () => {
   const content = Buffer.from('content of two parts');
   await using file = await TemporaryFile.create(content);
   await using threads = new HashThreads({ log, program: hanging, timeoutMs: 200 });
-  const backs: Promise<unknown>[] = [];
+  const reported: Promise<unknown>[] = [];
   const bad = open(
     threads,
-    hangingFile(file.opened, (back) => backs.push(back)),
+    hangingFile(file.opened, (done) => reported.push(done)),
   );
   const good = [open(threads, file.opened), open(threads, file.opened), open(threads, file.opened)];
   const inDigest = { ...options, inDigest: true };
   const first = await Promise.all(good.map((hasher) => hasher.hashPart(range, inDigest)));
-  await assert.rejects(bad.hashPart(range, options), { code: 'read_failed', message: /has not answered/ });
+  await assert.rejects(bad.hashPart(range, options), { code: 'read_failed', message: /has not responded/ });
   const rest = { offset: 7, length: content.length - 7 };
   await Promise.all(good.map((hasher) => hasher.hashPart(rest, inDigest)));
   for (const hasher of good) {
@@ -174,18 +174,18 @@ test('a read that hangs costs its own file only: those that share its thread go 
     await hasher.close();
   }
   assert.equal(first.length, 3);
-  assert.equal(backs.length, 1, 'it was counted');
+  assert.equal(reported.length, 1, 'it was counted');
   await bad.close();
 });
 
-test('what another thread reads once more has to be what it was', async () => {
+test('a part that another thread reads again must be unchanged', async () => {
   await using file = await TemporaryFile.create('content of two parts');
   await using threads = new HashThreads({ log, program: hanging, timeoutMs: 200 });
   const bad = open(
     threads,
     hangingFile(file.opened, () => {}),
   );
-  const unwatched = { ...hangingFile(file.opened, () => {}), place: file.opened.place };
+  const unwatched = { ...hangingFile(file.opened, () => {}), normalizedPath: file.opened.normalizedPath };
   const sharing = [open(threads, unwatched), open(threads, unwatched)];
   const inDigest = { ...options, inDigest: true };
   await Promise.all(sharing.map((hasher) => hasher.hashPart(range, inDigest)));

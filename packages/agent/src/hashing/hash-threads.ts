@@ -1,26 +1,26 @@
 import { Worker } from 'node:worker_threads';
 import { BackhaulError } from '@backhaul/protocol';
-import { NoAnswer } from '../file/no-answer.ts';
+import { FileCallTimeout } from '../file/file-call-timeout.ts';
 import type { Log } from '../log.ts';
 import { settledWithin } from '../settled-within.ts';
 import type { HashedFile } from './file-hasher.ts';
 import { hashThreadProgram } from './hash-thread-program.ts';
 import { ThreadHasher } from './thread-hasher.ts';
 
-/** A thread takes some 15 MB: as many as files are read at once by default; more files share them. */
+/** Each takes some 15 MB. Equal to the default number of uploads; more files share the threads. */
 const MAX_THREADS = 2;
-/** With those that hang in a file call, which cannot be ended. */
+/** Including threads that hang in a file call, which cannot be terminated. */
 const MAX_WITH_HANGING = 3;
 
-/** It is started in some 20 ms: kept for the next file, but not for ever. */
+/** How long an idle thread is kept for the next file. A start takes some 20 ms. */
 const IDLE_MS = 60_000;
 
-/** A thread whose file call takes longer is left behind. */
+/** Default timeout of a file call; the thread is abandoned after it. */
 const TIMEOUT_MS = 30_000;
-/** Looks at the threads while one call may take. */
-const LOOKS = 6;
+/** Number of checks during the timeout of one call. */
+const CHECKS_PER_TIMEOUT = 6;
 
-/** A thread that hangs must not hold up the end of the agent. */
+/** A hanging thread must not delay the agent's exit. */
 const CLOSE_TIMEOUT_MS = 1000;
 
 interface HashThread {
@@ -29,58 +29,66 @@ interface HashThread {
   idle: NodeJS.Timeout | undefined;
 }
 
-export interface ThreadOptions {
+export interface HashThreadsDeps {
   readonly log: Log;
   readonly idleMs?: number;
   readonly timeoutMs?: number;
-  /** What the threads run. */
+  /** Program of the threads. */
   readonly program?: URL;
 }
 
-/** Threads in which files are read and hashed: the work of another core, while this thread sends. */
+/** Worker threads that read and hash files, so that the main thread can send meanwhile. */
 export class HashThreads implements AsyncDisposable {
   readonly #log: Log;
   readonly #idleMs: number;
   readonly #timeoutMs: number;
   readonly #program: URL;
   readonly #threads: HashThread[] = [];
-  /** Left behind in a file call that has not come back. */
+  /** Abandoned threads whose file call has not returned. */
   readonly #hanging = new Set<HashThread>();
-  #looking: NodeJS.Timeout | undefined;
+  #checkTimer: NodeJS.Timeout | undefined;
   #usable = true;
 
-  constructor({ log, idleMs = IDLE_MS, timeoutMs = TIMEOUT_MS, program = hashThreadProgram }: ThreadOptions) {
+  constructor({
+    log,
+    idleMs = IDLE_MS,
+    timeoutMs = TIMEOUT_MS,
+    program = hashThreadProgram,
+  }: HashThreadsDeps) {
     this.#log = log;
     this.#idleMs = idleMs;
     this.#timeoutMs = timeoutMs;
     this.#program = program;
   }
 
-  /** Threads that run. */
+  /** Number of running threads. */
   get count(): number {
     return this.#threads.length;
   }
 
-  /** Files that a thread may be reading from. */
+  /** Number of files that a thread may be reading. */
   get files(): number {
     return this.#threads.reduce((sum, { hashers }) => sum + hashers.size, this.#hanging.size);
   }
 
-  /** @returns null where there can be no thread: system or permission model grant none, or one has failed. */
+  /** @returns null if no thread is available: the system or permission model refuses it, or a thread has failed. */
   open(file: HashedFile): ThreadHasher | null {
     const thread = this.#leastBusy();
     if (thread === null) return null;
     const hasher = new ThreadHasher(file);
-    this.#hand(hasher, thread);
-    this.#looking ??= setInterval(() => this.#look(), this.#timeoutMs / LOOKS).unref();
-    void hasher.ended.then((inOrder) => this.#leave(hasher, inOrder));
+    this.#assign(hasher, thread);
+    this.#checkTimer ??= setInterval(
+      () => this.#checkThreads(),
+      this.#timeoutMs / CHECKS_PER_TIMEOUT,
+    ).unref();
+    void hasher.ended.then((isClean) => this.#remove(hasher, isClean));
     return hasher;
   }
 
-  /** Whatever hashers are still open end with an error; there will be no others. */
+  /** Open hashers fail with an error, and no more can be opened. */
   async close(): Promise<void> {
     this.#usable = false;
-    clearInterval(this.#looking);
+    clearInterval(this.#checkTimer);
     await settledWithin(Promise.all(this.#threads.splice(0).map(end)), CLOSE_TIMEOUT_MS);
   }
 
@@ -101,10 +109,10 @@ export class HashThreads implements AsyncDisposable {
     try {
       const worker = new Worker(this.#program, {
         name: 'hash',
-        // What is preloaded into the agent is not meant for it.
+        // Modules preloaded into the agent are not meant for this thread.
         execArgv: [],
         env: {},
-        // It makes next to no objects; what it reads into is not among them.
+        // The thread allocates very few objects; its read buffer is outside the heap.
         resourceLimits: { maxYoungGenerationSizeMb: 1 },
       });
       const thread: HashThread = { worker, hashers: new Set(), idle: undefined };
@@ -117,21 +125,21 @@ export class HashThreads implements AsyncDisposable {
     }
   }
 
-  #hand(hasher: ThreadHasher, thread: HashThread): void {
+  #assign(hasher: ThreadHasher, thread: HashThread): void {
     clearTimeout(thread.idle);
     thread.hashers.add(hasher);
     hasher.moveTo(thread.worker);
   }
 
-  #leave(hasher: ThreadHasher, inOrder: boolean): void {
+  #remove(hasher: ThreadHasher, isClean: boolean): void {
     const thread = this.#threads.find(({ hashers }) => hashers.delete(hasher));
     if (this.files === 0) {
-      clearInterval(this.#looking);
-      this.#looking = undefined;
+      clearInterval(this.#checkTimer);
+      this.#checkTimer = undefined;
     }
     if (thread === undefined) return;
-    // It has died, though its end may not be told yet.
-    if (!inOrder) this.#forget(thread);
+    // The thread has died, although its `exit` event may not have arrived yet.
+    if (!isClean) this.#forget(thread);
     else if (thread.hashers.size === 0) {
       thread.idle = setTimeout(() => {
         this.#forget(thread);
@@ -140,37 +148,40 @@ export class HashThreads implements AsyncDisposable {
     }
   }
 
-  #look(): void {
+  #checkThreads(): void {
     const now = performance.now();
     for (const thread of [...this.#threads]) {
       const hanging = [...thread.hashers].find((hasher) => hasher.silentMs(now) >= this.#timeoutMs);
-      if (hanging !== undefined) this.#leaveBehind(thread, hanging);
+      if (hanging !== undefined) this.#abandon(thread, hanging);
     }
   }
 
-  /** It cannot be ended before its call has come back. The other files that it read are handed to another thread. */
-  #leaveBehind(thread: HashThread, hanging: ThreadHasher): void {
+  /** The thread cannot be terminated before its call returns. Its other files move to another thread. */
+  #abandon(thread: HashThread, hanging: ThreadHasher): void {
     this.#forget(thread);
     this.#hanging.add(thread);
-    hanging.hangs(new NoAnswer(this.#timeoutMs));
+    hanging.timeOut(new FileCallTimeout(this.#timeoutMs));
     void end(thread).then(() => this.#hanging.delete(thread));
     for (const hasher of thread.hashers) {
       if (hasher === hanging) continue;
       const other = this.#leastBusy();
       if (other === null)
         hasher.fail(
-          new BackhaulError('read_failed', 'All threads that read wait for file systems that do not answer.'),
+          new BackhaulError(
+            'read_failed',
+            'All hash threads are blocked by file systems that do not respond.',
+          ),
         );
-      else this.#hand(hasher, other);
+      else this.#assign(hasher, other);
     }
   }
 
-  /** It may fail again and again: from now on there are none. Those that run go on. */
+  /** Disables new threads, because they may fail repeatedly. Running ones continue. */
   #fail(thread: HashThread | null, error: unknown): void {
     this.#usable = false;
     if (thread !== null) this.#forget(thread);
     const reason = error instanceof Error ? error.message : String(error);
-    this.#log.warn({ reason }, 'no thread for hashing: files are hashed beside all else, which is slower');
+    this.#log.warn({ reason }, 'worker thread unavailable; hashing on the main thread');
   }
 
   #forget(thread: HashThread): void {

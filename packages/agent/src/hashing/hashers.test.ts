@@ -25,18 +25,18 @@ const kinds: ReadonlyArray<{ where: string; hasherOf: (file: HashedFile) => File
     where: 'in a thread',
     hasherOf: (file) => threads.open(file) ?? assert.fail('there is no thread'),
   },
-  { where: 'beside all else', hasherOf: (file) => new LocalHasher(file, new BufferPool(2)) },
+  { where: 'on the main thread', hasherOf: (file) => new LocalHasher(file, new BufferPool(2)) },
 ];
 
 for (const { where, hasherOf } of kinds) {
   describe(`a file that is hashed ${where}`, () => {
-    test('has for each part the checksums of its mode, and a digest of all that went into it', async () => {
+    test('returns the checksums of each part in its mode, and the digest of the whole file', async () => {
       const content = randomBytes(3 * MiB + 5);
       await using file = await TemporaryFile.create(content);
       await using hasher = hasherOf(file.opened);
       const [one, two] = [content.subarray(0, 2 * MiB), content.subarray(2 * MiB)];
       const inDigest = { ...plain, inDigest: true };
-      // Asked at once, without waiting for one another.
+      // Requested at the same time.
       const [crc, sha256, md5, none, digest] = await Promise.all([
         hasher.hashPart({ offset: 0, length: one.length }, inDigest),
         hasher.hashPart({ offset: one.length, length: two.length }, { ...inDigest, mode: 'sha256' }),
@@ -55,7 +55,7 @@ for (const { where, hasherOf } of kinds) {
       assert.equal(digest, createHash('sha256').update(content).digest('hex'));
     });
 
-    test('is file_changed if it ends too soon, grows or is replaced meanwhile', async () => {
+    test('fails with file_changed if the file is truncated, grows or is replaced meanwhile', async () => {
       for (const change of [
         (path: string) => truncate(path, 2),
         (path: string) => appendFile(path, 'more'),
@@ -69,36 +69,40 @@ for (const { where, hasherOf } of kinds) {
       }
     });
 
-    test('ends too soon whatever its size and times say', async () => {
+    test('fails if the file is too short, even if size and times are unchanged', async () => {
       await using file = await TemporaryFile.create('content');
       await using hasher = hasherOf(withHandle(file.opened, file.opened.fd));
       await assert.rejects(hasher.hashPart({ offset: 0, length: 8 }, plain), { code: 'file_changed' });
     });
 
-    test('neither holds up an abort nor the close, whatever its size', { timeout: 20_000 }, async () => {
-      await using file = await TemporaryFile.create('', TiB);
-      const stop = new AbortController();
-      const hasher = hasherOf(file.opened);
-      const waiting = hasher.hashPart({ offset: 0, length: TiB }, plain);
-      const ended = assert.rejects(waiting);
-      const queued = hasher.hashPart({ offset: 0, length: 1 }, { ...plain, signal: stop.signal });
-      stop.abort(new Error('stopped'));
-      await assert.rejects(queued, { message: 'stopped' });
-      // All of it would take minutes; the deadline of the test is the assertion.
-      await hasher.close();
-      await hasher.close();
-      await ended;
-      await assert.rejects(hasher.hashPart({ offset: 0, length: 1 }, plain));
-    });
+    test(
+      'delays neither an abort nor the close, whatever the size of the file',
+      { timeout: 20_000 },
+      async () => {
+        await using file = await TemporaryFile.create('', TiB);
+        const stop = new AbortController();
+        const hasher = hasherOf(file.opened);
+        const waiting = hasher.hashPart({ offset: 0, length: TiB }, plain);
+        const ended = assert.rejects(waiting);
+        const queued = hasher.hashPart({ offset: 0, length: 1 }, { ...plain, signal: stop.signal });
+        stop.abort(new Error('stopped'));
+        await assert.rejects(queued, { message: 'stopped' });
+        // Reading everything would take minutes; the timeout of the test is the assertion.
+        await hasher.close();
+        await hasher.close();
+        await ended;
+        await assert.rejects(hasher.hashPart({ offset: 0, length: 1 }, plain));
+      },
+    );
   });
 }
 
-test('what the operating system tells a thread keeps its code', async () => {
+test('errors of the operating system keep their code', async () => {
   await using file = await TemporaryFile.create('content');
   const directory = `${file.path}.d`;
   await mkdir(directory);
   const handle = await open(directory);
-  const hasher = threads.open(withHandle(file.opened, handle.fd)) ?? assert.fail('there is no thread');
+  const hasher = threads.open(withHandle(file.opened, handle.fd)) ?? assert.fail('no thread is available');
   const hashed = hasher.hashPart({ offset: 0, length: 7 }, plain);
   await assert.rejects(hashed, (error: Error & { code?: string }) => {
     const cause = error.cause as NodeJS.ErrnoException;
@@ -109,7 +113,7 @@ test('what the operating system tells a thread keeps its code', async () => {
   await rmdir(directory);
 });
 
-test('a small file is not worth a thread', async () => {
+test('a small file is hashed on the main thread', async () => {
   await using small = await TemporaryFile.create('', 16 * MiB - 1);
   await using large = await TemporaryFile.create('', 16 * MiB);
   await using hashers = new Hashers({ log, buffers: new BufferPool(2) });
@@ -119,26 +123,26 @@ test('a small file is not worth a thread', async () => {
   assert.ok(other instanceof ThreadHasher);
 });
 
-test('where there can be no thread a large file is hashed all the same', async () => {
+test('without a thread a large file is hashed on the main thread', async () => {
   await using file = await TemporaryFile.create('content', 16 * MiB);
   const program = new URL('data:text/javascript,throw new Error("no such thread")');
   const lines: string[] = [];
-  const told = createLog({ level: 'warn', format: 'json', write: (line) => lines.push(line) });
-  await using hashers = new Hashers({ log: told, buffers: new BufferPool(2), program });
+  const warnings = createLog({ level: 'warn', format: 'json', write: (line) => lines.push(line) });
+  await using hashers = new Hashers({ log: warnings, buffers: new BufferPool(2), program });
   const part = { offset: 0, length: 7 };
   await using first = hashers.open(file.opened);
   await assert.rejects(first.hashPart(part, plain), { code: 'agent_busy' });
   await using second = hashers.open(file.opened);
   assert.deepEqual(await second.hashPart(part, plain), { crc32: crc32Base64(crc32('content')) });
   assert.equal(lines.length, 1);
-  assert.match(lines[0] ?? '', /no such thread.*no thread for hashing/);
+  assert.match(lines[0] ?? '', /no such thread.*worker thread unavailable/);
 });
 
-/** The same file by another descriptor, whose size and times nobody looks at. */
+/** The same file with another descriptor and without the check for changes. */
 function withHandle(file: HashedFile, fd: number): HashedFile {
   return {
     fd,
-    place: file.place,
+    normalizedPath: file.normalizedPath,
     sizeBytes: file.sizeBytes,
     readFully: (buffer, offset) => file.readFully(buffer, offset),
     assertUnchanged: () => file.assertUnchanged(),
@@ -147,6 +151,6 @@ function withHandle(file: HashedFile, fd: number): HashedFile {
     endedEarly: () => file.endedEarly(),
     contentChanged: () => file.contentChanged(),
     keepOpen: (done) => file.keepOpen(done),
-    hangs: (done) => file.hangs(done),
+    reportHanging: (done) => file.reportHanging(done),
   };
 }

@@ -1,28 +1,28 @@
 import type { BufferPool } from '../file/buffer-pool.ts';
 import type { FileHasher, HashedFile } from './file-hasher.ts';
-import { HashThreads, type ThreadOptions } from './hash-threads.ts';
+import { HashThreads, type HashThreadsDeps } from './hash-threads.ts';
 import { LocalHasher } from './local-hasher.ts';
 
-/** A smaller file is hashed before a thread has started. */
-const WORTH_A_THREAD_BYTES = 16 * 1024 * 1024;
+/** Hashing a smaller file takes less time than starting a thread. */
+const MIN_THREAD_FILE_BYTES = 16 * 1024 * 1024;
 
-/** Where files are hashed: large ones in a thread of their own, if there can be one, else in this one. */
+/** Opens hashers: in a worker thread for large files if possible, otherwise on the main thread. */
 export class Hashers implements AsyncDisposable {
   readonly #threads: HashThreads;
   readonly #buffers: BufferPool;
 
-  constructor({ buffers, ...options }: ThreadOptions & { buffers: BufferPool }) {
-    this.#threads = new HashThreads(options);
+  constructor({ buffers, ...deps }: HashThreadsDeps & { buffers: BufferPool }) {
+    this.#threads = new HashThreads(deps);
     this.#buffers = buffers;
   }
 
-  /** @param file Not to be closed before the hasher is. */
+  /** @param file Must not be closed before the hasher. */
   open(file: HashedFile): FileHasher {
-    const thread = file.sizeBytes < WORTH_A_THREAD_BYTES ? null : this.#threads.open(file);
+    const thread = file.sizeBytes < MIN_THREAD_FILE_BYTES ? null : this.#threads.open(file);
     return thread ?? new LocalHasher(file, this.#buffers);
   }
 
-  /** Files that a thread may be reading from. */
+  /** Number of files that a thread may be reading. */
   get filesInThreads(): number {
     return this.#threads.files;
   }

@@ -7,10 +7,10 @@ import { type Range, readSlices } from '../file/read-slices.ts';
 import type { FileHasher, HashedFile, PartHashing } from './file-hasher.ts';
 import { hashSlices } from './hash-slices.ts';
 
-/** A read that hangs must not hold up the end of its upload. */
+/** A hanging read must not delay the end of its upload. */
 const CLOSE_TIMEOUT_MS = 1000;
 
-/** Hashes in this thread, a slice at a time, so that nothing else waits for long. */
+/** Hashes on the main thread, one slice at a time, so that nothing else is blocked for long. */
 export class LocalHasher implements FileHasher {
   readonly #file: HashedFile;
   readonly #buffers: BufferPool;

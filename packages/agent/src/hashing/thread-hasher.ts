@@ -1,35 +1,35 @@
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { BackhaulError, type PartChecksums } from '@backhaul/protocol';
 import { abortable } from '../abortable.ts';
-import type { NoAnswer } from '../file/no-answer.ts';
+import type { FileCallTimeout } from '../file/file-call-timeout.ts';
 import type { Range } from '../file/read-slices.ts';
 import { settledWithin } from '../settled-within.ts';
 import { CallCounter } from './call-counter.ts';
 import type { FileHasher, HashedFile, PartHashing } from './file-hasher.ts';
 import type { FileToHash, HashReply, HashRequest } from './hash-messages.ts';
 
-/** A read that hangs must not hold up the end of its upload. */
+/** A hanging read must not delay the end of its upload. */
 const CLOSE_TIMEOUT_MS = 1000;
 
-interface Asked {
-  readonly request: Exclude<HashRequest, { ask: 'end' }>;
-  readonly answer: PromiseWithResolvers<HashReply>;
+interface PendingRequest {
+  readonly request: Exclude<HashRequest, { type: 'end' }>;
+  readonly reply: PromiseWithResolvers<HashReply>;
 }
 
-/** One file's side of the thread that reads and hashes it. */
+/** Hashes one file in a worker thread; this is the main thread's side of the channel. */
 export class ThreadHasher implements FileHasher {
-  /** Resolves when the channel is closed, with whether the thread closed it; else it has died. */
+  /** Resolves when the channel is closed: true if the thread closed it, false if the thread has died. */
   readonly ended: Promise<boolean>;
   readonly #ended = Promise.withResolvers<boolean>();
   readonly #file: HashedFile;
-  /** What has been asked and not been answered. */
-  #asked: Asked[] = [];
-  /** What has gone into the digest. */
+  /** Requests without a reply, in order. */
+  #pending: PendingRequest[] = [];
+  /** Parts that the digest includes. */
   readonly #digested: Array<{ readonly range: Range; readonly crc32: string }> = [];
   #port: MessagePort | null = null;
   #calls = new CallCounter();
   #isClosing = false;
-  /** Why nothing can be asked any more. */
+  /** Set once no more requests are possible. */
   #failure: Error | null = null;
 
   constructor(file: HashedFile) {
@@ -38,55 +38,55 @@ export class ThreadHasher implements FileHasher {
     file.keepOpen(this.ended);
   }
 
-  /** Has the work done by another thread from now on: what the last one knew is read and hashed once more. */
+  /** Moves the work to another thread, which reads and hashes the digested parts again. */
   moveTo(thread: { postMessage(file: FileToHash, transfer: MessagePort[]): void }): void {
     const { port1: here, port2: port } = new MessageChannel();
     this.#port?.close();
     this.#port = here;
     this.#calls = new CallCounter();
     this.#listen(here);
-    const { fd, place } = this.#file;
-    thread.postMessage({ fd, place, port, calls: this.#calls.shared }, [port]);
-    this.#asked = [...this.#digested.splice(0).map((part) => this.#again(part)), ...this.#asked];
-    for (const { request } of this.#asked) here.postMessage(request);
-    if (this.#isClosing) here.postMessage({ ask: 'end' } satisfies HashRequest);
+    const { fd, normalizedPath: path } = this.#file;
+    thread.postMessage({ fd, path, port, calls: this.#calls.shared }, [port]);
+    this.#pending = [...this.#digested.splice(0).map((part) => this.#rehash(part)), ...this.#pending];
+    for (const { request } of this.#pending) here.postMessage(request);
+    if (this.#isClosing) here.postMessage({ type: 'end' } satisfies HashRequest);
   }
 
-  /** For how long its present file call has been seen under way, in ms. */
+  /** Observed duration of the current file call in milliseconds. */
   silentMs(now: number): number {
     return this.#calls.silentMs(now);
   }
 
-  /** Its file call has been given up. */
-  hangs(error: NoAnswer): void {
-    this.#file.hangs(this.ended);
+  /** Fails the hasher because its file call timed out. */
+  timeOut(error: FileCallTimeout): void {
+    this.#file.reportHanging(this.ended);
     this.fail(this.#file.readFailed(error));
   }
 
-  /** Ends all waits with an error; `ended` stays to tell when nothing reads from the file any more. */
+  /** Fails all waits; `ended` still resolves only when nothing reads from the file any more. */
   fail(error: Error): void {
     this.#failure ??= error;
-    for (const { answer } of this.#asked.splice(0)) answer.reject(this.#failure);
+    for (const { reply } of this.#pending.splice(0)) reply.reject(this.#failure);
   }
 
   async hashPart({ offset, length }: Range, { mode, inDigest, signal }: PartHashing): Promise<PartChecksums> {
-    // Nothing else of a part can go, or has to, to another thread.
+    // Copies only these fields: other properties of a part may not be transferable to a thread.
     const range = { offset, length };
-    const reply = await abortable(this.#ask({ ask: 'part', range, mode, inDigest }), signal);
+    const reply = await abortable(this.#request({ type: 'part', range, mode, inDigest }), signal);
     if (!('checksums' in reply)) throw this.#errorOf(reply);
-    this.#file.requireUnchanged(reply.look);
+    this.#file.requireUnchanged(reply.state);
     return reply.checksums;
   }
 
   async digest(): Promise<string> {
-    const reply = await this.#ask({ ask: 'digest' });
+    const reply = await this.#request({ type: 'digest' });
     if ('digest' in reply) return reply.digest;
     throw this.#errorOf(reply);
   }
 
-  /** Waits only briefly: a read that hangs keeps the file open until it comes back. */
+  /** Waits only briefly: a hanging read keeps the file open until it returns. */
   async close(): Promise<void> {
-    if (!this.#isClosing) this.#port?.postMessage({ ask: 'end' } satisfies HashRequest);
+    if (!this.#isClosing) this.#port?.postMessage({ type: 'end' } satisfies HashRequest);
     this.#isClosing = true;
     await settledWithin(this.ended, CLOSE_TIMEOUT_MS);
     this.fail(threadEnded());
@@ -97,56 +97,56 @@ export class ThreadHasher implements FileHasher {
   }
 
   #listen(port: MessagePort): void {
-    let inOrder = false;
+    let isClean = false;
     port.on('message', (reply: HashReply) => {
-      if ('ended' in reply) inOrder = true;
-      else if (port === this.#port) this.#answer(reply);
+      if ('ended' in reply) isClean = true;
+      else if (port === this.#port) this.#receive(reply);
     });
     port.once('close', () => {
       if (port !== this.#port) return;
       this.fail(threadEnded());
-      this.#ended.resolve(inOrder);
+      this.#ended.resolve(isClean);
     });
   }
 
-  #answer(reply: HashReply): void {
-    const asked = this.#asked.shift();
-    if (asked === undefined) return;
-    const { request, answer } = asked;
-    if (request.ask === 'part' && request.inDigest && 'checksums' in reply) {
+  #receive(reply: HashReply): void {
+    const pending = this.#pending.shift();
+    if (pending === undefined) return;
+    const { request } = pending;
+    if (request.type === 'part' && request.inDigest && 'checksums' in reply) {
       this.#digested.push({ range: request.range, crc32: reply.checksums.crc32 });
     }
-    answer.resolve(reply);
+    pending.reply.resolve(reply);
   }
 
-  async #ask(request: Asked['request']): Promise<HashReply> {
+  async #request(request: PendingRequest['request']): Promise<HashReply> {
     if (this.#failure !== null) throw this.#failure;
     this.#port?.postMessage(request);
-    const answer = Promise.withResolvers<HashReply>();
-    this.#asked.push({ request, answer });
-    return await answer.promise;
+    const reply = Promise.withResolvers<HashReply>();
+    this.#pending.push({ request, reply });
+    return await reply.promise;
   }
 
-  /** A part that another thread has hashed before goes into the digest; it must be what it was. */
-  #again({ range, crc32 }: { range: Range; crc32: string }): Asked {
-    const answer = Promise.withResolvers<HashReply>();
-    answer.promise.then(
-      (reply) => {
-        if (!('checksums' in reply)) this.fail(this.#errorOf(reply));
-        else if (reply.checksums.crc32 !== crc32) this.fail(this.#file.contentChanged());
+  /** Adds a part to the digest that another thread has hashed before; its content must be unchanged. */
+  #rehash({ range, crc32 }: { range: Range; crc32: string }): PendingRequest {
+    const reply = Promise.withResolvers<HashReply>();
+    reply.promise.then(
+      (received) => {
+        if (!('checksums' in received)) this.fail(this.#errorOf(received));
+        else if (received.checksums.crc32 !== crc32) this.fail(this.#file.contentChanged());
       },
       () => {},
     );
-    return { request: { ask: 'part', range, mode: 'none', inDigest: true }, answer };
+    return { request: { type: 'part', range, mode: 'none', inDigest: true }, reply };
   }
 
   #errorOf(reply: HashReply): Error {
-    if (!('failed' in reply)) return new Error('the thread answered something else than it was asked');
+    if (!('failed' in reply)) return new Error('unexpected reply from the hash thread');
     if (reply.failed === 'short') return this.#file.endedEarly();
     return this.#file.readFailed(Object.assign(new Error(reply.message), { code: reply.code }));
   }
 }
 
 function threadEnded(): BackhaulError {
-  return new BackhaulError('agent_busy', "The agent's thread that hashes has ended; its log may say why.");
+  return new BackhaulError('agent_busy', "The agent's hash thread has ended; see the agent's log.");
 }

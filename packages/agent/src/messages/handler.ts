@@ -1,7 +1,7 @@
 import type { HealthReport, ServerMessage } from '@backhaul/protocol';
 import type { Link } from '../connection/link.ts';
 import type { RenewableToken } from '../credentials/renewable-token.ts';
-import type { OpenTools } from '../file/open-file.ts';
+import type { OpenDeps } from '../file/open-file.ts';
 import type { Log } from '../log.ts';
 import type { Transfers } from '../transfer/transfers.ts';
 
@@ -9,8 +9,8 @@ import type { Transfers } from '../transfer/transfers.ts';
 export interface HandlerDeps {
   readonly link: Link;
   readonly transfers: Transfers;
-  readonly open: OpenTools;
-  /** Null for an agent that has nowhere to keep a renewed token. */
+  readonly open: OpenDeps;
+  /** Null without a state directory for a renewed token. */
   readonly tokens: Pick<RenewableToken, 'store' | 'welcomed'> | null;
   readonly health: () => HealthReport;
   readonly log: Log;

@@ -3,9 +3,9 @@ import { constants } from 'node:fs';
 import test from 'node:test';
 import { darwin } from './darwin.ts';
 
-// No Mac ran these: they hold the flags and the check at start, not what macOS makes of them.
+// Not run on a Mac: these tests verify the flags and the startup check, not the behaviour of macOS.
 
-test('files and directories are opened so that a link anywhere in the path fails, and nothing blocks', () => {
+test('opens fail on a link anywhere in the path and do not block', () => {
   const noFollowAny = 0x2000_0000;
   for (const flags of [darwin.fileFlags, darwin.directoryFlags]) {
     assert.notEqual(flags & noFollowAny, 0);
@@ -16,14 +16,14 @@ test('files and directories are opened so that a link anywhere in the path fails
 });
 
 test(
-  'a system that does not know the flag is found out at start',
-  { skip: process.platform === 'darwin' && 'this system knows it' },
+  'a system that does not support the flag is detected at startup',
+  { skip: process.platform === 'darwin' && 'this system supports it' },
   async () => {
     assert.match((await darwin.startProblem()) ?? '', /O_NOFOLLOW_ANY/);
   },
 );
 
-test('paths that name files by number or change how links are followed are off limits', () => {
+test('paths that address files by number or change how links are followed are off limits', () => {
   for (const path of ['/dev/null', '/.vol/16777220/2', '/.nofollow/etc', '/.RESOLVE/1/etc']) {
     assert.equal(darwin.isOffLimits(path), true, path);
   }

@@ -6,13 +6,13 @@ import type { Platform } from './platform.ts';
 
 const { O_RDONLY, O_NONBLOCK, O_DIRECTORY } = constants;
 
-/** Opening fails if any part of the path is a symbolic link (sys/fcntl.h; Node.js has no name for it). */
+/** The open fails if any component of the path is a symbolic link (sys/fcntl.h; Node.js has no constant for it). */
 const O_NOFOLLOW_ANY = 0x2000_0000;
 
 /** `/etc` is a link to `/private/etc` on every Mac. */
 const trial = { direct: '/private/etc/hosts', throughLink: '/etc/hosts', link: '/etc' };
 
-/** Not run on a Mac: its flags and rules are tested on Linux, where they cannot show that the system keeps them. */
+/** Not tested on a Mac: the tests check its flags and rules on Linux, not the behaviour of macOS. */
 export const darwin: Platform = {
   path: posix,
   fileFlags: O_RDONLY | O_NONBLOCK | O_NOFOLLOW_ANY,
@@ -22,9 +22,9 @@ export const darwin: Platform = {
   // APFS ignores case and Unicode composition by default.
   pathKey: (path) => path.normalize('NFC').toLowerCase(),
   pathProblem: () => null,
-  // `/.vol` names files by their number, wherever they lie; `/.nofollow` and `/.resolve` are flags as paths.
+  // `/.vol` addresses files by inode number in any directory; `/.nofollow` and `/.resolve` are flags in the form of paths.
   isOffLimits: (path) => /^\/(?:dev|\.vol|\.nofollow|\.resolve)(?:\/|$)/i.test(path),
-  // There is no procfs. devfs is at /dev.
+  // There is no procfs, and devfs is always at /dev.
   isKernelInterface: () => Promise.resolve(false),
   mountFinder: () => mountByName,
   async startProblem() {
@@ -34,18 +34,18 @@ export const darwin: Platform = {
       tryOpen(trial.link, this.directoryFlags),
     ]);
     if (results.join() === 'opened,ELOOP,ELOOP') return null;
-    return `opening with O_NOFOLLOW_ANY does not refuse symbolic links as it should (${trial.direct}: ${results[0]}, ${trial.throughLink}: ${results[1]}, ${trial.link}: ${results[2]}). Without it the agent cannot prove that an opened file lies below --allow or --file. Use macOS 13.5 or later, which Node.js 24 needs as well.`;
+    return `O_NOFOLLOW_ANY does not refuse symbolic links as expected (${trial.direct}: ${results[0]}, ${trial.throughLink}: ${results[1]}, ${trial.link}: ${results[2]}). Without it the agent cannot prove that an opened file is covered by --allow or --file. Use macOS 13.5 or later, which Node.js 24 also requires.`;
   },
-  // The system refused every link on the way, so the file lies where its path says.
+  // The open refused all links in the path, so the path is the real path.
   realPathOf: (_handle, opened) => Promise.resolve(opened),
-  // By number: Node.js can list and look only by path, and this one cannot be swapped while the handle is open.
+  // By inode number: Node.js can list and stat only by path, and this path cannot be replaced while the handle is open.
   async directoryPath(handle) {
     const { dev, ino } = await handle.stat({ bigint: true });
     return `/.vol/${dev}/${ino}`;
   },
-  // Mapped writes move times when they are synced, and statfs gives types no fixed number.
+  // Mapped writes change times only when they are synced, and statfs types have no fixed numbers.
   fileSystemOf: () => Promise.resolve('unknown'),
-  openAgain: (_handle, opened) => open(opened, darwin.fileFlags),
+  reopen: (_handle, opened) => open(opened, darwin.fileFlags),
   sendQueues: () => Promise.resolve(null),
   errorCode: () => null,
 };

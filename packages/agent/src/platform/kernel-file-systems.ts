@@ -1,9 +1,9 @@
 /**
  * Types of Linux file systems whose "regular files" are kernel interfaces, by `f_type` of statfs(2): the `*_MAGIC`
- * constants of linux/magic.h unless another header is named. Reading such a file asks the kernel something, may hand
- * out secrets (`/proc/PID/environ`), may never end, and says nothing about size or version.
+ * constants of linux/magic.h unless another header is named. Reading such a file queries the kernel, may reveal secrets
+ * (`/proc/PID/environ`), may never end, and provides no reliable size or version.
  *
- * Not here: devtmpfs, which calls itself tmpfs. Its entries are devices and no regular files.
+ * Not included: devtmpfs, which reports the type of tmpfs. Its entries are devices, not regular files.
  */
 export const kernelFileSystems: ReadonlySet<number> = new Set([
   0x0000_9fa0, // proc

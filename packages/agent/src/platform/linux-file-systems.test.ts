@@ -2,14 +2,14 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { linuxFileSystem } from './linux-file-systems.ts';
 
-test('timestamps prove something only on ext4 and XFS; Btrfs does not wait for a write() under way', () => {
+test('timestamps are exact only on ext4 and XFS; Btrfs does not wait for a running write()', () => {
   assert.equal(linuxFileSystem(0xef53), 'exact_times');
   assert.equal(linuxFileSystem(0x58465342), 'exact_times');
   assert.equal(linuxFileSystem(0x9123683e), 'unknown');
   assert.equal(linuxFileSystem(0x01021994), 'unknown', 'tmpfs');
 });
 
-test('folders of a virtual machine and file systems of clusters are shared, as FUSE and NFS are', () => {
+test('shared folders of virtual machines and cluster file systems are shared, like FUSE and NFS', () => {
   const vboxsf = 0x786f4256;
   const vmhgfs = 0xbacbacbc;
   const clusters = [0x7461636f, 0x01161970, 0x19830326, 0x47504653, 0x20030528];

@@ -1,18 +1,18 @@
 import type { FileSystem } from './platform.ts';
 
 /**
- * The `f_type` of statfs(2), from `linux/magic.h`. Tested, and read in the kernel's sources: every write, also the
- * first one to a mapped page after it was written back, moves the ctime, and no program can set that; and a read with
- * `O_DIRECT`, of whatever length, waits for a write() under way. Btrfs refuses one that is not aligned before it waits.
- * tmpfs does not move the ctime when a mapped page is written that was touched before, and ZFS does so late; an overlay
- * does what the file system below it does, which it does not tell.
+ * The `f_type` of statfs(2), from `linux/magic.h`. Verified by tests and in the kernel's sources: every write changes the
+ * ctime, also the first one to a mapped page after it was written back, and no program can set the ctime; and an
+ * `O_DIRECT` read of any length waits for a running write(). Btrfs refuses an unaligned direct read before it waits. tmpfs
+ * does not change the ctime on a write to a mapped page that was accessed before, and ZFS changes it late. An overlay
+ * behaves like the file system below it, which it does not report.
  */
 const EXACT_TIMES: ReadonlySet<number> = new Set([
   0xef53, // ext2, ext3, ext4
   0x58465342, // XFS
 ]);
 
-/** Others change these files without this kernel's knowledge, while it still has their old pages. */
+/** File systems whose files other machines can change while this kernel still caches the old pages. */
 const SHARED: ReadonlySet<number> = new Set([
   0x65735546, // FUSE: sshfs, mergerfs, s3fs, virtiofs
   0x6969, // NFS
@@ -32,7 +32,7 @@ const SHARED: ReadonlySet<number> = new Set([
   0x20030528, // OrangeFS
 ]);
 
-/** @param magic The kernel's `f_type`, its lower 32 bits. */
+/** @param magic Lower 32 bits of the kernel's `f_type`. */
 export function linuxFileSystem(magic: number): FileSystem {
   if (EXACT_TIMES.has(magic)) return 'exact_times';
   return SHARED.has(magic) ? 'shared' : 'unknown';

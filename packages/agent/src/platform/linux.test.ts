@@ -8,7 +8,7 @@ import { queueKey } from './platform.ts';
 
 for (const host of ['127.0.0.1', '::1']) {
   test(
-    `what a peer at ${host} has not taken yet is counted, though the system has taken it from the writer`,
+    `counts bytes that a peer at ${host} has not acknowledged, although the write has completed`,
     { skip: process.platform !== 'linux' && 'it is read from /proc' },
     async () => {
       await using server = createServer({ pauseOnConnect: true }).listen(0, host);
@@ -21,13 +21,13 @@ for (const host of ['127.0.0.1', '::1']) {
       try {
         client.write(Buffer.alloc(64 * 1024 * 1024));
         let queued = 0;
-        // More than the peer's system takes for it.
+        // More than the receive buffer of the peer.
         while (queued < 100_000) {
           await delay(5);
-          queued = await queuedOf(client);
+          queued = await queuedBytes(client);
         }
         peer.resume();
-        while ((await queuedOf(client)) > 0) await delay(5);
+        while ((await queuedBytes(client)) > 0) await delay(5);
       } finally {
         client.destroy();
         peer.destroy();
@@ -37,7 +37,7 @@ for (const host of ['127.0.0.1', '::1']) {
 }
 
 test(
-  'a table of many pages is read to its end, and empty queues are left out',
+  'a table of many pages is read completely, and empty queues are omitted',
   { skip: process.platform !== 'linux' && 'it is read from /proc' },
   async () => {
     const accepted: Socket[] = [];
@@ -50,7 +50,7 @@ test(
       const busy = clients.filter((_, index) => index % 50 === 0);
       const quiet = clients.filter((_, index) => index % 50 !== 0);
       for (const client of busy) client.write(Buffer.alloc(8 * 1024 * 1024));
-      for (const client of busy) while ((await queuedOf(client)) === 0) await delay(5);
+      for (const client of busy) while ((await queuedBytes(client)) === 0) await delay(5);
       const { queues, connections } = await readSendQueues();
       assert.ok(connections >= 2 * clients.length, `${connections}`);
       assert.ok(busy.every(({ localPort = 0 }) => queues?.has(queueKey(localPort, port))));
@@ -61,25 +61,25 @@ test(
   },
 );
 
-test('all who ask before a reading begins share it; who asks later is told nothing that is older than the question', async () => {
-  const begun: number[] = [];
+test('callers before a read share it; later callers get data from after their call', async () => {
+  const startedAt: number[] = [];
   const first = Promise.withResolvers<void>();
   const read = async (): Promise<number> => {
-    const nth = begun.push(performance.now());
+    const nth = startedAt.push(performance.now());
     if (nth === 1) await first.promise;
     return nth;
   };
-  const look = sharedReading(read, () => 100);
-  const early = [look(), look()];
-  while (begun.length === 0) await delay(1);
-  const late = [look(), look(), look()];
+  const readShared = sharedReading(read, () => 100);
+  const early = [readShared(), readShared()];
+  while (startedAt.length === 0) await delay(1);
+  const late = [readShared(), readShared(), readShared()];
   first.resolve();
   assert.deepEqual(await Promise.all([...early, ...late]), [1, 1, 2, 2, 2]);
-  const [one = 0, two = 0] = begun;
+  const [one = 0, two = 0] = startedAt;
   assert.ok(two - one >= 90, `${two - one} ms`);
 });
 
-async function queuedOf({ localPort = 0, remotePort = 0 }: Socket): Promise<number> {
+async function queuedBytes({ localPort = 0, remotePort = 0 }: Socket): Promise<number> {
   const { queues } = await readSendQueues();
   return queues?.get(queueKey(localPort, remotePort)) ?? 0;
 }

@@ -10,14 +10,14 @@ import { type Platform, queueKey, type SendQueues } from './platform.ts';
 
 const { O_RDONLY, O_NONBLOCK, O_NOFOLLOW, O_DIRECTORY, O_DIRECT } = constants;
 
-/** A table of 50,000 connections takes 40 ms to read: once a second is enough. One of a few is read whenever asked. */
+/** Pause between two reads of the connection table. A table of 50,000 connections takes 40 ms to read. */
 const PAUSE_MS_PER_CONNECTION = 0.02;
 const MAX_PAUSE_MS = 1000;
-/** About as long is a line of the table. */
+/** Approximate length of a line of the table. */
 const BYTES_PER_CONNECTION = 150;
 /**
- * The kernel returns the table in pieces of about a page. Parsing each piece on its own leaves 0.7 MB of garbage for 1,100
- * connections, and the table as one string 2.5 MB, once a second for as long as a client follows an upload.
+ * The kernel returns the table in pieces of about a page. Parsing each piece separately creates 0.7 MB of garbage for 1,100
+ * connections, parsing the table as one string 2.5 MB, once a second while a client follows an upload.
  */
 const PIECE_BYTES = 8192;
 
@@ -29,11 +29,11 @@ export const linux: Platform = {
   hasOwners: true,
   pathKey: (path) => path,
   pathProblem: () => null,
-  // `/proc/self/environ` calls itself a regular file of size 0; reading it would hand out the agent's token.
+  // `/proc/self/environ` is reported as a regular file of size 0; reading it would reveal the agent's token.
   isOffLimits: (path) => /^\/(?:proc|sys|dev)(?:\/|$)/.test(path),
   async isKernelInterface({ fd }) {
     const { type } = await statfs(descriptorPath(fd), { bigint: true });
-    // A signed long, of 32 bits on some machines.
+    // A signed long, with 32 bits on some machines.
     return kernelFileSystems.has(Number(BigInt.asUintN(32, type)));
   },
   mountFinder() {
@@ -47,16 +47,16 @@ export const linux: Platform = {
     const problem = await descriptorProblem(process.execPath);
     return problem === null
       ? null
-      : `/proc/self/fd does not work (${problem}). Without it the agent cannot prove that an opened file lies below --allow or --file. Mount /proc, e.g. "mount -t proc proc /proc" in a chroot, and start the agent again.`;
+      : `/proc/self/fd does not work (${problem}). Without it the agent cannot prove that an opened file is covered by --allow or --file. Mount /proc, e.g. with "mount -t proc proc /proc" in a chroot, and restart the agent.`;
   },
   async realPathOf({ fd }) {
     try {
       return await readlink(descriptorPath(fd));
     } catch (cause) {
-      // Never resolved by path instead: the path may lead elsewhere by now.
+      // Must not fall back to the path, which may point elsewhere by now.
       throw new BackhaulError(
         'path_not_allowed',
-        'The agent cannot prove where the file lies, because /proc/self/fd does not work any more: mount /proc on its machine.',
+        'The agent cannot prove where the file is, because /proc/self/fd no longer works: mount /proc on its machine.',
         { cause },
       );
     }
@@ -66,17 +66,17 @@ export const linux: Platform = {
     const { type } = await statfs(descriptorPath(fd), { bigint: true });
     return linuxFileSystem(Number(BigInt.asUintN(32, type)));
   },
-  // It leads to that very file, whatever its name leads to by now: so this link may be followed.
-  openAgain: ({ fd }, _opened, { direct }) =>
+  // This link always points to the open file, whatever its name points to by now, so it is safe to follow.
+  reopen: ({ fd }, _opened, { direct }) =>
     open(descriptorPath(fd), O_RDONLY | O_NONBLOCK | (direct ? O_DIRECT : 0)),
   sendQueues: async () => (await readTables()).queues,
   errorCode: () => null,
 };
 
 interface SendQueueTables {
-  /** Without empty queues. */
+  /** Non-empty queues. */
   readonly queues: SendQueues;
-  /** About so many, with and without a queue. */
+  /** Approximate number of connections, including those with an empty queue. */
   readonly connections: number;
 }
 
@@ -88,7 +88,7 @@ export async function readSendQueues(): Promise<SendQueueTables> {
   return { queues: bytes4 === null ? null : queues, connections };
 }
 
-/** @returns how many bytes it has. */
+/** Adds the queues of a table. @returns The size of the table in bytes. */
 async function readTable(table: 'tcp' | 'tcp6', queues: Map<string, number>): Promise<number> {
   await using file = await open(`/proc/self/net/${table}`);
   const piece = Buffer.allocUnsafeSlow(PIECE_BYTES);
@@ -105,8 +105,8 @@ async function readTable(table: 'tcp' | 'tcp6', queues: Map<string, number>): Pr
 }
 
 /**
- * One reading for all who ask before it begins, so that nobody is told what was so before they asked. After it
- * comes a pause, in which whoever asks waits for the next one.
+ * Shares one read among all callers that arrive before it starts, so that no caller gets data from before its call. A
+ * pause follows each read; callers that arrive during the pause wait for the next read.
  */
 export function sharedReading<Result>(
   read: () => Promise<Result>,
@@ -128,7 +128,7 @@ export function sharedReading<Result>(
   };
 }
 
-/** Of `  0: 0100007F:1F90 0100007F:C350 01 00012345:00000000 …`: ports and, before the second colon, `tx_queue`. */
+/** Parses lines such as `  0: 0100007F:1F90 0100007F:C350 01 00012345:00000000 …`: both ports, then `tx_queue`. */
 function addSendQueues(lines: string, queues: Map<string, number>): void {
   const line = /^ *\d+: [0-9A-F]+:([0-9A-F]{4}) [0-9A-F]+:([0-9A-F]{4}) [0-9A-F]{2} (?!0{8})([0-9A-F]{8}):/gm;
   for (const [, local = '', remote = '', queued = ''] of lines.matchAll(line)) {
@@ -145,13 +145,15 @@ function descriptorPath(fd: number): string {
   return `/proc/self/fd/${fd}`;
 }
 
-/** Why an open file cannot be found again by its descriptor, or null. */
+/** Why the path of an open file cannot be determined from its descriptor; null if it can. */
 async function descriptorProblem(path: string): Promise<string | null> {
   await using handle = await open(path);
   try {
     const link = await readlink(descriptorPath(handle.fd));
     const [opened, found] = await Promise.all([handle.stat({ bigint: true }), stat(link, { bigint: true })]);
-    return opened.dev === found.dev && opened.ino === found.ino ? null : `it leads to ${link} for ${path}`;
+    return opened.dev === found.dev && opened.ino === found.ino
+      ? null
+      : `it points to ${link} instead of ${path}`;
   } catch (error) {
     return error instanceof Error && 'code' in error ? String(error.code) : String(error);
   }

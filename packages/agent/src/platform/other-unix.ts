@@ -8,8 +8,8 @@ import type { Platform } from './platform.ts';
 const { O_RDONLY, O_NONBLOCK, O_NOFOLLOW, O_DIRECTORY } = constants;
 
 /**
- * FreeBSD, AIX and the like: Node.js has neither a flag that refuses links on the way nor a way to ask a descriptor
- * for its path.
+ * FreeBSD, AIX and others: Node.js has neither a flag that refuses links in the path nor a way to get the path of a
+ * descriptor.
  */
 export const otherUnix: Platform = {
   path: posix,
@@ -25,9 +25,9 @@ export const otherUnix: Platform = {
   startProblem: () => Promise.resolve(null),
   realPathOf: (_handle, opened) => Promise.resolve(opened),
   directoryPath: (_handle, realPath) => Promise.resolve(realPath),
-  // FreeBSD's word for a link that O_NOFOLLOW stopped; elsewhere it is ELOOP.
   fileSystemOf: () => Promise.resolve('unknown'),
-  openAgain: (_handle, opened) => open(opened, otherUnix.fileFlags),
+  reopen: (_handle, opened) => open(opened, otherUnix.fileFlags),
   sendQueues: () => Promise.resolve(null),
+  // FreeBSD reports EMLINK for a link refused by O_NOFOLLOW; other systems report ELOOP.
   errorCode: (errno) => (errno === 'EMLINK' ? 'path_not_allowed' : null),
 };

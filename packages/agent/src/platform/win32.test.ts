@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { win32 } from './win32.ts';
 
-test('names that Windows cannot have or gives another meaning are refused', () => {
+test('names that are invalid or have a special meaning on Windows are refused', () => {
   for (const path of [
     'C:\\data\\con',
     'C:\\data\\NUL.txt',
@@ -33,7 +33,7 @@ test('the device namespace is off limits', () => {
   assert.equal(win32.isOffLimits('\\\\server\\share'), false);
 });
 
-test('a path is the same in any case, and a busy file is locked', () => {
+test('path keys ignore case, and EBUSY is file_locked', () => {
   assert.equal(win32.pathKey('C:\\Data'), win32.pathKey('c:\\DATA'));
   assert.equal(win32.errorCode('EBUSY'), 'file_locked');
   assert.equal(win32.errorCode('ENOENT'), null);

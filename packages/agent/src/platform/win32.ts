@@ -8,7 +8,7 @@ export const win32: Platform = {
   path: windowsPath,
   fileFlags: constants.O_RDONLY,
   directoryFlags: constants.O_RDONLY,
-  // Node.js shows neither the path of a handle nor who may write a directory.
+  // Node.js provides neither the path of a handle nor the permissions of a directory.
   needsPrivateRoots: true,
   hasOwners: false,
   pathKey: (path) => path.toLowerCase(),
@@ -24,9 +24,9 @@ export const win32: Platform = {
   startProblem: () => Promise.resolve(null),
   realPathOf: (_handle, opened) => Promise.resolve(opened),
   directoryPath: (_handle, realPath) => Promise.resolve(realPath),
-  // NTFS may write times late, and statfs gives no type.
+  // NTFS may update times late, and statfs reports no type.
   fileSystemOf: () => Promise.resolve('unknown'),
-  openAgain: (_handle, opened) => open(opened, win32.fileFlags),
+  reopen: (_handle, opened) => open(opened, win32.fileFlags),
   sendQueues: () => Promise.resolve(null),
   errorCode: (errno) => (errno === 'EBUSY' ? 'file_locked' : null),
 };

@@ -1,8 +1,8 @@
 import { BlockList, isIP } from 'node:net';
 
 /**
- * - `metadata`: link-local, or where a cloud gives credentials to any request from the machine itself.
- * - `private`: of the site's own network, or of no network at all (multicast, reserved, documentation).
+ * - `metadata`: link-local, or a cloud service that gives credentials to any request from the machine itself.
+ * - `private`: in the site's own network, or in no network (multicast, reserved, documentation).
  * - `public`: everything else.
  */
 export type AddressKind = 'metadata' | 'private' | 'public';
@@ -22,10 +22,10 @@ const metadataIpv6 = blockList([
   'fd00:42::/32', // Scaleway
 ]);
 
-/** Names that lead to a metadata service wherever they are resolved, behind a proxy too. */
+/** Names that resolve to a metadata service everywhere, also behind a proxy. */
 const metadataNames = new Set(['metadata.google.internal', 'metadata.goog']);
 
-/** IANA's registry of special-purpose IPv4 addresses, and multicast. */
+/** IANA registry of special-purpose IPv4 addresses, and multicast. */
 const privateIpv4 = blockList([
   '0.0.0.0/8',
   '10.0.0.0/8',
@@ -43,7 +43,7 @@ const privateIpv4 = blockList([
   '240.0.0.0/4',
 ]);
 
-/** Of the global unicast space, 2000::/3, what leads to no public host. Outside of it nothing does. */
+/** Non-public ranges of the global unicast space, 2000::/3. No address outside of that space is public. */
 const privateIpv6 = blockList([
   '2001::/23', // Teredo, ORCHID and other protocols (RFC 2928)
   '2001:db8::/32',
@@ -51,7 +51,7 @@ const privateIpv6 = blockList([
   '3fff::/20',
 ]);
 
-/** @param address As `isIP` accepts it, with a zone (`%eth0`) or without. */
+/** @param address An address that `isIP` accepts, with or without a zone (`%eth0`). */
 export function kindOfAddress(address: string): AddressKind {
   if (isIP(address) === 4) return kindOfIpv4(address);
   const bytes = bytesOfIpv6(address);
@@ -65,7 +65,7 @@ export function kindOfAddress(address: string): AddressKind {
   return global ? 'public' : 'private';
 }
 
-/** @param host As `bareHost` gives it. */
+/** @param host Result of `bareHost`. */
 export function isMetadataName(host: string): boolean {
   return metadataNames.has(host.toLowerCase());
 }
@@ -75,36 +75,36 @@ function kindOfIpv4(address: string): AddressKind {
   return privateIpv4.check(address) ? 'private' : 'public';
 }
 
-/** The IPv4 address that packets to this one reach: IPv4-mapped (RFC 4291), or behind the well-known NAT64 (RFC 6052). */
+/** The IPv4 address that this one maps to: IPv4-mapped (RFC 4291), or the well-known NAT64 prefix (RFC 6052). */
 function transparentIpv4(bytes: Buffer): string | null {
   const prefix = bytes.toString('hex', 0, 12);
   const transparent = prefix === '00000000000000000000ffff' || prefix === '0064ff9b0000000000000000';
   return transparent ? quad(bytes, [12, 13, 14, 15]) : null;
 }
 
-/** IPv4 addresses that a tunnel or translator may take out of this one; all such addresses are refused as private. */
+/** IPv4 addresses that a tunnel or translator may extract from this one. Such addresses are never public. */
 function tunnelledIpv4(bytes: Buffer): string[] {
   const hex = bytes.toString('hex');
   // IPv4-compatible (RFC 4291), and IPv4-translated (RFC 2765).
   if (hex.startsWith('0'.repeat(24)) || hex.startsWith(`${'0'.repeat(16)}ffff0000`)) {
     return [quad(bytes, [12, 13, 14, 15])];
   }
-  // A site's own NAT64 (RFC 8215), where the prefix may be of any of these lengths: 96, 48, 56, 64.
+  // Local-use NAT64 (RFC 8215), with a prefix length of 96, 48, 56 or 64.
   if (hex.startsWith('0064ff9b0001')) {
-    const places = [
+    const layouts = [
       [12, 13, 14, 15],
       [6, 7, 9, 10],
       [7, 9, 10, 11],
       [9, 10, 11, 12],
     ];
-    return places.map((place) => quad(bytes, place));
+    return layouts.map((offsets) => quad(bytes, offsets));
   }
   const found = isIsatap(bytes) ? [quad(bytes, [12, 13, 14, 15])] : [];
   if (hex.startsWith('2002')) found.push(quad(bytes, [2, 3, 4, 5]));
   if (hex.startsWith('20010000')) {
-    // Teredo (RFC 4380): its server, and the client with all bits turned.
-    const turned = Buffer.from(bytes.map((byte) => byte ^ 0xff));
-    found.push(quad(bytes, [4, 5, 6, 7]), quad(turned, [12, 13, 14, 15]));
+    // Teredo (RFC 4380): the server, and the client with all bits inverted.
+    const inverted = Buffer.from(bytes.map((byte) => byte ^ 0xff));
+    found.push(quad(bytes, [4, 5, 6, 7]), quad(inverted, [12, 13, 14, 15]));
   }
   return found;
 }
@@ -114,12 +114,12 @@ function isIsatap(bytes: Buffer): boolean {
   return /^0[02]005efe$/.test(bytes.toString('hex', 8, 12));
 }
 
-function quad(bytes: Buffer, places: readonly number[]): string {
-  return places.map((place) => bytes[place]).join('.');
+function quad(bytes: Buffer, offsets: readonly number[]): string {
+  return offsets.map((offset) => bytes[offset]).join('.');
 }
 
 function bytesOfIpv6(address: string): Buffer {
-  // URL's parser writes eight groups at most and no dotted quad, whatever the spelling was.
+  // The URL parser normalizes any spelling to at most eight groups without a dotted quad.
   const { hostname } = new URL(`http://[${address.split('%', 1).join('')}]/`);
   const [head = '', tail = ''] = hostname.slice(1, -1).split('::');
   const groups = (text: string): string[] => (text === '' ? [] : text.split(':'));

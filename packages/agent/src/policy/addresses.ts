@@ -6,7 +6,7 @@ const loopback = new BlockList();
 loopback.addSubnet('127.0.0.0', 8);
 loopback.addAddress('::1', 'ipv6');
 
-/** Spellings that lead to this machine besides loopback: "this network", and IPv4 wrapped into IPv6. */
+/** Other addresses of this machine than loopback: "this network", and IPv4 embedded in IPv6. */
 const local = new BlockList();
 local.addSubnet('0.0.0.0', 8);
 // Unspecified, and the IPv4-compatible addresses (RFC 4291, section 2.5.5.1).
@@ -19,7 +19,7 @@ function isLoopbackAddress(address: string): boolean {
   return loopback.check(address, familyOf(address));
 }
 
-/** Whether a connection to it ends at this machine. @param own Addresses of its interfaces. */
+/** Whether an address belongs to this machine. @param own Addresses of its interfaces. */
 export function isOwnAddress(address: string, own: readonly string[]): boolean {
   if (isLoopbackAddress(address) || local.check(address, familyOf(address))) return true;
   const interfaces = new BlockList();
@@ -31,21 +31,22 @@ export function isOwnAddress(address: string, own: readonly string[]): boolean {
 }
 
 /**
- * As `isLoopbackHost`, for all addresses of this machine. A name is judged by where its look-up leads.
+ * Like `isLoopbackHost`, but for all addresses of this machine. Names other than `localhost` are checked after their DNS
+ * lookup.
  *
- * @param own As for `isOwnAddress`; asked only if it matters, because the system takes its time.
+ * @param own As for `isOwnAddress`; called only if needed, because the system call is slow.
  */
 export function isOwnHost(hostname: string, own: () => readonly string[]): boolean {
   const host = bareHost(hostname);
   return isLoopbackHost(host) || (isIP(host) !== 0 && isOwnAddress(host, own()));
 }
 
-/** They change while a machine runs. */
+/** Addresses of this machine's interfaces. Not cached, because they can change. */
 export function interfaceAddresses(): string[] {
   return Object.values(networkInterfaces()).flatMap((all) => (all ?? []).map(({ address }) => address));
 }
 
-/** `URL.hostname` without the brackets of an IPv6 address, and without the dot that ends an absolute name. */
+/** `URL.hostname` without the brackets of an IPv6 address and the trailing dot of an absolute name. */
 export function bareHost(hostname: string): string {
   return hostname.replace(/^\[(.*)\]$/, '$1').replace(/\.$/, '');
 }

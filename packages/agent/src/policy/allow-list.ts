@@ -3,41 +3,41 @@ import { lstat } from 'node:fs/promises';
 import { BackhaulError } from '@backhaul/protocol';
 import type { FileGate } from '../file/file-gate.ts';
 import type { GatedFile } from '../file/gated-file.ts';
-import { NoAnswer } from '../file/no-answer.ts';
+import { FileCallTimeout } from '../file/file-call-timeout.ts';
 import type { Platform } from '../platform/platform.ts';
 import { requireOwnLink } from './hard-links.ts';
 import { OwnFiles } from './own-files.ts';
 
-interface AllowListOptions {
-  /** `--allow`, absolute. */
+interface AllowListDeps {
+  /** `--allow`: absolute paths. */
   readonly directories: readonly string[];
-  /** `--file`, absolute. */
+  /** `--file`: absolute paths. */
   readonly files: readonly string[];
   readonly platform: Platform;
   readonly gate: FileGate;
-  /** What is never read although it lies in the list. */
+  /** Files that are never read, even if the list covers them. */
   readonly ownFiles?: OwnFiles;
   /** `--allow-hard-links`. */
   readonly hardLinks?: boolean;
 }
 
-/** The agent connects without waiting longer for a directory whose file system hangs. */
+/** Maximum wait at startup for a directory on a hanging file system. */
 const START_TIMEOUT_MS = 5000;
 
-/** A path that may be opened, and is then to be confirmed. */
-export interface Admitted {
-  /** As it was asked for, `.` and `..` resolved. */
+/** A path that may be opened; the opened file must then pass `checkRealPath`. */
+export interface CheckedPath {
+  /** The requested path, with `.` and `..` resolved. */
   readonly path: string;
-  /** The same file with the links on the way to it resolved: this is what to open. */
+  /** The path to open: the same with links in its directories resolved. */
   readonly realPath: string;
 }
 
 /**
- * What the machine's owner lets be read: regular files under the `--allow` directories, and the `--file` itself.
- * Empty means nothing. It is made from flags at start; no message reaches it.
+ * The files that the machine's owner allows to be read: regular files under the `--allow` directories, and the `--file`
+ * paths. Empty means none. It is created from flags at startup; no message can change it.
  *
- * Every path is judged twice: by its spelling and the links on its way before anything is opened (`admit`), and by
- * what the opened descriptor really is (`confirm`).
+ * Every path is checked twice: by its spelling and the links in its directories before the open (`checkPath`), and by the
+ * real path of the opened descriptor (`checkRealPath`).
  */
 export class AllowList {
   readonly #directories: readonly string[];
@@ -46,10 +46,10 @@ export class AllowList {
   readonly #gate: FileGate;
   readonly #ownFiles: OwnFiles;
   readonly #hardLinks: boolean;
-  /** Where each directory of the list led at start. */
+  /** Real path of each directory of the list at startup. */
   readonly #pinned = new Map<string, string>();
 
-  constructor({ directories, files, platform, gate, ownFiles, hardLinks = false }: AllowListOptions) {
+  constructor({ directories, files, platform, gate, ownFiles, hardLinks = false }: AllowListDeps) {
     this.#directories = directories;
     this.#files = files;
     this.#platform = platform;
@@ -58,49 +58,52 @@ export class AllowList {
     this.#hardLinks = hardLinks;
   }
 
-  /** For the owner and for `health_check`. */
+  /** The allowed paths, for the log and for `health_check`. */
   describe(): string[] {
     return [...this.#directories, ...this.#files];
   }
 
   /**
-   * Outside the list the answer is the same whether or not something is there, also when it is a symbolic link
-   * inside the list that leads out.
+   * Checks a path before the open. Outside the list the error is the same whether or not the file exists, also for a
+   * symbolic link inside the list that points out of it.
    *
-   * @throws BackhaulError `invalid_path`, `path_not_allowed`; NoAnswer
+   * @throws BackhaulError `invalid_path`, `path_not_allowed`; FileCallTimeout
    */
-  async admit(asked: string): Promise<Admitted> {
+  async checkPath(requested: string): Promise<CheckedPath> {
     const { path: paths, pathKey } = this.#platform;
-    const path = this.#normalize(asked);
+    const path = this.#normalize(requested);
     const entry = this.#entryOf(pathKey(path));
-    if (entry === undefined || this.#platform.isOffLimits(path)) throw notAllowed(asked);
+    if (entry === undefined || this.#platform.isOffLimits(path)) throw notAllowed(requested);
     const { flag, directory } = entry;
     const root = await this.#pin(directory);
     if (root === null) throw replaced(entry);
     if (flag === '--file') return { path, realPath: paths.join(root, paths.basename(path)) };
     if (pathKey(path) === pathKey(directory)) return { path, realPath: root };
-    const reach = { from: paths.dirname(path), top: directory };
+    const range = { from: paths.dirname(path), top: directory };
     const realPath =
-      (await this.#throughLinks(path, reach)) ?? paths.join(root, paths.relative(directory, path));
-    if (!(await this.#holds(paths.dirname(realPath)))) throw notAllowed(asked);
+      (await this.#resolveLinks(path, range)) ?? paths.join(root, paths.relative(directory, path));
+    if (!(await this.#covers(paths.dirname(realPath)))) throw notAllowed(requested);
     return { path, realPath };
   }
 
   /**
-   * Judges what is open, by the descriptor alone.
+   * Checks an open file by its descriptor.
    *
-   * @param opened What was opened with the platform's flags.
-   * @returns Where it really lies.
-   * @throws BackhaulError `path_not_allowed`; NoAnswer
+   * @param opened The path that was opened with the platform's flags.
+   * @returns The real path.
+   * @throws BackhaulError `path_not_allowed`; FileCallTimeout
    */
-  async confirm(file: GatedFile, { opened, asked }: { opened: string; asked: string }): Promise<string> {
+  async checkRealPath(
+    file: GatedFile,
+    { opened, requested }: { opened: string; requested: string },
+  ): Promise<string> {
     const platform = this.#platform;
     const realPath = await file.call((handle) => platform.realPathOf(handle, opened));
-    if (platform.isOffLimits(realPath) || !(await this.#holds(realPath))) throw notAllowed(asked);
-    if (await file.call((handle) => platform.isKernelInterface(handle))) throw notAllowed(asked);
-    if (await this.#ownFiles.includes(file, realPath)) throw ownFile(asked);
+    if (platform.isOffLimits(realPath) || !(await this.#covers(realPath))) throw notAllowed(requested);
+    if (await file.call((handle) => platform.isKernelInterface(handle))) throw notAllowed(requested);
+    if (await this.#ownFiles.includes(file, realPath)) throw ownFile(requested);
     if (!this.#hardLinks) {
-      await file.call((handle) => requireOwnLink(handle, { asked, realPath, platform }));
+      await file.call((handle) => requireOwnLink(handle, { requested, realPath, platform }));
     }
     return realPath;
   }
@@ -108,15 +111,15 @@ export class AllowList {
   #normalize(path: string): string {
     const problem =
       path.includes('\0') || !path.isWellFormed() || path.includes('\u{FFFD}')
-        ? 'it is not valid UTF-8 text; a file whose name is not UTF-8 must be renamed before it can be pulled'
+        ? 'it is not valid UTF-8; a file whose name is not UTF-8 must be renamed before it can be uploaded'
         : !this.#platform.path.isAbsolute(path)
           ? 'it must be absolute'
           : this.#platform.pathProblem(path);
-    if (problem !== null) throw new BackhaulError('invalid_path', `The path cannot be used: ${problem}.`);
+    if (problem !== null) throw new BackhaulError('invalid_path', `The path is invalid: ${problem}.`);
     return this.#platform.path.resolve(path);
   }
 
-  /** The entry of the list that covers a path, by its key. */
+  /** Returns the entry of the list that covers a path, given its key. */
   #entryOf(key: string): Entry | undefined {
     const { path: paths, pathKey } = this.#platform;
     const file = this.#files.find((each) => pathKey(each) === key);
@@ -126,28 +129,28 @@ export class AllowList {
   }
 
   /**
-   * A path with the links of its directories resolved, as far down as they exist.
+   * Resolves the links in the directories of a path, as far as the directories exist.
    *
-   * @param top Where to give up on the way up.
-   * @returns null if not even `top` exists.
+   * @param from Directory to start with; parent directories are tried up to `top`.
+   * @returns null if `top` does not exist.
    */
-  async #throughLinks(
+  async #resolveLinks(
     path: string,
     { from, top, ...options }: { from: string; top: string; timeoutMs?: number },
   ): Promise<string | null> {
     const { path: paths, pathKey } = this.#platform;
     const topKey = pathKey(top);
     for (let at = from; this.#isWithin(pathKey(at), topKey); at = paths.dirname(at)) {
-      const real = await this.#gate.realpath(at, options).catch(nullUnlessSilent);
-      // Missing or unreadable: the open will say so, once it is known that the way there stays inside.
+      const real = await this.#gate.realpath(at, options).catch(nullUnlessTimeout);
+      // A missing or unreadable file is reported by the open, after the check that its directory is allowed.
       if (real !== null) return paths.join(real, paths.relative(at, path));
       if (at === paths.dirname(at)) break;
     }
     return null;
   }
 
-  /** Whether a real path lies in the list, its own links resolved. */
-  async #holds(realPath: string): Promise<boolean> {
+  /** Whether the list, with its links resolved, covers a real path. */
+  async #covers(realPath: string): Promise<boolean> {
     return (await this.#isFile(realPath)) || (await this.#isInDirectories(realPath));
   }
 
@@ -156,7 +159,7 @@ export class AllowList {
     const key = (path: string) => this.#platform.pathKey(path);
     for (const file of this.#files) {
       const name = paths.basename(file);
-      // Another file does not wait for the one of --file.
+      // Files with other names must not wait for the directory of --file.
       if (key(paths.basename(realPath)) !== key(name)) continue;
       const directory = await this.#pin(paths.dirname(file));
       if (directory !== null && key(paths.join(directory, name)) === key(realPath)) return true;
@@ -164,37 +167,38 @@ export class AllowList {
     return false;
   }
 
-  /** One directory after the other, the likely ones first: one that hangs is in the way of what lies in no other. */
+  /** Checks the most likely directories first, so that a hanging one delays only paths that no other directory covers. */
   async #isInDirectories(realPath: string): Promise<boolean> {
-    const held = (directory: string) => this.#isWithin(realPath, this.#pinned.get(directory) ?? directory);
-    let noAnswer: NoAnswer | null = null;
-    for (const directory of this.#directories.toSorted((a, b) => Number(held(b)) - Number(held(a)))) {
+    const isLikely = (directory: string) =>
+      this.#isWithin(realPath, this.#pinned.get(directory) ?? directory);
+    let timeout: FileCallTimeout | null = null;
+    for (const directory of this.#directories.toSorted((a, b) => Number(isLikely(b)) - Number(isLikely(a)))) {
       try {
         const root = await this.#pin(directory);
         if (root !== null && this.#isWithin(realPath, root)) return true;
       } catch (error) {
-        if (!(error instanceof NoAnswer)) throw error;
-        noAnswer ??= error;
+        if (!(error instanceof FileCallTimeout)) throw error;
+        timeout ??= error;
       }
     }
-    if (noAnswer !== null) throw noAnswer;
+    if (timeout !== null) throw timeout;
     return false;
   }
 
   /**
-   * Where a directory of the list really is; null once that is another place than at start. Whoever may replace it
-   * by a link must not decide what else this agent reads. One that is missing at start is pinned to its own name:
-   * it may be made or mounted later, and counts from then on.
+   * Returns the real path of a directory of the list, or null if it has changed since startup: an account that can replace
+   * the directory with a link must not decide what else the agent reads. A directory that is missing at startup is pinned
+   * to its own path: it may be created or mounted later.
    */
   async #pin(directory: string, options: { timeoutMs?: number } = {}): Promise<string | null> {
     const { path: paths, pathKey } = this.#platform;
     if (!this.#pinned.has(directory)) {
-      const reach = { from: directory, top: paths.parse(directory).root, ...options };
-      const first = (await this.#throughLinks(directory, reach)) ?? directory;
+      const range = { from: directory, top: paths.parse(directory).root, ...options };
+      const first = (await this.#resolveLinks(directory, range)) ?? directory;
       if (!this.#pinned.has(directory)) this.#pinned.set(directory, first);
     }
     const pinned = this.#pinned.get(directory) ?? directory;
-    const real = await this.#gate.realpath(directory, options).catch(nullUnlessSilent);
+    const real = await this.#gate.realpath(directory, options).catch(nullUnlessTimeout);
     return real === null || pathKey(real) === pathKey(pinned) ? pinned : null;
   }
 
@@ -204,91 +208,91 @@ export class AllowList {
     return path.startsWith(root.endsWith(sep) ? root : root + sep);
   }
 
-  /** What the owner should know at start: each sentence names the flag. From here on the list stays where it leads. */
-  async findings(): Promise<string[]> {
-    await this.#ownFiles.remember();
+  /** Returns problems of the list at startup, each with its flag. Also pins all directories to their current real paths. */
+  async problems(): Promise<string[]> {
+    await this.#ownFiles.record();
     if (this.#directories.length === 0 && this.#files.length === 0) {
-      return ['Nothing may be read: give --file or --allow.'];
+      return ['no file may be read: use --file or --allow'];
     }
-    const files = this.#files.map((file) => this.#fileFindings(file));
+    const files = this.#files.map((file) => this.#fileProblems(file));
     const found = await Promise.all([
-      ...this.#directories.map((directory) => this.#directoryFindings(directory)),
+      ...this.#directories.map((directory) => this.#directoryProblems(directory)),
       ...files,
     ]);
     return found.flat();
   }
 
-  async #directoryFindings(directory: string): Promise<string[]> {
+  async #directoryProblems(directory: string): Promise<string[]> {
     const about = `--allow ${directory}`;
-    const findings: string[] = [];
-    const found = await this.#look(directory, (real) => real);
-    if (found instanceof NoAnswer) findings.push(`${about}: ${found.message}.`);
+    const problems: string[] = [];
+    const found = await this.#stat(directory, (real) => real);
+    if (found instanceof FileCallTimeout) problems.push(`${about}: ${found.message}`);
     else if (found === null) {
-      findings.push(
-        `${about}: there is no such directory yet. One that is made later counts; a link does not.`,
+      problems.push(
+        `${about}: the directory does not exist yet; a directory created later is used, a link is not`,
       );
     } else if (!found.isDirectory()) {
-      findings.push(`${about}: not a directory; use --file for a single file.`);
+      problems.push(`${about}: not a directory; use --file for a single file`);
     }
-    if (this.#platform.isOffLimits(directory) || this.#ownFiles.isNamedSo(directory)) {
-      findings.push(`${about}: never read, by design.`);
+    if (this.#platform.isOffLimits(directory) || this.#ownFiles.isDevPath(directory)) {
+      problems.push(`${about}: files here are never read`);
     }
-    return findings;
+    return problems;
   }
 
-  async #fileFindings(file: string): Promise<string[]> {
+  async #fileProblems(file: string): Promise<string[]> {
     const { path: paths } = this.#platform;
-    const found = await this.#look(paths.dirname(file), (real) => paths.join(real, paths.basename(file)));
-    if (found instanceof NoAnswer) return [`--file ${file}: ${found.message}.`];
-    if (found === null) return [`--file ${file}: there is no such file yet.`];
+    const found = await this.#stat(paths.dirname(file), (real) => paths.join(real, paths.basename(file)));
+    if (found instanceof FileCallTimeout) return [`--file ${file}: ${found.message}`];
+    if (found === null) return [`--file ${file}: the file does not exist yet`];
     if (found.isSymbolicLink()) {
-      return [`--file ${file}: symbolic links are refused; give the file they lead to.`];
+      return [`--file ${file}: symbolic links are refused; use the path of the target`];
     }
-    return found.isFile() ? [] : [`--file ${file}: not a regular file.`];
+    return found.isFile() ? [] : [`--file ${file}: not a regular file`];
   }
 
-  /** What there is at `entry` of where `directory` leads. */
-  async #look(directory: string, entry: (real: string) => string): Promise<Stats | NoAnswer | null> {
+  /** Stats `entry` of the real path of `directory`; null if it does not exist. */
+  async #stat(directory: string, entry: (real: string) => string): Promise<Stats | FileCallTimeout | null> {
     const options = { timeoutMs: START_TIMEOUT_MS };
     try {
       const real = entry((await this.#pin(directory, options)) ?? directory);
-      return await this.#gate.run(real, () => lstat(real), options).catch(nullUnlessSilent);
+      return await this.#gate.run(real, () => lstat(real), options).catch(nullUnlessTimeout);
     } catch (error) {
-      if (error instanceof NoAnswer) return error;
+      if (error instanceof FileCallTimeout) return error;
       throw error;
     }
   }
 }
 
-function nullUnlessSilent(error: unknown): null {
-  if (error instanceof NoAnswer) throw error;
+function nullUnlessTimeout(error: unknown): null {
+  if (error instanceof FileCallTimeout) throw error;
   return null;
 }
 
 interface Entry {
   readonly flag: '--allow' | '--file';
-  /** Of `--file`: the one that the file is in. */
+  /** For `--file`: the directory of the file. */
   readonly directory: string;
 }
 
 function notAllowed(path: string): BackhaulError {
   return new BackhaulError(
     'path_not_allowed',
-    `This agent's owner does not allow ${JSON.stringify(path)}. Directories are allowed on the agent's machine with --allow.`,
+    `The owner of the agent's machine does not allow reading ${JSON.stringify(path)}. Directories are allowed there with --allow.`,
   );
 }
 
 function ownFile(path: string): BackhaulError {
   return new BackhaulError(
     'path_not_allowed',
-    `${JSON.stringify(path)} belongs to the agent or to a backhaul-server --dev beside it, such as a token: it is never read, whatever is allowed.`,
+    `${JSON.stringify(path)} belongs to the agent or to a backhaul-server --dev on the same machine, for example a token. It is never read, whatever the allow-list says.`,
   );
 }
 
 function replaced({ flag, directory }: Entry): BackhaulError {
-  const what = flag === '--allow' ? `--allow ${directory}` : `The directory of --file, ${directory},`;
+  const subject = flag === '--allow' ? `--allow ${directory}` : `The directory of --file, ${directory},`;
   return new BackhaulError(
     'path_not_allowed',
-    `${what} leads to another place than at the agent's start, so nothing below it is read. If that is meant, restart the agent.`,
+    `${subject} points to a different directory than at the agent's start, so nothing below it is read. If this is intended, restart the agent.`,
   );
 }

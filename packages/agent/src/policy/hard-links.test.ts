@@ -18,16 +18,26 @@ interface Case {
 }
 
 const cases: Case[] = [
-  { name: 'own link to another’s file', directory: { uid: 1001, mode: 0o755 }, uid: 0, isRead: false },
-  { name: 'in the file’s owner’s directory', directory: { uid: 1001, mode: 0o755 }, uid: 1001, isRead: true },
+  {
+    name: 'own link to another account’s file',
+    directory: { uid: 1001, mode: 0o755 },
+    uid: 0,
+    isRead: false,
+  },
+  {
+    name: 'in a directory of the file’s owner',
+    directory: { uid: 1001, mode: 0o755 },
+    uid: 1001,
+    isRead: true,
+  },
   { name: 'in a directory of root', directory: { uid: 0, mode: 0o755 }, uid: 1001, isRead: true },
   { name: 'where the group can write', directory: { uid: 1001, mode: 0o775 }, uid: 1001, isRead: false },
   { name: 'where all can write', directory: { uid: 0, mode: 0o1777 }, uid: 0, isRead: false },
 ];
 
-const skip = process.getuid?.() === 0 ? false : 'files of other owners are needed; run this as root';
+const skip = process.getuid?.() === 0 ? false : 'creating files of other owners requires root';
 
-/** Its message, or null. */
+/** Returns the error message; null if the file is read. */
 async function refusal(path: string, root: string, hardLinks = false): Promise<string | null> {
   const allowList = new AllowList({ directories: [root], files: [], platform: linux, gate, hardLinks });
   try {
@@ -55,7 +65,7 @@ for (const { name, directory, uid, isRead } of cases) {
     if (!isRead) assert.match(message ?? '', /2 hard links.*--allow-hard-links/);
     assert.equal(await refusal(linked, root, true), null, 'with --allow-hard-links');
     await rm(file);
-    assert.equal(await refusal(linked, root), null, 'with one name it is a file like any other');
+    assert.equal(await refusal(linked, root), null, 'a file with one name is read');
     await rm(base, { recursive: true });
   });
 }

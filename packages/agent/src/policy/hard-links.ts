@@ -7,22 +7,22 @@ import type { Platform } from '../platform/platform.ts';
 const OTHERS_MAY_WRITE = 0o022n;
 
 interface Opened {
-  readonly asked: string;
-  /** Where the descriptor really lies. */
+  readonly requested: string;
+  /** Real path of the descriptor. */
   readonly realPath: string;
   readonly platform: Platform;
 }
 
 /**
- * An account that can write a directory can make a link there to a file that it may not read itself, but the agent
- * may (Linux allows that unless `fs.protected_hardlinks` is 1). So a file with several names is read only where nobody
- * but its owner and root can have made the name.
+ * An account that can write a directory can create a hard link there to a file that the agent may read but the account
+ * may not (Linux allows that unless `fs.protected_hardlinks` is 1). So a file with several names is read only if no
+ * account other than its owner and root can have created the name.
  *
  * @throws BackhaulError `path_not_allowed`
  */
 export async function requireOwnLink(
   opened: FileHandle,
-  { asked, realPath, platform }: Opened,
+  { requested, realPath, platform }: Opened,
 ): Promise<void> {
   const stats = await opened.stat({ bigint: true });
   if (!platform.hasOwners || !stats.isFile() || stats.nlink <= 1n) return;
@@ -30,8 +30,8 @@ export async function requireOwnLink(
   let handle: FileHandle | null = null;
   try {
     handle = await open(directory, platform.directoryFlags);
-    // The very directory that the file is in, whatever is swapped meanwhile.
-    if ((await platform.realPathOf(handle, directory)) !== directory) throw foreignLink(asked, stats);
+    // Fails if the directory was replaced meanwhile.
+    if ((await platform.realPathOf(handle, directory)) !== directory) throw foreignLink(requested, stats);
     const itself = await platform.directoryPath(handle, directory);
     const entryPath = platform.path.join(itself, platform.path.basename(realPath));
     const [{ uid, mode }, entry] = await Promise.all([
@@ -40,18 +40,18 @@ export async function requireOwnLink(
     ]);
     const isThere = entry.dev === stats.dev && entry.ino === stats.ino;
     const isOwners = (uid === stats.uid || uid === 0n) && (mode & OTHERS_MAY_WRITE) === 0n;
-    if (!isThere || !isOwners) throw foreignLink(asked, stats);
+    if (!isThere || !isOwners) throw foreignLink(requested, stats);
   } catch (error) {
-    throw error instanceof BackhaulError ? error : foreignLink(asked, stats, error);
+    throw error instanceof BackhaulError ? error : foreignLink(requested, stats, error);
   } finally {
     await handle?.close();
   }
 }
 
-function foreignLink(asked: string, { nlink }: BigIntStats, cause?: unknown): BackhaulError {
+function foreignLink(requested: string, { nlink }: BigIntStats, cause?: unknown): BackhaulError {
   return new BackhaulError(
     'path_not_allowed',
-    `${JSON.stringify(asked)} is one of ${nlink} hard links to a file, and others than the file's owner may have made it, because they own its directory or can write there. The owner of the agent's machine can allow such files with --allow-hard-links.`,
+    `${JSON.stringify(requested)} is one of ${nlink} hard links to a file, and an account other than the file's owner may have created it, because it owns the directory or can write there. The owner of the agent's machine can allow such files with --allow-hard-links.`,
     { cause },
   );
 }

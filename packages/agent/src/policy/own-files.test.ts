@@ -27,16 +27,16 @@ import { OwnFiles } from './own-files.ts';
 
 const platform = currentPlatform();
 
-interface Place {
-  /** Allowed. */
+interface Fixture {
+  /** The allowed directory. */
   readonly root: string;
-  /** Whether a path was read or listed, or the code that it was refused with. */
+  /** Returns 'read', or the error code. */
   readonly read: (name: string) => Promise<string>;
   readonly list: (name: string) => Promise<string>;
 }
 
-/** An agent that may read its own token file and the directory of a dev server, were they not its own. */
-async function withOwnFiles(use: (place: Place) => Promise<void>, base = tmpdir()): Promise<void> {
+/** Creates an allow-list that covers the token file and the directory of a dev server. */
+async function withOwnFiles(use: (fixture: Fixture) => Promise<void>, base = tmpdir()): Promise<void> {
   const root = await realpath(await mkdtemp(join(base, 'backhaul-own-')));
   const [token, used] = [join(root, 'token'), join(root, 'used')];
   await writeFile(token, 'token');
@@ -45,7 +45,7 @@ async function withOwnFiles(use: (place: Place) => Promise<void>, base = tmpdir(
   await writeFile(join(used, 'objects/blob'), 'object');
   const ownFiles = new OwnFiles({ files: [token], directories: [used], platform, gate });
   const allowList = new AllowList({ directories: [root], files: [], platform, gate, ownFiles });
-  await allowList.findings();
+  await allowList.problems();
   const outcome = (opened: Promise<unknown>) =>
     opened.then(
       () => 'read',
@@ -72,7 +72,7 @@ async function withOwnFiles(use: (place: Place) => Promise<void>, base = tmpdir(
 
 const refused = 'path_not_allowed';
 
-test('the token file is never read, under no name that it has or had', () =>
+test('the token file is never read, under any current or earlier name', () =>
   withOwnFiles(async ({ root, read }) => {
     assert.equal(await read('token'), refused);
     await link(join(root, 'token'), join(root, 'hard-link'));
@@ -87,7 +87,7 @@ test('the token file is never read, under no name that it has or had', () =>
     assert.equal(await read('report'), 'read');
   }));
 
-test('a token file that is a link hides what it leads to', () =>
+test('if the token file is a link, its target is protected', () =>
   withOwnFiles(async ({ root, read }) => {
     await writeFile(join(root, 'real-token'), 'token');
     assert.equal(await read('real-token'), 'read');
@@ -96,7 +96,7 @@ test('a token file that is a link hides what it leads to', () =>
     assert.equal(await read('real-token'), refused);
   }));
 
-test('a directory of its own is never read or listed, nor is what is linked or renamed out of it', () =>
+test('an own directory is never read or listed, nor are files linked or renamed out of it', () =>
   withOwnFiles(async ({ root, read, list }) => {
     for (const name of ['used/dev.json', 'used/objects/blob']) assert.equal(await read(name), refused);
     for (const name of ['used', 'used/objects']) assert.equal(await list(name), refused);
@@ -112,7 +112,7 @@ test('a directory of its own is never read or listed, nor is what is linked or r
     assert.equal(await list('renamed/objects'), refused);
   }));
 
-test('a dev server’s directory is known by its name, wherever it is', () =>
+test('a dev server’s directory is protected by its name, wherever it is', () =>
   withOwnFiles(async ({ root, read, list }) => {
     await mkdir(join(root, 'project/.backhaul'), { recursive: true });
     await writeFile(join(root, 'project/.backhaul/dev.json'), 'secret');
@@ -124,7 +124,7 @@ test('a dev server’s directory is known by its name, wherever it is', () =>
     assert.equal(await read('project/.backhauls'), 'read');
   }));
 
-test('each token that was read is known, however often the file is replaced between pulls', async () => {
+test('each token that was read stays protected, however often the file is replaced between uploads', async () => {
   const root = await realpath(await mkdtemp(join(tmpdir(), 'backhaul-own-')));
   const token = join(root, 'token');
   const write = async (content: string) => {
@@ -136,13 +136,13 @@ test('each token that was read is known, however often the file is replaced betw
     config: { allow: [root], token: { kind: 'file', path: token } },
   });
   const before = await bench.server.acceptAndWelcome();
-  for (const [kept, renewed] of [
+  for (const [oldName, renewed] of [
     ['token.1', 'second'],
     ['token.2', 'third'],
   ] as const) {
-    await rename(token, join(root, kept));
+    await rename(token, join(root, oldName));
     await write(renewed);
-    if (kept === 'token.2') break;
+    if (oldName === 'token.2') break;
     before.socket.terminate();
     await bench.server.accept().then((session) => session.socket.terminate());
   }
@@ -158,17 +158,17 @@ test('each token that was read is known, however often the file is replaced betw
   await rm(root, { recursive: true });
 });
 
-test('without times of birth an old token is known, and a new file with its inode is not taken for it', async (t) => {
+test('without birth times an old token stays protected, and a new file with its inode is read', async (t) => {
   const base = await realpath(await mkdtemp(join(tmpdir(), 'backhaul-own-')));
   const [image, mount] = [join(base, 'image'), join(base, 'mount')];
   await mkdir(mount);
   await writeFile(image, '');
   await truncate(image, 4 * 1024 * 1024);
-  // Inodes of 128 bytes have no room for it.
+  // Inodes of 128 bytes have no birth time.
   const made = spawnSync('mkfs.ext4', ['-q', '-F', '-I', '128', '-O', '^has_journal', image]).status === 0;
   if (!made || spawnSync('mount', ['-o', 'loop', image, mount]).status !== 0) {
     await rm(base, { recursive: true });
-    t.skip('a file system has to be made and mounted; run this as root, with mkfs.ext4');
+    t.skip('creating and mounting a file system requires root and mkfs.ext4');
     return;
   }
   try {

@@ -4,107 +4,107 @@ import { dirname } from 'node:path';
 import { DEV_FILE } from '@backhaul/protocol';
 import type { FileGate } from '../file/file-gate.ts';
 import type { GatedFile } from '../file/gated-file.ts';
-import { NoAnswer } from '../file/no-answer.ts';
+import { FileCallTimeout } from '../file/file-call-timeout.ts';
 import type { Platform } from '../platform/platform.ts';
 import { settledWithin } from '../settled-within.ts';
 
-interface OwnFilesOptions {
-  /** E.g. the token file. Absolute; they need not exist. */
+interface OwnFilesDeps {
+  /** E.g. the token file. Absolute paths; they need not exist. */
   readonly files: readonly string[];
-  /** All below them is the agent's or its server's own. Absolute; they need not exist. */
+  /** Directories that are protected with all their content. Absolute paths; they need not exist. */
   readonly directories: readonly string[];
   readonly platform: Platform;
   readonly gate: FileGate;
 }
 
-/** The agent connects without waiting longer for one whose file system hangs; once it answers it is remembered. */
-const REMEMBER_TIMEOUT_MS = 5000;
+/** Maximum wait for paths on hanging file systems, so that the agent can connect. They are recorded once they respond. */
+const RECORD_TIMEOUT_MS = 5000;
 
-/** Where a server in dev mode keeps its secret, keys, database and objects. */
+/** Directory in which a server in dev mode stores its secret, keys, database and objects. */
 const devDirectoryName = dirname(DEV_FILE);
 
 /**
- * What the agent and a dev server beside it keep for themselves: never read, whatever the allow-list says. Whoever
- * could pull a token or the dev server's secret could become any agent or operator.
+ * Secrets of the agent and of a dev server on the same machine. They are never read, whatever the allow-list says: with a
+ * token or the dev server's secret, an operator could impersonate any agent or operator.
  *
- * Files are known by device and inode, so that neither another name nor a hard link leads to them. A copy is another
- * file and is not known.
+ * Files are identified by device and inode, so that other names and hard links are also detected. A copy is a different
+ * file and is not detected.
  */
 export class OwnFiles {
   readonly #files: readonly string[];
   readonly #directories: readonly string[];
   readonly #platform: Platform;
   readonly #gate: FileGate;
-  /** All that the paths ever led to: a token file that was replaced and kept under another name is still a secret. */
-  readonly #remembered = new Set<string>();
+  /** All files that the paths ever pointed to: a replaced token file that still exists under another name is still a secret. */
+  readonly #recorded = new Set<string>();
 
-  constructor({ files, directories, platform, gate }: OwnFilesOptions) {
+  constructor({ files, directories, platform, gate }: OwnFilesDeps) {
     this.#files = files;
     this.#directories = directories;
     this.#platform = platform;
     this.#gate = gate;
   }
 
-  /** Whether the path leads through a directory that a dev server uses, by its name. */
-  isNamedSo(path: string): boolean {
+  /** Whether the path contains the directory name of a dev server. */
+  isDevPath(path: string): boolean {
     const { pathKey, path: paths } = this.#platform;
     return pathKey(path).split(paths.sep).includes(pathKey(devDirectoryName));
   }
 
-  /** Looks at them before they can be moved elsewhere: at the start, and whenever a token was read. Never rejects. */
-  async remember(): Promise<void> {
-    await settledWithin(this.#present(), REMEMBER_TIMEOUT_MS);
+  /** Records the current files, at startup and after each token read, before they can be moved. Never rejects. */
+  async record(): Promise<void> {
+    await settledWithin(this.#currentKeys(), RECORD_TIMEOUT_MS);
   }
 
   /**
-   * @param realPath Where the descriptor really lies.
-   * @throws NoAnswer
+   * @param realPath Real path of the descriptor.
+   * @throws FileCallTimeout
    */
   async includes(file: GatedFile, realPath: string): Promise<boolean> {
-    if (this.isNamedSo(realPath)) return true;
+    if (this.isDevPath(realPath)) return true;
     const opened = await file.call((handle) => handle.stat({ bigint: true }));
-    const present = await this.#present();
-    const isOwn = (stats: BigIntStats) => present.has(place(stats)) || this.#remembered.has(identity(stats));
+    const current = await this.#currentKeys();
+    const isOwn = (stats: BigIntStats) => current.has(inodeKey(stats)) || this.#recorded.has(identity(stats));
     if (isOwn(opened)) return true;
     const paths = this.#platform.path;
     for (let at = realPath; at !== paths.dirname(at);) {
       at = paths.dirname(at);
-      const parent = await this.#lstat(at).catch(nullUnlessSilent);
+      const parent = await this.#lstat(at).catch(nullUnlessTimeout);
       if (parent !== null && isOwn(parent)) return true;
     }
     if (!opened.isFile() || opened.nlink <= 1n) return false;
-    for (const directory of this.#directories) if (await this.#links(directory, opened)) return true;
+    for (const directory of this.#directories) if (await this.#containsLink(directory, opened)) return true;
     return false;
   }
 
-  /** What the paths lead to now. Token files are replaced by renewal, so this is asked at each open. */
-  async #present(): Promise<Set<string>> {
-    const present = new Set<string>();
+  /** Keys of the current files. Read at each open, because renewal replaces token files. */
+  async #currentKeys(): Promise<Set<string>> {
+    const current = new Set<string>();
     const add = async (path: string): Promise<void> => {
-      // One whose file system hangs holds up no other file; it is remembered.
+      // A hanging file system must not block other files; earlier files stay recorded.
       const stats = await this.#stat(path).catch(() => null);
       if (stats === null) return;
-      present.add(place(stats));
-      this.#remembered.add(identity(stats));
+      current.add(inodeKey(stats));
+      this.#recorded.add(identity(stats));
     };
     for (const path of [...this.#files, ...this.#directories]) await add(path);
-    // The secrets are in their files; what lies deeper, such as a dev server's objects, may be much.
+    // Only direct entries, which contain the secrets: subdirectories, such as a dev server's objects, may be large.
     for (const directory of this.#directories) {
       for (const entry of await this.#entriesOf(directory)) {
         if (!entry.isDirectory()) await add(this.#platform.path.join(directory, entry.name));
       }
     }
-    return present;
+    return current;
   }
 
-  /** Whether a file below the directory is the one that is open, under another name. */
-  async #links(directory: string, opened: BigIntStats): Promise<boolean> {
+  /** Whether the directory contains another name of the open file. */
+  async #containsLink(directory: string, opened: BigIntStats): Promise<boolean> {
     for (const entry of await this.#entriesOf(directory)) {
       const path = this.#platform.path.join(directory, entry.name);
-      if (entry.isDirectory() && (await this.#links(path, opened))) return true;
+      if (entry.isDirectory() && (await this.#containsLink(path, opened))) return true;
       if (!entry.isFile()) continue;
       const stats = await this.#lstat(path).catch(() => null);
-      if (stats !== null && place(stats) === place(opened)) return true;
+      if (stats !== null && inodeKey(stats) === inodeKey(opened)) return true;
     }
     return false;
   }
@@ -117,27 +117,27 @@ export class OwnFiles {
     return await this.#gate.run(path, () => lstat(path, { bigint: true }));
   }
 
-  /** Nothing of one that is not there: what is removed meanwhile is not what is open. */
+  /** Empty if the directory does not exist. */
   async #entriesOf(directory: string): Promise<Dirent[]> {
     return await this.#gate.run(directory, () => readdir(directory, { withFileTypes: true })).catch(() => []);
   }
 }
 
-function nullUnlessSilent(error: unknown): null {
-  if (error instanceof NoAnswer) throw error;
+function nullUnlessTimeout(error: unknown): null {
+  if (error instanceof FileCallTimeout) throw error;
   return null;
 }
 
-/** Of a file that exists: no other one has it meanwhile. */
-function place({ dev, ino }: BigIntStats): string {
+/** Unique among existing files. */
+function inodeKey({ dev, ino }: BigIntStats): string {
   return `${dev}:${ino}`;
 }
 
 /**
- * Of a file for as long as it exists: its inode may later be another file's, made at another time. Where the file system
- * keeps no time of birth, a token that is moved keeps its size and time of change; its next file has others.
+ * Identifies a file even after its inode was reused for another file, by the birth time. Where the file system has no
+ * birth time, by size and modification time, which a moved token file keeps and a new file does not share.
  */
 function identity(stats: BigIntStats): string {
-  const born = `${place(stats)}:${stats.birthtimeNs}`;
+  const born = `${inodeKey(stats)}:${stats.birthtimeNs}`;
   return stats.birthtimeNs !== 0n || !stats.isFile() ? born : `${born}:${stats.size}:${stats.mtimeNs}`;
 }

@@ -3,7 +3,7 @@ import test from 'node:test';
 import { BackhaulError } from '@backhaul/protocol';
 import { StoragePolicy } from './storage-policy.ts';
 
-function verdict(
+function decision(
   url: string,
   options: { origins?: string[]; local?: boolean; headers?: Record<string, string> } = {},
 ) {
@@ -22,13 +22,13 @@ function verdict(
   }
 }
 
-test('https anywhere is allowed, http is not', () => {
-  assert.equal(verdict('https://bucket.s3.amazonaws.com/k?X-Amz-Signature=signature'), 'allowed');
-  assert.equal(verdict('http://bucket.s3.amazonaws.com/k?X-Amz-Signature=signature'), 'refused');
-  assert.equal(verdict('http://10.0.0.5:9000/k'), 'refused');
+test('https is allowed everywhere, http is not', () => {
+  assert.equal(decision('https://bucket.s3.amazonaws.com/k?X-Amz-Signature=signature'), 'allowed');
+  assert.equal(decision('http://bucket.s3.amazonaws.com/k?X-Amz-Signature=signature'), 'refused');
+  assert.equal(decision('http://10.0.0.5:9000/k'), 'refused');
 });
 
-test('http to this machine is allowed for a server on this machine only', () => {
+test('http to this machine is allowed only for a server on this machine', () => {
   for (const url of [
     'http://localhost:9000/k',
     'http://127.0.0.1:9000/k',
@@ -44,17 +44,17 @@ test('http to this machine is allowed for a server on this machine only', () => 
     'http://[2001:db8::7]/k',
     'http://[64:ff9b::198.51.100.7]/k',
   ]) {
-    assert.equal(verdict(url, { local: true }), 'allowed', url);
-    assert.equal(verdict(url, { local: false }), 'refused', url);
+    assert.equal(decision(url, { local: true }), 'allowed', url);
+    assert.equal(decision(url, { local: false }), 'refused', url);
   }
-  assert.equal(verdict('https://localhost/k', { local: false }), 'refused');
-  assert.equal(verdict('http://10.0.0.5:9000/k', { local: true }), 'refused');
+  assert.equal(decision('https://localhost/k', { local: false }), 'refused');
+  assert.equal(decision('http://10.0.0.5:9000/k', { local: true }), 'refused');
 });
 
-test('--allow-storage allows http to its origins, and pins uploads to them', () => {
+test('--allow-storage allows http to its origins and restricts uploads to them', () => {
   const origins = ['http://store.internal:9000', 'https://bucket.example.com'];
-  assert.equal(verdict('http://store.internal:9000/k', { origins }), 'allowed');
-  assert.equal(verdict('https://bucket.example.com:443/k', { origins }), 'allowed');
+  assert.equal(decision('http://store.internal:9000/k', { origins }), 'allowed');
+  assert.equal(decision('https://bucket.example.com:443/k', { origins }), 'allowed');
   for (const url of [
     'http://store.internal:9001/k',
     'https://store.internal:9000/k',
@@ -64,11 +64,11 @@ test('--allow-storage allows http to its origins, and pins uploads to them', () 
     'https://s3.amazonaws.com/k',
     'http://localhost:9000/k',
   ]) {
-    assert.equal(verdict(url, { origins, local: true }), 'refused', url);
+    assert.equal(decision(url, { origins, local: true }), 'refused', url);
   }
 });
 
-/** Hosts of URLs, each another spelling of a place that the owner has to name, or cannot even name. */
+/** Spellings of hosts that the owner must name explicitly, or that are refused even then. */
 const refusedHosts: Record<'metadata' | 'private', readonly string[]> = {
   metadata: [
     '169.254.169.254',
@@ -184,32 +184,32 @@ const publicHosts = [
 ];
 
 for (const host of refusedHosts.metadata) {
-  test(`${host} is of a metadata service, and is refused even when named`, () => {
+  test(`${host} belongs to a metadata service and is refused even if named`, () => {
     for (const scheme of ['http', 'https']) {
       const url = `${scheme}://${host}/latest/meta-data`;
-      assert.equal(verdict(url, { origins: [new URL(url).origin], local: true }), 'refused', scheme);
-      assert.equal(verdict(url), 'refused', scheme);
-      assert.equal(verdict(url, { local: true }), 'refused', scheme);
+      assert.equal(decision(url, { origins: [new URL(url).origin], local: true }), 'refused', scheme);
+      assert.equal(decision(url), 'refused', scheme);
+      assert.equal(decision(url, { local: true }), 'refused', scheme);
     }
   });
 }
 
 for (const host of refusedHosts.private) {
-  test(`${host} is of a private or reserved network, and is refused unless it is named`, () => {
+  test(`${host} belongs to a private or reserved network and is refused unless named`, () => {
     for (const scheme of ['http', 'https']) {
       const url = `${scheme}://${host}/bucket/key`;
-      assert.equal(verdict(url), 'refused', scheme);
-      assert.equal(verdict(url, { local: true }), 'refused', scheme);
-      assert.equal(verdict(url, { origins: [new URL(url).origin] }), 'allowed', scheme);
+      assert.equal(decision(url), 'refused', scheme);
+      assert.equal(decision(url, { local: true }), 'refused', scheme);
+      assert.equal(decision(url, { origins: [new URL(url).origin] }), 'allowed', scheme);
     }
   });
 }
 
-test('public addresses and names are allowed by https', () => {
-  for (const host of publicHosts) assert.equal(verdict(`https://${host}/key`), 'allowed', host);
+test('public addresses and names are allowed with https', () => {
+  for (const host of publicHosts) assert.equal(decision(`https://${host}/key`), 'allowed', host);
 });
 
-test('a refusal names the flag that would allow the address, and the query of no URL', () => {
+test('the error names the flag that allows the address, and never contains the query of the URL', () => {
   const policy = new StoragePolicy({ origins: [], serverIsLocal: false, ownAddresses: () => [] });
   const message = (url: string): string => {
     try {
@@ -229,9 +229,9 @@ test('a refusal names the flag that would allow the address, and the query of no
   assert.doesNotMatch(message('https://169.254.169.254/k'), /--allow-storage/);
 });
 
-test('a user name in the address is refused', () => {
-  assert.equal(verdict('https://user@bucket.example.com/k'), 'refused');
-  assert.equal(verdict('https://user:secret@bucket.example.com/k'), 'refused');
+test('a user name in the URL is refused', () => {
+  assert.equal(decision('https://user@bucket.example.com/k'), 'refused');
+  assert.equal(decision('https://user:secret@bucket.example.com/k'), 'refused');
 });
 
 const refusedHeaders = [
@@ -264,11 +264,11 @@ const refusedHeaders = [
 ];
 
 for (const header of refusedHeaders) {
-  test(`the header ${header} is refused, also to a store that is named`, () => {
+  test(`the header ${header} is refused, also for a named store`, () => {
     const headers = { 'content-length': '5', [header]: 'x' };
-    assert.equal(verdict('https://bucket.example.com/k', { headers }), 'refused');
+    assert.equal(decision('https://bucket.example.com/k', { headers }), 'refused');
     const origins = ['https://bucket.example.com'];
-    assert.equal(verdict('https://bucket.example.com/k', { headers, origins }), 'refused');
+    assert.equal(decision('https://bucket.example.com/k', { headers, origins }), 'refused');
   });
 }
 
@@ -282,11 +282,11 @@ test('the headers that part URLs are bound to are allowed in any case', () => {
     'x-amz-checksum-crc64nvme',
     'x-amz-sdk-checksum-algorithm',
   ]) {
-    assert.equal(verdict('https://bucket.example.com/k', { headers: { [header]: 'x' } }), 'allowed', header);
+    assert.equal(decision('https://bucket.example.com/k', { headers: { [header]: 'x' } }), 'allowed', header);
   }
 });
 
-test('a name that leads into this machine or to metadata is refused at the look-up', async () => {
+test('a name that resolves to this machine or to a metadata address is refused at the lookup', async () => {
   const lookup = (
     address: string,
     options: { origins?: string[]; serverIsLocal?: boolean; name?: string } = {},
@@ -317,7 +317,11 @@ test('a name that leads into this machine or to metadata is refused at the look-
   assert.equal(await lookup('198.51.100.7', { serverIsLocal: true }), '198.51.100.7');
   assert.equal(await lookup('127.0.0.1', { serverIsLocal: true }), '127.0.0.1');
   assert.equal(await lookup('127.0.0.1', { origins: ['http://store.example:9000'] }), '127.0.0.1');
-  assert.equal(await lookup('127.0.0.1', { name: 'localhost' }), '127.0.0.1', 'check() has judged that name');
+  assert.equal(
+    await lookup('127.0.0.1', { name: 'localhost' }),
+    '127.0.0.1',
+    'check() has already decided on this name',
+  );
   for (const address of ['10.0.0.5', '192.168.1.1', '100.64.0.1', 'fd12::1', '64:ff9b::10.0.0.5']) {
     assert.equal(await lookup(address), 'storage_not_allowed', address);
     assert.equal(await lookup(address, { serverIsLocal: true }), 'storage_not_allowed', address);
@@ -337,7 +341,7 @@ test('a name that leads into this machine or to metadata is refused at the look-
   }
 });
 
-test('a name that leads to several addresses is refused for one of them, and the server does not hear which', async () => {
+test('a name is refused if one of its addresses is, and the server does not learn which', async () => {
   const policy = new StoragePolicy({
     origins: [],
     serverIsLocal: false,
@@ -355,7 +359,7 @@ test('a name that leads to several addresses is refused for one of them, and the
   assert.ok(refusal instanceof BackhaulError && refusal.cause instanceof Error);
   assert.equal(
     refusal.message,
-    'The agent does not upload to https://rebind.example:8443: the name leads to an address of a private or reserved network. ' +
+    'The agent does not upload to https://rebind.example:8443: the name resolves to an address of a private or reserved network. ' +
       'To allow it, start the agent with --allow-storage https://rebind.example:8443.',
   );
   assert.match(refusal.cause.message, /10\.1\.2\.3/);

@@ -62,20 +62,23 @@ async function confirm(
     [Symbol.asyncDispose]: async () => {},
   });
   const file = {
-    place: 'first',
+    normalizedPath: 'first',
     fingerprint,
     onChange,
     trust: new TimestampTrust({ fileSystem, isSettled: true, ctimeMs: clock.wallMs - ageMs, clock }),
     assertUnchanged: async () => ({ ...fingerprint, ctime_ns: ctimes[looks++] ?? ctimes.at(-1) ?? '1' }),
     contentChanged: () => new BackhaulError('file_changed'),
-    keptMoving: () => new BackhaulError('file_changed'),
-    openAgain: async ({ direct }: { direct: boolean }) =>
+    keepsChanging: () => new BackhaulError('file_changed'),
+    reopen: async ({ direct }: { direct: boolean }) =>
       ({
-        place: direct ? 'direct' : 'fresh',
+        normalizedPath: direct ? 'direct' : 'fresh',
         [Symbol.asyncDispose]: async () => {},
       }) as unknown as OpenedFile,
   };
-  const hashers = { open: ({ place }: { place: string }) => hasherBy(place as 'direct' | 'fresh' | 'first') };
+  const hashers = {
+    open: ({ normalizedPath }: { normalizedPath: string }) =>
+      hasherBy(normalizedPath as 'direct' | 'fresh' | 'first'),
+  };
   const signal = AbortSignal.timeout(5000);
   await confirmVersion({ file: file as unknown as OpenedFile, ledger, hashers, log }, { signal });
   return readings;

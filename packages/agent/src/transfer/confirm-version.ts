@@ -6,7 +6,7 @@ const MAX_READINGS = 3;
 
 interface Confirming extends SecondReading {
   readonly file: SecondReading['file'] &
-    Pick<OpenedFile, 'fingerprint' | 'onChange' | 'assertUnchanged' | 'keptMoving'>;
+    Pick<OpenedFile, 'fingerprint' | 'onChange' | 'assertUnchanged' | 'keepsChanging'>;
 }
 
 /**
@@ -28,7 +28,7 @@ export async function confirmVersion(
   for (let readings = 0; ; readings += 1) {
     const { ctime_ns: ctime } = await file.assertUnchanged();
     if (ctime === confirmed || (file.onChange === 'prefix' && readings > 0)) return;
-    if (readings === MAX_READINGS) throw file.keptMoving(readings);
+    if (readings === MAX_READINGS) throw file.keepsChanging(readings);
     const reason = confirmed === null ? 'its timestamps prove nothing' : 'its ctime moved';
     log.info({ reason, file_system: file.trust.fileSystem }, 'reading the file a second time');
     await readOnceMore(reading, { signal });

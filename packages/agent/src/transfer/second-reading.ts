@@ -6,7 +6,7 @@ import type { Log } from '../log.ts';
 import type { PartLedger } from './part-ledger.ts';
 
 export interface SecondReading {
-  readonly file: HashedFile & Pick<OpenedFile, 'trust' | 'openAgain' | 'contentChanged'>;
+  readonly file: HashedFile & Pick<OpenedFile, 'trust' | 'reopen' | 'contentChanged'>;
   readonly ledger: Pick<PartLedger, 'parts'>;
   readonly hashers: Pick<Hashers, 'open'>;
   readonly log: Log;
@@ -37,7 +37,7 @@ export async function readOnceMore(
     }
   };
   const compareFresh = async (direct: boolean): Promise<void> => {
-    await using fresh = await file.openAgain({ direct });
+    await using fresh = await file.reopen({ direct });
     await using freshHasher = hashers.open(fresh);
     await compare(freshHasher);
   };

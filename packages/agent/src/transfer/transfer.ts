@@ -195,7 +195,7 @@ export class Transfer {
       await using file = await this.#tools.openFile(this.#request.file_path, {
         onChange: this.#request.on_change ?? 'fail',
         resume: this.#request.resume,
-        pastCache: this.attempt > 1,
+        bypassCache: this.attempt > 1,
         signal,
       });
       await using hasher = this.#tools.hashers.open(file);

@@ -75,7 +75,7 @@ for (const what of ['read', 'listed'] as const) {
     await using place = await places();
     const { platform, seen } = countingPlatform(place.join('outside'));
     const allowList = new AllowList({ directories: [place.root], files: [], platform, gate });
-    await allowList.findings();
+    await allowList.problems();
     const tools = { allowList, platform, gate };
     await using swapper = await startSwapper(place.door, place.other);
     const outcomes = new Map<string, number>();

@@ -1,30 +1,30 @@
 import { createHash } from 'node:crypto';
 import { SLICE_BYTES } from '../file/buffer-pool.ts';
-import { lookAtSync } from '../file/look.ts';
+import { statFileSync } from '../file/file-state.ts';
 import { CallCounter } from './call-counter.ts';
 import type { FileToHash, HashReply, HashRequest } from './hash-messages.ts';
 import { hashSlices } from './hash-slices.ts';
-import { readWaiting, ShortFile } from './read-waiting.ts';
+import { readBlocking, ShortFile } from './read-blocking.ts';
 
-/** One for the thread, so that it stays in the processor's cache. */
+/** One buffer per thread, so that it stays in the CPU cache. */
 const buffer = Buffer.allocUnsafeSlow(SLICE_BYTES);
 
-/** Answers what is asked about one file, one request after the other. */
-export function answerHashRequests({ fd, place, port, calls: shared }: FileToHash): void {
+/** Handles the requests for one file, one after the other. */
+export function serveHashRequests({ fd, path, port, calls: shared }: FileToHash): void {
   const calls = new CallCounter(shared);
   const wholeFile = createHash('sha256');
   const stop = new AbortController();
   let last = Promise.resolve();
 
-  const answer = async (request: Exclude<HashRequest, { ask: 'end' }>): Promise<HashReply> => {
-    if (request.ask === 'digest') return { digest: wholeFile.digest('hex') };
+  const handle = async (request: Exclude<HashRequest, { type: 'end' }>): Promise<HashReply> => {
+    if (request.type === 'digest') return { digest: wholeFile.digest('hex') };
     const { range, mode, inDigest } = request;
-    const slices = readWaiting(fd, range, { buffer, calls, signal: stop.signal });
+    const slices = readBlocking(fd, range, { buffer, calls, signal: stop.signal });
     const checksums = await hashSlices(slices, mode, inDigest ? wholeFile : null);
-    return { checksums, look: calls.count(() => lookAtSync(fd, place)) };
+    return { checksums, state: calls.count(() => statFileSync(fd, path)) };
   };
   port.on('message', (request: HashRequest) => {
-    if (request.ask === 'end') {
+    if (request.type === 'end') {
       stop.abort();
       void last.then(() => {
         port.postMessage({ ended: true } satisfies HashReply);
@@ -33,7 +33,7 @@ export function answerHashRequests({ fd, place, port, calls: shared }: FileToHas
       return;
     }
     last = last.then(async () => {
-      if (!stop.signal.aborted) port.postMessage(await answer(request).catch(failure));
+      if (!stop.signal.aborted) port.postMessage(await handle(request).catch(failure));
     });
   });
 }
