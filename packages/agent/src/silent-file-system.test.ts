@@ -9,7 +9,7 @@ import test, { after, before } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { AgentBench, MiB, prepareMessage, pull } from './fakes/agent-bench.ts';
 import { FakeServer, type FakeSession, within } from './fakes/fake-server.ts';
-import { cannotMount, OddMount } from './fakes/odd-mount.ts';
+import { cannotMount, FaultyMount } from './fakes/faulty-mount.ts';
 
 // Must be set before the first use of the thread pool.
 process.env['UV_THREADPOOL_SIZE'] = '64';
@@ -26,15 +26,15 @@ before(async () => {
 });
 after(() => rm(directory, { recursive: true, force: true }));
 
-interface Bench extends AsyncDisposable {
+interface Fixture extends AsyncDisposable {
   readonly agent: AgentBench;
-  readonly mount: OddMount;
+  readonly mount: FaultyMount;
   readonly session: FakeSession;
 }
 
-async function bench(): Promise<Bench> {
+async function startFixture(): Promise<Fixture> {
   const path = await mkdtemp(join(directory, 'mount-'));
-  const mount = await OddMount.at(path);
+  const mount = await FaultyMount.at(path);
   const agent = await AgentBench.start({
     config: { allow: [directory], poolThreads: 64, maxUploads: 8 },
     fileTimeoutMs: TIMEOUT_MS,
@@ -54,9 +54,9 @@ async function bench(): Promise<Bench> {
 async function health(session: FakeSession): Promise<Record<string, unknown>> {
   const command_id = '0192f4c1-0000-7000-8000-000000000001';
   session.send({ action: 'health_check', command_id });
-  const answer = await session.next('result');
-  assert.ok(answer.ok);
-  return answer.data;
+  const result = await session.next('result');
+  assert.ok(result.ok);
+  return result.data;
 }
 
 for (const name of ['hangs-lookup', 'hangs-open', 'hangs-read', 'hangs-read-small']) {
@@ -64,13 +64,13 @@ for (const name of ['hangs-lookup', 'hangs-open', 'hangs-read', 'hangs-read-smal
     `a file that ${name.replaceAll('-', ' ')} fails with the reason and affects nothing else`,
     options,
     async () => {
-      await using setup = await bench();
+      await using setup = await startFixture();
       const { agent, mount, session } = setup;
       const bad = await pull(session, agent.store, join(mount.path, name));
       assert.ok(bad.status === 'failed');
       assert.equal(bad.error, 'read_failed');
       assert.match(bad.message, /The file system of ".*" has not responded for 5 s\./);
-      assert.ok(mount.told.includes(`hangs ${name}`));
+      assert.ok(mount.events.includes(`hangs ${name}`));
       const { hanging_file_calls: calls, hanging_mounts: mounts } = await health(session);
       assert.ok(Number(calls) > 0);
       assert.deepEqual(mounts, [mount.path]);
@@ -90,11 +90,11 @@ for (const name of ['hangs-lookup', 'hangs-open', 'hangs-read', 'hangs-read-smal
 }
 
 test('a file that hangs when it is closed is completed', options, async () => {
-  await using setup = await bench();
+  await using setup = await startFixture();
   const { agent, mount, session } = setup;
   const final = await pull(session, agent.store, join(mount.path, 'hangs-close'));
   assert.equal(final.status, 'completed', JSON.stringify(final));
-  await mount.tells('hangs hangs-close');
+  await mount.waitFor('hangs hangs-close');
   const good = await pull(session, agent.store, join(mount.path, 'good'));
   assert.equal(good.status, 'completed', JSON.stringify(good));
 });
@@ -103,7 +103,7 @@ test(
   'listing a hanging directory fails, and a directory with hanging entries is listed',
   options,
   async () => {
-    await using setup = await bench();
+    await using setup = await startFixture();
     const { mount, session } = setup;
     const list = async (path: string) => {
       session.send({ action: 'list_directory', command_id: '0192f4c1-0000-7000-8000-000000000002', path });
@@ -121,12 +121,12 @@ test(
 );
 
 test('a cancel immediately ends an upload whose read hangs', options, async () => {
-  await using setup = await bench();
+  await using setup = await startFixture();
   const { agent, mount, session } = setup;
   for (const name of ['hangs-read', 'hangs-read-small', 'hangs-open']) {
     const request = prepareMessage(join(mount.path, name));
     session.send(request);
-    await mount.tells(`hangs ${name}`);
+    await mount.waitFor(`hangs ${name}`);
     session.send({ action: 'cancel_upload', upload_id: request.upload_id, attempt: 1, reason: 'enough' });
     await health(session);
     assert.equal(agent.app.activeUploads, 0, 'its slot is free');
@@ -137,20 +137,20 @@ test('a cancel immediately ends an upload whose read hangs', options, async () =
 
 for (const name of ['eio-once', 'eio-once-small']) {
   test(`a single read error (${name}) is retried`, options, async () => {
-    await using setup = await bench();
+    await using setup = await startFixture();
     const { agent, mount, session } = setup;
     const final = await pull(session, agent.store, join(mount.path, name));
     assert.equal(final.status, 'completed', JSON.stringify(final));
-    assert.ok(mount.told.includes(`fails ${name}`));
+    assert.ok(mount.events.includes(`fails ${name}`));
   });
 }
 
 test('a persistent read error is read_failed after a few retries', options, async () => {
-  await using setup = await bench();
+  await using setup = await startFixture();
   const { agent, mount, session } = setup;
   const final = await pull(session, agent.store, join(mount.path, 'eio'));
   assert.ok(final.status === 'failed' && final.error === 'read_failed');
-  assert.ok(mount.told.filter((line) => line === 'fails eio').length >= 5);
+  assert.ok(mount.events.filter((line) => line === 'fails eio').length >= 5);
 });
 
 test(
@@ -158,7 +158,7 @@ test(
   options,
   async () => {
     const dead = await mkdtemp(join(directory, 'dead-'));
-    await using _mount = await OddMount.at(dead, 'dead');
+    await using _mount = await FaultyMount.at(dead, 'dead');
     const path = join(dead, 'token');
     const config = {
       token: { kind: 'file', path },
@@ -184,7 +184,7 @@ for (const isProcess1 of [false, true]) {
     const [dead, at] = [join(root, 'dead'), join(root, 'odd')];
     for (const each of [dead, at]) await mkdir(each, { recursive: true });
     await using server = await FakeServer.start();
-    await using mount = await OddMount.at(dead, 'dead');
+    await using mount = await FaultyMount.at(dead, 'dead');
     const program = fileURLToPath(new URL('../bin/backhaul-agent.js', import.meta.url));
     const flags = ['--client-id', 'restaurant-1', '--allow', root, '--server-url', server.url];
     const command = [process.execPath, program, ...flags];
@@ -196,7 +196,7 @@ for (const isProcess1 of [false, true]) {
       started.stderr.on('data', (chunk) => log.push(String(chunk)));
       const session = await server.acceptAndWelcome();
       for (const name of ['a', 'b']) session.send(prepareMessage(join(dead, name)));
-      await mount.tells('hangs dead');
+      await mount.waitFor('hangs dead');
       const exit = once(started, 'exit');
       process.kill(isProcess1 ? onlyChildOf(started.pid) : Number(started.pid), 'SIGTERM');
       // systemd accepts this signal as a clean stop; for process 1 a container runtime sees an exit code.

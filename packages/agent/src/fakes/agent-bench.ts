@@ -27,7 +27,7 @@ interface BenchOptions {
   readonly fileTimeoutMs?: number;
 }
 
-/** Waits short enough for tests. */
+/** Timings that are short enough for tests. */
 const quickTimings: Partial<TransferTimings> = {
   backoff: { baseMs: 5, capMs: 20 },
   patienceMs: 0,
@@ -35,13 +35,13 @@ const quickTimings: Partial<TransferTimings> = {
   reportMs: 20,
 };
 
-/** A running agent between a fake server and a fake store, with a directory of its own to read from. */
+/** A running agent with a fake server, a fake store and an allowed directory of its own. */
 export class AgentBench {
   readonly directory: string;
   readonly server: FakeServer;
   readonly store: FakeStore;
   readonly app: AgentApp;
-  /** The agent's log, whole. */
+  /** All lines of the agent's log. */
   readonly log: string[];
   readonly #lines: EventEmitter;
 
@@ -107,7 +107,7 @@ export class AgentBench {
     return new AgentBench({ directory, server, store, app, log, lines });
   }
 
-  /** The first line with `text`, once it is there. */
+  /** Waits for the first log line that contains `text`. */
   async logged(text: string): Promise<string> {
     for (;;) {
       const line = this.log.find((each) => each.includes(text));
@@ -200,7 +200,7 @@ export function downloadMessage(
   };
 }
 
-/** Signs whatever the agent asks for, until the session ends. */
+/** Responds to all requests for URLs until the session ends. */
 export function signOnRequest(session: FakeSession, store: FakeStore, lifeMs?: number): void {
   session.socket.on('message', (data) => {
     const message = JSON.parse((data as Buffer).toString('utf8')) as {
@@ -212,7 +212,7 @@ export function signOnRequest(session: FakeSession, store: FakeStore, lifeMs?: n
   });
 }
 
-/** The whole way: prepare, sign, and wait for how it ends. */
+/** Runs an upload from `prepare_upload` to `completed` or `failed`. */
 export async function pull(
   session: FakeSession,
   store: FakeStore,
@@ -221,8 +221,8 @@ export async function pull(
 ): Promise<MessageOf<'completed' | 'failed'>> {
   signOnRequest(session, store, options.lifeMs);
   session.send(prepareMessage(path, options));
-  const answer = await session.next('prepared', 'failed');
-  if (answer.status === 'failed') return answer;
-  session.send(downloadMessage(path, answer, store, options.lifeMs));
+  const message = await session.next('prepared', 'failed');
+  if (message.status === 'failed') return message;
+  session.send(downloadMessage(path, message, store, options.lifeMs));
   return session.next('completed', 'failed');
 }

@@ -13,13 +13,13 @@ import { uuidv7 } from './uuid.ts';
 export type MessageOf<Status extends AgentMessage['status']> = Extract<AgentMessage, { status: Status }>;
 
 interface FakeServerOptions {
-  /** What to answer an upgrade instead of accepting it; null accepts. */
+  /** Rejects an upgrade with the returned status; null accepts it. */
   readonly refuse?: (
     request: IncomingMessage,
   ) => { status: number; headers?: string; problem?: object } | null;
 }
 
-/** A server end of the protocol that does what a test tells it to, and nothing by itself. */
+/** Server side of the protocol; sends only what a test requests. */
 export class FakeServer {
   readonly url: string;
   readonly upgrades: IncomingMessage[] = [];
@@ -64,18 +64,18 @@ export class FakeServer {
     return new FakeServer(server);
   }
 
-  /** The next agent that connects, or one that did and has not been taken yet. A program takes its time to start. */
+  /** Returns the next connection, or an earlier one that has not been accepted. The timeout allows for the start of a program. */
   async accept(): Promise<FakeSession> {
     const session = this.#sessions.shift();
     if (session !== undefined) return session;
     return within(30_000, 'a connection', new Promise((resolve) => this.#waiting.push(resolve)));
   }
 
-  /** Accepts, reads `hello` and answers `welcome`. */
-  async acceptAndWelcome(verdict: 'continue' | 'drop' = 'continue'): Promise<FakeSession> {
+  /** Accepts a connection, reads `hello` and sends `welcome`. */
+  async acceptAndWelcome(decision: 'continue' | 'drop' = 'continue'): Promise<FakeSession> {
     const session = await this.accept();
     const hello = await session.next('hello');
-    session.welcome(hello.running.map((upload) => ({ ...upload, verdict })));
+    session.welcome(hello.running.map((upload) => ({ ...upload, verdict: decision })));
     return session;
   }
 
@@ -86,10 +86,10 @@ export class FakeServer {
   }
 }
 
-/** One agent's socket, seen from the server. */
+/** One agent's connection, on the server side. */
 export class FakeSession {
   readonly socket: WebSocket;
-  /** Everything the agent said, in order. */
+  /** All messages of the agent, in order. */
   readonly heard: AgentMessage[] = [];
   readonly #unread: AgentMessage[] = [];
   #wake = Promise.withResolvers<void>();
@@ -127,7 +127,7 @@ export class FakeSession {
     });
   }
 
-  /** Takes the next message of one of these kinds out; others stay for later calls. */
+  /** Removes and returns the next message of one of these kinds; other messages stay for later calls. */
   async next<Status extends AgentMessage['status']>(...kinds: Status[]): Promise<MessageOf<Status>> {
     const find = async (): Promise<MessageOf<Status>> => {
       for (;;) {
@@ -139,7 +139,7 @@ export class FakeSession {
     return within(15_000, kinds.join(' or '), find());
   }
 
-  /** Resolves once the agent has handled all that was sent before. */
+  /** Resolves once the agent has handled all earlier messages. */
   async settled(): Promise<void> {
     this.send({ action: 'health_check', command_id: uuidv7() });
     await this.next('result');
@@ -151,7 +151,7 @@ export class FakeSession {
   }
 }
 
-/** A wait that ends a hanging test with a name instead of the runner's silence. */
+/** Waits with a timeout whose error names what a hanging test was waiting for. */
 export async function within<T>(ms: number, what: string, promise: Promise<T>): Promise<T> {
   const timeout = Promise.withResolvers<never>();
   const timer = setTimeout(() => timeout.reject(new Error(`waited ${ms} ms for ${what}`)), ms);

@@ -6,28 +6,28 @@ import { crc32Base64 } from '../file/crc32-base64.ts';
 
 export interface ReceivedPut {
   readonly partNumber: number;
-  /** From 1, of this part. */
+  /** Number of the PUT of this part, from 1. */
   readonly try: number;
   readonly method: string;
   readonly path: string;
   readonly headers: http.IncomingHttpHeaders;
   readonly socket: Socket;
-  /** Body as received; empty until it ended. */
+  /** Received body; empty until it is complete. */
   body: Buffer;
 }
 
-/** Returns true if it has taken the answer upon itself, else the store reads the body and answers 200. */
+/** Returns true if it sends the response itself; otherwise the store reads the body and responds with 200. */
 export type Fault = (
   put: ReceivedPut,
   request: IncomingMessage,
   response: ServerResponse,
 ) => boolean | Promise<boolean>;
 
-/** An object store's end of presigned PUTs: keeps what it gets, and misbehaves as scripted. */
+/** Receives presigned PUTs like an object store, with scripted faults. */
 export class FakeStore {
   readonly origin: string;
   readonly puts: ReceivedPut[] = [];
-  /** Parts as stored: the last complete PUT of each. */
+  /** Stored parts: the last complete PUT of each. */
   readonly stored = new Map<number, Buffer>();
   fault: Fault = () => false;
   readonly #server: http.Server;
@@ -54,7 +54,7 @@ export class FakeStore {
     return this.puts.filter((put) => put.partNumber === partNumber);
   }
 
-  /** All stored parts, joined. */
+  /** All stored parts, concatenated. */
   object(): Buffer {
     const numbers = [...this.stored.keys()].sort((a, b) => a - b);
     return Buffer.concat(numbers.map((number) => this.stored.get(number) ?? Buffer.alloc(0)));
@@ -97,7 +97,7 @@ export class FakeStore {
   }
 }
 
-/** null if the connection broke before the end. */
+/** Reads the body; null if the connection broke. */
 export async function readAll(request: IncomingMessage): Promise<Buffer | null> {
   const chunks: Buffer[] = [];
   try {
@@ -108,13 +108,13 @@ export async function readAll(request: IncomingMessage): Promise<Buffer | null> 
   return Buffer.concat(chunks);
 }
 
-/** S3's error document. */
+/** Sends an S3 error document. */
 export function answerError(response: ServerResponse, status: number, code: string, message = ''): void {
   const body = `<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>${code}</Code><Message>${message}</Message></Error>`;
   response.writeHead(status, { 'content-type': 'application/xml' }).end(body);
 }
 
-/** Reads the body first, as S3 does, then answers the error. */
+/** Reads the body first, like S3, then sends the error. */
 export async function refuse(
   request: IncomingMessage,
   response: ServerResponse,

@@ -1,4 +1,4 @@
-/** For TLS servers of tests, self-signed: `localhost` and 127.0.0.1, until 2126. Nothing trusts it by itself. */
+/** Self-signed certificate for TLS servers of tests, for `localhost` and 127.0.0.1, valid until 2126. */
 export const localhostCertificate = {
   key: `-----BEGIN PRIVATE KEY-----
 MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgscM8S9Hi7dneQkE2

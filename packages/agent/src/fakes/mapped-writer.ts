@@ -2,7 +2,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 
-/** Node.js maps no files. */
+/** Written in Python, because Node.js cannot map files. */
 const program = `
 import mmap, sys
 with open(sys.argv[1], 'r+b') as file:
@@ -20,8 +20,8 @@ export const whyNoMappedWriter =
   spawnSync('python3', ['-c', 'import mmap']).status === 0 ? false : 'mapped writes need python3';
 
 /**
- * Another process that has a file mapped into its memory, and writes there. It has read each page: on tmpfs no write to
- * such a page moves the file's times.
+ * Another process that writes to a file through a memory mapping. It reads each page first: on tmpfs a write to such a
+ * page does not change the file's times.
  */
 export class MappedWriter implements AsyncDisposable {
   readonly #child;
@@ -34,14 +34,14 @@ export class MappedWriter implements AsyncDisposable {
 
   static async open(path: string): Promise<MappedWriter> {
     const writer = new MappedWriter(path);
-    await writer.#hear('mapped');
+    await writer.#expect('mapped');
     return writer;
   }
 
-  /** Resolves when it is written. */
+  /** Resolves when the bytes are written. */
   async write(range: { readonly offset: number; readonly length: number }, byte: number): Promise<void> {
     this.#child.stdin.write(`${range.offset} ${byte} ${range.length}\n`);
-    await this.#hear('written');
+    await this.#expect('written');
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -50,8 +50,8 @@ export class MappedWriter implements AsyncDisposable {
     await ended;
   }
 
-  async #hear(word: string): Promise<void> {
+  async #expect(word: string): Promise<void> {
     const { value } = await this.#lines.next();
-    if (value !== word) throw new Error(`the writer said ${String(value)} instead of ${word}`);
+    if (value !== word) throw new Error(`the writer printed ${String(value)} instead of ${word}`);
   }
 }

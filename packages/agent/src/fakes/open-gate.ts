@@ -2,7 +2,7 @@ import { FileGate } from '../file/file-gate.ts';
 import { createLog } from '../log.ts';
 import { currentPlatform } from '../platform/current-platform.ts';
 
-/** For tests that are not about it. */
+/** A file gate for tests of other modules. */
 export const gate = new FileGate({
   platform: currentPlatform(),
   poolThreads: 16,

@@ -6,7 +6,7 @@ import { gate } from './open-gate.ts';
 import { currentPlatform } from '../platform/current-platform.ts';
 import { AllowList } from '../policy/allow-list.ts';
 
-/** A file in a directory of its own, opened as the agent does. */
+/** A file in a directory of its own, opened like the agent opens files. */
 export class TemporaryFile implements AsyncDisposable {
   readonly path: string;
   readonly opened: OpenedFile;
@@ -18,7 +18,7 @@ export class TemporaryFile implements AsyncDisposable {
     this.opened = opened;
   }
 
-  /** @param sizeBytes If it is to be longer than its content: the rest is a hole. */
+  /** @param sizeBytes Extends the file beyond its content with a hole. */
   static async create(content: string | Uint8Array, sizeBytes?: number): Promise<TemporaryFile> {
     const directory = await realpath(await mkdtemp(join(tmpdir(), 'backhaul-file-')));
     const path = join(directory, 'file');

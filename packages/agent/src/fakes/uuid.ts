@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 
-/** RFC 9562, section 5.7; Node makes version 4 only. */
+/** Generates a UUIDv7 (RFC 9562, section 5.7); Node.js supports only version 4. */
 export function uuidv7(): string {
   const bytes = randomBytes(16);
   bytes.writeUIntBE(Date.now(), 0, 6);

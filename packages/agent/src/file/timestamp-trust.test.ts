@@ -5,7 +5,7 @@ import { type FileHandle, mkdir, mkdtemp, open, realpath, rm, truncate, writeFil
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
-import { cannotMount, OddMount } from '../fakes/odd-mount.ts';
+import { cannotMount, FaultyMount } from '../fakes/faulty-mount.ts';
 import { gate } from '../fakes/open-gate.ts';
 import type { FileSystem } from '../platform/platform.ts';
 import { linux } from '../platform/linux.ts';
@@ -162,8 +162,8 @@ test(
     const directory = await realpath(await mkdtemp(join(tmpdir(), 'backhaul-long-write-')));
     cleanup.defer(() => rm(directory, { recursive: true }));
     cleanup.use(await ext4At(join(directory, 'disk')));
-    await mkdir(join(directory, 'odd'));
-    const odd = cleanup.use(await OddMount.at(join(directory, 'odd')));
+    await mkdir(join(directory, 'faulty'));
+    const faulty = cleanup.use(await FaultyMount.at(join(directory, 'faulty')));
     const path = join(directory, 'disk', 'file');
     await writeFile(path, Buffer.alloc(60 << 20));
     const trustsIt = async (): Promise<boolean> => {
@@ -175,18 +175,18 @@ test(
     };
     assert.equal(await trustsIt(), false, 'it was just written');
     advanceClock(t);
-    const writer = spawn('python3', ['-c', longWriter, join(odd.path, 'held-read'), path], {
+    const writer = spawn('python3', ['-c', longWriter, join(faulty.path, 'held-read'), path], {
       stdio: 'inherit',
     });
     const ended = once(writer, 'exit');
     cleanup.defer(async () => {
       writer.kill('SIGKILL');
-      odd.answerHeld();
+      faulty.releaseHeld();
       await ended;
     });
-    await odd.tells('holds held-read');
+    await faulty.waitFor('holds held-read');
     assert.equal(await trustsIt(), false);
-    odd.answerHeld();
+    faulty.releaseHeld();
     assert.deepEqual(await ended, [0, null]);
     assert.equal(await trustsIt(), true);
   },

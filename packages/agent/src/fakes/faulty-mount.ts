@@ -4,9 +4,9 @@ import { existsSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
-const program = fileURLToPath(new URL('odd-mount.py', import.meta.url));
+const program = fileURLToPath(new URL('faulty-mount.py', import.meta.url));
 
-/** Why no file system can be mounted here; false if one can. */
+/** For a test's `skip`: why no file system can be mounted here; false if one can. */
 export const cannotMount: string | false =
   process.getuid?.() !== 0
     ? 'only root can mount a file system'
@@ -23,11 +23,11 @@ function noPython(): string | false {
   }
 }
 
-/** A mounted file system whose files misbehave as their names say: see `odd-mount.py`. */
-export class OddMount implements AsyncDisposable {
+/** A mounted file system whose files fail as their names say: see `faulty-mount.py`. */
+export class FaultyMount implements AsyncDisposable {
   readonly path: string;
-  /** What it told: `hangs NAME`, `holds NAME`, `fails NAME`. */
-  readonly told: string[] = [];
+  /** Reported events: `hangs NAME`, `holds NAME`, `fails NAME`. */
+  readonly events: string[] = [];
   readonly #daemon: ChildProcess;
   #changed = Promise.withResolvers<void>();
 
@@ -37,29 +37,29 @@ export class OddMount implements AsyncDisposable {
   }
 
   /** @param path An empty directory. */
-  static async at(path: string, mode: 'odd' | 'dead' = 'odd'): Promise<OddMount> {
+  static async at(path: string, mode: 'faulty' | 'dead' = 'faulty'): Promise<FaultyMount> {
     const daemon = spawn('python3', [program, path, mode], { stdio: ['pipe', 'pipe', 'inherit'] });
-    const mount = new OddMount(path, daemon);
-    if (daemon.stdout === null) throw new Error('it has no output');
+    const mount = new FaultyMount(path, daemon);
+    if (daemon.stdout === null) throw new Error('the file system has no output');
     createInterface(daemon.stdout).on('line', (line) => {
-      mount.told.push(line);
+      mount.events.push(line);
       mount.#changed.resolve();
       mount.#changed = Promise.withResolvers();
     });
-    await mount.tells('ready');
+    await mount.waitFor('ready');
     return mount;
   }
 
-  async tells(line: string): Promise<void> {
-    while (!this.told.includes(line)) await this.#changed.promise;
+  async waitFor(event: string): Promise<void> {
+    while (!this.events.includes(event)) await this.#changed.promise;
   }
 
-  /** What is held comes back; what hangs does not. */
-  answerHeld(): void {
+  /** Completes held calls; hanging ones continue to hang. */
+  releaseHeld(): void {
     this.#daemon.stdin?.write('\n');
   }
 
-  /** What hangs comes back with an error. */
+  /** Hanging calls fail with an error. */
   async [Symbol.asyncDispose](): Promise<void> {
     const exit = once(this.#daemon, 'exit');
     this.#daemon.kill('SIGKILL');

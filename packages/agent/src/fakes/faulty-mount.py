@@ -1,8 +1,7 @@
-"""A file system whose files misbehave as their names say: odd-mount.py DIRECTORY [dead]
+"""A file system whose files fail as their names say: faulty-mount.py DIRECTORY [dead]
 
-With `dead` it answers nothing after its start, and tells that it was asked. It speaks the kernel's protocol
-(linux/fuse.h) itself; each request that is left unanswered is told on standard output. What is held is answered after a
-line on standard input.
+With `dead` it responds to nothing after its start. It implements the kernel's protocol (linux/fuse.h) itself. Each request
+without a response is reported on standard output. Held requests are completed after a line on standard input.
 """
 import ctypes, os, select, struct, sys, threading
 
@@ -23,7 +22,7 @@ held = []
 
 fd = os.open('/dev/fuse', os.O_RDWR)
 options = b'fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other' % fd
-if ctypes.CDLL(None).mount(b'odd', sys.argv[1].encode(), b'fuse.odd', 0, options):
+if ctypes.CDLL(None).mount(b'faulty', sys.argv[1].encode(), b'fuse.faulty', 0, options):
     sys.exit('mount failed')
 print('ready', flush=True)
 
@@ -33,7 +32,7 @@ def attributes(node):
     return struct.pack('<6Q10I', node, size or 0, 0, 10**9, 10**9, 10**9, 0, 0, 0, mode, 1, 0, 0, 0, 4096, 0)
 
 
-def answer(unique, body=b'', error=0):
+def respond(unique, body=b'', error=0):
     os.write(fd, struct.pack('<IiQ', 16 + len(body), -error, unique) + body)
 
 
@@ -45,18 +44,18 @@ def entries():
     return out
 
 
-def answer_held():
+def release_held():
     for _ in sys.stdin:
         while held:
-            answer(*held.pop())
+            respond(*held.pop())
 
 
 if 'dead' not in sys.argv[2:]:
-    threading.Thread(target=answer_held, daemon=True).start()
+    threading.Thread(target=release_held, daemon=True).start()
 started = False
 while True:
     if started and 'dead' in sys.argv[2:]:
-        # A request that has not been read can still be ended by a signal.
+        # A signal can still end a request that has not been read.
         select.select([fd], [], [])
         print('hangs dead', flush=True)
         sys.stdin.read()
@@ -76,24 +75,24 @@ while True:
     elif op in (FORGET, BATCH_FORGET, INTERRUPT):
         pass
     elif op == INIT:
-        answer(unique, struct.pack('<4I2H2I2H8I', 7, 31, MiB, PARALLEL_DIROPS, 64, 48, 128 << 10, 1, 0, 0, *[0] * 8))
+        respond(unique, struct.pack('<4I2H2I2H8I', 7, 31, MiB, PARALLEL_DIROPS, 64, 48, 128 << 10, 1, 0, 0, *[0] * 8))
         started = True
     elif op == LOOKUP:
         if name in IDS:
-            answer(unique, struct.pack('<4Q2I', IDS[name], 0, 0, 0, 0, 0) + attributes(IDS[name]))
+            respond(unique, struct.pack('<4Q2I', IDS[name], 0, 0, 0, 0, 0) + attributes(IDS[name]))
         else:
-            answer(unique, error=2)
+            respond(unique, error=2)
     elif op == GETATTR:
-        answer(unique, struct.pack('<Q2I', 0, 0, 0) + attributes(node))
+        respond(unique, struct.pack('<Q2I', 0, 0, 0) + attributes(node))
     elif op in (OPEN, OPENDIR):
-        answer(unique, struct.pack('<Q2I', 0, 1, 0))
+        respond(unique, struct.pack('<Q2I', 0, 1, 0))
     elif op == READ:
         fails = name.startswith('eio') and offset + size > 8 * MiB and name not in failed
         if fails and name != 'eio':
             failed.add(name)
         if fails:
             print('fails', name, flush=True)
-            answer(unique, error=5)
+            respond(unique, error=5)
             continue
         content = (b'0123456789abcdef' * (size // 16 + 1))[: max(0, min(size, FILES[name] - offset))]
         if name == 'held-read' and offset + size > 20 * MiB and name not in failed:
@@ -101,13 +100,13 @@ while True:
             held.append((unique, content))
             print('holds', name, flush=True)
         else:
-            answer(unique, content)
+            respond(unique, content)
     elif op == READDIR:
         (offset,) = struct.unpack_from('<8xQ', body)
-        answer(unique, entries() if offset == 0 else b'')
+        respond(unique, entries() if offset == 0 else b'')
     elif op == STATFS:
-        answer(unique, struct.pack('<5Q4I6I', 0, 0, 0, 0, 0, 4096, 255, 4096, 0, *[0] * 6))
+        respond(unique, struct.pack('<5Q4I6I', 0, 0, 0, 0, 0, 4096, 255, 4096, 0, *[0] * 6))
     elif op in (RELEASE, RELEASEDIR, FLUSH):
-        answer(unique)
+        respond(unique)
     else:
-        answer(unique, error=38)
+        respond(unique, error=38)
