@@ -13,7 +13,7 @@ import {
 } from '@backhaul/program';
 import { clientIdSchema, DEV_FILE, filePathSchema, isLoopbackHost, labelsSchema } from '@backhaul/protocol';
 import type { ClientCertificateFiles } from './connection/client-certificate.ts';
-import { DevServerAway, readOwnDevFile } from './credentials/dev-token.ts';
+import { DevServerNotRunning, readOwnDevFile } from './credentials/dev-token.ts';
 import { isToken, type TokenSetting } from './credentials/token-source.ts';
 import { HELP } from './help.ts';
 import { type LogLevel, logLevels } from './log.ts';
@@ -245,7 +245,7 @@ function devServerUrl(path: string): string {
   try {
     return readOwnDevFile(path).server_url;
   } catch (error) {
-    if (error instanceof DevServerAway) {
+    if (error instanceof DevServerNotRunning) {
       const start = `start the agent in the directory where backhaul-server --dev runs (${path} does not exist)`;
       throw new UsageError(`No token: use --token-file, --token or BACKHAUL_TOKEN, or ${start}.`);
     }
@@ -281,7 +281,7 @@ function readPath(flag: string, path: string, cwd: string): string {
   return resolve(cwd, path);
 }
 
-/** systemd names all directories of a unit's `StateDirectory=`, separated by colons. */
+/** systemd lists all directories of a unit's `StateDirectory=`, separated by colons. */
 function readStateDirectory(flag: string | undefined, variable = '', cwd: string): string | null {
   if (flag !== undefined) return readPath('--state-directory', flag, cwd);
   const [directory = ''] = variable.split(':', 1);

@@ -273,7 +273,13 @@ test('after a rejected token the other one is tried soon, with a log line; not i
     running.lines.at(-1) ?? '',
     /HTTP 401\); trying the other token \(--token-file or state directory\)/,
   );
-  const end: ConnectionEnd = { kind: 'refused', status, retryAfterMs: null, problem: null, hasOtherToken: true };
+  const end: ConnectionEnd = {
+    kind: 'refused',
+    status,
+    retryAfterMs: null,
+    problem: null,
+    hasOtherToken: true,
+  };
   assert.ok(planReconnect(end, 0, middle).waitMs <= 1000);
 });
 

@@ -7,7 +7,7 @@ import {
   type PeerLimits,
   type ServerMessage,
 } from '@backhaul/protocol';
-import { DevServerAway } from '../credentials/dev-token.ts';
+import { DevServerNotRunning } from '../credentials/dev-token.ts';
 import { subjectOf, type TokenSource } from '../credentials/token-source.ts';
 import type { Log } from '../log.ts';
 import type { ClientCertificate, ClientCertificateSource } from './client-certificate.ts';
@@ -101,7 +101,8 @@ export class ServerLink implements Link {
       token = await this.#deps.token();
       certificate = (await this.#deps.clientCertificate?.read()) ?? null;
     } catch (error) {
-      if (error instanceof DevServerAway) return { kind: 'unreachable', detail: error.message, fault: null };
+      if (error instanceof DevServerNotRunning)
+        return { kind: 'unreachable', detail: error.message, fault: null };
       return { kind: 'no_token', detail: error instanceof Error ? error.message : String(error) };
     }
     if (signal.aborted) return { kind: 'unreachable', detail: 'stopped', fault: null };

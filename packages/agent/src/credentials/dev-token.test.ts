@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'node:test';
 import { agentClaimsSchema, TOKEN_ISSUER, tokenKinds } from '@backhaul/protocol';
-import { DevServerAway, devToken } from './dev-token.ts';
+import { DevServerNotRunning, devToken } from './dev-token.ts';
 
-test('a development token is an HS256 agent token of this client_id, short-lived', async () => {
+test('a development token is a short-lived HS256 agent token for this client_id', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'backhaul-dev-'));
   const path = join(directory, 'dev.json');
   const secret = 'x'.repeat(43);
@@ -33,7 +33,7 @@ test('a development token is an HS256 agent token of this client_id, short-lived
   assert.equal(signature, createHmac('sha256', secret).update(`${header}.${payload}`).digest('base64url'));
 });
 
-test('a file that is not to be trusted is refused, with what to do', async () => {
+test('an untrusted file is refused with an error that names the fix', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'backhaul-dev-'));
   const path = join(directory, 'dev.json');
   const options = { clientId: 'restaurant-1', wallSeconds: () => 1_700_000_000 };
@@ -46,10 +46,10 @@ test('a file that is not to be trusted is refused, with what to do', async () =>
   await rm(directory, { recursive: true });
 });
 
-test('a missing file means that the server is away, not that a token is missing', async () => {
+test('a missing file means that the server is not running, not that the token is missing', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'backhaul-dev-'));
   const options = { clientId: 'restaurant-1', wallSeconds: () => 1_700_000_000 };
-  await assert.rejects(devToken(join(directory, 'dev.json'), options), DevServerAway);
-  await assert.rejects(devToken(directory, options), (error) => !(error instanceof DevServerAway));
+  await assert.rejects(devToken(join(directory, 'dev.json'), options), DevServerNotRunning);
+  await assert.rejects(devToken(directory, options), (error) => !(error instanceof DevServerNotRunning));
   await rm(directory, { recursive: true });
 });

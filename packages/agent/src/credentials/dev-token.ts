@@ -2,29 +2,29 @@ import { createHmac } from 'node:crypto';
 import { type DevFile, TOKEN_ISSUER, tokenKinds } from '@backhaul/protocol';
 import { DevFileError, readDevFile } from '@backhaul/protocol/dev-file';
 
-/** Signed anew for each connection, so it need not live long. */
+/** A new token is signed for each connection, so it need not live long. */
 const LIFETIME_SECONDS = 24 * 3600;
 
-interface DevTokenOptions {
+interface DevTokenDeps {
   readonly clientId: string;
   readonly wallSeconds: () => number;
 }
 
-/** A server in dev mode removes its file when it ends; it is likely to come back. */
-export class DevServerAway extends Error {
-  override readonly name = 'DevServerAway';
+/** No server in dev mode is running: it removes its file when it exits. It may be started again. */
+export class DevServerNotRunning extends Error {
+  override readonly name = 'DevServerNotRunning';
 
   constructor(path: string) {
-    super(`no backhaul-server --dev runs: ${path} does not exist`);
+    super(`backhaul-server --dev is not running: ${path} does not exist`);
   }
 }
 
 /**
- * A short agent token, signed with the secret that `backhaul-server --dev` left in its working directory.
+ * Creates a short-lived agent token, signed with the secret that `backhaul-server --dev` stores in its working directory.
  *
- * @throws DevServerAway, Error
+ * @throws DevServerNotRunning, Error
  */
-export async function devToken(path: string, { clientId, wallSeconds }: DevTokenOptions): Promise<string> {
+export async function devToken(path: string, { clientId, wallSeconds }: DevTokenDeps): Promise<string> {
   const { jwt_secret: secret } = readOwnDevFile(path);
   const { audience, type } = tokenKinds.agent;
   const issuedAt = Math.floor(wallSeconds());
@@ -39,17 +39,17 @@ export async function devToken(path: string, { clientId, wallSeconds }: DevToken
   return `${signed}.${createHmac('sha256', secret).update(signed).digest('base64url')}`;
 }
 
-/** @throws DevServerAway; Error if there is a file that is not to be used, with what to do. */
+/** @throws DevServerNotRunning; Error with the fix if the file must not be used. */
 export function readOwnDevFile(path: string): DevFile {
   let file: DevFile | null;
   try {
     file = readDevFile(path);
   } catch (cause) {
     if (!(cause instanceof DevFileError)) throw cause;
-    const advice = 'restart backhaul-server --dev as the user that the agent runs as, or give --token-file';
+    const advice = 'restart backhaul-server --dev as the same user as the agent, or use --token-file';
     throw new Error(`${cause.message}; ${advice}`, { cause });
   }
-  if (file === null) throw new DevServerAway(path);
+  if (file === null) throw new DevServerNotRunning(path);
   return file;
 }
 

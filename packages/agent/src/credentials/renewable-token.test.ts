@@ -16,7 +16,7 @@ const GIVEN = tokenOf(100);
 const RENEWED = tokenOf(200);
 const AGAIN = tokenOf(300);
 
-/** A state directory, not on a file system in memory, and agents that are started on it one after another. */
+/** A state directory on disk, and successive agents that use it. */
 async function openState(t: TestContext) {
   const parent = await mkdtemp('/var/tmp/backhaul-state-');
   t.after(() => rm(parent, { recursive: true }));
@@ -34,7 +34,7 @@ async function openState(t: TestContext) {
   return { directory, file: join(directory, STATE_FILE), start, lines };
 }
 
-/** An agent has used `given`, and has stored what the server renewed it with. */
+/** An agent has used `given` and stored the renewed token. */
 async function renew(token: RenewableToken, renewed = RENEWED): Promise<void> {
   await token.next();
   await token.welcomed();
@@ -55,7 +55,7 @@ test('a renewed token is used at the next connection and after a restart, and on
   assert.ok(lines.every((line) => !line.includes('c2lnbmF0dXJl')));
 });
 
-test('what a killed agent left of a write is not read, and does not make the next one readable', async (t) => {
+test('a partial write of a killed agent is not read, and does not make the next file readable', async (t) => {
   const { directory, file, start } = await openState(t);
   await mkdir(directory);
   await writeFile(`${file}.new`, '{"token":"half', { mode: 0o644 });
@@ -67,7 +67,7 @@ test('what a killed agent left of a write is not read, and does not make the nex
   assert.equal(await start().next(), RENEWED);
 });
 
-test('a token that the owner gives later is used, and one of the same second too', async (t) => {
+test('a newer token of the owner is used, also one of the same second', async (t) => {
   const { start } = await openState(t);
   await renew(start());
   assert.equal(await start(tokenOf(201)).next(), tokenOf(201));
@@ -76,7 +76,7 @@ test('a token that the owner gives later is used, and one of the same second too
   assert.equal(await start(tokenOf(1, 'till-2')).next(), tokenOf(1, 'till-2'), 'of another client_id');
 });
 
-test('a broken state file is no reason not to start', async (t) => {
+test('a broken state file does not prevent the start', async (t) => {
   const { directory, file, start, lines } = await openState(t);
   await mkdir(directory);
   for (const content of ['', '{', '[]', '{"token":1}', `{"token":"${GIVEN}"}`, GIVEN]) {
@@ -86,11 +86,11 @@ test('a broken state file is no reason not to start', async (t) => {
   await rm(file);
   await mkdir(file);
   assert.equal(await start().next(), GIVEN, 'a directory');
-  assert.equal(lines.filter((line) => line.includes('using the given one')).length, 7);
+  assert.equal(lines.filter((line) => line.includes('using the configured one')).length, 7);
   assert.ok(lines.every((line) => !line.includes('c2lnbmF0dXJl')));
 });
 
-test('a running agent knows its renewed token whatever has become of the file, unless it was removed', async (t) => {
+test('a running agent keeps its renewed token if the file becomes unusable, unless it was removed', async (t) => {
   const { file, start } = await openState(t);
   const token = start();
   await renew(token);
@@ -103,16 +103,16 @@ test('a running agent knows its renewed token whatever has become of the file, u
   assert.equal(await token.next(), GIVEN);
 });
 
-test('a directory that cannot be used is named, and the agent says that it keeps nothing', async (t) => {
+test('an unusable directory is logged, and the agent reports that it cannot store tokens', async (t) => {
   const { directory, start, lines } = await openState(t);
   await writeFile(directory, 'a file');
   const token = start();
   assert.equal(await token.next(), GIVEN);
   assert.equal(token.canKeep, false);
-  assert.ok(lines.some((line) => line.includes('the state directory cannot be used')));
+  assert.ok(lines.some((line) => line.includes('the state directory is not usable')));
 });
 
-test('a token of another client, or one that is not later, is not stored', async (t) => {
+test('a token of another client, or one that is not newer, is not stored', async (t) => {
   const { file, start } = await openState(t);
   const token = start();
   await token.next();
@@ -122,20 +122,20 @@ test('a token of another client, or one that is not later, is not stored', async
   await assert.rejects(readFile(file), { code: 'ENOENT' });
 });
 
-test('a renewed token that cannot be written is not said to be stored, and the present one stays', async (t) => {
+test('a renewed token that cannot be written is not confirmed, and the current one stays in use', async (t) => {
   const { directory, file, start } = await openState(t);
   const token = start();
   await token.next();
   await mkdir(join(directory, `${STATE_FILE}.new`));
   await assert.rejects(token.store(RENEWED), (error: Error) => {
-    assert.equal(error.message, 'The renewed token could not be kept (EISDIR).');
+    assert.equal(error.message, 'The renewed token could not be stored (EISDIR).');
     return true;
   });
   await assert.rejects(readFile(file), { code: 'ENOENT' });
   assert.equal(await token.next(), GIVEN);
 });
 
-test('a renewed token that is refused before it ever worked gives way to the owner’s, for as long as the agent runs', async (t) => {
+test('a renewed token that is rejected before its first use is replaced by the owner’s while the agent runs', async (t) => {
   const { start } = await openState(t);
   const token = start();
   await renew(token);
@@ -144,11 +144,11 @@ test('a renewed token that is refused before it ever worked gives way to the own
   assert.equal(await token.next(), GIVEN);
   await token.welcomed();
   assert.equal(await token.next(), GIVEN);
-  assert.equal(token.refused(GIVEN), false, 'both were');
-  assert.equal(await token.next(), RENEWED, 'and are tried in turns');
+  assert.equal(token.refused(GIVEN), false, 'both were rejected');
+  assert.equal(await token.next(), RENEWED, 'they are tried alternately');
 });
 
-test('the owner’s token is never shown again once a renewed one has worked: the server would take it for a copy', async (t) => {
+test('the owner’s token is never used again after a renewed one was accepted, because the server would treat it as a copy', async (t) => {
   const { start } = await openState(t);
   await renew(start());
   const token = start();
@@ -158,16 +158,16 @@ test('the owner’s token is never shown again once a renewed one has worked: th
   assert.equal(await token.next(), RENEWED);
   const restarted = start();
   await restarted.next();
-  assert.equal(restarted.refused(RENEWED), false, 'that it worked is on disk');
+  assert.equal(restarted.refused(RENEWED), false, 'its use is recorded on disk');
   assert.equal(await restarted.next(), RENEWED);
   const other = tokenOf(150);
   const changed = start(other);
   await changed.next();
-  assert.equal(changed.refused(RENEWED), true, 'another one of the owner may be good');
+  assert.equal(changed.refused(RENEWED), true, 'a different token of the owner may be valid');
   assert.equal(await changed.next(), other);
 });
 
-test('a chain that goes on remembers the owner’s token that it began with', async (t) => {
+test('further renewals keep the record of the owner’s first token', async (t) => {
   const { start } = await openState(t);
   await renew(start());
   const token = start();
@@ -176,7 +176,7 @@ test('a chain that goes on remembers the owner’s token that it began with', as
   assert.equal(token.refused(AGAIN), false);
 });
 
-test('a renewed token is enough where the owner’s file is gone', async (t) => {
+test('a renewed token is sufficient without the owner’s file', async (t) => {
   const { start, lines } = await openState(t);
   await renew(start());
   const token = start(() => Promise.reject(new Error('--token-file x cannot be read (ENOENT)')));
@@ -188,11 +188,11 @@ test('a state file that every user can read is refused like a token file', async
   const { directory, file, start } = await openState(t);
   await renew(start());
   await chmod(file, 0o644);
-  assert.equal(await start().next(), RENEWED, 'its directory keeps others out');
+  assert.equal(await start().next(), RENEWED, 'its directory is closed to other users');
   await chmod(directory, 0o755);
   await chmod(join(directory, '..'), 0o755);
   await assert.rejects(
     start().next(),
-    /^OpenToOthers: the state file .*token\.json is open to every user .*chmod 600/,
+    /^AccessibleToOthers: the state file .*token\.json is accessible to every user .*chmod 600/,
   );
 });

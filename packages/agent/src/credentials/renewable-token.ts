@@ -5,37 +5,37 @@ import { join } from 'node:path';
 import { BackhaulError } from '@backhaul/protocol';
 import type { FileGate } from '../file/file-gate.ts';
 import type { Log } from '../log.ts';
-import { claimsOf, isToken, OpenToOthers, requirePrivate, type TokenSource } from './token-source.ts';
+import { claimsOf, isToken, AccessibleToOthers, requirePrivate, type TokenSource } from './token-source.ts';
 
 export const STATE_FILE = 'token.json';
 
 interface State {
   readonly token: string;
-  /** Hash of the owner's token that the first of the renewed ones was handed out for. */
+  /** Hash of the owner's token that was renewed first. */
   readonly given_id: string;
-  /** Whether a renewed one has been welcomed since: then the server refuses that token, and takes it for a copy. */
+  /** Whether a renewed token has been used since: the server then rejects the owner's token as a copy. */
   readonly given_replaced: boolean;
 }
 
-interface RenewableTokenParts {
-  /** Of the machine's owner. */
+interface RenewableTokenDeps {
+  /** Token of the machine's owner. */
   readonly given: TokenSource;
-  /** Where renewed ones are kept; absolute. */
+  /** Absolute path of the directory for renewed tokens. */
   readonly directory: string;
   readonly gate: FileGate;
   readonly log: Log;
 }
 
 /**
- * The token that the machine's owner gave, or the one that the server has renewed it with since: the later of the two. A
- * renewed one is kept so that a crash or a power cut at any moment leaves one that works.
+ * Provides the token of the machine's owner or its renewal by the server, whichever is newer. A renewed token is stored so
+ * that a crash or power failure at any moment leaves a working token.
  */
 export class RenewableToken {
   readonly #given: TokenSource;
   readonly #directory: string;
   readonly #gate: FileGate;
   readonly #log: Log;
-  /** That the present connection uses; those that it could use instead, with it, and those of these that were refused. */
+  /** Token of the current connection; all usable tokens including it; rejected ones among them. */
   #current: string | null = null;
   #usable: readonly string[] = [];
   #refused: readonly string[] = [];
@@ -43,19 +43,19 @@ export class RenewableToken {
   #canKeep: boolean | undefined;
   #lastWrite: Promise<void> = Promise.resolve();
 
-  constructor(parts: RenewableTokenParts) {
-    this.#given = parts.given;
-    this.#directory = parts.directory;
-    this.#gate = parts.gate;
-    this.#log = parts.log;
+  constructor(deps: RenewableTokenDeps) {
+    this.#given = deps.given;
+    this.#directory = deps.directory;
+    this.#gate = deps.gate;
+    this.#log = deps.log;
   }
 
-  /** Whether the directory can be written, as it was found at the first connection. */
+  /** Whether the directory is writable, as checked before the first connection. */
   get canKeep(): boolean {
     return this.#canKeep === true;
   }
 
-  /** For the next connection. The errors say what to change, and never repeat a token. */
+  /** Returns the token for the next connection. Errors name the fix and never contain a token. */
   async next(): Promise<string> {
     this.#canKeep ??= await this.#prepareDirectory();
     this.#state = await this.#read();
@@ -68,31 +68,31 @@ export class RenewableToken {
     return token;
   }
 
-  /** The server does not take this token. @returns Whether there is another one, for the next connection. */
+  /** Records a rejected token. @returns Whether another one is available for the next connection. */
   refused(token: string): boolean {
     this.#refused = [...this.#refused, token];
     return this.#usable.some((other) => !this.#refused.includes(other));
   }
 
-  /** The server has taken the present one. Never rejects. */
+  /** Records that the server accepted the current token. Never rejects. */
   async welcomed(): Promise<void> {
     this.#refused = this.#refused.filter((token) => token !== this.#current);
     const state = this.#state;
     if (state === null || state.token !== this.#current || state.given_replaced) return;
     this.#usable = this.#usable.filter((token) => idOf(token) !== state.given_id);
-    // Only for the sake of a later fallback.
+    // Only needed for a later fallback.
     await this.#write({ ...state, given_replaced: true }).catch((error: unknown) => {
-      this.#log.warn({ problem: nameOf(error) }, 'the use of the renewed token was not put on record');
+      this.#log.warn({ problem: nameOf(error) }, 'failed to record the use of the renewed token');
     });
   }
 
-  /** Resolves when it would survive a power cut. @throws BackhaulError */
+  /** Stores a renewed token; resolves once it would survive a power failure. @throws BackhaulError */
   async store(token: string): Promise<void> {
     const current = this.#current;
     if (current === null || token === this.#state?.token) return;
     const [renewed, before] = [claimsOf(token), claimsOf(current)];
     if (renewed === null || before === null || renewed.sub !== before.sub || renewed.iat <= before.iat) {
-      throw new BackhaulError('protocol_error', 'The renewed token is not a later one of this client.');
+      throw new BackhaulError('protocol_error', 'The renewed token is not a newer token of this client.');
     }
     const isFirst = current !== this.#state?.token;
     const known = isFirst ? undefined : this.#state;
@@ -103,13 +103,13 @@ export class RenewableToken {
         given_replaced: known !== undefined,
       });
     } catch (cause) {
-      throw new BackhaulError('agent_fault', `The renewed token could not be kept (${nameOf(cause)}).`, {
+      throw new BackhaulError('agent_fault', `The renewed token could not be stored (${nameOf(cause)}).`, {
         cause,
       });
     }
   }
 
-  /** The one to use first, and the one to fall back to. */
+  /** Returns the token to use first, then the fallback. */
   async #inOrder(state: State | null): Promise<string[]> {
     if (state === null) return [await this.#given()];
     let given: string;
@@ -123,36 +123,36 @@ export class RenewableToken {
       return [state.token];
     }
     const [own, renewed] = [claimsOf(given), claimsOf(state.token)];
-    // The owner gave this machine another name since.
+    // The owner has renamed this machine since.
     if (own !== null && own.sub !== renewed?.sub) return [given];
     const isGivenLater = own !== null && own.iat >= (renewed?.iat ?? 0);
     if (isGivenLater) return [given, state.token];
     return state.given_replaced && state.given_id === idOf(given) ? [state.token] : [state.token, given];
   }
 
-  /** Null if there is none that can be used: the owner's token is good at least for a fresh start. */
+  /** Reads the state file; null without a usable one, because the owner's token can then be used. */
   async #read(): Promise<State | null> {
     const path = join(this.#directory, STATE_FILE);
     let text: string;
     try {
       text = await this.#gate.run(path, async () => {
-        await requirePrivate(path, { what: `the state file ${path}` });
+        await requirePrivate(path, { name: `the state file ${path}` });
         return await readFile(path, 'utf8');
       });
     } catch (error) {
       if (codeOf(error) === 'ENOENT') return null;
-      // Known since it was last read or written, whatever has become of the disk.
-      if (this.#state !== null && !(error instanceof OpenToOthers)) return this.#state;
+      // Use the state from memory if the disk fails.
+      if (this.#state !== null && !(error instanceof AccessibleToOthers)) return this.#state;
       if (codeOf(error) === undefined) throw error;
       this.#log.error(
         { path, problem: nameOf(error) },
-        'the renewed token cannot be read; using the given one',
+        'failed to read the renewed token; using the configured one',
       );
       return null;
     }
     const state = parseState(text);
     if (state === null) {
-      this.#log.error({ path }, 'the state file holds no renewed token; using the given one');
+      this.#log.error({ path }, 'the state file contains no renewed token; using the configured one');
     }
     return state ?? this.#state;
   }
@@ -168,7 +168,7 @@ export class RenewableToken {
     } catch (error) {
       this.#log.error(
         { directory, problem: nameOf(error) },
-        'the state directory cannot be used; the token is not renewed',
+        'the state directory is not usable; the token is not renewed',
       );
       return false;
     }
@@ -177,7 +177,7 @@ export class RenewableToken {
   async #write(state: State): Promise<void> {
     const before = this.#lastWrite;
     const path = join(this.#directory, STATE_FILE);
-    // A call that was given up may still be under way: it must not come after this one.
+    // Wait for an earlier write that timed out but may still be running.
     const write = async () => {
       await before;
       await writeDurably(path, `${JSON.stringify(state)}\n`);
@@ -204,14 +204,14 @@ function parseState(text: string): State | null {
   return { token, given_id, given_replaced };
 }
 
-/** A reader finds the old content or the new one, whole, also after a power cut. */
+/** Replaces a file atomically, also across a power failure. */
 async function writeDurably(path: string, text: string): Promise<void> {
   const staged = `${path}.new`;
   const { O_WRONLY, O_CREAT, O_TRUNC, O_NOFOLLOW } = constants;
   // Windows has no O_NOFOLLOW; undefined counts as 0.
   const file = await open(staged, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o600);
   try {
-    // Left behind by a write that was cut off, it may have another mode.
+    // The file may be left over from an interrupted write, with a different mode.
     await file.chmod(0o600);
     await file.writeFile(text);
     await file.sync();
@@ -219,7 +219,7 @@ async function writeDurably(path: string, text: string): Promise<void> {
     await file.close();
   }
   await rename(staged, path);
-  // Windows opens no directories.
+  // Windows cannot open directories.
   if (process.platform === 'win32') return;
   const directory = await open(join(path, '..'), 'r');
   try {

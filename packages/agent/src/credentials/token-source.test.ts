@@ -6,7 +6,7 @@ import { tokenSource } from './token-source.ts';
 
 const TOKEN = 'header.payload.signature';
 
-/** Where neither a private directory nor a file system in memory protects it. */
+/** Creates a directory in which neither a private parent nor a memory file system protects the token. */
 async function openDirectory(t: TestContext): Promise<string> {
   const directory = await mkdtemp('/var/tmp/backhaul-token-');
   t.after(() => rm(directory, { recursive: true }));
@@ -18,7 +18,7 @@ function read(path: string): Promise<string> {
   return tokenSource({ kind: 'file', path }, { clientId: 'till-1', wallSeconds: () => 0 })();
 }
 
-test('a token file that every user can read or write is refused, with what to change', async (t) => {
+test('a token file that every user can read or write is refused with an error that names the fix', async (t) => {
   const directory = await openDirectory(t);
   const path = join(directory, 'token');
   await writeFile(path, `${TOKEN}\n`);
@@ -35,7 +35,7 @@ test('a token file that every user can read or write is refused, with what to ch
   }
 });
 
-test('a file that a directory above keeps others from may have any mode, and a link to it too', async (t) => {
+test('a file in a directory that other users cannot enter may have any mode, also through a link', async (t) => {
   const directory = await openDirectory(t);
   await mkdir(join(directory, 'private', 'inner'), { recursive: true });
   await chmod(join(directory, 'private'), 0o700);
@@ -49,7 +49,7 @@ test('a file that a directory above keeps others from may have any mode, and a l
   await assert.rejects(read(join(directory, 'link')), /chmod 600/);
 });
 
-test('a secret that is mounted from memory, as containers have it, may have any mode', async (t) => {
+test('a secret on a memory file system, as in containers, may have any mode', async (t) => {
   const memory = await statfs('/dev/shm').catch(() => undefined);
   if (memory?.type !== 0x0102_1994) return t.skip('no tmpfs at /dev/shm');
   const path = `/dev/shm/backhaul-token-${process.pid}`;

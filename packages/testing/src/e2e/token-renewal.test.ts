@@ -7,7 +7,7 @@ import { type Program, logged } from '../program.ts';
 import { Stage } from '../stage.ts';
 import { TokenSigner } from '../tokens.ts';
 
-const RENEWED = 'the token was renewed; the next connection uses the new one';
+const RENEWED = 'token renewed; the next connection uses the new one';
 const STORED = 'renewed token stored by its agent';
 
 describe('an agent’s token, renewed over its connection,', () => {
