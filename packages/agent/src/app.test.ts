@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import test from 'node:test';
-import { AgentBench, MiB, pull } from './fakes/agent-bench.ts';
+import { AgentFixture, MiB, runUpload } from './fakes/agent-fixture.ts';
 
 test('a file is prepared, sent in parts and reported completed', async () => {
-  await using bench = await AgentBench.start();
-  const { path, content } = await bench.file('report.bin', 12 * MiB + 345);
-  const session = await bench.server.acceptAndWelcome();
-  const final = await pull(session, bench.store, path);
+  await using fixture = await AgentFixture.start();
+  const { path, content } = await fixture.file('report.bin', 12 * MiB + 345);
+  const session = await fixture.server.acceptAndWelcome();
+  const final = await runUpload(session, fixture.store, path);
 
   assert.equal(final.status, 'completed', JSON.stringify(final));
   assert.ok(final.status === 'completed');
@@ -18,6 +18,6 @@ test('a file is prepared, sent in parts and reported completed', async () => {
     [1, 2, 3].map((part_number) => ({ part_number, etag: `"etag-${part_number}"` })),
   );
   assert.equal(final.sha256, createHash('sha256').update(content).digest('hex'));
-  assert.ok(bench.store.object().equals(content));
-  assert.equal(bench.store.puts.length, 3);
+  assert.ok(fixture.store.object().equals(content));
+  assert.equal(fixture.store.puts.length, 3);
 });

@@ -31,7 +31,7 @@ import type { Platform } from './platform/platform.ts';
 import { AllowList } from './policy/allow-list.ts';
 import { OwnFiles } from './policy/own-files.ts';
 import { StoragePolicy } from './policy/storage-policy.ts';
-import { AnswerPatience } from './transfer/answer-patience.ts';
+import { ResponseTimeout } from './transfer/response-timeout.ts';
 import { PartParallelism } from './transfer/part-parallelism.ts';
 import { PutQueue } from './transfer/put-queue.ts';
 import { RateLimit } from './transfer/rate-limit.ts';
@@ -88,7 +88,7 @@ export class AgentApp {
     const startedAt = now();
     const { maxRate } = config;
     const rateLimit = maxRate === null ? null : new RateLimit(() => maxRate(new Date()), { now });
-    const line = new PartParallelism({ ceiling: config.parallelParts, now });
+    const parallelism = new PartParallelism({ ceiling: config.parallelParts, now });
     const timings = { ...defaultTimings, ...options.transferTimings };
 
     const token = tokenSource(config.token, {
@@ -130,17 +130,17 @@ export class AgentApp {
     });
     const transfers = new Transfers({
       maxActive: config.maxUploads,
-      tools: {
+      deps: {
         link,
         openFile: (path, options) => openFile(path, open, options),
         storage,
         rateLimit,
         hashers,
         buffers,
-        line,
+        parallelism,
         sendQueues: () => platform.sendQueues(),
-        puts: new PutQueue(line),
-        patience: new AnswerPatience({ firstMs: timings.answerMs, maxMs: timings.maxAnswerMs }),
+        puts: new PutQueue(parallelism),
+        responseTimeout: new ResponseTimeout({ firstMs: timings.responseMs, maxMs: timings.maxResponseMs }),
         timings,
         now,
         random,

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import test from 'node:test';
 import { promisify } from 'node:util';
-import { downloadMessage, MiB, prepareMessage } from './fakes/agent-bench.ts';
+import { downloadMessage, MiB, prepareMessage } from './fakes/agent-fixture.ts';
 import { FakeServer, type FakeSession, within } from './fakes/fake-server.ts';
 import { FakeStore } from './fakes/fake-store.ts';
 import { AGENT_VERSION } from './version.ts';

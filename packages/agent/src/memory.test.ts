@@ -7,9 +7,9 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { crc32 } from 'node:zlib';
-import { MiB, prepareMessage, pull } from './fakes/agent-bench.ts';
+import { MiB, prepareMessage, runUpload } from './fakes/agent-fixture.ts';
 import { FakeServer } from './fakes/fake-server.ts';
-import { answerError, FakeStore } from './fakes/fake-store.ts';
+import { sendError, FakeStore } from './fakes/fake-store.ts';
 import { crc32Base64 } from './file/crc32-base64.ts';
 
 const program = fileURLToPath(new URL('../bin/backhaul-agent.js', import.meta.url));
@@ -29,7 +29,7 @@ describe('the memory of an agent', { skip: process.platform !== 'linux' && 'it i
       const received: number[] = [];
       store.fault = async (put, request, response) => {
         const { sizeBytes, checksum } = await discardSlowly(request);
-        if (put.headers['x-amz-checksum-crc32'] !== checksum) answerError(response, 400, 'BadDigest');
+        if (put.headers['x-amz-checksum-crc32'] !== checksum) sendError(response, 400, 'BadDigest');
         else {
           received.push(sizeBytes);
           response.writeHead(200, { etag: `"etag-${put.partNumber}"` }).end();
@@ -37,7 +37,7 @@ describe('the memory of an agent', { skip: process.platform !== 'linux' && 'it i
         return true;
       };
       await using agent = await startAgent(FILE_BYTES, ['--no-sha256']);
-      const final = await pull(agent.session, store, agent.path, { minChunkSize: partBytes });
+      const final = await runUpload(agent.session, store, agent.path, { minChunkSize: partBytes });
       assert.equal(final.status, 'completed', JSON.stringify(final));
       const peak = await peakBytes(agent.pid);
       t.diagnostic(`at most ${Math.round(peak / MiB)} MiB`);

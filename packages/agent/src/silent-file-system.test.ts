@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { after, before } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { AgentBench, MiB, prepareMessage, pull } from './fakes/agent-bench.ts';
+import { AgentFixture, MiB, prepareMessage, runUpload } from './fakes/agent-fixture.ts';
 import { FakeServer, type FakeSession, within } from './fakes/fake-server.ts';
 import { cannotMount, FaultyMount } from './fakes/faulty-mount.ts';
 
@@ -27,7 +27,7 @@ before(async () => {
 after(() => rm(directory, { recursive: true, force: true }));
 
 interface Fixture extends AsyncDisposable {
-  readonly agent: AgentBench;
+  readonly agent: AgentFixture;
   readonly mount: FaultyMount;
   readonly session: FakeSession;
 }
@@ -35,7 +35,7 @@ interface Fixture extends AsyncDisposable {
 async function startFixture(): Promise<Fixture> {
   const path = await mkdtemp(join(directory, 'mount-'));
   const mount = await FaultyMount.at(path);
-  const agent = await AgentBench.start({
+  const agent = await AgentFixture.start({
     config: { allow: [directory], poolThreads: 64, maxUploads: 8 },
     fileTimeoutMs: TIMEOUT_MS,
   });
@@ -66,7 +66,7 @@ for (const name of ['hangs-lookup', 'hangs-open', 'hangs-read', 'hangs-read-smal
     async () => {
       await using setup = await startFixture();
       const { agent, mount, session } = setup;
-      const bad = await pull(session, agent.store, join(mount.path, name));
+      const bad = await runUpload(session, agent.store, join(mount.path, name));
       assert.ok(bad.status === 'failed');
       assert.equal(bad.error, 'read_failed');
       assert.match(bad.message, /The file system of ".*" has not responded for 5 s\./);
@@ -76,10 +76,10 @@ for (const name of ['hangs-lookup', 'hangs-open', 'hangs-read', 'hangs-read-smal
       assert.deepEqual(mounts, [mount.path]);
       assert.equal(agent.log.filter((line) => line.includes('file system not responding')).length, 1);
       // Another file on the same disk, in a thread and on the main thread.
-      const good = await pull(session, agent.store, join(mount.path, 'good'));
+      const good = await runUpload(session, agent.store, join(mount.path, 'good'));
       assert.equal(good.status, 'completed', JSON.stringify(good));
       // Refused immediately, so that retries do not block more threads.
-      const again = await pull(session, agent.store, join(mount.path, name));
+      const again = await runUpload(session, agent.store, join(mount.path, name));
       assert.ok(again.status === 'failed' && again.error === 'read_failed');
       assert.ok(
         Number((await health(session))['hanging_file_calls']) <= 5,
@@ -92,10 +92,10 @@ for (const name of ['hangs-lookup', 'hangs-open', 'hangs-read', 'hangs-read-smal
 test('a file that hangs when it is closed is completed', options, async () => {
   await using setup = await startFixture();
   const { agent, mount, session } = setup;
-  const final = await pull(session, agent.store, join(mount.path, 'hangs-close'));
+  const final = await runUpload(session, agent.store, join(mount.path, 'hangs-close'));
   assert.equal(final.status, 'completed', JSON.stringify(final));
   await mount.waitFor('hangs hangs-close');
-  const good = await pull(session, agent.store, join(mount.path, 'good'));
+  const good = await runUpload(session, agent.store, join(mount.path, 'good'));
   assert.equal(good.status, 'completed', JSON.stringify(good));
 });
 
@@ -131,7 +131,7 @@ test('a cancel immediately ends an upload whose read hangs', options, async () =
     await health(session);
     assert.equal(agent.app.activeUploads, 0, 'its slot is free');
   }
-  const good = await pull(session, agent.store, join(mount.path, 'good'));
+  const good = await runUpload(session, agent.store, join(mount.path, 'good'));
   assert.equal(good.status, 'completed', JSON.stringify(good));
 });
 
@@ -139,7 +139,7 @@ for (const name of ['eio-once', 'eio-once-small']) {
   test(`a single read error (${name}) is retried`, options, async () => {
     await using setup = await startFixture();
     const { agent, mount, session } = setup;
-    const final = await pull(session, agent.store, join(mount.path, name));
+    const final = await runUpload(session, agent.store, join(mount.path, name));
     assert.equal(final.status, 'completed', JSON.stringify(final));
     assert.ok(mount.events.includes(`fails ${name}`));
   });
@@ -148,7 +148,7 @@ for (const name of ['eio-once', 'eio-once-small']) {
 test('a persistent read error is read_failed after a few retries', options, async () => {
   await using setup = await startFixture();
   const { agent, mount, session } = setup;
-  const final = await pull(session, agent.store, join(mount.path, 'eio'));
+  const final = await runUpload(session, agent.store, join(mount.path, 'eio'));
   assert.ok(final.status === 'failed' && final.error === 'read_failed');
   assert.ok(mount.events.filter((line) => line === 'fails eio').length >= 5);
 });
@@ -167,7 +167,7 @@ test(
     await using agent = await within(
       20_000,
       'the start',
-      AgentBench.start({ config, fileTimeoutMs: 10_000 }),
+      AgentFixture.start({ config, fileTimeoutMs: 10_000 }),
     );
     const line = await within(30_000, 'a reason', agent.logged('no token'));
     assert.ok(

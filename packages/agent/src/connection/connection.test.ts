@@ -9,16 +9,16 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { noProxies, proxyFor, type ProxyInUse } from '@backhaul/program';
 import { closeCodes } from '@backhaul/protocol';
 import { tokenSource } from '../credentials/token-source.ts';
-import { AgentBench } from '../fakes/agent-bench.ts';
+import { AgentFixture } from '../fakes/agent-fixture.ts';
 import { FakeServer, within } from '../fakes/fake-server.ts';
 import { createLog } from '../log.ts';
 import { ServerLink } from './server-link.ts';
 import { type ConnectionEnd, defaultReconnectTimings, planReconnect } from './connection-end.ts';
 
 test('the token is sent in the Authorization header and never in the URL', async () => {
-  await using bench = await AgentBench.start();
-  await bench.server.accept();
-  const [upgrade] = bench.server.upgrades;
+  await using fixture = await AgentFixture.start();
+  await fixture.server.accept();
+  const [upgrade] = fixture.server.upgrades;
   assert.equal(upgrade?.headers.authorization, 'Bearer agent-token');
   assert.equal(upgrade?.url, '/ws/connect');
   assert.equal(upgrade?.headers['sec-websocket-protocol'], 'backhaul.v1');
@@ -26,7 +26,7 @@ test('the token is sent in the Authorization header and never in the URL', async
 });
 
 test('hello describes the agent and contains its first --file', async () => {
-  await using bench = await AgentBench.start({
+  await using fixture = await AgentFixture.start({
     config: {
       files: ['/data/report.bin', '/data/day.log'],
       labels: { site: 'berlin' },
@@ -34,7 +34,7 @@ test('hello describes the agent and contains its first --file', async () => {
       parallelParts: 5,
     },
   });
-  const hello = await (await bench.server.accept()).next('hello');
+  const hello = await (await fixture.server.accept()).next('hello');
   assert.equal(hello.default_file_path, '/data/report.bin');
   assert.deepEqual(hello.labels, { site: 'berlin' });
   assert.deepEqual(hello.limits, { max_uploads: 3, parallel_parts: 5 });
@@ -42,17 +42,17 @@ test('hello describes the agent and contains its first --file', async () => {
 });
 
 test('the agent reconnects after a lost connection, and sends hello first', async () => {
-  await using bench = await AgentBench.start();
+  await using fixture = await AgentFixture.start();
   for (let round = 0; round < 3; round += 1) {
-    const session = await bench.server.acceptAndWelcome();
+    const session = await fixture.server.acceptAndWelcome();
     await session.settled();
     session.socket.terminate();
   }
 });
 
 test('unknown, malformed and binary frames get an error response, and the connection stays open', async () => {
-  await using bench = await AgentBench.start();
-  const session = await bench.server.acceptAndWelcome();
+  await using fixture = await AgentFixture.start();
+  const session = await fixture.server.acceptAndWelcome();
   for (const frame of [
     'not json',
     '[]',
@@ -67,16 +67,16 @@ test('unknown, malformed and binary frames get an error response, and the connec
 });
 
 test('any number of unknown messages get error responses and do not close the connection', async () => {
-  await using bench = await AgentBench.start();
-  const session = await bench.server.acceptAndWelcome();
+  await using fixture = await AgentFixture.start();
+  const session = await fixture.server.acceptAndWelcome();
   for (let count = 0; count < 300; count += 1) session.socket.send('{"action":"of_the_future"}');
   for (let count = 0; count < 300; count += 1) await session.next('error');
   await session.settled();
 });
 
 test('messages before welcome are rejected', async () => {
-  await using bench = await AgentBench.start();
-  const session = await bench.server.accept();
+  await using fixture = await AgentFixture.start();
+  const session = await fixture.server.accept();
   await session.next('hello');
   session.send({ action: 'health_check', command_id: '019ab3c2-5f00-7000-8000-000000000001' });
   assert.equal((await session.next('error')).code, 'protocol_error');
@@ -198,8 +198,8 @@ test('the connection to a server that does not read is closed before unsent data
 });
 
 test('pings are sent at the interval of the welcome message', async () => {
-  await using bench = await AgentBench.start();
-  const session = await bench.server.acceptAndWelcome();
+  await using fixture = await AgentFixture.start();
+  const session = await fixture.server.acceptAndWelcome();
   const ping = new Promise((resolve) => session.socket.once('ping', resolve));
   await within(3000, 'a ping', ping);
 });

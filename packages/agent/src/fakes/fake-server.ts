@@ -90,7 +90,7 @@ export class FakeServer {
 export class FakeSession {
   readonly socket: WebSocket;
   /** All messages of the agent, in order. */
-  readonly heard: AgentMessage[] = [];
+  readonly received: AgentMessage[] = [];
   readonly #unread: AgentMessage[] = [];
   #wake = Promise.withResolvers<void>();
 
@@ -100,7 +100,7 @@ export class FakeSession {
     socket.on('message', (data) => {
       const decoded = decodeAgentMessage((data as Buffer).toString('utf8'));
       if (!decoded.ok) throw new Error(`the agent broke the protocol: ${decoded.problem}`);
-      this.heard.push(decoded.message);
+      this.received.push(decoded.message);
       this.#unread.push(decoded.message);
       this.#wake.resolve();
       this.#wake = Promise.withResolvers();

@@ -90,7 +90,7 @@ export class FakeStore {
     put.body = body;
     const announced = request.headers['x-amz-checksum-crc32'];
     if (announced !== undefined && announced !== crc32Base64(crc32(body))) {
-      return answerError(response, 400, 'BadDigest');
+      return sendError(response, 400, 'BadDigest');
     }
     this.stored.set(partNumber, body);
     response.writeHead(200, { etag: `"etag-${partNumber}"` }).end();
@@ -109,7 +109,7 @@ export async function readAll(request: IncomingMessage): Promise<Buffer | null> 
 }
 
 /** Sends an S3 error document. */
-export function answerError(response: ServerResponse, status: number, code: string, message = ''): void {
+export function sendError(response: ServerResponse, status: number, code: string, message = ''): void {
   const body = `<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>${code}</Code><Message>${message}</Message></Error>`;
   response.writeHead(status, { 'content-type': 'application/xml' }).end(body);
 }
@@ -123,6 +123,6 @@ export async function refuse(
   message = '',
 ): Promise<true> {
   await readAll(request);
-  answerError(response, status, code, message);
+  sendError(response, status, code, message);
   return true;
 }

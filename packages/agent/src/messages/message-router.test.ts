@@ -4,21 +4,21 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'node:test';
 import { commands } from '@backhaul/protocol';
-import { AgentBench, downloadMessage, prepareMessage, urlWindow } from '../fakes/agent-bench.ts';
+import { AgentFixture, downloadMessage, prepareMessage, urlWindow } from '../fakes/agent-fixture.ts';
 import { uuidv7 } from '../fakes/uuid.ts';
 
 test('health_check reports what the owner allows and the load of the agent', async () => {
-  await using bench = await AgentBench.start({
+  await using fixture = await AgentFixture.start({
     config: { files: ['/data/report.bin'], maxRate: () => 5000 },
   });
-  const session = await bench.server.acceptAndWelcome();
+  const session = await fixture.server.acceptAndWelcome();
   const command_id = uuidv7();
   session.send({ action: 'health_check', command_id });
   const result = await session.next('result');
   assert.equal(result.command_id, command_id);
   assert.ok(result.ok);
   const report = commands.health_check.result.parse(result.data);
-  assert.deepEqual(report.allowed, [bench.directory, '/data/report.bin']);
+  assert.deepEqual(report.allowed, [fixture.directory, '/data/report.bin']);
   assert.equal(report.active_uploads, 0);
   assert.equal(report.max_uploads, 2);
   assert.equal(report.max_rate_bytes_per_second, 5000);
@@ -29,12 +29,14 @@ test('renew_token is confirmed once the token is stored, and rejected if it is f
   const directory = await mkdtemp(join(tmpdir(), 'backhaul-state-'));
   const token = (iat: number, sub: string) =>
     `e30.${Buffer.from(JSON.stringify({ sub, iat })).toString('base64url')}.c2lnbmF0dXJl`;
-  await using bench = await AgentBench.start({
+  await using fixture = await AgentFixture.start({
     config: { token: { kind: 'given', token: token(1, 'restaurant-1') }, stateDirectory: directory },
   });
-  const session = await bench.server.acceptAndWelcome();
+  const session = await fixture.server.acceptAndWelcome();
   assert.ok(
-    session.heard.some((hello) => hello.status === 'hello' && hello.capabilities.includes('token_renewal')),
+    session.received.some(
+      (hello) => hello.status === 'hello' && hello.capabilities.includes('token_renewal'),
+    ),
   );
   const renewal_id = uuidv7();
   session.send({ action: 'renew_token', renewal_id: uuidv7(), token: token(2, 'restaurant-2') });
@@ -44,29 +46,29 @@ test('renew_token is confirmed once the token is stored, and rejected if it is f
   const stored = await readFile(join(directory, 'token.json'), 'utf8');
   assert.ok(stored.includes(token(2, 'restaurant-1')));
   session.socket.close(1012);
-  const second = await bench.server.acceptAndWelcome();
-  const { authorization } = bench.server.upgrades.at(-1)?.headers ?? {};
+  const second = await fixture.server.acceptAndWelcome();
+  const { authorization } = fixture.server.upgrades.at(-1)?.headers ?? {};
   assert.equal(authorization, `Bearer ${token(2, 'restaurant-1')}`);
   await second.settled();
-  assert.ok(bench.log.every((line) => !line.includes('c2lnbmF0dXJl')));
+  assert.ok(fixture.log.every((line) => !line.includes('c2lnbmF0dXJl')));
   await rm(directory, { recursive: true });
 });
 
 test('an agent without a state directory does not announce token renewal, and ignores renew_token', async () => {
-  await using bench = await AgentBench.start();
-  const session = await bench.server.accept();
+  await using fixture = await AgentFixture.start();
+  const session = await fixture.server.accept();
   assert.ok(!(await session.next('hello')).capabilities.includes('token_renewal'));
   session.welcome();
   session.send({ action: 'renew_token', renewal_id: uuidv7(), token: 'a.b.c' });
   await session.settled();
-  assert.ok(session.heard.every(({ status }) => status !== 'token_stored'));
+  assert.ok(session.received.every(({ status }) => status !== 'token_stored'));
 });
 
 test('list_directory returns the listing or an error code', async () => {
-  await using bench = await AgentBench.start();
-  await bench.file('a', 3);
-  const session = await bench.server.acceptAndWelcome();
-  session.send({ action: 'list_directory', command_id: uuidv7(), path: bench.directory });
+  await using fixture = await AgentFixture.start();
+  await fixture.file('a', 3);
+  const session = await fixture.server.acceptAndWelcome();
+  session.send({ action: 'list_directory', command_id: uuidv7(), path: fixture.directory });
   const listed = await session.next('result');
   assert.ok(listed.ok);
   assert.deepEqual(
@@ -80,9 +82,9 @@ test('list_directory returns the listing or an error code', async () => {
 });
 
 test('an invalid message ends the upload or command that it is about', async () => {
-  await using bench = await AgentBench.start({ config: { maxUploads: 1 } });
-  const { path } = await bench.file('a', 3);
-  const session = await bench.server.acceptAndWelcome();
+  await using fixture = await AgentFixture.start({ config: { maxUploads: 1 } });
+  const { path } = await fixture.file('a', 3);
+  const session = await fixture.server.acceptAndWelcome();
   const sendRaw = (message: object) => session.socket.send(JSON.stringify(message));
 
   const invalid = prepareMessage(path);
@@ -98,7 +100,7 @@ test('an invalid message ends the upload or command that it is about', async () 
   const { upload_id, attempt } = prepared;
   sendRaw({ action: 'part_urls', upload_id, attempt: attempt - 1, presigned_urls: 'none' });
   await session.next('error');
-  const download = downloadMessage(path, prepared, bench.store);
+  const download = downloadMessage(path, prepared, fixture.store);
   sendRaw({ ...download, upload_config: { ...download.upload_config, kind: 'of_the_future' } });
   const failed = await session.next('failed');
   assert.deepEqual({ id: failed.upload_id, error: failed.error }, { id: upload_id, error: 'protocol_error' });
@@ -113,9 +115,9 @@ test('an invalid message ends the upload or command that it is about', async () 
 });
 
 test('an error about an upload ends it and frees its slot', async () => {
-  await using bench = await AgentBench.start({ config: { maxUploads: 1 } });
-  const { path } = await bench.file('a', 3);
-  const session = await bench.server.acceptAndWelcome();
+  await using fixture = await AgentFixture.start({ config: { maxUploads: 1 } });
+  const { path } = await fixture.file('a', 3);
+  const session = await fixture.server.acceptAndWelcome();
   session.send(prepareMessage(path));
   const { upload_id, attempt } = await session.next('prepared');
   const error = {
@@ -137,10 +139,10 @@ test('an error about an upload ends it and frees its slot', async () => {
 });
 
 test('excess commands fail with too_many_requests', async () => {
-  await using bench = await AgentBench.start();
-  const session = await bench.server.acceptAndWelcome();
+  await using fixture = await AgentFixture.start();
+  const session = await fixture.server.acceptAndWelcome();
   for (let count = 0; count < 100; count += 1) {
-    session.send({ action: 'list_directory', command_id: uuidv7(), path: bench.directory });
+    session.send({ action: 'list_directory', command_id: uuidv7(), path: fixture.directory });
   }
   const codes = new Set<string>();
   for (let count = 0; count < 100; count += 1) {
@@ -151,9 +153,9 @@ test('excess commands fail with too_many_requests', async () => {
 });
 
 test('a message that does not match the upload is an error, and the upload continues', async () => {
-  await using bench = await AgentBench.start();
-  const { path } = await bench.file('a', 3);
-  const session = await bench.server.acceptAndWelcome();
+  await using fixture = await AgentFixture.start();
+  const { path } = await fixture.file('a', 3);
+  const session = await fixture.server.acceptAndWelcome();
   session.send(prepareMessage(path));
   const prepared = await session.next('prepared');
   const { upload_id, attempt } = prepared;
@@ -163,21 +165,21 @@ test('a message that does not match the upload is an error, and the upload conti
     action: 'part_urls',
     upload_id,
     attempt,
-    ...urlWindow(bench.store, [{ ...part, part_number: 9 }]),
+    ...urlWindow(fixture.store, [{ ...part, part_number: 9 }]),
   });
   assert.equal((await session.next('error')).code, 'protocol_error');
-  session.send({ ...downloadMessage(path, prepared, bench.store), file_path: '/etc/passwd' });
+  session.send({ ...downloadMessage(path, prepared, fixture.store), file_path: '/etc/passwd' });
   assert.equal((await session.next('error')).code, 'protocol_error');
-  session.send(downloadMessage(path, prepared, bench.store));
+  session.send(downloadMessage(path, prepared, fixture.store));
   await session.next('completed');
 });
 
 test('health_check works while listings fail with too_many_requests', async () => {
-  await using bench = await AgentBench.start();
-  const session = await bench.server.acceptAndWelcome();
+  await using fixture = await AgentFixture.start();
+  const session = await fixture.server.acceptAndWelcome();
   const health = uuidv7();
   for (let count = 0; count < 100; count += 1) {
-    session.send({ action: 'list_directory', command_id: uuidv7(), path: bench.directory });
+    session.send({ action: 'list_directory', command_id: uuidv7(), path: fixture.directory });
   }
   session.send({ action: 'health_check', command_id: health });
   const codes = new Map<string, string>();

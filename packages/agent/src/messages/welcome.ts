@@ -4,6 +4,6 @@ import type { Handler } from './handler.ts';
 export const welcome: Handler<'welcome'> = async (message, { transfers, tokens, log }) => {
   const { session_id, epoch, server_version } = message;
   log.info({ session_id, epoch, server_version }, 'connected');
-  transfers.reportProgress(message.progress_interval_ms);
-  await Promise.all([tokens?.welcomed(), transfers.applyVerdicts(message.uploads)]);
+  transfers.setProgressInterval(message.progress_interval_ms);
+  await Promise.all([tokens?.welcomed(), transfers.applyDecisions(message.uploads)]);
 };

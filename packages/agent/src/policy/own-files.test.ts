@@ -17,7 +17,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'node:test';
 import { BackhaulError } from '@backhaul/protocol';
-import { AgentBench, prepareMessage, pull } from '../fakes/agent-bench.ts';
+import { AgentFixture, prepareMessage, runUpload } from '../fakes/agent-fixture.ts';
 import { gate } from '../fakes/open-gate.ts';
 import { listDirectory } from '../file/list-directory.ts';
 import { openFile } from '../file/open-file.ts';
@@ -132,10 +132,10 @@ test('each token that was read stays protected, however often the file is replac
     await chmod(token, 0o600);
   };
   await write('first');
-  await using bench = await AgentBench.start({
+  await using fixture = await AgentFixture.start({
     config: { allow: [root], token: { kind: 'file', path: token } },
   });
-  const before = await bench.server.acceptAndWelcome();
+  const before = await fixture.server.acceptAndWelcome();
   for (const [oldName, renewed] of [
     ['token.1', 'second'],
     ['token.2', 'third'],
@@ -144,11 +144,11 @@ test('each token that was read stays protected, however often the file is replac
     await write(renewed);
     if (oldName === 'token.2') break;
     before.socket.terminate();
-    await bench.server.accept().then((session) => session.socket.terminate());
+    await fixture.server.accept().then((session) => session.socket.terminate());
   }
-  const session = await bench.server.acceptAndWelcome();
+  const session = await fixture.server.acceptAndWelcome();
   for (const name of ['token', 'token.1', 'token.2']) {
-    const final = await pull(session, bench.store, join(root, name));
+    const final = await runUpload(session, fixture.store, join(root, name));
     assert.ok(final.status === 'failed', name);
     assert.equal(final.error, refused);
   }

@@ -11,7 +11,7 @@ import { PartLedger } from './part-ledger.ts';
 
 const MiB = 1024 * 1024;
 
-test('a window is what the server asked for, unless its parts are huge', () => {
+test('the window size is the requested one, unless the parts are huge', () => {
   assert.equal(windowParts(64, 5 * MiB), 64);
   assert.equal(windowParts(8, 5 * MiB), 8);
   assert.equal(windowParts(64, 128 * MiB), 8, 'not more than 1 GiB is hashed before the first PUT');
@@ -33,13 +33,13 @@ test('a part of a file that changed while it was hashed is not announced', async
   assert.equal(ledger.nextUnread?.number, 1);
 });
 
-/** How many parts at a time URLs are asked for. */
+/** Number of parts in each request for URLs. */
 async function batches({ parts, partMs }: { parts: number; partMs: number }): Promise<number[]> {
   let clock = 0;
   const now = () => clock;
-  const asked: number[] = [];
+  const requested: number[] = [];
   const plan = planParts(parts * 5 * MiB, { minChunkSize: 5 * MiB, maxParts: 10_000 });
-  const ledger = new PartLedger({ plan, now, ask: (some) => asked.push(some.length) > 0 });
+  const ledger = new PartLedger({ plan, now, ask: (some) => requested.push(some.length) > 0 });
   const hashes = new HashAhead(ledger.parts, async () => ({ crc32: 'AAAAAA==' }));
   const next = hashes.next.bind(hashes);
   hashes.next = (options) => {
@@ -49,24 +49,24 @@ async function batches({ parts, partMs }: { parts: number; partMs: number }): Pr
   const signal = AbortSignal.timeout(5000);
   const announced = announceAhead({ ledger, hashes }, 64, { now, signal });
   while (ledger.nextUnread !== null) {
-    // As if they were sent at once.
+    // As if they were sent immediately.
     for (const part of ledger.parts) {
       if (part.state !== 'waiting') continue;
-      ledger.giveUrl(part.number, { url: new URL('http://localhost'), headers: {}, staleAt: Infinity });
+      ledger.setUrl(part.number, { url: new URL('http://localhost'), headers: {}, staleAt: Infinity });
       const sent = await ledger.take({ signal });
       if (sent !== null) ledger.uploaded(sent, '"etag"');
     }
     await new Promise(setImmediate);
   }
   await announced;
-  return asked;
+  return requested;
 }
 
-test('URLs are asked for sixteen parts at a time', async () => {
+test('URLs are requested for sixteen parts at a time', async () => {
   assert.deepEqual(await batches({ parts: 40, partMs: 1 }), [16, 16, 8]);
 });
 
-test('parts of a slow disk do not wait for one another', async () => {
+test('on a slow disk, parts are announced one by one', async () => {
   assert.deepEqual(await batches({ parts: 7, partMs: 30 }), [2, 2, 2, 1]);
   assert.deepEqual(await batches({ parts: 3, partMs: 1000 }), [1, 1, 1]);
 });

@@ -2,33 +2,33 @@ import type { PartAnnouncement } from '@backhaul/protocol';
 import type { HashAhead } from '../hashing/hash-ahead.ts';
 import type { PartLedger } from './part-ledger.ts';
 
-/** Hashing reads every byte before it is sent; at most this many bytes before the first PUT can begin. */
+/** Maximum size of a window. Hashing reads every byte of a window ahead of the PUTs. */
 const MAX_WINDOW_BYTES = 1024 ** 3;
 
-/** Enough to begin with: the first is sent alone, and more are hashed meanwhile. */
+/** Parts to hash before the first PUT. It is sent alone, and more parts are hashed meanwhile. */
 const FIRST_PARTS = 4;
-/** URLs are asked for so many parts at a time: each time costs the server a message, a transaction and an answer. */
+/** Maximum number of parts per request for URLs. Each request costs the server a message, a transaction and a response. */
 const MAX_BATCH_PARTS = 16;
-/** From a slow disk fewer parts come at a time: no other one is begun after so long. */
+/** On a slow disk, no further part of a batch is started after this time. */
 const MAX_BATCH_MS = 50;
 
 export interface Announcing {
   readonly ledger: PartLedger;
-  /** Of the ledger's unread parts. */
+  /** Checksums of the ledger's unread parts. */
   readonly hashes: HashAhead;
 }
 
-/** Parts per window: what the server asked for, less where parts are huge, but at least one. */
+/** Parts per window: as requested by the server, fewer for huge parts, at least one. */
 export function windowParts(windowSize: number, chunkSize: number): number {
   return Math.min(windowSize, Math.max(1, Math.floor(MAX_WINDOW_BYTES / chunkSize)));
 }
 
-/** Parts to hash before the first PUT: with all of a large window hashed first, nothing would be sent for as long. */
+/** Number of parts to hash before the first PUT; hashing a whole large window first would delay it. */
 export function firstBatch(window: number): number {
   return Math.min(FIRST_PARTS, window);
 }
 
-/** Announces the next parts, in order, once they are read and hashed. Fewer than `count` at the file's end. */
+/** Hashes and announces the next parts, in order. Fewer than `count` at the end of the file. */
 export async function announceNext(
   { ledger, hashes }: Announcing,
   count: number,
@@ -42,8 +42,8 @@ export async function announceNext(
 }
 
 /**
- * Reads a window ahead of the PUTs, and asks for URLs of some parts at a time: the senders get the first ones while
- * the next are hashed.
+ * Hashes up to a window ahead of the PUTs, and requests URLs in batches, so that the senders get the first URLs while
+ * the next parts are hashed.
  *
  * @param options.now Milliseconds.
  */
@@ -55,11 +55,11 @@ export async function announceAhead(
   const { ledger } = announcing;
   const batch = Math.min(MAX_BATCH_PARTS, Math.ceil(window / 2));
   while (ledger.nextUnread !== null) {
-    await ledger.roomAhead(window - batch + 1, { signal });
-    const begunAt = now();
-    for (let parts = 0; parts < batch && now() - begunAt < MAX_BATCH_MS; parts += 1) {
+    await ledger.waitUntilAheadBelow(window - batch + 1, { signal });
+    const startedAt = now();
+    for (let parts = 0; parts < batch && now() - startedAt < MAX_BATCH_MS; parts += 1) {
       await announceNext(announcing, 1, { signal });
     }
-    ledger.askForUrls();
+    ledger.requestUrls();
   }
 }

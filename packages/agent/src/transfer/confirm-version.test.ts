@@ -16,21 +16,21 @@ const warnings: string[] = [];
 const log = createLog({ level: 'warn', format: 'json', write: (line) => warnings.push(line) });
 
 interface Situation {
-  /** What each byte is when the file is read once more. */
+  /** Value of each byte in the second reading. */
   readonly content?: number;
   readonly onChange?: ChangePolicy;
   readonly fileSystem?: FileSystem;
-  /** What was announced besides the CRC32. */
+  /** Announced checksums in addition to the CRC-32. */
   readonly announced?: Omit<PartChecksums, 'crc32'>;
-  /** When the file was opened. */
+  /** Age of the ctime at the open. */
   readonly ageMs?: number;
-  /** By which descriptors it can be read again. */
+  /** Descriptors that can be read. */
   readonly readable?: readonly ('direct' | 'fresh' | 'first')[];
 }
 
 /**
- * @param ctimes What each look at the file finds; the last one stays.
- * @returns by which descriptors the file was read again.
+ * @param ctimes The ctime at each check; the last one is repeated.
+ * @returns The descriptors through which the file was read again.
  */
 async function confirm(
   ctimes: readonly string[],
@@ -48,7 +48,7 @@ async function confirm(
   const ledger = new PartLedger({ plan, now: () => 0, ask: () => true });
   ledger.announce({ crc32: crc32Base64(0xff41d912), ...announced }); // of three zero bytes
   const clock = readClock();
-  let looks = 0;
+  let checks = 0;
   const readings: string[] = [];
   const hasherBy = (descriptor: 'direct' | 'fresh' | 'first'): FileHasher => ({
     hashPart: async ({ length }: Range, { mode }: PartHashing) => {
@@ -66,7 +66,7 @@ async function confirm(
     fingerprint,
     onChange,
     trust: new TimestampTrust({ fileSystem, isSettled: true, ctimeMs: clock.wallMs - ageMs, clock }),
-    assertUnchanged: async () => ({ ...fingerprint, ctime_ns: ctimes[looks++] ?? ctimes.at(-1) ?? '1' }),
+    assertUnchanged: async () => ({ ...fingerprint, ctime_ns: ctimes[checks++] ?? ctimes.at(-1) ?? '1' }),
     contentChanged: () => new BackhaulError('file_changed'),
     keepsChanging: () => new BackhaulError('file_changed'),
     reopen: async ({ direct }: { direct: boolean }) =>
@@ -84,11 +84,11 @@ async function confirm(
   return readings;
 }
 
-test('a file whose ctime stayed is not read again, where that proves something', async () => {
+test('a file with an unchanged, trusted ctime is not read again', async () => {
   assert.deepEqual(await confirm(['1']), []);
 });
 
-test('a ctime that proves nothing makes the file be read once more, through a fresh descriptor', async () => {
+test('a file with an untrusted ctime is read once more, through a new descriptor', async () => {
   assert.deepEqual(await confirm(['1'], { ageMs: QUIET_MS - 2000 }), ['fresh']);
   assert.deepEqual(await confirm(['1'], { fileSystem: 'unknown' }), ['fresh']);
   for (const onChange of ['prefix', 'restart'] as const) {
@@ -97,38 +97,38 @@ test('a ctime that proves nothing makes the file be read once more, through a fr
   await assert.rejects(confirm(['1'], { fileSystem: 'unknown', content: 7 }), { code: 'file_changed' });
 });
 
-test('a file that others share is read past the page cache if it can be, and never by the first descriptor', async () => {
+test('a file on a shared file system is read directly if possible, and never through the first descriptor', async () => {
   const fileSystem = 'shared';
   assert.deepEqual(await confirm(['1'], { fileSystem }), ['direct']);
   assert.equal(warnings.length, 0);
   assert.deepEqual(await confirm(['1'], { fileSystem, readable: ['fresh', 'first'] }), ['fresh']);
-  assert.match(warnings.join(), /cannot be read past the page cache/);
+  assert.match(warnings.join(), /cannot bypass the page cache/);
   await assert.rejects(confirm(['1'], { fileSystem, readable: ['first'] }), { code: 'read_failed' });
   await assert.rejects(confirm(['1'], { fileSystem, content: 7 }), { code: 'file_changed' });
 });
 
-test('bytes with the same CRC32 are told apart by the checksum that was announced', async () => {
+test('bytes with the same CRC-32 are distinguished by the announced checksum', async () => {
   for (const mode of ['md5', 'sha256'] as const) {
     assert.deepEqual(await confirm(['2'], { announced: { [mode]: 'of now' } }), ['fresh']);
     await assert.rejects(confirm(['2'], { announced: { [mode]: 'of then' } }), { code: 'file_changed' });
   }
 });
 
-test('a file that nobody else shares, and that cannot be opened again, is read by the first descriptor', async () => {
+test('a local file that cannot be reopened is read through the first descriptor', async () => {
   assert.deepEqual(await confirm(['2'], { readable: ['first'] }), ['first']);
 });
 
-test('a moved ctime is settled by reading the file, once more for each time that it moves meanwhile', async () => {
+test('after a ctime change the file is read again, once more for each further change', async () => {
   assert.deepEqual(await confirm(['2']), ['fresh']);
   assert.deepEqual(await confirm(['2', '3']), ['fresh', 'fresh']);
 });
 
-test('other bytes, or a ctime that never rests, are another version', async () => {
+test('different bytes, or a ctime that changes each time, are file_changed', async () => {
   await assert.rejects(confirm(['2'], { content: 7 }), { code: 'file_changed' });
   await assert.rejects(confirm(['2', '3', '4', '5', '6']), { code: 'file_changed' });
 });
 
-test('a file that is appended to all the time is read once more, and its prefix has to be the same', async () => {
+test('a file that grows continuously is read once more, and its prefix must be unchanged', async () => {
   const ctimes = ['2', '3', '4', '5', '6'];
   assert.deepEqual(await confirm(ctimes, { onChange: 'prefix' }), ['fresh']);
   await assert.rejects(confirm(ctimes, { onChange: 'prefix', content: 7 }), { code: 'file_changed' });

@@ -1,7 +1,7 @@
 import type { OpenedFile } from '../file/open-file.ts';
 import { readOnceMore, type SecondReading } from './second-reading.ts';
 
-/** Something that touches the file more often than this while it is read cannot be waited out. */
+/** Maximum number of additional readings of a file that is modified meanwhile. */
 const MAX_READINGS = 3;
 
 interface Confirming extends SecondReading {
@@ -10,12 +10,12 @@ interface Confirming extends SecondReading {
 }
 
 /**
- * That all parts are of one version of the file, once all of them have been read. Where an unchanged ctime proves that
- * the bytes are unchanged, it is enough. Elsewhere only the bytes can tell, so the whole file is read once more:
- * where timestamps are too young or too coarse, or not moved by every writer; and after chmod, rename, a new link or
- * a writer that puts the mtime back, all of which move the ctime alone. Its ctime has to stay meanwhile.
+ * Verifies that all parts belong to one version of the file, after all of them have been read. If an unchanged ctime
+ * proves unchanged bytes, that is enough. Otherwise the whole file is read once more: if timestamps are too recent, too
+ * coarse or not updated by every writer, and after chmod, rename, a new link or a writer that resets the mtime, all of
+ * which change only the ctime. The ctime must not change during that reading.
  *
- * With `prefix` the ctime may move all the time. One more reading is enough then.
+ * With `prefix` the ctime may change at any time. One more reading is enough then.
  *
  * @throws BackhaulError `file_changed`, `read_failed`
  */
@@ -29,7 +29,7 @@ export async function confirmVersion(
     const { ctime_ns: ctime } = await file.assertUnchanged();
     if (ctime === confirmed || (file.onChange === 'prefix' && readings > 0)) return;
     if (readings === MAX_READINGS) throw file.keepsChanging(readings);
-    const reason = confirmed === null ? 'its timestamps prove nothing' : 'its ctime moved';
+    const reason = confirmed === null ? 'its timestamps prove nothing' : 'its ctime changed';
     log.info({ reason, file_system: file.trust.fileSystem }, 'reading the file a second time');
     await readOnceMore(reading, { signal });
     confirmed = ctime;

@@ -8,7 +8,7 @@ import { noProxies } from '@backhaul/program';
 import { localhostCertificate } from '../fakes/localhost-certificate.ts';
 import { defaultConnectionTimings } from '../connection/server-connection.ts';
 import { StoragePolicy } from '../policy/storage-policy.ts';
-import { AnswerPatience } from './answer-patience.ts';
+import { ResponseTimeout } from './response-timeout.ts';
 import { PartParallelism } from './part-parallelism.ts';
 import { PartsInFlight } from './parts-in-flight.ts';
 import { type PutResult, putPart } from './put-part.ts';
@@ -17,12 +17,12 @@ import { defaultTimings } from './timings.ts';
 
 const MiB = 1024 * 1024;
 const STALL_MS = 300;
-/** Twice the longest of the waits below, and time for a busy machine. */
+/** Twice the longest timeout below, plus time for a busy machine. */
 const NOTICED_MS = 2 * 600 + 2000;
 
 tls.setDefaultCACertificates([localhostCertificate.cert]);
 
-/** Where a connection can die. The peer stays silent from then on, and keeps it open. */
+/** Phases in which the peer can become silent while it keeps the connection open. */
 const deaths: ReadonlyArray<{
   readonly at: string;
   readonly url: (port: number) => string;
@@ -31,37 +31,37 @@ const deaths: ReadonlyArray<{
   readonly proxied?: boolean;
   readonly sizeBytes?: number;
 }> = [
-  { at: 'the question to DNS', url: (port) => `http://localhost:${port}` },
+  { at: 'the DNS lookup', url: (port) => `http://localhost:${port}` },
   { at: 'the TLS handshake', url: (port) => `https://127.0.0.1:${port}`, peer: (socket) => socket.resume() },
   { at: 'the body', url: (port) => `http://127.0.0.1:${port}` },
   { at: 'the body, with TLS', url: (port) => `https://127.0.0.1:${port}`, secure: true },
   {
-    at: 'the answer',
+    at: 'the response',
     url: (port) => `http://127.0.0.1:${port}`,
     peer: (socket) => socket.resume(),
     sizeBytes: MiB,
   },
   {
-    at: 'the answer, with TLS',
+    at: 'the response, with TLS',
     url: (port) => `https://127.0.0.1:${port}`,
     peer: (socket) => socket.resume(),
     secure: true,
     sizeBytes: MiB,
   },
   {
-    at: 'the answer to nothing',
+    at: 'the response to an empty body',
     url: (port) => `http://127.0.0.1:${port}`,
     peer: (socket) => socket.resume(),
     sizeBytes: 0,
   },
   {
-    at: 'the body of the answer',
+    at: 'the body of the response',
     url: (port) => `http://127.0.0.1:${port}`,
     peer: (socket) => socket.resume().write('HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n'),
     sizeBytes: MiB,
   },
   {
-    at: 'the way through a proxy',
+    at: 'the CONNECT to a proxy',
     url: () => 'https://store.example',
     proxied: true,
     peer: (socket) => socket.resume(),
@@ -74,7 +74,7 @@ const deaths: ReadonlyArray<{
   },
 ];
 
-describe('a store that falls silent is noticed in', { concurrency: true }, () => {
+describe('a store that becomes silent is detected during', { concurrency: true }, () => {
   for (const {
     at,
     url,
@@ -93,20 +93,20 @@ describe('a store that falls silent is noticed in', { concurrency: true }, () =>
       const policy = new StoragePolicy({
         origins: [],
         serverIsLocal: true,
-        // Only a name has to be looked up.
+        // Only names are looked up.
         resolve: () => undefined,
       });
       const HTTPS_PROXY = proxied === true ? `http://127.0.0.1:${port}` : null;
       using storage = new StorageClient(policy, { ...noProxies, HTTPS_PROXY });
       const result = await put(storage, new URL(url(port)), sizeBytes);
       server.close();
-      assert.ok(!result.ok && result.verdict.act === 'retry', JSON.stringify(result));
-      assert.match(result.verdict.detail, /ETIMEDOUT|ECONNRESET|ERR_PROXY_TUNNEL/);
+      assert.ok(!result.ok && result.failure.act === 'retry', JSON.stringify(result));
+      assert.match(result.failure.detail, /ETIMEDOUT|ECONNRESET|ERR_PROXY_TUNNEL/);
     });
   }
 });
 
-test('connections that lie idle are not tried one by one once one has fallen silent', async () => {
+test('once a connection has become silent, idle connections are closed instead of tried one by one', async () => {
   const stopped = new Set<Socket>();
   const server = http.createServer((request, response) => {
     if (stopped.has(request.socket)) return;
@@ -128,11 +128,11 @@ test('connections that lie idle are not tried one by one once one has fallen sil
   server.close();
 });
 
-test('the waits for a dead peer are such that it is noticed within a minute', () => {
-  const { connectMs, stallMs, answerMs } = defaultTimings;
+test('the default timeouts detect a dead peer within a minute', () => {
+  const { connectMs, stallMs, responseMs } = defaultTimings;
   assert.ok(connectMs < 60_000);
   assert.ok(2 * stallMs < 60_000, 'Node may count the first one as progress');
-  assert.ok(answerMs < 60_000);
+  assert.ok(responseMs < 60_000);
   assert.ok(defaultConnectionTimings.connectMs < 60_000);
 });
 
@@ -163,16 +163,16 @@ async function put(
   length: number,
   { signal = AbortSignal.timeout(NOTICED_MS), connectMs = 600, fresh = true } = {},
 ): Promise<PutResult> {
-  const tools = untoldLine();
-  const place = tools.line.admit(length) ?? assert.fail('it has to wait');
+  const deps = untoldLine();
+  const slot = deps.parallelism.admit(length) ?? assert.fail('it has to wait');
   return await putPart(
-    { url, headers: {}, length, body: zeros(length), place, fresh },
+    { url, headers: {}, length, body: zeros(length), slot, fresh },
     {
       storage,
       rateLimit: null,
       timings: { connectMs, stallMs: STALL_MS },
-      patience: new AnswerPatience({ firstMs: 500, maxMs: 5000 }),
-      ...tools,
+      responseTimeout: new ResponseTimeout({ firstMs: 500, maxMs: 5000 }),
+      ...deps,
       inFlight: new PartsInFlight(),
     },
     { signal },
@@ -192,7 +192,7 @@ async function listen(server: Server): Promise<number> {
 function untoldLine() {
   const now = () => performance.now();
   return {
-    ...{ line: new PartParallelism({ ceiling: 4, now }), now },
+    ...{ parallelism: new PartParallelism({ ceiling: 4, now }), now },
     sendQueues: () => Promise.resolve(null),
   };
 }

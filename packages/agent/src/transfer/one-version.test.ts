@@ -6,13 +6,13 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { crc32 } from 'node:zlib';
 import {
-  AgentBench,
+  AgentFixture,
   MiB,
-  type PullOptions,
+  type UploadOptions,
   prepareMessage,
-  pull,
+  runUpload,
   signOnRequest,
-} from '../fakes/agent-bench.ts';
+} from '../fakes/agent-fixture.ts';
 import { MappedWriter, whyNoMappedWriter } from '../fakes/mapped-writer.ts';
 import { crc32Base64 } from '../file/crc32-base64.ts';
 import { fingerprintOf } from '../file/fingerprint.ts';
@@ -22,8 +22,8 @@ const PARTS = 12;
 const FILE_BYTES = PARTS * PART_BYTES;
 const LAST = { offset: FILE_BYTES - 8, length: 8 };
 const FIRST = { offset: 0, length: 8 };
-/** The last part is not read before the first ones are sent. */
-const options: PullOptions = { windowSize: 2 };
+/** Large enough that the last part is read after the first ones were sent. */
+const options: UploadOptions = { windowSize: 2 };
 
 const mountTmpfs = (directory: string) =>
   execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', directory], { stdio: 'pipe' });
@@ -37,73 +37,73 @@ async function whyNoTmpfs(): Promise<string | false> {
     unmount(directory);
     return false;
   } catch {
-    return 'a tmpfs has to be mounted, which this user may not do; run this as root';
+    return 'mounting a tmpfs requires root';
   } finally {
     await rm(directory, { recursive: true });
   }
 }
 const skip = (await whyNoTmpfs()) || whyNoMappedWriter;
 
-/** A bench whose agent reads from a tmpfs, where mapped writes move no timestamp. */
-async function tmpfsBench() {
+/** Fixture whose agent reads from a tmpfs, where mapped writes do not change timestamps. */
+async function tmpfsFixture() {
   await using cleanup = new AsyncDisposableStack();
-  const bench = cleanup.use(await AgentBench.start({ config: { parallelParts: 1 } }));
-  const directory = join(bench.directory, 'tmpfs');
+  const fixture = cleanup.use(await AgentFixture.start({ config: { parallelParts: 1 } }));
+  const directory = join(fixture.directory, 'tmpfs');
   await mkdir(directory);
   mountTmpfs(directory);
   cleanup.defer(() => void unmount(directory));
   const path = join(directory, 'mapped');
-  // Not a hole: a page that is added does move the times.
+  // Not a hole, because adding a page changes the times.
   await writeFile(path, Buffer.alloc(FILE_BYTES));
   const writer = cleanup.use(await MappedWriter.open(path));
-  // While the agent has the file open, it cannot be unmounted.
-  cleanup.defer(() => bench.app.close());
+  // The agent must close the file before the unmount.
+  cleanup.defer(() => fixture.app.close());
   const moved = cleanup.move();
-  return { bench, path, writer, [Symbol.asyncDispose]: () => moved.disposeAsync() };
+  return { fixture, path, writer, [Symbol.asyncDispose]: () => moved.disposeAsync() };
 }
 
-describe('a file whose timestamps do not move when it is written to', { skip }, () => {
+describe('a file whose timestamps do not change when it is written', { skip }, () => {
   for (const onChange of ['fail', 'restart', 'prefix'] as const) {
-    test(`is file_changed when parts that were sent and parts that were not are written, by ${onChange}`, async () => {
-      await using stand = await tmpfsBench();
-      const { bench, path, writer } = stand;
+    test(`is file_changed if sent and unsent parts are written, with ${onChange}`, async () => {
+      await using stand = await tmpfsFixture();
+      const { fixture, path, writer } = stand;
       const before = fingerprintOf(await stat(path, { bigint: true }));
-      bench.store.fault = async ({ partNumber }) => {
+      fixture.store.fault = async ({ partNumber }) => {
         if (partNumber !== 2) return false;
         await writer.write(FIRST, 7);
         await writer.write(LAST, 7);
         return false;
       };
-      const session = await bench.server.acceptAndWelcome();
-      const final = await pull(session, bench.store, path, { ...options, onChange });
+      const session = await fixture.server.acceptAndWelcome();
+      const final = await runUpload(session, fixture.store, path, { ...options, onChange });
       assert.ok(final.status === 'failed', 'the object holds two versions');
       assert.equal(final.error, 'file_changed');
       assert.match(final.message, /its content changed/);
-      const stored = bench.store.object();
-      assert.deepEqual([stored[0], stored.at(-1)], [0, 7], 'each part was sent as it was when it was read');
-      assert.deepEqual(fingerprintOf(await stat(path, { bigint: true })), before, 'no timestamp moved');
+      const stored = fixture.store.object();
+      assert.deepEqual([stored[0], stored.at(-1)], [0, 7], 'each part was sent as it was read');
+      assert.deepEqual(fingerprintOf(await stat(path, { bigint: true })), before, 'no timestamp changed');
     });
   }
 
-  test('is delivered when it was not written to', async () => {
-    await using stand = await tmpfsBench();
-    const { bench, path } = stand;
-    const final = await pull(await bench.server.acceptAndWelcome(), bench.store, path, options);
+  test('is uploaded if it was not written', async () => {
+    await using stand = await tmpfsFixture();
+    const { fixture, path } = stand;
+    const final = await runUpload(await fixture.server.acceptAndWelcome(), fixture.store, path, options);
     assert.equal(final.status, 'completed', JSON.stringify(final));
-    const line = bench.log.find((text) => text.includes('reading the file a second time'));
+    const line = fixture.log.find((text) => text.includes('reading the file a second time'));
     assert.match(line ?? '', /"file_system":"unknown"/);
   });
 
-  test('is file_changed, too, when its upload goes on after an interruption', async () => {
-    await using stand = await tmpfsBench();
-    const { bench, path, writer } = stand;
+  test('is file_changed also in a resumed upload', async () => {
+    await using stand = await tmpfsFixture();
+    const { fixture, path, writer } = stand;
     const fingerprint = fingerprintOf(await stat(path, { bigint: true }));
     const zeros = crc32Base64(crc32(Buffer.alloc(PART_BYTES)));
-    const session = await bench.server.acceptAndWelcome();
-    signOnRequest(session, bench.store);
-    bench.store.fault = async ({ partNumber }) => {
+    const session = await fixture.server.acceptAndWelcome();
+    signOnRequest(session, fixture.store);
+    fixture.store.fault = async ({ partNumber }) => {
       if (partNumber !== 3) return false;
-      // What was kept may have been compared already, and the last part is still to be read.
+      // Kept parts may have been compared already; the last part has not been read yet.
       await writer.write(FIRST, 7);
       await writer.write(LAST, 7);
       return false;

@@ -7,63 +7,63 @@ import {
 } from '@backhaul/protocol';
 import { Wakeup } from '../wakeup.ts';
 
-/** A URL and how long it may still be used, on the agent's monotonic clock; the server's dates are not looked at. */
+/** A URL and its expiry on the agent's monotonic clock; the server's dates are not used. */
 export interface PartUrl {
   readonly url: URL;
   readonly headers: Readonly<Record<string, string>>;
-  /** Not to be used from then on; some way before the URL really expires. */
+  /** The URL is not used after this time, which is some time before it expires. */
   readonly staleAt: number;
 }
 
 /**
- * One part's way: `unread` → `waiting` (announced; has no URL) → `ready` → `sending` → `uploaded`, and back to
- * `waiting` when its URL goes stale. A part that an earlier attempt stored is `kept` from the start.
+ * A part. Its state goes `unread` → `waiting` (announced, without URL) → `ready` → `sending` → `uploaded`, and back to
+ * `waiting` when its URL becomes stale. A part stored by an earlier attempt is `kept` from the start.
  */
 export interface Part {
   readonly number: number;
   readonly offset: number;
   readonly length: number;
-  /** What was announced, by this attempt or an earlier one; null while unread. */
+  /** Announced checksums, of this attempt or an earlier one; null while unread. */
   readonly checksums: PartChecksums | null;
   readonly state: 'unread' | 'waiting' | 'ready' | 'sending' | 'uploaded' | 'kept';
   readonly url: PartUrl | null;
   readonly etag: string | null;
-  /** Failed PUTs that counted: the server was there meanwhile. */
+  /** Failed PUTs during which the server was reachable. */
   failures: number;
   digestFailures: number;
   expiredUrls: number;
 }
 
-type MutablePart = { -readonly [Key in keyof Part]: Part[Key] } & { askedAt: number; reported: boolean };
+type MutablePart = { -readonly [Key in keyof Part]: Part[Key] } & { requestedAt: number; reported: boolean };
 
-interface LedgerOptions {
+interface PartLedgerDeps {
   readonly plan: PartPlan;
   readonly now: () => number;
-  /** Asks the server for URLs. @returns Whether the request could be sent. */
+  /** Requests URLs from the server. @returns Whether the request could be sent. */
   readonly ask: (parts: PartAnnouncement[]) => boolean;
-  /** Parts that S3 holds from an earlier attempt, by number. */
+  /** Parts stored by an earlier attempt, by number. */
   readonly kept?: ReadonlyMap<number, PartChecksums>;
 }
 
 const NEVER = Number.NEGATIVE_INFINITY;
-/** `parts_ready` names at most so many. */
-const MAX_ASKED = 64;
+/** Maximum number of parts in one `parts_ready`. */
+const MAX_PARTS_PER_REQUEST = 64;
 
-/** Where each part of a transfer stands. It survives sockets: what was said to the server follows from it. */
+/** State of each part of a transfer. Independent of connections: messages to the server are derived from it. */
 export class PartLedger {
   readonly #parts: MutablePart[];
-  readonly #options: LedgerOptions;
+  readonly #deps: PartLedgerDeps;
   readonly #changed = new Wakeup();
   /** All parts before this index are uploaded or kept. */
   #firstOpen = 0;
   /** All parts from this index on are unread or kept. */
   #firstUnread = 0;
-  /** Parts that S3 holds. */
+  /** Number of parts in S3. */
   #stored = 0;
 
-  constructor(options: LedgerOptions) {
-    this.#options = options;
-    const { plan, kept = new Map<number, PartChecksums>() } = options;
+  constructor(deps: PartLedgerDeps) {
+    this.#deps = deps;
+    const { plan, kept = new Map<number, PartChecksums>() } = deps;
     this.#parts = Array.from({ length: plan.partCount }, (_, index) => ({
       number: index + 1,
       ...partRange(plan, index + 1),
@@ -74,14 +74,14 @@ export class PartLedger {
       failures: 0,
       digestFailures: 0,
       expiredUrls: 0,
-      askedAt: NEVER,
+      requestedAt: NEVER,
       reported: false,
     }));
     this.#stored = this.#parts.filter(isStored).length;
-    this.#moveOn();
+    this.#advance();
   }
 
-  /** In order. */
+  /** Sorted by part number. */
   get parts(): readonly Part[] {
     return this.#parts;
   }
@@ -90,7 +90,7 @@ export class PartLedger {
     return this.#stored === this.#parts.length;
   }
 
-  /** Bytes that S3 holds. */
+  /** Number of bytes in S3. */
   get storedBytes(): number {
     return this.#parts.reduce((sum, part) => sum + (isStored(part) ? part.length : 0), 0);
   }
@@ -103,24 +103,24 @@ export class PartLedger {
     return this.#parts[this.#firstUnread] ?? null;
   }
 
-  /** Parts that have been read but whose PUT has not begun. */
+  /** Number of parts that have been read but whose PUT has not started. */
   get ahead(): number {
     return this.#open().filter(({ state }) => state === 'waiting' || state === 'ready').length;
   }
 
-  /** The next unread part has been hashed; its URL is asked for by `askForUrls`. */
+  /** Records the checksums of the next unread part; `requestUrls` requests its URL. */
   announce(checksums: PartChecksums): PartAnnouncement {
     const part = this.#parts[this.#firstUnread];
     if (part === undefined) throw new RangeError('all parts have been announced');
     this.#firstUnread += 1;
     part.checksums = checksums;
     part.state = 'waiting';
-    this.#moveOn();
+    this.#advance();
     return announcement(part, checksums);
   }
 
-  /** A URL for a part that is being sent, is uploaded, or was never announced changes nothing. */
-  giveUrl(partNumber: number, url: PartUrl): void {
+  /** Sets the URL of a part; ignored if the part is being sent, is uploaded, or was never announced. */
+  setUrl(partNumber: number, url: PartUrl): void {
     const part = this.#parts[partNumber - 1];
     if (part === undefined || (part.state !== 'waiting' && part.state !== 'ready')) return;
     part.url = url;
@@ -128,7 +128,7 @@ export class PartLedger {
     this.#changed.notify();
   }
 
-  /** The lowest part that can be sent, once there is one; null when all are uploaded. */
+  /** Waits for the lowest part that can be sent; null when all are uploaded. */
   async take({ signal }: { signal: AbortSignal }): Promise<Part | null> {
     for (;;) {
       signal.throwIfAborted();
@@ -149,65 +149,65 @@ export class PartLedger {
     own.etag = etag;
     own.url = null;
     this.#stored += 1;
-    this.#moveOn();
+    this.#advance();
     this.#changed.notify();
   }
 
-  /** The parts of an empty file, whose object the server writes: there is nothing to send. */
-  leaveToServer(): void {
+  /** For an empty file, whose object the server writes: marks its parts as stored. */
+  markStoredByServer(): void {
     for (const part of this.#open()) {
       if (part.state !== 'waiting' && part.state !== 'ready') continue;
       part.state = 'kept';
       part.url = null;
       this.#stored += 1;
     }
-    this.#moveOn();
+    this.#advance();
     this.#changed.notify();
   }
 
-  /** The part's URL is of no use any more, nor are those that were issued with it. */
+  /** Discards the URL of a part and those issued with it, and requests new ones. */
   urlExpired(part: Part): void {
     const staleAt = part.url?.staleAt;
     for (const other of this.#open()) {
       if (other === part || (other.state === 'ready' && other.url?.staleAt === staleAt)) withoutUrl(other);
     }
-    this.askForUrls();
+    this.requestUrls();
   }
 
   dropStaleUrls(): void {
-    const now = this.#options.now();
+    const now = this.#deps.now();
     for (const part of this.#open()) {
       if (part.state === 'ready' && part.url !== null && part.url.staleAt <= now) withoutUrl(part);
     }
-    this.askForUrls();
+    this.requestUrls();
   }
 
-  /** Asks for the parts that wait for a URL, unless they were asked for within `unlessAskedWithinMs`. */
-  askForUrls(unlessAskedWithinMs: number = Number.POSITIVE_INFINITY): void {
-    const now = this.#options.now();
-    const wanting = this.#open().filter(
-      ({ state, askedAt }) => state === 'waiting' && now - askedAt >= unlessAskedWithinMs,
+  /** Requests URLs for waiting parts, except those requested within the last `minAgeMs` milliseconds. */
+  requestUrls(minAgeMs: number = Number.POSITIVE_INFINITY): void {
+    const now = this.#deps.now();
+    const waiting = this.#open().filter(
+      ({ state, requestedAt }) => state === 'waiting' && now - requestedAt >= minAgeMs,
     );
-    for (let at = 0; at < wanting.length; at += MAX_ASKED) {
-      const batch = wanting.slice(at, at + MAX_ASKED);
-      const asked = this.#options.ask(
+    for (let at = 0; at < waiting.length; at += MAX_PARTS_PER_REQUEST) {
+      const batch = waiting.slice(at, at + MAX_PARTS_PER_REQUEST);
+      const sent = this.#deps.ask(
         batch.flatMap((part) => (part.checksums === null ? [] : [announcement(part, part.checksums)])),
       );
-      if (!asked) return;
-      for (const part of batch) part.askedAt = now;
+      if (!sent) return;
+      for (const part of batch) part.requestedAt = now;
     }
   }
 
-  /** A new socket: what was asked and reported on the old one may not have arrived. */
-  forgetWhatWasSaid(): void {
+  /** For a new connection: requests and reports on the old one may not have arrived. */
+  resetReports(): void {
     for (const part of this.#parts) {
       part.reported = false;
-      part.askedAt = NEVER;
+      part.requestedAt = NEVER;
     }
   }
 
   /** Waits until fewer than `limit` parts are ahead, or all are read. */
-  async roomAhead(limit: number, { signal }: { signal: AbortSignal }): Promise<void> {
+  async waitUntilAheadBelow(limit: number, { signal }: { signal: AbortSignal }): Promise<void> {
     while (this.ahead >= limit) await this.#changed.wait(signal);
   }
 
@@ -225,17 +225,17 @@ export class PartLedger {
     }
   }
 
-  /** In order, without those that were kept. */
+  /** Sorted by part number, without kept parts. */
   allUploaded(): UploadedPart[] {
     return this.#parts.filter(({ state }) => state === 'uploaded').map(uploadedPart);
   }
 
-  /** The parts that are read but not uploaded: a few windows at most, so that looking through them is cheap. */
+  /** Parts that are read but not uploaded: at most a few windows, so that iterating is cheap. */
   #open(): MutablePart[] {
     return this.#parts.slice(this.#firstOpen, this.#firstUnread);
   }
 
-  #moveOn(): void {
+  #advance(): void {
     for (let part = this.#parts[this.#firstOpen]; part !== undefined && isStored(part);) {
       part = this.#parts[(this.#firstOpen += 1)];
     }
@@ -256,7 +256,7 @@ function isStored({ state }: Part): boolean {
 function withoutUrl(part: MutablePart): void {
   part.url = null;
   part.state = 'waiting';
-  part.askedAt = NEVER;
+  part.requestedAt = NEVER;
 }
 
 function announcement(part: Part, checksums: PartChecksums): PartAnnouncement {

@@ -10,7 +10,7 @@ function flight(localPort: number) {
   return { bytesTaken: 0, socket: { localPort, remotePort: 443 } };
 }
 
-test('what waits in the send queue of its own connection does not count', () => {
+test('bytes in the send queue of the same connection do not count', () => {
   const parts = new PartsInFlight();
   const first = flight(40_000);
   const second = flight(40_001);
@@ -22,7 +22,7 @@ test('what waits in the send queue of its own connection does not count', () => 
   assert.equal(parts.acknowledged(parts.taken(), queues), 1000 + 700);
 });
 
-test('what was written since the queues were looked at does not count', () => {
+test('bytes written after the queues were read do not count', () => {
   const parts = new PartsInFlight();
   const one = flight(40_000);
   using _ = parts.add(one);
@@ -32,7 +32,7 @@ test('what was written since the queues were looked at does not count', () => {
   assert.equal(parts.acknowledged(taken, new Map()), 1000);
 });
 
-test('a part does not go back while it is on its way, and is gone when it is cut off', () => {
+test('the acknowledged bytes of a running PUT never decrease, and are removed when it fails', () => {
   const parts = new PartsInFlight();
   const one = flight(40_000);
   {
@@ -44,9 +44,9 @@ test('a part does not go back while it is on its way, and is gone when it is cut
   assert.equal(parts.acknowledged(parts.taken(), new Map()), 0);
 });
 
-const skip = process.platform === 'linux' ? false : 'only Linux tells';
+const skip = process.platform === 'linux' ? false : 'send queues are available only on Linux';
 
-test('Linux says what the other end has not acknowledged', { skip, timeout: 20_000 }, async () => {
+test('Linux reports what the peer has not acknowledged', { skip, timeout: 20_000 }, async () => {
   const server = createServer({ pauseOnConnect: true }).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
@@ -56,7 +56,7 @@ test('Linux says what the other end has not acknowledged', { skip, timeout: 20_0
   ]);
   try {
     const size = 16 * 1024 * 1024;
-    // More than it and the peer's kernel take, so that some of it stays in its queue.
+    // More than both kernels buffer, so that some bytes stay in the queue.
     socket.write(Buffer.alloc(size));
     const key = queueKey(socket.localPort ?? 0, port);
     let queued = 0;

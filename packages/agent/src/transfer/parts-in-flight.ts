@@ -1,45 +1,45 @@
 import { queueKey, type SendQueues } from '../platform/platform.ts';
 import type { PutExchange } from './put-exchange.ts';
 
-interface Flight extends Pick<PutExchange, 'bytesTaken'> {
+interface RunningPut extends Pick<PutExchange, 'bytesTaken'> {
   readonly socket: {
     readonly localPort?: number | undefined;
     readonly remotePort?: number | undefined;
   } | null;
 }
 
-/** What the kernel had taken of each part's body, at one moment. */
-export type TakenBytes = ReadonlyMap<Flight, number>;
+/** Number of body bytes that the kernel had taken of each PUT, at one moment. */
+export type TakenBytes = ReadonlyMap<RunningPut, number>;
 
 /**
- * The parts of one transfer that are on their way, and how much of them has arrived at the other end of their
- * connections: taken by the kernel, less what still waits in its send queue, where Linux alone holds up to 4 MiB.
+ * The running PUTs of one transfer, and how many of their bytes the peer has acknowledged: the bytes taken by the kernel
+ * minus those in its send queue, which can hold up to 4 MiB on Linux.
  */
 export class PartsInFlight {
-  /** Acknowledged bytes of each; they do not become fewer. */
-  readonly #flights = new Map<Flight, number>();
+  /** Acknowledged bytes of each PUT; never decreases. */
+  readonly #puts = new Map<RunningPut, number>();
 
   get size(): number {
-    return this.#flights.size;
+    return this.#puts.size;
   }
 
-  add(flight: Flight): Disposable {
-    this.#flights.set(flight, 0);
-    return { [Symbol.dispose]: () => void this.#flights.delete(flight) };
+  add(put: RunningPut): Disposable {
+    this.#puts.set(put, 0);
+    return { [Symbol.dispose]: () => void this.#puts.delete(put) };
   }
 
   taken(): TakenBytes {
-    return new Map(Array.from(this.#flights.keys(), (flight) => [flight, flight.bytesTaken]));
+    return new Map(Array.from(this.#puts.keys(), (put) => [put, put.bytesTaken]));
   }
 
-  /** @param taken From before `queues` were read: what was written in between must not count as acknowledged. */
+  /** @param taken Must be read before `queues`, so that bytes written in between do not count as acknowledged. */
   acknowledged(taken: TakenBytes, queues: SendQueues): number {
     let total = 0;
-    for (const [flight, before] of this.#flights) {
-      const { localPort = 0, remotePort = 0 } = flight.socket ?? {};
+    for (const [put, before] of this.#puts) {
+      const { localPort = 0, remotePort = 0 } = put.socket ?? {};
       const queued = queues?.get(queueKey(localPort, remotePort)) ?? 0;
-      const acknowledged = Math.max(before, (taken.get(flight) ?? 0) - queued);
-      this.#flights.set(flight, acknowledged);
+      const acknowledged = Math.max(before, (taken.get(put) ?? 0) - queued);
+      this.#puts.set(put, acknowledged);
       total += acknowledged;
     }
     return total;

@@ -15,28 +15,28 @@ import { HashAhead } from '../hashing/hash-ahead.ts';
 import { type Announcing, announceNext, firstBatch, windowParts } from './announce-ahead.ts';
 import { PartLedger } from './part-ledger.ts';
 import { ReadPace } from './read-pace.ts';
-import type { TransferTools } from './transfer-tools.ts';
+import type { TransferDeps } from './transfer-deps.ts';
 
-/** A file that is open and cut into parts. */
+/** An open file with its part plan. */
 export interface PreparedFile extends Announcing {
   readonly file: OpenedFile;
   readonly plan: PartPlan;
   readonly mode: ChecksumMode;
   readonly hasher: FileHasher;
-  /** Of reading for checksums; null for as fast as the disk is. */
+  /** Limits the reading for checksums; null for no limit. */
   readonly readPace: ReadPace | null;
-  /** Parts announced ahead of their PUTs. */
+  /** Number of parts to announce ahead of their PUTs. */
   readonly window: number;
-  /** Read and hashed already, for `prepared`; none of a resumed one. */
+  /** Parts that are already hashed, for `prepared`; empty if resumed. */
   readonly firstParts: readonly PartAnnouncement[];
-  /** Whether the hasher's digest is to be that of the whole file. */
+  /** Whether to compute the SHA-256 of the whole file. */
   readonly sha256: boolean;
-  /** Whether it goes on with an earlier attempt. */
+  /** Whether this continues an earlier attempt. */
   readonly resumed: boolean;
 }
 
 interface PrepareOptions {
-  readonly tools: TransferTools;
+  readonly deps: TransferDeps;
   readonly hasher: FileHasher;
   readonly ask: (parts: PartAnnouncement[]) => boolean;
   readonly signal: AbortSignal;
@@ -46,13 +46,13 @@ interface PrepareOptions {
 export async function prepareFile(
   file: OpenedFile,
   request: PrepareUpload,
-  { tools, hasher, ask, signal }: PrepareOptions,
+  { deps, hasher, ask, signal }: PrepareOptions,
 ): Promise<PreparedFile> {
-  const { settings, rateLimit, now } = tools;
+  const { settings, rateLimit, now } = deps;
   const { sha256 } = settings;
   const mode = request.checksum_mode;
   requireSize(file.sizeBytes, request.plan.max_file_size ?? Infinity);
-  // The owner's limit is about the file: asking for less of it is no way around.
+  // The owner's limit applies to the whole file, even if only a part of it is requested.
   requireSize(file.wholeSizeBytes, settings.maxFileSize ?? Infinity);
   const rule = { minChunkSize: request.plan.min_chunk_size, maxParts: request.plan.max_parts };
   const plan = planParts(file.sizeBytes, rule);
@@ -61,15 +61,15 @@ export async function prepareFile(
   const kept = keptParts(request.resume);
   const ledger = new PartLedger({ plan, now, ask, kept });
   const unread = ledger.parts.filter(({ state }) => state === 'unread');
-  // Resumed, parts are announced with gaps: the digest of the whole file is taken by who reads them all.
+  // If resumed, parts are announced with gaps; `rereadParts` reads all of them and computes the digest.
   const hashing = { mode, inDigest: sha256 && !resumed, signal };
-  // `prepared` must not be late: the server waits for it.
+  // Few, because the server waits for `prepared`.
   const firstParts = resumed ? 0 : firstBatch(window);
   const readPace =
     rateLimit === null ? null : new ReadPace(() => rateLimit.bytesPerSecond, { firstParts, now });
-  const mayRead = inTurn((part: Range) => readPace?.take(part.length, { signal }));
+  const waitForTurn = serialize((part: Range) => readPace?.take(part.length, { signal }));
   const hashes = new HashAhead(unread, async (part) => {
-    await mayRead(part);
+    await waitForTurn(part);
     return hasher.hashPart(part, hashing);
   });
   const announced = await announceNext({ ledger, hashes }, firstParts, { signal });
@@ -88,12 +88,12 @@ export async function prepareFile(
   };
 }
 
-/** One after another: parts go into the digest in their order. */
-function inTurn<Argument>(wait: (argument: Argument) => Promise<void> | undefined): typeof wait {
+/** Serializes the waits, because parts must be hashed in order for the digest. */
+function serialize<Argument>(wait: (argument: Argument) => Promise<void> | undefined): typeof wait {
   let last: Promise<void> = Promise.resolve();
   return (argument) => {
     const turn = last.then(() => wait(argument));
-    last = turn.catch(() => {}); // The one whose turn it was sees it.
+    last = turn.catch(() => {}); // Its caller gets the error.
     return turn;
   };
 }

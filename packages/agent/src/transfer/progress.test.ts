@@ -26,7 +26,7 @@ function setUp(partCount: number) {
   const url = { url: new URL('http://localhost'), headers: {}, staleAt: 1 };
   const upload = async (etag = '"e"') => {
     ledger.announce({ crc32: 'AAAAAA==' });
-    ledger.giveUrl(sentParts + 1, url);
+    ledger.setUrl(sentParts + 1, url);
     sentParts += 1;
     const part = await ledger.take({ signal: AbortSignal.timeout(1000) });
     assert.ok(part);
@@ -37,7 +37,7 @@ function setUp(partCount: number) {
   return { ledger, link, progress, sent, upload, reported };
 }
 
-test('parts are reported together, at most four times a second, and each once', async () => {
+test('parts are reported in batches, at most four times a second, and each once', async () => {
   mock.timers.enable({ apis: ['setInterval'] });
   const { progress, upload, reported } = setUp(10);
   for (let second = 0; second < 2; second += 1) {
@@ -49,7 +49,7 @@ test('parts are reported together, at most four times a second, and each once', 
   assert.deepEqual(reported(), [4, 4]);
 });
 
-test('reports wait while the socket is congested, and are flushed before the last word', async () => {
+test('reports wait while the connection is congested, and are flushed before the final message', async () => {
   mock.timers.enable({ apis: ['setInterval'] });
   const { link, progress, upload, reported } = setUp(3);
   await upload();
@@ -63,7 +63,7 @@ test('reports wait while the socket is congested, and are flushed before the las
   assert.deepEqual(reported(), [2]);
 });
 
-test('what a closed socket did not take is reported later', async () => {
+test('parts that could not be reported on a closed connection are reported later', async () => {
   const { link, progress, upload, reported } = setUp(3);
   await upload();
   link.connected = false;
@@ -75,7 +75,7 @@ test('what a closed socket did not take is reported later', async () => {
   assert.deepEqual(reported(), [1]);
 });
 
-test('no report is larger than a frame, however long the ETags', async () => {
+test('a report never exceeds a frame, however long the ETags', async () => {
   const { progress, upload, sent, reported } = setUp(4100);
   for (let part = 0; part < 4100; part += 1) await upload('e'.repeat(256));
   progress.flush();

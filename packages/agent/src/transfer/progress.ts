@@ -2,29 +2,29 @@ import type { PartUploadedInput } from './transfer-messages.ts';
 import type { Link } from '../connection/link.ts';
 import type { PartLedger } from './part-ledger.ts';
 
-/** Keeps a frame below its limit even with ETags of 256 characters. */
+/** Keeps a frame below its size limit even with ETags of 256 characters. */
 const MAX_PARTS_PER_MESSAGE = 2000;
 
-interface ProgressOptions {
+interface ProgressDeps {
   readonly ledger: PartLedger;
   readonly link: Pick<Link, 'connected' | 'congested' | 'send'>;
   readonly reportMs: number;
   readonly message: (parts: PartUploadedInput['parts']) => PartUploadedInput;
 }
 
-/** Tells the server which parts are stored: soon, but not for every part, and not into a socket that is full. */
+/** Reports stored parts to the server, in batches, and not while the connection is congested. */
 export class Progress {
-  readonly #options: ProgressOptions;
+  readonly #deps: ProgressDeps;
   readonly #timer: NodeJS.Timeout;
 
-  constructor(options: ProgressOptions) {
-    this.#options = options;
+  constructor(deps: ProgressDeps) {
+    this.#deps = deps;
     this.#timer = setInterval(() => {
-      if (!options.link.congested) this.#sendOne();
-    }, options.reportMs);
+      if (!deps.link.congested) this.#sendOne();
+    }, deps.reportMs);
   }
 
-  /** Says everything that has not been said yet. */
+  /** Sends all unsent reports. */
   flush(): void {
     while (this.#sendOne());
   }
@@ -38,7 +38,7 @@ export class Progress {
   }
 
   #sendOne(): boolean {
-    const { ledger, link, message } = this.#options;
+    const { ledger, link, message } = this.#deps;
     if (!link.connected) return false;
     const parts = ledger.unreported(MAX_PARTS_PER_MESSAGE);
     if (parts.length === 0 || !link.send(message(parts))) return false;

@@ -4,19 +4,19 @@ import { TLSSocket } from 'node:tls';
 import type { RateLimit } from './rate-limit.ts';
 import type { TransferTimings } from './timings.ts';
 
-/** Of a TLS connection: what OpenSSL has encrypted and not yet written is nowhere counted, so it stays little. */
+/** Maximum size of a write on TLS. Kept small, because bytes that OpenSSL has encrypted but not written are not counted. */
 const MAX_TLS_PIECE_BYTES = 128 * 1024;
 
 export interface ExchangeLimits extends Pick<TransferTimings, 'connectMs'> {
-  /** For all of it. */
+  /** Timeout of the whole exchange. */
   readonly deadlineMs: number;
   readonly signal: AbortSignal;
 }
 
-/** A PUT on its way: everything that can end it early ends it here. */
+/** A running PUT with all its timeouts. */
 export class PutExchange {
-  /** Rejects with why it ended; resolves as soon as the store answers, even amid the body. */
-  readonly answer: Promise<IncomingMessage>;
+  /** Resolves when the store responds, even before the end of the body. Rejects if the exchange fails. */
+  readonly response: Promise<IncomingMessage>;
   readonly #put: ClientRequest;
   readonly #limits: ExchangeLimits;
   readonly #fail: (reason: unknown) => void;
@@ -24,43 +24,43 @@ export class PutExchange {
   readonly #connecting: NodeJS.Timeout;
   #socket: Socket | null = null;
   #late: NodeJS.Timeout | undefined;
-  #response: IncomingMessage | null = null;
-  /** Of the body: written, and how much of that its last piece is. */
+  #received: IncomingMessage | null = null;
+  /** Body bytes passed to the socket, and the size of the last piece. */
   #written = 0;
   #pieceBytes = 0;
-  /** It is not the store that keeps the connection silent, or somebody else watches how long it does. */
-  #silenceIsFine = false;
+  /** Idle timeout is suspended. */
+  #idleSuspended = false;
   #heldBackBy: RateLimit | null = null;
 
   constructor(put: ClientRequest, limits: ExchangeLimits) {
     this.#put = put;
     this.#limits = limits;
     const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
-    this.answer = promise;
+    this.response = promise;
     this.#fail = reject;
-    promise.catch(() => {}); // Whoever waits sees it; a body that fails first must not leave it unhandled.
+    promise.catch(() => {}); // Avoids an unhandled rejection if the body fails first.
     put.once('response', (response) => {
-      this.#response = response;
+      this.#received = response;
       resolve(response);
     });
     put.on('error', reject);
     put.once('close', () => {
-      if (this.#response === null) reject(new Stalled('ECONNRESET'));
+      if (this.#received === null) reject(new Stalled('ECONNRESET'));
     });
     put.once('socket', (socket) => this.#watch(socket));
     limits.signal.addEventListener('abort', this.#onAbort, { once: true });
-    this.#connecting = setTimeout(() => this.giveUp(), limits.connectMs);
-    this.#deadline = setTimeout(() => this.giveUp(), limits.deadlineMs);
+    this.#connecting = setTimeout(() => this.timeOut(), limits.connectMs);
+    this.#deadline = setTimeout(() => this.timeOut(), limits.deadlineMs);
   }
 
   /** Bytes of the body that the kernel has taken. */
   get bytesTaken(): number {
-    // While a piece is being written, libuv counts what is left of it; Node's own time-outs rely on this number.
+    // During a write, libuv counts the remaining bytes; Node's own timeouts rely on this number.
     const handle = (this.#socket as { _handle?: { writeQueueSize?: number } | null } | null)?._handle;
     return this.#written - Math.min(this.#pieceBytes, handle?.writeQueueSize ?? this.#pieceBytes);
   }
 
-  /** @returns Whether all of the body was sent; an answer amid it is a refusal, and the rest is not wanted. */
+  /** @returns Whether the whole body was sent. A response before its end is a rejection, and sending stops. */
   async sendBody(
     body: { first: IteratorResult<Buffer, void>; rest: AsyncGenerator<Buffer, void, void> },
     limit: RateLimit | null,
@@ -73,67 +73,68 @@ export class PutExchange {
         const piece = slice.subarray(at, at + step);
         if (limit !== null) await this.#holdBack(limit, piece.length);
         await this.#write(piece);
-        if (this.#response !== null) return false;
+        if (this.#received !== null) return false;
       }
     }
     this.#put.end();
     return true;
   }
 
-  /** The answer to the whole body. @param whenLate After so many milliseconds; it may give up. */
-  async answerWithin(ms: number, whenLate: () => void): Promise<IncomingMessage> {
-    this.#silenceIsFine = true;
-    this.#late = setTimeout(whenLate, ms);
+  /** Waits for the response to the whole body. @param onTimeout Called after `ms` milliseconds. */
+  async responseWithin(ms: number, onTimeout: () => void): Promise<IncomingMessage> {
+    this.#idleSuspended = true;
+    this.#late = setTimeout(onTimeout, ms);
     try {
-      return await this.answer;
+      return await this.response;
     } finally {
       clearTimeout(this.#late);
-      // `refresh` would wind it again.
+      // `refresh` would restart it.
       this.#late = undefined;
-      this.#silenceIsFine = false;
+      this.#idleSuspended = false;
     }
   }
 
-  /** The connection, once there is one that takes bytes. */
+  /** The socket; null until it is connected. */
   get socket(): Socket | null {
     return this.#socket === null || this.#socket.connecting ? null : this.#socket;
   }
 
-  /** Whose rate limit, if not the connection, keeps it silent: that of its own upload, or the one of all. */
+  /** The rate limit that holds the PUT back: of its own upload, or of all uploads; null if none does. */
   get heldBack(): 'by_its_own' | 'by_all' | null {
     if (this.#heldBackBy === null) return null;
-    return this.#heldBackBy.isWaitedFor && this.#heldBackBy.isOfOne ? 'by_its_own' : 'by_all';
+    return this.#heldBackBy.hasWaiters && this.#heldBackBy.isPerUpload ? 'by_its_own' : 'by_all';
   }
 
-  /** The other side has acknowledged bytes, though this one had nothing to write or could not: the waits start again. */
-  progressed(): void {
+  /** Restarts the timeouts because the peer has acknowledged bytes, although nothing was written. */
+  restartTimeouts(): void {
     this.#late?.refresh();
     this.#socket?.setTimeout(this.#socket.timeout ?? 0);
   }
 
   /**
-   * The answer is told too: Node destroys a request only once it has a socket, and a hanging proxy gives it none.
+   * Fails the exchange with a timeout. Also rejects the response, because Node destroys a request only once it has a
+   * socket, which a hanging proxy does not provide.
    *
-   * @param alone Whether it is this connection that fell silent, and not the line.
+   * @param alone Whether only this connection became silent, not the whole network.
    */
-  giveUp({ alone = false }: { alone?: boolean } = {}): void {
+  timeOut({ alone = false }: { alone?: boolean } = {}): void {
     const stalled = new Stalled('ETIMEDOUT', { alone });
     this.#fail(stalled);
     this.#put.destroy(stalled);
   }
 
-  /** Gives the connection back for the next part, or ends it if the exchange is unfinished. */
+  /** Returns the connection to the pool, or closes it if the exchange is unfinished. */
   close(): void {
     clearTimeout(this.#connecting);
     clearTimeout(this.#deadline);
     this.#limits.signal.removeEventListener('abort', this.#onAbort);
     this.#socket?.off('timeout', this.#onIdle);
-    if (!this.#put.writableEnded || this.#response?.complete !== true) this.#put.destroy();
+    if (!this.#put.writableEnded || this.#received?.complete !== true) this.#put.destroy();
   }
 
   #watch(socket: Socket): void {
     this.#socket = socket;
-    // On the socket, because the request passes on only its first time-out.
+    // On the socket, because the request forwards only the first timeout.
     socket.on('timeout', this.#onIdle);
     const connected = (): void => clearTimeout(this.#connecting);
     if (!socket.connecting) connected();
@@ -141,23 +142,23 @@ export class PutExchange {
   }
 
   readonly #onIdle = (): void => {
-    // The next write or read winds the timer again.
-    if (!this.#silenceIsFine) this.giveUp();
+    // The next write or read restarts the timer.
+    if (!this.#idleSuspended) this.timeOut();
   };
 
-  /** Not only told: a disk that hangs must not keep the connection. */
+  /** Also destroys the request, because a hanging disk must not keep the connection open. */
   readonly #onAbort = (): void => {
     this.#fail(this.#limits.signal.reason);
     this.#put.destroy();
   };
 
   async #holdBack(limit: RateLimit, bytes: number): Promise<void> {
-    this.#silenceIsFine = true;
+    this.#idleSuspended = true;
     this.#heldBackBy = limit;
     try {
       await limit.take(bytes, this.#limits);
     } finally {
-      this.#silenceIsFine = false;
+      this.#idleSuspended = false;
       this.#heldBackBy = null;
     }
   }
@@ -169,14 +170,14 @@ export class PutExchange {
     const written = new Promise<void>((resolve, reject) => {
       this.#put.write(piece, (error) => (error ? reject(error) : resolve()));
     });
-    await Promise.race([written, this.answer]);
+    await Promise.race([written, this.response]);
     this.#pieceBytes = 0;
   }
 }
 
 export class Stalled extends Error {
   readonly code: string;
-  /** Others went on meanwhile: it was this connection, not the line. */
+  /** Other connections made progress: the problem is this connection, not the network. */
   readonly alone: boolean;
 
   constructor(code: 'ETIMEDOUT' | 'ECONNRESET', { alone = false }: { alone?: boolean } = {}) {

@@ -10,7 +10,7 @@ import { BufferPool } from '../file/buffer-pool.ts';
 import { type OpenedFile } from '../file/open-file.ts';
 import { partBody } from '../file/part-body.ts';
 import { StoragePolicy } from '../policy/storage-policy.ts';
-import { AnswerPatience } from './answer-patience.ts';
+import { ResponseTimeout } from './response-timeout.ts';
 import { PartParallelism } from './part-parallelism.ts';
 import { PartsInFlight } from './parts-in-flight.ts';
 import { PutExchange } from './put-exchange.ts';
@@ -18,7 +18,7 @@ import { putPart } from './put-part.ts';
 import { RateLimit } from './rate-limit.ts';
 import { StorageClient } from './storage-client.ts';
 
-test('no request begins before its body has memory, and the wait for it can be aborted', async () => {
+test('no request starts before its body has a buffer, and the wait can be aborted', async () => {
   const buffers = new BufferPool(1);
   const stop = new AbortController();
   const { signal } = stop;
@@ -31,16 +31,16 @@ test('no request begins before its body has memory, and the wait for it can be a
     },
   } as unknown as StorageClient;
   const body = partBody({} as OpenedFile, { offset: 0, length: 1 }, { expectedCrc32: '', buffers, signal });
-  const tools = untoldLine();
-  const place = tools.line.admit(1) ?? assert.fail('it has to wait');
+  const deps = untoldLine();
+  const slot = deps.parallelism.admit(1) ?? assert.fail('it has to wait');
   const put = putPart(
-    { url: new URL('https://store.example'), headers: {}, length: 1, body, place, fresh: false },
+    { url: new URL('https://store.example'), headers: {}, length: 1, body, slot, fresh: false },
     {
       storage,
       rateLimit: null,
       timings: { connectMs: 1, stallMs: 1 },
-      patience: new AnswerPatience({ firstMs: 1, maxMs: 1 }),
-      ...tools,
+      responseTimeout: new ResponseTimeout({ firstMs: 1, maxMs: 1 }),
+      ...deps,
       inFlight: new PartsInFlight(),
     },
     { signal },
@@ -52,47 +52,51 @@ test('no request begins before its body has memory, and the wait for it can be a
   assert.equal(buffers.lent, 0);
 });
 
-test('an abort cuts the connection at once, even while the disk hangs', { timeout: 10_000 }, async () => {
-  await using server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  using storage = new StorageClient(new StoragePolicy({ origins: [], serverIsLocal: true }), noProxies);
-  const stop = new AbortController();
-  const disk = Promise.withResolvers<void>();
-  async function* body(): AsyncGenerator<Buffer, void, void> {
-    yield Buffer.alloc(1);
-    await disk.promise;
-  }
-  const tools = untoldLine();
-  const place = tools.line.admit(1) ?? assert.fail('it has to wait');
-  const put = putPart(
-    {
-      ...{ url: new URL(`http://127.0.0.1:${port}`), headers: {}, length: 2, fresh: false },
+test(
+  'an abort closes the connection immediately, even while the disk hangs',
+  { timeout: 10_000 },
+  async () => {
+    await using server = createServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    using storage = new StorageClient(new StoragePolicy({ origins: [], serverIsLocal: true }), noProxies);
+    const stop = new AbortController();
+    const disk = Promise.withResolvers<void>();
+    async function* body(): AsyncGenerator<Buffer, void, void> {
+      yield Buffer.alloc(1);
+      await disk.promise;
+    }
+    const deps = untoldLine();
+    const slot = deps.parallelism.admit(1) ?? assert.fail('it has to wait');
+    const put = putPart(
+      {
+        ...{ url: new URL(`http://127.0.0.1:${port}`), headers: {}, length: 2, fresh: false },
 
-      ...{ body: body(), place },
-    },
-    {
-      ...{ storage, rateLimit: null, timings: { connectMs: 10_000, stallMs: 10_000 } },
-      patience: new AnswerPatience({ firstMs: 10_000, maxMs: 10_000 }),
-      ...tools,
-      inFlight: new PartsInFlight(),
-    },
-    { signal: stop.signal },
-  );
-  const [socket] = (await once(server, 'connection')) as [Socket];
-  socket.on('error', () => undefined);
-  await once(socket, 'data');
-  stop.abort(new Error('stopped'));
-  await once(socket, 'close');
-  disk.resolve();
-  await assert.rejects(put, /stopped/);
-});
+        ...{ body: body(), slot },
+      },
+      {
+        ...{ storage, rateLimit: null, timings: { connectMs: 10_000, stallMs: 10_000 } },
+        responseTimeout: new ResponseTimeout({ firstMs: 10_000, maxMs: 10_000 }),
+        ...deps,
+        inFlight: new PartsInFlight(),
+      },
+      { signal: stop.signal },
+    );
+    const [socket] = (await once(server, 'connection')) as [Socket];
+    socket.on('error', () => undefined);
+    await once(socket, 'data');
+    stop.abort(new Error('stopped'));
+    await once(socket, 'close');
+    disk.resolve();
+    await assert.rejects(put, /stopped/);
+  },
+);
 
 for (const { name, limit } of [
   { name: 'without a rate limit', limit: null },
   { name: 'with one that is off for now', limit: new RateLimit(() => null, { now: () => 0 }) },
 ]) {
-  test(`over TLS, ${name}, pieces stay small: what OpenSSL holds is counted nowhere`, async () => {
+  test(`over TLS, ${name}, writes stay small, because bytes inside OpenSSL are not counted`, async () => {
     const pieces: number[] = [];
     const request = Object.assign(new EventEmitter(), {
       write: (piece: Buffer, written: () => void) => {
@@ -120,7 +124,7 @@ for (const { name, limit } of [
 function untoldLine() {
   const now = () => performance.now();
   return {
-    ...{ line: new PartParallelism({ ceiling: 4, now }), now },
+    ...{ parallelism: new PartParallelism({ ceiling: 4, now }), now },
     sendQueues: () => Promise.resolve(null),
   };
 }

@@ -2,51 +2,51 @@ import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { BackhaulError } from '@backhaul/protocol';
 import { MAX_SLICES } from '../file/buffer-pool.ts';
-import type { AnswerPatience } from './answer-patience.ts';
-import type { PartInFlight, PartParallelism } from './part-parallelism.ts';
+import type { ResponseTimeout } from './response-timeout.ts';
+import type { PutSlot, PartParallelism } from './part-parallelism.ts';
 import type { PartsInFlight } from './parts-in-flight.ts';
 import { PutExchange, Stalled } from './put-exchange.ts';
 import type { RateLimit } from './rate-limit.ts';
-import { SilenceWatch, type SilenceWatchOptions } from './silence-watch.ts';
+import { SilenceWatch, type SilenceWatchDeps } from './silence-watch.ts';
 import type { StorageClient } from './storage-client.ts';
 import {
   hostAndPort,
   isEtag,
-  judgeAnswer,
-  judgeNoAnswer,
-  judgeUselessSuccess,
+  classifyResponse,
+  classifyError,
+  classifyUnusableSuccess,
   readErrorDocument,
-  type Verdict,
+  type PutFailure,
 } from './storage-errors.ts';
 import type { TransferTimings } from './timings.ts';
 
-/** Of an answer's body; S3's error documents are a few hundred bytes. */
-const MAX_ANSWER_BYTES = 16 * 1024;
-/** A store that trickles must end too: slower than this on average, and the PUT is given up. Bytes per second. */
-const SLOWEST_BYTES_PER_SECOND = 4096;
+/** Maximum size of a response body. S3's error documents are a few hundred bytes. */
+const MAX_RESPONSE_BYTES = 16 * 1024;
+/** Minimum average rate in bytes per second. A slower PUT is aborted. */
+const MIN_BYTES_PER_SECOND = 4096;
 const DEADLINE_BASE_MS = 600_000;
 
 export interface PutRequest {
   readonly url: URL;
   readonly headers: Readonly<Record<string, string>>;
   readonly length: number;
-  /** Closed at the end, however it comes. */
+  /** Always closed at the end. */
   readonly body: AsyncGenerator<Buffer, void, void>;
-  /** Given back by its holder. */
-  readonly place: PartInFlight;
-  /** Not on a kept-alive connection. */
+  /** Released by the caller. */
+  readonly slot: PutSlot;
+  /** Whether to use a new connection. */
   readonly fresh: boolean;
-  /** Earlier PUTs of the part; by default none. */
+  /** Number of earlier PUTs of the part. Default: 0. */
   readonly tries?: number;
 }
 
-export interface PutTools {
+export interface PutDeps {
   readonly storage: StorageClient;
   readonly rateLimit: RateLimit | null;
   readonly timings: Pick<TransferTimings, 'connectMs' | 'stallMs'>;
-  readonly patience: AnswerPatience;
-  readonly line: PartParallelism;
-  readonly sendQueues: SilenceWatchOptions['sendQueues'];
+  readonly responseTimeout: ResponseTimeout;
+  readonly parallelism: PartParallelism;
+  readonly sendQueues: SilenceWatchDeps['sendQueues'];
   /** Monotonic, milliseconds. */
   readonly now: () => number;
   readonly inFlight: PartsInFlight;
@@ -56,27 +56,27 @@ export type PutResult =
   | { readonly ok: true; readonly etag: string }
   | {
       readonly ok: false;
-      readonly verdict: Verdict;
-      /** Whether the line broke, as far as can be told. */
+      readonly failure: PutFailure;
+      /** Whether the network connection was lost. */
       readonly broke: boolean;
     };
 
 /**
- * One attempt to store one part.
+ * Sends one PUT for a part.
  *
- * @throws BackhaulError what reading the body threw, or `storage_not_allowed`; the signal's reason when aborted.
+ * @throws BackhaulError if reading the body fails, or `storage_not_allowed`; the signal's reason when aborted.
  */
 export async function putPart(
   request: PutRequest,
-  tools: PutTools,
+  deps: PutDeps,
   { signal }: { signal: AbortSignal },
 ): Promise<PutResult> {
   signal.throwIfAborted();
   try {
-    // It may wait for memory: before there is a connection, whose silence would be taken for the store's.
+    // Waits for memory before the connection is opened, because an idle connection would look like a stalled store.
     const first = await request.body.next();
     signal.throwIfAborted();
-    return await exchangeWith(request, first, { ...tools, signal });
+    return await exchangeWith(request, first, { ...deps, signal });
   } finally {
     await request.body.return();
   }
@@ -85,9 +85,9 @@ export async function putPart(
 async function exchangeWith(
   request: PutRequest,
   first: IteratorResult<Buffer, void>,
-  { signal, ...tools }: PutTools & { readonly signal: AbortSignal },
+  { signal, ...deps }: PutDeps & { readonly signal: AbortSignal },
 ): Promise<PutResult> {
-  const { storage, rateLimit, timings, line, sendQueues, now } = tools;
+  const { storage, rateLimit, timings, parallelism, sendQueues, now } = deps;
   const trusted = storage.isTrusted(request.url);
   const host = hostAndPort(request.url);
   const proxy = storage.proxyOf(request.url);
@@ -101,33 +101,33 @@ async function exchangeWith(
     deadlineMs: deadlineMs(request.length, rateLimit),
     signal,
   });
-  using _inFlight = tools.inFlight.add(exchange);
-  line.begin(request.place);
+  using _inFlight = deps.inFlight.add(exchange);
+  parallelism.begin(request.slot);
   using _ = new SilenceWatch({
     exchange,
-    put: request.place,
-    line,
+    put: request.slot,
+    parallelism,
     tries: request.tries ?? 0,
     sendQueues,
     now,
   });
   try {
     const complete = await exchange.sendBody({ first, rest: request.body }, rateLimit);
-    const answer = complete ? await patientAnswer(exchange, tools.patience) : await exchange.answer;
-    const result = await readAnswer(answer, { complete, trusted, host, signal });
+    const response = complete ? await awaitResponse(exchange, deps.responseTimeout) : await exchange.response;
+    const result = await readResponse(response, { complete, trusted, host, signal });
     if (result.ok) {
       storage.trust(request.url);
-      line.stored(request.place);
+      parallelism.stored(request.slot);
     }
     return result;
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof BackhaulError) throw error;
     if (error instanceof Stalled) storage.dropIdle();
-    const broke = tellsOfLine(error) && line.broke(request.place);
+    const broke = isNetworkError(error) && parallelism.broke(request.slot);
     return {
       ok: false,
-      verdict: judgeNoAnswer(error, { reused: put.reusedSocket, trusted, host, proxy }),
+      failure: classifyError(error, { reused: put.reusedSocket, trusted, host, proxy }),
       broke,
     };
   } finally {
@@ -135,25 +135,28 @@ async function exchangeWith(
   }
 }
 
-/** Whether it was the line, or the way to the store, that ended a PUT. */
-function tellsOfLine(error: unknown): boolean {
+/** Whether a PUT failed because of the network. */
+function isNetworkError(error: unknown): boolean {
   if (error instanceof Stalled) return !error.alone;
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
   return code === 'ECONNRESET' || code === 'EPIPE' || code === 'ETIMEDOUT';
 }
 
-async function patientAnswer(exchange: PutExchange, patience: AnswerPatience): Promise<IncomingMessage> {
-  const { ms } = patience;
+async function awaitResponse(
+  exchange: PutExchange,
+  responseTimeout: ResponseTimeout,
+): Promise<IncomingMessage> {
+  const { ms } = responseTimeout;
   const startedAt = performance.now();
-  const answer = await exchange.answerWithin(ms, () => {
-    patience.wasNotEnough(ms);
-    exchange.giveUp();
+  const response = await exchange.responseWithin(ms, () => {
+    responseTimeout.increase(ms);
+    exchange.timeOut();
   });
-  patience.wasEnough(performance.now() - startedAt);
-  return answer;
+  responseTimeout.observe(performance.now() - startedAt);
+  return response;
 }
 
-async function readAnswer(
+async function readResponse(
   response: IncomingMessage,
   {
     complete,
@@ -167,33 +170,32 @@ async function readAnswer(
   if (status >= 200 && status < 300) {
     const etag = response.headers.etag ?? '';
     if (complete && isEtag(etag)) return { ok: true, etag };
-    const why = complete ? 'without a usable ETag' : 'before the part had ended';
-    return { ok: false, verdict: judgeUselessSuccess(status, why, { trusted }), broke: false };
+    const problem = complete ? 'without a usable ETag' : 'before the part had ended';
+    return { ok: false, failure: classifyUnusableSuccess(status, problem, { trusted }), broke: false };
   }
   const retryAfter = Number(response.headers['retry-after'] ?? Number.NaN);
   const retryAfterMs = retryAfter > 0 ? Math.min(retryAfter, 60) * 1000 : null;
-  const answer = { status, retryAfterMs, trusted, host, ...readErrorDocument(body) };
-  return { ok: false, verdict: judgeAnswer(answer), broke: false };
+  const parsed = { status, retryAfterMs, trusted, host, ...readErrorDocument(body) };
+  return { ok: false, failure: classifyResponse(parsed), broke: false };
 }
 
-/** @throws Stalled if the connection broke amid the answer: its status alone is not trusted. */
+/** @throws Stalled if the connection broke during the response: its status alone is not trusted. */
 async function readBody(response: IncomingMessage, { signal }: { signal: AbortSignal }): Promise<string> {
   const chunks: Buffer[] = [];
   let size = 0;
   response.on('data', (chunk: Buffer) => {
     size += chunk.length;
-    if (size <= MAX_ANSWER_BYTES) chunks.push(chunk);
+    if (size <= MAX_RESPONSE_BYTES) chunks.push(chunk);
     else response.destroy();
   });
-  // `close` follows both the end and a connection that broke amid the body; an answer amid the request may have
-  // come and broken off before anybody looked.
+  // `close` is emitted after the end and after a connection loss. An early response may already be closed.
   if (!response.closed) await once(response, 'close', { signal });
-  if (!response.complete && size <= MAX_ANSWER_BYTES) throw new Stalled('ECONNRESET');
+  if (!response.complete && size <= MAX_RESPONSE_BYTES) throw new Stalled('ECONNRESET');
   return Buffer.concat(chunks).toString('latin1');
 }
 
 function deadlineMs(length: number, limit: RateLimit | null): number {
   const limited = limit === null ? 0 : limit.worstCaseMs(length, MAX_SLICES);
-  // setTimeout cannot wait longer.
-  return Math.min(2 ** 31 - 1, DEADLINE_BASE_MS + (length / SLOWEST_BYTES_PER_SECOND) * 1000 + limited);
+  // Maximum of setTimeout.
+  return Math.min(2 ** 31 - 1, DEADLINE_BASE_MS + (length / MIN_BYTES_PER_SECOND) * 1000 + limited);
 }

@@ -6,33 +6,33 @@ import { PutQueue } from './put-queue.ts';
 
 const PART = 5 * 1024 * 1024;
 
-/** A queue before a line that is known to carry one part in 21 s. */
-async function slowLine(t: TestContext) {
+/** A queue on a network that sends one part in 21 s. */
+async function slowQueue(t: TestContext) {
   t.mock.timers.enable({ apis: ['setInterval'] });
   const clock = { now: 0 };
-  const line = new PartParallelism({ ceiling: 8, now: () => clock.now });
-  const queue = new PutQueue(line);
+  const parallelism = new PartParallelism({ ceiling: 8, now: () => clock.now });
+  const queue = new PutQueue(parallelism);
   const { signal } = new AbortController();
   await queue.run(
     PART,
-    async (place) => {
-      line.begin(place);
+    async (slot) => {
+      parallelism.begin(slot);
       clock.now += 21_000;
-      line.stored(place);
+      parallelism.stored(slot);
     },
     { signal },
   );
-  const begun: string[] = [];
-  /** On its way until `over` is called. */
+  const started: string[] = [];
+  /** Running until `over` is called. */
   const put = (name: string, bytes = PART, stop = signal) => {
     const end = Promise.withResolvers<void>();
-    const place = Promise.withResolvers<Parameters<typeof line.begin>[0]>();
+    const slot = Promise.withResolvers<Parameters<typeof parallelism.begin>[0]>();
     const ended = queue.run(
       bytes,
       async (own) => {
-        line.begin(own);
-        begun.push(name);
-        place.resolve(own);
+        parallelism.begin(own);
+        started.push(name);
+        slot.resolve(own);
         await end.promise;
       },
       { signal: stop },
@@ -42,39 +42,39 @@ async function slowLine(t: TestContext) {
       await ended;
       await nextTurn();
     };
-    return { place: place.promise, ended, over };
+    return { slot: slot.promise, ended, over };
   };
-  return { clock, line, put, begun };
+  return { clock, parallelism, put, started };
 }
 
-test('PUTs that wait for the line are let in by their order and their size', async (t) => {
-  const { put, begun } = await slowLine(t);
+test('waiting PUTs are admitted by order and size', async (t) => {
+  const { put, started } = await slowQueue(t);
   const first = put('first');
   const file = put('small file', 1024);
   await nextTurn();
-  assert.deepEqual(begun, ['first', 'small file']);
+  assert.deepEqual(started, ['first', 'small file']);
   const impatient = new AbortController();
   const second = put('second', PART, impatient.signal);
   const third = put('third');
   const behind = put('behind', 1024);
   await file.over();
-  assert.deepEqual(begun, ['first', 'small file'], 'the place of a small file is not one for a part');
+  assert.deepEqual(started, ['first', 'small file'], 'the slot of a small file does not admit a part');
   impatient.abort(new Error('no time'));
   await assert.rejects(second.ended, /no time/);
   await first.over();
-  assert.deepEqual(begun.slice(2), ['third', 'behind']);
+  assert.deepEqual(started.slice(2), ['third', 'behind']);
   await third.over();
   await behind.over();
 });
 
-test('a PUT that its own upload holds back gives its place to others, though nothing has ended', async (t) => {
-  const { line, put, begun } = await slowLine(t);
+test('a PUT held back by its own upload makes its slot available to others before it ends', async (t) => {
+  const { parallelism, put, started } = await slowQueue(t);
   const slow = put('held back');
   const other = put('other');
-  line.heldBack(await slow.place, true);
+  parallelism.heldBack(await slow.slot, true);
   t.mock.timers.tick(1000);
   await nextTurn();
-  assert.deepEqual(begun, ['held back', 'other']);
+  assert.deepEqual(started, ['held back', 'other']);
   await other.over();
   await slow.over();
 });

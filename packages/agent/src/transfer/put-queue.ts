@@ -1,45 +1,45 @@
-import type { PartInFlight, PartParallelism } from './part-parallelism.ts';
+import type { PutSlot, PartParallelism } from './part-parallelism.ts';
 
-/** Time alone can make a place, too: a part becomes overdue, or it turns out that its upload holds it back. */
+/** Slots can also become free without an event: a part becomes overdue, or its upload holds it back. */
 const CHECK_MS = 1000;
 
 interface Waiting {
   readonly bytes: number;
-  readonly admitted: (place: PartInFlight) => void;
+  readonly admitted: (slot: PutSlot) => void;
 }
 
-/** Here the PUTs of all transfers wait, in order, until the line takes another one. */
+/** FIFO queue for the PUTs of all transfers, limited by `PartParallelism`. */
 export class PutQueue {
-  readonly #line: Pick<PartParallelism, 'admit' | 'ended'>;
+  readonly #parallelism: Pick<PartParallelism, 'admit' | 'ended'>;
   readonly #waiting: Waiting[] = [];
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(line: Pick<PartParallelism, 'admit' | 'ended'>) {
-    this.#line = line;
+  constructor(parallelism: Pick<PartParallelism, 'admit' | 'ended'>) {
+    this.#parallelism = parallelism;
   }
 
-  /** @throws The signal's reason once it is aborted while the PUT waits. */
+  /** @throws The signal's reason if it is aborted while the PUT waits. */
   async run<Result>(
     bytes: number,
-    put: (place: PartInFlight) => Promise<Result>,
+    put: (slot: PutSlot) => Promise<Result>,
     { signal }: { signal: AbortSignal },
   ): Promise<Result> {
-    const place = await this.#place(bytes, signal);
+    const slot = await this.#acquire(bytes, signal);
     try {
-      return await put(place);
+      return await put(slot);
     } finally {
-      this.#line.ended(place);
+      this.#parallelism.ended(slot);
       this.#admit();
     }
   }
 
-  async #place(bytes: number, signal: AbortSignal): Promise<PartInFlight> {
+  async #acquire(bytes: number, signal: AbortSignal): Promise<PutSlot> {
     signal.throwIfAborted();
-    const turn = Promise.withResolvers<PartInFlight>();
+    const turn = Promise.withResolvers<PutSlot>();
     const waiting = { bytes, admitted: turn.resolve };
     const leave = () => {
       const at = this.#waiting.indexOf(waiting);
-      if (at < 0) return; // Its turn has come already.
+      if (at < 0) return; // Already admitted.
       this.#waiting.splice(at, 1);
       turn.reject(signal.reason);
       // A smaller one behind it may fit.
@@ -57,10 +57,10 @@ export class PutQueue {
 
   #admit(): void {
     for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
-      const place = this.#line.admit(next.bytes);
-      if (place === null) break;
+      const slot = this.#parallelism.admit(next.bytes);
+      if (slot === null) break;
       this.#waiting.shift();
-      next.admitted(place);
+      next.admitted(slot);
     }
     if (this.#waiting.length > 0) {
       this.#timer ??= setInterval(() => this.#admit(), CHECK_MS);

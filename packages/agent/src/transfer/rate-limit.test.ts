@@ -4,7 +4,7 @@ import { RateLimit } from './rate-limit.ts';
 
 const signal = AbortSignal.timeout(10_000);
 
-test('bytes are spread over time, for all takers together', async () => {
+test('bytes are spread over time, for all callers together', async () => {
   const started = performance.now();
   const limit = new RateLimit(100_000, { now: () => performance.now() });
   await Promise.all(Array.from({ length: 40 }, () => limit.take(1000, { signal })));
@@ -12,7 +12,7 @@ test('bytes are spread over time, for all takers together', async () => {
   assert.ok(ms > 250 && ms < 1000, `40,000 bytes at 100,000/s took ${ms} ms; 100 ms are burst`);
 });
 
-test('time that passed unused is not saved up', async () => {
+test('unused time does not accumulate', async () => {
   let now = 0;
   const limit = new RateLimit(1000, { now: () => now });
   await limit.take(100, { signal });
@@ -23,19 +23,19 @@ test('time that passed unused is not saved up', async () => {
   await assert.rejects(large, { name: 'AbortError' });
 });
 
-test('slices are small at a low rate, so that connections take turns', () => {
+test('slices are small at a low rate, so that connections alternate', () => {
   const sliceAt = (rate: number) => new RateLimit(rate, { now: () => 0 }).sliceBytes;
   assert.equal(sliceAt(1024), 1024);
   assert.equal(sliceAt(100_000), 5000);
   assert.equal(sliceAt(1e9), 65_536);
 });
 
-test('of two limits the lower one holds, and all that is within the wider one shares it', async () => {
+test('the lower of two limits applies, and the shared one is shared', async () => {
   const now = () => performance.now();
   const owner = new RateLimit(100_000, { now });
   const [slow, fast] = [
-    new RateLimit(20_000, { now, within: owner }),
-    new RateLimit(1e9, { now, within: owner }),
+    new RateLimit(20_000, { now, parent: owner }),
+    new RateLimit(1e9, { now, parent: owner }),
   ];
   assert.equal(slow.bytesPerSecond, 20_000);
   assert.equal(fast.bytesPerSecond, 100_000);
@@ -49,7 +49,7 @@ test('of two limits the lower one holds, and all that is within the wider one sh
   assert.ok(ms > 300 && ms < 1500, `50,000 bytes at 100,000/s took ${ms} ms`);
 });
 
-test('a limit that is off for now makes nobody wait', async () => {
+test('a limit that is currently off delays no caller', async () => {
   const limit = new RateLimit(() => null, { now: () => 0 });
   assert.equal(limit.bytesPerSecond, null);
   assert.equal(limit.worstCaseMs(1e9, 32), 0);

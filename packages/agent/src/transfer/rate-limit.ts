@@ -1,54 +1,54 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { SLICE_BYTES } from '../file/buffer-pool.ts';
 
-/** Up to this much of the past's unused rate may be used at once. */
+/** Maximum time whose unused rate may be used later. */
 const BURST_MS = 100;
 const MAX_SLICE_BYTES = 64 * 1024;
 
 interface RateLimitOptions {
   /** Monotonic, milliseconds. */
   readonly now: () => number;
-  /** A limit that holds as well, for this and for others; left out where this is the one for all. */
-  readonly within?: RateLimit | null;
+  /** A shared limit that also applies; undefined for the limit of all uploads. */
+  readonly parent?: RateLimit | null;
 }
 
-/** One budget of bytes per second for all that takes from it. First come, first served. */
+/** A rate limit in bytes per second, shared by all callers in FIFO order. */
 export class RateLimit {
   readonly #rate: () => number | null;
   readonly #now: () => number;
-  readonly #within: RateLimit | null;
-  /** Whether it is of one upload, and not for all. */
-  readonly isOfOne: boolean;
+  readonly #parent: RateLimit | null;
+  /** Whether it applies to one upload only. */
+  readonly isPerUpload: boolean;
   #waiting = 0;
   #spentUntil = Number.NEGATIVE_INFINITY;
 
-  /** @param bytesPerSecond A function is asked each time, and says null while there is no limit. */
-  constructor(bytesPerSecond: number | (() => number | null), { now, within }: RateLimitOptions) {
+  /** @param bytesPerSecond A function is called each time and returns null for no limit. */
+  constructor(bytesPerSecond: number | (() => number | null), { now, parent }: RateLimitOptions) {
     this.#rate = typeof bytesPerSecond === 'number' ? () => bytesPerSecond : bytesPerSecond;
     this.#now = now;
-    this.#within = within ?? null;
-    this.isOfOne = within !== undefined;
+    this.#parent = parent ?? null;
+    this.isPerUpload = parent !== undefined;
   }
 
-  /** Bytes per second now, with what holds as well; null for as fast as it goes. */
+  /** Current limit in bytes per second, including the shared one; null for no limit. */
   get bytesPerSecond(): number | null {
-    const rates = [this.#rate(), this.#within?.bytesPerSecond ?? null].filter((rate) => rate !== null);
+    const rates = [this.#rate(), this.#parent?.bytesPerSecond ?? null].filter((rate) => rate !== null);
     return rates.length === 0 ? null : Math.min(...rates);
   }
 
-  /** Whether somebody waits for this limit, and not for the one around it. */
-  get isWaitedFor(): boolean {
+  /** Whether a caller waits for this limit itself, not for the shared one. */
+  get hasWaiters(): boolean {
     return this.#waiting > 0;
   }
 
-  /** Small enough that several connections share even a low rate smoothly. Bytes. */
+  /** Write size in bytes, small enough that several connections share a low rate evenly. */
   get sliceBytes(): number {
     const rate = this.bytesPerSecond;
     if (rate === null) return SLICE_BYTES;
     return Math.round(Math.min(MAX_SLICE_BYTES, Math.max(1024, rate / 20)));
   }
 
-  /** How long `bytes` may take at the present rate when as many others share it as the process has buffers. */
+  /** Maximum duration for `bytes` at the current rate, shared by `sharers` PUTs. */
   worstCaseMs(bytes: number, sharers: number): number {
     const rate = this.bytesPerSecond;
     return rate === null ? 0 : (bytes * sharers * 1000) / rate;
@@ -63,7 +63,7 @@ export class RateLimit {
       const waitMs = this.#spentUntil - now;
       if (waitMs > 0) await this.#wait(waitMs, signal);
     }
-    await this.#within?.take(bytes, { signal });
+    await this.#parent?.take(bytes, { signal });
   }
 
   async #wait(ms: number, signal: AbortSignal): Promise<void> {

@@ -4,15 +4,15 @@ const WEEKDAYS = ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'] as const;
 const MINUTES_PER_DAY = 24 * 60;
 const MINUTES_PER_WEEK = 7 * MINUTES_PER_DAY;
 interface Entry {
-  /** Since the beginning of Sunday. */
+  /** Minutes since the start of Sunday. */
   readonly minute: number;
   readonly bytesPerSecond: number | null;
 }
 
 /**
- * What `--max-rate` says: one rate for always, or a timetable as rclone's `--bwlimit` has it, such as
- * `08:00,512k 19:00,off` or `Mon-08:00,512k Fri-19:00,off`. Times are those of this machine's clock; each entry holds
- * until the next one, over midnight and over the end of the week.
+ * Value of `--max-rate`: a single rate, or a timetable in the format of rclone's `--bwlimit`, such as
+ * `08:00,512k 19:00,off` or `Mon-08:00,512k Fri-19:00,off`. Times are in this machine's local time; each entry applies
+ * until the next one, also over midnight and the end of the week.
  */
 export class RateTimetable {
   readonly #entries: readonly Entry[];
@@ -21,7 +21,7 @@ export class RateTimetable {
     this.#entries = entries;
   }
 
-  /** @returns A sentence on what is wrong with it, if something is. */
+  /** @returns The timetable, or a description of the problem. */
   static parse(text: string): RateTimetable | { readonly problem: string } {
     const rate = parseRate(text);
     if (rate !== undefined) return new RateTimetable([{ minute: 0, bytesPerSecond: rate }]);
@@ -37,26 +37,26 @@ export class RateTimetable {
       entries.push(...parsed);
     }
     entries.sort((a, b) => a.minute - b.minute);
-    const twice = entries.find(({ minute }, index) => minute === entries[index - 1]?.minute);
-    if (twice !== undefined) return { problem: `two entries begin at ${timeOf(twice.minute)}` };
+    const duplicate = entries.find(({ minute }, index) => minute === entries[index - 1]?.minute);
+    if (duplicate !== undefined) return { problem: `two entries start at ${timeOf(duplicate.minute)}` };
     return new RateTimetable(entries);
   }
 
   /** Bytes per second; null for no limit. */
   at(date: Date): number | null {
     const minute = date.getDay() * MINUTES_PER_DAY + date.getHours() * 60 + date.getMinutes();
-    // Before the week's first entry its last one still holds.
+    // Before the first entry of the week, the last one applies.
     const entry = this.#entries.findLast((each) => each.minute <= minute) ?? this.#entries.at(-1);
     return entry?.bytesPerSecond ?? null;
   }
 }
 
-/** Undefined if it is none. */
+/** Undefined if the text is not a rate. */
 function parseRate(text: string): number | null | undefined {
   return text === 'off' ? null : parseByteRate(text);
 }
 
-/** One of a weekday, or one for each day. */
+/** Returns one entry for a given weekday, or one for each day; null if invalid. */
 function parseEntry(word: string): Entry[] | null {
   const [, day, hours, minutes, rate = ''] =
     /^(?:(sun|mon|tue|wed|thu|fri|sat)-)?([01]?\d|2[0-3]):([0-5]\d),(.+)$/i.exec(word) ?? [];

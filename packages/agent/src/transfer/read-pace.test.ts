@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { AgentBench, MiB, prepareMessage } from '../fakes/agent-bench.ts';
+import { AgentFixture, MiB, prepareMessage } from '../fakes/agent-fixture.ts';
 import { within } from '../fakes/fake-server.ts';
 import { ReadPace } from './read-pace.ts';
 
@@ -12,12 +12,12 @@ async function isTaken(pace: ReadPace, bytes: number): Promise<boolean> {
     () => true,
     () => false,
   );
-  // What does not wait has resolved by then.
+  // Calls without a delay have resolved by then.
   await Promise.resolve().then(() => stop.abort());
   return taken;
 }
 
-test('a window is read at once, then as much as may be sent', async () => {
+test('a window is read immediately, then reading is limited to the send rate', async () => {
   let now = 0;
   const pace = new ReadPace(() => 1024, { firstParts: 0, now: () => now });
   for (let part = 0; part < 12; part += 1) assert.ok(await isTaken(pace, 5 * MiB), `part ${part}`);
@@ -28,7 +28,7 @@ test('a window is read at once, then as much as may be sent', async () => {
   assert.ok(!(await isTaken(pace, 5 * MiB)));
 });
 
-test('the first parts are read at once, and paid for by those that follow', async () => {
+test('the first parts are read immediately, and later ones wait longer', async () => {
   let now = 0;
   const pace = new ReadPace(() => MiB, { firstParts: 2, now: () => now });
   for (let part = 0; part < 2; part += 1) assert.ok(await isTaken(pace, 1024 * MiB), `part ${part}`);
@@ -37,13 +37,13 @@ test('the first parts are read at once, and paid for by those that follow', asyn
   assert.ok(await isTaken(pace, MiB));
 });
 
-test('a huge file under a low --max-rate delays no other upload', { timeout: 120_000 }, async () => {
-  await using bench = await AgentBench.start({ config: { maxRate: () => 1024 } });
-  const huge = join(bench.directory, 'huge');
+test('a huge file with a low --max-rate does not delay other uploads', { timeout: 120_000 }, async () => {
+  await using fixture = await AgentFixture.start({ config: { maxRate: () => 1024 } });
+  const huge = join(fixture.directory, 'huge');
   await using handle = await open(huge, 'w');
   await handle.truncate(1024 * MiB);
-  const { path: small } = await bench.file('small', 1000);
-  const session = await bench.server.acceptAndWelcome();
+  const { path: small } = await fixture.file('small', 1000);
+  const session = await fixture.server.acceptAndWelcome();
   const request = prepareMessage(huge, { minChunkSize: 40 * MiB });
   session.send(request);
   const prepared = await within(60_000, 'prepared of the huge file', session.next('prepared'));

@@ -1,21 +1,21 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Budget } from '@backhaul/protocol';
 
-/** So much may be read for checksums before it is paced: the parts of a window, so that PUTs never wait for it. Bytes. */
+/** Bytes that may be read for checksums without a limit: about a window, so that PUTs never wait for hashing. */
 const READ_AHEAD_BYTES = 64 * 1024 * 1024;
-const LOOK_MS = 60_000;
+const RECHECK_MS = 60_000;
 
 export interface ReadPaceOptions {
-  /** Parts that are read without waiting, and paid for by those that follow. */
+  /** Number of parts that are read without waiting; later parts wait longer for them. */
   readonly firstParts: number;
   /** Monotonic, milliseconds. */
   readonly now: () => number;
 }
 
 /**
- * Keeps the reading of one file for checksums to the rate at which it may be sent: otherwise a server that asks for a
- * file of a terabyte keeps the disk busy for hours, however low the rate is. Each upload has its own, because one that
- * reads huge parts, or was cancelled, must not delay the others.
+ * Limits the reading of one file for checksums to the rate at which it may be sent: otherwise a request for a file of a
+ * terabyte keeps the disk busy for hours, however low the rate is. Each upload has its own pace, because one that reads
+ * huge parts, or was cancelled, must not delay the others.
  */
 export class ReadPace {
   readonly #rate: () => number | null;
@@ -24,23 +24,23 @@ export class ReadPace {
   #budgetRate: number | null = null;
   #firstParts: number;
 
-  /** @param bytesPerSecond Asked for each part; null while there is no limit. */
+  /** @param bytesPerSecond Called for each part; null for no limit. */
   constructor(bytesPerSecond: () => number | null, { firstParts, now }: ReadPaceOptions) {
     this.#rate = bytesPerSecond;
     this.#now = now;
     this.#firstParts = firstParts;
   }
 
-  /** Waits until a part may be read. One that is larger than what is left is read nevertheless, and paid for by the next. */
+  /** Waits until a part may be read. A part larger than the remaining budget is read, and the next one waits longer. */
   async take(bytes: number, { signal }: { signal: AbortSignal }): Promise<void> {
     let debtMs = this.#debtMs();
     if (this.#firstParts > 0) {
       this.#firstParts -= 1;
       debtMs = 0;
     }
-    // Looked at again now and then: the rate may have become another one.
+    // Rechecked periodically, because the rate may have changed.
     for (; debtMs > 0; debtMs = this.#debtMs()) {
-      await delay(Math.min(debtMs, LOOK_MS), undefined, { signal });
+      await delay(Math.min(debtMs, RECHECK_MS), undefined, { signal });
     }
     this.#budget?.spend(bytes);
   }

@@ -1,17 +1,17 @@
 import { BackhaulError, MAX_FRAME_BYTES } from '@backhaul/protocol';
 
-/** Around an ETag in `completed`: `{"part_number":10000,"etag":},`, and some to spare. Bytes. */
+/** Bytes per part in `completed` besides the ETag: `{"part_number":10000,"etag":},`, with a margin. */
 const BYTES_PER_PART = 40;
 
 /**
- * `completed` names every part's ETag in one frame: better to know at the first part than after the last one.
+ * Checks at the first part that all ETags will fit into one `completed` frame.
  *
- * @throws BackhaulError `storage_refused` if as many ETags of this length do not fit.
+ * @throws BackhaulError `storage_refused` if `partCount` ETags of this length do not fit.
  */
 export function requireShortEtag(etag: string, partCount: number): void {
   if (partCount * (Buffer.byteLength(JSON.stringify(etag)) + BYTES_PER_PART) <= MAX_FRAME_BYTES) return;
   throw new BackhaulError(
     'storage_refused',
-    `The store's ETags have ${etag.length} characters; those of ${partCount} parts do not fit into one message. Larger parts make fewer of them.`,
+    `The store's ETags have ${etag.length} characters; ${partCount} of them do not fit into one message. Use larger parts.`,
   );
 }

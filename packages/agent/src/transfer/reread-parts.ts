@@ -4,10 +4,10 @@ import type { PreparedFile } from './prepare-file.ts';
 type Resumed = Pick<PreparedFile, 'file' | 'ledger' | 'hasher' | 'readPace' | 'sha256'>;
 
 /**
- * Reads a file whose upload goes on, in order, while its missing parts are being sent: what was kept has to be what
- * the file holds now. With a digest of the whole file every part is read, else only the kept ones.
+ * Reads a resumed file in order, while its missing parts are being sent, and compares the kept parts with the current
+ * content. For the SHA-256 of the whole file every part is read, otherwise only the kept ones.
  *
- * @returns what was read of each part, by number, for {@link requireSameParts}.
+ * @returns The CRC-32 of each part that was read, by number, for {@link requireSameParts}.
  * @throws BackhaulError `file_changed`, `read_failed`
  */
 export async function rereadParts(
@@ -29,7 +29,7 @@ export async function rereadParts(
 }
 
 /**
- * Once all parts have been announced: those that were read before that, too, were what was sent.
+ * Checks, once all parts have been announced, that parts read before their announcement match it.
  *
  * @throws BackhaulError `file_changed`
  */
@@ -40,7 +40,7 @@ export function requireSameParts({ file, ledger }: Resumed, read: ReadonlyMap<nu
   }
 }
 
-/** A part that is still unread has nothing to be compared with. */
+/** False for an unread part, which has no checksums yet. */
 function differs({ checksums }: Part, crc32: string): boolean {
   return checksums !== null && checksums.crc32 !== crc32;
 }

@@ -13,14 +13,14 @@ export interface SecondReading {
 }
 
 /**
- * Reads the whole file once more, through a fresh descriptor, and compares it with what was announced and sent. All
- * parts must have been read before: then there was a moment, between the end of the first reading and the beginning of
- * this one, at which the file held exactly these bytes. (Bytes that changed and changed back around that moment cannot
- * be told by any reading.)
+ * Reads the whole file once more, through a new descriptor, and compares it with the announced checksums. All parts must
+ * have been read before: then there was a moment, between the end of the first reading and the start of this one, at
+ * which the file contained exactly these bytes. (No reading can detect bytes that changed and changed back around that
+ * moment.)
  *
- * Where others can change the file behind the page cache, it is read past it: FUSE, NFS and SMB take `O_DIRECT`
- * without its rules for alignment. What does not take it is read the usual way: opening a file anew makes NFS ask its
- * server, and FUSE drop its pages, unless told otherwise.
+ * On file systems that others change behind the page cache, the cache is bypassed: FUSE, NFS and SMB accept `O_DIRECT`
+ * without alignment rules. If a file system refuses it, the file is read through the cache: reopening a file makes NFS
+ * revalidate with its server, and FUSE drop its pages, unless configured otherwise.
  *
  * @throws BackhaulError `file_changed`, `read_failed`
  */
@@ -32,7 +32,7 @@ export async function readOnceMore(
     for (const { checksums: before, ...part } of ledger.parts) {
       const now = await by.hashPart(part, { mode: modeOf(before), inDigest: false, signal });
       if (now.crc32 !== before?.crc32) throw file.contentChanged();
-      // A CRC32 is soon found for other bytes.
+      // Different bytes can have the same CRC32.
       if (now.sha256 !== before.sha256 || now.md5 !== before.md5) throw file.contentChanged();
     }
   };
@@ -45,28 +45,25 @@ export async function readOnceMore(
   try {
     if (isShared) return await compareFresh(true);
   } catch (error) {
-    if (isVersion(error) || signal.aborted) throw error;
-    log.warn(
-      { error: String(error) },
-      'the file cannot be read past the page cache, so it is read through it',
-    );
+    if (isFileChanged(error) || signal.aborted) throw error;
+    log.warn({ error: String(error) }, 'cannot bypass the page cache; reading the file through it');
   }
   try {
     await compareFresh(false);
   } catch (error) {
-    // chmod may have taken the right to open it again, but not to read on; nothing is cached apart from the file here.
-    if (isVersion(error) || signal.aborted || isShared) throw error;
+    // chmod may have removed the permission to reopen the file, but not to continue reading it. Not for shared file systems.
+    if (isFileChanged(error) || signal.aborted || isShared) throw error;
     await using hasher = hashers.open(file);
     await compare(hasher);
   }
 }
 
-/** As the part was announced: one that an earlier attempt sent may have other checksums. */
+/** Checksum mode in which the part was announced; it may differ for a part of an earlier attempt. */
 function modeOf(checksums: PartChecksums | null): ChecksumMode {
   if (checksums?.sha256 !== undefined) return 'sha256';
   return checksums?.md5 === undefined ? 'crc32' : 'md5';
 }
 
-function isVersion(error: unknown): boolean {
+function isFileChanged(error: unknown): boolean {
   return error instanceof BackhaulError && error.code === 'file_changed';
 }

@@ -7,16 +7,16 @@ import { partBody } from '../file/part-body.ts';
 import type { Link } from '../connection/link.ts';
 import type { Log } from '../log.ts';
 import type { Part } from './part-ledger.ts';
-import type { PartInFlight } from './part-parallelism.ts';
+import type { PutSlot } from './part-parallelism.ts';
 import type { PutQueue } from './put-queue.ts';
-import { type PutResult, type PutTools, putPart } from './put-part.ts';
-import type { Verdict } from './storage-errors.ts';
+import { type PutResult, type PutDeps, putPart } from './put-part.ts';
+import type { PutFailure } from './storage-errors.ts';
 import type { TransferTimings } from './timings.ts';
 
-export interface SendTools {
-  readonly put: Omit<PutTools, 'timings' | 'now'>;
+export interface SendDeps {
+  readonly put: Omit<PutDeps, 'timings' | 'now'>;
   readonly buffers: BufferPool;
-  /** Whether the store refuses a body with another checksum than the one its URL is bound to. */
+  /** Whether the store rejects a body whose checksum differs from the one that the URL is bound to. */
   readonly storeChecks: boolean;
   readonly puts: PutQueue;
   readonly timings: TransferTimings;
@@ -24,24 +24,24 @@ export interface SendTools {
   readonly random: () => number;
   readonly log: Log;
   /**
-   * With no server there is nobody to report a failure to, and the outage is likely the same: keep trying. A line
-   * can be dead for long before its socket is, so what counts is what was heard.
+   * Failures count only while the server is reachable; otherwise the outage probably has the same cause, and retries
+   * continue. A connection can be dead long before its socket closes, so the time of the last received data counts.
    */
   readonly link: Pick<Link, 'heardAt' | 'probe'>;
-  /** How long the transfer has stored no part. */
+  /** Time since the transfer stored a part. */
   readonly withoutProgressMs: () => number;
-  /** Each PUT beyond a part's first. */
+  /** Called for each PUT after the first of a part. */
   readonly onRetry: () => void;
-  /** A PUT failed, and the next waits. */
+  /** Called when a PUT failed and a retry is pending. */
   readonly onSetback: (setback: Setback) => void;
 }
 
 export interface Setback {
-  /** For people at the server. */
+  /** Reported to the server, for operators. */
   readonly reason: string;
-  /** For the agent's own log: all that is known. */
+  /** Full detail, for the agent's own log. */
   readonly detail: string;
-  /** Whether it was the line that broke. */
+  /** Whether the network connection was lost. */
   readonly broke: boolean;
   readonly retryInMs: number;
 }
@@ -49,55 +49,55 @@ export interface Setback {
 export type SendOutcome = { readonly etag: string } | 'url_expired';
 
 /**
- * Stores one part, with as many PUTs as the error table grants: the one place that retries.
+ * Stores one part, with retries according to `storage-errors.ts`. All retries happen here.
  *
- * @throws BackhaulError with the code that ends the upload.
+ * @throws BackhaulError that ends the upload.
  */
 export async function sendPart(
   part: Part,
   file: OpenedFile,
-  tools: SendTools & { readonly signal: AbortSignal },
+  deps: SendDeps & { readonly signal: AbortSignal },
 ): Promise<SendOutcome> {
-  const { timings, signal } = tools;
+  const { timings, signal } = deps;
   let tries = part.failures;
   for (let earlierPuts = 0; ; earlierPuts += 1) {
-    const attempt = await tools.puts.run(
+    const attempt = await deps.puts.run(
       part.length,
-      (place) => putOnce(part, file, { ...tools, earlierPuts, place }),
+      (slot) => putOnce(part, file, { ...deps, earlierPuts, slot }),
       { signal },
     );
     if (attempt === 'url_expired') return attempt;
-    const { begunAt, result } = attempt;
+    const { startedAt, result } = attempt;
     if (result.ok) return { etag: result.etag };
-    const { verdict } = result;
-    tools.log.debug({ part: part.number, act: verdict.act, detail: verdict.detail }, 'PUT did not succeed');
-    if (verdict.act === 'fresh_url') {
-      countExpiredUrl(part, timings, verdict);
+    const { failure } = result;
+    deps.log.debug({ part: part.number, act: failure.act, detail: failure.detail }, 'PUT failed');
+    if (failure.act === 'fresh_url') {
+      countExpiredUrl(part, timings, failure);
       return 'url_expired';
     }
-    if (verdict.act !== 'retry_at_once') {
-      judgeFailure(part, verdict, timings);
-      tools.link.probe();
+    if (failure.act !== 'retry_at_once') {
+      requireRetryable(part, failure, timings);
+      deps.link.probe();
       tries += 1;
-      const jitterMs = fullJitter(tries, timings.backoff, tools.random);
-      const waitMs = Math.max(jitterMs, 'afterMs' in verdict ? verdict.afterMs : 0);
-      tools.onSetback(setbackOf(part, result, waitMs));
+      const jitterMs = fullJitter(tries, timings.backoff, deps.random);
+      const waitMs = Math.max(jitterMs, 'afterMs' in failure ? failure.afterMs : 0);
+      deps.onSetback(setbackOf(part, result, waitMs));
       await delay(waitMs, undefined, { signal });
-      // Only now, so that the server had the time to show that it is there.
-      if (verdict.act === 'retry' && heardSince(begunAt, tools)) countFailure(part, verdict, tools);
+      // After the delay, so that the response to the ping can arrive.
+      if (failure.act === 'retry' && heardSince(startedAt, deps)) countFailure(part, failure, deps);
     } else if (result.broke) {
-      tools.onSetback(setbackOf(part, result, 0));
+      deps.onSetback(setbackOf(part, result, 0));
     }
-    tools.onRetry();
+    deps.onRetry();
   }
 }
 
 function setbackOf(
   { number }: Part,
-  { verdict, broke }: Extract<PutResult, { ok: false }>,
+  { failure, broke }: Extract<PutResult, { ok: false }>,
   retryInMs: number,
 ): Setback {
-  const { summary, detail } = verdict;
+  const { summary, detail } = failure;
   return { reason: `Part ${number}: ${summary}.`, detail, broke, retryInMs };
 }
 
@@ -106,51 +106,51 @@ async function putOnce(
   file: OpenedFile,
   {
     earlierPuts: tries,
-    place,
+    slot,
     signal,
-    ...tools
-  }: SendTools & {
+    ...deps
+  }: SendDeps & {
     readonly earlierPuts: number;
-    readonly place: PartInFlight;
+    readonly slot: PutSlot;
     readonly signal: AbortSignal;
   },
-): Promise<{ readonly begunAt: number; readonly result: PutResult } | 'url_expired'> {
+): Promise<{ readonly startedAt: number; readonly result: PutResult } | 'url_expired'> {
   const { url, checksums } = part;
-  const { timings, buffers, storeChecks } = tools;
-  const begunAt = tools.now();
-  if (url === null || checksums === null || url.staleAt <= begunAt) return 'url_expired';
-  // Whether another file has taken its place is seen by who reads ahead, and at the end.
+  const { timings, buffers, storeChecks } = deps;
+  const startedAt = deps.now();
+  if (url === null || checksums === null || url.staleAt <= startedAt) return 'url_expired';
+  // Replacement of the file at its path is detected by the hashing and at the end.
   await file.assertUntouched();
-  // Once it has refused the part, whether the file or the store is to blame has to be found out here.
+  // After a digest error, the agent checks the bytes itself, to find out whether the file or the store is at fault.
   const expectedCrc32 = storeChecks && part.digestFailures === 0 ? null : checksums.crc32;
   const body = partBody(file, part, { expectedCrc32, buffers, signal });
   const result = await putPart(
-    { url: url.url, headers: url.headers, length: part.length, body, place, fresh: tries > 0, tries },
-    { ...tools.put, timings, now: tools.now },
+    { url: url.url, headers: url.headers, length: part.length, body, slot, fresh: tries > 0, tries },
+    { ...deps.put, timings, now: deps.now },
     { signal },
   );
-  return { begunAt, result };
+  return { startedAt, result };
 }
 
-function countExpiredUrl(part: Part, timings: TransferTimings, verdict: Verdict): void {
+function countExpiredUrl(part: Part, timings: TransferTimings, failure: PutFailure): void {
   part.expiredUrls += 1;
   if (part.expiredUrls <= timings.maxExpiredUrls) return;
-  // Both are put right at some time, and the server waits for that.
+  // Both can be corrected, and the server retries later.
   throw new BackhaulError(
     'storage_unavailable',
-    `The store refuses every fresh URL of part ${part.number} as expired or not valid yet (${verdict.summary}): synchronise the server's clock, or renew its credentials if they are temporary.`,
-    { cause: new Error(verdict.detail) },
+    `The store rejects every new URL of part ${part.number} as expired or not yet valid (${failure.summary}): synchronize the server's clock, or renew its temporary credentials.`,
+    { cause: new Error(failure.detail) },
   );
 }
 
-type CountedVerdict = Extract<Verdict, { act: 'retry' | 'read_again' | 'give_up' }>;
+type CountedFailure = Extract<PutFailure, { act: 'retry' | 'read_again' | 'give_up' }>;
 
-/** What ends the upload at once, or after a few times however the line is. */
-function judgeFailure(part: Part, verdict: CountedVerdict, timings: TransferTimings): void {
-  const about = `Part ${part.number}: the store answered ${verdict.summary}`;
-  const cause = new Error(verdict.detail);
-  if (verdict.act === 'give_up') throw new BackhaulError(verdict.code, `${about}.`, { cause });
-  if (verdict.act !== 'read_again') return;
+/** Throws if the failure ends the upload, immediately or after repeated digest errors. */
+function requireRetryable(part: Part, failure: CountedFailure, timings: TransferTimings): void {
+  const about = `Part ${part.number}: the store responded with ${failure.summary}`;
+  const cause = new Error(failure.detail);
+  if (failure.act === 'give_up') throw new BackhaulError(failure.code, `${about}.`, { cause });
+  if (failure.act !== 'read_again') return;
   part.digestFailures += 1;
   if (part.digestFailures >= timings.maxDigestFailures) {
     throw new BackhaulError(
@@ -161,16 +161,16 @@ function judgeFailure(part: Part, verdict: CountedVerdict, timings: TransferTimi
   }
 }
 
-function heardSince(begunAt: number, { link }: SendTools): boolean {
-  return link.heardAt !== null && link.heardAt >= begunAt;
+function heardSince(startedAt: number, { link }: SendDeps): boolean {
+  return link.heardAt !== null && link.heardAt >= startedAt;
 }
 
-function countFailure(part: Part, verdict: CountedVerdict, { timings, withoutProgressMs }: SendTools): void {
+function countFailure(part: Part, failure: CountedFailure, { timings, withoutProgressMs }: SendDeps): void {
   part.failures += 1;
-  if (part.failures < timings.maxFailures || withoutProgressMs() < timings.patienceMs) return;
+  if (part.failures < timings.maxFailures || withoutProgressMs() < timings.unavailableAfterMs) return;
   throw new BackhaulError(
     'storage_unavailable',
-    `Part ${part.number} failed ${part.failures} times, last: ${verdict.summary}.`,
-    { cause: new Error(verdict.detail) },
+    `Part ${part.number} failed ${part.failures} times, most recently: ${failure.summary}.`,
+    { cause: new Error(failure.detail) },
   );
 }

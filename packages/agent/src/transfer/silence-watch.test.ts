@@ -6,7 +6,7 @@ import { queueKey } from '../platform/platform.ts';
 import type { PutExchange } from './put-exchange.ts';
 import { SilenceWatch } from './silence-watch.ts';
 
-/** A PUT on a connection that is only described; the line calls it dead after ten seconds without progress. */
+/** A PUT on a simulated connection, which counts as dead after ten seconds without progress. */
 function watchedPut(t: TestContext) {
   t.mock.timers.enable({ apis: ['setInterval'] });
   const state = {
@@ -14,8 +14,8 @@ function watchedPut(t: TestContext) {
     written: 0,
     queued: 0,
     heldBack: null as 'by_its_own' | 'by_all' | null,
-    toldHeldBack: false,
-    progressed: 0,
+    heldBackReported: false,
+    restarts: 0,
     alone: null as boolean | null,
   };
   const exchange = {
@@ -26,15 +26,15 @@ function watchedPut(t: TestContext) {
     get heldBack() {
       return state.heldBack;
     },
-    progressed: () => void (state.progressed += 1),
-    giveUp: ({ alone = false } = {}) => void (state.alone = alone),
+    restartTimeouts: () => void (state.restarts += 1),
+    timeOut: ({ alone = false } = {}) => void (state.alone = alone),
   } as unknown as PutExchange;
   const watch = new SilenceWatch({
     exchange,
-    put: { bytes: 5_242_880, begunAt: 0, partMs: 0, round: {}, heldBack: false },
-    line: {
+    put: { bytes: 5_242_880, startedAt: 0, partMs: 0, round: {}, heldBack: false },
+    parallelism: {
       hasFallenSilent: (_put, { silentSince }) => state.now - silentSince >= 10_000,
-      heldBack: (_put, heldBack) => void (state.toldHeldBack = heldBack),
+      heldBack: (_put, heldBack) => void (state.heldBackReported = heldBack),
     },
     tries: 0,
     sendQueues: () => Promise.resolve(new Map([[queueKey(40_000, 443), state.queued]])),
@@ -51,16 +51,16 @@ function watchedPut(t: TestContext) {
   return { state, watch, pass };
 }
 
-test('as long as the send queue shrinks, a PUT of which nothing is taken any more is not silent', async (t) => {
+test('a PUT is not silent while its send queue shrinks, even if the kernel takes no more bytes', async (t) => {
   const { state, watch, pass } = watchedPut(t);
   using _ = watch;
   Object.assign(state, { written: 5_242_880, queued: 4_000_000 });
   await pass(60, () => (state.queued -= 32_000));
   assert.equal(state.alone, null);
-  assert.ok(state.progressed > 50, 'its waits begin anew each time');
+  assert.ok(state.restarts > 50, 'its timeouts restart each time');
 });
 
-test('one whose send queue stands still is given up, as the connection’s own fault', async (t) => {
+test('a PUT whose send queue does not shrink is aborted as a problem of its connection', async (t) => {
   const { state, watch, pass } = watchedPut(t);
   using _ = watch;
   Object.assign(state, { written: 5_242_880, queued: 4_000_000 });
@@ -68,7 +68,7 @@ test('one whose send queue stands still is given up, as the connection’s own f
   assert.equal(state.alone, true);
 });
 
-test('a rate limit makes a PUT wait only while all that it sent has been acknowledged', async (t) => {
+test('a PUT held back by a rate limit is silent if sent bytes are unacknowledged', async (t) => {
   const { state, watch, pass } = watchedPut(t);
   using _ = watch;
   Object.assign(state, { written: 1_000_000, heldBack: 'by_all' });
@@ -79,28 +79,28 @@ test('a rate limit makes a PUT wait only while all that it sent has been acknowl
   assert.equal(state.alone, true);
 });
 
-test('the line is told of a PUT that the limit of its upload holds back, unless its queue is what waits', async (t) => {
+test('a PUT held back by its upload’s limit is reported as such, unless its send queue is not empty', async (t) => {
   const { state, watch, pass } = watchedPut(t);
   using _ = watch;
   Object.assign(state, { written: 1_000_000, heldBack: 'by_its_own' });
   await pass(6);
-  assert.equal(state.toldHeldBack, true);
+  assert.equal(state.heldBackReported, true);
   state.queued = 500_000;
   await pass(2);
-  assert.equal(state.toldHeldBack, false);
+  assert.equal(state.heldBackReported, false);
   Object.assign(state, { queued: 0, heldBack: 'by_all' });
   await pass(2);
-  assert.equal(state.toldHeldBack, false, 'the owner’s limit is as good as a line');
+  assert.equal(state.heldBackReported, false, 'the owner’s limit is treated like the network');
 });
 
-test('one that is over while it is looked at is left alone', async (t) => {
+test('a PUT that ends during the check is ignored', async (t) => {
   const { state, watch, pass } = watchedPut(t);
   await pass(12);
-  const before = state.progressed;
+  const before = state.restarts;
   state.written = 1;
   state.now += 1000;
   t.mock.timers.tick(1000);
   watch[Symbol.dispose]();
   await nextTurn();
-  assert.equal(state.progressed, before);
+  assert.equal(state.restarts, before);
 });

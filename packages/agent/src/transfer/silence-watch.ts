@@ -1,71 +1,71 @@
 import type { Socket } from 'node:net';
 import { queueKey, type SendQueues } from '../platform/platform.ts';
-import type { PartInFlight, PartParallelism } from './part-parallelism.ts';
+import type { PutSlot, PartParallelism } from './part-parallelism.ts';
 import type { PutExchange } from './put-exchange.ts';
 
 const CHECK_MS = 1000;
-/** Most PUTs are over by then, and nothing was spent on watching them. */
+/** PUTs are not checked before this age; most have ended by then. */
 const YOUNG_MS = 4000;
 
-export interface SilenceWatchOptions {
+export interface SilenceWatchDeps {
   readonly exchange: PutExchange;
-  readonly put: PartInFlight;
-  readonly line: Pick<PartParallelism, 'hasFallenSilent' | 'heldBack'>;
-  /** Earlier PUTs of the part. */
+  readonly put: PutSlot;
+  readonly parallelism: Pick<PartParallelism, 'hasFallenSilent' | 'heldBack'>;
+  /** Number of earlier PUTs of the part. */
   readonly tries: number;
   readonly sendQueues: () => Promise<SendQueues>;
   readonly now: () => number;
 }
 
 /**
- * Looks at what the other side has acknowledged of a PUT, once a second. As long as that grows, the waits of the exchange
- * begin anew, however long the system has taken no byte of a slow line; and a connection that has fallen silent for good
- * while others go on is given up long before those waits are over.
+ * Checks once a second how many bytes of a PUT the peer has acknowledged. While that number grows, the timeouts of the
+ * exchange are restarted, even if the kernel has taken no byte for long on a slow network. A connection that stays silent
+ * while others make progress is aborted long before those timeouts.
  */
 export class SilenceWatch implements Disposable {
-  readonly #options: SilenceWatchOptions;
+  readonly #deps: SilenceWatchDeps;
   readonly #timer: NodeJS.Timeout;
-  readonly #begunAt: number;
+  readonly #startedAt: number;
   #acknowledged = -1;
   #silentSince: number;
-  #looking = false;
-  #over = false;
+  #isChecking = false;
+  #isDisposed = false;
 
-  constructor(options: SilenceWatchOptions) {
-    this.#options = options;
-    this.#begunAt = options.now();
-    this.#silentSince = this.#begunAt;
-    this.#timer = setInterval(() => void this.#look(), CHECK_MS);
+  constructor(deps: SilenceWatchDeps) {
+    this.#deps = deps;
+    this.#startedAt = deps.now();
+    this.#silentSince = this.#startedAt;
+    this.#timer = setInterval(() => void this.#check(), CHECK_MS);
   }
 
   [Symbol.dispose](): void {
-    this.#over = true;
+    this.#isDisposed = true;
     clearInterval(this.#timer);
   }
 
-  async #look(): Promise<void> {
-    const { exchange, put, now, line, tries, sendQueues } = this.#options;
-    if (this.#looking || now() - this.#begunAt < YOUNG_MS) return;
+  async #check(): Promise<void> {
+    const { exchange, put, now, parallelism, tries, sendQueues } = this.#deps;
+    if (this.#isChecking || now() - this.#startedAt < YOUNG_MS) return;
     const { socket } = exchange;
-    this.#looking = true;
-    // What is written meanwhile must not count as acknowledged.
+    this.#isChecking = true;
+    // Read before the queues, so that bytes written meanwhile do not count as acknowledged.
     const written = socket === null ? -1 : socket.bytesWritten - socket.writableLength;
     const queues = socket === null ? null : await sendQueues();
-    this.#looking = false;
-    if (this.#over) return;
+    this.#isChecking = false;
+    if (this.#isDisposed) return;
     const queued = socket === null ? null : (queues?.get(keyOf(socket)) ?? null);
     const acknowledged = written - (queued ?? 0);
-    // Held back by a rate limit, it is only silent if even what was sent is not acknowledged.
+    // A PUT held back by a rate limit is silent only if sent bytes are unacknowledged.
     const hasNothingToSend = exchange.heldBack !== null && (queued ?? 0) === 0;
-    line.heldBack(put, hasNothingToSend && exchange.heldBack === 'by_its_own');
+    parallelism.heldBack(put, hasNothingToSend && exchange.heldBack === 'by_its_own');
     if (acknowledged > this.#acknowledged || hasNothingToSend) {
       this.#acknowledged = Math.max(acknowledged, this.#acknowledged);
       this.#silentSince = now();
-      exchange.progressed();
+      exchange.restartTimeouts();
     } else if (
-      line.hasFallenSilent(put, { silentSince: this.#silentSince, tries, queued: (queued ?? 0) > 0 })
+      parallelism.hasFallenSilent(put, { silentSince: this.#silentSince, tries, queued: (queued ?? 0) > 0 })
     ) {
-      exchange.giveUp({ alone: true });
+      exchange.timeOut({ alone: true });
     }
   }
 }

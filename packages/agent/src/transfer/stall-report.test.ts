@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { StallReport, type StalledInput } from './stall-report.ts';
 
-function bench() {
+function fixture() {
   const sent: StalledInput[] = [];
   const logged: unknown[] = [];
   const state = { now: 0, connected: true, maxRate: null as number | null };
-  const line = {
+  const parallelism = {
     breaksEveryMs: 60_000 as number | null,
     bytesPerSecond: 250_000 as number | null,
     partBytes: 5 * 1024 * 1024,
@@ -20,9 +20,9 @@ function bench() {
       },
     },
     afterMs: 100,
-    log: { warn: (...line: unknown[]) => void logged.push(line[0]) },
+    log: { warn: (...call: unknown[]) => void logged.push(call[0]) },
     now: () => state.now,
-    line,
+    parallelism,
     maxRate: () => state.maxRate,
     message: (reason, retry_in_ms) => ({
       status: 'stalled',
@@ -32,11 +32,11 @@ function bench() {
       retry_in_ms,
     }),
   });
-  return { sent, logged, state, line, report };
+  return { sent, logged, state, parallelism, report };
 }
 
-test('a setback is told once no part was stored for a while, with the time left until the next try', () => {
-  const { sent, logged, state, report } = bench();
+test('a setback is reported after a while without a stored part, with the time until the retry', () => {
+  const { sent, logged, state, report } = fixture();
   report.setback({ reason: 'ECONNREFUSED', detail: 'all of it', broke: false, retryInMs: 250 });
   report.report();
   assert.equal(sent.length, 0);
@@ -50,8 +50,8 @@ test('a setback is told once no part was stored for a while, with the time left 
   assert.deepEqual(logged, [{ reason: 'ECONNREFUSED', detail: 'all of it' }]);
 });
 
-test('a stored part makes earlier setbacks nobody’s concern', () => {
-  const { sent, state, report } = bench();
+test('a stored part discards earlier setbacks', () => {
+  const { sent, state, report } = fixture();
   report.setback({ reason: 'ECONNREFUSED', detail: 'all of it', broke: false, retryInMs: 1 });
   report.progress();
   state.now = 1000;
@@ -59,8 +59,8 @@ test('a stored part makes earlier setbacks nobody’s concern', () => {
   assert.equal(sent.length, 0);
 });
 
-test('many setbacks are told now and then, the newest first; without a socket they wait', () => {
-  const { sent, state, report } = bench();
+test('only the latest of many setbacks is reported per interval, and not while disconnected', () => {
+  const { sent, state, report } = fixture();
   state.connected = false;
   state.now = 100;
   report.setback({ reason: 'first', detail: 'all of it', broke: false, retryInMs: 1 });
@@ -82,9 +82,9 @@ test('many setbacks are told now and then, the newest first; without a socket th
   );
 });
 
-/** What is told of a connection that was lost, after `Part 3: lost. `. */
-function adviceOf(change: (stand: ReturnType<typeof bench>) => void): string | undefined {
-  const stand = bench();
+/** Returns the advice for a lost connection, after `Part 3: lost. `. */
+function adviceOf(change: (stand: ReturnType<typeof fixture>) => void): string | undefined {
+  const stand = fixture();
   change(stand);
   stand.state.now = 100;
   stand.report.setback({ reason: 'Part 3: lost.', detail: 'all of it', broke: true, retryInMs: 1 });
@@ -92,32 +92,32 @@ function adviceOf(change: (stand: ReturnType<typeof bench>) => void): string | u
   return stand.sent[0]?.reason.replace(/^Part 3: lost\. ?/, '');
 }
 
-test('a line that breaks is described, with what people can do about it', () => {
+test('connection losses are explained with advice for operators', () => {
   assert.equal(
     adviceOf(() => undefined),
-    'The line breaks or falls silent about every 60 s, and a part of 5 MiB takes 21 s at 250 kB/s: they are sent one by one.',
+    'The connection is lost or stalls about every 60 s, and a part of 5 MiB takes 21 s at 250 kB/s: parts are sent one by one.',
   );
   assert.equal(
-    adviceOf(({ line }) => void Object.assign(line, { bytesPerSecond: 2e6, limit: 4 })),
-    'The line breaks or falls silent about every 60 s, and a part of 5 MiB takes 3 s at 2000 kB/s: at most 4 are sent at once.',
+    adviceOf(({ parallelism }) => void Object.assign(parallelism, { bytesPerSecond: 2e6, limit: 4 })),
+    'The connection is lost or stalls about every 60 s, and a part of 5 MiB takes 3 s at 2000 kB/s: at most 4 parts are sent at the same time.',
   );
   assert.equal(
-    adviceOf(({ line }) => void (line.breaksEveryMs = 15_000)),
-    'The line breaks or falls silent about every 15 s, but a part of 5 MiB takes 21 s at 250 kB/s, and object stores take no smaller ones: find out what ends connections so soon, such as a proxy with a time limit.',
+    adviceOf(({ parallelism }) => void (parallelism.breaksEveryMs = 15_000)),
+    'The connection is lost or stalls about every 15 s, but a part of 5 MiB takes 21 s at 250 kB/s, and object stores accept no smaller parts: find out what closes connections so early, such as a proxy with a time limit.',
   );
   assert.match(
-    adviceOf(({ line, state }) => {
-      line.breaksEveryMs = 15_000;
+    adviceOf(({ parallelism, state }) => {
+      parallelism.breaksEveryMs = 15_000;
       state.maxRate = 250_000;
     }) ?? '',
-    /no smaller ones: raise the limit of 250000 bytes per second, or find out/,
+    /no smaller parts: raise the limit of 250000 bytes per second, or find out/,
   );
   assert.equal(
-    adviceOf(({ line }) => void (line.bytesPerSecond = null)),
-    'The line breaks or falls silent about every 60 s, before a part of 5 MiB is over: find out what ends connections so soon, such as a proxy with a time limit.',
+    adviceOf(({ parallelism }) => void (parallelism.bytesPerSecond = null)),
+    'The connection is lost or stalls about every 60 s, before a part of 5 MiB is sent: find out what closes connections so early, such as a proxy with a time limit.',
   );
   assert.equal(
-    adviceOf(({ line }) => void (line.breaksEveryMs = null)),
+    adviceOf(({ parallelism }) => void (parallelism.breaksEveryMs = null)),
     '',
   );
 });

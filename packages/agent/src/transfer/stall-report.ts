@@ -6,77 +6,77 @@ import type { Setback } from './send-part.ts';
 
 export type StalledInput = Extract<AgentMessageInput, { status: 'stalled' }>;
 
-interface StallReportOptions {
+interface StallReportDeps {
   readonly link: Pick<Link, 'send'>;
-  /** Without a stored part for this long it is worth telling; also the time between two reports. */
+  /** Time without a stored part before a report, and between two reports. */
   readonly afterMs: number;
   readonly now: () => number;
   readonly message: (reason: string, retryInMs: number) => StalledInput;
-  readonly line: Pick<PartParallelism, 'breaksEveryMs' | 'bytesPerSecond' | 'partBytes' | 'limit'>;
-  /** Bytes per second that the owner or the server allows; null for as fast as it goes. */
+  readonly parallelism: Pick<PartParallelism, 'breaksEveryMs' | 'bytesPerSecond' | 'partBytes' | 'limit'>;
+  /** Rate limit of the owner or the server in bytes per second; null for no limit. */
   readonly maxRate: () => number | null;
-  /** What the server is not told goes into the agent's own log, as often as the server is told anything. */
+  /** Receives the details of each report, which the server does not get. */
   readonly log: Pick<Log, 'warn'>;
 }
 
-/** Tells the server why nothing moves, so that people see it; silence would look like a slow line. */
+/** Reports to the server why a transfer stalls; without it, a stall would look like a slow network. */
 export class StallReport {
-  readonly #options: StallReportOptions;
+  readonly #deps: StallReportDeps;
   #quietUntil: number;
   #last: (Pick<Setback, 'reason' | 'detail'> & { readonly retryAt: number }) | null = null;
 
-  constructor(options: StallReportOptions) {
-    this.#options = options;
-    this.#quietUntil = options.now() + options.afterMs;
+  constructor(deps: StallReportDeps) {
+    this.#deps = deps;
+    this.#quietUntil = deps.now() + deps.afterMs;
   }
 
   setback({ reason, detail, broke, retryInMs }: Setback): void {
-    const { line, maxRate } = this.#options;
-    const advice = broke ? lineAdvice(line, maxRate()) : null;
+    const { parallelism, maxRate } = this.#deps;
+    const advice = broke ? networkAdvice(parallelism, maxRate()) : null;
     this.#last = {
       reason: advice === null ? reason : `${reason} ${advice}`,
       detail,
-      retryAt: this.#options.now() + retryInMs,
+      retryAt: this.#deps.now() + retryInMs,
     };
   }
 
-  /** A part was stored. */
+  /** Records that a part was stored. */
   progress(): void {
     this.#last = null;
-    this.#quietUntil = this.#options.now() + this.#options.afterMs;
+    this.#quietUntil = this.#deps.now() + this.#deps.afterMs;
   }
 
-  /** To be called often; says something only if there is something new. */
+  /** Sends a report if there is anything new. Call it frequently. */
   report(): void {
-    const { link, afterMs, now, message, log } = this.#options;
+    const { link, afterMs, now, message, log } = this.#deps;
     if (this.#last === null || now() < this.#quietUntil) return;
     const { reason, detail, retryAt } = this.#last;
     if (!link.send(message(reason.slice(0, 500), Math.max(0, Math.round(retryAt - now()))))) return;
-    log.warn({ reason, detail }, 'no part could be stored for a while');
+    log.warn({ reason, detail }, 'no part stored for a while');
     this.#last = null;
     this.#quietUntil = now() + afterMs;
   }
 }
 
-/** What a line that breaks means for parts, and what people can do about it; null for one that has not broken. */
-function lineAdvice(
-  { breaksEveryMs, bytesPerSecond, partBytes, limit }: StallReportOptions['line'],
+/** Explains the effect of connection losses on parts and what to do; null without connection losses. */
+function networkAdvice(
+  { breaksEveryMs, bytesPerSecond, partBytes, limit }: StallReportDeps['parallelism'],
   maxRate: number | null,
 ): string | null {
   if (breaksEveryMs === null) return null;
   const part = `a part of ${Math.round(partBytes / 2 ** 20)} MiB`;
-  const line = `The line breaks or falls silent about every ${seconds(breaksEveryMs)}`;
-  const cause = 'find out what ends connections so soon, such as a proxy with a time limit';
-  if (bytesPerSecond === null) return `${line}, before ${part} is over: ${cause}.`;
+  const losses = `The connection is lost or stalls about every ${seconds(breaksEveryMs)}`;
+  const cause = 'find out what closes connections so early, such as a proxy with a time limit';
+  if (bytesPerSecond === null) return `${losses}, before ${part} is sent: ${cause}.`;
   const partMs = (partBytes / bytesPerSecond) * 1000;
   const takes = `${part} takes ${seconds(partMs)} at ${Math.round(bytesPerSecond / 1000)} kB/s`;
   if (partMs < breaksEveryMs) {
-    return `${line}, and ${takes}: ${limit === 1 ? 'they are sent one by one' : `at most ${limit} are sent at once`}.`;
+    return `${losses}, and ${takes}: ${limit === 1 ? 'parts are sent one by one' : `at most ${limit} parts are sent at the same time`}.`;
   }
-  // The store would refuse to complete an upload with smaller ones.
+  // Stores refuse to complete an upload with smaller parts.
   const slowedDown = maxRate !== null && maxRate < bytesPerSecond * 1.25;
   const raise = slowedDown ? `raise the limit of ${maxRate} bytes per second, or ` : '';
-  return `${line}, but ${takes}, and object stores take no smaller ones: ${raise}${cause}.`;
+  return `${losses}, but ${takes}, and object stores accept no smaller parts: ${raise}${cause}.`;
 }
 
 function seconds(ms: number): string {

@@ -3,15 +3,15 @@ import https from 'node:https';
 import { proxyFor, type ProxyInUse, type ProxyVariables, trustSystem } from '@backhaul/program';
 import type { StoragePolicy } from '../policy/storage-policy.ts';
 
-/** Origins that the agent remembers to have stored a part; a server may name any number of them. */
+/** Maximum number of remembered origins that have stored a part; a server may name any number of origins. */
 const MAX_PROVEN_ORIGINS = 64;
 
-/** The connections to the store, kept alive between parts and shared by all transfers. */
+/** HTTP client for the store, with kept-alive connections shared by all transfers. */
 export class StorageClient {
   readonly policy: StoragePolicy;
   readonly #http = new http.Agent({ keepAlive: true });
   readonly #https = new https.Agent({ keepAlive: true });
-  /** Made when the first request needs it. */
+  /** Created when first needed. */
   #proxied: https.Agent | null = null;
   readonly #proxies: ProxyVariables;
   readonly #proven = new Set<string>();
@@ -22,11 +22,11 @@ export class StorageClient {
   }
 
   /**
-   * Starts a PUT; the caller sends the body, and destroys it if it is to end early.
+   * Starts a PUT. The caller sends the body, and destroys the request to end it early.
    *
-   * @param options.fresh Not on a kept-alive connection.
-   * @param options.idleMs `timeout` is emitted when the socket takes and gives nothing for this long; a write
-   * that proceeds in part counts as progress (Node looks at the size of libuv's write queue).
+   * @param options.fresh Whether to use a new connection.
+   * @param options.idleMs `timeout` is emitted after this time without data in either direction; a partial write counts
+   * as progress (Node checks the size of libuv's write queue).
    */
   put(url: URL, options: PutOptions): http.ClientRequest {
     const secure = url.protocol === 'https:';
@@ -42,27 +42,27 @@ export class StorageClient {
     });
   }
 
-  /** For https only: plain http goes to this machine or its own network. */
+  /** For https only: plain http is used for this machine or its own network. */
   proxyOf(url: URL): ProxyInUse | null {
     return url.protocol === 'https:' ? proxyFor(url, this.#proxies) : null;
   }
 
   /**
-   * Whether the server may hear what exactly this address answered, or why it did not: its owner allows it, or it
-   * has stored a part. Of any other address a precise answer would map the network that the agent sits in.
+   * Whether the server may receive the exact response or error of this address: the owner allows it, or it has stored a
+   * part. For any other address this would let the server map the agent's network.
    */
   isTrusted(url: URL): boolean {
     return this.#proven.has(url.origin) || this.policy.isTrusted(url);
   }
 
-  /** It stored a part: it is an object store. */
+  /** Marks the origin as an object store, because it has stored a part. */
   trust(url: URL): void {
     if (this.#proven.size < MAX_PROVEN_ORIGINS) this.#proven.add(url.origin);
   }
 
   /**
-   * To be called when a connection has fallen silent: what silenced it (a router that forgot it, a failover) has
-   * likely silenced those that lie idle too, and each would cost a part another time-out.
+   * Closes idle connections. Call it when a connection has become silent: the cause (a router that lost its state, a
+   * failover) has probably affected idle ones too, and each would cost a part another timeout.
    */
   dropIdle(): void {
     for (const { freeSockets } of this.#agents()) {

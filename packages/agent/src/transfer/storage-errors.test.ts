@@ -3,20 +3,20 @@ import test from 'node:test';
 import {
   hostAndPort,
   isEtag,
-  judgeAnswer,
-  judgeNoAnswer,
-  judgeUselessSuccess,
+  classifyResponse,
+  classifyError,
+  classifyUnusableSuccess,
   readErrorDocument,
 } from './storage-errors.ts';
 
 const host = 'files.example.com:443';
 
 function judge(status: number, code = '', message = ''): string {
-  const verdict = judgeAnswer({ status, code, message, retryAfterMs: null, trusted: false, host });
-  return verdict.act === 'give_up' ? verdict.code : verdict.act;
+  const failure = classifyResponse({ status, code, message, retryAfterMs: null, trusted: false, host });
+  return failure.act === 'give_up' ? failure.code : failure.act;
 }
 
-test('each answer of a store has its consequence', () => {
+test('each response of a store is classified', () => {
   const table: Array<[string, ...Parameters<typeof judge>]> = [
     ['retry', 500, 'InternalError'],
     ['retry', 503, 'SlowDown'],
@@ -45,46 +45,46 @@ test('each answer of a store has its consequence', () => {
     ['storage_refused', 501, 'NotImplemented'],
     ['upload_gone', 404, 'NoSuchUpload'],
   ];
-  for (const [expected, ...answer] of table) assert.equal(judge(...answer), expected, answer.join(' '));
+  for (const [expected, ...response] of table) assert.equal(judge(...response), expected, response.join(' '));
 });
 
-test('a reset is free only on a connection that had been used before', () => {
+test('a reset is not counted as a failure only on a reused connection', () => {
   const error = (code: string) => Object.assign(new Error('x'), { code });
   assert.equal(
-    judgeNoAnswer(error('ECONNRESET'), { reused: true, trusted: true, host, proxy: null }).act,
+    classifyError(error('ECONNRESET'), { reused: true, trusted: true, host, proxy: null }).act,
     'retry_at_once',
   );
   assert.equal(
-    judgeNoAnswer(error('ECONNRESET'), { reused: false, trusted: true, host, proxy: null }).act,
+    classifyError(error('ECONNRESET'), { reused: false, trusted: true, host, proxy: null }).act,
     'retry',
   );
   assert.equal(
-    judgeNoAnswer(error('ETIMEDOUT'), { reused: true, trusted: true, host, proxy: null }).act,
+    classifyError(error('ETIMEDOUT'), { reused: true, trusted: true, host, proxy: null }).act,
     'retry',
   );
   assert.equal(
-    judgeNoAnswer(error('ENOTFOUND'), { reused: false, trusted: true, host, proxy: null }).act,
+    classifyError(error('ENOTFOUND'), { reused: false, trusted: true, host, proxy: null }).act,
     'retry',
   );
   assert.equal(
-    judgeNoAnswer(error('CERT_HAS_EXPIRED'), { reused: false, trusted: true, host, proxy: null }).act,
+    classifyError(error('CERT_HAS_EXPIRED'), { reused: false, trusted: true, host, proxy: null }).act,
     'give_up',
   );
   assert.equal(
-    judgeNoAnswer(error('DEPTH_ZERO_SELF_SIGNED_CERT'), { reused: false, trusted: true, host, proxy: null })
+    classifyError(error('DEPTH_ZERO_SELF_SIGNED_CERT'), { reused: false, trusted: true, host, proxy: null })
       .act,
     'give_up',
   );
 });
 
-test('the error document is read with care, and what a store says besides its code is never shown', () => {
+test('the error document is parsed strictly, and only its code is shown', () => {
   assert.deepEqual(readErrorDocument('<Error><Code>SlowDown</Code><Message>a b</Message></Error>'), {
     code: 'SlowDown',
     message: 'a b',
   });
   assert.deepEqual(readErrorDocument('<html>502 Bad Gateway</html>'), { code: '', message: '' });
   assert.deepEqual(readErrorDocument('<Code>https://x/?X-Amz-Signature=s</Code>'), { code: '', message: '' });
-  const verdict = judgeAnswer({
+  const failure = classifyResponse({
     status: 403,
     code: 'AccessDenied',
     message: 'https://secret',
@@ -92,76 +92,76 @@ test('the error document is read with care, and what a store says besides its co
     trusted: true,
     host,
   });
-  assert.doesNotMatch(verdict.detail, /secret/);
+  assert.doesNotMatch(failure.detail, /secret/);
 });
 
-test('of an address that nobody has vouched for the server hears a class, and codes only of S3’s', () => {
-  const answers: Array<[status: number, code: string, summary: RegExp]> = [
+test('for an untrusted address the server receives only a status class or a known S3 code', () => {
+  const responses: Array<[status: number, code: string, summary: RegExp]> = [
     [403, '', /^HTTP 4xx: the store does not accept the request$/],
     [404, '', /^HTTP 4xx: the store does not accept the request$/],
     [418, 'SecretBanner1.2', /^HTTP 4xx: the store does not accept the request$/],
     [501, '', /^HTTP 5xx: the store does not accept the request$/],
     [502, 'nginx', /^HTTP 5xx$/],
     [429, '', /^HTTP 4xx$/],
-    [302, 'Found', /^HTTP 3xx: a redirect/],
-    [413, '', /^HTTP 4xx: a proxy in front of the store at files\.example\.com:443 limits the size/],
+    [302, 'Found', /^HTTP 3xx: redirects are not followed/],
+    [413, '', /^HTTP 4xx: a part exceeds the request size limit of a proxy .*files\.example\.com:443/],
     [403, 'SignatureDoesNotMatch', /^HTTP 403 SignatureDoesNotMatch: the signature does not match: a proxy/],
     [503, 'SlowDown', /^HTTP 503 SlowDown$/],
   ];
-  for (const [status, code, summary] of answers) {
-    const answer = { status, code, message: '', retryAfterMs: null };
-    const unknown = judgeAnswer({ ...answer, trusted: false, host });
+  for (const [status, code, summary] of responses) {
+    const response = { status, code, message: '', retryAfterMs: null };
+    const unknown = classifyResponse({ ...response, trusted: false, host });
     assert.match(unknown.summary, summary);
     assert.match(unknown.detail, new RegExp(`^HTTP ${status}`), 'the log has all of it');
-    const trusted = judgeAnswer({ ...answer, trusted: true, host });
+    const trusted = classifyResponse({ ...response, trusted: true, host });
     assert.equal(trusted.summary, trusted.detail);
   }
   for (const code of ['ECONNREFUSED', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENOTFOUND', 'ECONNRESET', 'EPROTO']) {
     const error = Object.assign(new Error('x'), { code });
-    const unknown = judgeNoAnswer(error, { reused: false, trusted: false, host, proxy: null });
+    const unknown = classifyError(error, { reused: false, trusted: false, host, proxy: null });
     assert.equal(unknown.summary, `the store at ${host} is unreachable`);
     assert.ok(unknown.detail.includes(host) && unknown.detail.endsWith(` (${code})`), unknown.detail);
     assert.equal(
-      judgeNoAnswer(error, { reused: false, trusted: true, host, proxy: null }).summary,
+      classifyError(error, { reused: false, trusted: true, host, proxy: null }).summary,
       unknown.detail,
     );
   }
   const certificate = Object.assign(new Error('x'), { code: 'CERT_HAS_EXPIRED' });
-  const { summary } = judgeNoAnswer(certificate, { reused: false, trusted: false, host, proxy: null });
+  const { summary } = classifyError(certificate, { reused: false, trusted: false, host, proxy: null });
   assert.match(
     summary,
     /^TLS: the certificate of files\.example\.com:443 is not trusted on the agent's machine/,
   );
   assert.equal(
-    judgeUselessSuccess(206, 'without a usable ETag', { trusted: false }).summary,
+    classifyUnusableSuccess(206, 'without a usable ETag', { trusted: false }).summary,
     'HTTP 2xx without a usable ETag',
   );
 });
 
-test('reasons name the address, and what stands in front of the store has sentences of its own', () => {
+test('reasons name the address, and errors of a proxy in front of the store are explained', () => {
   const refused = Object.assign(new Error('x'), { code: 'ECONNREFUSED' });
   assert.equal(
-    judgeNoAnswer(refused, { reused: false, trusted: true, host, proxy: null }).summary,
+    classifyError(refused, { reused: false, trusted: true, host, proxy: null }).summary,
     "nothing listens at files.example.com:443: check the server's S3_PUBLIC_ENDPOINT or S3_ENDPOINT, and that the server is running (ECONNREFUSED)",
   );
-  const answer = { message: '', retryAfterMs: null, trusted: true, host };
-  const tooLarge = judgeAnswer({ ...answer, status: 413, code: '' });
-  assert.match(tooLarge.summary, /^HTTP 413: a proxy .*files\.example\.com:443.*client_max_body_size/);
-  const signature = judgeAnswer({ ...answer, status: 403, code: 'SignatureDoesNotMatch' });
+  const response = { message: '', retryAfterMs: null, trusted: true, host };
+  const tooLarge = classifyResponse({ ...response, status: 413, code: '' });
+  assert.match(tooLarge.summary, /^HTTP 413: a part exceeds .*files\.example\.com:443.*client_max_body_size/);
+  const signature = classifyResponse({ ...response, status: 403, code: 'SignatureDoesNotMatch' });
   assert.match(signature.summary, /a proxy at files\.example\.com:443 changes the Host header/);
   assert.equal(hostAndPort(new URL('https://files.example.com/k?x=1')), 'files.example.com:443');
   assert.equal(hostAndPort(new URL('http://[::1]/k')), '[::1]:80');
   assert.equal(hostAndPort(new URL('http://127.0.0.1:9000/k')), '127.0.0.1:9000');
 });
 
-test('a proxy that wants a password is asked again after a minute, and is named in the agent’s own log only', () => {
+test('a proxy that requires a password is retried after a minute, and is named only in the agent’s log', () => {
   const proxy = {
     variable: 'HTTPS_PROXY',
     address: 'http://proxy.lan:3128',
     proxyEnv: { HTTPS_PROXY: 'http://proxy.lan:3128' },
   } as const;
   const tunnel = (statusCode: number) =>
-    judgeNoAnswer(Object.assign(new Error('x'), { code: 'ERR_PROXY_TUNNEL', statusCode }), {
+    classifyError(Object.assign(new Error('x'), { code: 'ERR_PROXY_TUNNEL', statusCode }), {
       ...{ reused: false, trusted: true, host, proxy },
     });
   const wantsPassword = tunnel(407);
@@ -172,7 +172,7 @@ test('a proxy that wants a password is asked again after a minute, and is named 
   assert.ok(isDown.act === 'retry' && isDown.afterMs === undefined);
 });
 
-test('an ETag is short and of the characters that stores use', () => {
+test('an ETag is short and contains only characters that stores use', () => {
   for (const etag of [
     '"9bb58f26192e4ba00f01e2e7b136bbd8"',
     '"9bb58f26192e4ba00f01e2e7b136bbd8-20"',

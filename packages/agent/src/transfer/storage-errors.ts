@@ -1,42 +1,42 @@
 import type { ProxyInUse } from '@backhaul/program';
 import { type ErrorCode, explainConnectionFault } from '@backhaul/protocol';
 
-/** Why a PUT did not succeed, in two versions. */
-export interface Finding {
-  /** All of it: for the agent's own log. */
+/** Why a PUT failed, in two versions. */
+export interface FailureText {
+  /** Full text, for the agent's own log. */
   readonly detail: string;
-  /** For the server: of an address that the owner has not vouched for only its class, so that it is no probe. */
+  /** Text for the server. Only a class for untrusted addresses, so that the agent cannot be used to probe its network. */
   readonly summary: string;
 }
 
-/** What to do about a PUT that did not succeed. */
-export type Verdict = Finding &
+/** A failed PUT and how to proceed. */
+export type PutFailure = FailureText &
   (
-    | /** The store or the way to it has a bad moment: back off, fresh connection. */
+    | /** Temporary failure of the store or the network: back off, then use a new connection. */
       { readonly act: 'retry'; readonly afterMs?: number }
-    /** A kept-alive connection had been closed by the other side: once more, at once, for free. */
+    /** The peer had closed a kept-alive connection: retry immediately; does not count as a failure. */
     | { readonly act: 'retry_at_once' }
-    /** The URL expired; not a failure. */
+    /** The URL has expired; does not count as a failure. */
     | { readonly act: 'fresh_url' }
-    /** The bytes did not match their checksum: the next try reads them anew. */
+    /** The bytes did not match their checksum: the retry reads them again. */
     | { readonly act: 'read_again' }
     | { readonly act: 'give_up'; readonly code: ErrorCode }
   );
 
-export interface StorageAnswer {
+export interface StorageResponse {
   readonly status: number;
-  /** The element `Code` of S3's error document, '' if there is none. */
+  /** Element `Code` of S3's error document; '' if there is none. */
   readonly code: string;
-  /** The element `Message`; only ever searched, never shown: some stores repeat the URL in it. */
+  /** Element `Message`. Only searched, never shown: some stores repeat the URL in it. */
   readonly message: string;
   readonly retryAfterMs: number | null;
-  /** Whether the server may hear all of it; see `StorageClient.isTrusted`. */
+  /** Whether the server may receive the full text; see `StorageClient.isTrusted`. */
   readonly trusted: boolean;
-  /** Host and port of the part's URL. The server may always hear it: it made the URL. */
+  /** Host and port of the part's URL, which the server may always receive, because it created the URL. */
   readonly host: string;
 }
 
-/** As people look for it in settings and firewalls: the port also where the protocol implies it. */
+/** Host and port for messages; the port is included even if it is the default. */
 export function hostAndPort({ hostname, port, protocol }: URL): string {
   return `${hostname}:${port === '' ? (protocol === 'http:' ? '80' : '443') : port}`;
 }
@@ -47,7 +47,7 @@ const digestCodes = new Set([
   'XAmzContentChecksumMismatch',
   'XAmzContentSHA256Mismatch',
 ]);
-/** The last is of a URL that was signed by a wrong clock; the next one may be signed by a right one. */
+/** The last one means that the signer's clock was wrong; the next URL may be correct. */
 const expiredCodes = new Set([
   'ExpiredToken',
   'RequestExpired',
@@ -62,8 +62,8 @@ const transientCodes = new Set([
   'ServiceUnavailable',
 ]);
 
-/** Further codes of S3 and its kin that say what is wrong with a setting. An address that answers one is a store. */
-const telltaleCodes = new Set([
+/** Further codes of S3-compatible stores that indicate a wrong setting. An address that returns one is a store. */
+const settingCodes = new Set([
   'AccessDenied',
   'AccountProblem',
   'AllAccessDisabled',
@@ -97,15 +97,22 @@ const telltaleCodes = new Set([
 ]);
 
 function isKnownCode(code: string): boolean {
-  return [digestCodes, expiredCodes, transientCodes, telltaleCodes].some((codes) => codes.has(code));
+  return [digestCodes, expiredCodes, transientCodes, settingCodes].some((codes) => codes.has(code));
 }
 
-/** The one table for what a store answers. */
-export function judgeAnswer({ status, code, message, retryAfterMs, trusted, host }: StorageAnswer): Verdict {
+/** Decides how to proceed after a response of the store. */
+export function classifyResponse({
+  status,
+  code,
+  message,
+  retryAfterMs,
+  trusted,
+  host,
+}: StorageResponse): PutFailure {
   const detail = code === '' ? `HTTP ${status}` : `HTTP ${status} ${code}`;
   const open = trusted || isKnownCode(code);
   const summary = open ? detail : statusClass(status);
-  const giveUp = (errorCode: ErrorCode, advice: string): Verdict => ({
+  const giveUp = (errorCode: ErrorCode, advice: string): PutFailure => ({
     act: 'give_up',
     code: errorCode,
     detail: `${detail}: ${advice}`,
@@ -118,17 +125,18 @@ export function judgeAnswer({ status, code, message, retryAfterMs, trusted, host
   if (digestCodes.has(code)) return { act: 'read_again', detail, summary };
   if (status === 400 && code === 'InvalidRequest' && /checksum/i.test(message))
     return { act: 'read_again', detail, summary };
-  if (code === 'NoSuchUpload') return giveUp('upload_gone', 'it was completed, aborted, or expired there');
+  if (code === 'NoSuchUpload')
+    return giveUp('upload_gone', 'the multipart upload was completed, aborted or expired in the store');
   if (isRedirect(status)) {
     return giveUp(
       'storage_refused',
-      'a redirect, which is not followed; the server has a wrong region or endpoint',
+      'redirects are not followed; the region or endpoint in the server configuration is wrong',
     );
   }
   if (status === 413) {
     return giveUp(
       'storage_refused',
-      `a proxy in front of the store at ${host} limits the size of requests, and a part is larger (nginx: client_max_body_size)`,
+      `a part exceeds the request size limit of a proxy in front of the store at ${host} (nginx: client_max_body_size)`,
     );
   }
   if (code === 'SignatureDoesNotMatch') {
@@ -137,13 +145,14 @@ export function judgeAnswer({ status, code, message, retryAfterMs, trusted, host
       `the signature does not match: a proxy at ${host} changes the Host header, the path or headers, or the server's AWS_SECRET_ACCESS_KEY is wrong`,
     );
   }
-  if (status === 501) return giveUp('storage_refused', 'the store lacks a feature that the request needs');
+  if (status === 501)
+    return giveUp('storage_refused', 'the store does not support a feature that the request requires');
   const transient = status >= 500 || status === 408 || status === 409 || status === 429;
   if (transient || transientCodes.has(code)) {
     return { act: 'retry', detail, summary, ...(retryAfterMs === null ? {} : { afterMs: retryAfterMs }) };
   }
   if (status === 403)
-    return giveUp('storage_refused', "the server's credentials or the bucket's policy forbid it");
+    return giveUp('storage_refused', "the server's credentials or the bucket policy do not allow it");
   return giveUp('storage_refused', NOT_ACCEPTED);
 }
 
@@ -153,32 +162,36 @@ function isRedirect(status: number): boolean {
   return status >= 300 && status < 400;
 }
 
-/** Whether the server hears the advice from any address: the storage policy has refused the private ones before. */
+/** Whether the server may receive the advice for any address; private addresses were refused by the storage policy. */
 function isPlain(status: number): boolean {
   return isRedirect(status) || status === 413;
 }
 
-/** As much of an unknown answer as the server hears, e.g. `HTTP 4xx`. */
+/** Class of an unknown response for the server, e.g. `HTTP 4xx`. */
 function statusClass(status: number): string {
   return `HTTP ${Math.floor(status / 100)}xx`;
 }
 
-/** A success that cannot be taken for one. */
-export function judgeUselessSuccess(status: number, why: string, { trusted }: { trusted: boolean }): Verdict {
-  const detail = `HTTP ${status} ${why}`;
-  return { act: 'retry', detail, summary: trusted ? detail : `${statusClass(status)} ${why}` };
+/** A success status without a usable result. */
+export function classifyUnusableSuccess(
+  status: number,
+  problem: string,
+  { trusted }: { trusted: boolean },
+): PutFailure {
+  const detail = `HTTP ${status} ${problem}`;
+  return { act: 'retry', detail, summary: trusted ? detail : `${statusClass(status)} ${problem}` };
 }
 
-/** Between tries that need somebody to change something first. */
+/** Retry interval if a person has to change something first. */
 const LASTING_FAULT_MS = 60_000;
 
 /**
- * What no answer at all means.
+ * Decides how to proceed if there is no response.
  *
  * @param reused Whether the connection had carried an earlier request.
- * @param trusted As in `StorageAnswer`, and `host`.
+ * @param trusted As in `StorageResponse`; `host` likewise.
  */
-export function judgeNoAnswer(
+export function classifyError(
   error: unknown,
   {
     reused,
@@ -186,7 +199,7 @@ export function judgeNoAnswer(
     host,
     proxy,
   }: { reused: boolean; trusted: boolean; host: string; proxy: ProxyInUse | null },
-): Verdict {
+): PutFailure {
   const errno = error instanceof Error && 'code' in error ? String(error.code) : 'unknown';
   const fault = explainConnectionFault(error, {
     host,
@@ -199,16 +212,16 @@ export function judgeNoAnswer(
     const summary = trusted ? detail : `TLS: ${untrustedSummary(host)}`;
     return { act: 'give_up', code: 'storage_refused', detail, summary };
   }
-  // The proxy is the owner's, and named to the server by nobody else; only that there is one may be heard there.
+  // The proxy is the owner's: the server may only learn that there is one, not its address.
   if (proxy !== null && errno === 'ERR_PROXY_TUNNEL') {
     const detail = `${fault?.sentence ?? 'the proxy failed'} (${errno})`;
-    const summary = `the agent's proxy does not connect to ${host}; the agent's log says why`;
+    const summary = `the agent's proxy cannot connect to ${host}; see the agent's log`;
     return fault?.isLasting === true
       ? { act: 'retry', detail, summary, afterMs: LASTING_FAULT_MS }
       : { act: 'retry', detail, summary };
   }
   const reset = errno === 'ECONNRESET' || errno === 'EPIPE';
-  const detail = `${fault === null || isMidway(errno) ? wayTo(host, errno) : fault.sentence} (${errno})`;
+  const detail = `${fault === null || isOnEstablished(errno) ? connectionProblem(host, errno) : fault.sentence} (${errno})`;
   return {
     act: reused && reset ? 'retry_at_once' : 'retry',
     detail,
@@ -223,30 +236,30 @@ function isCertificateError(errno: string): boolean {
 }
 
 function untrustedSummary(host: string): string {
-  return `the certificate of ${host} is not trusted on the agent's machine; --ca-file or NODE_EXTRA_CA_CERTS there can name a private authority, and the agent's log says more`;
+  return `the certificate of ${host} is not trusted on the agent's machine; add a private CA there with --ca-file or NODE_EXTRA_CA_CERTS, and see the agent's log`;
 }
 
-/** What a connection that was there may end with, too. */
-function isMidway(errno: string): boolean {
+/** Error codes that also occur on an established connection. */
+function isOnEstablished(errno: string): boolean {
   return ['ECONNRESET', 'EPIPE', 'ETIMEDOUT'].includes(errno);
 }
 
-function wayTo(host: string, errno: string): string {
+function connectionProblem(host: string, errno: string): string {
   if (errno === 'ETIMEDOUT') return `no progress on the connection to ${host}`;
   if (errno === 'ECONNRESET' || errno === 'EPIPE') return `lost the connection to ${host}`;
   return `the request to ${host} failed`;
 }
 
 /**
- * As stores make them: quoted, of hex or base64 characters, with a number of parts. A part is stored only if its answer
- * has one; anything else in that header could carry what an address inside the network says.
+ * Whether a text has the form of a store's ETag: quoted, of hex or base64 characters, with a number of parts. A part
+ * counts as stored only with a valid ETag; any other header value could reveal the response of an internal address.
  */
 export function isEtag(text: string): boolean {
   return /^(?:W\/)?(?:"[A-Za-z0-9+/=._:~-]{1,128}"|[A-Za-z0-9+/=._:~-]{1,128})$/.test(text);
 }
 
-/** S3's error document is XML; two of its elements matter, and a parser for them would be the larger risk. */
-export function readErrorDocument(body: string): Pick<StorageAnswer, 'code' | 'message'> {
+/** Extracts two elements of S3's XML error document; an XML parser would be the larger risk. */
+export function readErrorDocument(body: string): Pick<StorageResponse, 'code' | 'message'> {
   return {
     code: /<Code>([A-Za-z0-9.]{1,64})<\/Code>/.exec(body)?.[1] ?? '',
     message: /<Message>([^<]{0,500})<\/Message>/.exec(body)?.[1] ?? '',

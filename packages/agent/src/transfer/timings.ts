@@ -1,54 +1,54 @@
 import type { Backoff } from '../backoff.ts';
 
-/** All waits and limits of a transfer; tests shorten them. */
+/** Timeouts and limits of a transfer; tests shorten them. */
 export interface TransferTimings {
-  /** From the question to DNS to a connection that takes bytes, with TLS and a proxy. */
+  /** Timeout from the DNS lookup to an open connection, with TLS and a proxy. */
   readonly connectMs: number;
   /**
-   * No byte taken by the store's socket for this long: the connection is dead. It may take twice as long until that
-   * is noticed, because Node takes it for progress that the first bytes of a large write were taken at once.
+   * Idle timeout: a socket that accepts no byte for this time is dead. Detection may take twice as long, because Node
+   * counts the first bytes of a large write as progress.
    */
   readonly stallMs: number;
-  /** From the last byte of a part to the store's answer, at first. @see AnswerPatience */
-  readonly answerMs: number;
-  readonly maxAnswerMs: number;
-  /** PUTs of one part that failed while the server was there, before the store counts as unavailable. */
+  /** Initial timeout from the last byte of a part to the store's response. @see ResponseTimeout */
+  readonly responseMs: number;
+  readonly maxResponseMs: number;
+  /** Failed PUTs of one part, with the server reachable, before the store counts as unavailable. */
   readonly maxFailures: number;
-  /** Nor does it before a transfer has stored no part for this long: most outages are over by then. */
-  readonly patienceMs: number;
-  /** Of these, answers that the bytes do not match their checksum. */
+  /** Minimum time without a stored part before the store counts as unavailable; most outages are shorter. */
+  readonly unavailableAfterMs: number;
+  /** Maximum number of digest errors of one part. */
   readonly maxDigestFailures: number;
   readonly backoff: Backoff;
-  /** A URL is not used in the last part of its life: this long, or a fifth of it if that is shorter. */
+  /** A URL is not used this long before its expiry, or during the last fifth of its lifetime if that is shorter. */
   readonly urlMarginMs: number;
-  /** How often the ages of URLs are looked at. */
+  /** Interval of the checks for stale URLs. */
   readonly urlCheckMs: number;
-  /** A request for URLs that has had no answer is repeated after this long. */
-  readonly urlAnswerMs: number;
-  /** URLs of one part that the store called expired before it is clear that its clock and the signer's differ. */
+  /** A request for URLs without a response is repeated after this time. */
+  readonly urlResponseMs: number;
+  /** Maximum number of URLs of one part that the store rejects as expired; more mean that the clocks differ. */
   readonly maxExpiredUrls: number;
-  /** Without a stored part for this long, the server is told why. */
+  /** Time without a stored part after which the reason is reported to the server. */
   readonly stallReportMs: number;
-  /** At least this long between two progress reports. */
+  /** Minimum time between two progress reports. */
   readonly reportMs: number;
-  /** A transfer without any progress for this long is given up: nobody seems to want it any more. */
+  /** A transfer without any progress for this time is ended as expired. */
   readonly idleMs: number;
-  /** How long an ended transfer can still repeat its last message, once it has been sent. */
+  /** How long an ended transfer can still repeat its final message after it was sent. */
   readonly rememberMs: number;
 }
 
 export const defaultTimings: TransferTimings = {
   connectMs: 50_000,
   stallMs: 25_000,
-  answerMs: 45_000,
-  maxAnswerMs: 600_000,
+  responseMs: 45_000,
+  maxResponseMs: 600_000,
   maxFailures: 8,
-  patienceMs: 300_000,
+  unavailableAfterMs: 300_000,
   maxDigestFailures: 3,
   backoff: { baseMs: 500, capMs: 20_000 },
   urlMarginMs: 30_000,
   urlCheckMs: 250,
-  urlAnswerMs: 30_000,
+  urlResponseMs: 30_000,
   maxExpiredUrls: 5,
   stallReportMs: 5000,
   reportMs: 250,

@@ -17,102 +17,101 @@ import { Progress } from './progress.ts';
 import { RateLimit } from './rate-limit.ts';
 import { StallReport } from './stall-report.ts';
 import type { FinalInput, PreparedInput, ResumedInput } from './transfer-messages.ts';
-import type { TransferTools } from './transfer-tools.ts';
+import type { TransferDeps } from './transfer-deps.ts';
 import { uploadParts } from './upload-parts.ts';
 
 type UrlWindow = Pick<PartUrls, 'presigned_urls' | 'expires_in_ms'>;
 
-/** So many times a progress of less than a thousandth of the file is not told. */
-const MAX_LEFT_OUT = 5;
+/** Maximum number of consecutive skipped reports, if progress is less than a thousandth of the file. */
+const MAX_SKIPPED_REPORTS = 5;
 
-/** setTimeout's longest. */
-const MAX_TIMER_MS = 2 ** 31 - 1;
+/** Maximum delay of setTimeout. */
+const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 
-/** Ends a transfer without a word: nobody wants to hear of it any more. */
-class Dropped extends Error {
-  override readonly name = 'Dropped';
+/** Ends a transfer without a final message. */
+class Cancelled extends Error {
+  override readonly name = 'Cancelled';
 }
 
 /**
- * One attempt at one upload, from opening the file to the last message. It knows nothing of sockets: it says
- * through the link what there is to say, and `repeat` and `resume` say it again from the state, so that nothing
- * depends on any message having arrived.
+ * One attempt of one upload, from opening the file to the final message. It is independent of connections: it sends
+ * messages through the link, and `repeat` and `resume` send them again from the state, so that no message has to arrive.
  */
 export class Transfer {
   readonly uploadId: string;
   readonly attempt: number;
-  /** Resolves when nothing of it runs any more; it never rejects. */
+  /** Resolves when the transfer has stopped completely. Never rejects. */
   readonly ended: Promise<void>;
   readonly #request: PrepareUpload;
-  readonly #tools: TransferTools;
+  readonly #deps: TransferDeps;
   readonly #log: Log;
   readonly #stop = new AbortController();
   readonly #started = Promise.withResolvers<void>();
   #prepared: PreparedFile | null = null;
   readonly #inFlight = new PartsInFlight();
   #progress: Progress | null = null;
-  /** What the last `progress` said, and how many were left out since. */
-  #bytesSaid = 0;
-  #leftOut = 0;
+  /** Bytes in the last `progress`, and the number of skipped reports since. */
+  #reportedBytes = 0;
+  #skippedReports = 0;
   #startedAt: number | null = null;
   #retries = 0;
-  /** Once it goes on with an earlier attempt. */
+  /** Set once the transfer has resumed an earlier attempt. */
   #resumed: ResumedInput | null = null;
   #final: FinalInput | null = null;
   #finalSent = false;
 
-  /** @param after Must have ended before the file is opened: the older attempt that this one replaces. */
-  constructor(request: PrepareUpload, tools: TransferTools, after: Promise<void>) {
+  /** @param after End of the replaced attempt, which must precede the open of the file. */
+  constructor(request: PrepareUpload, deps: TransferDeps, after: Promise<void>) {
     this.uploadId = request.upload_id;
     this.attempt = request.attempt;
     this.#request = request;
-    this.#log = tools.log.child({ upload_id: request.upload_id, attempt: request.attempt });
-    this.#tools = { ...limited(tools, request.limits), log: this.#log };
+    this.#log = deps.log.child({ upload_id: request.upload_id, attempt: request.attempt });
+    this.#deps = { ...withLimits(deps, request.limits), log: this.#log };
     this.ended = this.#run(after);
   }
 
-  /** Whether it counts against the agent's limit. */
-  get active(): boolean {
+  /** Whether it counts towards the agent's limit. */
+  get isActive(): boolean {
     return this.#final === null && !this.#stop.signal.aborted;
   }
 
-  /** Whether it stopped, or is stopping, without a last message that could be repeated. */
-  get gone(): boolean {
-    return this.#final === null && this.#stop.signal.reason instanceof Dropped;
+  /** Whether it has stopped or is stopping without a final message. */
+  get isCancelled(): boolean {
+    return this.#final === null && this.#stop.signal.reason instanceof Cancelled;
   }
 
-  /** Whether the last message went into a socket that still holds; it may have arrived. */
-  get said(): boolean {
-    return this.#finalSent && this.#tools.link.connected;
+  /** Whether the final message was sent on the current connection, so that it may have arrived. */
+  get finalSent(): boolean {
+    return this.#finalSent && this.#deps.link.connected;
   }
 
-  /** The same `prepare_upload` came again. */
+  /** Handles a repeated `prepare_upload`. */
   repeat(): void {
-    // It may never have arrived, and without it no end is believed.
-    if (this.#final?.status !== 'failed') this.#sayResumed();
-    if (this.#final !== null) this.#sayFinal(this.#final);
-    else if (this.#prepared?.resumed === false) this.#tools.link.send(this.#preparedMessage(this.#prepared));
+    // `resumed` may not have arrived, and the server accepts no final message without it.
+    if (this.#final?.status !== 'failed') this.#sendResumed();
+    if (this.#final !== null) this.#sendFinal(this.#final);
+    else if (this.#prepared?.resumed === false) this.#deps.link.send(this.#preparedMessage(this.#prepared));
   }
 
-  /** There is a new socket, and the server wants this upload to go on. */
+  /** Continues on a new session, as requested by the server. */
   resume(): void {
     if (this.#final !== null || this.#prepared === null || this.#startedAt === null) return this.repeat();
-    // Nobody answers `resumed`, so it may never have arrived.
-    this.#sayResumed();
-    this.#prepared.ledger.forgetWhatWasSaid();
+    // `resumed` has no response, so it may not have arrived.
+    this.#sendResumed();
+    this.#prepared.ledger.resetReports();
     this.#progress?.flush();
-    this.#prepared.ledger.askForUrls();
+    this.#prepared.ledger.requestUrls();
   }
 
   /**
-   * `download_file`: starts the PUTs. Come again, it only brings fresh URLs.
+   * Handles `download_file`: starts the PUTs. If repeated, it only provides new URLs.
    *
-   * @throws BackhaulError `protocol_error` if it does not fit to what was prepared.
+   * @throws BackhaulError `protocol_error` if it does not match the prepared file.
    */
   download({ file_path: path, upload_config: config }: DownloadFile): void {
     if (this.#final !== null) return this.repeat();
     if (this.#prepared === null || path !== this.#request.file_path) {
-      throw new BackhaulError('protocol_error', 'download_file does not fit to a file that was prepared');
+      throw new BackhaulError('protocol_error', 'download_file does not match a prepared file');
     }
     const { chunkSize, partCount } = this.#prepared.plan;
     if (config.chunk_size !== chunkSize || (config.part_count ?? partCount) !== partCount) {
@@ -121,24 +120,24 @@ export class Transfer {
     }
     if (config.kind === 'empty') {
       if (this.#prepared.plan.sizeBytes > 0) {
-        const text = `The server wants to store a file of ${this.#prepared.plan.sizeBytes} bytes as an empty one.`;
+        const text = `The server requested an empty object for a file of ${this.#prepared.plan.sizeBytes} bytes.`;
         return this.#fail(new BackhaulError('protocol_error', text));
       }
-      this.#prepared.ledger.leaveToServer();
+      this.#prepared.ledger.markStoredByServer();
     }
     this.addUrls(config);
     this.#started.resolve();
   }
 
   /**
-   * The window's time counts from its arrival, now. A URL that the storage policy refuses ends the transfer.
+   * Adds URLs; their lifetime starts now. A URL that the storage policy refuses ends the transfer.
    *
    * @throws BackhaulError `protocol_error` for a part that does not exist.
    */
   addUrls({ presigned_urls: urls, expires_in_ms: lifeMs }: UrlWindow): void {
     if (this.#final !== null || this.#prepared === null) return;
     const { ledger, plan } = this.#prepared;
-    const { timings, storage, now } = this.#tools;
+    const { timings, storage, now } = this.#deps;
     const staleAt = now() + lifeMs - Math.min(timings.urlMarginMs, lifeMs / 5);
     for (const { part_number: partNumber, url: text, headers } of urls) {
       if (partNumber > plan.partCount)
@@ -149,37 +148,38 @@ export class Transfer {
       } catch (error) {
         return this.#fail(error);
       }
-      ledger.giveUrl(partNumber, { url, headers, staleAt });
+      ledger.setUrl(partNumber, { url, headers, staleAt });
     }
   }
 
-  /** What is on its way just now, for `sayProgress`; null while nothing is. */
+  /** Bytes taken by running PUTs, for `sendProgress`; null without any. */
   takenBytes(): TakenBytes | null {
     return this.#inFlight.size === 0 ? null : this.#inFlight.taken();
   }
 
-  /** For display: how far it is, with what is on its way. Often called for long files, it speaks when much has moved. */
-  sayProgress(taken: TakenBytes, queues: SendQueues): void {
+  /** Sends `progress` for display, including running PUTs. Small changes are skipped for a few calls. */
+  sendProgress(taken: TakenBytes, queues: SendQueues): void {
     if (this.#final !== null || this.#prepared === null) return;
     const { ledger, plan } = this.#prepared;
     const bytes = Math.min(plan.sizeBytes, ledger.storedBytes + this.#inFlight.acknowledged(taken, queues));
-    const isNews = bytes < this.#bytesSaid || bytes - this.#bytesSaid >= plan.sizeBytes / 1000;
-    this.#leftOut += 1;
-    if (bytes === this.#bytesSaid || (!isNews && this.#leftOut < MAX_LEFT_OUT)) return;
+    const isSignificant = bytes < this.#reportedBytes || bytes - this.#reportedBytes >= plan.sizeBytes / 1000;
+    this.#skippedReports += 1;
+    if (bytes === this.#reportedBytes || (!isSignificant && this.#skippedReports < MAX_SKIPPED_REPORTS))
+      return;
     const about = { upload_id: this.uploadId, attempt: this.attempt };
-    if (!this.#tools.link.send({ status: 'progress', ...about, bytes_sent: bytes })) return;
-    this.#bytesSaid = bytes;
-    this.#leftOut = 0;
+    if (!this.#deps.link.send({ status: 'progress', ...about, bytes_sent: bytes })) return;
+    this.#reportedBytes = bytes;
+    this.#skippedReports = 0;
   }
 
-  /** Ends it as `failed`, unless it has ended. */
+  /** Ends the transfer as `failed`, unless it has ended. */
   fail(error: BackhaulError): void {
     this.#fail(error);
   }
 
-  /** Stops it without a message. Idempotent. */
-  async drop(): Promise<void> {
-    this.#fail(new Dropped());
+  /** Stops the transfer without a final message. Idempotent. */
+  async cancel(): Promise<void> {
+    this.#fail(new Cancelled());
     await this.ended;
   }
 
@@ -192,13 +192,13 @@ export class Transfer {
     try {
       await after;
       signal.throwIfAborted();
-      await using file = await this.#tools.openFile(this.#request.file_path, {
+      await using file = await this.#deps.openFile(this.#request.file_path, {
         onChange: this.#request.on_change ?? 'fail',
         resume: this.#request.resume,
         bypassCache: this.attempt > 1,
         signal,
       });
-      await using hasher = this.#tools.hashers.open(file);
+      await using hasher = this.#deps.hashers.open(file);
       await this.#prepare(file, hasher);
       await this.#untilStarted();
       const completed = await this.#upload(file);
@@ -207,7 +207,7 @@ export class Transfer {
       this.#end(completed);
     } catch (thrown) {
       const error: unknown = signal.aborted ? signal.reason : thrown;
-      if (!(error instanceof Dropped)) this.#end(this.#failed(error));
+      if (!(error instanceof Cancelled)) this.#end(this.#failed(error));
     } finally {
       this.#progress?.close();
       this.#prepared = null;
@@ -215,16 +215,16 @@ export class Transfer {
   }
 
   async #prepare(file: OpenedFile, hasher: FileHasher): Promise<void> {
-    const { link, timings } = this.#tools;
+    const { link, timings } = this.#deps;
     const about = { upload_id: this.uploadId, attempt: this.attempt };
     const prepared = await prepareFile(file, this.#request, {
-      tools: this.#tools,
+      deps: this.#deps,
       hasher,
       ask: (parts) => {
-        const asked = link.send({ status: 'parts_ready', ...about, parts });
-        if (asked)
-          this.#log.debug({ parts: parts.map(({ part_number: number }) => number) }, 'asked for URLs');
-        return asked;
+        const sent = link.send({ status: 'parts_ready', ...about, parts });
+        if (sent)
+          this.#log.debug({ parts: parts.map(({ part_number: number }) => number) }, 'requested URLs');
+        return sent;
       },
       signal: this.#stop.signal,
     });
@@ -248,18 +248,18 @@ export class Transfer {
       prepared.resumed ? 'resumed' : 'prepared',
     );
     this.repeat();
-    // It asks for its URLs itself, as it finds what is missing.
+    // A resumed upload requests its URLs itself, for the missing parts.
     if (prepared.resumed) this.#started.resolve();
   }
 
-  /** A prepared upload that nobody starts holds a file open and a place in the agent's limit: it is let go. */
+  /** Waits for `download_file`. A prepared upload holds a file and a slot of the agent's limit, so the wait has a timeout. */
   async #untilStarted(): Promise<void> {
     const { signal } = this.#stop;
-    const letGo = () => {
-      this.#log.warn('let go: it was prepared, but not started in time');
-      this.#fail(new Dropped());
+    const onStartTimeout = () => {
+      this.#log.warn('prepared upload timed out before download_file');
+      this.#fail(new Cancelled());
     };
-    const timer = setTimeout(letGo, Math.min(this.#request.expires_in_ms, MAX_TIMER_MS));
+    const timer = setTimeout(onStartTimeout, Math.min(this.#request.expires_in_ms, MAX_TIMEOUT_MS));
     try {
       await abortable(this.#started.promise, signal);
     } finally {
@@ -268,24 +268,24 @@ export class Transfer {
   }
 
   async #upload(file: OpenedFile): Promise<FinalInput> {
-    const { now } = this.#tools;
+    const { now } = this.#deps;
     const prepared = this.#prepared;
     if (prepared === null) throw new Error('started before it was prepared');
     const startedAt = now();
     this.#startedAt = startedAt;
     this.#log.info('uploading');
     await uploadParts(prepared, {
-      tools: this.#tools,
+      deps: this.#deps,
       onRetry: () => {
         this.#retries += 1;
       },
       stall: new StallReport({
-        link: this.#tools.link,
-        afterMs: this.#tools.timings.stallReportMs,
+        link: this.#deps.link,
+        afterMs: this.#deps.timings.stallReportMs,
         now,
         log: this.#log,
-        line: this.#tools.line,
-        maxRate: () => this.#tools.rateLimit?.bytesPerSecond ?? null,
+        parallelism: this.#deps.parallelism,
+        maxRate: () => this.#deps.rateLimit?.bytesPerSecond ?? null,
         message: (reason, retryInMs) => ({
           status: 'stalled',
           upload_id: this.uploadId,
@@ -298,9 +298,9 @@ export class Transfer {
       signal: this.#stop.signal,
     });
     await file.assertEnds();
-    const { hashers } = this.#tools;
+    const { hashers } = this.#deps;
     const sha256 = prepared.sha256 ? await prepared.hasher.digest() : null;
-    // Its thread can be used again: a second one would take as much memory again.
+    // Releases its thread for the second reading; another thread would need additional memory.
     await prepared.hasher.close();
     await confirmVersion({ ...prepared, hashers, log: this.#log }, { signal: this.#stop.signal });
     return {
@@ -322,19 +322,19 @@ export class Transfer {
       const { size, upload_duration_ms: durationMs } = final;
       this.#log.info({ size, duration_ms: durationMs, retries: this.#retries }, 'all parts sent');
     } else {
-      this.#log.warn({ error: final.error, reason: final.message }, 'failed');
+      this.#log.warn({ error: final.error, reason: final.message }, 'upload failed');
     }
-    this.#sayFinal(final);
+    this.#sendFinal(final);
   }
 
-  #sayFinal(final: FinalInput): void {
-    this.#finalSent = this.#tools.link.send(final);
+  #sendFinal(final: FinalInput): void {
+    this.#finalSent = this.#deps.link.send(final);
   }
 
   #failed(error: unknown): FinalInput {
     const known = error instanceof BackhaulError;
-    if (!known) this.#log.error({ error }, 'unexpected fault in a transfer');
-    // What a store answered, or where a name led to: for the machine's owner, not for the server.
+    if (!known) this.#log.error({ error }, 'unexpected error in an upload');
+    // Response of a store or a resolved address: for the machine's owner, not for the server.
     else if (error.cause instanceof Error)
       this.#log.warn({ detail: error.cause.message }, 'cause of the failure');
     return {
@@ -346,8 +346,8 @@ export class Transfer {
     };
   }
 
-  #sayResumed(): void {
-    if (this.#resumed !== null) this.#tools.link.send(this.#resumed);
+  #sendResumed(): void {
+    if (this.#resumed !== null) this.#deps.link.send(this.#resumed);
   }
 
   #preparedMessage({ file, plan, firstParts }: PreparedFile): PreparedInput {
@@ -366,14 +366,14 @@ export class Transfer {
   }
 }
 
-/** The tools of an upload with limits of its own, which can only lower those of the owner. */
-function limited(tools: TransferTools, limits: UploadLimits | undefined): TransferTools {
-  if (limits === undefined) return tools;
-  const { rateLimit, settings, now } = tools;
+/** Applies the limits of an upload, which can only be lower than those of the owner. */
+function withLimits(deps: TransferDeps, limits: UploadLimits | undefined): TransferDeps {
+  if (limits === undefined) return deps;
+  const { rateLimit, settings, now } = deps;
   const { max_rate: maxRate, parallel_parts: parallelParts = Infinity } = limits;
   return {
-    ...tools,
-    rateLimit: maxRate === undefined ? rateLimit : new RateLimit(maxRate, { now, within: rateLimit }),
+    ...deps,
+    rateLimit: maxRate === undefined ? rateLimit : new RateLimit(maxRate, { now, parent: rateLimit }),
     settings: {
       ...settings,
       parallelParts: Math.min(settings.parallelParts, parallelParts),

@@ -2,17 +2,17 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { BackhaulError } from '@backhaul/protocol';
-import { AgentBench, MiB, prepareMessage, pull } from '../fakes/agent-bench.ts';
+import { AgentFixture, MiB, prepareMessage, runUpload } from '../fakes/agent-fixture.ts';
 import { uuidv7 } from '../fakes/uuid.ts';
 import { createLog } from '../log.ts';
 import { defaultTimings } from './timings.ts';
 import { Transfers } from './transfers.ts';
-import type { TransferTools } from './transfer-tools.ts';
+import type { TransferDeps } from './transfer-deps.ts';
 
-/** Transfers that get no further than opening their file, which fails when the test says so. */
+/** Transfers that only open their file; the test makes the open fail. */
 function openTransfers() {
   const opening: PromiseWithResolvers<never>[] = [];
-  const tools = {
+  const deps = {
     link: { connected: true, send: () => true },
     openFile: () => {
       const opened = Promise.withResolvers<never>();
@@ -21,19 +21,19 @@ function openTransfers() {
     },
     log: createLog({ level: 'debug', format: 'json', write: () => undefined }),
     timings: defaultTimings,
-  } as unknown as TransferTools;
-  return { opening, transfers: new Transfers({ tools, maxActive: 4 }) };
+  } as unknown as TransferDeps;
+  return { opening, transfers: new Transfers({ deps, maxActive: 4 }) };
 }
 
 for (const verdict of ['drop', 'continue'] as const) {
-  test(`the next attempt opens the file only once the last one has closed it, also after a ${verdict}`, async () => {
+  test(`the next attempt opens the file only after the previous one has closed it, also after a ${verdict}`, async () => {
     const { opening, transfers } = openTransfers();
     const uploadId = uuidv7();
     transfers.prepare(prepareMessage('/data/file', { uploadId, attempt: 1 }));
     await nextTurn();
     assert.equal(opening.length, 1);
 
-    const applied = transfers.applyVerdicts([{ upload_id: uploadId, attempt: 1, verdict }]);
+    const applied = transfers.applyDecisions([{ upload_id: uploadId, attempt: 1, verdict }]);
     transfers.prepare(prepareMessage('/data/file', { uploadId, attempt: 2 }));
     await nextTurn();
     assert.equal(opening.length, 1, 'both at once');
@@ -47,14 +47,14 @@ for (const verdict of ['drop', 'continue'] as const) {
   });
 }
 
-test('bytes of a part on its way are told, below 5 MiB too, and taken back when it is cut off', async () => {
-  // Some 30 pieces of the part, each a moment after the other.
-  await using bench = await AgentBench.start({ config: { maxRate: () => 2 * MiB } });
-  const session = await bench.server.accept();
+test('bytes of a running PUT are reported, also below 5 MiB, and subtracted if it fails', async () => {
+  // About 30 writes for the part, spread over time.
+  await using fixture = await AgentFixture.start({ config: { maxRate: () => 2 * MiB } });
+  const session = await fixture.server.accept();
   await session.next('hello');
   session.welcome([], { progress_interval_ms: 100 });
-  const { path } = await bench.file('report.bin', MiB);
-  bench.store.fault = async ({ try: attempt, socket }, request) => {
+  const { path } = await fixture.file('report.bin', MiB);
+  fixture.store.fault = async ({ try: attempt, socket }, request) => {
     if (attempt > 1) return false;
     let received = 0;
     for await (const chunk of request) {
@@ -64,21 +64,21 @@ test('bytes of a part on its way are told, below 5 MiB too, and taken back when 
     socket.destroy();
     return true;
   };
-  const ended = await pull(session, bench.store, path);
+  const ended = await runUpload(session, fixture.store, path);
   assert.equal(ended.status, 'completed');
-  const told = session.heard.flatMap((message) =>
+  const reported = session.received.flatMap((message) =>
     message.status === 'progress' ? [message.bytes_sent] : [],
   );
-  assert.ok(told.length >= 4, told.join(' '));
-  assert.ok(told.every((bytes) => bytes <= MiB));
-  const cuts = told.filter((bytes, index) => bytes < (told[index - 1] ?? 0));
-  assert.equal(cuts.length, 1, told.join(' '));
+  assert.ok(reported.length >= 4, reported.join(' '));
+  assert.ok(reported.every((bytes) => bytes <= MiB));
+  const cuts = reported.filter((bytes, index) => bytes < (reported[index - 1] ?? 0));
+  assert.equal(cuts.length, 1, reported.join(' '));
 });
 
-test('a server that does not ask for it is told no progress', async () => {
-  await using bench = await AgentBench.start({ config: { maxRate: () => 2 * MiB } });
-  const session = await bench.server.acceptAndWelcome();
-  const { path } = await bench.file('report.bin', MiB);
-  await pull(session, bench.store, path);
-  assert.ok(session.heard.every(({ status }) => status !== 'progress'));
+test('progress is not reported to a server that does not request it', async () => {
+  await using fixture = await AgentFixture.start({ config: { maxRate: () => 2 * MiB } });
+  const session = await fixture.server.acceptAndWelcome();
+  const { path } = await fixture.file('report.bin', MiB);
+  await runUpload(session, fixture.store, path);
+  assert.ok(session.received.every(({ status }) => status !== 'progress'));
 });

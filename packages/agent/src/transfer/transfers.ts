@@ -7,48 +7,48 @@ import {
   type Welcome,
 } from '@backhaul/protocol';
 import { Transfer } from './transfer.ts';
-import type { TransferTools } from './transfer-tools.ts';
+import type { TransferDeps } from './transfer-deps.ts';
 
-interface TransfersOptions {
-  readonly tools: TransferTools;
-  /** Transfers at once. */
+interface TransfersDeps {
+  readonly deps: TransferDeps;
+  /** Maximum number of active transfers. */
   readonly maxActive: number;
 }
 
 interface Entry {
   readonly transfer: Transfer;
-  /** The server withdrew it; kept for a while, so that a late copy of its messages does not bring it back. */
+  /** Cancelled by the server; remembered for a while, so that a late copy of its messages does not restart it. */
   cancelled: boolean;
 }
 
-/** `hello` names at most so many. */
+/** Maximum number of uploads in `hello`. */
 const MAX_REMEMBERED = 64;
 
-/** All transfers of this process, by upload: the running ones, and for a while those that ended. */
+/** All transfers of this process by upload: the running ones, and recently ended ones. */
 export class Transfers {
-  readonly #tools: TransferTools;
+  readonly #deps: TransferDeps;
   readonly #maxActive: number;
   readonly #entries = new Map<string, Entry>();
-  readonly #forgetting = new Map<Transfer, NodeJS.Timeout>();
+  readonly #forgetTimers = new Map<Transfer, NodeJS.Timeout>();
   #closed = false;
   #progress: NodeJS.Timeout | null = null;
   #isMeasuring = false;
 
-  constructor({ tools, maxActive }: TransfersOptions) {
-    this.#tools = tools;
+  constructor({ deps, maxActive }: TransfersDeps) {
+    this.#deps = deps;
     this.#maxActive = maxActive;
   }
 
   get activeCount(): number {
-    return [...this.#entries.values()].filter(({ transfer }) => transfer.active).length;
+    return [...this.#entries.values()].filter(({ transfer }) => transfer.isActive).length;
   }
 
-  /** For `hello`: what runs, then what ended last and may not have been heard. */
+  /** For `hello`: running uploads, then recently ended ones whose final message may not have arrived. */
   running(): Array<{ upload_id: string; attempt: number }> {
     const known = [...this.#entries.values()].filter(({ cancelled }) => !cancelled).toReversed();
     return [
-      ...known.filter(({ transfer }) => transfer.active),
-      ...known.filter(({ transfer }) => !transfer.active),
+      ...known.filter(({ transfer }) => transfer.isActive),
+      ...known.filter(({ transfer }) => !transfer.isActive),
     ]
       .slice(0, MAX_REMEMBERED)
       .map(({ transfer }) => ({ upload_id: transfer.uploadId, attempt: transfer.attempt }));
@@ -61,20 +61,20 @@ export class Transfers {
       if (!known.cancelled) known.transfer.repeat();
       return;
     }
-    const replaced = this.#entries.get(request.upload_id)?.transfer.drop() ?? Promise.resolve();
+    const replaced = this.#entries.get(request.upload_id)?.transfer.cancel() ?? Promise.resolve();
     if (this.#closed || this.activeCount >= this.#maxActive) {
       this.#refuse(
         request,
         new BackhaulError(
           'agent_busy',
-          `The agent runs ${this.#maxActive} uploads at once at most (--max-uploads).`,
+          `The agent runs at most ${this.#maxActive} uploads at the same time (--max-uploads).`,
         ),
       );
       return;
     }
-    // Deleted first, because a map keeps a replaced entry at its old place, and age is read from the order.
+    // Deleted first, because a map keeps the position of a replaced entry, and the order of entries is their age.
     this.#entries.delete(request.upload_id);
-    const transfer = new Transfer(request, this.#tools, replaced);
+    const transfer = new Transfer(request, this.#deps, replaced);
     this.#entries.set(request.upload_id, { transfer, cancelled: false });
     void transfer.ended.then(() => this.#remember(transfer));
   }
@@ -83,10 +83,10 @@ export class Transfers {
     const { upload_id: uploadId, attempt } = message.upload_config;
     const known = this.#find(uploadId);
     if (known === undefined) {
-      // Nothing was sent: the server can only plan anew, with a fresh fingerprint.
-      const why =
-        'This agent has not prepared the upload: it was restarted since, or the time to start ran out.';
-      this.#refuse({ upload_id: uploadId, attempt }, new BackhaulError('agent_fault', why));
+      // Nothing was sent: the server has to plan again, with a new fingerprint.
+      const reason =
+        'This agent has not prepared the upload: it was restarted since, or the upload was not started in time.';
+      this.#refuse({ upload_id: uploadId, attempt }, new BackhaulError('agent_fault', reason));
     } else if (attempt === known.transfer.attempt && !known.cancelled) {
       known.transfer.download(message);
     }
@@ -96,15 +96,15 @@ export class Transfers {
     this.#current(message)?.addUrls(message);
   }
 
-  /** What the server said about this attempt cannot be read, so the attempt is over, known here or not. */
+  /** Fails an attempt, known or not, because a message of the server about it is invalid. */
   fail(about: { upload_id: string; attempt: number }, error: BackhaulError): void {
     const known = this.#find(about.upload_id);
     if (known !== undefined && about.attempt <= known.transfer.attempt) return this.endRefused(about, error);
-    void known?.transfer.drop();
+    void known?.transfer.cancel();
     this.#refuse(about, error);
   }
 
-  /** Ends this attempt as failed, if it runs. */
+  /** Ends this attempt as failed if it is running. */
   endRefused(about: { upload_id: string; attempt: number }, error: BackhaulError): void {
     this.#current(about)?.fail(error);
   }
@@ -114,49 +114,49 @@ export class Transfers {
     const entry = this.#entries.get(message.upload_id);
     if (transfer === null || entry === undefined) return;
     entry.cancelled = true;
-    await transfer.drop();
+    await transfer.cancel();
   }
 
-  /** @param intervalMs From `welcome`; undefined if the server wants no `progress`. */
-  reportProgress(intervalMs: number | undefined): void {
+  /** @param intervalMs From `welcome`; undefined if the server does not want `progress`. */
+  setProgressInterval(intervalMs: number | undefined): void {
     if (this.#progress !== null) clearInterval(this.#progress);
     this.#progress =
       intervalMs === undefined || this.#closed
         ? null
-        : setInterval(() => void this.#sayProgress(), intervalMs).unref();
+        : setInterval(() => void this.#sendProgress(), intervalMs).unref();
   }
 
-  async applyVerdicts(verdicts: Welcome['uploads']): Promise<void> {
-    const dropped: Array<Promise<void>> = [];
-    for (const verdict of verdicts) {
-      const transfer = this.#current(verdict);
+  async applyDecisions(decisions: Welcome['uploads']): Promise<void> {
+    const cancelled: Array<Promise<void>> = [];
+    for (const decision of decisions) {
+      const transfer = this.#current(decision);
       if (transfer === null) continue;
-      if (verdict.verdict === 'continue') {
+      if (decision.verdict === 'continue') {
         transfer.resume();
       } else {
-        dropped.push(transfer.drop());
-        // One that is being stopped is forgotten when it has closed its file, and the next attempt waits for that.
-        if (!transfer.gone) this.#forget(transfer);
+        cancelled.push(transfer.cancel());
+        // A stopping transfer is forgotten once it has closed its file; the next attempt waits for that.
+        if (!transfer.isCancelled) this.#forget(transfer);
       }
     }
-    await Promise.all(dropped);
+    await Promise.all(cancelled);
   }
 
-  /** Stops everything, and waits until all files are closed. */
+  /** Stops all transfers and waits until all files are closed. */
   async close(): Promise<void> {
     this.#closed = true;
-    await Promise.all([...this.#entries.values()].map(({ transfer }) => transfer.drop()));
-    for (const timer of this.#forgetting.values()) clearTimeout(timer);
-    this.#forgetting.clear();
-    this.reportProgress(undefined);
+    await Promise.all([...this.#entries.values()].map(({ transfer }) => transfer.cancel()));
+    for (const timer of this.#forgetTimers.values()) clearTimeout(timer);
+    this.#forgetTimers.clear();
+    this.setProgressInterval(undefined);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
 
-  async #sayProgress(): Promise<void> {
-    const { link, sendQueues, log } = this.#tools;
+  async #sendProgress(): Promise<void> {
+    const { link, sendQueues, log } = this.#deps;
     if (this.#isMeasuring || !link.connected || link.congested) return;
     const sending = [...this.#entries.values()].flatMap(({ transfer }) => {
       const taken = transfer.takenBytes();
@@ -166,18 +166,18 @@ export class Transfers {
     this.#isMeasuring = true;
     try {
       const queues = await sendQueues();
-      for (const { transfer, taken } of sending) transfer.sayProgress(taken, queues);
+      for (const { transfer, taken } of sending) transfer.sendProgress(taken, queues);
     } catch (error) {
-      log.debug({ error }, 'progress not measured');
+      log.debug({ error }, 'failed to measure progress');
     } finally {
       this.#isMeasuring = false;
     }
   }
 
-  /** One that was let go is as good as unknown, even while its file is still being closed. */
+  /** Ignores a cancelled transfer, even while it is still closing its file, unless the server cancelled it. */
   #find(uploadId: string): Entry | undefined {
     const entry = this.#entries.get(uploadId);
-    return entry !== undefined && entry.transfer.gone && !entry.cancelled ? undefined : entry;
+    return entry !== undefined && entry.transfer.isCancelled && !entry.cancelled ? undefined : entry;
   }
 
   #current({ upload_id: uploadId, attempt }: { upload_id: string; attempt: number }): Transfer | null {
@@ -189,8 +189,8 @@ export class Transfers {
 
   #refuse(about: { upload_id: string; attempt: number }, error: BackhaulError): void {
     const { upload_id, attempt } = about;
-    this.#tools.log.warn({ upload_id, attempt, error: error.code }, 'upload refused');
-    this.#tools.link.send({
+    this.#deps.log.warn({ upload_id, attempt, error: error.code }, 'upload refused');
+    this.#deps.link.send({
       status: 'failed',
       upload_id,
       attempt,
@@ -202,28 +202,28 @@ export class Transfers {
   #remember(transfer: Transfer): void {
     const entry = this.#entries.get(transfer.uploadId);
     if (this.#closed || entry?.transfer !== transfer) return;
-    if (transfer.gone && !entry.cancelled) return this.#forget(transfer);
+    if (transfer.isCancelled && !entry.cancelled) return this.#forget(transfer);
     this.#forgetLater(entry);
     const over = [...this.#entries.values()]
-      .filter(({ transfer }) => !transfer.active)
+      .filter(({ transfer }) => !transfer.isActive)
       .slice(0, -MAX_REMEMBERED);
     for (const { transfer } of over) this.#forget(transfer);
   }
 
-  /** Not while no server is there: nobody can have heard the last message then. */
+  /** Forgets a transfer after a while, but not before its final message was sent on an open connection. */
   #forgetLater({ transfer }: Entry): void {
     const timer = setTimeout(() => {
       const entry = this.#entries.get(transfer.uploadId);
-      const over = entry?.transfer !== transfer || entry.cancelled || transfer.said;
+      const over = entry?.transfer !== transfer || entry.cancelled || transfer.finalSent;
       if (over) this.#forget(transfer);
       else this.#forgetLater(entry);
-    }, this.#tools.timings.rememberMs);
-    this.#forgetting.set(transfer, timer.unref());
+    }, this.#deps.timings.rememberMs);
+    this.#forgetTimers.set(transfer, timer.unref());
   }
 
   #forget(transfer: Transfer): void {
-    clearTimeout(this.#forgetting.get(transfer));
-    this.#forgetting.delete(transfer);
+    clearTimeout(this.#forgetTimers.get(transfer));
+    this.#forgetTimers.delete(transfer);
     if (this.#entries.get(transfer.uploadId)?.transfer === transfer) this.#entries.delete(transfer.uploadId);
   }
 }

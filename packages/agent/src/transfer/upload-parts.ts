@@ -1,5 +1,5 @@
 import { BackhaulError } from '@backhaul/protocol';
-import { together } from '../together.ts';
+import { runConcurrently } from '../run-concurrently.ts';
 import { announceAhead } from './announce-ahead.ts';
 import { PART_MS } from './part-parallelism.ts';
 import type { PartsInFlight } from './parts-in-flight.ts';
@@ -8,11 +8,11 @@ import { requireSameParts, rereadParts } from './reread-parts.ts';
 import { requireShortEtag } from './require-short-etag.ts';
 import { type Setback, sendPart } from './send-part.ts';
 import type { StallReport } from './stall-report.ts';
-import type { TransferSettings, TransferTools } from './transfer-tools.ts';
+import type { TransferSettings, TransferDeps } from './transfer-deps.ts';
 
 interface UploadOptions {
-  readonly tools: TransferTools;
-  /** Each PUT beyond a part's first. */
+  readonly deps: TransferDeps;
+  /** Called for each PUT after the first of a part. */
   readonly onRetry: () => void;
   readonly stall: StallReport;
   readonly inFlight: PartsInFlight;
@@ -20,35 +20,35 @@ interface UploadOptions {
 }
 
 /**
- * Sends all parts that are missing: a few PUTs side by side, one reader ahead of them, and an eye on the age of the
- * URLs. What an earlier attempt sent is read again meanwhile.
+ * Sends all missing parts: several parallel PUTs, one reader ahead of them, and a check for stale URLs. Parts of an
+ * earlier attempt are read again meanwhile.
  */
 export async function uploadParts(
   prepared: PreparedFile,
-  { tools, onRetry, stall, inFlight, signal }: UploadOptions,
+  { deps, onRetry, stall, inFlight, signal }: UploadOptions,
 ): Promise<void> {
   const { ledger, file, plan, window, mode } = prepared;
-  const { timings, now, link, settings } = tools;
+  const { timings, now, link, settings } = deps;
   const idle = new AbortController();
   let progressAt = now();
 
-  const sendTools = {
+  const sendDeps = {
     put: {
-      storage: tools.storage,
-      rateLimit: tools.rateLimit,
-      patience: tools.patience,
-      line: tools.line,
-      sendQueues: tools.sendQueues,
+      storage: deps.storage,
+      rateLimit: deps.rateLimit,
+      responseTimeout: deps.responseTimeout,
+      parallelism: deps.parallelism,
+      sendQueues: deps.sendQueues,
       inFlight,
     },
-    buffers: tools.buffers,
-    // In the other modes the server has seen it refuse a wrong one.
+    buffers: deps.buffers,
+    // In the other modes the server has verified that the store rejects a wrong checksum.
     storeChecks: mode !== 'none',
-    puts: tools.puts,
+    puts: deps.puts,
     timings,
     now,
-    random: tools.random,
-    log: tools.log,
+    random: deps.random,
+    log: deps.log,
     link,
     withoutProgressMs: () => now() - progressAt,
     onRetry,
@@ -56,7 +56,7 @@ export async function uploadParts(
   };
   const send = async (signal: AbortSignal): Promise<void> => {
     for (let part = await ledger.take({ signal }); part !== null; part = await ledger.take({ signal })) {
-      const outcome = await sendPart(part, file, { ...sendTools, signal });
+      const outcome = await sendPart(part, file, { ...sendDeps, signal });
       if (outcome === 'url_expired') {
         ledger.urlExpired(part);
       } else {
@@ -74,26 +74,26 @@ export async function uploadParts(
     read = await rereadParts(prepared, { signal });
   };
 
-  const care = setInterval(() => {
+  const housekeeping = setInterval(() => {
     stall.report();
     ledger.dropStaleUrls();
-    ledger.askForUrls(timings.urlAnswerMs);
+    ledger.requestUrls(timings.urlResponseMs);
     if (now() - progressAt > timings.idleMs) idle.abort(new BackhaulError('upload_expired'));
   }, timings.urlCheckMs);
   try {
-    // If it has changed since it was prepared, nothing of it need be sent.
+    // Detects a change since the preparation before anything is sent.
     await file.assertUnchanged();
-    const senders = Array.from({ length: partsAtOnce(settings, plan.chunkSize) }, () => send);
+    const senders = Array.from({ length: senderCount(settings, plan.chunkSize) }, () => send);
     const tasks = [readAhead, ...(prepared.resumed ? [reread] : []), ...senders];
-    await together(tasks, { signal: AbortSignal.any([signal, idle.signal]) });
+    await runConcurrently(tasks, { signal: AbortSignal.any([signal, idle.signal]) });
     requireSameParts(prepared, read);
   } finally {
-    clearInterval(care);
+    clearInterval(housekeeping);
   }
 }
 
-/** More parts side by side than its own rate carries only keep places from other uploads, each for so much longer. */
-function partsAtOnce({ parallelParts, ownRate = Infinity }: TransferSettings, partBytes: number): number {
+/** Number of parallel parts. More than the upload's own rate allows would only occupy slots of other uploads for longer. */
+function senderCount({ parallelParts, ownRate = Infinity }: TransferSettings, partBytes: number): number {
   const carried = Math.floor((ownRate * PART_MS) / 1000 / partBytes);
   return Math.max(1, Math.min(parallelParts, carried));
 }

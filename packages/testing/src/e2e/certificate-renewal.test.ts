@@ -68,8 +68,8 @@ describe('certificates that are replaced while server and agent run', { timeout:
   test('a bundle of authorities that is cut off leaves the whole one in use, with a line', async () => {
     writeFileSync(path('agents-ca.crt'), cutOff());
     stage.server.kill('SIGHUP');
-    const problem = await stage.server.line((line) => (line.includes('is cut off') ? line : undefined));
-    assert.match(problem, /"level":"error".*TLS_CLIENT_CA_FILE .*agents-ca\.crt is cut off.*not reloaded/);
+    const problem = await stage.server.line((line) => (line.includes('is truncated') ? line : undefined));
+    assert.match(problem, /"level":"error".*TLS_CLIENT_CA_FILE .*agents-ca\.crt is truncated.*not reloaded/);
     put('own', 'agents-ca', ['crt']);
   });
 
@@ -79,7 +79,7 @@ describe('certificates that are replaced while server and agent run', { timeout:
     const line = await agent.line(
       logged('failed to reload --ca-file; the previous certificates stay in use'),
     );
-    assert.match(String(line['problem']), /trusted\.crt is cut off/);
+    assert.match(String(line['problem']), /trusted\.crt is truncated/);
     put('other', 'trusted', ['crt']);
     agent.kill('SIGHUP');
     await agent.line(logged('--ca-file reloaded'));

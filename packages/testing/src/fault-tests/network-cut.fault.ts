@@ -142,11 +142,11 @@ function sessionsOf(stderr: string): number {
 }
 
 function putsThatFailed(stderr: string): unknown[] {
-  return linesOf(stderr, 'PUT did not succeed').map(({ act }) => act);
+  return linesOf(stderr, 'PUT failed').map(({ act }) => act);
 }
 
 /** Parts for which the agent asked the server for URLs. @param since Milliseconds since the epoch. */
 function askedFor(stderr: string, since: number): Set<number> {
-  const requests = linesOf(stderr, 'asked for URLs').filter(({ time }) => Date.parse(String(time)) >= since);
+  const requests = linesOf(stderr, 'requested URLs').filter(({ time }) => Date.parse(String(time)) >= since);
   return new Set(requests.flatMap(({ parts }) => parts as number[]));
 }

@@ -91,7 +91,7 @@ describe('a line that falls silent', { concurrency: true }, () => {
     const pull = await pullUnderWay(stage);
     const since = stopwatch();
     stage.storeNetwork.strand();
-    await pull.agent.line(logged('PUT did not succeed'), { deadlineMs: NOTICED_MS });
+    await pull.agent.line(logged('PUT failed'), { deadlineMs: NOTICED_MS });
     const noticedMs = since();
     const record = await assertPulled(stage, pull);
     t.diagnostic(`noticed after ${noticedMs} ms, completed after ${since()} ms`);

@@ -23,7 +23,7 @@ describe('a peer that stops', { concurrency: true }, () => {
     const pull = await pullUnderWay(stage);
     await stopped.fired();
     const since = stopwatch();
-    await pull.agent.line(logged('PUT did not succeed'), { deadlineMs: NOTICED_MS });
+    await pull.agent.line(logged('PUT failed'), { deadlineMs: NOTICED_MS });
     const noticedMs = since();
     const record = await assertPulled(stage, pull);
     t.diagnostic(`noticed after ${noticedMs} ms`);

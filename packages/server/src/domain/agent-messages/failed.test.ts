@@ -40,7 +40,7 @@ test('an agent that cannot reach the store gets the upload again later, with all
 test('a refusal reported by an agent is final only if the store accepts the server’s calls at that time', async () => {
   await using fixture = await openFixture();
   const { agent, upload } = await fixture.uploading({ sent: [1] });
-  const message = 'Part 1: the store answered HTTP 403 RequestTimeTooSkewed.';
+  const message = 'Part 1: the store responded with HTTP 403 RequestTimeTooSkewed.';
   fixture.bucket.fail('ping', 'unavailable', { times: 1 });
   await failed(fixture.context, agent.session, failedMessage(upload, 'storage_refused', message));
   const waiting = await fixture.upload(upload.uploadId);

@@ -1,24 +1,24 @@
-import { PartParallelism, type PartInFlight } from '../transfer/part-parallelism.ts';
+import { PartParallelism, type PutSlot } from '../transfer/part-parallelism.ts';
 
-export interface LineConditions {
-  /** Of the line, shared evenly by what is in flight; a function of the time in milliseconds. */
+export interface NetworkConditions {
+  /** Bandwidth, shared evenly by all PUTs in flight; a constant or a function of the time in milliseconds. */
   readonly bytesPerSecond: number | ((atMs: number) => number);
-  /** Of each connection. */
+  /** Limit of each connection. */
   readonly connectionBytesPerSecond?: number;
-  /** From a part's last byte to the next part's first, on one connection. */
+  /** Time from the last byte of a part to the first byte of the next one on the same connection. */
   readonly roundTripMs?: number;
-  /** All connections break this often. */
+  /** Interval at which all connections are lost. */
   readonly breaksEveryMs?: number;
-  /** Each so many-th PUT stalls for good, from this one on. */
+  /** Every n-th PUT stalls permanently. */
   readonly stallsEach?: number;
 }
 
-/** What other uploads send beside: a PUT of this size each time, in line with the others. */
+/** PUTs of other uploads, which share the queue. */
 export interface OtherPuts {
   readonly bytes: number;
-  /** The first one at 0; without this it is the only one. */
+  /** Interval, starting at 0; undefined for a single PUT. */
   readonly everyMs?: number;
-  /** Of its connection, or of the limit of its upload. */
+  /** Limit of its connection or of its upload. */
   readonly bytesPerSecond?: number;
   readonly heldBack?: boolean;
 }
@@ -26,51 +26,53 @@ export interface OtherPuts {
 interface WaitingPut {
   readonly bytes: number;
   readonly tries: number;
-  /** Null for a part of the upload that is looked at. */
+  /** Null for a part of the measured upload. */
   readonly other: OtherPuts | null;
 }
 
 interface SimulatedPut extends WaitingPut {
-  readonly onLine: PartInFlight;
-  readonly begunAt: number;
+  readonly slot: PutSlot;
+  readonly startedAt: number;
   readonly stalls: boolean;
   /** Bytes per second. */
   readonly most: number;
   left: number;
   silentSince: number;
-  answerAt: number;
+  respondsAt: number;
 }
 
-/** Of one upload. */
-export interface LineUse {
+/** Measurements of one upload. */
+export interface NetworkUse {
   readonly tookMs: number;
-  /** By the line, of PUTs that ended otherwise than stored. */
+  /** Bytes sent in PUTs that failed. */
   readonly lostBytes: number;
   readonly mostInFlight: number;
-  /** By the number of PUTs in flight. */
+  /** Time with each number of PUTs in flight. */
   readonly msAt: ReadonlyMap<number, number>;
   readonly longestStallMs: number;
 }
 
-/** Sends parts of one size over a line that is only reckoned, as many at once as `PartParallelism` says. */
+/** Simulates sending parts of one size over a network, with the parallelism chosen by `PartParallelism`. */
 export function sendOver(
-  line: LineConditions,
+  network: NetworkConditions,
   {
     parts,
     partBytes,
     ceiling = 8,
     others = [],
   }: { parts: number; partBytes: number; ceiling?: number; others?: readonly OtherPuts[] },
-): LineUse {
+): NetworkUse {
   let now = 0;
   const parallelism = new PartParallelism({ ceiling, now: () => now });
   const inFlight = new Set<SimulatedPut>();
   const waiting: WaitingPut[] = [];
   const msAt = new Map<number, number>();
-  let [wanted, stored, begun, lostBytes, mostInFlight, longestStallMs] = [0, 0, 0, 0, 0, 0];
+  let [wanted, stored, started, lostBytes, mostInFlight, longestStallMs] = [0, 0, 0, 0, 0, 0];
   const rateAt =
-    typeof line.bytesPerSecond === 'number' ? () => line.bytesPerSecond as number : line.bytesPerSecond;
-  // Coarse steps where a part takes long.
+    typeof network.bytesPerSecond === 'number'
+      ? () => network.bytesPerSecond as number
+      : network.bytesPerSecond;
+  // Coarse steps if a part takes long.
   const stepMs = Math.max(1, Math.min(20, Math.round((partBytes / rateAt(0)) * 20)));
   const lose = ({ bytes, tries, other, left }: SimulatedPut): void => {
     if (other === null) lostBytes += bytes - left;
@@ -83,27 +85,27 @@ export function sendOver(
     for (; wanted < Math.min(parts, stored + ceiling); wanted += 1)
       waiting.push({ bytes: partBytes, tries: 0, other: null });
     for (let next = waiting[0]; next !== undefined; next = waiting[0]) {
-      const onLine = parallelism.admit(next.bytes);
-      if (onLine === null) break;
+      const slot = parallelism.admit(next.bytes);
+      if (slot === null) break;
       waiting.shift();
-      parallelism.begin(onLine);
-      begun += 1;
+      parallelism.begin(slot);
+      started += 1;
       inFlight.add({
         ...next,
-        onLine,
-        begunAt: now,
-        stalls: line.stallsEach !== undefined && begun % line.stallsEach === 0,
-        most: Math.min(line.connectionBytesPerSecond ?? Infinity, next.other?.bytesPerSecond ?? Infinity),
+        slot,
+        startedAt: now,
+        stalls: network.stallsEach !== undefined && started % network.stallsEach === 0,
+        most: Math.min(network.connectionBytesPerSecond ?? Infinity, next.other?.bytesPerSecond ?? Infinity),
         left: next.bytes,
         silentSince: now,
-        answerAt: 0,
+        respondsAt: 0,
       });
     }
     const own = [...inFlight].filter(({ other }) => other === null).length;
     mostInFlight = Math.max(mostInFlight, own);
     msAt.set(own, (msAt.get(own) ?? 0) + stepMs);
     now += stepMs;
-    // Whoever needs less than an even share leaves the rest to the others.
+    // PUTs that use less than an even share leave the rest to the others.
     const sending = [...inFlight].filter(({ stalls, left }) => !stalls && left > 0);
     let free = rateAt(now);
     for (const [index, put] of sending.toSorted((a, b) => a.most - b.most).entries()) {
@@ -111,24 +113,24 @@ export function sendOver(
       free -= rate;
       put.left = Math.max(0, put.left - (rate * stepMs) / 1000);
       put.silentSince = now;
-      if (put.left === 0) put.answerAt = now + (line.roundTripMs ?? 0);
+      if (put.left === 0) put.respondsAt = now + (network.roundTripMs ?? 0);
     }
-    const breaks = line.breaksEveryMs !== undefined && now % line.breaksEveryMs < stepMs;
+    const breaks = network.breaksEveryMs !== undefined && now % network.breaksEveryMs < stepMs;
     for (const put of inFlight) {
-      if (put.other?.heldBack === true && now - put.begunAt > 4000) parallelism.heldBack(put.onLine, true);
+      if (put.other?.heldBack === true && now - put.startedAt > 4000) parallelism.heldBack(put.slot, true);
       if (breaks) {
-        parallelism.broke(put.onLine);
+        parallelism.broke(put.slot);
         lose(put);
-      } else if (put.left === 0 && now >= put.answerAt) {
-        parallelism.stored(put.onLine);
+      } else if (put.left === 0 && now >= put.respondsAt) {
+        parallelism.stored(put.slot);
         if (put.other === null) stored += 1;
-      } else if (parallelism.hasFallenSilent(put.onLine, { ...put, queued: true })) {
+      } else if (parallelism.hasFallenSilent(put.slot, { ...put, queued: true })) {
         longestStallMs = Math.max(longestStallMs, now - put.silentSince);
         lose(put);
       } else {
         continue;
       }
-      parallelism.ended(put.onLine);
+      parallelism.ended(put.slot);
       inFlight.delete(put);
     }
     if (now > 3_600_000) throw new Error(`${stored} of ${parts} parts are stored after an hour`);

@@ -21,7 +21,7 @@ import { uuidv7 } from './uuid.ts';
 
 export const MiB = 1024 * 1024;
 
-interface BenchOptions {
+interface FixtureOptions {
   readonly config?: Partial<AgentConfig>;
   readonly timings?: Partial<TransferTimings>;
   readonly fileTimeoutMs?: number;
@@ -30,13 +30,13 @@ interface BenchOptions {
 /** Timings that are short enough for tests. */
 const quickTimings: Partial<TransferTimings> = {
   backoff: { baseMs: 5, capMs: 20 },
-  patienceMs: 0,
+  unavailableAfterMs: 0,
   urlCheckMs: 20,
   reportMs: 20,
 };
 
 /** A running agent with a fake server, a fake store and an allowed directory of its own. */
-export class AgentBench {
+export class AgentFixture {
   readonly directory: string;
   readonly server: FakeServer;
   readonly store: FakeStore;
@@ -46,7 +46,7 @@ export class AgentBench {
   readonly #lines: EventEmitter;
 
   private constructor(
-    parts: Pick<AgentBench, 'directory' | 'server' | 'store' | 'app' | 'log'> & { lines: EventEmitter },
+    parts: Pick<AgentFixture, 'directory' | 'server' | 'store' | 'app' | 'log'> & { lines: EventEmitter },
   ) {
     this.directory = parts.directory;
     this.server = parts.server;
@@ -60,7 +60,7 @@ export class AgentBench {
     config = {},
     timings = {},
     fileTimeoutMs = 30_000,
-  }: BenchOptions = {}): Promise<AgentBench> {
+  }: FixtureOptions = {}): Promise<AgentFixture> {
     const directory = await realpath(await mkdtemp(join(tmpdir(), 'backhaul-agent-')));
     const server = await FakeServer.start();
     const store = await FakeStore.start();
@@ -104,7 +104,7 @@ export class AgentBench {
       },
     );
     await app.start();
-    return new AgentBench({ directory, server, store, app, log, lines });
+    return new AgentFixture({ directory, server, store, app, log, lines });
   }
 
   /** Waits for the first log line that contains `text`. */
@@ -131,7 +131,7 @@ export class AgentBench {
   }
 }
 
-export interface PullOptions {
+export interface UploadOptions {
   readonly uploadId?: string;
   readonly attempt?: number;
   readonly windowSize?: number;
@@ -146,7 +146,7 @@ export interface PullOptions {
 
 export function prepareMessage(
   path: string,
-  options: PullOptions = {},
+  options: UploadOptions = {},
 ): Extract<ServerMessageInput, { action: 'prepare_upload' }> {
   return {
     action: 'prepare_upload',
@@ -213,11 +213,11 @@ export function signOnRequest(session: FakeSession, store: FakeStore, lifeMs?: n
 }
 
 /** Runs an upload from `prepare_upload` to `completed` or `failed`. */
-export async function pull(
+export async function runUpload(
   session: FakeSession,
   store: FakeStore,
   path: string,
-  options: PullOptions & { readonly lifeMs?: number } = {},
+  options: UploadOptions & { readonly lifeMs?: number } = {},
 ): Promise<MessageOf<'completed' | 'failed'>> {
   signOnRequest(session, store, options.lifeMs);
   session.send(prepareMessage(path, options));
