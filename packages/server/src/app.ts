@@ -14,8 +14,8 @@ import type { Config } from './config.ts';
 import { createDiagnosis } from './diagnosis.ts';
 import { createDomain } from './domain/create-domain.ts';
 import { BucketError } from './domain/ports/bucket.ts';
-import { AGENT_AWAY } from './domain/sessions/end-session.ts';
-import { AnswersUnderWay } from './http/answers-under-way.ts';
+import { AGENT_DISCONNECTED } from './domain/sessions/end-session.ts';
+import { InflightResponses } from './http/inflight-responses.ts';
 import { ClientAddresses } from './http/client-addresses.ts';
 import { connectionLimits } from './http/connection-limits.ts';
 import { HeldRequests } from './http/held-requests.ts';
@@ -72,7 +72,7 @@ export async function startApp(config: Config, log: Logger): Promise<App> {
     { database: config.databasePath, existing: isExisting },
     isExisting ? 'database opened' : 'new database created',
   );
-  await store.closeSessionsOf(NODE_ID, { at: clock.now(), reason: AGENT_AWAY });
+  await store.closeSessionsOf(NODE_ID, { at: clock.now(), reason: AGENT_DISCONNECTED });
 
   const s3Bucket = new S3Bucket(config.s3, { clock });
   cleanup.defer(() => s3Bucket.close());
@@ -188,7 +188,7 @@ export async function startApp(config: Config, log: Logger): Promise<App> {
       shutdown: shutdown.signal,
     },
   });
-  const answers = new AnswersUnderWay(http.server);
+  const inflight = new InflightResponses(http.server);
   const gateway = new AgentGateway({
     context: domain.transfers,
     verifyAgent: (token) => verifier.verify('agent', token),
@@ -207,7 +207,7 @@ export async function startApp(config: Config, log: Logger): Promise<App> {
   cleanup.defer(async () => {
     shutdown.abort();
     // Upgraded sockets count as connections of the HTTP server, so both must close together.
-    await Promise.all([http.close(), answers.finish(), gateway.close()]);
+    await Promise.all([http.close(), inflight.finish(), gateway.close()]);
   });
 
   await http.listen({ host: config.host, port: config.port });

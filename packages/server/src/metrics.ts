@@ -130,7 +130,7 @@ export class Metrics {
     });
     this.#renewals = new Counter({
       name: 'backhaul_token_renewals_total',
-      help: 'Renewed tokens that were sent to agents (`offered`), that agents have stored (`stored`), or that an agent did not store although asked several times (`given_up`).',
+      help: 'Renewed tokens sent to agents (`offered`), stored by agents (`stored`), or not stored after several offers (`given_up`).',
       labelNames: ['outcome'],
       registers,
     });

@@ -10,7 +10,7 @@ import type { UnauthenticatedConnections } from './http/unauthenticated-connecti
 export interface GaugeDeps {
   readonly store: Store;
   readonly sessions: SessionRegistry;
-  /** Of a session: the token that its agent connects with next. */
+  /** The token that a session's agent connects with next. */
   readonly tokenOf: (
     session: AgentSession,
   ) => Pick<AgentSession['token'], 'issuedAt' | 'expiresAt' | 'isOfPreviousSecret'>;

@@ -2,9 +2,9 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { BackhaulError } from '@backhaul/protocol';
 
 /**
- * The token of `Authorization: Bearer` (RFC 6750, section 2.1); never one from the query, which lands in logs.
+ * The token of `Authorization: Bearer` (RFC 6750, section 2.1); never one from the query, which ends up in logs.
  *
- * @param what Needs the token, to begin the error's sentence with, e.g. `The request`.
+ * @param what Subject of the error's sentence, e.g. `The request`.
  * @throws BackhaulError `unauthorized`
  */
 export function bearerToken(headers: IncomingHttpHeaders, what: string): string {

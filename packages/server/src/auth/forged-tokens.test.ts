@@ -5,9 +5,7 @@ import { BackhaulError, TOKEN_ISSUER, tokenKinds } from '@backhaul/protocol';
 import { type TokenKeys, publicKeys, secretKeys } from './token-keys.ts';
 import { TokenVerifier } from './token-verifier.ts';
 
-/*
- * Attacks on operators' tokens, put together by hand: a library for tokens would refuse to make many of these.
- */
+/** Attacks on operators' tokens, built by hand: a token library would refuse to create many of these. */
 
 const secret = 'a secret of tests, long enough for HS256';
 const now = 1_760_000_000;
@@ -133,7 +131,7 @@ test('forged operator tokens of 61 kinds and more are refused', async (t) => {
   assert.ok(count >= 61, `${count}`);
 });
 
-test('a public key is not taken for a secret, nor a key for one of another kind: 37 confusions and more', async (t) => {
+test('a public key is not accepted as a secret, nor a key as another kind: 37 confusions and more', async (t) => {
   const pairs = {
     rsa: generateKeyPairSync('rsa', { modulusLength: 2048 }),
     ec: generateKeyPairSync('ec', { namedCurve: 'P-256' }),
@@ -180,7 +178,7 @@ test('a public key is not taken for a secret, nor a key for one of another kind:
     forgeries[`${kind}: none`] = `${part({ ...goodHeader, alg: 'none' })}.${part(goodClaims)}.`;
     count += await refused(keys, forgeries);
   }
-  // The other way round: what a secret's server is sent by the holder of a key pair.
+  // The reverse: tokens that the holder of a key pair sends to a server with a secret.
   const { privateKey } = pairs.rsa;
   count += await refused(secretKeys(secret), {
     RS256: withHeader({ alg: 'RS256' }, signed('RS256', privateKey)),

@@ -53,7 +53,7 @@ async function startProvider(t: TestContext, keys: Key[]) {
   return Object.assign(provider, { log, verifier, pass: (ms: number) => (now += ms) });
 }
 
-test('a key that was withdrawn while no token came is not accepted any more', async (t) => {
+test('a key withdrawn while no tokens arrived is no longer accepted', async (t) => {
   const [old, renewed] = [ecKey('old'), ecKey('renewed')];
   const provider = await startProvider(t, [old]);
   const token = await tokenOf(old);
@@ -65,7 +65,7 @@ test('a key that was withdrawn while no token came is not accepted any more', as
   await provider.verifier.verify('agent', await tokenOf(renewed));
 });
 
-test('tokens that come at once wait for one refresh, and are judged by the last set if it fails', async (t) => {
+test('concurrent tokens wait for one refresh, and the last set verifies them if it fails', async (t) => {
   const key = ecKey('key');
   const provider = await startProvider(t, [key]);
   const token = await tokenOf(key);
@@ -80,14 +80,14 @@ test('tokens that come at once wait for one refresh, and are judged by the last 
     ['the key set at JWT_JWKS_URL cannot be fetched', []],
     'the failure is known before the token is accepted',
   );
-  assert.match(JSON.stringify(line?.data), /that of \d+ s ago is used/);
+  assert.match(JSON.stringify(line?.data), /the copy from \d+ s ago is used/);
 });
 
-test('a key of the set that cannot be used refuses the token, and is no fault of the server', async (t) => {
+test('an unusable key of the set refuses the token and is not a server fault', async (t) => {
   const weak = { kid: 'weak', ...generateKeyPairSync('rsa', { modulusLength: 1024 }) };
   const broken = ecKey('broken');
   const provider = await startProvider(t, [weak, broken]);
-  // No point of the curve.
+  // Not a point on the curve.
   broken.publicKey.export = (() => ({ kty: 'EC', crv: 'P-256', x: 'AA', y: 'AA' })) as never;
   for (const [alg, kid] of [
     ['RS256', 'weak'],
@@ -98,7 +98,7 @@ test('a key of the set that cannot be used refuses the token, and is no fault of
     await assert.rejects(provider.verifier.verify('agent', unsigned), {
       code: 'unauthorized',
       reason: 'token_signature',
-      message: 'The token names a key of the key set that cannot be used here.',
+      message: 'The token names an unusable key of the key set.',
     });
   }
 });

@@ -4,15 +4,20 @@ import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTVerifyGetKey } f
 import type { Log } from '../domain/ports/log.ts';
 import { requestWhole } from '../request-whole.ts';
 
-/** Older, it is fetched again before a token is judged by it; what the provider has withdrawn is accepted for that long. */
+/**
+ * An older set is fetched again before it is used to verify a token; keys that the provider has withdrawn are
+ * accepted for that long.
+ */
 const FRESH_MS = 600_000;
-/** Between two requests for a key that is not there: tokens with made-up key ids must not turn into requests. */
+/**
+ * Minimum interval between two requests for an unknown key: tokens with invented key ids must not turn into requests.
+ */
 const UNKNOWN_KEY_MS = 30_000;
-/** Between two requests after one that failed. */
+/** Interval between two requests after a failed one. */
 const RETRY_MS = 10_000;
 const REQUEST_MS = 5_000;
 
-/** Valid tokens cannot be told from others now, because the key set is out of reach. */
+/** Tokens cannot be verified now, because the key set is unreachable. */
 export class KeySetUnavailable extends Error {
   override readonly name = 'KeySetUnavailable';
 }
@@ -28,9 +33,9 @@ export interface KeySetOptions {
 }
 
 /**
- * Keys of an identity provider, fetched when the first token needs one, and kept over an outage of the provider: a
- * provider that is away signs nothing new, and tokens that it has signed are as good as before. That holds for a while
- * only, because a key that it withdraws meanwhile is not noticed.
+ * Keys of an identity provider, fetched when the first token needs one, and retained during an outage of the
+ * provider: an unreachable provider signs nothing new, and the tokens it has signed stay valid. The time is limited,
+ * because keys withdrawn meanwhile go unnoticed.
  */
 export class KeySet {
   readonly #url: string;
@@ -38,7 +43,7 @@ export class KeySet {
   #keys: { readonly find: ReturnType<typeof createLocalJWKSet>; readonly fetchedAt: number } | undefined;
   #fetching: Promise<void> | undefined;
   #triedAt = Number.NEGATIVE_INFINITY;
-  /** Of the last try, if it failed. */
+  /** Set if the last try failed. */
   #failure: { readonly since: number; readonly error: unknown } | undefined;
 
   constructor(url: string, options: KeySetOptions) {
@@ -59,16 +64,16 @@ export class KeySet {
     } catch (error) {
       if (!(error instanceof errors.JWKSNoMatchingKey)) throw error;
       await this.#fetch(UNKNOWN_KEY_MS);
-      // A key that was made since the outage began.
+      // A key created since the outage started.
       if (this.#failure !== undefined) throw this.#unavailable();
       return await (await this.#fetched()).find(header, token);
     }
   };
 
-  /** For readiness. @returns what is to be said although tokens can be checked. @throws KeySetUnavailable */
+  /** For readiness. @returns a warning although tokens can be verified; null without one. @throws KeySetUnavailable */
   async check(): Promise<string | null> {
     if (this.#usable() === undefined) await this.#fetched();
-    return this.#failure === undefined ? null : this.#kept();
+    return this.#failure === undefined ? null : this.#cachedSince();
   }
 
   /** For `backhaul doctor`. */
@@ -79,8 +84,8 @@ export class KeySet {
       {
         name: 'key_set',
         level: isUsable ? 'warning' : 'error',
-        detail: isUsable ? this.#kept() : this.#unavailable().message,
-        fix: 'See whether the provider answers at JWT_JWKS_URL from the server’s machine, and whether a proxy is needed for it.',
+        detail: isUsable ? this.#cachedSince() : this.#unavailable().message,
+        fix: 'Check that JWT_JWKS_URL can be reached from the server’s machine, and whether a proxy is needed.',
       },
     ];
   }
@@ -94,7 +99,7 @@ export class KeySet {
     return this.#options.now() - fetchedAt;
   }
 
-  /** The last set is used only if no newer one can be had: the provider may have withdrawn a key of it. */
+  /** The last set is used only if no newer one is available: the provider may have withdrawn one of its keys. */
   async #fetched() {
     const last = this.#usable();
     if (last === undefined || this.#ageOf(last) > FRESH_MS) await this.#fetch(RETRY_MS);
@@ -103,7 +108,7 @@ export class KeySet {
     return keys;
   }
 
-  /** Never rejects. @param pauseMs Since the last try; sooner nothing is asked. */
+  /** Never rejects. @param pauseMs Minimum time since the last try; sooner calls send no request. */
   #fetch(pauseMs: number): Promise<void> {
     if (this.#fetching !== undefined) return this.#fetching;
     if (this.#options.now() - this.#triedAt < pauseMs) return Promise.resolve();
@@ -121,8 +126,8 @@ export class KeySet {
         signal: AbortSignal.timeout(timeoutMs),
         proxies,
       });
-      if (response.status !== 200) throw new Error(`the provider answered with HTTP ${response.status}`);
-      // createLocalJWKSet refuses what is none.
+      if (response.status !== 200) throw new Error(`the provider responded with HTTP ${response.status}`);
+      // createLocalJWKSet rejects content that is not a key set.
       const find = createLocalJWKSet((await response.json()) as JSONWebKeySet);
       this.#keys = { find, fetchedAt: now() };
       if (this.#failure !== undefined) log.info({}, 'the key set at JWT_JWKS_URL can be fetched again');
@@ -131,7 +136,8 @@ export class KeySet {
       const isNew = this.#failure === undefined;
       this.#failure = { since: this.#failure?.since ?? Date.now(), error };
       if (!isNew) return;
-      const detail = this.#usable() === undefined ? 'Tokens cannot be checked until it can.' : this.#kept();
+      const detail =
+        this.#usable() === undefined ? 'Tokens cannot be verified until it can.' : this.#cachedSince();
       log.warn({ detail, err: error }, 'the key set at JWT_JWKS_URL cannot be fetched');
     }
   }
@@ -141,9 +147,9 @@ export class KeySet {
     return new KeySetUnavailable('The key set at JWT_JWKS_URL cannot be fetched.', { cause: error });
   }
 
-  #kept(): string {
+  #cachedSince(): string {
     const since = new Date(this.#failure?.since ?? Date.now()).toISOString();
     const seconds = Math.round((this.#keys === undefined ? 0 : this.#ageOf(this.#keys)) / 1000);
-    return `The key set at JWT_JWKS_URL cannot be fetched since ${since}; that of ${seconds} s ago is used until it is ${this.#options.maxAgeMs / 1000} s old.`;
+    return `The key set at JWT_JWKS_URL has been unreachable since ${since}; the copy from ${seconds} s ago is used until it is ${this.#options.maxAgeMs / 1000} s old.`;
   }
 }

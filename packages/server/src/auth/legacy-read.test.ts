@@ -7,7 +7,7 @@ import { LEGACY_READ_MS, LegacyRead, legacyReadEnd } from './legacy-read.ts';
 
 const HOUR_MS = 3_600_000;
 
-function bench({ on = true } = {}) {
+function setUp({ on = true } = {}) {
   const clock = new FakeClock();
   const log = new FakeLog();
   const until = on ? clock.now() + LEGACY_READ_MS : null;
@@ -22,8 +22,8 @@ function allowed(legacyRead: LegacyRead, token: OperatorClaims): Scope[] {
   return scopes.filter((scope) => legacyRead.allows(token, scope));
 }
 
-test('a scope of a token with a version allows itself and nothing else', () => {
-  const { legacyRead, log } = bench();
+test('a scope of a token with a version permits only itself', () => {
+  const { legacyRead, log } = setUp();
   for (const scope of scopes) {
     for (const version of [SCOPE_VERSION, SCOPE_VERSION + 1]) {
       assert.deepEqual(allowed(legacyRead, claims([scope], { scope_version: version })), [scope]);
@@ -33,8 +33,8 @@ test('a scope of a token with a version allows itself and nothing else', () => {
   assert.deepEqual(legacyRead.findings(), []);
 });
 
-test('read of a token without a version includes content and metrics for 31 days, and no other scope does', () => {
-  const { legacyRead, clock } = bench();
+test('only the scope read of a token without a version includes content and metrics, for 31 days', () => {
+  const { legacyRead, clock } = setUp();
   assert.deepEqual(allowed(legacyRead, claims(['read'])), ['read', 'content', 'metrics']);
   assert.deepEqual(allowed(legacyRead, claims(['read'], { scope_version: 1 })), [
     'read',
@@ -53,16 +53,16 @@ test('read of a token without a version includes content and metrics for 31 days
   assert.equal(legacyRead.adviceFor(claims(['read']), 'admin'), '');
 });
 
-test('LEGACY_READ_SCOPE=off ends it at once', () => {
-  const { legacyRead, log } = bench({ on: false });
+test('LEGACY_READ_SCOPE=off ends it immediately', () => {
+  const { legacyRead, log } = setUp({ on: false });
   assert.deepEqual(allowed(legacyRead, claims(['read', 'trigger'])), ['read', 'trigger']);
   assert.deepEqual(log.entries, []);
 });
 
-test('its use is logged once an hour and subject, and is a finding for doctor', () => {
-  const { legacyRead, clock, log } = bench();
+test('its use is logged once per hour and subject, and is a finding of doctor', () => {
+  const { legacyRead, clock, log } = setUp();
   legacyRead.allows(claims(['read']), 'read');
-  assert.equal(log.entries.length, 0, 'records are no use of it');
+  assert.equal(log.entries.length, 0, 'reading records does not count');
   for (let times = 0; times < 3; times += 1) {
     legacyRead.allows(claims(['read']), 'metrics');
     legacyRead.allows(claims(['read'], { sub: 'ops' }), 'content');
@@ -82,7 +82,7 @@ test('its use is logged once an hour and subject, and is a finding for doctor', 
   assert.match(finding?.detail ?? '', /ops, prometheus.*2025-12-02T/);
 });
 
-test('a clock that was behind at the first start does not end the older meaning of read sooner', () => {
+test('a clock that was behind at the first start does not end the older meaning of read early', () => {
   const released = Date.UTC(2026, 10, 30);
   assert.equal(legacyReadEnd(0), released + LEGACY_READ_MS);
   assert.equal(legacyReadEnd(released + HOUR_MS), released + HOUR_MS + LEGACY_READ_MS);

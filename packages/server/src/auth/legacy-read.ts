@@ -9,36 +9,38 @@ import {
 import type { Clock } from '../domain/ports/clock.ts';
 import type { Log } from '../domain/ports/log.ts';
 
-/** Every token that was made before the first start of this version has ended by then. */
+/** Every token created before the first start of this version has expired by then. */
 export const LEGACY_READ_MS = tokenKinds.operator.maxAgeSeconds * 1000;
-/** Of the store's `firstTime`: the first start of a version whose scopes are split. */
+/** Event name in the store's `firstTime`: the first start of a version with split scopes. */
 export const SCOPES_SPLIT = 'scopes_split';
-/** No version whose scopes are split is older. */
+/** No version with split scopes is older. */
 const SCOPES_SPLIT_RELEASED_AT = Date.UTC(2026, 10, 30);
 
 /**
- * When the older meaning of `read` ends. A clock that was behind at the first start does not end it sooner.
+ * The end of the older meaning of `read`. A clock that was behind at the first start does not end it early.
  *
- * @param splitAt The first start of a version whose scopes are split, as the clock had it.
+ * @param splitAt The first start of a version with split scopes, by the clock at that time.
  */
 export function legacyReadEnd(splitAt: number): number {
   return Math.max(splitAt, SCOPES_SPLIT_RELEASED_AT) + LEGACY_READ_MS;
 }
 
 const HOUR_MS = 3_600_000;
-/** Subjects whose use is remembered; an issuer of more tokens than that finds one line too many in the log. */
+/** Maximum number of remembered subjects; an issuer of more tokens causes one extra line in the log. */
 const MAX_SUBJECTS = 1000;
 
 interface LegacyReadOptions {
-  /** Until when `read` of an older token includes `content` and `metrics`; milliseconds since the epoch. Null: never. */
+  /**
+   * Until when `read` of an older token includes `content` and `metrics`; milliseconds since the epoch. Null: never.
+   */
   readonly until: number | null;
   readonly clock: Clock;
   readonly log: Pick<Log, 'warn'>;
 }
 
 /**
- * What `read` means in tokens without the claim `scope_version`: they were made when it still included `content` and
- * `metrics`, and keep that for a while.
+ * The meaning of `read` in tokens without the claim `scope_version`: when they were created it still included
+ * `content` and `metrics`, and it does so for a while.
  */
 export class LegacyRead {
   readonly #options: LegacyReadOptions;
@@ -49,7 +51,7 @@ export class LegacyRead {
     this.#options = options;
   }
 
-  /** Whether the token allows this, by its own words or by the older meaning of `read`. */
+  /** Whether the token permits this, by its own scopes or by the older meaning of `read`. */
   allows(claims: OperatorClaims, scope: Scope): boolean {
     if (claims.scope.includes(scope)) return true;
     const { until, clock } = this.#options;
@@ -61,7 +63,7 @@ export class LegacyRead {
   /** Completes the refusal of a token that `allows` has refused. */
   adviceFor(claims: OperatorClaims, scope: Scope): string {
     if (!isLegacy(claims, scope)) return '';
-    return ` Since scopes were split, "read" no longer includes "${scope}": make a new token with that scope, or have its issuer add it.`;
+    return ` Since scopes were split, "read" no longer includes "${scope}": create a new token with that scope, or have its issuer add it.`;
   }
 
   /** For `backhaul doctor`. */
@@ -74,7 +76,7 @@ export class LegacyRead {
         name: 'scopes',
         level: 'warning',
         detail: `Tokens without the claim scope_version were used for content or metrics since the server's start, by: ${subjects}. Their "read" includes these until ${new Date(until).toISOString()} only.`,
-        fix: 'Make new tokens: backhaul token operator --scope read,content,trigger for people, --scope metrics for Prometheus. Other issuers add the scopes and the claim "scope_version": 2.',
+        fix: 'Create new tokens: backhaul token operator --scope read,content,trigger for people, --scope metrics for Prometheus. Other issuers add the scopes and the claim "scope_version": 2.',
       },
     ];
   }
@@ -89,7 +91,7 @@ export class LegacyRead {
     this.#logged.set(subject, clock.elapsed());
     log.warn(
       { subject, scope, until: new Date(until).toISOString() },
-      'deprecated: a token without scope_version uses "read" for more than records; make a new one',
+      'deprecated: a token without scope_version uses "read" for more than records; create a new one',
     );
   }
 }

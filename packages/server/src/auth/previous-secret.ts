@@ -3,14 +3,14 @@ import type { Log } from '../domain/ports/log.ts';
 import type { AgentSession } from '../domain/sessions/agent-session.ts';
 import type { SessionRegistry } from '../domain/sessions/session-registry.ts';
 
-/** Names in one line or finding. */
+/** Maximum number of names in a log line or finding. */
 const MAX_NAMES = 10;
-/** Operators' subjects that are remembered. */
+/** Maximum number of operators' subjects to remember. */
 const MAX_SUBJECTS = 1000;
 
 type TokenOf = (session: AgentSession) => { readonly isOfPreviousSecret: boolean };
 
-/** Who still uses tokens of `JWT_SECRET_PREVIOUS`: once that is no one, it can be unset. */
+/** Tracks who still uses tokens of `JWT_SECRET_PREVIOUS`: once there is no one, it can be unset. */
 export class PreviousSecret {
   readonly #sessions: Pick<SessionRegistry, 'all'>;
   readonly #log: Pick<Log, 'info'>;
@@ -18,7 +18,7 @@ export class PreviousSecret {
   readonly #tokenOf: TokenOf;
   readonly #operators = new Set<string>();
 
-  constructor(parts: {
+  constructor(deps: {
     readonly sessions: Pick<SessionRegistry, 'all'>;
     readonly log: Pick<Log, 'info'>;
     /** Whether there is such a secret. */
@@ -26,10 +26,10 @@ export class PreviousSecret {
     /** The token that the agent of a session connects with next. */
     readonly tokenOf: TokenOf;
   }) {
-    this.#sessions = parts.sessions;
-    this.#log = parts.log;
-    this.#isSet = parts.isSet;
-    this.#tokenOf = parts.tokenOf;
+    this.#sessions = deps.sessions;
+    this.#log = deps.log;
+    this.#isSet = deps.isSet;
+    this.#tokenOf = deps.tokenOf;
   }
 
   /** An operator's token of that secret was accepted. */
@@ -46,7 +46,7 @@ export class PreviousSecret {
     return found;
   }
 
-  /** For the log, now and then. */
+  /** Called periodically for the log. */
   report(): void {
     if (!this.#isSet) return;
     const { agents } = this;
@@ -66,15 +66,15 @@ export class PreviousSecret {
     const { agents } = this;
     const isUnused = agents.length === 0 && this.#operators.size === 0;
     const ofAgents = `${agents.length} connected agents use tokens of JWT_SECRET_PREVIOUS${named(agents)}.`;
-    const ofOperators = `Operators who did since the server’s start: ${this.#operators.size}${named([...this.#operators])}.`;
+    const ofOperators = `Operators that used one since the server’s start: ${this.#operators.size}${named([...this.#operators])}.`;
     return [
       {
         name: 'previous_secret',
         level: isUnused ? 'info' : 'warning',
         detail: `${ofAgents} ${ofOperators}`,
         fix: isUnused
-          ? 'Agents that are away are not counted: compare with "backhaul clients --away", then unset JWT_SECRET_PREVIOUS.'
-          : 'Give them tokens that are signed with JWT_SECRET: backhaul token agent, backhaul token operator.',
+          ? 'Disconnected agents are not counted: compare with "backhaul clients --away", then unset JWT_SECRET_PREVIOUS.'
+          : 'Give them tokens signed with JWT_SECRET: backhaul token agent, backhaul token operator.',
       },
     ];
   }

@@ -5,8 +5,8 @@ import { RecentTokens } from './recent-tokens.ts';
 const START = 1_760_000_000_000;
 const MINUTE_MS = 60_000;
 
-/** Tokens that are good unless they say otherwise, and how often each was checked. */
-function bench({ expiresAt = START + 10 * MINUTE_MS } = {}) {
+/** Valid tokens unless they start with `bad`, and a log of the checks. */
+function setUp({ expiresAt = START + 10 * MINUTE_MS } = {}) {
   let now = START;
   const checks: string[] = [];
   const tokens = new RecentTokens(
@@ -20,8 +20,8 @@ function bench({ expiresAt = START + 10 * MINUTE_MS } = {}) {
   return { tokens, checks, pass: (ms: number) => (now += ms) };
 }
 
-test('a good token is checked once a minute, by whoever sends it at the same time too', async () => {
-  const { tokens, checks, pass } = bench();
+test('a valid token is checked once a minute, also with concurrent requests', async () => {
+  const { tokens, checks, pass } = setUp();
   const claims = await Promise.all([tokens.verify('a'), tokens.verify('a'), tokens.verify('b')]);
   assert.deepEqual(
     claims.map(({ sub }) => sub),
@@ -35,8 +35,8 @@ test('a good token is checked once a minute, by whoever sends it at the same tim
   assert.deepEqual(checks, ['a', 'b', 'a']);
 });
 
-test('a token is not remembered beyond its end', async () => {
-  const { tokens, checks, pass } = bench({ expiresAt: START + 1000 });
+test('a token is not remembered beyond its expiry', async () => {
+  const { tokens, checks, pass } = setUp({ expiresAt: START + 1000 });
   await tokens.verify('a');
   pass(999);
   await tokens.verify('a');
@@ -46,16 +46,16 @@ test('a token is not remembered beyond its end', async () => {
   assert.equal(checks.length, 2);
 });
 
-test('a refusal is not remembered, and takes nothing from other tokens', async () => {
-  const { tokens, checks } = bench();
+test('a refusal is not remembered and does not affect other tokens', async () => {
+  const { tokens, checks } = setUp();
   await tokens.verify('a');
   for (let round = 0; round < 2; round += 1) await assert.rejects(tokens.verify('bad'), /bad is not good/);
   await tokens.verify('a');
   assert.deepEqual(checks, ['a', 'bad', 'bad']);
 });
 
-test('only so many are remembered, and the oldest is forgotten first', async () => {
-  const { tokens, checks } = bench();
+test('the number of remembered tokens is limited, and the oldest is dropped first', async () => {
+  const { tokens, checks } = setUp();
   for (let index = 0; index <= 1000; index += 1) await tokens.verify(`token-${index}`);
   await tokens.verify('token-1');
   assert.equal(checks.length, 1001);

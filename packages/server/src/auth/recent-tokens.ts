@@ -1,32 +1,32 @@
 import type { Clock } from '../domain/ports/clock.ts';
 
-/** A key that is withdrawn from a key set is noticed minutes later in any case. */
+/** Keys withdrawn from a key set are noticed only after minutes anyway. */
 const REMEMBERED_MS = 60_000;
-/** Tokens of operators are few; whoever sends many good ones gains nothing. */
-const MOST_TOKENS = 1000;
+/** Operators' tokens are few; sending many valid ones has no advantage. */
+const MAX_TOKENS = 1000;
 
 interface Remembered<Claims> {
   readonly claims: Promise<Claims>;
-  /** By the clock that cannot be set. */
+  /** By the monotonic clock. */
   readonly until: number;
 }
 
 /**
- * Remembers who sent a token for up to a minute, never beyond its end: checking its signature, on a thread of its own,
- * is an eighth of what a small request costs, and operators send the same one with each.
+ * Remembers verified tokens for up to a minute, never beyond their expiry: verifying a signature, on a thread of its
+ * own, takes an eighth of the time of a small request, and operators send the same token with each.
  */
 export class RecentTokens<Claims extends { readonly exp: number }> {
   readonly #verify: (token: string) => Promise<Claims>;
   readonly #clock: Clock;
   readonly #remembered = new Map<string, Remembered<Claims>>();
 
-  /** @param verify Rejects for a token that is not good, which is not remembered. */
+  /** @param verify Rejects for an invalid token, which is not remembered. */
   constructor(verify: (token: string) => Promise<Claims>, clock: Clock) {
     this.#verify = verify;
     this.#clock = clock;
   }
 
-  /** @throws what `verify` throws. */
+  /** @throws the errors of `verify`. */
   async verify(token: string): Promise<Claims> {
     const known = this.#remembered.get(token);
     if (known !== undefined && this.#clock.elapsed() < known.until) {
@@ -44,10 +44,10 @@ export class RecentTokens<Claims extends { readonly exp: number }> {
   }
 
   #remember(token: string, claims: Promise<Claims>): void {
-    // To the end of the order in which they are forgotten.
+    // Moves it to the end of the eviction sequence.
     this.#remembered.delete(token);
     const oldest = this.#remembered.keys().next();
-    if (this.#remembered.size >= MOST_TOKENS && oldest.done !== true) this.#remembered.delete(oldest.value);
+    if (this.#remembered.size >= MAX_TOKENS && oldest.done !== true) this.#remembered.delete(oldest.value);
     this.#remembered.set(token, { claims, until: this.#clock.elapsed() + REMEMBERED_MS });
   }
 }

@@ -37,7 +37,7 @@ const record = {
   expiresAt: NOW * 1000 + 3_540_000,
 };
 
-test('a renewed token is accepted, named by its record, and signed with the secret of now', async () => {
+test('a renewed token is accepted, identified by its record, and signed with the current secret', async () => {
   const before = await read(await given({ nbf: NOW - 5, jti: 'x', site: 'berlin' }, PREVIOUS));
   assert.deepEqual(before.isOfPreviousSecret, true);
   const token = await renewedTokenSigner(SECRET)(record, before.claims);
@@ -51,19 +51,19 @@ test('a renewed token is accepted, named by its record, and signed with the secr
   assert.equal(decodeJwt(token).nbf, undefined);
 });
 
-test('the same record gives the same token, whenever it is signed', async () => {
+test('the same record gives the same token at any time', async () => {
   const { claims } = await read(await given());
   const sign = renewedTokenSigner(SECRET);
   assert.equal(await sign(record, claims), await sign(record, claims));
 });
 
-test('an operator’s token is named by a hash of what is signed, never by an id that others may repeat', async () => {
+test('an operator’s token is identified by a hash of its signed content, never by an id that may repeat', async () => {
   const [one, other] = [await given({ jti: 'always' }), await given({ jti: 'always', site: 'berlin' })];
   const [first, second] = [await read(one), await read(other)];
   assert.notEqual(first.id, second.id);
   assert.match(first.id, /^[\w-]{43}$/);
   assert.ok(!one.includes(first.id));
-  // The last character of 32 bytes in base64url holds two bits that mean nothing.
+  // The last character of 32 bytes in base64url has two unused bits.
   const last = one.at(-1) ?? '';
   const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
   const respelled = one.slice(0, -1) + (alphabet[alphabet.indexOf(last) ^ 1] ?? '');

@@ -6,7 +6,7 @@ import { isRenewedTokenId } from '../domain/sessions/token-chain.ts';
 import type { SignToken } from '../domain/sessions/token-renewal.ts';
 import type { Verified } from './token-verifier.ts';
 
-/** @param token Was found to be good, with these claims. */
+/** @param token A verified token with these claims. */
 export function readSessionToken(token: string, verified: Verified<AgentClaims>): SessionToken {
   const { iat: _issued, exp: _end, nbf: _start, jti, ...claims } = decodeJwt(token);
   return {
@@ -18,7 +18,7 @@ export function readSessionToken(token: string, verified: Verified<AgentClaims>)
   };
 }
 
-/** Signs with the secret of now, also what renews a token of the one before. */
+/** Signs with the current secret, also to renew a token of the previous one. */
 export function renewedTokenSigner(secret: string): SignToken {
   const key = new TextEncoder().encode(secret);
   return ({ tokenId, issuedAt, expiresAt }, claims) =>
@@ -31,8 +31,8 @@ export function renewedTokenSigner(secret: string): SignToken {
 }
 
 /**
- * Of what is signed; how a signature is spelled may differ. Not the `jti`: programs of others may give many tokens the same
- * one.
+ * Hash of the signed content; the spelling of a signature may differ. Not the `jti`: other programs may give many
+ * tokens the same one.
  */
 function hashOf(token: string): string {
   const signed = token.slice(0, token.lastIndexOf('.'));

@@ -2,7 +2,7 @@ import { SCOPE_VERSION, scopes, TOKEN_ISSUER, tokenKinds } from '@backhaul/proto
 import { SignJWT } from 'jose';
 import type { Clock } from '../domain/ports/clock.ts';
 
-/** A token for an operator on this machine: every scope, valid as long as one may be. */
+/** A token for an operator on this machine: every scope, with the maximum lifetime. */
 export async function signDevToken(secret: string, clock: Pick<Clock, 'now'>): Promise<string> {
   const { audience, type, maxAgeSeconds } = tokenKinds.operator;
   const issuedAt = Math.floor(clock.now() / 1000);

@@ -46,19 +46,19 @@ for (const [what, pem, complaint] of [
     generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
     /private key/,
   ],
-  ['no key', 'hello', /does not hold a public key/],
+  ['no key', 'hello', /does not contain a public key/],
   [
     'a short RSA key',
     pemOf(generateKeyPairSync('rsa', { modulusLength: 1024 }).publicKey),
-    /none of RSA of 2048/,
+    /neither RSA of at least 2048/,
   ],
   [
     'a key on another curve',
     pemOf(generateKeyPairSync('ec', { namedCurve: 'P-384' }).publicKey),
-    /none of RSA/,
+    /neither RSA/,
   ],
 ] as const) {
-  test(`a key file that holds ${what} is refused by its setting`, () => {
+  test(`a key file with ${what} is refused, naming its setting`, () => {
     assert.throws(
       () => publicKeys('/etc/key.pem', pem),
       (error) =>
@@ -84,7 +84,7 @@ test('keys are loaded from each source', async (t) => {
   );
 });
 
-test('a key set is fetched once for many tokens, and made-up key ids cause no more requests', async (t) => {
+test('a key set is fetched once for many tokens, and invented key ids cause no further requests', async (t) => {
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const keys = [{ ...(await exportJWK(publicKey)), kid: 'one', alg: 'ES256' }];
   let requests = 0;
@@ -108,7 +108,7 @@ test('a key set is fetched once for many tokens, and made-up key ids cause no mo
   assert.equal(requests, 1);
 });
 
-test('a symmetric key in the key set signs nothing', async (t) => {
+test('a symmetric key in the key set verifies nothing', async (t) => {
   const k = Buffer.alloc(32, 7).toString('base64url');
   const url = await serve(t, (_, response) => {
     response.end(JSON.stringify({ keys: [{ kty: 'oct', k, kid: 'one', alg: 'HS256' }] }));
@@ -121,12 +121,12 @@ test('a symmetric key in the key set signs nothing', async (t) => {
 });
 
 for (const [what, listener] of [
-  ['answers 500', (_, response) => response.writeHead(500).end()],
-  ['answers nonsense', (_, response) => response.end('<html>')],
+  ['responds with 500', (_, response) => response.writeHead(500).end()],
+  ['responds with nonsense', (_, response) => response.end('<html>')],
   ['redirects', (_, response) => response.writeHead(302, { location: '/elsewhere' }).end()],
-  ['never answers', () => undefined],
+  ['never responds', () => undefined],
 ] satisfies [string, RequestListener][]) {
-  test(`a key set that ${what} is the server’s trouble, not the token’s`, async (t) => {
+  test(`a key set that ${what} is a problem of the server, not of the token`, async (t) => {
     const verifier = new TokenVerifier(keySetKeys(keySetAt(await serve(t, listener), 200)), clock);
     const token = await agentToken(generateKeyPairSync('ed25519').privateKey, { alg: 'EdDSA', kid: 'one' });
     await assert.rejects(
@@ -139,7 +139,7 @@ for (const [what, listener] of [
   });
 }
 
-test('a key set that is refused at length, on a connection that the provider closes, ends no process', async (t) => {
+test('a long refusal of the key set on a connection that the provider closes does not end the process', async (t) => {
   const closed = Promise.withResolvers<void>();
   const body = Buffer.alloc(64 * 1024, 'x');
   const provider = createTcpServer((socket) => {

@@ -8,20 +8,20 @@ import type { Log } from '../domain/ports/log.ts';
 import { KeySet } from './key-set.ts';
 
 /**
- * What signatures are checked with. The algorithms belong to the key, never to the token: a public key
- * accepted as an HMAC secret would let everybody who knows it sign.
+ * Keys for verifying signatures. The algorithms belong to the key, never to the token: if a public key were accepted
+ * as an HMAC secret, everyone who knows it could sign.
  */
 export interface TokenKeys {
   readonly algorithms: readonly string[];
-  /** A `KeyObject` knows whether it is a secret or a public key, and shows neither when it is printed. */
+  /** A `KeyObject` knows whether it is a secret or a public key, and prints neither. */
   readonly key: KeyObject | JWTVerifyGetKey;
-  /** Of the secret before, whose tokens are accepted too. */
+  /** Keys of the previous secret, whose tokens are accepted too. */
   readonly previous?: TokenKeys;
-  /** Where they come from, if that can be away. */
+  /** Their source, if it can be unreachable. */
   readonly keySet?: KeySet;
 }
 
-/** @throws ConfigError if the key file does not hold a public key of a kind that is accepted. */
+/** @throws ConfigError if the key file does not contain a public key of an accepted kind. */
 export async function loadTokenKeys(
   source: JwtSource,
   { proxies = noProxies, log }: { proxies?: ProxyVariables; log: Pick<Log, 'info' | 'warn'> },
@@ -49,21 +49,24 @@ export function secretKeys(secret: string): TokenKeys {
 /** @param pem a public key (SPKI or PKCS #1) or a certificate. */
 export function publicKeys(path: string, pem: string): TokenKeys {
   if (pem.includes('PRIVATE KEY-----')) {
-    throw badKeyFile(path, 'holds a private key, which the server must not have; write its public key there');
+    throw badKeyFile(
+      path,
+      'contains a private key, which the server must not have; replace it with its public key',
+    );
   }
   let key: KeyObject;
   try {
     key = createPublicKey(pem);
   } catch (cause) {
-    throw badKeyFile(path, 'does not hold a public key in PEM form', { cause });
+    throw badKeyFile(path, 'does not contain a public key in PEM format', { cause });
   }
   const { modulusLength = 0, namedCurve } = key.asymmetricKeyDetails ?? {};
   const type = key.asymmetricKeyType;
-  // RFC 7518, section 3.3: RS256 wants 2,048 bits or more.
+  // RFC 7518, section 3.3: RS256 requires 2,048 bits or more.
   if (type === 'rsa' && modulusLength >= 2048) return { algorithms: ['RS256'], key };
   if (type === 'ec' && namedCurve === 'prime256v1') return { algorithms: ['ES256'], key };
   if (type === 'ed25519') return { algorithms: ['EdDSA'], key };
-  throw badKeyFile(path, 'holds a key that is none of RSA of 2048 bits or more, P-256 and Ed25519');
+  throw badKeyFile(path, 'contains a key that is neither RSA of at least 2048 bits nor P-256 nor Ed25519');
 }
 
 function badKeyFile(path: string, complaint: string, options?: ErrorOptions): ConfigError {
@@ -71,7 +74,7 @@ function badKeyFile(path: string, complaint: string, options?: ErrorOptions): Co
   return new ConfigError([{ setting, message: `${setting} names ${path}, which ${complaint}.` }], options);
 }
 
-/** Of an identity provider. */
+/** Keys of an identity provider. */
 export function keySetKeys(keySet: KeySet): TokenKeys {
   return { algorithms: ['RS256', 'ES256', 'EdDSA'], key: keySet.keyOf, keySet };
 }

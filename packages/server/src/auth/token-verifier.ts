@@ -27,19 +27,19 @@ const claimsSchemas: { readonly [Kind in TokenKind]: z.ZodType<ClaimsOf[Kind]> }
   operator: operatorClaimsSchema,
 };
 
-/** Nothing longer is parsed: whoever sends it is not authenticated yet. */
+/** Longer tokens are not parsed: the sender is not authenticated yet. */
 const MAX_TOKEN_LENGTH = 8 * 1024;
 
 /** Machines' clocks differ by seconds. */
 const CLOCK_TOLERANCE_SECONDS = 30;
 
-/** What tokens must say of themselves; another issuer's differ from Backhaul's own. */
+/** Required claims of tokens; another issuer's differ from Backhaul's own. */
 export interface TokenRules {
   readonly issuer: string;
   readonly audience: Readonly<Record<TokenKind, string>>;
   /** Header `typ`; null for any. */
   readonly type: Readonly<Record<TokenKind, string | null>>;
-  /** Holds an operator's scopes: words separated by spaces, or a list. */
+  /** Claim with an operator's scopes: words separated by spaces, or a list. */
   readonly scopeClaim: string;
 }
 
@@ -50,10 +50,10 @@ export const ownTokenRules: TokenRules = {
   scopeClaim: 'scope',
 };
 
-/** Who sent a token, and whether it was signed with the secret of before (`JWT_SECRET_PREVIOUS`). */
+/** The claims of a verified token, and whether it was signed with `JWT_SECRET_PREVIOUS`. */
 export type Verified<Claims> = Claims & { readonly isOfPreviousSecret: boolean };
 
-/** Says who sent a token, and refuses whatever is not a token of the wanted kind. */
+/** Verifies tokens, and refuses those of the wrong kind. */
 export class TokenVerifier {
   readonly #keys: TokenKeys;
   readonly #clock: Pick<Clock, 'now'>;
@@ -67,9 +67,9 @@ export class TokenVerifier {
   }
 
   /**
-   * @returns the claims; `exp` is when the token really ends, which its kind's greatest age may bring forward.
+   * @returns the claims; `exp` is the effective expiry, which the maximum age of the kind may bring forward.
    * @throws BackhaulError `unauthorized`, with a reason that repeats nothing of the token; `keys_unavailable` while
-   *   the key set is out of reach, so that no agent takes its good token for a bad one.
+   *   the key set is unreachable, so that no agent takes its valid token for an invalid one.
    */
   async verify<Kind extends TokenKind>(kind: Kind, token: string): Promise<Verified<ClaimsOf[Kind]>> {
     if (token.length > MAX_TOKEN_LENGTH) throw unauthorized('is longer than 8 KiB', 'token_malformed');
@@ -78,7 +78,7 @@ export class TokenVerifier {
     if (!claims.success) {
       const claim = claims.error.issues[0]?.path[0];
       throw unauthorized(
-        `has a claim "${String(claim)}" that is not valid in a token for an ${kind}`,
+        `has an invalid claim "${String(claim)}" for a token for an ${kind}`,
         'token_claims',
       );
     }
@@ -106,15 +106,15 @@ export class TokenVerifier {
     try {
       return await this.#verifyByAny(token, options);
     } catch (error) {
-      // No cause: jose's errors carry the claims, and a parser's message may quote the token.
+      // Without the cause: jose's errors carry the claims, and a parser's message may quote the token.
       if (error instanceof errors.JOSEError) throw refusalOf(error, kind);
       if (this.#keys.keySet !== undefined && isAboutTheKey(error)) {
-        throw unauthorized('names a key of the key set that cannot be used here', 'token_signature');
+        throw unauthorized('names an unusable key of the key set', 'token_signature');
       }
       if (error instanceof KeySetUnavailable) {
         throw new BackhaulError(
           'keys_unavailable',
-          `${error.message} Tokens cannot be checked until it can.`,
+          `${error.message} Tokens cannot be verified until it can.`,
           {
             cause: error.cause,
             reason: 'keys_unavailable',
@@ -126,8 +126,8 @@ export class TokenVerifier {
   }
 
   /**
-   * The claims as Backhaul's own tokens have them. Issuers of their own write other words into the scopes as well, such as
-   * `openid`, and are younger than the split of scopes.
+   * The claims in the form of Backhaul's own tokens. Other issuers put more words into the scopes, such as `openid`,
+   * and are newer than the split of scopes.
    */
   #ownClaims(kind: TokenKind, payload: JWTPayload): JWTPayload {
     if (kind === 'agent' || this.#rules === ownTokenRules) return payload;
@@ -166,8 +166,8 @@ async function verifyBy(
 }
 
 /**
- * What jose and Node throw for a key that is too short or broken. Which key of the set is taken is the token's choice, and
- * it is not authenticated yet.
+ * Errors of jose and Node for a key that is too short or broken. The token chooses the key of the set, and it is not
+ * authenticated yet.
  */
 function isAboutTheKey(error: unknown): boolean {
   return error instanceof TypeError || error instanceof DOMException;
@@ -182,7 +182,7 @@ function refusalOf(error: errors.JOSEError, kind: TokenKind): BackhaulError {
   if (error instanceof errors.JWTExpired) return expired(error, kind);
   if (error instanceof errors.JWTClaimValidationFailed) return wrongClaim(error, kind);
   if (error instanceof errors.JOSEAlgNotAllowed) {
-    return unauthorized('is signed with an algorithm that is not accepted here', 'token_malformed');
+    return unauthorized('is signed with an algorithm that is not accepted', 'token_malformed');
   }
   if (error instanceof errors.JWSSignatureVerificationFailed) {
     return unauthorized('was signed with another key', 'token_signature');
@@ -191,22 +191,22 @@ function refusalOf(error: errors.JOSEError, kind: TokenKind): BackhaulError {
     return unauthorized('was signed with a key that is not in the key set', 'token_signature');
   }
   if (error instanceof errors.JWKSMultipleMatchingKeys) {
-    return unauthorized('does not say which key of the key set signed it', 'token_signature');
+    return unauthorized('does not name the key of the key set that signed it', 'token_signature');
   }
   return unauthorized('is not a signed JSON Web Token', 'token_malformed');
 }
 
 function expired(error: errors.JWTExpired, kind: TokenKind): BackhaulError {
   if (error.claim === 'iat')
-    return unauthorized(`is older than a token for an ${kind} may be`, 'token_expired');
-  // The signature was found to be good before.
+    return unauthorized(`exceeds the maximum age of a token for an ${kind}`, 'token_expired');
+  // The signature was verified before.
   const { exp } = error.payload;
   const at =
     exp !== undefined && Math.abs(exp) <= MAX_DATE_SECONDS ? new Date(exp * 1000).toISOString() : null;
   return unauthorized(at === null ? 'has expired' : `expired on ${at}`, 'token_expired');
 }
 
-/** The last second that a Date can hold. */
+/** The last second that a Date can represent. */
 const MAX_DATE_SECONDS = 8_640_000_000_000;
 
 function wrongClaim({ claim, reason }: errors.JWTClaimValidationFailed, kind: TokenKind): BackhaulError {
@@ -215,7 +215,7 @@ function wrongClaim({ claim, reason }: errors.JWTClaimValidationFailed, kind: To
     return unauthorized('is from the future; compare the machines’ clocks', 'token_not_yet_valid');
   }
   return unauthorized(
-    `has another "${claim}" than is accepted here; a token for an ${kind} is needed`,
+    `has the wrong "${claim}"; a token for an ${kind} is needed`,
     claim === 'iss' ? 'token_issuer' : 'token_kind',
   );
 }

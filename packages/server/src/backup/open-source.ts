@@ -2,7 +2,7 @@ import { statSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { pathToFileURL } from 'node:url';
 import { ConfigError } from '../config/config-error.ts';
-import { hasForeignWal } from '../store/foreign-wal.ts';
+import { hasStaleWal } from '../store/stale-wal.ts';
 import { isBusy } from '../store/sqlite-error.ts';
 import { BackupError } from './backup-error.ts';
 
@@ -22,7 +22,7 @@ export function openSource(path: string): DatabaseSync {
         `there is no database at ${path}. Use the server’s DATABASE_URL, --config or --dev, or run this in its working directory`,
       );
     }
-    if (hasForeignWal(path)) {
+    if (hasStaleWal(path)) {
       throw unusable(`${path}-wal does not belong to ${path}. Start the server once, which removes it`);
     }
     // Must not create it. Not opened read-only either, which would leave the WAL file of a stopped server behind.

@@ -38,7 +38,7 @@ export class DevMode {
   #devFile: DevFile | undefined;
   #closed: Promise<void> | undefined;
 
-  constructor(parts: {
+  constructor(deps: {
     config: Config;
     store: EmbeddedObjectStore | undefined;
     jwtSecret: string;
@@ -46,12 +46,12 @@ export class DevMode {
     clock: Pick<Clock, 'now'>;
     resources: AsyncDisposableStack;
   }) {
-    this.config = parts.config;
-    this.store = parts.store;
-    this.#jwtSecret = parts.jwtSecret;
-    this.#devFilePath = parts.devFilePath;
-    this.#clock = parts.clock;
-    this.#resources = parts.resources;
+    this.config = deps.config;
+    this.store = deps.store;
+    this.#jwtSecret = deps.jwtSecret;
+    this.#devFilePath = deps.devFilePath;
+    this.#clock = deps.clock;
+    this.#resources = deps.resources;
   }
 
   /**

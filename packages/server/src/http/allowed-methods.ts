@@ -1,8 +1,8 @@
 import type { FastifyInstance } from 'fastify';
 
 /**
- * Remembers the methods of each path as routes are registered, because Fastify answers a known path with a wrong
- * method like a path that does not exist.
+ * Remembers the methods of each path as routes are registered, because Fastify treats a known path with a wrong
+ * method like an unknown path.
  *
  * @returns the methods of a path; empty for one that does not exist.
  */

@@ -6,15 +6,15 @@ import type { UnauthenticatedConnections } from './unauthenticated-connections.t
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** What a token must allow; a route without it is open to anyone. */
+    /** Required scope; a route without one is open to everyone. */
     scope?: Scope;
-    /** A route that is open to anyone says more to a token that allows this: {@link FastifyRequest.isInsider}. */
+    /** A route open to everyone returns more to tokens with this scope: {@link FastifyRequest.isInsider}. */
     insiderScope?: Scope;
   }
   interface FastifyRequest {
     /** Subject of the operator's token. */
     operator: string;
-    /** When that token ends, in milliseconds since the epoch; 0 on a route that needs none. */
+    /** Expiry of that token, in milliseconds since the epoch; 0 on a route that needs none. */
     tokenExpiresAt: number;
     /** Whether the request has a token with the route's `insiderScope`. */
     isInsider: boolean;
@@ -43,7 +43,7 @@ export function registerAuthentication(
       try {
         request.isInsider = isInsider(await verifyOperator(bearerToken(request.headers, 'The request')));
       } catch {
-        // Answered like a request without a token: a probe must not fail by it.
+        // Treated like a request without a token: a probe must not fail because of it.
       }
     }
     if (scope === undefined) return;
@@ -59,8 +59,8 @@ export function registerAuthentication(
     }
     request.tokenExpiresAt = claims.exp * 1000;
   });
-  // Without a token one request is all that a connection is for. A body that is still to come would be cut off by that,
-  // and with it the answer.
+  // Without a token a connection serves only one request. With a body still to come, closing would cut off the body
+  // and with it the response.
   app.addHook('onSend', ({ raw, headers }, reply, _payload, done) => {
     const hasBody = headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined;
     if (!hasBody && connections.has(raw.socket)) void reply.header('connection', 'close');

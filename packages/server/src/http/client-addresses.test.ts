@@ -8,14 +8,14 @@ function request(remoteAddress: string, forwardedFor?: string, httpVersion = '1.
   return { headers, httpVersion, socket: { remoteAddress } } as unknown as IncomingMessage;
 }
 
-test('X-Forwarded-For counts from trusted proxies only, and as far as they have added to it', () => {
+test('only entries of X-Forwarded-For added by trusted proxies count', () => {
   const addresses = new ClientAddresses(['10.0.0.0/8', 'fd00::1']);
   const cases: readonly (readonly [string, string | undefined, string])[] = [
     ['192.0.2.7', '203.0.113.9', '192.0.2.7'],
     ['10.0.0.5', '203.0.113.9', '203.0.113.9'],
     ['::ffff:10.0.0.5', '203.0.113.9', '203.0.113.9'],
     ['fd00::1', '2001:db8::9', '2001:db8::9'],
-    // What the client itself wrote is at the left.
+    // The leftmost entry is written by the client itself.
     ['10.0.0.5', '127.0.0.1, 198.51.100.1, 203.0.113.9', '203.0.113.9'],
     ['10.0.0.5', '198.51.100.1, 203.0.113.9, 10.1.1.1', '203.0.113.9'],
     ['10.0.0.5', '203.0.113.9:4711', '203.0.113.9'],
@@ -30,7 +30,7 @@ test('X-Forwarded-For counts from trusted proxies only, and as far as they have 
   assert.equal(new ClientAddresses([]).of(request('10.0.0.5', '203.0.113.9')), '10.0.0.5');
 });
 
-test('a request of a proxy is known by its address, its headers or by HTTP/1.0', () => {
+test('a proxied request is recognized by its address, its headers or HTTP/1.0', () => {
   const addresses = new ClientAddresses(['10.0.0.5']);
   assert.equal(addresses.cameThroughProxy(request('10.0.0.5')), true);
   assert.equal(addresses.cameThroughProxy(request('192.0.2.7', '203.0.113.9')), true);

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
 import { rangeList } from '@backhaul/program';
 
-/** Says where requests come from, through the reverse proxies that are trusted to say it (`TRUSTED_PROXIES`). */
+/** Determines client addresses through trusted reverse proxies (`TRUSTED_PROXIES`). */
 export class ClientAddresses {
   readonly #isProxy: (address: string) => boolean;
 
@@ -18,8 +18,8 @@ export class ClientAddresses {
   }
 
   /**
-   * The address of who sent a request: the last one in X-Forwarded-For that no trusted proxy has. Anyone can write into
-   * that header, so it counts only as far as trusted proxies have added to it.
+   * The address of a request's sender: the last one in X-Forwarded-For that is not a trusted proxy's. Anyone can
+   * write into that header, so only the entries added by trusted proxies count.
    */
   of({ socket, headers }: Pick<IncomingMessage, 'socket' | 'headers'>): string {
     let nearest = withoutMapping(socket.remoteAddress ?? '');
@@ -35,7 +35,7 @@ export class ClientAddresses {
     return nearest;
   }
 
-  /** Whether a request came through a reverse proxy, trusted or not: nginx asks in HTTP/1.0 unless told otherwise. */
+  /** Whether a request came through a reverse proxy, trusted or not: nginx uses HTTP/1.0 by default. */
   cameThroughProxy({ socket, headers, httpVersion }: IncomingMessage): boolean {
     const names = ['via', 'forwarded', 'x-forwarded-for', 'x-real-ip'];
     return (
@@ -50,7 +50,7 @@ function withoutMapping(address: string): string {
   return /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1] ?? address;
 }
 
-/** Some load balancers write the port too. */
+/** Some load balancers add the port. */
 function withoutPort(entry: string): string {
   return /^\[([^\]]+)\](?::\d+)?$/.exec(entry)?.[1] ?? /^(\d+\.\d+\.\d+\.\d+):\d+$/.exec(entry)?.[1] ?? entry;
 }

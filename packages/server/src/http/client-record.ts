@@ -12,7 +12,7 @@ export function toClientSummary(client: Client): ClientSummary {
     client_id: client.clientId,
     connected: client.connectedSince !== null,
     connected_since: isoTime(client.connectedSince),
-    // Its socket is watched; only the end of a session is written down.
+    // The socket is monitored; only the end of a session is stored.
     last_seen_at: isoTime(client.connectedSince === null ? client.lastSeenAt : Date.now()),
     remote_address: client.remoteAddress,
     token_expires_at: isoTime(client.tokenExpiresAt),

@@ -4,7 +4,7 @@ import { connectionLimits } from './connection-limits.ts';
 
 const unset = { connections: null, unauthenticated: null, unauthenticatedPerAddress: null };
 
-test('few descriptors leave some for the database and the object store, and most of them to agents', () => {
+test('with few descriptors some are reserved for the database and the object store, and most are for agents', () => {
   assert.deepEqual(connectionLimits(unset, 1024), {
     connections: 896,
     unauthenticated: 448,
@@ -19,7 +19,7 @@ test('with many descriptors, or an unknown number, unauthenticated connections a
   assert.deepEqual(connectionLimits({ ...unset, connections: 0 }, 1024), { connections: 0, ...plenty });
 });
 
-test('what is set holds as it is', () => {
+test('configured limits are used unchanged', () => {
   const set = { connections: 10, unauthenticated: 0, unauthenticatedPerAddress: 5000 };
   assert.deepEqual(connectionLimits(set, 1024), set);
 });

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 
-/** As set by the user: 0 is no limit, null is derived from what the process may have open. */
+/** Configured values: 0 is no limit, null derives the limit from the process's descriptors. */
 export interface ConnectionSettings {
   readonly connections: number | null;
   readonly unauthenticated: number | null;
@@ -14,13 +14,13 @@ export interface ConnectionLimits {
   readonly unauthenticatedPerAddress: number;
 }
 
-/** For the database, the log, and connections to the object store; descriptors. */
+/** Descriptors reserved for the database, the log, and connections to the object store. */
 const RESERVED = 128;
-/** Many agents may connect at the same moment after an outage, all of them from one address behind a proxy. */
+/** After an outage many agents may connect at the same moment, all from one address behind a proxy. */
 const MAX_UNAUTHENTICATED = 2048;
 const MAX_UNAUTHENTICATED_PER_ADDRESS = 1024;
 
-/** @param descriptors How many the process may have open; undefined if that is unknown or without a limit. */
+/** @param descriptors The process's limit of open descriptors; undefined if it is unknown or unlimited. */
 export function connectionLimits(
   settings: ConnectionSettings,
   descriptors: number | undefined = descriptorLimit(),
@@ -37,7 +37,7 @@ export function connectionLimits(
   };
 }
 
-/** Node.js has no getrlimit, so this is known on Linux only. */
+/** Node.js has no getrlimit, so this works on Linux only. */
 function descriptorLimit(): number | undefined {
   try {
     const [, soft] = /^Max open files +(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8')) ?? [];

@@ -6,7 +6,7 @@ import { decodeCursor, encodeCursor } from './cursor.ts';
 
 const schema = z.tuple([z.int(), z.string()]);
 
-test('a cursor comes back as the position it was made of, and needs no escaping in a URL', () => {
+test('a cursor decodes to its position, and needs no escaping in a URL', () => {
   fc.assert(
     fc.property(fc.maxSafeInteger(), fc.string({ unit: 'grapheme' }), (at, id) => {
       const cursor = encodeCursor([at, id]);
@@ -16,7 +16,7 @@ test('a cursor comes back as the position it was made of, and needs no escaping 
   );
 });
 
-test('what this server did not give out is an invalid_request that names the cursor', () => {
+test('a cursor of another origin is an invalid_request that names the cursor', () => {
   const text = (json: string): string => Buffer.from(json).toString('base64url');
   for (const forged of [
     '',
@@ -32,7 +32,7 @@ test('what this server did not give out is an invalid_request that names the cur
   }
 });
 
-test('no text at all makes the decoder fail in another way', () => {
+test('no text makes the decoder fail in another way', () => {
   fc.assert(
     fc.property(fc.string({ unit: 'binary' }), (cursor) => {
       try {

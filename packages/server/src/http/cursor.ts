@@ -2,7 +2,7 @@ import { BackhaulError } from '@backhaul/protocol';
 import type { z } from 'zod';
 
 /**
- * Cursors are opaque to clients: a position, as base64url of JSON. They hold nothing secret and are checked like
+ * Cursors are opaque to clients: a position, as base64url of JSON. They contain nothing secret and are validated like
  * any other input.
  */
 export function encodeCursor(position: readonly (string | number)[]): string {
@@ -14,6 +14,6 @@ export function decodeCursor<Schema extends z.ZodType>(cursor: string, schema: S
   try {
     return schema.parse(JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8')));
   } catch (error) {
-    throw new BackhaulError('invalid_request', 'cursor: not one that this server gave out', { cause: error });
+    throw new BackhaulError('invalid_request', 'cursor: not issued by this server', { cause: error });
   }
 }

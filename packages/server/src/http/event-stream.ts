@@ -7,23 +7,23 @@ import {
 } from '@backhaul/protocol';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 
-/** Nothing is sent to a reader who has let this much pile up; a record is a few kilobytes. */
+/** Nothing more is sent to a reader with this much buffered; a record is a few kilobytes. */
 const HIGH_WATER_BYTES = 64 * 1024;
-/** How long a stream that is closed may take to hand over what it has sent. */
+/** Maximum time for a closed stream to flush its data. */
 const FLUSH_TIMEOUT_MS = 10_000;
-/** setTimeout's longest; a stream does not live for 24 days. */
+/** Maximum delay of setTimeout; a stream does not live for 24 days. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /**
- * Server-sent events on one response (WHATWG HTML, section 9.2). Holds at most {@link HIGH_WATER_BYTES} and one
- * record. A reader who takes nothing between two heartbeats is cut off; it comes back with `Last-Event-ID`.
+ * Server-sent events on one response (WHATWG HTML, section 9.2). Buffers at most {@link HIGH_WATER_BYTES} and one
+ * record. A reader that reads nothing between two heartbeats is disconnected; it resumes with `Last-Event-ID`.
  */
 export class EventStream {
   readonly #reply: FastifyReply;
-  readonly #gone = new AbortController();
+  readonly #closed = new AbortController();
   readonly #heartbeat: NodeJS.Timeout;
   readonly #tokenEnd: NodeJS.Timeout;
-  /** What the reader had taken at the last heartbeat, if there was more; bytes. */
+  /** Bytes the reader had read at the last heartbeat, if more was buffered. */
   #takenBefore: number | undefined;
   #onDrained: (() => void) | undefined;
 
@@ -36,34 +36,34 @@ export class EventStream {
     reply.raw.writeHead(200, {
       'content-type': 'text/event-stream; charset=utf-8',
       'cache-control': 'no-store',
-      // nginx buffers answers unless told not to.
+      // nginx buffers responses by default.
       'x-accel-buffering': 'no',
     });
     reply.raw.write('retry: 1000\n\n');
     this.#heartbeat = setInterval(() => this.#beat(), EVENT_HEARTBEAT_MS);
     const tokenLifeMs = Math.max(0, request.tokenExpiresAt - Date.now());
     this.#tokenEnd = setTimeout(() => this.close(), Math.min(tokenLifeMs, MAX_TIMER_MS));
-    // Who left while the token was being checked is not announced again.
+    // The reader may have disconnected while the token was checked; no event reports that again.
     if (request.raw.socket.destroyed) this.close();
   }
 
-  /** Aborts when the reader has gone or the stream was closed. */
-  get gone(): AbortSignal {
-    return this.#gone.signal;
+  /** Aborts when the reader has disconnected or the stream was closed. */
+  get closed(): AbortSignal {
+    return this.#closed.signal;
   }
 
-  /** Resolves once the reader has taken enough for the next record, or has gone. */
+  /** Resolves once the reader has read enough for the next record, or has disconnected. */
   async send(id: string, record: UploadRecord): Promise<void> {
     await this.#write(`id: ${id}\nevent: ${UPLOAD_EVENT}\ndata: ${JSON.stringify(record)}\n\n`);
   }
 
-  /** As `send`. Without an id, so that `Last-Event-ID` stays that of the last record. */
+  /** Like `send`, without an id, so that `Last-Event-ID` stays that of the last record. */
   async sendProgress(progress: ProgressEvent): Promise<void> {
     await this.#write(`event: ${PROGRESS_EVENT}\ndata: ${JSON.stringify(progress)}\n\n`);
   }
 
   async #write(event: string): Promise<void> {
-    if (this.#gone.signal.aborted) return;
+    if (this.#closed.signal.aborted) return;
     this.#reply.raw.write(event);
     if (this.#reply.raw.writableLength < HIGH_WATER_BYTES) return;
     await new Promise<void>((resolve) => {
@@ -72,10 +72,10 @@ export class EventStream {
   }
 
   close(): void {
-    if (this.#gone.signal.aborted) return;
+    if (this.#closed.signal.aborted) return;
     clearInterval(this.#heartbeat);
     clearTimeout(this.#tokenEnd);
-    this.#gone.abort();
+    this.#closed.abort();
     this.#onDrained?.();
     const { raw } = this.#reply;
     const cutOff = setTimeout(() => raw.destroy(), FLUSH_TIMEOUT_MS);

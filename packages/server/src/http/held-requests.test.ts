@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { HeldRequests } from './held-requests.ts';
 
-test('a subject and all together hold as many as the settings say, and the refusal names the setting', () => {
+test('requests are limited per subject and in total, and the refusal names the setting', () => {
   const refused: string[] = [];
   const held = new HeldRequests({ heldRequests: 3, heldRequestsPerToken: 2 }, (limit) => refused.push(limit));
   const first = held.hold('one');

@@ -1,15 +1,15 @@
 import { BackhaulError } from '@backhaul/protocol';
 
 export interface HeldRequestLimits {
-  /** Over all tokens; 0 is no limit. */
+  /** For all tokens; 0 is no limit. */
   readonly heldRequests: number;
-  /** Of the tokens of one subject; 0 is no limit. */
+  /** For the tokens of one subject; 0 is no limit. */
   readonly heldRequestsPerToken: number;
 }
 
 export type HeldRequestRefusal = 'held_per_token' | 'held_total';
 
-/** Counts the requests that stay open for long: event streams, triggers that wait, commands and diagnoses. */
+/** Counts long-running requests: event streams, waiting triggers, commands and diagnoses. */
 export class HeldRequests {
   readonly #limits: HeldRequestLimits;
   readonly #onRefused: (limit: HeldRequestRefusal) => void;
@@ -26,7 +26,7 @@ export class HeldRequests {
   }
 
   /**
-   * Counts a request until what is returned is disposed.
+   * Counts a request until the returned object is disposed.
    *
    * @throws BackhaulError `too_many_requests`
    */
@@ -37,12 +37,12 @@ export class HeldRequests {
       const own = this.#bySubject.get(subject);
       throw new BackhaulError(
         'too_many_requests',
-        `Tokens of the subject "${subject}" already hold ${own} event streams and waiting requests open. Close some, or raise the server's setting MAX_HELD_REQUESTS_PER_TOKEN.`,
+        `Tokens of the subject "${subject}" already have ${own} event streams and waiting requests open. Close some, or raise the server's setting MAX_HELD_REQUESTS_PER_TOKEN.`,
       );
     }
     throw new BackhaulError(
       'too_many_requests',
-      `The server already holds ${this.#total} event streams and waiting requests open. Try again later, or raise its setting MAX_HELD_REQUESTS.`,
+      `The server already has ${this.#total} event streams and waiting requests open. Try again later, or raise its setting MAX_HELD_REQUESTS.`,
     );
   }
 

@@ -1,14 +1,14 @@
 import type { IncomingMessage } from 'node:http';
 import Fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify';
 import { registerOpenApi } from './openapi.ts';
-import { answerBrokenRequest, answerFrameworkError, takeJson } from './problem.ts';
+import { sendBrokenRequestError, sendFrameworkError, takeJson } from './problem.ts';
 import { RequestLog } from './request-log.ts';
 import { type RouteTools, registerRoutes } from './routes.ts';
 import { type TlsCertificateFiles, readTlsContext } from './tls-certificates.ts';
 
-/** The handshake of TLS, and the headers of a request, have this long; milliseconds. */
+/** Time limit for the TLS handshake, and for the headers of a request; milliseconds. */
 const HEADERS_TIMEOUT_MS = 8000;
-/** How often it is looked for requests that take too long. */
+/** Interval of the check for requests that take too long. */
 const CONNECTION_CHECK_MS = 1000;
 /** Bodies of this API are a path and a reason. */
 const MAX_BODY_BYTES = 64 * 1024;
@@ -18,7 +18,7 @@ export interface HttpServerOptions extends RouteTools {
   readonly tls: TlsCertificateFiles | null;
 }
 
-/** Other upgrades, which some HTTP clients offer by themselves (`h2c`), are not taken; the request is answered as it is. */
+/** Other upgrades, which some HTTP clients offer by default (`h2c`), are ignored; the request is handled as it is. */
 function shouldUpgradeCallback(request: IncomingMessage): boolean {
   return request.headers.upgrade?.toLowerCase() === 'websocket';
 }
@@ -32,15 +32,15 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Fast
     loggerInstance: logger,
     logController: new RequestLog(addressOf, { requestIdLogLabel: 'request_id' }),
     bodyLimit: MAX_BODY_BYTES,
-    // A client that sends nothing, or not all, holds no socket: headers and body have this long.
+    // A client that sends nothing or too little must not hold a socket: time limit for headers and body.
     requestTimeout: 30_000,
     routerOptions: { maxParamLength: 200 },
-    // Idle keep-alive sockets must not hold up a shutdown.
+    // Idle keep-alive sockets must not delay a shutdown.
     forceCloseConnections: 'idle' as const,
-    // Fastify's own answer is no problem document; the routes' is.
+    // Fastify's own response is not a problem document; the routes' is.
     return503OnClosing: false,
-    frameworkErrors: answerFrameworkError,
-    clientErrorHandler: answerBrokenRequest,
+    frameworkErrors: sendFrameworkError,
+    clientErrorHandler: sendBrokenRequestError,
   };
   const node = {
     shouldUpgradeCallback,
@@ -56,13 +56,13 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Fast
             ...node,
             handshakeTimeout: HEADERS_TIMEOUT_MS,
             ...readTlsContext(tls),
-            // Operators come without a certificate; the gateway asks agents for theirs.
+            // Operators connect without a certificate; the gateway requires one from agents.
             ...(tls.clientCaFile === null ? {} : { requestCert: true, rejectUnauthorized: false }),
           },
         });
   options.connections.watch(app.server);
-  // A browser must not take an answer, in which there may be words of agents, for a page or a script.
-  // Hooks that wait for nothing are callbacks here: a promise for each costs every request several turns.
+  // A browser must not take a response, which may contain agents' text, for a page or a script.
+  // Synchronous hooks are callbacks: a promise for each costs every request several turns of the event loop.
   app.addHook('onSend', (_request, reply, _payload, done) => {
     void reply.header('x-content-type-options', 'nosniff');
     done();

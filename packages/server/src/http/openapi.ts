@@ -5,7 +5,7 @@ import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-pro
 import { SERVER_VERSION } from '../version.ts';
 import { type RouteTools, registerRoutes } from './routes.ts';
 
-/** All that the page loads is this server's own; its images are in its style sheet, too. */
+/** Everything the page loads comes from this server; its images are in its style sheet. */
 const docsPolicy = {
   'default-src': "'none'",
   'script-src': "'self'",
@@ -23,7 +23,7 @@ const logo =
   '<path d="M14 12H4v22h28V12H22M18 24V3m-7 7 7-7 7 7" fill="none" stroke="#4f9" stroke-width="4"/>' +
   '<text x="46" y="30" font-family="sans-serif" font-size="28" font-weight="bold" fill="#4f9">Backhaul</text></svg>';
 
-/** `/openapi.json` and the page at `/docs`, both made from the routes' own schemas. */
+/** `/openapi.json` and the page at `/docs`, both generated from the routes' own schemas. */
 export async function registerOpenApi(app: FastifyInstance): Promise<void> {
   await app.register(fastifySwagger, {
     openapi: {
@@ -38,10 +38,10 @@ export async function registerOpenApi(app: FastifyInstance): Promise<void> {
       // Where the description was found.
       servers: [{ url: '/' }],
       tags: [
-        { name: 'uploads', description: 'Pulls of files' },
+        { name: 'uploads', description: 'Uploads of files' },
         { name: 'events', description: 'Live changes' },
         { name: 'clients', description: 'Machines with an agent' },
-        { name: 'operations', description: 'For whoever runs the server' },
+        { name: 'operations', description: 'For operators of the server' },
       ],
       components: {
         securitySchemes: {
@@ -55,7 +55,7 @@ export async function registerOpenApi(app: FastifyInstance): Promise<void> {
       },
     },
     transform: jsonSchemaTransform,
-    transformObject: (document) => describeAnswers(jsonSchemaTransformObject(document)),
+    transformObject: (document) => describeResponses(jsonSchemaTransformObject(document)),
   });
   const image = { type: 'image/svg+xml', content: Buffer.from(logo) };
   await app.register(fastifySwaggerUi, {
@@ -63,41 +63,41 @@ export async function registerOpenApi(app: FastifyInstance): Promise<void> {
     logLevel: 'warn',
     staticCSP: docsPolicy,
     logo: image,
-    // Of the page: it is one level below the API, wherever a proxy puts both.
+    // For the page: it is one level below the API, whatever path a proxy uses.
     transformSpecification: (document) => ({ ...document, servers: [{ url: '..' }] }),
     theme: {
       title: 'Backhaul API',
       favicon: [{ ...image, filename: 'backhaul.svg', rel: 'icon', sizes: 'any' }],
     },
   });
-  // Without the slash its page names its parts by absolute paths, which are not there below a path of a proxy.
+  // Without the slash the page refers to its files by absolute paths, which do not exist below a proxy's path.
   app.addHook('onRequest', (request, reply, done) => {
     if (request.url === '/docs') void reply.redirect('docs/');
     else done();
   });
-  // Relative, so that it leads there below a path of a proxy, too.
+  // Relative, so that it also works below a proxy's path.
   app.get('/', { schema: { hide: true } }, async (_request, reply) => reply.redirect('docs/'));
   app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
 }
 
 const descriptions: Record<string, string> = {
   200: 'Done',
-  202: 'Accepted, and durable',
-  204: 'Done; there is nothing to say',
+  202: 'Accepted and stored durably',
+  204: 'Done; no content',
   302: 'Found at `Location`',
   503: 'Not ready',
-  '4XX': 'Refused; `code` says why',
-  '5XX': 'Failed; `code` says why',
+  '4XX': 'Refused; `code` has the reason',
+  '5XX': 'Failed; `code` has the reason',
 };
 
-interface Answer {
+interface ResponseObject {
   description?: string;
   content?: Record<string, { schema?: { $ref?: string } }>;
 }
 
 interface Operation {
   tags?: string[];
-  responses?: Record<string, Answer>;
+  responses?: Record<string, ResponseObject>;
 }
 
 interface Document {
@@ -105,17 +105,17 @@ interface Document {
   components: { schemas: Record<string, unknown> };
 }
 
-/** Adds what the generator cannot know: what each answer means, and the media types that are not plain JSON. */
-function describeAnswers<Generated extends object>(generated: Generated): Generated {
+/** Adds what the generator cannot know: the meaning of each response, and the media types other than plain JSON. */
+function describeResponses<Generated extends object>(generated: Generated): Generated {
   const { paths, components } = generated as unknown as Document;
   for (const { tags = [], responses = {} } of Object.values(paths).flatMap((path) => Object.values(path))) {
-    for (const [status, answer] of Object.entries(responses)) {
-      answer.description = descriptions[status] ?? 'Done';
-      const json = answer.content?.['application/json'];
+    for (const [status, response] of Object.entries(responses)) {
+      response.description = descriptions[status] ?? 'Done';
+      const json = response.content?.['application/json'];
       if (json?.schema?.$ref?.endsWith('/Problem') === true) {
-        answer.content = { 'application/problem+json': json };
+        response.content = { 'application/problem+json': json };
       } else if (tags.includes('events') && json !== undefined) {
-        answer.content = { 'text/event-stream': json };
+        response.content = { 'text/event-stream': json };
       }
     }
   }
@@ -123,7 +123,7 @@ function describeAnswers<Generated extends object>(generated: Generated): Genera
   return withPlainNames(generated, Object.keys(components.schemas));
 }
 
-/** The generator lists each schema twice, as it is sent and as it is received; one of them may be used by none. */
+/** The generator lists each schema twice, as sent and as received; one of them may be unused. */
 function keepReachable(paths: Document['paths'], schemas: Document['components']['schemas']): void {
   const reached = new Set<string>();
   const waiting: unknown[] = [paths];
@@ -137,7 +137,7 @@ function keepReachable(paths: Document['paths'], schemas: Document['components']
   for (const name of Object.keys(schemas)) if (!reached.has(name)) delete schemas[name];
 }
 
-/** A schema that is only received is called `XInput`; as there is no other X, its name can be X in generated clients. */
+/** A schema that is only received is named `XInput`; if there is no other X, it can be named X in generated clients. */
 function withPlainNames<Generated extends object>(generated: Generated, names: readonly string[]): Generated {
   let text = JSON.stringify(generated);
   for (const name of names) {
@@ -153,7 +153,7 @@ function withPlainNames<Generated extends object>(generated: Generated, names: r
 export async function buildOpenApi(): Promise<object> {
   const app = Fastify();
   await registerOpenApi(app);
-  // Nothing is called: the routes are only looked at.
+  // Nothing is called: the routes are only registered.
   registerRoutes(app, {} as RouteTools);
   await app.ready();
   const description = app.swagger();

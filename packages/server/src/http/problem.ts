@@ -9,7 +9,7 @@ import { trackMethods } from './allowed-methods.ts';
 import { refuseConnection } from './refuse-connection.ts';
 
 /**
- * Turns whatever a route throws into `application/problem+json`, in one place.
+ * The only code that turns errors of routes into `application/problem+json`.
  *
  * @param onProblem Called for each request that fails on a route.
  */
@@ -32,14 +32,14 @@ export function registerProblems(
       return sendProblem(reply, new BackhaulError('not_found', `There is nothing at ${path}.`));
     }
     void reply.header('allow', allowed.join(', '));
-    const detail = `${path} answers ${allowed.join(' and ')}, not ${request.method}.`;
+    const detail = `${path} supports ${allowed.join(' and ')}, not ${request.method}.`;
     return sendProblem(reply, new BackhaulError('method_not_allowed', detail));
   });
 }
 
 /**
- * Bodies are JSON and nothing else. An empty one is none, whatever its type: many HTTP libraries name one with
- * every POST and DELETE.
+ * Bodies are JSON only. An empty body counts as none, whatever its type: many HTTP libraries set one with every POST
+ * and DELETE.
  */
 export function takeJson(app: FastifyInstance): void {
   const parse = app.getDefaultJsonParser('error', 'error');
@@ -50,16 +50,16 @@ export function takeJson(app: FastifyInstance): void {
   });
 }
 
-/** What Fastify refuses before it looks for a route: a path that is not percent-encoded text, or too long. */
-export function answerFrameworkError(error: FastifyError, _request: unknown, reply: FastifyReply): void {
+/** Errors of Fastify before routing: a path that is not percent-encoded text, or too long. */
+export function sendFrameworkError(error: FastifyError, _request: unknown, reply: FastifyReply): void {
   void sendProblem(reply, toBackhaulError(error));
 }
 
-/** What Node refuses before there is a request: no HTTP, too large, too late, or no TLS where that is spoken. */
-export function answerBrokenRequest(error: Error & { code?: string }, socket: Socket): void {
-  // Refused already: what it has sent since is no request either.
+/** Errors of Node before there is a request: no HTTP, too large, too late, or no TLS where it is required. */
+export function sendBrokenRequestError(error: Error & { code?: string }, socket: Socket): void {
+  // Already refused: whatever it has sent since is no request either.
   if (socket.writableEnded) return;
-  // Within the handshake nothing can be answered.
+  // During the handshake no response is possible.
   const isHandshake = socket instanceof TLSSocket && socket.getFinished() === undefined;
   if (error.code === 'ECONNRESET' || !socket.writable || isHandshake) {
     socket.destroy();
@@ -70,9 +70,7 @@ export function answerBrokenRequest(error: Error & { code?: string }, socket: So
     socket,
     new BackhaulError(
       'invalid_request',
-      isLate
-        ? 'The request did not arrive in time.'
-        : 'This is not a request of HTTP/1.1, or it is too large.',
+      isLate ? 'The request did not arrive in time.' : 'Malformed or too large HTTP/1.1 request.',
     ),
   );
 }
@@ -88,7 +86,7 @@ function pathOf(request: FastifyRequest): string {
   return request.url.split('?', 1)[0] ?? '';
 }
 
-/** Fastify's own refusals, by their code (fastify, `lib/errors.js`). */
+/** Fastify's own errors, by their code (fastify, `lib/errors.js`). */
 const fastifyCodes: Record<string, ErrorCode> = {
   FST_ERR_CTP_BODY_TOO_LARGE: 'payload_too_large',
   FST_ERR_CTP_INVALID_MEDIA_TYPE: 'unsupported_media_type',

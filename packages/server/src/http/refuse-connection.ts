@@ -3,13 +3,14 @@ import type { Duplex } from 'node:stream';
 import { type BackhaulError, problemOf } from '@backhaul/protocol';
 
 const RETRY_AFTER_SECONDS = 5;
-/** How long a client that was refused may take to read why, and to close its side. */
+/** Time that a refused client has to read the reason and close its side. */
 const LINGER_MS = 2000;
 
 /**
- * Answers without the HTTP server, which has let go of this connection, and closes it. `end()` alone closes one half:
- * a client that keeps the other would hold the descriptor indefinitely. To destroy it at once could reset it before the
- * client has read the answer (RFC 9112, section 9.6), so what it still sends is read and dropped for a moment.
+ * Responds without the HTTP server, which has released this connection, and closes it. `end()` alone closes one half:
+ * a client that keeps the other would hold the descriptor indefinitely. Destroying it immediately could reset it
+ * before the client has read the response (RFC 9112, section 9.6), so what it still sends is read and discarded for a
+ * moment.
  */
 export function refuseConnection(socket: Duplex, error: BackhaulError): void {
   if (socket.destroyed || socket.writableEnded) return;

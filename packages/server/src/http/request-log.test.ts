@@ -4,7 +4,7 @@ import Fastify from 'fastify';
 import { pino } from 'pino';
 import { RequestLog } from './request-log.ts';
 
-/** Asks for a path, and gives what was logged of it. */
+/** Requests a path and returns the logged lines. */
 async function linesOf(path: string, level = 'info'): Promise<Record<string, unknown>[]> {
   const lines: Record<string, unknown>[] = [];
   const write = (line: string): void => void lines.push(JSON.parse(line) as Record<string, unknown>);
@@ -24,7 +24,7 @@ async function linesOf(path: string, level = 'info'): Promise<Record<string, unk
   return lines;
 }
 
-test('a request is one line, once it is answered, under the same id as what its handler says', async () => {
+test('a request is logged as one line after its response, with the same id as its handler’s lines', async () => {
   const [work, done, ...more] = await linesOf('/good');
   assert.deepEqual(more, []);
   assert.equal(work?.['msg'], 'at work');
@@ -35,7 +35,7 @@ test('a request is one line, once it is answered, under the same id as what its 
   assert.equal(done['reqId'], work['reqId']);
 });
 
-test('one that failed is a line with what it was answered', async () => {
+test('a failed request is logged with its response status', async () => {
   const lines = await linesOf('/bad');
   assert.deepEqual(
     lines.map(({ path, status }) => [path, status]),
@@ -43,7 +43,7 @@ test('one that failed is a line with what it was answered', async () => {
   );
 });
 
-test('at level debug it is told when it comes, too', async () => {
+test('at level debug the arrival of a request is logged too', async () => {
   const [incoming] = await linesOf('/good', 'debug');
   assert.deepEqual([incoming?.['msg'], incoming?.['path']], ['incoming request', '/good']);
 });

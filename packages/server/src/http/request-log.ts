@@ -2,13 +2,13 @@ import type { IncomingMessage } from 'node:http';
 import { type FastifyReply, type FastifyRequest, LogController } from 'fastify';
 
 /**
- * One line for each request, once it is answered, where Fastify writes two, which are a seventh of what a small
- * request costs; the other one at level debug. What a handler logs before has the same `reqId`.
+ * One line for each request after its response. Fastify's default is two, which cost a seventh of a small request's
+ * time; the other one is logged at level debug. Lines of the handler have the same `reqId`.
  */
 export class RequestLog extends LogController {
   readonly #addressOf: (request: IncomingMessage) => string;
 
-  /** @param addressOf Where a request comes from. */
+  /** @param addressOf Returns the client address of a request. */
   constructor(
     addressOf: (request: IncomingMessage) => string,
     options?: ConstructorParameters<typeof LogController>[0],
@@ -18,7 +18,7 @@ export class RequestLog extends LogController {
   }
 
   override incomingRequest(req: FastifyRequest): void {
-    // Not described in vain: this comes with every request.
+    // Checked first, because this runs for every request.
     if (req.log.level === 'debug' || req.log.level === 'trace') {
       req.log.debug(this.#describe(req), 'incoming request');
     }
@@ -31,7 +31,7 @@ export class RequestLog extends LogController {
     else reply.log.info(fields, 'request completed');
   }
 
-  /** No query: it may hold secrets. */
+  /** Without the query, which may contain secrets. */
   #describe({ method, url, raw }: FastifyRequest): object {
     return { method, path: url.split('?', 1)[0], address: this.#addressOf(raw) };
   }

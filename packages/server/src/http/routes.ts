@@ -19,7 +19,7 @@ export interface RouteTools extends AuthenticationTools {
   readonly services: Services;
 }
 
-/** Every path of the API. */
+/** Registers every path of the API. */
 export function registerRoutes(app: FastifyInstance, { services, ...authentication }: RouteTools): void {
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);

@@ -11,7 +11,7 @@ import type { UploadService } from '../domain/uploads/upload-service.ts';
 import type { ClientAddresses } from './client-addresses.ts';
 import type { HeldRequests } from './held-requests.ts';
 
-/** What the routes call. */
+/** Dependencies of the routes. */
 export interface Services {
   readonly uploads: UploadService;
   readonly verifier: ObjectVerifier;
@@ -23,12 +23,12 @@ export interface Services {
   readonly progress: Pick<LiveProgress, 'bytesInFlight' | 'subscribe'>;
   readonly held: HeldRequests;
   readonly addresses: ClientAddresses;
-  /** The most that a request waits which came through a reverse proxy; seconds. */
+  /** Maximum waiting time of a request that came through a reverse proxy; seconds. */
   readonly proxyWaitSeconds: number;
   readonly readiness: () => Promise<Readiness>;
   readonly diagnosis: () => Promise<Diagnosis>;
   readonly metrics: () => Promise<{ contentType: string; text: string }>;
-  /** Aborts when the server begins to shut down. */
+  /** Aborts when the server starts to shut down. */
   readonly shutdown: AbortSignal;
 }
 

@@ -7,16 +7,16 @@ import type { Log } from '../domain/ports/log.ts';
 export interface TlsCertificateFiles {
   readonly certFile: string;
   readonly keyFile: string;
-  /** Authorities whose certificates agents must show. */
+  /** CAs that must have signed agents' certificates. */
   readonly clientCaFile: string | null;
 }
 
-/** Something is wrong with the files; the message names them. */
+/** A problem with the files; the message names them. */
 export class TlsFilesError extends Error {
   override readonly name = 'TlsFilesError';
 }
 
-/** @throws TlsFilesError unless the files make a context that a server can use. */
+/** @throws TlsFilesError unless the files make a usable server context. */
 export function readTlsContext({
   certFile,
   keyFile,
@@ -51,11 +51,11 @@ interface TlsReloadOptions {
   readonly server: Server;
   readonly files: TlsCertificateFiles;
   readonly log: Log;
-  /** Between looks at the files. */
+  /** Interval between two checks of the files. */
   readonly intervalMs?: number;
 }
 
-/** Gives new connections the certificates that are in the files now. Connections that are open keep theirs. */
+/** Gives new connections the certificates currently in the files. Open connections keep theirs. */
 export class TlsReload implements Disposable {
   readonly #options: TlsReloadOptions;
   readonly #watch: FileWatch;
@@ -68,12 +68,12 @@ export class TlsReload implements Disposable {
     this.#watch = new FileWatch(paths, { onChange: () => this.reload(), ...pace });
   }
 
-  /** Files that cannot be used leave everything as it is. */
+  /** Unusable files leave everything unchanged. */
   reload(): void {
     const { server, files, log } = this.#options;
     try {
       const context = readTlsContext(files);
-      // Node.js makes new keys for session tickets with it: no session outlives the authorities that it was checked by.
+      // Node.js creates new session ticket keys with it: no session outlives the CAs that it was checked against.
       server.setSecureContext(context);
       const { subject, validTo } = new X509Certificate(context.cert as Buffer);
       log.info(

@@ -2,16 +2,18 @@ import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 import type { ConnectionLimits } from './connection-limits.ts';
 
-/** Room that a client has for its handshake and request before it can be dropped in favour of a newer one. */
+/**
+ * Time that a client has for its handshake and request before its connection can be closed in favour of a newer one.
+ */
 const GRACE_MS = 3000;
-/** The whole life of a connection without a valid token: sending a request, and taking its answer. */
+/** Maximum lifetime of a connection without a valid token: sending a request and reading its response. */
 const LIFETIME_MS = 30_000;
 const SWEEP_INTERVAL_MS = 1000;
 
 /**
- * - `per_address`, `unauthenticated`: dropped because of the limit of unauthenticated connections
- * - `too_slow`: dropped at the end of its life
- * - `connections`: not taken, because of the limit of all connections
+ * - `per_address`, `unauthenticated`: closed because of the limit of unauthenticated connections
+ * - `too_slow`: closed at the end of its lifetime
+ * - `connections`: not accepted, because of the limit of all connections
  */
 export const connectionRefusals = ['per_address', 'unauthenticated', 'too_slow', 'connections'] as const;
 export type ConnectionRefusal = (typeof connectionRefusals)[number];
@@ -19,7 +21,7 @@ export type ConnectionRefusal = (typeof connectionRefusals)[number];
 interface Unauthenticated {
   readonly key: string;
   readonly socket: Socket;
-  /** Whose it is: a network, or itself alone while a trusted proxy has not said it. */
+  /** The address it counts for: a network, or the connection alone until a trusted proxy has named one. */
   address: string;
   /** Monotonic, milliseconds. */
   readonly since: number;
@@ -27,9 +29,9 @@ interface Unauthenticated {
 }
 
 /**
- * Bounds what clients can hold that have not shown a valid token: the connections on which neither a request nor an
- * upgrade was authenticated, those within their TLS handshake included. Over the limit the oldest is dropped if it has
- * had its time, else the newest: neither silent sockets nor a rush of agents, which come back, keep others out for long.
+ * Limits the resources of clients that have not presented a valid token: connections without an authenticated request
+ * or upgrade, including those in their TLS handshake. Above the limit the oldest is closed if its grace period is
+ * over, otherwise the newest: neither silent sockets nor a rush of agents, which reconnect, lock others out for long.
  */
 export class UnauthenticatedConnections {
   readonly #limits: ConnectionLimits;
@@ -40,7 +42,7 @@ export class UnauthenticatedConnections {
   readonly #isProxy: (address: string) => boolean;
   #isTrimming = false;
 
-  /** @param isProxy Whether an address is of a trusted proxy: then it is not whose connection it is. */
+  /** @param isProxy Whether an address belongs to a trusted proxy: then the connection does not count for it. */
   constructor(
     limits: ConnectionLimits,
     onRefused: (reason: ConnectionRefusal) => void,
@@ -56,7 +58,7 @@ export class UnauthenticatedConnections {
   }
 
   watch(server: Server): void {
-    // Of an HTTPS server, too: this event comes before the handshake.
+    // Also for an HTTPS server: this event comes before the handshake.
     server.on('connection', (socket: Socket) => this.#add(socket));
     server.on('drop', () => this.#onRefused('connections'));
     if (this.#limits.connections > 0) server.maxConnections = this.#limits.connections;
@@ -64,13 +66,16 @@ export class UnauthenticatedConnections {
     server.on('close', () => clearInterval(sweep));
   }
 
-  /** @param socket Of the request or upgrade; over TLS not the one that `connection` told of. */
+  /** @param socket Of the request or upgrade; with TLS not the one of the `connection` event. */
   authenticated(socket: Socket): void {
     const connection = this.#find(socket);
     if (connection !== undefined) this.#remove(connection);
   }
 
-  /** What a trusted proxy says of a request on this connection: from now on it counts for that address. */
+  /**
+   * The client address named by a trusted proxy in a request on this connection: from now on it counts for that
+   * address.
+   */
   cameFrom(socket: Socket, address: string): void {
     const connection = this.#find(socket);
     if (connection === undefined || !this.#isProxy(socket.remoteAddress ?? '')) return;
@@ -83,7 +88,7 @@ export class UnauthenticatedConnections {
     return this.#find(socket) !== undefined;
   }
 
-  /** Asked with every request, while most of the time there is no such connection at all. */
+  /** Called for every request, although usually there is no such connection. */
   #find(socket: Socket): Unauthenticated | undefined {
     if (this.#all.size === 0) return undefined;
     const key = keyOf(socket);
@@ -92,13 +97,13 @@ export class UnauthenticatedConnections {
 
   #add(socket: Socket): void {
     const key = keyOf(socket);
-    // It was reset before it could be taken.
+    // It was reset before it could be accepted.
     if (key === undefined) return void socket.destroy();
     const peer = socket.remoteAddress ?? '';
     const address = this.#isProxy(peer) ? key : networkOf(peer);
     const onClose = () => this.#remove(connection);
     const connection: Unauthenticated = { key, socket, address, since: performance.now(), onClose };
-    // A client that reset its connection may come again from the same port before the end of that one is told.
+    // A client that reset its connection may reconnect from the same port before the end of the old one is reported.
     const previous = this.#all.get(key);
     if (previous !== undefined) this.#remove(previous);
     this.#all.set(key, connection);
@@ -115,9 +120,9 @@ export class UnauthenticatedConnections {
     }
   }
 
-  /** By what it is, and not by its key: that may be another connection's by now. */
+  /** By identity, not by its key: that may be another connection's by now. */
   #remove(connection: Unauthenticated): void {
-    // A connection may live for months, and there are thousands: nothing of its first second stays with it.
+    // A connection may live for months, and there are thousands: release everything from its first second.
     connection.socket.off('close', connection.onClose);
     if (this.#all.get(connection.key) === connection) this.#all.delete(connection.key);
     this.#leave(connection);
@@ -129,7 +134,7 @@ export class UnauthenticatedConnections {
     if (own?.size === 0) this.#byAddress.delete(connection.address);
   }
 
-  /** After the turn in which requests that have already arrived are read: their connections may not count any more. */
+  /** After the turn that reads requests which have already arrived: their connections may not count any more. */
   #trimSoon(): void {
     if (this.#isTrimming) return;
     this.#isTrimming = true;
@@ -149,7 +154,7 @@ export class UnauthenticatedConnections {
       }
     }
     for (let excess = excessOf(this.#all.size, unauthenticated); excess > 0; excess -= 1) {
-      // The address with the most pays: a single one cannot keep all others out.
+      // The address with the most connections: a single one cannot lock out all others.
       const groups = [...this.#byAddress.values()];
       const largest = groups.reduce((most, group) => (group.size > most.size ? group : most));
       this.#drop(victimOf(largest), 'unauthenticated');
@@ -178,18 +183,18 @@ function excessOf(count: number, limit: number): number {
 /** @param connections Oldest first, and not empty. */
 function victimOf(connections: Set<Unauthenticated>): Unauthenticated {
   const [oldest] = connections;
-  if (oldest === undefined) throw new TypeError('there is no connection to drop');
+  if (oldest === undefined) throw new TypeError('there is no connection to close');
   if (performance.now() - oldest.since >= GRACE_MS) return oldest;
   return [...connections].at(-1) ?? oldest;
 }
 
-/** Undefined once the peer has gone. */
+/** Undefined once the peer has disconnected. */
 function keyOf({ remoteAddress, remotePort, localAddress, localPort }: Socket): string | undefined {
   if (remoteAddress === undefined || remotePort === undefined) return undefined;
   return `${remoteAddress}|${remotePort}|${localAddress}|${localPort}`;
 }
 
-/** One host of IPv6 commonly has a whole /64 (RFC 4291, section 2.5.4). */
+/** One IPv6 host commonly has a whole /64 (RFC 4291, section 2.5.4). */
 export function networkOf(address: string): string {
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];
   if (mapped !== undefined || !address.includes(':')) return mapped ?? address;

@@ -7,11 +7,11 @@ import { endSession } from '../domain/sessions/end-session.ts';
 import { openSqliteStore } from '../store/open-sqlite-store.ts';
 import { describeUpload, toUploadRecord } from './upload-record.ts';
 
-/** No agent says anything of bytes on their way. */
+/** No agent reports bytes in flight. */
 const silent = { bytesInFlight: () => undefined };
 
 for (const status of uploadStatuses) {
-  test(`the record of a ${status} upload is one of the API, and holds nothing that is the server’s own`, () => {
+  test(`the record of a ${status} upload matches the API, and contains no internal fields`, () => {
     const upload = {
       ...sampleUploadIn(status),
       s3UploadId: 'SECRET-s3-upload',
@@ -31,7 +31,7 @@ for (const status of uploadStatuses) {
   });
 }
 
-test('times are ISO 8601 in UTC, and the checksum says what it is of', () => {
+test('times are ISO 8601 in UTC, and the checksum has a type', () => {
   const record = toUploadRecord(sampleUploadIn('completed'), silent);
   assert.equal(record.created_at, '2025-11-01T00:00:00.000Z');
   assert.equal(record.completed_at, '2025-11-01T00:00:05.000Z');
@@ -40,12 +40,12 @@ test('times are ISO 8601 in UTC, and the checksum says what it is of', () => {
   assert.equal(toUploadRecord(sampleUploadIn('uploading'), silent).checksum, null);
 });
 
-test('an upload that waits for a machine which is away says since when and until when', async () => {
+test('an upload that waits for an offline machine says since when and until when', async () => {
   await using fixture = new DomainFixture(await openSqliteStore(':memory:'));
   const services = { clients: fixture.domain.clients, progress: fixture.context.progress };
   const agent = await fixture.connect('client-1');
   await endSession(fixture.context, agent.session);
-  const gone = new Date(fixture.clock.now()).toISOString();
+  const offlineSince = new Date(fixture.clock.now()).toISOString();
   fixture.clock.advance(3 * 24 * 3_600_000);
   const upload = await fixture.trigger();
   const record = await describeUpload(services, upload);
@@ -53,7 +53,7 @@ test('an upload that waits for a machine which is away says since when and until
   assert.match(
     record.stalled_reason ?? '',
     new RegExp(
-      `offline since ${gone.slice(0, 10)} .* UTC .*waits for it until ${record.expires_at.slice(0, 10)} `,
+      `offline since ${offlineSince.slice(0, 10)} .* UTC .*waits for it until ${record.expires_at.slice(0, 10)} `,
     ),
   );
   assert.equal((await fixture.upload(upload.uploadId)).stalledReason, null, 'no row is written for it');

@@ -3,14 +3,14 @@ import type { LiveProgress } from '../domain/uploads/live-progress.ts';
 import type { Services } from './services.ts';
 import type { Upload } from '../domain/uploads/upload.ts';
 
-/** The one place where an upload crosses to the API: snake_case names, ISO times, nothing of S3's own ids. */
+/** The only code that converts an upload for the API: snake_case names, ISO times, without S3's own ids. */
 export function toUploadRecord(upload: Upload, progress: Pick<LiveProgress, 'bytesInFlight'>): UploadRecord {
   const bytesInFlight = progress.bytesInFlight(upload);
   return {
     upload_id: upload.uploadId,
     client_id: upload.clientId,
     file_path: upload.filePath,
-    // Not the row's: release 0.1.0 kept there what the agent said.
+    // Not the row's: release 0.1.0 stored the agent's name there.
     file_name: savedFileName(upload.filePath),
     status: upload.status,
     attempt: upload.attempt,
@@ -51,22 +51,23 @@ export function toUploadRecord(upload: Upload, progress: Pick<LiveProgress, 'byt
 }
 
 /**
- * As `toUploadRecord`; of uploads that wait for a machine which is away, with since when and until when. That is no row's:
- * nothing is written as machines come and go.
+ * Like `toUploadRecord`; for uploads waiting for an offline machine it adds since when and until when. No row stores
+ * that: nothing is written when machines connect or disconnect.
  */
 export async function describeUploads(
   { clients, progress }: Pick<Services, 'clients' | 'progress'>,
   uploads: readonly Upload[],
 ): Promise<UploadRecord[]> {
-  const awaySince = new Map<string, number | undefined>();
+  const disconnectedSince = new Map<string, number | undefined>();
   const records: UploadRecord[] = [];
   for (const upload of uploads) {
     const { clientId, status, stalledReason, expiresAt } = upload;
     const record = toUploadRecord(upload, progress);
     records.push(record);
     if (status !== 'queued' || stalledReason !== null) continue;
-    if (!awaySince.has(clientId)) awaySince.set(clientId, await clients.awaySince(clientId));
-    const since = awaySince.get(clientId);
+    if (!disconnectedSince.has(clientId))
+      disconnectedSince.set(clientId, await clients.disconnectedSince(clientId));
+    const since = disconnectedSince.get(clientId);
     if (since === undefined) continue;
     record.stalled_since = requiredIsoTime(Math.max(since, upload.createdAt));
     record.stalled_reason = `The machine is offline since ${minuteOf(since)} (${roughly(Date.now() - since)}). The upload waits for it until ${minuteOf(expiresAt)}.`;

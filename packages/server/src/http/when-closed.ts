@@ -1,9 +1,9 @@
 /**
- * Aborts when an answer is out, or its reader has gone. Of the answer, not of the socket: a connection that is
- * kept open would collect a listener for each request.
+ * Aborts when a response is finished or its reader has disconnected. Listens on the response, not the socket: a
+ * keep-alive connection would collect a listener for each request.
  */
-export function whenClosed(answer: NodeJS.EventEmitter): AbortSignal {
+export function whenClosed(response: NodeJS.EventEmitter): AbortSignal {
   const closed = new AbortController();
-  answer.once('close', () => closed.abort());
+  response.once('close', () => closed.abort());
   return closed.signal;
 }

@@ -21,10 +21,10 @@ const byClient = new PreparedQuery((db, { clientId }: Placeholders<{ clientId: s
 );
 
 /**
- * Must run in one transaction with the session that begins with the token: a token is replaced by the use of its
- * successor, never by less.
+ * Must run in one transaction with the session that starts with the token: only the use of its successor replaces a
+ * token.
  *
- * @returns false if the token was replaced itself.
+ * @returns false if the token itself was replaced.
  */
 export async function useToken(
   db: Queries,

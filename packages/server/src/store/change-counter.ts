@@ -11,11 +11,11 @@ const increase = new PreparedQuery((db, { at }: Placeholders<{ at: number }>) =>
 );
 
 /**
- * The number of a change, greater than all before it. To be taken in the transaction that makes the change: with one
- * connection, numbers become visible in their order.
+ * The number of a change, greater than all before it. Call it in the transaction that makes the change: with one
+ * connection, numbers become visible in sequence.
  *
- * @param at Time of the change. Where it is ahead of the counter the counter follows, so that a database that was
- *   restored from a backup does not use again what readers have seen of the one before.
+ * @param at Time of the change. If it is ahead of the counter, the counter follows, so that a database restored from
+ *   a backup does not reuse numbers that readers have already seen.
  */
 export async function nextChange(db: Queries, at: number): Promise<number> {
   return (await increase.one(db, { at })).last;

@@ -73,7 +73,7 @@ export async function selectClients(db: Queries, filter: ClientFilter): Promise<
   return rows.map(fromClientRow);
 }
 
-/** @returns Whether there is such a client. */
+/** @returns whether the client exists. */
 export async function updateClientLimits(
   db: Queries,
   clientId: string,

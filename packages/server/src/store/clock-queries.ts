@@ -39,7 +39,7 @@ export async function moveDeadlines(
   return Number(numUpdatedRows);
 }
 
-/** Keeps the earlier of the two: a clock that was ahead at first does not count indefinitely. */
+/** Stores the earlier of the two: a clock that was ahead at first does not count indefinitely. */
 export async function upsertFirstTime(db: Queries, event: string, at: number): Promise<number> {
   const { at: first } = await db
     .insertInto('firstTimes')

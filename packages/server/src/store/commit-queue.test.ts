@@ -13,7 +13,7 @@ interface Numbers {
 }
 
 async function openQueue(
-  options: { file?: string; patienceMs?: number } = {},
+  options: { file?: string; timeoutMs?: number } = {},
 ): Promise<{ queue: CommitQueue<Numbers>; log: string[] } & AsyncDisposable> {
   const database = new DatabaseSync(options.file ?? ':memory:', { timeout: 0 });
   database.exec('pragma journal_mode = wal');
@@ -25,8 +25,8 @@ async function openQueue(
       log.push(query.sql);
     },
   });
-  const { patienceMs } = options;
-  const queue = new CommitQueue(db, patienceMs === undefined ? {} : { patienceMs });
+  const { timeoutMs } = options;
+  const queue = new CommitQueue(db, timeoutMs === undefined ? {} : { timeoutMs });
   return { queue, log, [Symbol.asyncDispose]: () => db.destroy() };
 }
 
@@ -41,7 +41,7 @@ test('writes of one turn share one transaction', async () => {
   assert.equal(log.filter((query) => query === 'commit').length, 1);
 });
 
-test('a write that fails takes only itself back', async () => {
+test('a failing write rolls back only itself', async () => {
   await using opened = await openQueue();
   const { queue } = opened;
   const results = await Promise.allSettled(
@@ -61,7 +61,7 @@ test('a write that fails takes only itself back', async () => {
 test('no write is reported done when the commit fails', async () => {
   await using opened = await openQueue();
   const { queue } = opened;
-  // Looked at by SQLite only when it commits, so that the writes themselves succeed.
+  // SQLite checks this only at the commit, so that the writes themselves succeed.
   await queue.write((db) =>
     sql`create table marks (value integer references numbers (value) deferrable initially deferred)`.execute(
       db,
@@ -76,7 +76,7 @@ test('no write is reported done when the commit fails', async () => {
   assert.deepEqual(await queue.read((db) => db.selectFrom('numbers').selectAll().execute()), []);
 });
 
-test('no write is reported done when the transaction ends under the queue’s feet', async () => {
+test('no write is reported done when the transaction ends unexpectedly', async () => {
   await using opened = await openQueue();
   const { queue } = opened;
   const sabotage = queue.write((db) => sql`rollback`.execute(db));
@@ -87,7 +87,7 @@ test('no write is reported done when the transaction ends under the queue’s fe
   assert.deepEqual(await queue.read((db) => db.selectFrom('numbers').selectAll().execute()), []);
 });
 
-test('a read never sees what is not yet committed', async () => {
+test('a read never sees uncommitted data', async () => {
   await using opened = await openQueue();
   const { queue } = opened;
   const seen: number[] = [];
@@ -110,7 +110,7 @@ describe('while another program holds the write lock', () => {
     db.insertInto('numbers').values({ value }).execute();
   const count = async (db: Kysely<Numbers>) => (await db.selectFrom('numbers').selectAll().execute()).length;
 
-  async function openLocked(options: { patienceMs: number }) {
+  async function openLocked(options: { timeoutMs: number }) {
     await using cleanup = new AsyncDisposableStack();
     const directory = cleanup.use(await mkdtempDisposable(path.join(tmpdir(), 'backhaul-queue-')));
     const file = path.join(directory.path, 'numbers.db');
@@ -121,8 +121,8 @@ describe('while another program holds the write lock', () => {
     return { queue, log, other, [Symbol.asyncDispose]: () => owned.disposeAsync() };
   }
 
-  test('writes wait and are done in their order once it is free; reads do not wait', async () => {
-    await using opened = await openLocked({ patienceMs: 60_000 });
+  test('writes wait and run in sequence once it is free; reads do not wait', async () => {
+    await using opened = await openLocked({ timeoutMs: 60_000 });
     const { queue, log, other } = opened;
     const writes = [1, 2, 3].map((value) => queue.write(insert(value)));
     assert.equal(await queue.read(count), 0, 'read while the writes wait');
@@ -136,8 +136,8 @@ describe('while another program holds the write lock', () => {
     );
   });
 
-  test('a write that has waited too long fails and is never done', async () => {
-    await using opened = await openLocked({ patienceMs: 50 });
+  test('a write that has waited too long fails and never runs', async () => {
+    await using opened = await openLocked({ timeoutMs: 50 });
     const { queue, other } = opened;
     await assert.rejects(queue.write(insert(1)), { code: 'ERR_SQLITE_ERROR', message: /locked/ });
     other.exec('commit');
@@ -146,7 +146,7 @@ describe('while another program holds the write lock', () => {
   });
 });
 
-test('a task that comes in as the queue runs dry is not forgotten', async () => {
+test('a task that arrives as the queue runs empty is not lost', async () => {
   await using opened = await openQueue();
   const { queue } = opened;
   // Enqueues again from the very continuation that follows the last task, at every depth of microtasks.

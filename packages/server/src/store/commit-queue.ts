@@ -2,9 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type CompiledQuery, type Kysely, type Transaction, sql } from 'kysely';
 import { isBusy } from './sqlite-error.ts';
 
-/** How long a write waits for another program that writes; a backup only reads and never makes it wait. */
-const DEFAULT_PATIENCE_MS = 1000;
-/** Asked again by the queue, because SQLite's own waiting would block the event loop. */
+/** How long a write waits for another writing program; a backup only reads and never causes waits. */
+const DEFAULT_TIMEOUT_MS = 1000;
+/** Retried by the queue, because SQLite's own waiting would block the event loop. */
 const RETRY_MS = 10;
 
 type Write<Database> = (transaction: Transaction<Database>) => Promise<unknown>;
@@ -18,18 +18,17 @@ interface Queued<Task> {
 }
 
 /**
- * Puts everything that wants to write in the same turn of the event loop into one transaction: SQLite commits
- * with an fsync that blocks the loop, so ten thousand triggers must not cost ten thousand of them. A write
- * resolves once its transaction is on disk. One that fails takes only itself back (savepoint); if the commit
- * fails, all of them do.
+ * Combines all writes of one turn of the event loop into one transaction: SQLite commits with an fsync that blocks
+ * the loop, so ten thousand triggers must not cost ten thousand of them. A write resolves once its transaction is on
+ * disk. A failing write rolls back only itself (savepoint); if the commit fails, all of them fail.
  *
- * While another program holds the write lock, reads go on and writes wait; those that have waited too long fail.
+ * While another program holds the write lock, reads continue and writes wait; writes that have waited too long fail.
  *
- * There is one connection, so reads run between transactions: inside one they would see what is not yet durable.
+ * There is one connection, so reads run between transactions: inside one they would see uncommitted data.
  */
 export class CommitQueue<Database> {
   readonly #db: Kysely<Database>;
-  readonly #patienceMs: number;
+  readonly #timeoutMs: number;
   readonly #beforeCommit: () => void;
   readonly #savepoint: Readonly<Record<'set' | 'rollback' | 'release', CompiledQuery>>;
   #writes: Queued<Write<Database>>[] = [];
@@ -37,11 +36,11 @@ export class CommitQueue<Database> {
   #pumping: Promise<void> | undefined;
 
   /** @param options.beforeCommit Throws if nothing may be committed now. */
-  constructor(db: Kysely<Database>, options: { patienceMs?: number; beforeCommit?: () => void } = {}) {
+  constructor(db: Kysely<Database>, options: { timeoutMs?: number; beforeCommit?: () => void } = {}) {
     this.#db = db;
-    this.#patienceMs = options.patienceMs ?? DEFAULT_PATIENCE_MS;
+    this.#timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
     this.#beforeCommit = options.beforeCommit ?? (() => {});
-    // Compiled once: two of them go with each write.
+    // Compiled once: each write needs two of them.
     this.#savepoint = {
       set: sql`savepoint write_task`.compile(db),
       rollback: sql`rollback to write_task`.compile(db),
@@ -57,7 +56,7 @@ export class CommitQueue<Database> {
     return this.#enqueue(this.#reads, () => task(this.#db));
   }
 
-  /** Resolves when nothing is under way any more. */
+  /** Resolves when nothing is running any more. */
   async idle(): Promise<void> {
     while (this.#pumping !== undefined) await this.#pumping;
   }
@@ -82,11 +81,12 @@ export class CommitQueue<Database> {
       for (const { task, resolve, reject } of reads) await task().then(resolve, reject);
       if (isLocked) await sleep(RETRY_MS * (0.5 + Math.random()));
     }
-    // In the same turn as the loop's last look, or a task that comes in between would wait for the next.
+    // In the same turn as the loop's last check; otherwise a task that arrives in between would wait for the next
+    // one.
     this.#pumping = undefined;
   }
 
-  /** @returns false if another program holds the write lock; then nothing was written. */
+  /** @returns false if another program holds the write lock; nothing was written then. */
   async #commit(writes: readonly Queued<Write<Database>>[]): Promise<boolean> {
     const settlements: (() => void)[] = [];
     try {
@@ -96,8 +96,8 @@ export class CommitQueue<Database> {
         this.#beforeCommit();
         await transaction.commit().execute();
       } catch (error) {
-        // When the disk is full SQLite has rolled back already, and refuses to do it again. What says why is the
-        // first error.
+        // If the disk is full, SQLite has already rolled back and refuses to do it again. The first error has the
+        // reason.
         await transaction
           .rollback()
           .execute()
@@ -116,15 +116,18 @@ export class CommitQueue<Database> {
     return true;
   }
 
-  /** To the queue's head again, but for those that have waited long enough. */
+  /** Returns the writes to the head of the queue, except those that have waited long enough. */
   #postpone(writes: readonly Queued<Write<Database>>[], error: unknown): void {
     const now = performance.now();
-    const isPatient = ({ queuedAt }: Queued<Write<Database>>) => now - queuedAt < this.#patienceMs;
-    for (const write of writes) if (!isPatient(write)) write.reject(error);
-    this.#writes = [...writes.filter(isPatient), ...this.#writes];
+    const hasTime = ({ queuedAt }: Queued<Write<Database>>) => now - queuedAt < this.#timeoutMs;
+    for (const write of writes) if (!hasTime(write)) write.reject(error);
+    this.#writes = [...writes.filter(hasTime), ...this.#writes];
   }
 
-  /** Runs one write, and takes it back alone if it fails. @returns what tells its caller, once all are committed. */
+  /**
+   * Runs one write, and rolls back only this write if it fails. @returns a function that settles the caller's
+   * promise, to be called after the commit.
+   */
   async #attempt(
     transaction: Transaction<Database>,
     { task, resolve, reject }: Queued<Write<Database>>,
@@ -136,7 +139,7 @@ export class CommitQueue<Database> {
       settlement = () => resolve(result);
     } catch (error) {
       await transaction.executeQuery(this.#savepoint.rollback).catch(() => {
-        // The savepoint is gone, because the whole transaction was rolled back.
+        // The savepoint no longer exists, because the whole transaction was rolled back.
         throw error;
       });
       settlement = () => reject(error);

@@ -11,7 +11,7 @@ import type { SqlStore } from './sql-store.ts';
 
 const isWindows = process.platform === 'win32';
 
-async function place(t: TestContext) {
+async function prepareDirectory(t: TestContext) {
   const directory = await mkdtempDisposable(path.join(tmpdir(), 'backhaul-files-'));
   t.after(() => directory[Symbol.asyncDispose]());
   return { directory: directory.path, file: path.join(directory.path, 'backhaul.db') };
@@ -28,21 +28,21 @@ interface Loss {
 }
 
 const losses: readonly Loss[] = [
-  { what: 'the database is removed', message: /backhaul\.db is no longer there/, happen: (file) => rm(file) },
+  { what: 'the database is removed', message: /backhaul\.db no longer exists/, happen: (file) => rm(file) },
   {
     what: 'the database is renamed',
-    message: /backhaul\.db is no longer there/,
+    message: /backhaul\.db no longer exists/,
     happen: (file) => rename(file, `${file}.old`),
   },
-  { what: 'the log is removed', message: /-wal is no longer there/, happen: (file) => rm(`${file}-wal`) },
+  { what: 'the log is removed', message: /-wal no longer exists/, happen: (file) => rm(`${file}-wal`) },
   {
     what: 'the index of the log is removed',
     message: /-shm is no longer/,
     happen: (file) => rm(`${file}-shm`),
   },
-  { what: 'the lock is removed', message: /-lock is no longer there/, happen: (file) => rm(`${file}-lock`) },
+  { what: 'the lock is removed', message: /-lock no longer exists/, happen: (file) => rm(`${file}-lock`) },
   {
-    what: 'another database is moved into its place',
+    what: 'another database is moved to its path',
     message: /backhaul\.db was replaced/,
     async happen(file) {
       await (await openSqliteStore(`${file}-2`)).close();
@@ -50,7 +50,7 @@ const losses: readonly Loss[] = [
     },
   },
   {
-    what: 'an own backup is copied over it',
+    what: 'its own backup is copied over it',
     message: /backhaul\.db was overwritten/,
     async happen(file) {
       await takeBackup(
@@ -75,16 +75,16 @@ const losses: readonly Loss[] = [
   },
   {
     what: 'its directory is removed',
-    message: /backhaul\.db is no longer there/,
+    message: /backhaul\.db no longer exists/,
     happen: (file) => rm(path.dirname(file), { recursive: true }),
   },
 ];
 
 for (const { what, message, happen } of losses) {
-  test(`when ${what}, nothing is accepted, and it is told`, { skip: isWindows }, async (t) => {
-    const { file } = await place(t);
-    const told = Promise.withResolvers<string | undefined>();
-    const store = await openSqliteStore(file, { onFilesChange: told.resolve });
+  test(`when ${what}, writes are refused and the problem is reported`, { skip: isWindows }, async (t) => {
+    const { file } = await prepareDirectory(t);
+    const reported = Promise.withResolvers<string | undefined>();
+    const store = await openSqliteStore(file, { onFilesChange: reported.resolve });
     // Timers of the store alone keep no process running.
     const alive = setInterval(() => {}, 1000);
     try {
@@ -93,8 +93,8 @@ for (const { what, message, happen } of losses) {
       const isTold = (error: unknown) => error instanceof StoreError && message.test(error.message);
       await assert.rejects(insert(store), isTold);
       await assert.rejects(store.ping(), isTold);
-      assert.match((await told.promise) ?? '', message);
-      assert.equal((await store.listUploads({ limit: 10 })).length, 1, 'what it has can be read');
+      assert.match((await reported.promise) ?? '', message);
+      assert.equal((await store.listUploads({ limit: 10 })).length, 1, 'reads still work');
     } finally {
       clearInterval(alive);
       await store.close();
@@ -102,8 +102,8 @@ for (const { what, message, happen } of losses) {
   });
 }
 
-test('files that come back are written to again', { skip: isWindows }, async (t) => {
-  const { file } = await place(t);
+test('restored files are written to again', { skip: isWindows }, async (t) => {
+  const { file } = await prepareDirectory(t);
   const store = await openSqliteStore(file);
   await rename(file, `${file}.old`);
   await assert.rejects(insert(store), StoreError);
@@ -112,8 +112,8 @@ test('files that come back are written to again', { skip: isWindows }, async (t)
   await store.close();
 });
 
-test('a link that leads to another database is noticed', { skip: isWindows }, async (t) => {
-  const { directory, file } = await place(t);
+test('a symlink to another database is noticed', { skip: isWindows }, async (t) => {
+  const { directory, file } = await prepareDirectory(t);
   const link = path.join(directory, 'link.db');
   await symlink(file, link);
   const store = await openSqliteStore(link);
@@ -124,27 +124,23 @@ test('a link that leads to another database is noticed', { skip: isWindows }, as
   await store.close();
 });
 
-test(
-  'a log that was removed is written into the database when the store closes',
-  { skip: isWindows },
-  async (t) => {
-    const { file } = await place(t);
-    const store = await openSqliteStore(file);
-    await insert(store);
-    await rm(`${file}-wal`);
-    await assert.rejects(insert(store), StoreError);
-    await store.close();
-    const again = await openSqliteStore(file);
-    assert.equal((await again.listUploads({ limit: 10 })).length, 1);
-    await again.close();
-  },
-);
+test('a removed log is written into the database when the store closes', { skip: isWindows }, async (t) => {
+  const { file } = await prepareDirectory(t);
+  const store = await openSqliteStore(file);
+  await insert(store);
+  await rm(`${file}-wal`);
+  await assert.rejects(insert(store), StoreError);
+  await store.close();
+  const again = await openSqliteStore(file);
+  assert.equal((await again.listUploads({ limit: 10 })).length, 1);
+  await again.close();
+});
 
 test(
-  'the files are their owner’s only, whatever the umask, also those of before',
+  'the files are private to their owner, whatever the umask, including existing ones',
   { skip: isWindows },
   async (t) => {
-    const { file } = await place(t);
+    const { file } = await prepareDirectory(t);
     const umask = process.umask(0);
     t.after(() => process.umask(umask));
     const modes = () =>

@@ -3,10 +3,10 @@ import { chmodSync, closeSync, openSync, readSync, realpathSync, statSync } from
 import type { DatabaseSync } from 'node:sqlite';
 import { StoreError } from '../domain/ports/store.ts';
 
-/** For its owner only: rows name files, machines and operators, and an account that may read a file may lock it. */
+/** Private to the owner: rows name files, machines and operators, and an account that can read a file can lock it. */
 const MODE = 0o600;
-const ENDINGS = ['', '-wal', '-shm', '-lock'] as const;
-/** Of the header, https://sqlite.org/fileformat2.html: how the file is read (2: with its log), and `user_version`. */
+const SUFFIXES = ['', '-wal', '-shm', '-lock'] as const;
+/** Header fields, https://sqlite.org/fileformat2.html: the read version (2: with a log), and `user_version`. */
 const READ_VERSION_AT = 19;
 const USER_VERSION_AT = 60;
 const HEADER_BYTES = 64;
@@ -16,53 +16,56 @@ interface Identity {
   readonly inode: bigint;
 }
 
-/** Of no file. */
+/** The identity of no file. */
 const NONE: Identity = { device: -1n, inode: -1n };
 
 /**
- * The files that a database was opened with. An open file outlives its name: if files are removed or others are put in
- * their place, SQLite goes on writing into what no later start will find. That is noticed by comparing what is at the
- * paths with what was opened, and the header in the file with a number written into it at the start.
+ * The files that a database was opened with. An open file outlives its name: if files are removed or replaced, SQLite
+ * goes on writing into files that no later start will find. This is detected by comparing the files at the paths with
+ * the opened ones, and the header in the file with a number written into it at the start.
  */
 export class DatabaseFiles implements Disposable {
   readonly #file: string;
-  /** As it is named, and under what SQLite takes for their names, the others. */
+  /** Its path as given, and the derived paths that SQLite uses for the other files. */
   readonly #paths: readonly string[];
-  /** Kept open: to close any descriptor of a file takes from SQLite its POSIX locks on it. */
+  /** Stays open: closing any descriptor of a file releases SQLite's POSIX locks on it. */
   readonly #descriptor: number;
   #identities: ReadonlyMap<string, Identity> = new Map();
   #markers: readonly number[] = [];
 
-  /** Makes the file if need be, and closes it and those beside it to others. To be called before SQLite opens it. */
+  /**
+   * Creates the file if it is missing, and makes it and its companion files private. Call it before SQLite opens the
+   * file.
+   */
   constructor(file: string) {
     this.#file = file;
     this.#descriptor = openSync(file, 'a+', MODE);
     const real = realpathSync(file);
-    this.#paths = [file, ...ENDINGS.map((ending) => `${real}${ending}`)];
+    this.#paths = [file, ...SUFFIXES.map((ending) => `${real}${ending}`)];
     for (const path of this.#paths) closeToOthers(path);
   }
 
-  /** @param database The file as it is open now, with all that belongs to it. */
+  /** @param database The database as it is open now, with all of its files. */
   remember(database: DatabaseSync): void {
     const marker = randomInt(1, 2 ** 31);
     database.exec(`pragma user_version = ${marker}`);
-    // Into the file itself. Where a reader holds that up, what is there now stays until the log is written back.
+    // Into the file itself. If a reader prevents that, the present content stays until the log is written back.
     database.exec('pragma wal_checkpoint(passive)');
     this.#markers = [marker, this.#header().readInt32BE(USER_VERSION_AT)];
     this.#identities = new Map(this.#paths.map((path) => [path, identityOf(path) ?? NONE]));
   }
 
-  /** @throws StoreError if what is written now would be lost at the next start. */
+  /** @throws StoreError if writes would be lost at the next start. */
   assertIntact(): void {
     const problem = this.problem();
     if (problem !== undefined) throw new StoreError(problem);
   }
 
-  /** Says what is wrong; undefined if nothing is. */
+  /** Describes the problem; undefined if there is none. */
   problem(): string | undefined {
     for (const [path, { device, inode }] of this.#identities) {
       const now = identityOf(path);
-      if (now === undefined) return `${path} is no longer there; ${ADVICE}`;
+      if (now === undefined) return `${path} no longer exists; ${ADVICE}`;
       if (now.device !== device || now.inode !== inode) return `${path} was replaced; ${ADVICE}`;
     }
     if (this.isOverwritten()) return `${this.#file} was overwritten; ${ADVICE}`;
@@ -89,14 +92,14 @@ export class DatabaseFiles implements Disposable {
 }
 
 const ADVICE =
-  'nothing is accepted, because it would be lost. Put the files back that the server had open, or see docs/backup.md before you restart it';
+  'writes are refused, because they would be lost. Restore the files that the server had open, or see docs/backup.md before you restart it';
 
 function identityOf(path: string): Identity | undefined {
   try {
     const { dev: device, ino: inode } = statSync(path, { bigint: true });
     return { device, inode };
   } catch {
-    // Gone with its directory, or no longer ours to see: either way not to be found at the next start.
+    // Removed with its directory, or no longer readable: in both cases the next start would not find it.
     return undefined;
   }
 }
@@ -105,6 +108,7 @@ function closeToOthers(path: string): void {
   try {
     chmodSync(path, MODE);
   } catch {
-    // Not there yet: SQLite gives its files the mode of the database. Or another account's, who decides by itself.
+    // Not created yet: SQLite gives its files the mode of the database. Or owned by another account, which decides
+    // itself.
   }
 }

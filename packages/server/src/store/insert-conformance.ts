@@ -9,7 +9,7 @@ const AT = Date.UTC(2025, 10, 1);
 const join = sampleAudit({ action: 'upload.join' });
 
 /**
- * What every {@link Store} promises of requests that meet something already there, as tests.
+ * Tests of the contract of {@link Store} for requests that meet existing uploads.
  *
  * @param open Opens an empty store; the suite closes it.
  */
@@ -31,14 +31,14 @@ export function testInsertConformance(name: string, open: () => Promise<Store>):
   for (const status of uploadStatuses) {
     const isJoined = !isTerminal(status);
     storeTest(
-      `an insert that may join ${isJoined ? 'joins' : 'does not join'} what is ${status}`,
+      `an insert that may join ${isJoined ? 'joins' : 'does not join'} an upload that is ${status}`,
       async (store) => {
         const first = sampleUploadIn(status);
         await insert(store, first);
         const second = sampleUpload({ createdAt: AT + 1 });
         const existing = await store.insertUpload(second, sampleAudit(), { join });
         assert.deepEqual(existing, isJoined ? first : undefined);
-        assert.deepEqual(await store.getUpload(first.uploadId), first, 'the deadline was no later');
+        assert.deepEqual(await store.getUpload(first.uploadId), first, 'the deadline was not later');
         assert.equal((await store.getUpload(second.uploadId)) === undefined, isJoined);
       },
     );
@@ -59,7 +59,7 @@ export function testInsertConformance(name: string, open: () => Promise<Store>):
     assert.equal((await store.listUploads({ limit: 10 })).length, 6);
   });
 
-  storeTest('an insert does not join what is to be cancelled', async (store) => {
+  storeTest('an insert does not join an upload to be cancelled', async (store) => {
     const doomed = { cancelRequestedBy: 'operator-2', cancelRequestedAt: AT };
     await insert(store, { ...sampleUploadIn('completing'), ...doomed });
     assert.equal(await store.insertUpload(sampleUpload(), sampleAudit(), { join }), undefined);
@@ -71,7 +71,7 @@ export function testInsertConformance(name: string, open: () => Promise<Store>):
     assert.deepEqual(await store.insertUpload(sampleUpload(), sampleAudit(), { join }), several[1]);
   });
 
-  storeTest('of inserts that may join at the same time, one inserts', async (store) => {
+  storeTest('of concurrent inserts that may join, one inserts', async (store) => {
     const racers = Array.from({ length: 10 }, () => sampleUpload());
     const outcomes = await Promise.all(
       racers.map((racer) => store.insertUpload(racer, sampleAudit(), { join })),
@@ -82,7 +82,7 @@ export function testInsertConformance(name: string, open: () => Promise<Store>):
     assert.equal((await store.listUploads({ limit: 20 })).length, 1);
   });
 
-  storeTest('joining moves the deadline on, under a new version, never back', async (store) => {
+  storeTest('joining can only extend the deadline, under a new version', async (store) => {
     const first = sampleUploadIn('uploading');
     await insert(store, first);
     const later = sampleUpload({ createdAt: AT + 5, expiresAt: first.expiresAt + 1 });
@@ -100,7 +100,7 @@ export function testInsertConformance(name: string, open: () => Promise<Store>):
     assert.deepEqual(await store.insertUpload(earlier, sampleAudit(), { join }), extended);
   });
 
-  storeTest('a key comes before an upload that could be joined', async (store) => {
+  storeTest('a matching key takes precedence over joining', async (store) => {
     const keyed = sampleUpload({ idempotencyKey: 'key-1', filePath: '/a' });
     await insert(store, keyed, sampleUpload());
     const again = sampleUpload({ idempotencyKey: 'key-1', expiresAt: AT + 2 ** 40 });
@@ -108,32 +108,29 @@ export function testInsertConformance(name: string, open: () => Promise<Store>):
     assert.deepEqual(await store.getUpload(keyed.uploadId), keyed);
   });
 
-  storeTest(
-    'keys keep the terms of their own request, and lead to the upload as it is now',
-    async (store) => {
-      const first = sampleUpload({ idempotencyKey: 'key-1' });
-      await store.insertUpload(first, sampleAudit(), { terms: 'first' });
-      const joining = sampleUpload({ idempotencyKey: 'key-2', requestedBy: 'operator-2' });
-      await store.insertUpload(joining, sampleAudit(), { terms: 'second', join });
-      const ended = { ...sampleUploadIn('failed'), uploadId: first.uploadId, idempotencyKey: 'key-1' };
-      await store.saveUpload(ended, { expectedVersion: first.version });
-      assert.deepEqual(await store.findByIdempotencyKey('operator-1', 'key-1'), {
-        upload: ended,
-        terms: 'first',
-      });
-      assert.deepEqual(await store.findByIdempotencyKey('operator-2', 'key-2'), {
-        upload: ended,
-        terms: 'second',
-      });
-      assert.equal(await store.findByIdempotencyKey('operator-1', 'key-2'), undefined);
-      const late = sampleUpload({ idempotencyKey: 'key-2', requestedBy: 'operator-2' });
-      assert.deepEqual(await store.insertUpload(late, sampleAudit(), { join }), ended);
-      await insert(store, sampleUpload({ idempotencyKey: 'key-3' }));
-      assert.equal((await store.findByIdempotencyKey('operator-1', 'key-3'))?.terms, null);
-    },
-  );
+  storeTest('keys store the terms of their own request and return the current upload', async (store) => {
+    const first = sampleUpload({ idempotencyKey: 'key-1' });
+    await store.insertUpload(first, sampleAudit(), { terms: 'first' });
+    const joining = sampleUpload({ idempotencyKey: 'key-2', requestedBy: 'operator-2' });
+    await store.insertUpload(joining, sampleAudit(), { terms: 'second', join });
+    const ended = { ...sampleUploadIn('failed'), uploadId: first.uploadId, idempotencyKey: 'key-1' };
+    await store.saveUpload(ended, { expectedVersion: first.version });
+    assert.deepEqual(await store.findByIdempotencyKey('operator-1', 'key-1'), {
+      upload: ended,
+      terms: 'first',
+    });
+    assert.deepEqual(await store.findByIdempotencyKey('operator-2', 'key-2'), {
+      upload: ended,
+      terms: 'second',
+    });
+    assert.equal(await store.findByIdempotencyKey('operator-1', 'key-2'), undefined);
+    const late = sampleUpload({ idempotencyKey: 'key-2', requestedBy: 'operator-2' });
+    assert.deepEqual(await store.insertUpload(late, sampleAudit(), { join }), ended);
+    await insert(store, sampleUpload({ idempotencyKey: 'key-3' }));
+    assert.equal((await store.findByIdempotencyKey('operator-1', 'key-3'))?.terms, null);
+  });
 
-  storeTest('all keys of an upload go with it, and only those', async (store) => {
+  storeTest('all keys of an upload are deleted with it, and only those', async (store) => {
     const ways = {
       deleted: (upload: Upload) => store.deleteUpload(upload.uploadId, sampleAudit()),
       retained: () => store.removeOlderThan(AT + 60_000, 10),
@@ -156,7 +153,7 @@ export function testInsertConformance(name: string, open: () => Promise<Store>):
     }
   });
 
-  storeTest('the next deadline is the nearest that can still be missed', async (store) => {
+  storeTest('the next deadline is the earliest one in the future', async (store) => {
     assert.equal(await store.nextDeadline(AT), undefined);
     const deadline = (expiresAt: number) => ({ expiresAt });
     await insert(
@@ -168,7 +165,7 @@ export function testInsertConformance(name: string, open: () => Promise<Store>):
       { ...sampleUploadIn('cancelled'), ...deadline(AT + 12) },
     );
     assert.equal(await store.nextDeadline(AT), AT + 10);
-    assert.equal(await store.nextDeadline(AT + 10), AT + 20, 'what is due already is not next');
+    assert.equal(await store.nextDeadline(AT + 10), AT + 20, 'a deadline that has passed is not next');
     assert.equal(await store.nextDeadline(AT + 30), undefined);
   });
 }

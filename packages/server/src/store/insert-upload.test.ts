@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { sampleAudit, sampleUpload } from '../domain/fakes/sample-upload.ts';
 import { openSqliteStore } from './open-sqlite-store.ts';
 
-test('a request that joins is audited as that, with the upload it joined; one that repeats its key is not', async () => {
+test('a joining request is audited with the joined upload; one that repeats its key is not', async () => {
   await using directory = await mkdtempDisposable(path.join(tmpdir(), 'backhaul-audit-'));
   const file = path.join(directory.path, 'backhaul.db');
   const store = await openSqliteStore(file);

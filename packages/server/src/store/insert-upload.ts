@@ -13,7 +13,7 @@ const insert = new PreparedQuery<UploadsTable & { readonly change: number }, unk
   db.insertInto('uploads').values(row),
 );
 
-/** To be run as one write: between its looks and what it writes nothing else may come. */
+/** Must run in one transaction (read-then-write). */
 export async function insertUpload(
   db: Queries,
   upload: Upload,
@@ -45,7 +45,7 @@ const selectActive = new PreparedQuery(
       .selectFrom('uploads')
       .select(uploadColumns)
       .where('completedAt', 'is', null)
-      // One that is to be cancelled is no answer.
+      // An upload to be cancelled must not be joined.
       .where('cancelRequestedAt', 'is', null)
       .where('clientId', '=', clientId)
       .where('filePath', '=', filePath)
@@ -53,11 +53,11 @@ const selectActive = new PreparedQuery(
       .where('limits', 'is not distinct from', limits)
       .orderBy('createdAt', 'desc')
       .orderBy('uploadId', 'desc')
-      // Not bound: SQLite compiles a statement again with each value that is bound as a limit.
+      // A literal: SQLite recompiles a statement for each bound value of a limit.
       .limit(sql.lit(1)),
 );
 
-/** Of the same file; the newest, because it may have the newer version. */
+/** For the same file; the newest, because it may have the newer version. */
 async function selectNewestActive(
   db: Queries,
   { clientId, filePath, onChange, limits }: SameFile,

@@ -21,7 +21,7 @@ export async function selectByKey(
   return { upload: fromUploadRow(upload), terms };
 }
 
-/** @param request Whose subject and key are remembered; without a key, nothing is. */
+/** @param request The subject and key to record; nothing is recorded without a key. */
 export async function insertKey(
   db: Queries,
   { requestedBy, idempotencyKey }: Upload,

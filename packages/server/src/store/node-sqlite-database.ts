@@ -1,12 +1,12 @@
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite';
 import type { SqliteDatabase, SqliteStatement } from 'kysely';
 
-/** Statements kept prepared; the store has about forty, lists with filters make a few more. */
+/** Cached prepared statements; the store has about forty, and lists with filters add a few. */
 const MAX_PREPARED = 200;
 
 /**
- * `node:sqlite` in the shape kysely's SQLite dialect expects. Without it kysely sees no `reader` on a statement
- * and returns empty rows without an error.
+ * Adapts `node:sqlite` to the interface of kysely's SQLite dialect. Without it kysely finds no `reader` on a
+ * statement and returns no rows, without an error.
  */
 export class NodeSqliteDatabase implements SqliteDatabase {
   readonly #database: DatabaseSync;
@@ -19,8 +19,8 @@ export class NodeSqliteDatabase implements SqliteDatabase {
   prepare(sql: string): SqliteStatement {
     const known = this.#prepared.get(sql);
     if (known !== undefined) return known;
-    // A plain `begin` takes the write lock with its first write only: amid a transaction, where waiting for a
-    // program that holds it would be in vain.
+    // A plain `begin` takes the write lock only with its first write, in the middle of a transaction, where waiting
+    // for a program that holds it is impossible.
     const statement = adapt(this.#database.prepare(sql === 'begin' ? 'begin immediate' : sql));
     const oldest = this.#prepared.keys().next();
     if (this.#prepared.size >= MAX_PREPARED && oldest.done !== true) this.#prepared.delete(oldest.value);
@@ -35,7 +35,7 @@ export class NodeSqliteDatabase implements SqliteDatabase {
 }
 
 function adapt(statement: StatementSync): SqliteStatement {
-  // The store binds numbers, strings and null only, all of which SQLite takes.
+  // The store binds only numbers, strings and null, all of which SQLite accepts.
   const bindable = (parameters: ReadonlyArray<unknown>): SQLInputValue[] => parameters as SQLInputValue[];
   return {
     reader: statement.columns().length > 0,

@@ -7,28 +7,28 @@ import { StoreError } from '../domain/ports/store.ts';
 import { FileLock, FileLockHeld } from '../file-lock.ts';
 import { CommitQueue } from './commit-queue.ts';
 import { DatabaseFiles } from './database-files.ts';
-import { removeForeignWal } from './foreign-wal.ts';
+import { removeStaleWal } from './stale-wal.ts';
 import { migrations } from './migrations/index.ts';
 import { NodeSqliteDatabase } from './node-sqlite-database.ts';
 import type { Schema } from './schema.ts';
 import { SqlStore } from './sql-store.ts';
 import { isBusy } from './sqlite-error.ts';
 
-/** How often it is seen whether the database's files are still there, beside each commit. */
+/** Interval of checking the database's files, in addition to each commit. */
 const FILES_INTERVAL_MS = 2000;
-/** Other programs may read, and a write of theirs may be under way. Afterwards it is the queue that waits. */
+/** Other programs may read, and one may be writing. After opening, the queue does the waiting. */
 const OPEN_TIMEOUT_MS = 5000;
 
 export interface OpenOptions {
-  /** Told within seconds when the database's files are no longer those that were opened, and when they are again. */
+  /** Called within seconds when the database's files are no longer the opened ones, and when they are again. */
   readonly onFilesChange?: (problem: string | undefined) => void;
 }
 
 /**
  * Opens, or creates, the database file and brings its schema up to date.
  *
- * `synchronous=FULL`, because in WAL mode NORMAL may lose the last commits at a power cut. The lock beside the file,
- * because two servers on one file would each believe that they own every upload; other programs may read it.
+ * `synchronous=FULL`, because in WAL mode NORMAL may lose the last commits at a power cut. The lock file next to it,
+ * because two servers on one file would each assume that they own every upload; other programs may read it.
  *
  * @throws StoreError when another server has the file open, or it cannot be opened.
  */
@@ -40,10 +40,10 @@ export async function openSqliteStore(file: string, options: OpenOptions = {}): 
   });
   const close = async (): Promise<void> => {
     clearInterval(watch);
-    // In this order: whoever gets the lock finds the file closed.
+    // In this sequence: the next holder of the lock finds the file closed.
     if (files?.isOverwritten() === true) {
-      // What closes last writes the log into the file, and would damage what was put there, most likely a backup. Node.js
-      // closes what is left open at its end, unless that is an exit.
+      // The last close writes the log into the file, and would damage its replacement, most likely a backup. Node.js
+      // closes open databases at its end, unless it exits explicitly.
       process.once('beforeExit', () => process.exit());
     } else {
       await db.destroy();
@@ -75,7 +75,7 @@ function watchFiles(files: DatabaseFiles, { onFilesChange = () => {} }: OpenOpti
 
 interface Opened {
   readonly database: DatabaseSync;
-  /** These two undefined for a database in memory. */
+  /** These two are undefined for a database in memory. */
   readonly lock: FileLock | undefined;
   readonly files: DatabaseFiles | undefined;
 }
@@ -88,7 +88,7 @@ function openDatabase(file: string): Opened {
     if (file !== ':memory:') {
       requireDirectory(path.dirname(path.resolve(file)));
       lock = lockDatabase(file);
-      removeForeignWal(file);
+      removeStaleWal(file);
       files = new DatabaseFiles(file);
     }
     database = new DatabaseSync(file, { timeout: OPEN_TIMEOUT_MS });
@@ -103,13 +103,13 @@ function openDatabase(file: string): Opened {
   }
 }
 
-/** A directory made here would hide a slip in the path, or a disk that is not mounted, behind an empty database. */
+/** Creating the directory would hide a mistake in the path, or an unmounted disk, behind an empty database. */
 function requireDirectory(directory: string): void {
   if (!existsSync(directory))
-    throw new Error(`there is no directory ${directory}: make it, if that is where it belongs`);
+    throw new Error(`the directory ${directory} does not exist; create it if the path is right`);
 }
 
-/** Under the name that the file has behind all symbolic links, so that one file has one lock. */
+/** Under the real path of the file, so that one file has one lock. */
 function lockDatabase(file: string): FileLock {
   if (!existsSync(file)) closeSync(openSync(file, 'a', 0o600));
   return new FileLock(`${realpathSync(file)}-lock`);
@@ -117,10 +117,10 @@ function lockDatabase(file: string): FileLock {
 
 function adviceFor(error: unknown): string {
   if (error instanceof FileLockHeld) {
-    return 'another process has it open; two servers cannot share one SQLite file. Stop the other, or set DATABASE_URL to another file';
+    return 'another process has it open; two servers cannot share one SQLite file. Stop the other server, or set DATABASE_URL to another file';
   }
   if (isBusy(error)) {
-    return 'another program has locked it. End that program, or set DATABASE_URL to another file';
+    return 'another program has locked it. Stop that program, or set DATABASE_URL to another file';
   }
   const reason = error instanceof Error ? error.message : String(error);
   return `${reason}; check the path and its permissions, or set DATABASE_URL to another file`;
@@ -132,7 +132,7 @@ async function migrate(db: Kysely<Schema>): Promise<void> {
   if (error !== undefined) {
     const reason = error instanceof Error ? error.message : 'the migration failed';
     throw new StoreError(
-      `the database schema could not be brought up to date: ${reason}. If a newer server wrote it, run that one, or set DATABASE_URL to another file`,
+      `the database schema could not be brought up to date: ${reason}. If a newer server wrote it, run that version, or set DATABASE_URL to another file`,
       { cause: error },
     );
   }

@@ -19,7 +19,7 @@ export function selectParts(db: Queries, uploadId: string): Promise<UploadPart[]
   return selectAll.all(db, { uploadId });
 }
 
-/** @returns the numbers of parts that are on record otherwise; then nothing was written. */
+/** @returns the numbers of parts recorded with other content; nothing was written then. */
 export async function announceParts(
   db: Queries,
   uploadId: string,
@@ -48,7 +48,7 @@ export async function announceParts(
   return [];
 }
 
-/** A checksum that only one of the two has says nothing: an agent may have learned of it between two attempts. */
+/** A checksum that only one of the two has proves nothing: an agent may have learned of it between two attempts. */
 function isSamePart(known: AnnouncedPart, part: AnnouncedPart): boolean {
   return (['sizeBytes', 'crc32', 'sha256', 'md5'] as const).every(
     (field) => known[field] === part[field] || known[field] === null || part[field] === null,
@@ -91,8 +91,8 @@ export async function deleteParts(db: Queries, uploadId: string): Promise<void> 
 
 /**
  * One statement however many parts: a message may name ten thousand. Each part is looked up by its whole key, because
- * the id comes out of the JSON as well; as a parameter, SQLite goes through all parts of the upload and reads the JSON
- * anew for each, which took 21 s for ten thousand of ten thousand, and takes 23 ms.
+ * the id comes from the JSON as well; with the id as a parameter, SQLite scans all parts of the upload and parses the
+ * JSON for each, which took 21 s for ten thousand of ten thousand instead of 23 ms.
  */
 async function assignEtags(
   db: Queries,

@@ -18,7 +18,7 @@ interface Lease {
   readonly leaseUntil: number;
 }
 
-/** A database with one table, and what was run on it. */
+/** A database with one table, and a log of its queries. */
 function openDatabase() {
   const database = new DatabaseSync(':memory:');
   database.exec('create table nodes (nodeId text primary key, leaseUntil integer not null)');
@@ -48,7 +48,7 @@ function openQueries() {
   return { insert, select, builds: () => builds };
 }
 
-test('each run has its own values, whatever their order, and the query is built once', async () => {
+test('each run uses its own values in any order, and the query is built once', async () => {
   await using opened = openDatabase();
   const { db, log } = opened;
   const { insert, select, builds } = openQueries();
@@ -67,12 +67,12 @@ test('each run has its own values, whatever their order, and the query is built 
   assert.ok(log.at(-1)?.endsWith(' ["none",0,1]'));
 });
 
-test('a query that has no row says so, or throws, as it is asked for', async () => {
+test('a query without a row returns undefined or throws, depending on the method', async () => {
   await using opened = openDatabase();
   const { select } = openQueries();
   const values = { from: 0, limit: 1 };
   assert.equal(await select.first(opened.db, values), undefined);
-  await assert.rejects(select.one(opened.db, values), /always has a row/);
+  await assert.rejects(select.one(opened.db, values), /returned no row/);
 });
 
 test('a query is compiled for each database, in its own dialect', async () => {
@@ -95,7 +95,7 @@ test('a query is compiled for each database, in its own dialect', async () => {
   assert.equal(builds(), 2);
 });
 
-test('a query that failed at its first run is built anew for the next', async () => {
+test('a query whose first run failed is built again for the next', async () => {
   await using opened = openDatabase();
   const { insert } = openQueries();
   const wrong = { nodeId: 'a', leaseUntil: 1, more: 2 };

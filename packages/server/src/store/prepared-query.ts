@@ -1,17 +1,17 @@
 import { type Compilable, type CompiledQuery, type QueryResult, type RawBuilder, sql } from 'kysely';
 import type { Queries } from './queries.ts';
 
-/** Where a query that is being built refers to the values it will be run with. */
+/** References, in a query being built, to the values of a later run. */
 export type Placeholders<Values> = { readonly [Name in keyof Values]: RawBuilder<Values[Name]> };
 
 /**
- * A query that is built and compiled at its first run, and then only run. For those that each command, message and
- * transition needs: kysely builds and compiles a query anew for each run, which takes about as long as SQLite takes to
- * run it. Each run has to give values of the same names; where a row is written they are its columns.
+ * A query that is built and compiled on its first run and then reused. For queries that every command, message and
+ * transition needs: kysely builds and compiles a query for each run, which takes about as long as SQLite takes to run
+ * it. Each run must pass values of the same names; in writes of a row they are its columns.
  */
 export class PreparedQuery<Values extends object, Row> {
   readonly #build: (db: Queries, values: Placeholders<Values>) => Compilable<Row>;
-  /** For each database: its transactions share its adapter. So would a part of it with a plugin or schema of its own. */
+  /** By database: transactions share its adapter. So would a `Kysely` of it with its own plugin or schema. */
   readonly #compiled = new WeakMap<object, CompiledQuery<Row>>();
 
   constructor(build: (db: Queries, values: Placeholders<Values>) => Compilable<Row>) {
@@ -27,14 +27,14 @@ export class PreparedQuery<Values extends object, Row> {
     return row;
   }
 
-  /** For a query that always has a row. */
+  /** For a query that always returns a row. */
   async one(db: Queries, values: Values): Promise<Row> {
     const row = await this.first(db, values);
-    if (row === undefined) throw new Error('a query that always has a row had none');
+    if (row === undefined) throw new Error('the query returned no row');
     return row;
   }
 
-  /** @returns how many rows were changed. */
+  /** @returns the number of changed rows. */
   async run(db: Queries, values: Values): Promise<number> {
     const { numAffectedRows } = await this.#execute(db, values);
     return Number(numAffectedRows);
@@ -48,7 +48,7 @@ export class PreparedQuery<Values extends object, Row> {
       parameter instanceof Placeholder ? values[parameter.name as keyof Values] : parameter,
     );
     const result = await db.executeQuery<Row>({ ...query, parameters });
-    // Only now: one whose values named what is no column must not be kept.
+    // Only now: a query that failed because of a wrong column name must not be cached.
     if (known === undefined) this.#compiled.set(adapter, query);
     return result;
   }

@@ -4,7 +4,7 @@ import type { ChainedToken } from '../domain/sessions/token-chain.ts';
 import type { Upload, UploadPart } from '../domain/uploads/upload.ts';
 
 /**
- * The tables, in camelCase: kysely's CamelCasePlugin is the one place where names cross to snake_case. Times are
+ * The tables, in camelCase: kysely's CamelCasePlugin is the only code that converts names to snake_case. Times are
  * integer milliseconds; JSON is text; booleans are 0 and 1.
  */
 export interface Schema {
@@ -42,20 +42,20 @@ export type UploadsTable = Omit<Upload, 'multipartOpen' | 'fingerprint' | 'limit
   readonly limits: string | null;
 };
 
-/** One row: the number of the last change of an upload. Also of one that was removed since. */
+/** One row: the number of the last change of an upload, even if it has been removed since. */
 export interface ChangeCounterTable {
   readonly id: number;
   readonly last: number;
 }
 
-/** One row: what retention remembers of the clock. */
+/** One row: what retention remembers about the clock. */
 export interface ClockRecordTable {
   readonly id: number;
   readonly trustedAt: number | null;
   readonly isHeld: number;
 }
 
-/** Idempotency keys: more than one of an upload that other requests joined. */
+/** Idempotency keys: an upload that other requests joined has several. */
 export interface UploadKeysTable {
   readonly requestedBy: string;
   readonly idempotencyKey: string;
@@ -63,7 +63,7 @@ export interface UploadKeysTable {
   readonly terms: string | null;
 }
 
-/** One row a client, kept when the client is forgotten: its epoch must never start over. */
+/** One row per client, retained when the client is removed: its epoch must never restart. */
 export interface SessionsTable {
   readonly clientId: string;
   readonly epoch: number;
@@ -74,7 +74,7 @@ export interface SessionsTable {
   readonly remoteAddress: string | null;
 }
 
-/** Kept when the client is forgotten. */
+/** Retained when the client is removed. */
 export type BlockedClientsTable = ClientBlock & { readonly clientId: string };
 
 export interface AuditEventsTable {

@@ -5,7 +5,7 @@ interface NewSession {
   readonly clientId: string;
   readonly sessionId: string;
   readonly nodeId: string;
-  /** When it began. */
+  /** When it started. */
   readonly at: number;
   readonly tokenExpiresAt: number;
   readonly remoteAddress: string | null;
@@ -29,8 +29,8 @@ const insertNext = new PreparedQuery(
       .returning('epoch'),
 );
 
-/** Begins a client's next session. Its epoch is one more than the last, even if the client was forgotten meanwhile. */
-export function beginSession(
+/** Starts a client's next session. Its epoch is the last one plus one, even if the client was removed meanwhile. */
+export function startSession(
   db: Queries,
   { clientId, sessionId, nodeId, at, tokenExpiresAt, remoteAddress }: NewSession,
 ): Promise<{ readonly epoch: number }> {
@@ -61,7 +61,7 @@ const setExpiry = new PreparedQuery(
       .where('epoch', '=', epoch),
 );
 
-/** Unless a newer one has begun. */
+/** Unless a newer one has started. */
 export async function setTokenExpiry(
   db: Queries,
   session: { clientId: string; epoch: number; tokenExpiresAt: number },
@@ -69,7 +69,7 @@ export async function setTokenExpiry(
   await setExpiry.run(db, session);
 }
 
-/** Unless a newer one has begun. */
+/** Unless a newer one has started. */
 export async function endSession(db: Queries, clientId: string, epoch: number): Promise<void> {
   await end.run(db, { clientId, epoch });
 }

@@ -31,8 +31,8 @@ import { isSqliteError } from './sqlite-error.ts';
 import * as uploads from './upload-queries.ts';
 
 /**
- * {@link Store} in SQL: says what is a read, and what has to be written together. The queries stand in one file
- * for each table; which database it is, the caller of the constructor knows.
+ * {@link Store} in SQL: decides what is a read and what must be written together. There is one file of queries per
+ * table; the constructor's caller chooses the database.
  */
 export class SqlStore implements Store {
   readonly #queue: CommitQueue<Schema>;
@@ -156,7 +156,7 @@ export class SqlStore implements Store {
     return this.#write(async (db) => {
       if (!(await tokens.useToken(db, clientId, { token, at }))) return undefined;
       await clients.upsertClient(db, clientId, session);
-      return sessions.beginSession(db, { ...session, tokenExpiresAt: token.expiresAt });
+      return sessions.startSession(db, { ...session, tokenExpiresAt: token.expiresAt });
     });
   }
 
@@ -266,8 +266,8 @@ export class SqlStore implements Store {
   }
 
   ping() {
-    // A write, because a full disk still reads; of another value each time, because SQLite does not write a page
-    // that stays the same. No node has this name.
+    // A write, because a full disk can still be read; with a different value each time, because SQLite does not write
+    // unchanged pages. No node has this name.
     return this.#write(async (db) => {
       await db
         .insertInto('nodes')
@@ -301,8 +301,8 @@ export class SqlStore implements Store {
   }
 }
 
-/** Whatever the database says becomes one class, with its cause; faults of our own stay what they are. */
+/** All database errors become one class, with their cause; internal errors stay unchanged. */
 function asStoreError(error: unknown): unknown {
   if (!isSqliteError(error)) return error;
-  return new StoreError(`the database refused: ${error.message}`, { cause: error });
+  return new StoreError(`database error: ${error.message}`, { cause: error });
 }

@@ -1,4 +1,4 @@
-/** What `node:sqlite` throws for whatever SQLite refuses. */
+/** The error that `node:sqlite` throws for everything SQLite refuses. */
 export interface SqliteError extends Error {
   readonly code: 'ERR_SQLITE_ERROR';
   /** SQLite's extended result code: https://sqlite.org/rescode.html */
@@ -11,7 +11,7 @@ export function isSqliteError(error: unknown): error is SqliteError {
   return error instanceof Error && 'code' in error && error.code === 'ERR_SQLITE_ERROR';
 }
 
-/** Another connection, most likely of another process, holds the lock that this one needs. */
+/** Another connection, most likely of another process, holds the required lock. */
 export function isBusy(error: unknown): boolean {
   // The lower byte is the primary code.
   return isSqliteError(error) && (error.errcode & 0xff) === SQLITE_BUSY;

@@ -45,7 +45,7 @@ const PROLOGUE = `
   const store = await openSqliteStore(process.argv[1]);
 `;
 
-/** A process of its own that works on a database file, and says line by line what it did. */
+/** A separate process that works on a database file and reports each step on a line. */
 function startChild(script: string, file: string, options: { fileSizeLimitKiB?: number } = {}) {
   return startProcess(`${PROLOGUE}${script}`, file, options);
 }
@@ -53,13 +53,13 @@ function startChild(script: string, file: string, options: { fileSizeLimitKiB?: 
 function startProcess(script: string, file: string, options: { fileSizeLimitKiB?: number } = {}) {
   const node = [process.execPath, '--input-type=module', '--eval', script, file];
   const { fileSizeLimitKiB } = options;
-  // A write past the limit fails with EFBIG once SIGXFSZ is ignored: the nearest to a full disk without root.
+  // A write past the limit fails with EFBIG once SIGXFSZ is ignored: the closest to a full disk without root.
   const limited = ['-c', `trap '' XFSZ; ulimit -f ${(fileSizeLimitKiB ?? 0) * 2}; exec "$@"`, 'sh', ...node];
   const [command = '', ...args] = fileSizeLimitKiB === undefined ? node : ['/bin/sh', ...limited];
   const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] });
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   const exited = once(child, 'exit');
-  /** `kill -9`, unless it has ended by itself. */
+  /** `kill -9`, unless it has exited. */
   const kill = async (): Promise<void> => {
     child.kill('SIGKILL');
     await exited;
@@ -76,7 +76,7 @@ function startProcess(script: string, file: string, options: { fileSizeLimitKiB?
   };
 }
 
-test('what was reported as written is there after kill -9, and the lock is gone', async () => {
+test('reported writes survive kill -9, and the lock is released', async () => {
   await using directory = await temporaryDirectory();
   const file = path.join(directory.path, 'backhaul.db');
   await using child = startChild(
@@ -172,19 +172,19 @@ test('an action and its audit event are both written, or neither', async () => {
   await store.close();
 });
 
-test('the connection that writes syncs every commit', async (t) => {
+test('the writing connection syncs every commit', async (t) => {
   await using directory = await temporaryDirectory();
   const exec = t.mock.method(DatabaseSync.prototype, 'exec');
   const store = await openSqliteStore(path.join(directory.path, 'backhaul.db'));
-  // The lock beside the file has a connection of its own.
+  // The lock file has a connection of its own.
   const connection = exec.mock.calls.find(({ arguments: [text] }) => /journal_mode/.test(text))?.this;
   assert.ok(connection instanceof DatabaseSync);
-  // The file does not keep the setting, so only its connection can tell; 2 is FULL.
+  // The file does not store the setting, so only its connection can tell; 2 is FULL.
   assert.deepEqual({ ...connection.prepare('pragma synchronous').get() }, { synchronous: 2 });
   await store.close();
 });
 
-test('a database that another process has open is refused, with what to do about it', async () => {
+test('a database that another process has open is refused, with advice', async () => {
   await using directory = await temporaryDirectory();
   const file = path.join(directory.path, 'backhaul.db');
   await using child = startChild(`console.log('open'); process.stdin.resume();`, file);
@@ -199,7 +199,7 @@ test('a database that another process has open is refused, with what to do about
   await (await openSqliteStore(file)).close();
 });
 
-test('a database that this process has open already is refused as well', async () => {
+test('a database that this process already has open is refused too', async () => {
   await using directory = await temporaryDirectory();
   const file = path.join(directory.path, 'backhaul.db');
   const store = await openSqliteStore(file);
@@ -209,7 +209,7 @@ test('a database that this process has open already is refused as well', async (
   await (await openSqliteStore(file)).close();
 });
 
-test('a symbolic link to a database that is open elsewhere is refused as well', async () => {
+test('a symbolic link to a database that is open elsewhere is refused too', async () => {
   await using directory = await temporaryDirectory();
   const file = path.join(directory.path, 'backhaul.db');
   const link = path.join(directory.path, 'link.db');
@@ -236,7 +236,7 @@ test('another program can read the file while the store has it open', async () =
   await store.close();
 });
 
-test('while another program holds the write lock, writes fail as StoreError, and go on after it', async () => {
+test('while another program holds the write lock, writes fail with StoreError, and work again afterwards', async () => {
   await using directory = await temporaryDirectory();
   const file = path.join(directory.path, 'backhaul.db');
   const store = await openSqliteStore(file);
@@ -257,7 +257,7 @@ test('while another program holds the write lock, writes fail as StoreError, and
     return true;
   });
   clearInterval(ticking);
-  assert.ok(turns >= 10, `the event loop came round ${turns} times while the write waited`);
+  assert.ok(turns >= 10, `the event loop ran ${turns} times while the write waited`);
   await assert.rejects(store.ping(), StoreError);
   assert.equal(await store.getUpload(refused.uploadId), undefined, 'it can still be read');
   const patient = store.insertUpload(accepted, sampleAudit());
@@ -267,13 +267,13 @@ test('while another program holds the write lock, writes fail as StoreError, and
   await store.close();
 });
 
-test('a backup in the place of a database whose server was killed is not mixed with its log', async () => {
+test('a backup that replaces the database of a killed server is not mixed with its log', async () => {
   await using directory = await temporaryDirectory();
   const file = path.join(directory.path, 'backhaul.db');
   const backup = path.join(directory.path, 'copy.db');
   const store = await openSqliteStore(file);
-  const kept = sampleUpload();
-  await store.insertUpload(kept, sampleAudit());
+  const original = sampleUpload();
+  await store.insertUpload(original, sampleAudit());
   const raw = new DatabaseSync(file);
   raw.prepare('vacuum into ?').run(backup);
   raw.close();
@@ -294,7 +294,7 @@ test('a backup in the place of a database whose server was killed is not mixed w
   const rows = await restored.listUploads({ limit: 100 });
   assert.deepEqual(
     rows.map(({ uploadId }) => uploadId),
-    [kept.uploadId],
+    [original.uploadId],
   );
   const added = sampleUpload();
   await restored.insertUpload(added, sampleAudit());
@@ -305,7 +305,7 @@ test('a backup in the place of a database whose server was killed is not mixed w
 });
 
 test(
-  'on a full disk writes fail as StoreError and leave nothing half-written, and ping says so',
+  'on a full disk writes fail with StoreError without partial writes, and ping fails',
   { skip: process.platform === 'win32' && 'no ulimit' },
   async () => {
     await using directory = await temporaryDirectory();
@@ -327,7 +327,7 @@ test(
            break;
          }
        }
-       // What little room is left is soon used up by the smallest of writes. Reads go on.
+       // The remaining room is soon used up by the smallest of writes. Reads continue.
        let ping = 'fine';
        for (let times = 0; times < 100 && ping === 'fine'; times += 1) {
          await store.ping().catch((error) => (ping = error.name));
@@ -355,7 +355,7 @@ test(
     assert.deepEqual(
       new Map(rows.map(({ uploadId, version }) => [uploadId, version])),
       new Map(full.written),
-      'what was reported, and nothing else',
+      'exactly what was reported',
     );
     for (const { uploadId, version } of rows) {
       assert.equal((await store.listParts(uploadId)).length, version === 2 ? 50 : 0);
@@ -376,7 +376,7 @@ test('migrations run once: a file opened again keeps its rows', async () => {
   }
 });
 
-test('a database of a newer server is refused, and not touched', async () => {
+test('a database of a newer server is refused and not changed', async () => {
   await using directory = await temporaryDirectory();
   const file = path.join(directory.path, 'backhaul.db');
   await (await openSqliteStore(file)).close();
@@ -392,7 +392,7 @@ test('a database of a newer server is refused, and not touched', async () => {
   assert.deepEqual(await readFile(file), before);
 });
 
-test('a file that is no database, or a directory, is refused by name', async () => {
+test('a directory, or a file that is not a database, is refused by name', async () => {
   await using directory = await temporaryDirectory();
   const text = path.join(directory.path, 'notes.txt');
   await writeFile(text, 'Not a database. '.repeat(200));
@@ -409,7 +409,7 @@ test('a file that is no database, or a directory, is refused by name', async () 
 });
 
 test(
-  'a database that may only be read is refused',
+  'a read-only database is refused',
   { skip: process.platform === 'win32' && 'no users to change to' },
   async () => {
     await using directory = await temporaryDirectory();
@@ -417,7 +417,7 @@ test(
     await (await openSqliteStore(file)).close();
     await chmod(file, 0o444);
     await chmod(directory.path, 0o555);
-    // Root may write whatever the mode says.
+    // Root may write whatever the mode is.
     const isRoot = process.geteuid?.() === 0;
     if (isRoot) process.seteuid?.(65_534);
     try {
@@ -433,7 +433,7 @@ test(
   },
 );
 
-test('commits reach the disk before they are reported, and audit events with them', async () => {
+test('commits reach the disk before they are reported, together with their audit events', async () => {
   await using directory = await temporaryDirectory();
   const file = path.join(directory.path, 'backhaul.db');
   const store = await openSqliteStore(file);
@@ -472,7 +472,7 @@ test('commits reach the disk before they are reported, and audit events with the
   });
 });
 
-test('a row whose JSON was damaged is an error, not an upload', async () => {
+test('a row with damaged JSON is an error, not an upload', async () => {
   await using directory = await temporaryDirectory();
   const file = path.join(directory.path, 'backhaul.db');
   const upload = sampleUpload();

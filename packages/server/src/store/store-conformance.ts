@@ -57,7 +57,7 @@ const series = (count: number, fields: Partial<Upload> = {}): Upload[] =>
   );
 
 /**
- * What every {@link Store} promises, as tests.
+ * Tests of the contract of {@link Store}.
  *
  * @param open Opens an empty store; the suite closes it.
  */
@@ -73,7 +73,7 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
     });
   };
 
-  storeTest('an upload comes back in every field, in every status', async (store) => {
+  storeTest('an upload is read back with every field, in every status', async (store) => {
     for (const status of uploadStatuses) {
       const upload = sampleUploadIn(status);
       await insert(store, upload);
@@ -82,7 +82,7 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
     assert.equal(await store.getUpload(uuidv7()), undefined);
   });
 
-  storeTest('text, sizes and times come back exactly', async (store) => {
+  storeTest('text, sizes and times are read back exactly', async (store) => {
     const upload = sampleUpload({
       filePath: "C:\\Daten\\Größe 😀 '; drop table uploads; --",
       reason: 'zeile\neins',
@@ -96,7 +96,7 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
   });
 
   storeTest(
-    'an idempotency key is unique to its subject: the second insert gives the first upload',
+    'an idempotency key is unique per subject: the second insert returns the first upload',
     async (store) => {
       const first = sampleUpload({ idempotencyKey: 'key-1', requestedBy: 'operator-1' });
       await insert(store, first);
@@ -108,7 +108,7 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
     },
   );
 
-  storeTest('of inserts with one key at the same time, one wins', async (store) => {
+  storeTest('of concurrent inserts with one key, one wins', async (store) => {
     const racers = Array.from({ length: 10 }, () => sampleUpload({ idempotencyKey: 'key-1' }));
     const outcomes = await Promise.all(racers.map((racer) => store.insertUpload(racer, sampleAudit())));
     assert.equal(outcomes.filter((existing) => existing === undefined).length, 1);
@@ -144,7 +144,7 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
     assert.deepEqual(await store.getUpload(upload.uploadId), next);
   });
 
-  storeTest('of saves at the same version at the same time, one wins', async (store) => {
+  storeTest('of concurrent saves at the same version, one wins', async (store) => {
     const upload = sampleUpload();
     await insert(store, upload);
     const outcomes = await Promise.all(
@@ -157,7 +157,7 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
     assert.equal(stored?.reason, ['a', 'b', 'c', 'd'][outcomes.indexOf(true)]);
   });
 
-  storeTest('what is saved with a version is saved with it, or not at all', async (store) => {
+  storeTest('data saved with a version is written with it, or not at all', async (store) => {
     const upload = sampleUpload();
     await insert(store, upload);
     const parts = [announced(1), announced(2)];
@@ -178,7 +178,7 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
     assert.deepEqual(await store.listParts(upload.uploadId), []);
   });
 
-  storeTest('a deleted upload is gone with its parts, and its idempotency key is free', async (store) => {
+  storeTest('deleting an upload deletes its parts and frees its idempotency key', async (store) => {
     const upload = sampleUpload({ idempotencyKey: 'key-1' });
     const other = sampleUpload();
     await insert(store, upload, other);
@@ -206,7 +206,7 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
     assert.deepEqual(ids(await store.listUploads({ limit: 2 })), ids([ended, foreign]));
   });
 
-  storeTest('pages by cursor give every upload once, those of one millisecond too', async (store) => {
+  storeTest('paging by cursor returns every upload once, also those of one millisecond', async (store) => {
     const uploads = Array.from({ length: 23 }, (_, index) =>
       sampleUpload({ createdAt: AT + Math.floor(index / 7) }),
     );
@@ -214,13 +214,13 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
     const seen: string[] = [];
     let after: { createdAt: number; uploadId: string } | undefined;
     for (let pages = 0; ; pages += 1) {
-      assert.ok(pages < 20, 'the pages come to an end');
+      assert.ok(pages < 20, 'paging ends');
       const page = await store.listUploads({ limit: 4, after });
       seen.push(...ids(page));
       const last = page.at(-1);
       if (last === undefined) break;
       after = { createdAt: last.createdAt, uploadId: last.uploadId };
-      // Somebody triggers meanwhile: newer than any page to come.
+      // Triggered meanwhile: newer than any following page.
       await insert(store, sampleUpload({ createdAt: AT + 1000 }));
     }
     assert.deepEqual([...seen].sort(), ids(uploads).sort());
@@ -250,7 +250,7 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
     },
   );
 
-  storeTest('what runs and what waits is listed apart, each of its client', async (store) => {
+  storeTest('running and waiting uploads are listed separately by client', async (store) => {
     const running = [sampleUploadIn('preparing'), sampleUploadIn('uploading')];
     const rest = uploadStatuses.filter((status) => status !== 'queued').map(sampleUploadIn);
     const queue = series(3);
@@ -274,26 +274,29 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
     );
   });
 
-  storeTest('unanswered are those that a present agent was asked for before a time', async (store) => {
-    const asked = { ...sampleUploadIn('preparing'), startedAt: AT };
-    await insert(
-      store,
-      asked,
-      { ...sampleUploadIn('preparing'), startedAt: AT + 1 },
-      { ...sampleUploadIn('preparing'), startedAt: AT, stalledSince: AT },
-      ...uploadStatuses
-        .filter((status) => status !== 'preparing')
-        .map((status) => ({ ...sampleUploadIn(status), startedAt: AT })),
-    );
-    const between = (before: number, orAfter = AT + 1) => ({ before, orAfter });
-    assert.deepEqual(await store.listUnansweredIds(between(AT + 1), 10), [asked.uploadId]);
-    assert.deepEqual(await store.listUnansweredIds(between(AT), 10), []);
-    assert.equal((await store.listUnansweredIds(between(AT, AT), 10)).length, 1, 'from the future');
-    await insert(store, { ...sampleUploadIn('preparing'), startedAt: AT });
-    assert.equal((await store.listUnansweredIds(between(AT + 1), 1)).length, 1);
-  });
+  storeTest(
+    'unanswered uploads are those whose connected agent was asked before a given time',
+    async (store) => {
+      const asked = { ...sampleUploadIn('preparing'), startedAt: AT };
+      await insert(
+        store,
+        asked,
+        { ...sampleUploadIn('preparing'), startedAt: AT + 1 },
+        { ...sampleUploadIn('preparing'), startedAt: AT, stalledSince: AT },
+        ...uploadStatuses
+          .filter((status) => status !== 'preparing')
+          .map((status) => ({ ...sampleUploadIn(status), startedAt: AT })),
+      );
+      const between = (before: number, orAfter = AT + 1) => ({ before, orAfter });
+      assert.deepEqual(await store.listUnansweredIds(between(AT + 1), 10), [asked.uploadId]);
+      assert.deepEqual(await store.listUnansweredIds(between(AT), 10), []);
+      assert.equal((await store.listUnansweredIds(between(AT, AT), 10)).length, 1, 'from the future');
+      await insert(store, { ...sampleUploadIn('preparing'), startedAt: AT });
+      assert.equal((await store.listUnansweredIds(between(AT + 1), 1)).length, 1);
+    },
+  );
 
-  storeTest('the last upload of a client is the one created last, in whatever status', async (store) => {
+  storeTest('the last upload of a client is the one created last, in any status', async (store) => {
     const older = sampleUpload({ createdAt: AT });
     const newer = { ...sampleUploadIn('failed'), createdAt: AT + 1 };
     await insert(store, newer, older, sampleUpload({ clientId: 'client-2', createdAt: AT + 2 }));
@@ -301,7 +304,7 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
     assert.equal(await store.lastUpload('client-3'), undefined);
   });
 
-  storeTest('changes are listed in their order, whatever the times of the uploads say', async (store) => {
+  storeTest('changes are listed in sequence, whatever the uploads’ times are', async (store) => {
     const [first, second, third] = series(3);
     assert.ok(first !== undefined && second !== undefined && third !== undefined);
     await insert(store, third, first, second);
@@ -326,7 +329,7 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
     );
   });
 
-  storeTest('the number of a change that was removed is not given again', async (store) => {
+  storeTest('the number of a removed change is not reused', async (store) => {
     const [first, second] = series(2);
     assert.ok(first !== undefined && second !== undefined);
     await insert(store, first);
@@ -336,7 +339,7 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
     assert.ok((await store.lastChange()) > before);
   });
 
-  storeTest('a deadline moved by a request that joins is a change', async (store) => {
+  storeTest('a deadline moved by a joining request is a change', async (store) => {
     const active = sampleUpload();
     await insert(store, active);
     const before = await store.lastChange();
@@ -347,12 +350,12 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
     ]);
   });
 
-  storeTest('uploads that changed together are all listed, however small the page', async (store) => {
+  storeTest('uploads that changed together are all listed, even with small pages', async (store) => {
     await openSession(store, 'client-1', { nodeId: 'node-1' });
     const together = [1, 2, 3].map(() => sampleUploadIn('uploading'));
     await insert(store, ...together);
     let position = { change: (await store.lastChange()) + 1, uploadId: '' };
-    await store.closeSessionsOf('node-1', { at: AT - 1000, reason: 'away' });
+    await store.closeSessionsOf('node-1', { at: AT - 1000, reason: 'offline' });
     const listed: string[] = [];
     for (;;) {
       const [next, ...others] = await store.listChangesAfter(position, 1);
@@ -365,7 +368,7 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
   });
 
   storeTest(
-    'overdue uploads are those at their deadline that nothing has finished or is finishing',
+    'overdue uploads are those at their deadline that are neither ended nor completing',
     async (store) => {
       const overdue: string[] = [];
       for (const status of uploadStatuses) {
@@ -378,7 +381,7 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
     },
   );
 
-  storeTest('deadlines follow a clock that was set back, but for those that had passed', async (store) => {
+  storeTest('deadlines follow a clock that was set back, except those that had passed', async (store) => {
     const [passed, near, ended] = [
       sampleUpload({ expiresAt: AT }),
       sampleUploadIn('completing'),
@@ -408,10 +411,10 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
     for (const same of [passed, isNew]) assert.deepEqual(await store.getUpload(same.uploadId), same);
   });
 
-  storeTest('deadlines that a clock skipped are given their time again, up to a limit', async (store) => {
+  storeTest('deadlines that a clock skipped get their remaining time again, up to a limit', async (store) => {
     const jumpMs = 3_600_000;
     const now = AT + jumpMs;
-    // By the clock of before: passed; soon; within the limit, and beyond it, of the time skipped; after it.
+    // By the clock before it was set: passed; soon; within the limit, and beyond it, of the time skipped; after it.
     const given = [0, 1, 999, 5000, jumpMs + 999, jumpMs + 1000];
     const uploads = given.map((ms) => sampleUpload({ createdAt: AT - 1, expiresAt: AT + ms }));
     await insert(store, ...uploads);
@@ -422,7 +425,7 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
     assert.deepEqual(left, [-jumpMs, 1, 999, 1000, 1000, 1000]);
   });
 
-  storeTest('what is known of the clock is kept', async (store) => {
+  storeTest('the clock record is stored', async (store) => {
     assert.deepEqual(await store.getClockRecord(), { trustedAt: null, isHeld: false });
     await store.saveClockRecord({ trustedAt: AT, isHeld: true });
     assert.deepEqual(await store.getClockRecord(), { trustedAt: AT, isHeld: true });
@@ -441,7 +444,7 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
     assert.deepEqual(ids(await store.listUploadsWithOpenMultipart(1)), [waiting.uploadId]);
   });
 
-  storeTest('uploads are counted by status, and the oldest queued one is known', async (store) => {
+  storeTest('uploads are counted by status, and the oldest queued one is found', async (store) => {
     assert.deepEqual(await store.countUploadsByStatus(), {});
     assert.equal(await store.oldestQueuedAt(), undefined);
     await insert(store, ...series(3), { ...sampleUploadIn('failed'), createdAt: AT - 1000 });
@@ -449,20 +452,17 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
     assert.equal(await store.oldestQueuedAt(), AT);
   });
 
-  storeTest(
-    'unfinished uploads are counted by client, and by the subject that asked for them',
-    async (store) => {
-      const other = { ...sampleUploadIn('uploading'), clientId: 'client-2', requestedBy: 'operator-2' };
-      await insert(store, ...series(3), sampleUploadIn('failed'), other);
-      assert.equal(await store.countUnfinished({ clientId: 'client-1' }), 3);
-      assert.equal(await store.countUnfinished({ clientId: 'client-2' }), 1);
-      assert.equal(await store.countUnfinished({ requestedBy: 'operator-1' }), 3);
-      assert.equal(await store.countUnfinished({ requestedBy: 'operator-2' }), 1);
-      assert.equal(await store.countUnfinished({ requestedBy: 'operator-3' }), 0);
-    },
-  );
+  storeTest('unfinished uploads are counted by client, and by requesting subject', async (store) => {
+    const other = { ...sampleUploadIn('uploading'), clientId: 'client-2', requestedBy: 'operator-2' };
+    await insert(store, ...series(3), sampleUploadIn('failed'), other);
+    assert.equal(await store.countUnfinished({ clientId: 'client-1' }), 3);
+    assert.equal(await store.countUnfinished({ clientId: 'client-2' }), 1);
+    assert.equal(await store.countUnfinished({ requestedBy: 'operator-1' }), 3);
+    assert.equal(await store.countUnfinished({ requestedBy: 'operator-2' }), 1);
+    assert.equal(await store.countUnfinished({ requestedBy: 'operator-3' }), 0);
+  });
 
-  storeTest('of uploads that have not ended, the longest stall is known', async (store) => {
+  storeTest('the longest stall of unfinished uploads is found', async (store) => {
     await insert(store, sampleUploadIn('uploading'), { ...sampleUploadIn('failed'), stalledSince: AT - 9 });
     assert.equal(await store.oldestStalledSince(), undefined);
     const queued = { ...sampleUploadIn('queued'), stalledSince: AT + 7 };
@@ -470,7 +470,7 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
     assert.equal(await store.oldestStalledSince(), AT + 5);
   });
 
-  storeTest('parts come back by number, with the ETags that S3 gave them', async (store) => {
+  storeTest('parts are listed by number, with S3’s ETags', async (store) => {
     const upload = sampleUpload();
     await insert(store, upload);
     await store.announceParts(upload.uploadId, [announced(10), announced(2, { sha256: 's', md5: 'm' })]);
@@ -488,7 +488,7 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
     ]);
   });
 
-  storeTest('totals are of all parts so far, and the same report again changes nothing', async (store) => {
+  storeTest('totals cover all parts so far, and a repeated report changes nothing', async (store) => {
     const upload = sampleUpload();
     const other = sampleUpload();
     await insert(store, upload, other);
@@ -509,7 +509,7 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
     }
   });
 
-  storeTest('ten thousand parts are reported without holding up the rest', async (store) => {
+  storeTest('ten thousand parts are reported without blocking other work', async (store) => {
     const upload = sampleUpload();
     await insert(store, upload);
     const numbers = Array.from({ length: 10_000 }, (_, index) => index + 1);
@@ -525,7 +525,7 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
       upload.uploadId,
       numbers.map((partNumber) => ({ partNumber, etag: `"${partNumber}"` })),
     );
-    // It took 21 s where each report was looked for among all parts, and takes 50 ms.
+    // It took 21 s when each report was looked up among all parts, and takes 50 ms.
     assert.ok(performance.now() - startedAt < 3000, `it took ${performance.now() - startedAt} ms`);
     assert.equal(totals.partsCompleted, numbers.length);
   });
@@ -551,7 +551,7 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
     ['MD5', { md5: 'other' }],
   ] as const) {
     storeTest(
-      `a part announced again with another ${what} is told, and nothing is written`,
+      `a part announced again with another ${what} is reported, and nothing is written`,
       async (store) => {
         const upload = sampleUpload();
         await insert(store, upload);
@@ -570,12 +570,12 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
           await store.announceParts(upload.uploadId, [announced(3), known(1, fields), announced(2)]),
           [1],
         );
-        assert.deepEqual(await store.listParts(upload.uploadId), onRecord, 'nor the part that is new');
+        assert.deepEqual(await store.listParts(upload.uploadId), onRecord, 'nor the new part');
       },
     );
   }
 
-  storeTest('a checksum that only one of two announcements has is not compared', async (store) => {
+  storeTest('a checksum present in only one of two announcements is not compared', async (store) => {
     const upload = sampleUpload();
     await insert(store, upload);
     await store.announceParts(upload.uploadId, [announced(1), known(2)]);
@@ -586,7 +586,7 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
     ]);
   });
 
-  storeTest('what S3 was found to hold are from then on the only parts with an ETag', async (store) => {
+  storeTest('after listing, only the parts that S3 has keep an ETag', async (store) => {
     const upload = sampleUpload();
     const other = sampleUpload();
     await insert(store, upload, other);
@@ -613,23 +613,23 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
     assert.deepEqual(await etags(upload), [null, null, null]);
   });
 
-  storeTest('a queued upload is not listed before its time, and an older one goes first', async (store) => {
+  storeTest('a queued upload is not listed before its time, and older ones come first', async (store) => {
     const [first, second, third] = series(3);
     assert.ok(first !== undefined && second !== undefined && third !== undefined);
     await insert(store, third, { ...first, nextAttemptAt: AT + 10 }, { ...second, nextAttemptAt: AT + 11 });
     const queuedAt = (now: number, limit = 10) =>
       store.listQueuedIds('client-1', { now, maxWaitMs: 1000, limit });
     assert.deepEqual(await queuedAt(AT + 9), ids([third]));
-    assert.deepEqual(await queuedAt(AT + 9, 1), ids([third]), 'those that wait take nobody’s place');
+    assert.deepEqual(await queuedAt(AT + 9, 1), ids([third]), 'waiting uploads do not use up the limit');
     assert.deepEqual(await queuedAt(AT + 10), ids([first, third]));
     assert.deepEqual(await queuedAt(AT + 11, 2), ids([first, second]));
     assert.deepEqual(await store.listWaitingClients(), ['client-1']);
     assert.deepEqual(await queuedAt(AT + 11 - 1000), ids([third]));
-    const setBack = 'a wait longer than any is one from before the clock was set back';
+    const setBack = 'a wait longer than the maximum is from before the clock was set back';
     assert.deepEqual(await queuedAt(AT + 9 - 1000), ids([first, second, third]), setBack);
   });
 
-  storeTest('new parts are not saved over those of an earlier attempt', async (store) => {
+  storeTest('new parts do not replace those of an earlier attempt', async (store) => {
     const upload = sampleUpload();
     await insert(store, upload);
     await store.announceParts(upload.uploadId, [announced(1)]);
@@ -641,7 +641,7 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
     assert.equal((await store.listParts(upload.uploadId))[0]?.crc32, 'other');
   });
 
-  storeTest('a session makes its client known, as it describes itself', async (store) => {
+  storeTest('a session records its client with its own description', async (store) => {
     assert.equal(await store.getClient('client-1'), undefined);
     assert.deepEqual(await openSession(store), { epoch: 1 });
     assert.deepEqual(await store.getClient('client-1'), {
@@ -683,18 +683,15 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
     });
   });
 
-  storeTest(
-    'each session of a client has a greater epoch, whoever opens them at the same time',
-    async (store) => {
-      const opened = await Promise.all(Array.from({ length: 8 }, () => openSession(store)));
-      const epochs = opened.map(({ epoch }) => epoch);
-      assert.equal(new Set(epochs).size, 8);
-      assert.deepEqual(await openSession(store, 'client-2'), { epoch: 1 }, 'each client counts for itself');
-    },
-  );
+  storeTest('each session of a client has a greater epoch, also with concurrent opens', async (store) => {
+    const opened = await Promise.all(Array.from({ length: 8 }, () => openSession(store)));
+    const epochs = opened.map(({ epoch }) => epoch);
+    assert.equal(new Set(epochs).size, 8);
+    assert.deepEqual(await openSession(store, 'client-2'), { epoch: 1 }, 'each client counts separately');
+  });
 
   storeTest(
-    'what renews a token is on record once, and its first session ends the one before',
+    'a renewed token is recorded once, and its first session replaces the previous token',
     async (store) => {
       const given = { clientId: 'client-1', id: 'given', issuedAt: AT, expiresAt: AT + 3_600_000 };
       const open = (id: string, issuedAt = AT) =>
@@ -705,7 +702,7 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
       const offered = await Promise.all(['a', 'b'].map((newId) => store.offerToken(given, { now, newId })));
       const [next] = offered;
       assert.ok(next !== undefined);
-      assert.deepEqual(offered, [next, next], 'also of two at the same time');
+      assert.deepEqual(offered, [next, next], 'also with concurrent offers');
       assert.deepEqual(await store.getChainedToken(next.tokenId), next);
       await open('given');
       await open(next.tokenId);
@@ -713,12 +710,12 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
       await open(next.tokenId);
       assert.notEqual((await store.getChainedToken('given'))?.replacedAt, null);
       assert.equal((await store.getChainedToken(next.tokenId))?.replacedAt, null);
-      assert.equal((await openSession(store, 'client-2')).epoch, 1, 'of another client it ends nothing');
+      assert.equal((await openSession(store, 'client-2')).epoch, 1, 'it replaces no token of another client');
     },
   );
 
   storeTest(
-    'once renewal is stopped nothing is offered, until a session has a later token',
+    'after renewal is stopped nothing is offered until a session uses a later token',
     async (store) => {
       const given = { clientId: 'client-1', id: 'given', issuedAt: AT, expiresAt: AT + 3_600_000 };
       const later = { ...given, id: 'later', issuedAt: AT + 9_000_000, expiresAt: AT + 12_600_000 };
@@ -736,7 +733,7 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
     },
   );
 
-  storeTest('a forgotten client is unknown, its uploads stay, and its epochs go on', async (store) => {
+  storeTest('a removed client is unknown, its uploads stay, and its epochs continue', async (store) => {
     await openSession(store);
     await openSession(store);
     const upload = sampleUpload();
@@ -749,7 +746,7 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
     assert.equal((await store.getClient('client-1'))?.firstSeenAt, AT + 9);
   });
 
-  storeTest('the end of a session shows, unless a newer one has begun', async (store) => {
+  storeTest('the end of a session is stored, unless a newer one has started', async (store) => {
     const { epoch } = await openSession(store);
     await store.closeSession('client-1', epoch, AT + 5);
     const away = await store.getClient('client-1');
@@ -759,7 +756,7 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
     await store.closeSession('client-1', epoch, AT + 7);
     const back = await store.getClient('client-1');
     assert.equal(back?.connectedSince, AT + 10);
-    assert.equal(back.lastSeenAt, AT + 10, 'seen last is never earlier');
+    assert.equal(back.lastSeenAt, AT + 10, 'lastSeenAt never decreases');
   });
 
   storeTest(
@@ -773,7 +770,7 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
       const cutOff = { ...standing, stalledReason: 'The network is down.', nextAttemptAt: AT + 99 };
       const foreign = { ...sampleUploadIn('uploading'), clientId: 'client-2' };
       await insert(store, ...running, stalled, cutOff, foreign);
-      await store.closeSessionsOf('node-1', { at: AT + 5, reason: 'away' });
+      await store.closeSessionsOf('node-1', { at: AT + 5, reason: 'offline' });
       assert.equal((await store.getClient('client-1'))?.connectedSince, null);
       assert.notEqual((await store.getClient('client-2'))?.connectedSince, null);
       for (const upload of running) {
@@ -801,7 +798,7 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
           version: cutOff.version + 1,
           updatedAt: AT + 5,
         },
-        'why it stands still is another now, since when is not',
+        'the reason of the stall changes, its start does not',
       );
       assert.deepEqual(await store.getUpload(foreign.uploadId), foreign);
     },
@@ -831,7 +828,7 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
       { name: 'site', value: 'berlin' },
       { name: 'floor', value: 'b' },
     ];
-    assert.deepEqual(await list({ labels: both }), ['b'], 'all labels hold');
+    assert.deepEqual(await list({ labels: both }), ['b'], 'all labels match');
     assert.deepEqual(await list({ labels: [{ name: 'site', value: "x' or '1'='1" }] }), []);
     assert.deepEqual(
       await list({ labels: [{ name: 'site', value: 'berlin' }], connected: true, after: 'a' }),
@@ -840,9 +837,9 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
   });
 
   storeTest(
-    'retention removes what ended before, and never what runs or S3 may still hold',
+    'retention removes uploads that ended before, but no running uploads and none that S3 may still have',
     async (store) => {
-      const kept: string[] = [];
+      const remaining: string[] = [];
       for (const status of uploadStatuses) {
         const upload = { ...sampleUploadIn(status), multipartOpen: false };
         const ended = isTerminal(status);
@@ -850,12 +847,12 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
         const recent = { ...upload, uploadId: uuidv7(), completedAt: ended ? AT : null };
         const open = { ...old, uploadId: uuidv7(), multipartOpen: true };
         await insert(store, old, recent, open);
-        kept.push(recent.uploadId, open.uploadId);
-        if (!ended) kept.push(old.uploadId);
+        remaining.push(recent.uploadId, open.uploadId);
+        if (!ended) remaining.push(old.uploadId);
       }
-      assert.equal(await store.removeOlderThan(AT, 3), 3, 'no more at once than asked for');
+      assert.equal(await store.removeOlderThan(AT, 3), 3, 'no more at once than requested');
       assert.equal(await store.removeOlderThan(AT, 3), 1);
-      assert.deepEqual(ids(await store.listUploads({ limit: 100 })).sort(), kept.sort());
+      assert.deepEqual(ids(await store.listUploads({ limit: 100 })).sort(), remaining.sort());
       assert.equal(await store.removeOlderThan(AT, 3), 0);
     },
   );
@@ -950,7 +947,7 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
     },
   );
 
-  storeTest('the first time of an event is kept, and moved only to an earlier one', async (store) => {
+  storeTest('the first time of an event is stored, and replaced only by an earlier one', async (store) => {
     assert.equal(await store.firstTime('one', AT), AT);
     assert.equal(await store.firstTime('one', AT + 1000), AT);
     assert.equal(await store.firstTime('two', AT + 1000), AT + 1000);
@@ -958,7 +955,7 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
     assert.equal(await store.firstTime('one', AT), AT - 1000);
   });
 
-  storeTest('it says that it is there', async (store) => {
+  storeTest('ping succeeds', async (store) => {
     await store.ping();
   });
 }

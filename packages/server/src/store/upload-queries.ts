@@ -51,8 +51,7 @@ export async function updateUpload(db: Queries, upload: Upload, save: UploadSave
   if (save.stored !== undefined) await setStoredParts(db, uploadId, save.stored);
   if (save.announced !== undefined) {
     const differing = await announceParts(db, uploadId, save.announced);
-    if (differing.length > 0)
-      throw new Error(`parts of an earlier attempt of ${uploadId} are still on record`);
+    if (differing.length > 0) throw new Error(`parts of an earlier attempt of ${uploadId} are still stored`);
   }
   if (save.audit !== undefined) await insertAudit(db, save.audit);
   return true;
@@ -91,8 +90,8 @@ export async function selectActiveUploads(
       .where('completedAt', 'is', null)
       .where('status', 'in', ACTIVE)
       .where('clientId', '=', clientId)
-      // An expression: by the plain columns SQLite prefers the index that has them sorted, and with them all that
-      // the client ever uploaded.
+      // An expression: for plain columns SQLite would choose the index that is sorted by them, and with it all
+      // uploads of the client.
       .orderBy(sql`status = 'queued'`)
       .orderBy(sql`+created_at`)
       .orderBy(sql`+upload_id`)
@@ -108,9 +107,9 @@ export async function selectRunningIds(db: Queries, clientId: string): Promise<s
   return idsOf(await selectRunning.all(db, { clientId }));
 }
 
-type QueueLook = Readonly<Record<'now' | 'latest' | 'limit', number>> & { readonly clientId: string };
+type QueueQuery = Readonly<Record<'now' | 'latest' | 'limit', number>> & { readonly clientId: string };
 
-const selectQueued = new PreparedQuery((db, { clientId, now, latest, limit }: Placeholders<QueueLook>) =>
+const selectQueued = new PreparedQuery((db, { clientId, now, latest, limit }: Placeholders<QueueQuery>) =>
   unfinished(db)
     .where('status', '=', 'queued')
     .where('clientId', '=', clientId)
@@ -123,7 +122,7 @@ const selectQueued = new PreparedQuery((db, { clientId, now, latest, limit }: Pl
     )
     .orderBy('createdAt')
     .orderBy('uploadId')
-    // A sum: SQLite compiles a statement again with each value that is bound as a limit by itself.
+    // A sum: SQLite recompiles a statement for each value that is bound directly as a limit.
     .limit(sql<number>`${limit} + 0`),
 );
 
@@ -206,7 +205,7 @@ export async function selectNextDeadline(db: Queries, now: number): Promise<numb
 export async function selectUploadsWithOpenMultipart(db: Queries, limit: number): Promise<Upload[]> {
   return run(
     selectAll(db)
-      // Not bound: only so SQLite sees that its index of just these will do.
+      // A literal, not a parameter: otherwise SQLite does not use the partial index.
       .where(sql<SqlBool>`multipart_open = 1`)
       .where('completedAt', 'is not', null)
       .orderBy('updatedAt')
@@ -263,7 +262,7 @@ export async function selectOldestStalledSince(db: Queries): Promise<number | un
   const row = await db
     .selectFrom('uploads')
     .select('stalledSince')
-    // By status, of which there is an index: the rows that have ended may be a year's.
+    // By status, which has an index: ended rows may cover a year.
     .where('status', 'in', ACTIVE)
     .where('stalledSince', 'is not', null)
     .orderBy('stalledSince')
@@ -272,13 +271,13 @@ export async function selectOldestStalledSince(db: Queries): Promise<number | un
   return row?.stalledSince ?? undefined;
 }
 
-/** Running uploads of this node's clients: nobody is connected who could move them. */
+/** Running uploads of this node's clients: no agent is connected that could advance them. */
 export async function stallUploadsOf(
   db: Queries,
   nodeId: string,
   { at, reason }: { readonly at: number; readonly reason: string },
 ): Promise<void> {
-  // One number for all: they become visible together, and their ids tell them apart.
+  // One number for all: they become visible together, and their ids distinguish them.
   const change = await nextChange(db, at);
   await db
     .updateTable('uploads')
@@ -317,7 +316,7 @@ export async function deleteUploadsEndedBefore(db: Queries, before: number, limi
   return ids.length;
 }
 
-/** The condition is that of the indexes of what has not ended; without it SQLite does not use them. */
+/** The condition of the partial indexes of unfinished uploads; without it SQLite does not use them. */
 function unfinished(db: Queries) {
   return db.selectFrom('uploads').select('uploadId').where('completedAt', 'is', null);
 }

@@ -2,7 +2,7 @@ import { fingerprintSchema, uploadLimitsSchema } from '@backhaul/protocol';
 import type { Upload } from '../domain/uploads/upload.ts';
 import type { UploadsTable } from './schema.ts';
 
-/** All but the number of its last change, which is the readers' of changes and no part of an upload. */
+/** All columns except the number of the last change, which is not part of an upload. */
 export const uploadColumns = Object.keys({
   uploadId: true,
   clientId: true,
@@ -60,7 +60,7 @@ export const uploadColumns = Object.keys({
   uploadDurationMs: true,
 } satisfies Record<keyof UploadsTable, true>) as (keyof UploadsTable)[];
 
-/** @throws ZodError when a JSON column does not hold what was written there. */
+/** @throws ZodError when a JSON column has unexpected content. */
 export function fromUploadRow(row: UploadsTable): Upload {
   return {
     ...row,

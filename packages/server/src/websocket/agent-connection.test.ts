@@ -63,7 +63,7 @@ async function connect(
   return { agent, say, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
-test('a message that cannot be read ends what it was about', async () => {
+test('a message that cannot be parsed ends its subject', async () => {
   await using fixture = new DomainFixture(await openSqliteStore(':memory:'));
   await using connected = await connect(fixture);
   const { agent } = connected;
@@ -86,19 +86,19 @@ test('a message that cannot be read ends what it was about', async () => {
       ['error', 'cancel_upload'].every((action) =>
         heard.some((one) => one.action === action && isAbout(one)),
       ),
-    'the agent to be told',
+    'the notification of the agent',
   );
 
-  const answer = assert.rejects(fixture.context.commands.run('client-1', 'health_check', {}), {
+  const result = assert.rejects(fixture.context.commands.run('client-1', 'health_check', {}), {
     code: 'protocol_error',
   });
   await fixture.until(() => heard.some(({ action }) => action === 'health_check'), 'a command');
   const asked = heard.find((one) => one.action === 'health_check');
   agent.send(JSON.stringify({ status: 'result', command_id: asked?.command_id, ok: 'yes' }));
-  await answer;
+  await result;
 });
 
-test('an agent that could not read a message ends its attempt by an error', async () => {
+test('an agent that could not parse a message ends its attempt with an error', async () => {
   await using fixture = new DomainFixture(await openSqliteStore(':memory:'));
   await using connected = await connect(fixture);
   const { uploadId } = await fixture.trigger();
@@ -110,7 +110,7 @@ test('an agent that could not read a message ends its attempt by an error', asyn
   assert.match(failed.message ?? '', /plan is wrong/);
 });
 
-test('what cannot be read closes the socket also if it can be read now and then, and is logged once a second', async () => {
+test('unparsable messages close the connection even between valid ones, and are logged once a second', async () => {
   await using fixture = new DomainFixture(await openSqliteStore(':memory:'));
   await using connected = await connect(fixture);
   const { agent, say } = connected;
@@ -125,7 +125,7 @@ test('what cannot be read closes the socket also if it can be read now and then,
   assert.ok(warnings.length < 10, `${warnings.length} warnings`);
 });
 
-test('messages of unknown kinds are answered with errors and end nothing, however many they are', async () => {
+test('messages of unknown kinds get errors and end nothing, however many', async () => {
   await using fixture = new DomainFixture(await openSqliteStore(':memory:'));
   let isAbusive = false;
   await using connected = await connect(fixture, {
@@ -133,7 +133,7 @@ test('messages of unknown kinds are answered with errors and end nothing, howeve
   });
   const { agent } = connected;
   let errors = 0;
-  const answered = new Promise<void>((resolve) => {
+  const responded = new Promise<void>((resolve) => {
     agent.on('message', (data) => {
       errors += (data as Buffer).toString().includes('of_the_future') ? 1 : 0;
       if (errors === 500) resolve();
@@ -141,12 +141,12 @@ test('messages of unknown kinds are answered with errors and end nothing, howeve
     agent.on('close', () => resolve());
   });
   for (let count = 0; count < 500; count += 1) agent.send('{"status":"of_the_future","upload_id":7}');
-  await answered;
+  await responded;
   assert.equal(errors, 500);
   assert.ok(!isAbusive && agent.readyState === agent.OPEN);
 });
 
-test('an agent that has spent its budget is read from again when the debt is paid', async () => {
+test('an agent that has spent its budget is read from again when its debt is paid off', async () => {
   await using fixture = new DomainFixture(await openSqliteStore(':memory:'));
   let throttled = 0;
   await using connected = await connect(fixture, {
@@ -154,7 +154,7 @@ test('an agent that has spent its budget is read from again when the debt is pai
     observe: { refused: () => {}, throttled: () => void (throttled += 1), closedForAbuse: () => {} },
   });
   const { agent } = connected;
-  const answered = new Promise<void>((resolve) => {
+  const responded = new Promise<void>((resolve) => {
     agent.on('message', (data) => {
       if ((data as Buffer).toString().includes('is-anybody-there')) resolve();
     });
@@ -163,11 +163,11 @@ test('an agent that has spent its budget is read from again when the debt is pai
     connected.say({ status: 'error', code: 'x', message: 'x'.repeat(900) });
   }
   agent.send('{"status":"is-anybody-there"}');
-  await answered;
+  await responded;
   assert.ok(throttled > 0);
 });
 
-test('what the database refused is recorded later, in its order and on the same socket', async () => {
+test('messages refused by the database are recorded later, in order and on the same connection', async () => {
   const real = await openSqliteStore(':memory:');
   const recorded: number[] = [];
   let refusals = 0;

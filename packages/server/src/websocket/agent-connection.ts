@@ -19,17 +19,17 @@ import type { TransferContext } from '../domain/transfer-context.ts';
 import { handleAgentMessage } from './agent-message-handlers.ts';
 import type { ClientAccount } from './client-budgets.ts';
 import { PacedLog } from './paced-log.ts';
-import { untilRecorded } from './until-recorded.ts';
+import { retryOnStoreError } from './retry-on-store-error.ts';
 
-/** An agent that says nothing this long after connecting is disconnected. */
+/** An agent that sends nothing this long after connecting is disconnected. */
 const HELLO_TIMEOUT_MS = 10_000;
-/** A socket whose agent does not read this much is closed; it comes back and is told anew. */
+/** A connection whose agent leaves this much unread is closed; the agent reconnects and gets the current state. */
 const MAX_BUFFERED_BYTES = 16 * 1024 * 1024;
 /** Above this many unhandled frames the socket is not read, so that an agent cannot fill the memory. */
 const MAX_UNHANDLED_FRAMES = 16;
-/** How often it is looked whether the agent is still there. */
+/** Interval of the check whether the agent is still connected. */
 const WATCH_INTERVAL_MS = 5000;
-/** The same timer sends the pings: there is one for each of thousands of agents. */
+/** The same timer sends the pings: one timer for each of thousands of agents. */
 const PING_EVERY_WATCHES = HEARTBEAT_INTERVAL_MS / WATCH_INTERVAL_MS;
 
 export interface ConnectionOptions {
@@ -37,28 +37,28 @@ export interface ConnectionOptions {
   readonly sessionId: string;
   readonly nodeId: string;
   readonly serverVersion: string;
-  /** Where it comes from, as far as trusted proxies say it. */
+  /** The client's address, as reported by trusted proxies. */
   readonly remoteAddress: string;
-  /** Its end is the socket's. */
+  /** Its expiry closes the connection. */
   readonly token: SessionToken;
-  /** The server is about to stop. */
+  /** Aborts when the server is about to stop. */
   readonly draining: AbortSignal;
   readonly account: Pick<ClientAccount, 'budget' | 'abused'>;
   readonly observe: FrameObserver;
 }
 
-/** What becomes of frames that cost too much, or cannot be read. */
+/** Observes frames that cost too much or cannot be parsed. */
 export interface FrameObserver {
   refused(): void;
-  /** The agent is not read from until it has waited out what its frames have cost. */
+  /** Reading from the agent pauses until its frames' cost is paid off. */
   throttled(): void;
   closedForAbuse(): void;
 }
 
 /**
- * One agent's socket. Frames are begun in the order they came, those before the welcome one after another. What is
- * about one upload is handled in order, over refusals of the database too; an upload that waits for the object store
- * holds up no other.
+ * One agent's connection. Frames are started in the order of arrival, those before the welcome one after another.
+ * Frames about one upload are handled sequentially, also across database refusals; an upload that waits for the
+ * object store does not block others.
  */
 export class AgentConnection {
   readonly #socket: WebSocket;
@@ -68,21 +68,21 @@ export class AgentConnection {
   /** For lines that the agent can cause at will. */
   readonly #pacedLog: PacedLog;
   readonly #watch: NodeJS.Timeout;
-  /** Until it has said hello. */
-  #greeting: NodeJS.Timeout | undefined;
-  /** From `close` on. */
+  /** Runs until the hello. */
+  #helloTimer: NodeJS.Timeout | undefined;
+  /** Runs after `close`. */
   #termination: NodeJS.Timeout | undefined;
   readonly #closed = Promise.withResolvers<void>();
-  readonly #gone = new AbortController();
+  readonly #aborted = new AbortController();
   readonly #inOrder = new KeyedLock();
   #session: AgentSession | undefined;
   #lastHeard = performance.now();
   #lastWatch = performance.now();
   #watches = 0;
   #unhandled = 0;
-  /** Until a debt is paid. */
+  /** Set until a debt is paid off. */
   #throttle: NodeJS.Timeout | undefined;
-  /** Nothing that came or comes is handled any more. */
+  /** No further frames are handled. */
   #isIgnored = false;
   #tail: Promise<void> = Promise.resolve();
 
@@ -91,16 +91,16 @@ export class AgentConnection {
     this.#options = options;
     this.#log = options.log;
     this.#pacedLog = new PacedLog(options.log);
-    // Thousands of these: what they share is inherited, not copied.
+    // There are thousands of these: shared properties are inherited, not copied.
     this.#context = Object.assign(Object.create(context) as TransferContext, { log: this.#pacedLog });
     socket.on('message', (data, isBinary) => this.#onFrame(data, isBinary));
     socket.on('pong', () => this.#heard());
     socket.on('ping', () => this.#heard());
-    // `ws` closes the socket by itself after an error: a frame too large, not UTF-8, a reset.
+    // `ws` closes the socket itself after an error: a frame too large, not UTF-8, a reset.
     socket.on('error', (error) => this.#log.warn({ err: error }, 'agent socket failed'));
     socket.on('close', (code) => this.#onClose(code));
     this.#watch = setInterval(() => this.#onWatch(), WATCH_INTERVAL_MS);
-    this.#greeting = setTimeout(() => this.close(closeCodes.helloTimeout, 'no hello'), HELLO_TIMEOUT_MS);
+    this.#helloTimer = setTimeout(() => this.close(closeCodes.helloTimeout, 'no hello'), HELLO_TIMEOUT_MS);
   }
 
   /** Resolves when the socket is closed and its session ended. */
@@ -108,9 +108,9 @@ export class AgentConnection {
     return this.#closed.promise;
   }
 
-  /** Ends the connection. The peer has a few seconds to agree, then the socket is torn down. */
+  /** Closes the connection. The peer has a few seconds to agree, then the socket is destroyed. */
   close(code: number, reason: string): void {
-    // What it says until the socket is closed must not count any more.
+    // Frames that arrive before the socket is closed must be ignored.
     if (code === closeCodes.clientBlocked) this.#isIgnored = true;
     this.#socket.close(code, reason);
     this.#termination ??= setTimeout(() => this.#socket.terminate(), 3000).unref();
@@ -118,7 +118,7 @@ export class AgentConnection {
 
   #onWatch(): void {
     const now = performance.now();
-    // While this process was busy, or did not read, it heard nothing from agents that did speak.
+    // While this process was busy or paused reading, it received nothing from agents that did send.
     const isOurFault = now - this.#lastWatch > 2 * WATCH_INTERVAL_MS || this.#socket.isPaused;
     this.#lastWatch = now;
     if (isOurFault) this.#heard();
@@ -126,7 +126,7 @@ export class AgentConnection {
       this.#log.info({}, 'agent silent for too long');
       this.#socket.terminate();
     }
-    // A timer cannot wait 25 days or more, and this one comes round anyway.
+    // Timers are limited to 25 days, and this check runs anyway.
     if (Date.now() >= this.#options.token.expiresAt) {
       this.close(closeCodes.tokenExpired, 'the token has expired');
     }
@@ -142,7 +142,7 @@ export class AgentConnection {
   #onFrame(data: RawData, isBinary: boolean): void {
     this.#heard();
     if (this.#isIgnored) return;
-    // `ws` hands text frames over as one Buffer.
+    // `ws` delivers text frames as one Buffer.
     this.#options.account.budget.receive((data as Buffer).length);
     this.#unhandled += 1;
     if (this.#unhandled >= MAX_UNHANDLED_FRAMES) this.#socket.pause();
@@ -158,7 +158,7 @@ export class AgentConnection {
     const { debtMs } = account.budget;
     if (debtMs === 0 || this.#throttle !== undefined || this.#isIgnored) return;
     observe.throttled();
-    this.#pacedLog.warn({ waitMs: debtMs }, 'agent sends more than it may; not read from for a while');
+    this.#pacedLog.warn({ waitMs: debtMs }, 'agent exceeds its rate limit; reading paused');
     this.#socket.pause();
     this.#throttle = setTimeout(() => {
       this.#throttle = undefined;
@@ -185,10 +185,10 @@ export class AgentConnection {
       this.#throttleIfInDebt();
       await this.#handle(frame, (data as Buffer).length);
     } catch (error) {
-      // Of a hello, most likely because the database is away. What else the agent said is lost with its socket; when
-      // it comes back it says all of it again, and its transfers go on meanwhile.
+      // For a hello, most likely because the database is unreachable. Other messages are lost with the socket; after
+      // reconnecting the agent repeats all of them, and its transfers continue meanwhile.
       this.#log.error({ err: error }, 'agent message not handled');
-      this.close(closeCodes.tryAgain, 'the message could not be handled now; connect again');
+      this.close(closeCodes.tryAgain, 'the message could not be handled now; reconnect');
     } finally {
       this.#unhandled -= 1;
       this.#resume();
@@ -201,7 +201,7 @@ export class AgentConnection {
       this.#refuse(frame, bytes);
       if (session === undefined || frame.subject === null) return;
       const { subject } = frame;
-      const problem = `The server could not read a message of the agent: ${frame.problem}`;
+      const problem = `The server could not parse a message of the agent: ${frame.problem}`;
       const end = () => refusedMessage(this.#context, session, { subject, problem });
       await this.#inOrderOf('upload_id' in subject ? subject.upload_id : subject.command_id, end);
       return;
@@ -217,16 +217,16 @@ export class AgentConnection {
     );
   }
 
-  /** What comes later of the same upload may make sense only after this. */
+  /** Later frames about the same upload may make sense only after this one. */
   #inOrderOf(subject: string, handle: () => Promise<void>): Promise<boolean> {
     return this.#inOrder.run(subject, () =>
-      untilRecorded(handle, { signal: this.#gone.signal, log: this.#log }),
+      retryOnStoreError(handle, { signal: this.#aborted.signal, log: this.#log }),
     );
   }
 
   async #greet(message: Extract<AgentMessage, { status: 'hello' }>): Promise<void> {
     if (this.#session !== undefined) {
-      return this.#refuse({ problem: 'hello was already said', subject: null });
+      return this.#refuse({ problem: 'hello was already sent', subject: null });
     }
     if (this.#socket.readyState !== this.#socket.OPEN) return;
     this.#session = await hello(
@@ -239,8 +239,8 @@ export class AgentConnection {
       message,
     );
     if (this.#session !== undefined) {
-      clearTimeout(this.#greeting);
-      this.#greeting = undefined;
+      clearTimeout(this.#helloTimer);
+      this.#helloTimer = undefined;
     }
     const { remoteAddress: address } = this.#options;
     const { agent_version: agentVersion } = message;
@@ -253,19 +253,19 @@ export class AgentConnection {
     observe.refused();
     this.#pacedLog.warn({ problem, ...subject }, 'agent message refused');
     this.#send({ action: 'error', code: 'protocol_error', message: problem, ...subject });
-    // Of a newer agent: it has paid for bytes and CPU time, like a message that is known.
+    // From a newer agent: it has paid for bytes and CPU time like a known message.
     if (isUnknownKind || account.budget.refuse(bytes)) return;
     account.abused();
     observe.closedForAbuse();
     this.#isIgnored = true;
     this.#socket.pause();
-    this.close(closeCodes.protocolViolation, 'too many messages that the protocol does not allow');
+    this.close(closeCodes.protocolViolation, 'too many protocol violations');
   }
 
   #send(message: ServerMessageInput): void {
     if (this.#socket.readyState !== this.#socket.OPEN) return;
     if (this.#socket.bufferedAmount > MAX_BUFFERED_BYTES) {
-      this.close(closeCodes.slowReader, 'the agent does not read what it is sent');
+      this.close(closeCodes.slowReader, 'the agent does not read its messages');
       return;
     }
     this.#socket.send(JSON.stringify(message));
@@ -273,23 +273,23 @@ export class AgentConnection {
 
   #onClose(code: number): void {
     clearInterval(this.#watch);
-    clearTimeout(this.#greeting);
+    clearTimeout(this.#helloTimer);
     clearTimeout(this.#termination);
     clearTimeout(this.#throttle);
     this.#pacedLog.close();
-    this.#gone.abort();
+    this.#aborted.abort();
     this.#tail = this.#tail.then(async () => {
       const session = this.#session;
       this.#log.info({ code }, 'agent disconnected');
       try {
         if (session === undefined) return;
-        // What this leaves, the next hello or the next start settles.
-        await untilRecorded(() => endSession(this.#context, session), {
+        // The next hello or the next start cleans up what this leaves.
+        await retryOnStoreError(() => endSession(this.#context, session), {
           signal: this.#options.draining,
           log: this.#log,
         });
       } catch (error) {
-        this.#log.error({ err: error }, 'session not ended properly');
+        this.#log.error({ err: error }, 'failed to end the session');
       } finally {
         this.#closed.resolve();
       }

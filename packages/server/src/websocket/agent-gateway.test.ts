@@ -18,7 +18,7 @@ import { AgentGateway } from './agent-gateway.ts';
 setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc') as () => void;
 
-test('a connection keeps nothing of the request that it began with', async () => {
+test('a connection retains nothing of its initial request', async () => {
   await using cleanup = new AsyncDisposableStack();
   const fixture = cleanup.use(new DomainFixture(await openSqliteStore(':memory:')));
   const unlimited = { connections: 0, unauthenticated: 0, unauthenticatedPerAddress: 0 };

@@ -28,7 +28,7 @@ import { AgentConnection, type FrameObserver } from './agent-connection.ts';
 import { ClientBudgets } from './client-budgets.ts';
 import { UpgradeRefusals } from './upgrade-refusals.ts';
 
-/** Upgrades being checked at the same time; more are told to come back. */
+/** Maximum number of upgrades checked at the same time; further ones are asked to retry. */
 const MAX_PENDING_UPGRADES = 512;
 
 export interface GatewayOptions {
@@ -42,15 +42,15 @@ export interface GatewayOptions {
   readonly log: Log & { child(bindings: object): Log };
   readonly nodeId: string;
   readonly serverVersion: string;
-  /** What the certificates of agents must show (`TLS_CLIENT_CA_FILE`); null if they need none. */
+  /** Required content of agents' certificates (`TLS_CLIENT_CA_FILE`); null if they need none. */
   readonly clientCertificate: ClientCertificateMatch | null;
-  /** What each client's frames may cost. */
+  /** Maximum cost of each client's frames. */
   readonly frameLimits: PeerLimits;
   readonly observeFrames: FrameObserver;
   readonly onRefused: (reason: RefusalReason) => void;
 }
 
-/** Takes agents' connections: who they are is settled from the token before the upgrade, never after. */
+/** Accepts agents' connections: the token identifies them before the upgrade, never after. */
 export class AgentGateway {
   readonly #options: GatewayOptions;
   readonly #sockets = new WebSocketServer({
@@ -94,7 +94,7 @@ export class AgentGateway {
     this.#refusals.close();
   }
 
-  /** @param known Told of the client as soon as its token was found to be good. */
+  /** @param known Called with the client as soon as its token is verified. */
   async #upgrade(
     {
       request,
@@ -119,16 +119,16 @@ export class AgentGateway {
       await this.#options.mustNotBeBlocked(claims.sub);
       const token = readSessionToken(bearer, claims);
       await this.#options.context.renewal.mustNotBeReplaced(claims.sub, token.id);
-      const seconds = Math.ceil(this.#budgets.keptAwayMs(claims.sub) / 1000);
+      const seconds = Math.ceil(this.#budgets.banRemainingMs(claims.sub) / 1000);
       if (seconds > 0) {
         throw new BackhaulError(
           'too_many_requests',
-          `Client ${claims.sub} was disconnected several times for messages that cannot be read or are not allowed, and may connect again in ${seconds} s. Update the agent or the server, or raise the server's setting AGENT_REFUSALS_PER_MINUTE.`,
+          `Client ${claims.sub} was disconnected several times for protocol violations, and may reconnect in ${seconds} s. Update the agent or the server, or raise the server's setting AGENT_REFUSALS_PER_MINUTE.`,
           { reason: 'abuse' },
         );
       }
       if (socket.destroyed) return;
-      // It may have begun while the token was being checked.
+      // It may have started while the token was being verified.
       if (this.#draining.signal.aborted) throw new BackhaulError('shutting_down');
       this.#sockets.handleUpgrade(request, socket, head, (webSocket) => {
         const sessionId = uuidv7();
@@ -160,7 +160,10 @@ export class AgentGateway {
   }
 }
 
-/** Made outside of the upgrade: this listener stays as long as the connection, and so would the upgrade's request. */
+/**
+ * Created outside the upgrade: this listener lives as long as the connection, and would keep the upgrade's request
+ * alive.
+ */
 function destroySocket(this: Duplex): void {
   this.destroy();
 }

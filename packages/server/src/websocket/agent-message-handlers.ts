@@ -12,7 +12,7 @@ import { withoutSignatures } from '../domain/agent-messages/without-signatures.t
 import type { AgentSession } from '../domain/sessions/agent-session.ts';
 import type { TransferContext } from '../domain/transfer-context.ts';
 
-/** Everything an agent says after `hello`, and where it is handled. */
+/** Maps each message after `hello` to its handler. */
 export async function handleAgentMessage(
   context: TransferContext,
   session: AgentSession,
@@ -49,7 +49,7 @@ export async function handleAgentMessage(
       if (subject === null) return;
       return refusedMessage(context, session, {
         subject,
-        problem: `The agent could not read a message of the server: ${problem}`,
+        problem: `The agent could not parse a message of the server: ${problem}`,
       });
     }
   }

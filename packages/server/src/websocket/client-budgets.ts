@@ -1,10 +1,10 @@
 import { Budget, PeerBudget, type PeerLimits } from '@backhaul/protocol';
 
-/** So often a client may be disconnected for abuse and come back at once. */
-const FORGIVEN = 3;
-/** After that it is kept away for so long, and for as long again each time. */
-const KEPT_AWAY_SECONDS = 30;
-/** By then every debt is paid. */
+/** Number of disconnects for abuse after which a client may still reconnect immediately. */
+const FREE_DISCONNECTS = 3;
+/** After that it is refused for this long, increasing by this with each further disconnect. */
+const BAN_SECONDS = 30;
+/** By then every debt is paid off. */
 const FORGET_AFTER_MS = 10 * 60_000;
 
 const CLOCKS = {
@@ -15,7 +15,7 @@ const CLOCKS = {
   },
 };
 
-/** What one client has left to cost. There are as many as agents, so what few of them need is made late. */
+/** One client's budget. There are as many as agents, so rarely needed fields are created lazily. */
 class Account {
   readonly clientId: string;
   readonly budget: PeerBudget;
@@ -28,21 +28,21 @@ class Account {
     this.budget = new PeerBudget(limits, CLOCKS);
   }
 
-  /** It is being disconnected because it broke the protocol too often. */
+  /** Called when it is disconnected for too many protocol violations. */
   abused(): void {
-    this.#abuses ??= new Budget({ perSecond: 1 / KEPT_AWAY_SECONDS, burst: FORGIVEN });
+    this.#abuses ??= new Budget({ perSecond: 1 / BAN_SECONDS, burst: FREE_DISCONNECTS });
     this.#abuses.spend(1);
   }
 
-  /** How long the client is still kept away, because it was disconnected for abuse too often; milliseconds. */
-  get keptAwayMs(): number {
+  /** How long the client is still refused after too many disconnects for abuse; milliseconds. */
+  get banRemainingMs(): number {
     return this.#abuses?.debtMs ?? 0;
   }
 }
 
 export type ClientAccount = Account;
 
-/** The accounts of all clients. Kept over their connections, so that connecting again pays no debt off. */
+/** The accounts of all clients. They outlive connections, so that reconnecting pays no debt off. */
 export class ClientBudgets {
   readonly #limits: PeerLimits;
   readonly #accounts = new Map<string, Account>();
@@ -51,12 +51,12 @@ export class ClientBudgets {
     this.#limits = limits;
   }
 
-  /** How long the client is still kept away; milliseconds. */
-  keptAwayMs(clientId: string): number {
-    return this.#accounts.get(clientId)?.keptAwayMs ?? 0;
+  /** How long the client is still refused; milliseconds. */
+  banRemainingMs(clientId: string): number {
+    return this.#accounts.get(clientId)?.banRemainingMs ?? 0;
   }
 
-  /** For one connection, from its beginning to its end. */
+  /** For one connection, from its start to its end. */
   open(clientId: string): ClientAccount {
     const account = this.#accounts.get(clientId) ?? new Account(clientId, this.#limits);
     this.#accounts.set(clientId, account);

@@ -1,17 +1,17 @@
 import { PacedLines } from '@backhaul/protocol';
 import type { Log } from '../domain/ports/log.ts';
 
-/** A log whose warnings are at most one a second, because a peer can cause them at will. The others pass as they are. */
+/** A log that limits warnings to one a second, because a peer can cause them at will. Other lines pass unchanged. */
 export class PacedLog implements Log {
   readonly #log: Log;
-  /** From the first warning on; most connections never see one. */
+  /** Created at the first warning; most connections never see one. */
   #warnings: PacedLines<{ readonly data: object; readonly message: string }> | null = null;
 
   constructor(log: Log) {
     this.#log = log;
   }
 
-  /** Whether the next warning is written at once. */
+  /** Whether the next warning is written immediately. */
   get isIdle(): boolean {
     return this.#warnings?.isIdle ?? true;
   }
@@ -35,7 +35,7 @@ export class PacedLog implements Log {
     this.#log.error(data, message);
   }
 
-  /** Writes what waits. */
+  /** Writes pending warnings. */
   close(): void {
     this.#warnings?.close();
   }

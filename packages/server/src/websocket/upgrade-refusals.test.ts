@@ -24,7 +24,7 @@ function tokenOf(sub: unknown): string {
   return `e30.${Buffer.from(JSON.stringify({ sub })).toString('base64url')}.c2lnbmF0dXJl`;
 }
 
-test('a refusal is logged with its reason, the address and whom the token claims to be of, and counted', () => {
+test('a refusal is logged with its reason, the address and the client that the token claims, and counted', () => {
   const { log, counted, refused } = refusals();
   refused.refused(requestFrom('192.0.2.7', tokenOf('till-7')), expired, undefined);
   assert.deepEqual(counted, ['token_expired']);
@@ -43,7 +43,7 @@ test('a refusal is logged with its reason, the address and whom the token claims
   refused.close();
 });
 
-test('what a token claims is logged only where it could be a client id; a good token’s client is no claim', () => {
+test('a token’s claim is logged only if it could be a client id; a verified token’s client is not a claim', () => {
   for (const sub of ['x\u001B[2J', 'a'.repeat(65), 7, undefined]) {
     const { log, refused } = refusals();
     refused.refused(requestFrom('192.0.2.7', tokenOf(sub)), expired, undefined);
@@ -63,19 +63,19 @@ test('what a token claims is logged only where it could be a client id; a good t
   refused.close();
 });
 
-test('the log has who blocked a client and why; the machine is told neither', () => {
+test('the log has who blocked a client and why; the machine learns neither', () => {
   const { log, refused } = refusals();
   const block = { blockedAt: 0, blockedBy: 'anna', reason: 'stolen' };
-  const told = refused.refused(requestFrom('192.0.2.7'), new ClientBlocked('till-7', block), 'till-7');
-  assert.equal(told.message, 'Client till-7 was blocked by an operator on 1970-01-01T00:00:00.000Z.');
+  const refusal = refused.refused(requestFrom('192.0.2.7'), new ClientBlocked('till-7', block), 'till-7');
+  assert.equal(refusal.message, 'Client till-7 was blocked by an operator on 1970-01-01T00:00:00.000Z.');
   assert.deepEqual(log.entries[0]?.data, {
-    ...{ reason: 'blocked', clientId: 'till-7', address: '192.0.2.7', detail: told.message },
+    ...{ reason: 'blocked', clientId: 'till-7', address: '192.0.2.7', detail: refusal.message },
     ...{ blockedBy: 'anna', blockReason: 'stolen' },
   });
   refused.close();
 });
 
-test('one address gets a line a second, many get sixty-five, and every refusal counts', () => {
+test('one address gets a line a second, many get sixty-five, and every refusal is counted', () => {
   const { log, counted, refused } = refusals();
   for (let count = 0; count < 1000; count += 1) refused.refused(requestFrom('192.0.2.7'), expired, undefined);
   assert.equal(log.entries.length, 1);
@@ -87,7 +87,7 @@ test('one address gets a line a second, many get sixty-five, and every refusal c
   refused.close();
 });
 
-test('faults of the server have one line a second with the error, from however many addresses, and the peer is not told', () => {
+test('server faults get one line a second with the error, from any number of addresses, and the peer learns nothing', () => {
   const { log, counted, refused } = refusals();
   const fault = new TypeError('of a library');
   for (let count = 0; count < 100; count += 1) {
@@ -104,7 +104,7 @@ test('faults of the server have one line a second with the error, from however m
   assert.deepEqual(last?.data, { err: fault, address: '198.51.100.99', suppressed: 98 });
 });
 
-test('a server that shuts down counts the agents that it refuses, and logs none', () => {
+test('a server that shuts down counts refused agents and logs none', () => {
   const { log, counted, refused } = refusals();
   refused.refused(requestFrom('192.0.2.7'), new BackhaulError('shutting_down'), undefined);
   assert.deepEqual(counted, ['shutting_down']);

@@ -13,9 +13,9 @@ import type { Log } from '../domain/ports/log.ts';
 import { networkOf } from '../http/unauthenticated-connections.ts';
 import { PacedLog } from './paced-log.ts';
 
-/** Peers with a pace of their own; further ones share one. */
+/** Peers with a log rate of their own; further ones share one. */
 const MAX_PEERS = 64;
-/** Nothing longer is parsed: the peer is not authenticated. */
+/** Longer tokens are not parsed: the peer is not authenticated. */
 const MAX_TOKEN_LENGTH = 8 * 1024;
 
 const reasonOfCode: Partial<Record<ErrorCode, RefusalReason>> = {
@@ -26,9 +26,9 @@ const reasonOfCode: Partial<Record<ErrorCode, RefusalReason>> = {
 };
 
 /**
- * Says which agents are refused, and why: what its operator sees of a machine whose token has ended. Anyone can be
- * refused as often as he likes, so that the log gets one line a second for each address at most, and sixty-five in all;
- * and one more about faults of the server, which a peer may know how to cause.
+ * Logs which agents are refused and why: for example, a machine whose token has expired. Any peer can be refused at
+ * any rate, so the log gets at most one line a second for each address, and sixty-five in all; plus one about faults
+ * of the server, which a peer may know how to cause.
  */
 export class UpgradeRefusals {
   readonly #log: Log;
@@ -37,18 +37,18 @@ export class UpgradeRefusals {
   readonly #others: PacedLog;
   readonly #faults: PacedLines<object>;
 
-  constructor(parts: { readonly log: Log; readonly count: (reason: RefusalReason) => void }) {
-    this.#log = parts.log;
-    this.#count = parts.count;
-    this.#others = new PacedLog(parts.log);
+  constructor(deps: { readonly log: Log; readonly count: (reason: RefusalReason) => void }) {
+    this.#log = deps.log;
+    this.#count = deps.count;
+    this.#others = new PacedLog(deps.log);
     this.#faults = new PacedLines((data, suppressed) =>
-      parts.log.error(suppressed === 0 ? data : { ...data, suppressed }, 'upgrade failed'),
+      deps.log.error(suppressed === 0 ? data : { ...data, suppressed }, 'upgrade failed'),
     );
   }
 
   /**
-   * @param clientId Of a token that was found to be good; undefined if there was none.
-   * @returns what the peer is told: nothing of an error that is no BackhaulError.
+   * @param clientId Of a verified token; undefined without one.
+   * @returns the error for the peer: it reveals nothing of an error that is no BackhaulError.
    */
   refused(
     { request, address }: { request: IncomingMessage; address: string },
@@ -59,7 +59,7 @@ export class UpgradeRefusals {
     if (refusal !== error) this.#faults.write({ err: error, address });
     const reason = refusal.reason ?? reasonOfCode[refusal.code] ?? 'fault';
     this.#count(reason);
-    // Every agent that comes back is refused then.
+    // Every agent that reconnects is refused then.
     if (reason === 'shutting_down') return refusal;
     const who = clientId === undefined ? claimOf(request) : { clientId };
     const by = refusal instanceof ClientBlocked ? blockFields(refusal) : {};
@@ -70,7 +70,7 @@ export class UpgradeRefusals {
     return refusal;
   }
 
-  /** Writes what waits. */
+  /** Writes pending lines. */
   close(): void {
     for (const log of this.#peers.values()) log.close();
     this.#others.close();
@@ -94,7 +94,7 @@ function blockFields({ block }: ClientBlocked): object {
   return { blockedBy: block.blockedBy, ...(block.reason !== null && { blockReason: block.reason }) };
 }
 
-/** Whom a token that was refused says it is of. Anyone can write that. */
+/** The client that a refused token claims to belong to. Anyone can write that. */
 function claimOf({ headers }: IncomingMessage): { readonly claimedClientId?: string } {
   try {
     const token = bearerToken(headers, '');

@@ -118,7 +118,7 @@ describe('an agent’s token', () => {
     await stage.server.line(logged('agent connected'));
     const old = await previousSecretOf(stage);
     assert.match(old.detail, /^1 connected agents use tokens of JWT_SECRET_PREVIOUS \(till-9\)/);
-    assert.match(old.detail, /Operators who did .*: 1 \(tester\)/);
+    assert.match(old.detail, /Operators that used one .*: 1 \(tester\)/);
     assert.equal(old.level, 'warning');
     await agent.stop();
     const renewed = await stage.startAgent('till-9', ['--token', await next.agent('till-9')]);

@@ -147,7 +147,7 @@ describe('the API asks for an operator’s token', () => {
     assert.equal(await statusOf('/uploads/{upload_id}/content'), 404, 'it looked for the upload');
     assert.equal(await statusOf('/doctor'), 403);
     const deprecated =
-      'deprecated: a token without scope_version uses "read" for more than records; make a new one';
+      'deprecated: a token without scope_version uses "read" for more than records; create a new one';
     const { subject } = await stage.server.line(logged(deprecated));
     assert.equal(subject, 'old-prometheus');
     const { findings } = await stage.client.diagnosis();

@@ -26,7 +26,7 @@ describe('with TLS_CLIENT_CA_FILE', () => {
       assert.equal(own.status, 101);
       const other = await upgrade('till-8', { certificate: 'till-7', maxVersion });
       assert.equal(other.status, 401);
-      assert.match(other.body, /The token is of \\"till-8\\".*certificate is of \\"till-7\\"/);
+      assert.match(other.body, /The token is for \\"till-8\\".*certificate is for \\"till-7\\"/);
 
       // Resumed: the certificate is that of the first handshake, whatever is shown now.
       for (const certificate of ['till-7', 'dns', undefined] as const) {

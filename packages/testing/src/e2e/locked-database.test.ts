@@ -20,7 +20,7 @@ function lockDatabase(stage: Stage): Disposable {
 
 /** The database has refused what an agent said, at least twice. */
 function refusedAgain(line: string): true | undefined {
-  const entry = logged('database unavailable; tried again')(line);
+  const entry = logged('database unavailable; retrying')(line);
   return Number(entry?.['tries']) >= 1 || undefined;
 }
 

@@ -22,12 +22,12 @@ describe('when files of the database are lost while the server runs', { skip }, 
     const refusal = await stage.fetch('/trigger-download/till', { method: 'POST', body, headers });
     await assertProblem(refusal, 503, 'database_unavailable');
     const { checks } = await readinessWhen(stage, false);
-    assert.match(checks['store']?.detail ?? '', /backhaul\.sqlite is no longer there/);
+    assert.match(checks['store']?.detail ?? '', /backhaul\.sqlite no longer exists/);
     const { problem } = await stage.server.line(logged('database files changed; not ready'));
-    assert.match(String(problem), /backhaul\.sqlite is no longer there/);
+    assert.match(String(problem), /backhaul\.sqlite no longer exists/);
     const doctor = await stage.cli('doctor');
     assert.notEqual(doctor.code, 0);
-    assert.match(doctor.stdout + doctor.stderr, /backhaul\.sqlite is no longer there/);
+    assert.match(doctor.stdout + doctor.stderr, /backhaul\.sqlite no longer exists/);
     assert.equal((await stage.client.getUpload(kept)).status, 'completed', 'what there was can be read');
 
     await rename(`${database}.away`, database);

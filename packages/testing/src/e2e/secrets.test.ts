@@ -20,7 +20,7 @@ test('neither tokens nor presigned queries reach a log or the database', async (
     ...['--file', file, '--log-level', 'debug', '--token-file', stage.directory.join('token')],
     ...['--state-directory', stage.directory.join('state')],
   ]);
-  await stage.server.line(logged('renewed token stored by its agent'));
+  await stage.server.line(logged('renewed token stored by the agent'));
   const state = await readFile(stage.directory.join('state/token.json'), 'utf8');
   const { token: renewedToken } = JSON.parse(state) as { token: string };
 

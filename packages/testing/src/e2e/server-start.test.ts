@@ -93,7 +93,7 @@ describe('backhaul-server', () => {
     const directory = stage.directory.join('nosuch', 'dir');
     const exit = await startsAndEnds({ DATABASE_URL: `sqlite:${directory}/b.sqlite` });
     assert.equal(exit.code, 2, exit.stderr);
-    assert.match(exit.stderr, new RegExp(`there is no directory ${directory}.*DATABASE_URL`));
+    assert.match(exit.stderr, new RegExp(`the directory ${directory} does not exist.*DATABASE_URL`));
     assert.equal(existsSync(stage.directory.join('nosuch')), false);
   });
 

@@ -8,7 +8,7 @@ import { Stage } from '../stage.ts';
 import { TokenSigner } from '../tokens.ts';
 
 const RENEWED = 'token renewed; the next connection uses the new one';
-const STORED = 'renewed token stored by its agent';
+const STORED = 'renewed token stored by the agent';
 
 describe('an agent’s token, renewed over its connection,', () => {
   let stage: Stage;
@@ -93,7 +93,7 @@ describe('an agent’s token, renewed over its connection,', () => {
     await stage.server.line(
       ofClient(
         'till-2',
-        'a replaced token was used; the tokens of this client are not renewed until it has a new one of an operator',
+        'a replaced token was used; tokens of this client are not renewed until an operator issues a new one',
       ),
     );
     const line = await copy.line((text) => (text.includes('HTTP 401') ? text : undefined));
@@ -122,7 +122,7 @@ describe('an agent’s token, renewed over its connection,', () => {
     const agent = other.start();
     // The one that has connected first comes first.
     await stage.server.line(ofClient('till-4', STORED));
-    assert.ok(!linesOf(stage.server, 'renewed token sent to its agent').includes('till-3'));
+    assert.ok(!linesOf(stage.server, 'renewed token sent to the agent').includes('till-3'));
     await oldAgent.stop();
     await agent.stop();
   });

@@ -34,7 +34,7 @@ describe('a full disk', { skip: await whyNoSmallDisk(), timeout: 180_000 }, () =
     assert.match(unready.checks['store']?.detail ?? '', /full/);
     agent.kill('SIGCONT');
     await agent.line(logged('all parts sent'));
-    await stage.server.line(logged('database unavailable; tried again'));
+    await stage.server.line(logged('database unavailable; retrying'));
     assert.equal((await stage.client.getUpload(id)).status, 'uploading', 'it can be read');
     assert.equal((await stage.fetch(`/uploads/${id}/cancel`, { method: 'POST' })).status, 503);
 

@@ -26,7 +26,8 @@ type Decision = Welcome['uploads'][number];
  * requeues the uploads it has lost. From here on only this session advances the client's uploads.
  *
  * @throws the store's errors; the session is closed then, and the caller must close the connection.
- * @returns undefined if a newer session of this client was faster, or the token was replaced; the caller must close the connection.
+ * @returns undefined if a newer session of this client was faster, or the token was replaced; the caller must close the
+ *   connection.
  */
 export async function hello(
   context: TransferContext,
@@ -52,7 +53,7 @@ export async function hello(
     description: describe(message),
   });
   if (opened === undefined) {
-    connection.close(closeCodes.tokenExpired, 'the token was replaced by one that renews it');
+    connection.close(closeCodes.tokenExpired, 'the token was replaced by its renewed token');
     return undefined;
   }
   const { epoch } = opened;

@@ -4,7 +4,7 @@ import { openSqliteStore } from '../../store/open-sqlite-store.ts';
 import { toUploadRecord } from '../../http/upload-record.ts';
 import { DomainFixture } from '../fakes/domain-fixture.ts';
 import { partUploadedMessage, stalledMessage } from '../fakes/fake-agent.ts';
-import { AGENT_AWAY, endSession } from '../sessions/end-session.ts';
+import { AGENT_DISCONNECTED, endSession } from '../sessions/end-session.ts';
 import { partUploaded } from './part-uploaded.ts';
 import { stalled } from './stalled.ts';
 
@@ -54,7 +54,7 @@ test('an agent that disconnects during a stall becomes the stall’s reason', as
   const record = await fixture.upload(upload.uploadId);
   assert.deepEqual(
     [record.stalledSince, record.stalledReason, record.nextAttemptAt],
-    [since, AGENT_AWAY, null],
+    [since, AGENT_DISCONNECTED, null],
   );
 });
 
@@ -71,7 +71,7 @@ test('parts reported after the agent disconnected are counted, and the upload st
   await endSession(fixture.context, agent.session);
   await partUploaded(fixture.context, agent.session, partUploadedMessage(upload, [1]));
   const record = await fixture.upload(upload.uploadId);
-  assert.deepEqual([record.partsCompleted, record.stalledReason], [1, AGENT_AWAY]);
+  assert.deepEqual([record.partsCompleted, record.stalledReason], [1, AGENT_DISCONNECTED]);
   assert.notEqual(record.stalledSince, null);
 });
 

@@ -14,7 +14,7 @@ async function openFixture(): Promise<DomainFixture> {
   return new DomainFixture(await openSqliteStore(':memory:'));
 }
 
-test('a block closes the connection, stalls what runs and says why, and leaves the queue', async () => {
+test('a block closes the connection, stalls running uploads with the reason, and keeps the queue', async () => {
   await using fixture = await openFixture();
   const { agent, upload } = await fixture.uploading();
   const { clients } = fixture.domain;
@@ -45,7 +45,7 @@ test('a block closes the connection, stalls what runs and says why, and leaves t
   });
 });
 
-test('after an unblock the agent goes on with what it was doing', async () => {
+test('after an unblock the agent resumes its uploads', async () => {
   await using fixture = await openFixture();
   const { agent, upload } = await fixture.uploading();
   const queued = await fixture.trigger('/data/other.bin');
@@ -63,7 +63,7 @@ test('after an unblock the agent goes on with what it was doing', async () => {
   await fixture.trigger('/data/third.bin');
 });
 
-test('an upload that ended is not retried for a blocked client, and one that is completing completes', async () => {
+test('an ended upload cannot be retried for a blocked client, and a completing one completes', async () => {
   await using fixture = await openFixture();
   const { agent, upload } = await fixture.completing();
   await fixture.domain.clients.block('client-1', blocked);
@@ -79,17 +79,17 @@ test('an upload that ended is not retried for a blocked client, and one that is 
   });
 });
 
-test('a client that is blocked between its upgrade and its hello gets no session', async () => {
+test('a client blocked between its upgrade and its hello gets no session', async () => {
   const real = await openSqliteStore(':memory:');
   let hold = false;
   const opened = Promise.withResolvers<void>();
   const go = Promise.withResolvers<void>();
   const store = intercepted<Store>(real, {
     openSession: async (session) => {
-      const answer = await real.openSession(session);
+      const result = await real.openSession(session);
       opened.resolve();
       if (hold) await go.promise;
-      return answer;
+      return result;
     },
   });
   await using fixture = new DomainFixture(store);
@@ -106,7 +106,7 @@ test('a client that is blocked between its upgrade and its hello gets no session
   assert.equal((await fixture.store.getClient('client-1'))?.connectedSince, null);
 });
 
-test('a client that has never connected can be blocked, and a forgotten one stays so', async () => {
+test('a client that has never connected can be blocked, and a removed one stays blocked', async () => {
   await using fixture = await openFixture();
   await fixture.domain.clients.block('client-7', { by: 'operator-1', reason: null });
   await assert.rejects(fixture.domain.clients.mustNotBeBlocked('client-7'), { reason: 'blocked' });

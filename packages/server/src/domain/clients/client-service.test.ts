@@ -8,7 +8,7 @@ import { intercepted } from '../fakes/intercepted.ts';
 import type { Store } from '../ports/store.ts';
 import { endSession } from '../sessions/end-session.ts';
 
-/** A fixture that counts how often the database is asked for a client. */
+/** A fixture that counts the database lookups of clients. */
 async function openFixture(): Promise<{ fixture: DomainFixture; lookups: () => number }> {
   const real = await openSqliteStore(':memory:');
   let lookups = 0;
@@ -21,7 +21,7 @@ async function openFixture(): Promise<{ fixture: DomainFixture; lookups: () => n
   return { fixture: new DomainFixture(store), lookups: () => lookups };
 }
 
-test('a client that is connected is known without a look into the database', async () => {
+test('a connected client is known without a database lookup', async () => {
   const { fixture, lookups } = await openFixture();
   await using _ = fixture;
   await fixture.connect();
@@ -30,7 +30,7 @@ test('a client that is connected is known without a look into the database', asy
   assert.equal(lookups(), before);
 });
 
-test('a client that is away is known, and one that never was there is not', async () => {
+test('a disconnected client is known, one that never connected is not', async () => {
   const { fixture } = await openFixture();
   await using _ = fixture;
   const agent = await fixture.connect();
@@ -39,7 +39,7 @@ test('a client that is away is known, and one that never was there is not', asyn
   await assert.rejects(fixture.domain.clients.mustBeKnown('client-2'), { code: 'client_not_found' });
 });
 
-test('a client that was forgotten is unknown at once, while its socket is still closing', async () => {
+test('a removed client is unknown immediately, while its socket is still closing', async () => {
   const { fixture } = await openFixture();
   await using _ = fixture;
   const agent = await fixture.connect();
@@ -51,20 +51,20 @@ test('a client that was forgotten is unknown at once, while its socket is still 
   });
 });
 
-test('a client that was forgotten while its hello was being looked at is unknown, too', async () => {
+test('a client removed during its hello is unknown too', async () => {
   const real = await openSqliteStore(':memory:');
-  const looking = Promise.withResolvers<void>();
+  const lookupStarted = Promise.withResolvers<void>();
   const go = Promise.withResolvers<void>();
   const store = intercepted<Store>(real, {
     listRunningIds: async (clientId) => {
-      looking.resolve();
+      lookupStarted.resolve();
       await go.promise;
       return real.listRunningIds(clientId);
     },
   });
   await using fixture = new DomainFixture(store);
   const hello = sayHello(fixture.context, 'client-1');
-  await looking.promise;
+  await lookupStarted.promise;
   await fixture.domain.clients.forget('client-1', 'operator-1');
   go.resolve();
   const { connection } = await hello;
@@ -72,7 +72,7 @@ test('a client that was forgotten while its hello was being looked at is unknown
   await assert.rejects(fixture.domain.clients.mustBeKnown('client-1'), { code: 'client_not_found' });
 });
 
-test('the status of a client with a long queue lists a hundred uploads, those that run first, and counts all', async () => {
+test('the status of a client with a long queue lists a hundred uploads, running ones first, and counts all', async () => {
   const { fixture } = await openFixture();
   await using _ = fixture;
   const { upload } = await fixture.uploading();

@@ -8,10 +8,10 @@ import { orderedLimits } from '../uploads/new-upload.ts';
 import type { Upload } from '../uploads/upload.ts';
 import { assertTakesLimits, type Client, type ClientBlock, ClientBlocked } from './client.ts';
 
-/** Records in the status of a client, whose queue may hold thousands. `GET /uploads` has them all, in pages. */
+/** Number of uploads in a client's status; its queue may have thousands. `GET /uploads` pages through all of them. */
 const MAX_LISTED = 100;
 
-/** What operators can ask about machines. */
+/** Operators' actions on clients. */
 export class ClientService {
   readonly #store: Store;
   readonly #sessions: SessionRegistry;
@@ -35,8 +35,8 @@ export class ClientService {
   }
 
   /**
-   * Rejects for a client that is not on record. One that is connected to this node is, unless another node has just
-   * forgotten it, and the database is not asked.
+   * Rejects for an unknown client. A client connected to this node is known without a database lookup, unless another
+   * node has just removed it.
    *
    * @throws BackhaulError `client_not_found`
    */
@@ -47,11 +47,11 @@ export class ClientService {
   /** @throws BackhaulError `client_not_found` */
   async status(clientId: string): Promise<{
     client: Client;
-    /** At most {@link MAX_LISTED}; those that run come first. */
+    /** At most {@link MAX_LISTED}; running ones first. */
     activeUploads: Upload[];
     activeCount: number;
     lastUpload: Upload | undefined;
-    /** How often machines that share its token have taken turns. */
+    /** How often machines that share its token have alternated. */
     duplicateConnections: number;
   }> {
     const client = await this.get(clientId);
@@ -64,11 +64,11 @@ export class ClientService {
     return { client, activeUploads, activeCount, lastUpload, duplicateConnections };
   }
 
-  /** Since when it is not connected, milliseconds since the epoch; undefined while it is. */
-  async awaySince(clientId: string): Promise<number | undefined> {
+  /** When it disconnected, milliseconds since the epoch; undefined while it is connected. */
+  async disconnectedSince(clientId: string): Promise<number | undefined> {
     if (this.#sessions.get(clientId) !== undefined) return undefined;
     const client = await this.#store.getClient(clientId);
-    // A session of which the welcome is still to come.
+    // A session before its welcome.
     return client?.connectedSince === null ? client.lastSeenAt : undefined;
   }
 
@@ -77,9 +77,9 @@ export class ClientService {
   }
 
   /**
-   * Sets how fast each of its uploads may go, from their next attempts on.
+   * Sets the limits of each of its uploads, from their next attempts on.
    *
-   * @throws BackhaulError `client_not_found`; `not_supported` by an agent that would not keep to them.
+   * @throws BackhaulError `client_not_found`; `not_supported` for an agent that would ignore them.
    */
   async limit(
     clientId: string,
@@ -104,7 +104,7 @@ export class ClientService {
   }
 
   /**
-   * Forgets a client and ends its connection. Its uploads stay; it is known again once it connects again.
+   * Removes a client and closes its connection. Its uploads stay; it is known again once it reconnects.
    *
    * @throws BackhaulError `client_not_found`; `client_busy` while it has unfinished uploads.
    */
@@ -128,9 +128,9 @@ export class ClientService {
     });
     const session = this.#sessions.newest(clientId);
     if (session === undefined) return;
-    // At once: its socket may take seconds to close.
+    // Immediately: its socket may take seconds to close.
     this.#sessions.remove(session);
-    session.close(closeCodes.clientForgotten, 'this client was forgotten by an operator');
+    session.close(closeCodes.clientForgotten, 'this client was removed by an operator');
   }
 
   /** For the upgrade. @throws ClientBlocked */
@@ -140,8 +140,8 @@ export class ClientService {
   }
 
   /**
-   * Keeps a client away until it is unblocked: its connection is ended at once, and none is taken any more. Its uploads
-   * wait, and end at their deadlines; those that are completing go on, for their bytes are in the store.
+   * Blocks a client until it is unblocked: its connection is closed immediately and new ones are refused. Its uploads
+   * wait, and expire at their deadlines; completing ones continue, because their bytes are already in the store.
    */
   async block(
     clientId: string,
@@ -157,7 +157,7 @@ export class ClientService {
       uploadId: null,
       detail: { reason },
     });
-    // A hello under way looks for the block after it has put its session there.
+    // A hello in progress checks for the block after it has added its session.
     const session = this.#sessions.newest(clientId);
     if (session !== undefined) {
       this.#sessions.remove(session);
@@ -166,7 +166,7 @@ export class ClientService {
     return block;
   }
 
-  /** Its agent comes back by itself, within two minutes. Nothing happens to a client that is not blocked. */
+  /** Its agent reconnects on its own within two minutes. Has no effect on a client that is not blocked. */
   async unblock(clientId: string, by: string, { from }: RequestOrigin = {}): Promise<void> {
     await this.#store.unblockClient(clientId, {
       at: this.#clock.now(),

@@ -1,6 +1,6 @@
 import { BackhaulError, UPLOAD_LIMITS_CAPABILITY, type UploadLimits } from '@backhaul/protocol';
 
-/** An operator keeps a client away: its agent is refused before the upgrade. */
+/** A client blocked by an operator: its agent is refused before the upgrade. */
 export interface ClientBlock {
   readonly blockedAt: number;
   /** Subject of the operator's token. */
@@ -17,23 +17,26 @@ export interface Client {
   readonly platform: { readonly os: string; readonly arch: string; readonly hostname: string | null };
   readonly capabilities: readonly string[];
   readonly labels: Readonly<Record<string, string>>;
-  /** The agent's `--file`; what a trigger without `file_path` asks for. */
+  /** The agent's `--file`; used by a trigger without `file_path`. */
   readonly defaultFilePath: string | null;
-  /** Of each of its uploads, set by an operator; null for those of the server. */
+  /** Limits for each of its uploads, set by an operator; null for the server's. */
   readonly limits: UploadLimits | null;
-  /** Of its newest session; grows with every new one. */
+  /** Epoch of its newest session; grows with every new one. */
   readonly epoch: number;
-  /** When its present session began; null while it is away. */
+  /** Start of its current session; null while it is disconnected. */
   readonly connectedSince: number | null;
-  /** When the token ends that its newest session began with, or the renewed one that its agent has stored since; null if that was before the server kept it. */
+  /**
+   * Expiry of its newest session's token, or of the renewed token that its agent has stored since; null if that session
+   * predates this column.
+   */
   readonly tokenExpiresAt: number | null;
-  /** Where its newest session came from, as far as trusted proxies say it; null if that was before the server kept it. */
+  /** Address of its newest session, as reported by trusted proxies; null if that session predates this column. */
   readonly remoteAddress: string | null;
   /** Null if it is not blocked. */
   readonly block: ClientBlock | null;
 }
 
-/** What `hello` says about the machine. */
+/** A machine's description in `hello`. */
 export type ClientDescription = Pick<
   Client,
   'agentVersion' | 'platform' | 'capabilities' | 'labels' | 'defaultFilePath'
@@ -45,7 +48,7 @@ function describeBlock(clientId: string, { blockedAt, blockedBy, reason }: Clien
   return `${clientId} was blocked on ${new Date(blockedAt).toISOString()} by ${blockedBy}${why}`;
 }
 
-/** Refuses an agent's connection. Its message goes to the machine, which learns neither who blocked it nor why. */
+/** Refuses an agent's connection. The message is sent to the machine and reveals neither who blocked it nor why. */
 export class ClientBlocked extends BackhaulError {
   readonly block: ClientBlock;
 
@@ -56,7 +59,7 @@ export class ClientBlocked extends BackhaulError {
   }
 }
 
-/** Of a client that is blocked nothing new is asked. @throws BackhaulError `client_blocked` */
+/** A blocked client gets no new work. @throws BackhaulError `client_blocked` */
 export function assertNotBlocked(clientId: string, block: ClientBlock | null): void {
   if (block === null) return;
   throw new BackhaulError(
@@ -70,6 +73,6 @@ export function assertTakesLimits({ clientId, agentVersion, capabilities }: Clie
   if (capabilities.includes(UPLOAD_LIMITS_CAPABILITY)) return;
   throw new BackhaulError(
     'not_supported',
-    `Agent ${clientId} (version ${agentVersion}) keeps no limits that come with an upload. Update it, or start it with --max-rate or --parallel-parts.`,
+    `Agent ${clientId} (version ${agentVersion}) does not support limits per upload. Update it, or start it with --max-rate or --parallel-parts.`,
   );
 }

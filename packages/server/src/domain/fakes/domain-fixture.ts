@@ -32,7 +32,7 @@ export interface FixtureOptions {
   readonly orphanAgeMs?: number;
   readonly retentionTrustsClock?: boolean;
   readonly signToken?: SignToken;
-  /** Default: one of its own. */
+  /** Default: a new one. */
   readonly clock?: FakeClock;
   readonly sleep?: (ms: number, signal: AbortSignal) => Promise<void>;
   /** Default: the middle. */

@@ -26,7 +26,7 @@ const MiB = 1024 * 1024;
 /** Three parts of 5, 5 and 2 MiB. */
 export const FILE_BYTES = 12 * MiB;
 
-/** Of a life that is long enough for every test. */
+/** With a lifetime long enough for every test. */
 export const sampleToken: SessionToken = {
   id: 'token-1',
   issuedAt: 0,

@@ -234,8 +234,8 @@ export interface Store {
   ): Promise<PartTotals>;
 
   /**
-   * Starts a session: records the client, assigns the session its epoch, and records that its token is used, which ends
-   * the tokens that it replaces.
+   * Starts a session: records the client, assigns the session its epoch, and marks its token as used, which replaces
+   * earlier tokens.
    *
    * @returns undefined, with nothing written, if the token itself was replaced.
    */
@@ -252,13 +252,13 @@ export interface Store {
   closeSession(clientId: string, epoch: number, at: number): Promise<void>;
   /** Called at start: closes sessions that this node's last run left open. Their uploads are stalled, for `reason`. */
   closeSessionsOf(nodeId: string, options: { readonly at: number; readonly reason: string }): Promise<void>;
-  /** Undefined of a token that was never renewed and renewed none. */
+  /** Undefined for a token that was never renewed and renewed none. */
   getChainedToken(tokenId: string): Promise<ChainedToken | undefined>;
   /**
-   * Puts on record what is handed out for a token, before it is: what was handed out and not used yet, or else a token
-   * of id `newId`.
+   * Records the renewed token to offer for a token before it is sent: the one already offered but unused, otherwise a
+   * new one with the id `newId`.
    *
-   * @returns undefined if the token is not to be renewed, or its client is blocked.
+   * @returns undefined if the token must not be renewed, or its client is blocked.
    */
   offerToken(
     token: {
@@ -269,11 +269,11 @@ export interface Store {
     },
     options: { readonly now: number; readonly newId: string },
   ): Promise<ChainedToken | undefined>;
-  /** No token of this client that is on record is renewed any more. */
+  /** Stops the renewal of all recorded tokens of this client. */
   stopRenewal(clientId: string, at: number): Promise<void>;
-  /** The agent of this session has a token that ends later. */
+  /** Records the later expiry of the token that this session's agent has stored. */
   setTokenExpiry(clientId: string, epoch: number, tokenExpiresAt: number): Promise<void>;
-  /** Removes those that nothing depends on any more, at most `limit`. @returns how many. */
+  /** Removes token records that are no longer needed, at most `limit`. @returns how many. */
   removeEndedTokens(now: number, limit: number): Promise<number>;
   getClient(clientId: string): Promise<Client | undefined>;
   listClients(filter: ClientFilter): Promise<Client[]>;

@@ -1,38 +1,38 @@
 import type { ServerMessageInput } from '@backhaul/protocol';
 
-/** The token that an agent has connected with. Times are milliseconds since the epoch. */
+/** The token of an agent's connection. Times are milliseconds since the epoch. */
 export interface SessionToken {
-  /** Names it, and does not show it. */
+  /** Identifies the token without revealing it. */
   readonly id: string;
   readonly issuedAt: number;
   readonly expiresAt: number;
   /** Whether it was signed with `JWT_SECRET_PREVIOUS`. */
   readonly isOfPreviousSecret: boolean;
-  /** All that it claims but its id and times. */
+  /** All claims except its id and times. */
   readonly claims: Readonly<Record<string, unknown>>;
 }
 
-/** One live connection of an agent, after `hello`. */
+/** An agent's accepted `hello`, on a live connection. */
 export interface AgentSession {
   readonly clientId: string;
   readonly sessionId: string;
-  /** Only the newest epoch of a client moves its uploads. */
+  /** Only the newest epoch of a client advances its uploads. */
   readonly epoch: number;
   readonly token: SessionToken;
-  /** Machine and boot; null if the agent does not tell. */
+  /** Machine and boot; null if the agent does not report them. */
   readonly hostId: string | null;
   readonly maxUploads: number;
-  /** Whether it can go on with an attempt of an earlier process. */
+  /** Whether it can resume an attempt of an earlier process. */
   readonly canResume: boolean;
-  /** Whether it leaves the object of an empty file to the server, rather than to send an empty part. */
+  /** Whether it leaves the object of an empty file to the server instead of sending an empty part. */
   readonly leavesEmpty: boolean;
-  /** Whether it keeps to limits that come with an upload. */
+  /** Whether it supports limits per upload. */
   readonly takesLimits: boolean;
-  /** Whether it lists directories page by page, and by prefix. */
+  /** Whether it lists directories by page and prefix. */
   readonly listsPages: boolean;
-  /** Whether it can keep a renewed token. */
+  /** Whether it can store a renewed token. */
   readonly keepsTokens: boolean;
-  /** Best effort: a frame that is lost is settled when the agent connects again. */
+  /** Best effort: a lost frame is made up for when the agent reconnects. */
   send(message: ServerMessageInput): void;
   /** @param code One of the protocol's close codes. */
   close(code: number, reason: string): void;

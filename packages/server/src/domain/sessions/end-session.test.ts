@@ -10,7 +10,7 @@ async function openFixture(): Promise<DomainFixture> {
   return new DomainFixture(await openSqliteStore(':memory:'));
 }
 
-test('the end of a session marks its uploads as stalled, and the client as away', async () => {
+test('the end of a session marks its uploads as stalled and the client as disconnected', async () => {
   await using fixture = await openFixture();
   const { agent, upload } = await fixture.uploading();
   fixture.clock.advance(1000);
@@ -34,16 +34,16 @@ test('the end of a replaced session leaves its successor’s uploads alone', asy
   assert.equal(fixture.context.sessions.get('client-1'), next.session);
 });
 
-test('an upload that a newer session elsewhere has adopted is not stalled by the end of the older one', async () => {
+test('an upload adopted by a newer session on another node is not stalled by the end of the older one', async () => {
   await using fixture = await openFixture();
   const { agent, upload } = await fixture.uploading();
-  // On another node: this one's registry does not know of it.
+  // On another node: this one's registry does not know it.
   await fixture.context.ledger.apply(upload, { type: 'adopt', epoch: agent.session.epoch + 1 });
   await endSession(fixture.context, agent.session);
   assert.equal((await fixture.upload(upload.uploadId)).stalledSince, null);
 });
 
-test('an upload whose parts are all sent needs its agent no more', async () => {
+test('an upload whose parts are all sent no longer needs its agent', async () => {
   const real = await openSqliteStore(':memory:');
   let listed = 0;
   // As if it was still running when they were listed.
@@ -65,7 +65,7 @@ test('an upload whose parts are all sent needs its agent no more', async () => {
   assert.deepEqual(await fixture.upload(upload.uploadId), before);
 });
 
-test('the end of a session that the database did not take can be repeated', async () => {
+test('the end of a session that the database rejected can be repeated', async () => {
   const real = await openSqliteStore(':memory:');
   let isAway = false;
   let refusals = 0;
@@ -89,7 +89,7 @@ test('the end of a session that the database did not take can be repeated', asyn
   assert.equal((await fixture.store.getClient('client-1'))?.connectedSince, null);
 });
 
-test('an upload that was being handed over as its session ended goes back to the queue', async () => {
+test('an upload being dispatched when its session ends is requeued', async () => {
   const real = await openSqliteStore(':memory:');
   const saving = Promise.withResolvers<void>();
   const go = Promise.withResolvers<void>();

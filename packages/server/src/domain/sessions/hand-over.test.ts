@@ -6,7 +6,7 @@ import { sayHello } from '../fakes/fake-agent.ts';
 import { intercepted } from '../fakes/intercepted.ts';
 import type { Store } from '../ports/store.ts';
 
-test('an upload whose row is being written as a newer session says hello goes to the newer one', async () => {
+test('an upload whose row is being written during a newer hello goes to the newer session', async () => {
   const real = await openSqliteStore(':memory:');
   const saving = Promise.withResolvers<void>();
   const go = Promise.withResolvers<void>();
@@ -24,7 +24,7 @@ test('an upload whose row is being written as a newer session says hello goes to
   const { uploadId } = await fixture.trigger();
   await saving.promise;
   const hello = sayHello(fixture.context, 'client-1');
-  // Time enough for the hello to have looked at what runs.
+  // Enough time for the hello to have checked the running uploads.
   await fixture.idle();
   go.resolve();
   const { connection, session } = await hello;

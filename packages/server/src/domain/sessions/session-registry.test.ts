@@ -28,38 +28,38 @@ function session(
   };
 }
 
-test('the newest session of a client wins, and its elder is closed', () => {
+test('the newest session of a client wins, and the previous one is closed', () => {
   const registry = new SessionRegistry();
-  const [elder, younger] = [session(1), session(2)];
-  assert.equal(registry.add(elder), true);
+  const [previous, younger] = [session(1), session(2)];
+  assert.equal(registry.add(previous), true);
   assert.equal(registry.add(younger), true);
   assert.equal(registry.newest('client-1'), younger);
-  assert.equal(elder.connection.closes[0]?.code, closeCodes.replaced);
+  assert.equal(previous.connection.closes[0]?.code, closeCodes.replaced);
   assert.deepEqual(younger.connection.closes, []);
 });
 
-test('an elder that comes later is turned away', () => {
+test('an older session that arrives later is rejected', () => {
   const registry = new SessionRegistry();
-  const [elder, younger] = [session(1), session(2)];
+  const [previous, younger] = [session(1), session(2)];
   registry.add(younger);
-  assert.equal(registry.add(elder), false);
+  assert.equal(registry.add(previous), false);
   assert.equal(registry.newest('client-1'), younger);
   assert.deepEqual(younger.connection.closes, []);
 });
 
 test('a session removes only itself', () => {
   const registry = new SessionRegistry();
-  const [elder, younger] = [session(1), session(2)];
-  registry.add(elder);
+  const [previous, younger] = [session(1), session(2)];
+  registry.add(previous);
   registry.add(younger);
-  registry.remove(elder);
+  registry.remove(previous);
   assert.equal(registry.newest('client-1'), younger);
   registry.remove(younger);
   registry.remove(younger);
   assert.equal(registry.newest('client-1'), undefined);
 });
 
-test('clients do not get in each other’s way', () => {
+test('clients do not affect each other', () => {
   const registry = new SessionRegistry();
   const [one, other] = [session(5, 'client-1'), session(1, 'client-2')];
   registry.add(one);
@@ -69,17 +69,21 @@ test('clients do not get in each other’s way', () => {
   assert.deepEqual(one.connection.closes, []);
 });
 
-test('a session can be sent something only once it was welcomed', () => {
+test('a session accepts messages only after its welcome', () => {
   const registry = new SessionRegistry();
-  const [elder, younger] = [session(1), session(2)];
-  registry.add(elder);
+  const [previous, younger] = [session(1), session(2)];
+  registry.add(previous);
   assert.equal(registry.get('client-1'), undefined);
-  registry.welcomed(elder);
-  assert.equal(registry.get('client-1'), elder);
+  registry.welcomed(previous);
+  assert.equal(registry.get('client-1'), previous);
   registry.add(younger);
-  assert.equal(registry.get('client-1'), undefined, 'the welcome was the elder’s alone');
-  registry.welcomed(elder);
-  assert.equal(registry.get('client-1'), undefined, 'and one that comes late is, too');
+  assert.equal(registry.get('client-1'), undefined, 'only the previous session was welcomed');
+  registry.welcomed(previous);
+  assert.equal(
+    registry.get('client-1'),
+    undefined,
+    'a late welcome also counts only for the previous session',
+  );
   registry.welcomed(younger);
   assert.equal(registry.get('client-1'), younger);
 });

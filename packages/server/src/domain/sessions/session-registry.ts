@@ -2,7 +2,7 @@ import { closeCodes } from '@backhaul/protocol';
 import type { AgentSession } from './agent-session.ts';
 
 /**
- * The sessions that live on this node, but for those whose client was forgotten. The newest of a client wins; its elder
+ * The sessions on this node, except those of removed clients. The newest session of a client wins; the previous one
  * is closed.
  */
 export class SessionRegistry {
@@ -13,37 +13,40 @@ export class SessionRegistry {
     return this.#sessions.size;
   }
 
-  /** One of each client, its newest. */
+  /** The newest session of each client. */
   all(): Iterable<AgentSession> {
     return this.#sessions.values();
   }
 
-  /** The session that can be sent something: an agent drops whatever comes before its `welcome`. */
+  /** The session that accepts messages: an agent drops messages before its `welcome`. */
   get(clientId: string): AgentSession | undefined {
     const session = this.#sessions.get(clientId);
     return session !== undefined && this.#welcomed.has(session) ? session : undefined;
   }
 
-  /** The newest session, even if its `welcome` is still to come. */
+  /** The newest session, even before its `welcome`. */
   newest(clientId: string): AgentSession | undefined {
     return this.#sessions.get(clientId);
   }
 
-  /** Takes the client's place, for the newest wins. @returns false if a newer session of this client is already here. */
+  /**
+   * Adds the session and closes the client's previous one. @returns false if there is already a newer session of this
+   * client.
+   */
   add(session: AgentSession): boolean {
-    const elder = this.#sessions.get(session.clientId);
-    if (elder !== undefined && elder.epoch > session.epoch) return false;
+    const previous = this.#sessions.get(session.clientId);
+    if (previous !== undefined && previous.epoch > session.epoch) return false;
     this.#sessions.set(session.clientId, session);
-    elder?.close(closeCodes.replaced, 'a newer connection of this client_id took over');
+    previous?.close(closeCodes.replaced, 'a newer connection of this client_id took over');
     return true;
   }
 
-  /** From now on {@link get} gives it; to be called right after `welcome` was sent. */
+  /** From now on {@link get} returns it; call it right after `welcome` was sent. */
   welcomed(session: AgentSession): void {
     this.#welcomed.add(session);
   }
 
-  /** Unless a newer one has taken its place. */
+  /** Unless a newer one has replaced it. */
   remove(session: AgentSession): void {
     if (this.#sessions.get(session.clientId) === session) this.#sessions.delete(session.clientId);
   }

@@ -19,27 +19,27 @@ function watch() {
   return { clock, log, shared, counted: () => counted };
 }
 
-test('two machines that take turns with one token are found, counted, logged and named by doctor', () => {
+test('two machines that alternate with one token are detected, counted, logged and shown by doctor', () => {
   const { shared, log, counted, clock } = watch();
   for (const host of [a, a, clone]) shared.connected('till-7', hostIdOf(host));
-  assert.equal(shared.duplicatesOf('till-7'), 0, 'the machine may have been started again');
+  assert.equal(shared.duplicatesOf('till-7'), 0, 'the machine may have been restarted');
   for (const host of [a, clone]) shared.connected('till-7', hostIdOf(host));
   assert.deepEqual([shared.duplicatesOf('till-7'), counted()], [2, 2]);
   assert.equal(
     log.entries[0]?.message,
-    'two machines seem to use the token of one client; give each its own',
+    'two machines seem to share the token of one client; give each its own',
   );
   assert.equal(
     shared.findings()[0]?.detail,
-    'Several machines seem to use one token, at once or in turns: till-7.',
-    'one may stand in for the other, or a snapshot have been restored',
+    'Several machines seem to share one token: till-7.',
+    'one may replace the other, or a snapshot was restored',
   );
   clock.advance(86_400_001);
   assert.equal(shared.duplicatesOf('till-7'), 0);
   assert.deepEqual(shared.findings(), []);
 });
 
-test('restarts of machine and agent, and agents that do not tell, are no duplicates', () => {
+test('restarts of machine and agent, and agents that report no host, are not duplicates', () => {
   const { shared, counted } = watch();
   for (let boot = 0; boot < 20; boot += 1) {
     const host = { machine: 'a'.repeat(32), boot: String(boot).padStart(32, '0') };
@@ -49,7 +49,7 @@ test('restarts of machine and agent, and agents that do not tell, are no duplica
   assert.equal(counted(), 0);
 });
 
-test('an upload that another machine takes over is sent from the start, and says so; a restart goes on', async () => {
+test('an upload taken over by another machine restarts and says so; after a reboot it resumes', async () => {
   for (const { next, goesOn } of [
     { next: other, goesOn: false },
     { next: clone, goesOn: true },
@@ -67,12 +67,12 @@ test('an upload that another machine takes over is sent from the start, and says
       'reason' in transition ? [transition.reason] : [],
     );
     assert.equal(reasons.includes(MOVED), !goesOn, reasons.join());
-    assert.equal(reasons.includes('The agent was restarted.'), goesOn, 'a reason that is true');
+    assert.equal(reasons.includes('The agent was restarted.'), goesOn, 'a correct reason');
     assert.ok(agent.connection.closes.length > 0);
   }
 });
 
-test('a queued upload with parts of one machine is sent from the start by another, also by a clone that is known', async () => {
+test('a queued upload with parts of one machine restarts on another, also on a detected clone', async () => {
   await using fixture = new DomainFixture(await openSqliteStore(':memory:'));
   const queued = await fixture.interrupted({ host: a, sent: [1] });
   await fixture.connect('client-1', { host: other, maxUploads: 1 });

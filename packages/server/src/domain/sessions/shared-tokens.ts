@@ -3,27 +3,27 @@ import type { Clock } from '../ports/clock.ts';
 import type { Log } from '../ports/log.ts';
 
 const DAY_MS = 86_400_000;
-/** Boots that are remembered of a client; a fleet that shares one token is known by fewer. */
+/** Boots remembered per client; fewer are enough to detect a fleet that shares one token. */
 const MAX_BOOTS = 8;
 
 interface Seen {
-  /** Those that others have come after, and when they were last here. */
+  /** Boots that were followed by others, and when they were last connected. */
   readonly earlier: Set<string>;
   current: string;
   duplicates: number;
   lastAt: number;
 }
 
-/** Machine and boot, as one text; null of an agent that does not tell. */
+/** Machine and boot as one string; null for an agent that does not report them. */
 export function hostIdOf(host: Hello['host']): string | null {
   return host === undefined ? null : `${host.machine}.${host.boot}`;
 }
 
 /**
- * Finds machines that seem to use one token, such as clones of one disk. A machine has one boot at a time, and none
- * comes back: a boot that connects again after another one did is most likely another machine's. Whether both run at the
- * same time stays open (one may stand in for the other), and a virtual machine that is set back to a snapshot has its
- * boot again.
+ * Detects machines that seem to use one token, such as clones of one disk. A machine has one boot at a time, and none
+ * returns: a boot that connects again after another one did is most likely another machine's. Whether both run at the
+ * same time stays unknown (one may replace the other), and a virtual machine reset to a snapshot has its earlier boot
+ * again.
  */
 export class SharedTokens {
   readonly #clients = new Map<string, Seen>();
@@ -37,7 +37,7 @@ export class SharedTokens {
     this.#count = deps.count;
   }
 
-  /** A session of the client has begun on this host. */
+  /** A session of the client has started on this host. */
   connected(clientId: string, hostId: string | null): void {
     if (hostId === null) return;
     const seen = this.#clients.get(clientId);
@@ -57,24 +57,24 @@ export class SharedTokens {
     this.#count();
     this.#log.warn(
       { clientId, duplicateConnections: seen.duplicates },
-      'two machines seem to use the token of one client; give each its own',
+      'two machines seem to share the token of one client; give each its own',
     );
   }
 
-  /** How often a boot has come back; 0 once it has not happened for a day. */
+  /** How often an earlier boot has returned; 0 after a day without that. */
   duplicatesOf(clientId: string): number {
     const seen = this.#clients.get(clientId);
     return seen === undefined || this.#clock.elapsed() - seen.lastAt > DAY_MS ? 0 : seen.duplicates;
   }
 
   /**
-   * Whether what was begun on one host cannot go on at another. Clones may have one machine id, and then only their boots
-   * differ, as those of one machine do that was started again: until one has come back, they count as one.
+   * Whether an upload started on one host cannot be resumed on another. Clones may share a machine id and then differ
+   * only in their boots, like a machine before and after a reboot: until a boot has returned, they count as one.
    */
-  isElsewhere(clientId: string, begunOn: string | null, hostId: string | null): boolean {
-    if (begunOn === null || hostId === null || begunOn === hostId) return false;
+  isElsewhere(clientId: string, startedOn: string | null, hostId: string | null): boolean {
+    if (startedOn === null || hostId === null || startedOn === hostId) return false;
     if (this.duplicatesOf(clientId) > 0) return true;
-    return begunOn.split('.', 1)[0] !== hostId.split('.', 1)[0];
+    return startedOn.split('.', 1)[0] !== hostId.split('.', 1)[0];
   }
 
   /** For `backhaul doctor`. */
@@ -85,8 +85,8 @@ export class SharedTokens {
       {
         name: 'shared_tokens',
         level: 'warning',
-        detail: `Several machines seem to use one token, at once or in turns: ${shared.slice(0, 10).join(', ')}${shared.length > 10 ? ', …' : ''}.`,
-        fix: 'Give each machine a client_id and a token of its own (backhaul token agent); after cloning a disk, also a new /etc/machine-id (systemd-firstboot).',
+        detail: `Several machines seem to share one token: ${shared.slice(0, 10).join(', ')}${shared.length > 10 ? ', …' : ''}.`,
+        fix: 'Give each machine its own client_id and token (backhaul token agent); after cloning a disk, also a new /etc/machine-id (systemd-firstboot).',
       },
     ];
   }

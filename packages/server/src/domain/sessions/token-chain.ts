@@ -2,35 +2,34 @@ import { tokenKinds } from '@backhaul/protocol';
 import type { SessionToken } from './agent-session.ts';
 
 /**
- * Share of its life after which a token is renewed. What is left has to do for an agent that is away, and is more than
- * the quarter at which an alert says that a token ends.
+ * Share of its lifetime after which a token is renewed. The rest has to last for a disconnected agent, and is more
+ * than the quarter at which the expiry alert fires.
  */
 const RENEW_AFTER_SHARE = 2 / 3;
-/** A renewed token is dated back by so much, or by a tenth of its life: servers' and operators' clocks differ. */
+/** A renewed token is backdated by this, or by a tenth of its lifetime: servers' and operators' clocks differ. */
 const BACKDATE_MS = 60_000;
 const SECOND_MS = 1000;
 
 /**
- * A token that was renewed, or that renewed another one. Those that lead back to one token of an operator are a chain: at
- * most one of them is in use, and those that were handed out later were not used yet. Times are milliseconds since the
- * epoch.
+ * A token that was renewed, or that renewed another one. Tokens that go back to one operator's token form a chain: at
+ * most one of them is in use, and later ones have not been used yet. Times are milliseconds since the epoch.
  */
 export interface ChainedToken {
   readonly tokenId: string;
-  /** The operator's token that it began with. */
+  /** The operator's token at the start of the chain. */
   readonly chainId: string;
   readonly clientId: string;
   readonly issuedAt: number;
   readonly expiresAt: number;
-  /** Null while nobody has connected with it. */
+  /** Null until the first connection with it. */
   readonly firstUsedAt: number | null;
-  /** Since then it is refused. */
+  /** It is refused since then. */
   readonly replacedAt: number | null;
-  /** Since then it is not renewed: a replaced token of this client was used. */
+  /** It is not renewed since then: a replaced token of this client was used. */
   readonly stoppedAt: number | null;
 }
 
-/** Begins the ids of renewed tokens, so that none of them can be an id that an operator's program writes into tokens. */
+/** Prefix of renewed tokens' ids, so that none of them equals an id that an operator's program writes into tokens. */
 const RENEWED_PREFIX = 'backhaul-renewal:';
 
 /** Its `jti`. */
@@ -48,15 +47,15 @@ export function isRenewedTokenId(jti: unknown): jti is string {
 
 type Dated = Pick<SessionToken, 'id' | 'issuedAt' | 'expiresAt'>;
 
-/** When it is to be renewed; a token of the previous secret always is. */
+/** When it is due for renewal; a token of the previous secret always is. */
 export function renewalDueAt({ issuedAt, expiresAt }: Pick<ChainedToken, 'issuedAt' | 'expiresAt'>): number {
   return issuedAt + (expiresAt - issuedAt) * RENEW_AFTER_SHARE;
 }
 
 /**
- * What a session that begins with this token ends.
+ * The tokens that a session starting with this token replaces.
  *
- * @param known Of this client.
+ * @param known Recorded tokens of this client.
  * @returns ids; `refused` if the token itself was replaced meanwhile.
  */
 export function tokensReplacedBy(
@@ -66,17 +65,17 @@ export function tokensReplacedBy(
   const own = known.find(({ tokenId }) => tokenId === id);
   if (own === undefined) return isLaterThanStopped(known, issuedAt) ? idsOf(known.filter(isStopped)) : [];
   if (own.replacedAt !== null) return 'refused';
-  // Its successors can only have been handed out since.
+  // Its successors can only have been created since then.
   if (own.firstUsedAt !== null) return [];
   return idsOf(known.filter(({ tokenId, chainId }) => chainId === own.chainId && tokenId !== id));
 }
 
 /**
- * What is handed out for a token, and what of that is not on record yet.
+ * The renewed token to offer for a token, and the tokens to record for that.
  *
- * @param known Of this client.
- * @param newId Of a token that has to be made.
- * @returns undefined if the token is not to be renewed.
+ * @param known Recorded tokens of this client.
+ * @param newId Id for a token that has to be created.
+ * @returns undefined if the token must not be renewed.
  */
 export function renewalOf(
   known: readonly ChainedToken[],
@@ -93,7 +92,7 @@ export function renewalOf(
   if (unused !== undefined) return { offered: unused, unrecorded: [] };
   const lifeMs = expiresAt - issuedAt;
   const dated = wholeSeconds(now - Math.min(BACKDATE_MS, lifeMs / 10));
-  // Agents take the later one.
+  // Agents keep the later one.
   const laterThan = Math.max(issuedAt, ...known.filter(isOfChain(own)).map((one) => one.issuedAt));
   const renewedAt = Math.max(dated, laterThan + SECOND_MS);
   const chainId = own?.chainId ?? token.id;
@@ -110,8 +109,8 @@ export function renewalOf(
 }
 
 /**
- * Until when a row is needed: a token is accepted for seconds after its end, and by a clock that may be set. Where a chain
- * was stopped, for as long as there can be an operator's token from before.
+ * Until when a row is needed: a token is accepted for some seconds after its expiry, and the clock may be changed. In
+ * a stopped chain, for as long as an operator's token from before may exist.
  */
 export function removableBefore(now: number): { readonly ended: number; readonly stoppedIssued: number } {
   const ended = now - 86_400_000;
@@ -130,7 +129,7 @@ function isOfChain(own: ChainedToken | undefined): (one: ChainedToken) => boolea
   return ({ chainId }) => chainId === own?.chainId;
 }
 
-/** Of an operator's token. A thief has those of before at most. */
+/** For an operator's token. A thief has at most earlier ones. */
 function isLaterThanStopped(known: readonly ChainedToken[], issuedAt: number): boolean {
   return known.every((one) => !isStopped(one) || one.issuedAt <= issuedAt);
 }

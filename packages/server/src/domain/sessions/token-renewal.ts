@@ -7,14 +7,14 @@ import type { AgentSession, SessionToken } from './agent-session.ts';
 import type { SessionRegistry } from './session-registry.ts';
 import { type ChainedToken, renewalDueAt, renewalIdOf, renewedTokenId } from './token-chain.ts';
 
-/** An agent whose disk is slow has stored a token by then; each time it has twice as long. */
+/** Even an agent with a slow disk has stored the token by then; the delay doubles each time. */
 const REPEAT_AFTER_MS = 60_000;
-/** Of one session. What an agent could not store by then it is told in its next. */
+/** Maximum number of offers in one session. The next session offers the token again. */
 const MAX_OFFERS = 6;
-/** In one round: after a change of JWT_SECRET all agents are due at once. */
+/** Maximum number of offers in one round: after a change of JWT_SECRET all agents are due at once. */
 const MAX_IN_ROUND = 500;
 
-/** Makes the token that is on record, with the claims of the one that it renews: the same one each time. */
+/** Creates the recorded token with the claims of the one that it renews; deterministic. */
 export type SignToken = (
   token: Pick<ChainedToken, 'tokenId' | 'issuedAt' | 'expiresAt'>,
   claims: SessionToken['claims'],
@@ -28,38 +28,38 @@ export interface TokenRenewalParts {
   readonly sessions: SessionRegistry;
   readonly clock: Clock;
   readonly log: Log;
-  /** Null where tokens are not renewed. What was replaced stays replaced. */
+  /** Null if tokens are not renewed. Replaced tokens stay replaced. */
   readonly sign: SignToken | null;
   readonly observe: (outcome: RenewalOutcome) => void;
-  /** Aborts when the server begins to stop. */
+  /** Aborts when the server starts to stop. */
   readonly signal: AbortSignal;
 }
 
-/** What was handed out in one session. */
+/** The token offered in one session. */
 interface Offer {
   readonly renewalId: string;
   readonly expiresAt: number;
   readonly offers: number;
-  /** By the clock that cannot be set. */
+  /** By the monotonic clock. */
   readonly repeatAt: number;
   readonly isStored: boolean;
 }
 
-/** Refuses the connection of an agent whose token was renewed, once the renewed one has been used. */
+/** Refuses a connection with a token whose renewed token has already been used. */
 class TokenReplaced extends BackhaulError {
   constructor(replacedAt: number) {
     const at = new Date(replacedAt).toISOString();
     super(
       'unauthorized',
-      `The token was replaced: the one that renews it was first used on ${at}. This is an older copy of it.`,
+      `The token was replaced: its renewed token was first used on ${at}. This is an older copy.`,
       { reason: 'token_replaced' },
     );
   }
 }
 
 /**
- * Renews agents' tokens over their connections, so that none ends while its agent is there. The one before is good until
- * the renewed one was first used: whatever is lost on the way, one of the two works.
+ * Renews agents' tokens over their connections, so that no token expires while its agent is connected. The previous
+ * token stays valid until the renewed one is first used: whatever message is lost, one of the two works.
  */
 export class TokenRenewal {
   readonly #store: Store;
@@ -69,22 +69,22 @@ export class TokenRenewal {
   readonly #sign: SignToken | null;
   readonly #observe: (outcome: RenewalOutcome) => void;
   readonly #signal: AbortSignal;
-  /** Null of a session that is handed out nothing any more. */
+  /** Null for a session that gets no further offers. */
   readonly #offers = new WeakMap<AgentSession, Offer | null>();
 
-  constructor(parts: TokenRenewalParts) {
-    this.#store = parts.store;
-    this.#sessions = parts.sessions;
-    this.#clock = parts.clock;
-    this.#log = parts.log;
-    this.#sign = parts.sign;
-    this.#observe = parts.observe;
-    this.#signal = parts.signal;
+  constructor(deps: TokenRenewalParts) {
+    this.#store = deps.store;
+    this.#sessions = deps.sessions;
+    this.#clock = deps.clock;
+    this.#log = deps.log;
+    this.#sign = deps.sign;
+    this.#observe = deps.observe;
+    this.#signal = deps.signal;
   }
 
   /**
-   * Before the upgrade. Two have the token: the agent that has renewed it, or a copy of it, lost its renewed one; or
-   * somebody has renewed it with a copy. Which of them is the thief cannot be told, so nothing is renewed any more.
+   * Called before the upgrade. Two parties have the token: the agent that renewed it, or a copy of it, lost the
+   * renewed one; or a copy was used to renew it. It is unknown which of them is the thief, so renewal stops.
    *
    * @throws BackhaulError `unauthorized`
    */
@@ -95,13 +95,13 @@ export class TokenRenewal {
       await this.#store.stopRenewal(clientId, this.#clock.now());
       this.#log.warn(
         { clientId, replacedAt: new Date(token.replacedAt).toISOString() },
-        'a replaced token was used; the tokens of this client are not renewed until it has a new one of an operator',
+        'a replaced token was used; tokens of this client are not renewed until an operator issues a new one',
       );
     }
     throw new TokenReplaced(token.replacedAt);
   }
 
-  /** One round. To be called by a clock that can be believed: agents keep what it writes into tokens. */
+  /** Runs one round. Requires a trusted clock: agents store its times in their tokens. */
   async renewDue(): Promise<void> {
     const sign = this.#sign;
     if (sign === null) return;
@@ -114,18 +114,18 @@ export class TokenRenewal {
     }
   }
 
-  /** The agent says that the token is on its disk. */
+  /** The agent has stored the token on its disk. */
   async stored(session: AgentSession, { renewal_id: renewalId }: TokenStored): Promise<void> {
     const offer = this.#offers.get(session);
-    // Of an earlier session, or made up.
+    // From an earlier session, or invented.
     if (offer == null || offer.renewalId !== renewalId || offer.isStored) return;
     this.#offers.set(session, { ...offer, isStored: true });
     this.#observe('stored');
     await this.#store.setTokenExpiry(session.clientId, session.epoch, offer.expiresAt);
-    this.#log.info({ clientId: session.clientId, renewalId }, 'renewed token stored by its agent');
+    this.#log.info({ clientId: session.clientId, renewalId }, 'renewed token stored by the agent');
   }
 
-  /** The token that this agent will connect with next, as far as is known. */
+  /** The token that this agent will connect with next, as far as the server knows. */
   nextToken(session: AgentSession): Pick<SessionToken, 'issuedAt' | 'expiresAt' | 'isOfPreviousSecret'> {
     const offer = this.#offers.get(session);
     if (offer?.isStored !== true) return session.token;
@@ -149,7 +149,7 @@ export class TokenRenewal {
     if (offers === MAX_OFFERS) {
       this.#offers.set(session, null);
       this.#observe('given_up');
-      this.#log.warn({ clientId, offers }, 'renewed token not stored by its agent');
+      this.#log.warn({ clientId, offers }, 'renewed token not stored by the agent');
       return;
     }
     const { id, issuedAt, expiresAt } = token;
@@ -172,6 +172,6 @@ export class TokenRenewal {
     session.send({ action: 'renew_token', renewal_id: renewalId, token: await sign(renewed, token.claims) });
     this.#observe('offered');
     const ends = new Date(renewed.expiresAt).toISOString();
-    this.#log.info({ clientId, renewalId, tokenExpiresAt: ends }, 'renewed token sent to its agent');
+    this.#log.info({ clientId, renewalId, tokenExpiresAt: ends }, 'renewed token sent to the agent');
   }
 }

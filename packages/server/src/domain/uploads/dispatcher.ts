@@ -7,7 +7,7 @@ import type { Store } from '../ports/store.ts';
 import type { AgentSession } from '../sessions/agent-session.ts';
 import type { SharedTokens } from '../sessions/shared-tokens.ts';
 import type { SessionRegistry } from '../sessions/session-registry.ts';
-import { AGENT_AWAY } from '../sessions/end-session.ts';
+import { AGENT_DISCONNECTED } from '../sessions/end-session.ts';
 import type { UploadSettings } from '../upload-settings.ts';
 import { MAX_WAIT_MS, waitingForStore } from './attempt-failure.ts';
 import type { AttemptRecovery } from './attempt-recovery.ts';
@@ -199,7 +199,7 @@ export class Dispatcher {
       if (upload === undefined) return;
       if (this.#sessions.get(session.clientId) !== session) {
         // Ended or replaced while the row was written, possibly too late for the successor to see that.
-        await this.#recovery.interrupt(upload, { reason: AGENT_AWAY });
+        await this.#recovery.interrupt(upload, { reason: AGENT_DISCONNECTED });
         return;
       }
       session.send(prepareUpload(upload, { stored: found, known, settings: this.#settings, limits }));

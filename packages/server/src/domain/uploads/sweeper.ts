@@ -93,7 +93,7 @@ export class Sweeper {
     await this.#step('unanswered', () => this.#giveUpUnanswered());
     await this.#step('expire', () => this.#expiry.endOverdue());
     await this.#step('retain', () => this.#retention.run());
-    // After it has looked at the clock: a token from the future is refused once the clock is right again.
+    // After the clock check: a token from the future would be refused once the clock is correct again.
     if (!this.#retention.isHeld) await this.#step('renew', () => this.#renewal.renewDue());
     await this.#refusals.flush();
     this.#cleaning ??= this.#clean().finally(() => {

@@ -59,9 +59,9 @@ export const clients: Routes = (services) => (app, _options, done) => {
       config: { scope: 'admin', audit: 'client.limit' },
       schema: {
         operationId: 'setClientLimits',
-        summary: 'Set how fast uploads of a client may go',
+        summary: 'Set the limits of a client’s uploads',
         description:
-          'Of each upload by itself, from its next attempt on; a limit that is absent is that of the server again. A trigger with limits of its own goes before. The owner of the agent allows no more than --parallel-parts and --max-rate there, whatever is set here.',
+          'For each upload separately, from its next attempt on; an absent limit restores the server’s. Limits of a trigger take precedence. The agent never exceeds its own --parallel-parts and --max-rate, whatever is set here.',
         tags: ['clients'],
         security: withToken,
         params: clientParams,
@@ -86,8 +86,8 @@ export const clients: Routes = (services) => (app, _options, done) => {
       config: { scope: 'admin', audit: 'client.forget' },
       schema: {
         operationId: 'deleteClient',
-        summary: 'Forget a client',
-        description: 'Its uploads stay. It is known again once it connects again.',
+        summary: 'Remove a client',
+        description: 'Its uploads stay. It is known again once it reconnects.',
         tags: ['clients'],
         security: withToken,
         params: clientParams,
@@ -110,7 +110,7 @@ export const clients: Routes = (services) => (app, _options, done) => {
         operationId: 'blockClient',
         summary: 'Block a client',
         description:
-          'Its connection is closed, and its agent is refused until the client is unblocked. Its uploads wait, and end at their deadlines; new ones are refused with `client_blocked`. Also for a client that has never connected.',
+          'Its connection is closed, and its agent is refused until the client is unblocked. Its uploads wait, and expire at their deadlines; new ones are refused with `client_blocked`. Also works for a client that has never connected.',
         tags: ['clients'],
         security: withToken,
         params: clientParams,
@@ -137,7 +137,7 @@ export const clients: Routes = (services) => (app, _options, done) => {
       schema: {
         operationId: 'unblockClient',
         summary: 'Unblock a client',
-        description: 'Its agent connects again by itself, within two minutes. No error if it is not blocked.',
+        description: 'Its agent reconnects on its own within two minutes. No error if it is not blocked.',
         tags: ['clients'],
         security: withToken,
         params: clientParams,
@@ -182,7 +182,7 @@ export const clients: Routes = (services) => (app, _options, done) => {
       }
       request.auditDetail = parameters.data;
       await services.clients.mustBeKnown(client_id);
-      // An agent may take half a minute to answer.
+      // An agent may take half a minute to respond.
       using _held = services.held.hold(request.operator);
       await services.store.appendAudit({
         at: Date.now(),

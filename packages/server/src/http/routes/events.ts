@@ -8,13 +8,13 @@ import { problems, uploadParams, withToken } from '../schemas.ts';
 import type { Routes, Services } from '../services.ts';
 import { describeUpload } from '../upload-record.ts';
 
-/** Hints can be lost; a stream looks at the store at least this often. */
+/** Hints can be lost; a stream polls the store at least this often. */
 const POLL_MS = 5000;
-/** A few records: a page stays in memory until its reader has taken it. */
+/** A few records: a page stays in memory until its reader has read it. */
 const PAGE = 32;
 
 const headers = z.object({
-  'last-event-id': z.string().max(200).optional().meta({ description: 'Where a broken stream was.' }),
+  'last-event-id': z.string().max(200).optional().meta({ description: 'Last id of a broken stream.' }),
 });
 
 /** `GET /uploads/{upload_id}/events` and `GET /events` */
@@ -32,14 +32,14 @@ export const events: Routes = (services) => (app, _options, done) => {
     '/uploads/:upload_id/events',
     {
       config: { scope: 'read' },
-      // A stream has no end that HEAD could report.
+      // A stream has no length that HEAD could report.
       exposeHeadRoute: false,
       schema: {
         ...schema,
         operationId: 'followUpload',
         summary: 'Follow one upload (server-sent events)',
         description:
-          'Begins with the record as it is, ends after the one with a terminal status. Between records `event: progress`, without an id, tells how many bytes are on their way; for display only.',
+          'Starts with the current record, ends after the one with a terminal status. Between records `event: progress`, without an id, reports the bytes in flight; for display only.',
         params: uploadParams,
         response: { ...schema.response, 204: z.null() },
       },
@@ -48,7 +48,7 @@ export const events: Routes = (services) => (app, _options, done) => {
       const upload = await services.uploads.get(request.params.upload_id);
       const { status, version } = upload;
       const seenVersion = Number(request.headers['last-event-id'] ?? 0) || 0;
-      // Nothing will come: 204 tells a browser not to connect again (WHATWG HTML, section 9.2).
+      // There will be no events: 204 tells a browser not to reconnect (WHATWG HTML, section 9.2).
       if (isTerminal(status) && seenVersion >= version) return reply.code(204).send(null);
       using _held = services.held.hold(request.operator);
       await followOne(services, new EventStream(request, reply), { watched: upload, seenVersion });
@@ -58,18 +58,18 @@ export const events: Routes = (services) => (app, _options, done) => {
     '/events',
     {
       config: { scope: 'read' },
-      // A stream has no end that HEAD could report.
+      // A stream has no length that HEAD could report.
       exposeHeadRoute: false,
       schema: {
         ...schema,
         operationId: 'followEvents',
         summary: 'Follow all uploads (server-sent events)',
-        description: 'Begins with what changes from now on, or where `Last-Event-ID` was.',
+        description: 'Starts with changes from now on, or after `Last-Event-ID`.',
       },
     },
     async (request, reply) => {
       using _held = services.held.hold(request.operator);
-      // Before the stream begins: what is asked for once it has begun is new.
+      // Read before the stream starts: later changes are new.
       const start = startOf(request.headers['last-event-id'], await services.store.lastChange());
       await followAll(services, new EventStream(request, reply), start);
     },
@@ -89,7 +89,7 @@ async function followOne(
   let bytesSeen: number | undefined;
   await onEveryHint(services, stream, watched, async () => {
     const upload = await services.store.getUpload(uploadId);
-    // Removed meanwhile: there is nothing more to tell.
+    // Removed meanwhile: there are no more events.
     if (upload === undefined) return stream.close();
     const record = await describeUpload(services, upload);
     const { version, bytes_in_flight: bytes } = record;
@@ -114,22 +114,25 @@ async function followAll(services: Services, stream: EventStream, start: ChangeP
           `${change}.${upload.uploadId}.${upload.version}`,
           await describeUpload(services, upload),
         );
-        if (stream.gone.aborted) return;
+        if (stream.closed.aborted) return;
         position = { change, uploadId: upload.uploadId };
       }
       if (changed.length < PAGE) return;
-      // A replay may be long; other work has its turn between two pages.
+      // A replay may be long; other work runs between two pages.
       await nextTurn();
     }
   });
 }
 
-/** Runs `look` now, after each hint or progress (those that come meanwhile count once), and now and then without one. */
+/**
+ * Runs the callback now, after each hint or progress report (several in between count once), and periodically without
+ * one.
+ */
 async function onEveryHint(
   services: Services,
   stream: EventStream,
   watched: Watched | undefined,
-  look: () => Promise<void>,
+  sendNew: () => Promise<void>,
 ): Promise<void> {
   let wake = Promise.withResolvers<void>();
   const unsubscribe = services.bus.subscribe((hint) => {
@@ -138,15 +141,15 @@ async function onEveryHint(
   const ignoreProgress =
     watched === undefined ? undefined : services.progress.subscribe(watched, () => wake.resolve());
   const poll = setInterval(() => wake.resolve(), POLL_MS);
-  stream.gone.addEventListener('abort', () => wake.resolve());
-  // The server outlives its streams: their listeners must not stay with it.
-  services.shutdown.addEventListener('abort', () => wake.resolve(), { signal: stream.gone });
+  stream.closed.addEventListener('abort', () => wake.resolve());
+  // The server outlives its streams: their listeners must be removed.
+  services.shutdown.addEventListener('abort', () => wake.resolve(), { signal: stream.closed });
   try {
-    while (!stream.gone.aborted && !services.shutdown.aborted) {
+    while (!stream.closed.aborted && !services.shutdown.aborted) {
       wake = Promise.withResolvers<void>();
       const current = wake;
-      await look();
-      if (!stream.gone.aborted && !services.shutdown.aborted) await current.promise;
+      await sendNew();
+      if (!stream.closed.aborted && !services.shutdown.aborted) await current.promise;
     }
   } finally {
     clearInterval(poll);
@@ -157,11 +160,11 @@ async function onEveryHint(
 }
 
 /**
- * Release 0.1.0 had the time of the change in the place of its number. The migration took over those times as numbers,
- * so its ids are positions still. What shares the number is sent again: there two changes could have the same time.
+ * Release 0.1.0 used the time of the change instead of its number. The migration used those times as numbers, so its
+ * ids are still positions. Changes with the same number are sent again: there, two changes could have the same time.
  */
 function startOf(lastEventId: string | undefined, lastChange: number): ChangePosition {
   const seen = Number(/^(\d{1,15})\./.exec(lastEventId ?? '')?.[1] ?? Infinity);
-  // One that is still to come is of another database, and says nothing about this one.
+  // An id from the future belongs to another database, and says nothing about this one.
   return { change: seen > lastChange ? lastChange + 1 : seen, uploadId: '' };
 }

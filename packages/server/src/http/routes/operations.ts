@@ -9,7 +9,9 @@ import { z } from 'zod';
 import { openToAll, problems, withToken } from '../schemas.ts';
 import type { Routes } from '../services.ts';
 
-/** For whoever runs the server: `GET /healthz`, `/readyz`, `/metrics`, `/doctor`; and what agents' path answers to others */
+/**
+ * For operators of the server: `GET /healthz`, `/readyz`, `/metrics`, `/doctor`; and plain requests to agents' path.
+ */
 export const operations: Routes = (services) => (app, _options, done) => {
   app.get(
     '/healthz',
@@ -17,7 +19,7 @@ export const operations: Routes = (services) => (app, _options, done) => {
       logLevel: 'warn',
       schema: {
         operationId: 'getLiveness',
-        summary: 'Whether the process lives',
+        summary: 'Whether the process is alive',
         tags: ['operations'],
         security: openToAll,
         response: { 200: z.object({ status: z.literal('ok') }), ...problems },
@@ -32,8 +34,8 @@ export const operations: Routes = (services) => (app, _options, done) => {
       config: { insiderScope: 'read' },
       schema: {
         operationId: 'getReadiness',
-        summary: 'Whether database, bus and object store answer',
-        description: 'Needs no token. `detail`, which says why one does not, needs the scope `read`.',
+        summary: 'Whether database, bus and object store respond',
+        description: 'Needs no token. `detail`, the reason of a failure, needs the scope `read`.',
         tags: ['operations'],
         security: [...openToAll, ...withToken],
         response: { 200: readinessSchema, 503: readinessSchema, '4xx': problemSchema },
@@ -72,7 +74,7 @@ export const operations: Routes = (services) => (app, _options, done) => {
       config: { scope: 'admin' },
       schema: {
         operationId: 'getDiagnosis',
-        summary: 'What the server finds about its own settings and bucket',
+        summary: 'Diagnosis of the server’s settings and bucket',
         tags: ['operations'],
         security: withToken,
         response: { 200: diagnosisSchema, ...problems },
@@ -84,12 +86,12 @@ export const operations: Routes = (services) => (app, _options, done) => {
       return await services.diagnosis();
     },
   );
-  // A proxy that does not pass the upgrade on makes a plain request of it.
+  // A proxy that does not pass on the upgrade makes a plain request of it.
   app.get(CONNECT_PATH, { schema: { hide: true } }, async (_request, reply) => {
     void reply.header('upgrade', 'websocket');
     throw new BackhaulError(
       'upgrade_required',
-      `${CONNECT_PATH} takes WebSocket connections of agents, and this request does not ask for one. If an agent sent it, a proxy in front of the server has to pass on the headers Upgrade and Connection (nginx: proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade").`,
+      `${CONNECT_PATH} accepts only WebSocket connections of agents, and this request does not ask for an upgrade. If an agent sent it, configure the proxy in front of the server to pass on the headers Upgrade and Connection (nginx: proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade").`,
     );
   });
   done();

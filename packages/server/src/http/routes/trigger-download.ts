@@ -19,9 +19,9 @@ export const triggerDownload: Routes = (services) => (app, _options, done) => {
       config: { scope: 'trigger', audit: 'upload.trigger' },
       schema: {
         operationId: 'triggerDownload',
-        summary: 'Start a pull',
+        summary: 'Start an upload',
         description:
-          'Durable before the answer. A pull of the same file that has not ended yet, with the same `on_change` and `limits`, is answered instead of a second one, unless `force` is true. With `Prefer: wait=N` the answer waits up to N seconds for the end and is then 200; a server with too many waiting requests answers 202 at once. Through a reverse proxy it waits for PROXY_WAIT_SECONDS (50) at most, as `Preference-Applied` says; repeat the request with the same `Idempotency-Key` to wait on.',
+          'Stored durably before the response. An unfinished upload of the same file with the same `on_change` and `limits` is returned instead of a second one, unless `force` is true. With `Prefer: wait=N` the response waits up to N seconds for the end and is then 200; a server with too many waiting requests responds 202 immediately. Through a reverse proxy it waits for PROXY_WAIT_SECONDS (50) at most, as `Preference-Applied` says; repeat the request with the same `Idempotency-Key` to continue waiting.',
         tags: ['uploads'],
         security: withToken,
         params: clientParams,
@@ -31,7 +31,7 @@ export const triggerDownload: Routes = (services) => (app, _options, done) => {
             .min(1)
             .max(255)
             .optional()
-            .meta({ description: 'The same key with the same request gives the same upload.' }),
+            .meta({ description: 'Repeating the request with the same key does not start a second upload.' }),
           prefer: z
             .string()
             .max(200)
@@ -49,7 +49,7 @@ export const triggerDownload: Routes = (services) => (app, _options, done) => {
       };
       const expiresInSeconds = request.body?.expires_in;
       const preferred = preferredWait(request.headers.prefer);
-      // A proxy would give up on the response, and the caller would not even learn of the upload.
+      // A proxy would time out, and the caller would not even learn of the upload.
       const waitSeconds = services.addresses.cameThroughProxy(request.raw)
         ? Math.min(preferred, services.proxyWaitSeconds)
         : preferred;
@@ -67,7 +67,7 @@ export const triggerDownload: Routes = (services) => (app, _options, done) => {
         idempotencyKey: request.headers['idempotency-key'],
       });
       void reply.header('location', `/uploads/${accepted.uploadId}`);
-      // A server may decline a preference (RFC 7240, section 2); the pull is accepted either way.
+      // A server may decline a preference (RFC 7240, section 2); the trigger is accepted either way.
       using held = waitSeconds === 0 ? undefined : services.held.tryHold(request.operator);
       const upload =
         held === undefined
@@ -96,7 +96,7 @@ function preferredWait(prefer: string | undefined): number {
   if (Number.isNaN(seconds) || seconds > MAX_WAIT_SECONDS) {
     throw new BackhaulError(
       'invalid_request',
-      `Prefer: wait=N takes whole seconds from 0 to ${MAX_WAIT_SECONDS}.`,
+      `Prefer: wait=N accepts whole seconds from 0 to ${MAX_WAIT_SECONDS}.`,
     );
   }
   return seconds;

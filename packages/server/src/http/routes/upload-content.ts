@@ -12,8 +12,8 @@ export const uploadContent: Routes = (services) => (app, _options, done) => {
         operationId: 'getUploadContent',
         summary: 'Redirect to the finished object',
         description:
-          'A presigned GET, straight from the object store. Send no token there. In a bucket that keeps versions it is ' +
-          'of the recorded version, even if the key no longer shows it.',
+          'A presigned GET, straight from the object store. Send no token there. In a versioned bucket it returns ' +
+          'the recorded version, even if the key no longer shows it.',
         tags: ['uploads'],
         security: withToken,
         params: uploadParams,
@@ -24,7 +24,7 @@ export const uploadContent: Routes = (services) => (app, _options, done) => {
       const url = await services.uploads.contentUrl(request.params.upload_id, request.operator, {
         from: services.addresses.of(request.raw),
       });
-      // The address is a secret for as long as it lives.
+      // The URL is a secret as long as it is valid.
       return reply.header('cache-control', 'no-store').redirect(url, 302);
     },
   );

@@ -12,9 +12,9 @@ export const uploadVerification: Routes = (services) => (app, _options, done) =>
         operationId: 'verifyUpload',
         summary: 'Compare the stored object with the record',
         description:
-          'Asks the object store what it has of the object now (HEAD), and compares: in a bucket that keeps versions ' +
-          'the recorded version, even if the key no longer shows it. No bytes are read: what the store says of them ' +
-          'is believed.',
+          'Queries the object store for the object (HEAD) and compares it with the record; in a versioned bucket the ' +
+          'recorded version, even if the key no longer shows it. No bytes are read: the comparison trusts the ' +
+          'attributes that the store returns.',
         tags: ['uploads'],
         security: withToken,
         params: uploadParams,
@@ -25,7 +25,7 @@ export const uploadVerification: Routes = (services) => (app, _options, done) =>
       const report = await services.verifier.verify(request.params.upload_id, request.operator, {
         from: services.addresses.of(request.raw),
       });
-      // True for the moment only.
+      // Valid only at this moment.
       void reply.header('cache-control', 'no-store');
       return {
         upload_id: report.uploadId,

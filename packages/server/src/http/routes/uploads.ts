@@ -7,7 +7,7 @@ import type { Routes } from '../services.ts';
 import { describeUpload, describeUploads } from '../upload-record.ts';
 import { whenClosed } from '../when-closed.ts';
 
-/** As the client of release 0.1.0 asks: it takes any answer to a cancel but 200 for a failure. */
+/** Sent by the client of release 0.1.0, which treats any response to a cancel except 200 as a failure. */
 const OLD_CLIENT_ACCEPT = 'application/json, application/problem+json';
 
 function knowsAccepted({ accept, prefer }: IncomingHttpHeaders): boolean {
@@ -16,7 +16,7 @@ function knowsAccepted({ accept, prefer }: IncomingHttpHeaders): boolean {
 
 const cursorSchema = z.tuple([z.int(), z.string()]);
 
-/** `GET /uploads`, `GET` and `DELETE /uploads/{upload_id}`, and what is done to one upload. */
+/** `GET /uploads`, `GET` and `DELETE /uploads/{upload_id}`, and actions on one upload. */
 export const uploads: Routes = (services) => (app, _options, done) => {
   app.get(
     '/uploads',
@@ -38,7 +38,7 @@ export const uploads: Routes = (services) => (app, _options, done) => {
         clientId: client_id,
         status,
         after: position && { createdAt: position[0], uploadId: position[1] },
-        // One more than asked for tells whether there is a next page.
+        // One more than requested shows whether there is a next page.
         limit: limit + 1,
       });
       const page = found.slice(0, limit);
@@ -104,9 +104,9 @@ export const uploads: Routes = (services) => (app, _options, done) => {
         operationId: 'cancelUpload',
         summary: 'Cancel an upload',
         description:
-          'While `completing`, waits up to 5 s for the finding; 409 if the upload completed. If the object store has not ' +
-          'answered by then, 202: the cancel is remembered, `message` says so and `stalled_reason` what it waits for, and ' +
-          'the upload ends as `cancelled` once the store says that it is not complete, else as `completed`. No trigger ' +
+          'While `completing`, waits up to 5 s for the outcome; 409 if the upload completed. If the object store has not ' +
+          'responded by then, 202: the cancel stays pending, as `message` says, and `stalled_reason` has the reason. The ' +
+          'upload ends as `cancelled` once the store says that it is not complete, otherwise as `completed`. No trigger ' +
           'joins it meanwhile.',
         tags: ['uploads'],
         security: withToken,
@@ -134,7 +134,7 @@ export const uploads: Routes = (services) => (app, _options, done) => {
       config: { scope: 'trigger', audit: 'upload.retry' },
       schema: {
         operationId: 'retryUpload',
-        summary: 'Try a failed, cancelled or expired upload again',
+        summary: 'Retry a failed, cancelled or expired upload',
         tags: ['uploads'],
         security: withToken,
         params: uploadParams,

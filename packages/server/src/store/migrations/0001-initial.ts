@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely';
 
-/** Column names pass through the CamelCasePlugin like everywhere else. */
+/** Column names pass through the CamelCasePlugin as everywhere else. */
 export async function up(db: Kysely<unknown>): Promise<void> {
   await db.schema
     .createTable('clients')
@@ -65,7 +65,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
   await index('uploads', ['clientId', 'createdAt', 'uploadId']);
   await index('uploads', ['status', 'createdAt']);
   await index('uploads', ['updatedAt', 'uploadId']);
-  // What is queued or runs is little beside what has ended, and is asked for all the time.
+  // Queued and running uploads are few compared with ended ones, and are queried constantly.
   await db.schema
     .createIndex('uploads_unfinished')
     .on('uploads')

@@ -1,8 +1,8 @@
 import type { Kysely } from 'kysely';
 
-/** What an upload that goes on after an interruption has to remember. */
+/** Columns that an upload needs to resume after an interruption. */
 export async function up(db: Kysely<unknown>): Promise<void> {
-  // One at a time: SQLite adds one column a statement.
+  // One at a time: SQLite adds one column per statement.
   const uploads = db.schema.alterTable('uploads');
   await uploads.addColumn('onChange', 'text', (column) => column.notNull().defaultTo('fail')).execute();
   await uploads.addColumn('setbacks', 'integer', (column) => column.notNull().defaultTo(0)).execute();

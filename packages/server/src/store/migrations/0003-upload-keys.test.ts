@@ -8,7 +8,7 @@ import { openSqliteStore } from '../open-sqlite-store.ts';
 import { toUploadRow } from '../upload-row.ts';
 import { writeOldDatabase } from './old-database.ts';
 
-test('idempotency keys of before lead to the same uploads, and stay unique', async () => {
+test('existing idempotency keys refer to the same uploads and stay unique', async () => {
   await using directory = await mkdtempDisposable(path.join(tmpdir(), 'backhaul-migration-'));
   const file = path.join(directory.path, 'backhaul.db');
   const keyed = sampleUpload({ idempotencyKey: 'key-1', reason: 'audit' });

@@ -1,6 +1,9 @@
 import { type Kysely, sql } from 'kysely';
 
-/** Idempotency keys apart from uploads, because requests can join one; and what finds the upload to join. */
+/**
+ * Stores idempotency keys separately from uploads, because several requests can share one; and an index that finds
+ * the upload to join.
+ */
 export async function up(db: Kysely<unknown>): Promise<void> {
   await db.schema
     .createTable('uploadKeys')

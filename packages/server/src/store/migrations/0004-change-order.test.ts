@@ -8,7 +8,7 @@ import { openSqliteStore } from '../open-sqlite-store.ts';
 import { toUploadRow } from '../upload-row.ts';
 import { writeOldDatabase } from './old-database.ts';
 
-test('a reader who was at a time of before goes on from there, also when the clock is behind now', async () => {
+test('a reader at an old time position continues from there, even if the clock is behind now', async () => {
   await using directory = await mkdtempDisposable(path.join(tmpdir(), 'backhaul-migration-'));
   const file = path.join(directory.path, 'backhaul.db');
   const seen = sampleUpload();

@@ -1,8 +1,8 @@
 import { type Kysely, sql } from 'kysely';
 
 /**
- * An order of changes that no clock can turn round. Rows of before keep the order that their times gave, and the
- * counter goes on from there: an event id of before, which begins with such a time, still says where its reader was.
+ * A sequence of changes independent of the clock. Existing rows are numbered by their times, and the counter
+ * continues from there: an old event id, which starts with such a time, still marks its reader's position.
  */
 export async function up(db: Kysely<unknown>): Promise<void> {
   await db.schema

@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely';
 
-/** What retention remembers of the clock; of a database of before, the newest time that is in it. */
+/** What retention remembers about the clock; in an existing database, its newest time. */
 export async function up(db: Kysely<unknown>): Promise<void> {
   await db.schema
     .createTable('clockRecord')

@@ -1,6 +1,6 @@
 import type { Kysely } from 'kysely';
 
-/** A cancel that waits for the object store, and what is known of a multipart upload's age. */
+/** A cancel that waits for the object store, and the age of a multipart upload. */
 export async function up(db: Kysely<unknown>): Promise<void> {
   const uploads = db.schema.alterTable('uploads');
   await uploads.addColumn('cancelRequestedBy', 'text').execute();

@@ -1,6 +1,6 @@
 import type { Kysely } from 'kysely';
 
-/** When the token ends that a client's newest session began with. */
+/** Expiry of the token with which a client's newest session started. */
 export async function up(db: Kysely<unknown>): Promise<void> {
   await db.schema.alterTable('sessions').addColumn('tokenExpiresAt', 'bigint').execute();
 }

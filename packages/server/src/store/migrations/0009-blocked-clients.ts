@@ -1,6 +1,6 @@
 import type { Kysely } from 'kysely';
 
-/** Clients that an operator keeps away. */
+/** Clients blocked by an operator. */
 export async function up(db: Kysely<unknown>): Promise<void> {
   await db.schema
     .createTable('blockedClients')

@@ -1,6 +1,6 @@
 import type { Kysely } from 'kysely';
 
-/** Where a client's newest session came from. */
+/** The address of a client's newest session. */
 export async function up(db: Kysely<unknown>): Promise<void> {
   await db.schema.alterTable('sessions').addColumn('remoteAddress', 'text').execute();
 }

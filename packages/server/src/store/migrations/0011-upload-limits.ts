@@ -1,6 +1,6 @@
 import type { Kysely } from 'kysely';
 
-/** How fast uploads may go: of one upload, and of all uploads of a client; JSON. */
+/** Limits of one upload, and of all uploads of a client; JSON. */
 export async function up(db: Kysely<unknown>): Promise<void> {
   await db.schema.alterTable('uploads').addColumn('limits', 'text').execute();
   await db.schema.alterTable('clients').addColumn('limits', 'text').execute();

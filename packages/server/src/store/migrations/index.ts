@@ -14,7 +14,7 @@ import * as uploadHosts from './0012-upload-hosts.ts';
 import * as renewedTokens from './0013-renewed-tokens.ts';
 import * as auditOutcome from './0014-audit-outcome.ts';
 
-/** In order. A migration that has shipped is never edited; a change is a new one. */
+/** In sequence. A released migration is never edited; a change is a new one. */
 export const migrations: Record<string, Migration> = {
   '0001-initial': initial,
   '0002-resume': resume,

@@ -6,7 +6,7 @@ import { NodeSqliteDatabase } from '../node-sqlite-database.ts';
 import type { Schema, UploadsTable } from '../schema.ts';
 import { migrations } from './index.ts';
 
-/** For tests: a database as it was before the migration of that number, with these uploads. */
+/** For tests: creates a database as it was before the migration with that number, with these uploads. */
 export async function writeOldDatabase(
   file: string,
   before: string,
@@ -23,7 +23,7 @@ export async function writeOldDatabase(
   assert.equal(error, undefined);
   const columns = database.prepare("SELECT name FROM pragma_table_info('uploads')").all();
   const names = new Set(columns.map(({ name }) => camelCase(String(name))));
-  // Columns that came later are left out.
+  // Columns that were added later are left out.
   const asOfThen = rows.map((row) =>
     Object.fromEntries(Object.entries(row).filter(([name]) => names.has(name))),
   );

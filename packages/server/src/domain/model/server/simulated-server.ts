@@ -4,7 +4,7 @@ import type { Store } from '../../ports/store.ts';
 import { FakeBus } from '../../fakes/fake-bus.ts';
 import { FakeLog } from '../../fakes/fake-log.ts';
 import type { AgentSession } from '../../sessions/agent-session.ts';
-import { AGENT_AWAY } from '../../sessions/end-session.ts';
+import { AGENT_DISCONNECTED } from '../../sessions/end-session.ts';
 import type { TransferContext } from '../../transfer-context.ts';
 import type { UploadObserver } from '../../uploads/upload-ledger.ts';
 import { CrashGate } from './crash-gate.ts';
@@ -89,7 +89,7 @@ export class SimulatedServer {
 
   /** As `app.ts` does before it listens. */
   async start(): Promise<void> {
-    await this.#store.closeSessionsOf(NODE_ID, { at: this.#time.clock.now(), reason: AGENT_AWAY });
+    await this.#store.closeSessionsOf(NODE_ID, { at: this.#time.clock.now(), reason: AGENT_DISCONNECTED });
     void this.domain.sweeper.sweep();
   }
 

@@ -6,15 +6,15 @@ const BASE_MS = 250;
 const CAP_MS = 5000;
 
 /**
- * Runs `task` again and again until the database takes what it writes. On a socket that stays an agent says nothing
- * twice, so what it has said is kept here; closing the socket instead would have all agents come back at once to a
- * database that cannot take their hello either.
+ * Runs `task` repeatedly until the database accepts its write. On a connection that stays open an agent never repeats
+ * a message, so it is held here; closing the connection instead would make all agents reconnect at once to a database
+ * that cannot accept their hello either.
  *
- * @param options.signal Ends the tries; what is not on record then has to come from elsewhere.
- * @returns whether it is on record.
- * @throws whatever is no StoreError.
+ * @param options.signal Stops retrying; unrecorded data then has to come from elsewhere.
+ * @returns whether it was recorded.
+ * @throws any error that is not a StoreError.
  */
-export async function untilRecorded(
+export async function retryOnStoreError(
   task: () => Promise<void>,
   { signal, log }: { signal: AbortSignal; log: Log },
 ): Promise<boolean> {
@@ -24,7 +24,7 @@ export async function untilRecorded(
       return true;
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
-      log.warn({ err: error, tries }, 'database unavailable; tried again');
+      log.warn({ err: error, tries }, 'database unavailable; retrying');
     }
     const ceiling = Math.min(CAP_MS, BASE_MS * 2 ** Math.min(tries, 16));
     await sleep(Math.random() * ceiling, undefined, { signal }).catch(() => undefined);

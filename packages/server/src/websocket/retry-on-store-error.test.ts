@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FakeLog } from '../domain/fakes/fake-log.ts';
 import { StoreError } from '../domain/ports/store.ts';
-import { untilRecorded } from './until-recorded.ts';
+import { retryOnStoreError } from './retry-on-store-error.ts';
 
 function refusing(times: number, error: Error = new StoreError('the database is locked')) {
   let calls = 0;
@@ -13,26 +13,26 @@ function refusing(times: number, error: Error = new StoreError('the database is 
   return { task, calls: () => calls };
 }
 
-test('is tried until the database takes it, and every refusal is logged', async () => {
+test('retries until the database accepts the write, and logs every refusal', async () => {
   const log = new FakeLog();
   const { task, calls } = refusing(2);
-  assert.equal(await untilRecorded(task, { signal: new AbortController().signal, log }), true);
+  assert.equal(await retryOnStoreError(task, { signal: new AbortController().signal, log }), true);
   assert.equal(calls(), 3);
   assert.equal(log.entries.length, 2);
 });
 
-test('is tried no more once the signal aborts', async () => {
+test('stops retrying once the signal aborts', async () => {
   const stop = new AbortController();
   const { task, calls } = refusing(Infinity);
-  const trying = untilRecorded(task, { signal: stop.signal, log: new FakeLog() });
+  const trying = retryOnStoreError(task, { signal: stop.signal, log: new FakeLog() });
   stop.abort();
   assert.equal(await trying, false);
   assert.equal(calls(), 1);
 });
 
-test('any other fault is passed on at once', async () => {
+test('rethrows any other error immediately', async () => {
   const { task, calls } = refusing(1, new Error('a fault of ours'));
   const { signal } = new AbortController();
-  await assert.rejects(untilRecorded(task, { signal, log: new FakeLog() }), /a fault of ours/);
+  await assert.rejects(retryOnStoreError(task, { signal, log: new FakeLog() }), /a fault of ours/);
   assert.equal(calls(), 1);
 });

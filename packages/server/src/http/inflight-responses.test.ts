@@ -3,12 +3,12 @@ import { once } from 'node:events';
 import { Agent, type ServerResponse, createServer, get } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { test } from 'node:test';
-import { AnswersUnderWay } from './answers-under-way.ts';
+import { InflightResponses } from './inflight-responses.ts';
 
-test('a closing server finishes answers under way, and waits for nobody who asked nothing', async () => {
+test('a closing server finishes its responses and does not wait for connections without a request', async () => {
   const pending = Promise.withResolvers<ServerResponse>();
-  const server = createServer((_request, answer) => pending.resolve(answer));
-  const answers = new AnswersUnderWay(server);
+  const server = createServer((_request, output) => pending.resolve(output));
+  const inflight = new InflightResponses(server);
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
@@ -17,12 +17,12 @@ test('a closing server finishes answers under way, and waits for nobody who aske
   const silentClosed = once(silent, 'close');
   const agent = new Agent({ keepAlive: true });
   const asked = once(get({ host: '127.0.0.1', port, agent }), 'response');
-  const answer = await pending.promise;
+  const output = await pending.promise;
 
   const closed = new Promise((resolve) => server.close(resolve));
-  const finished = answers.finish();
-  assert.ok(!answer.destroyed);
-  answer.end('to the end');
+  const finished = inflight.finish();
+  assert.ok(!output.destroyed);
+  output.end('to the end');
   const [response] = (await asked) as [NodeJS.ReadableStream];
   response.setEncoding('utf8');
   let text = '';
@@ -32,12 +32,12 @@ test('a closing server finishes answers under way, and waits for nobody who aske
   agent.destroy();
 });
 
-test('a connection that comes after the last answer is not kept', async () => {
-  const server = createServer((_request, answer) => void answer.end());
-  const answers = new AnswersUnderWay(server);
+test('a connection that arrives after the last response is closed', async () => {
+  const server = createServer((_request, output) => void output.end());
+  const inflight = new InflightResponses(server);
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  await answers.finish();
+  await inflight.finish();
   const late = connect((server.address() as AddressInfo).port, '127.0.0.1');
   late.on('error', () => undefined);
   await once(late, 'close');
