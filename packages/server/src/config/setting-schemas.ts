@@ -104,7 +104,7 @@ export const sqliteAddress = z
   .string()
   .refine(
     (text) => !/^postgres(ql)?:/.test(text),
-    'names a PostgreSQL database, which this version does not support; use sqlite:PATH',
+    'names PostgreSQL, which this version does not support; use sqlite:PATH',
   )
   .pipe(
     textRead(
