@@ -32,8 +32,12 @@ const planned = rules.chain((rule) =>
         .map(([chunkMiB, around]) => chunkMiB * MiB * rule.maxParts + around)
         .filter((size) => size <= rule.maxParts * S3_MAX_PART_BYTES),
     )
-    .map((sizeBytes) => ({ rule, sizeBytes, plan: planParts(sizeBytes, rule) })),
+    .map((sizeBytes) => planOf(sizeBytes, rule)),
 );
+
+function planOf(sizeBytes: number, rule: PlanRule) {
+  return { rule, sizeBytes, plan: planParts(sizeBytes, rule) };
+}
 
 describe('the plan rule', () => {
   test('splits 100 MiB into 20 parts of 5 MiB', () => {
@@ -117,14 +121,16 @@ describe('the plan rule', () => {
     );
   });
 
-  test('chooses the minimum, or the smallest multiple of 1 MiB that is sufficient', () => {
+  test('chooses the smallest multiple of 1 MiB that is sufficient, or the minimum if that is larger', () => {
     fc.assert(
       fc.property(planned, ({ rule, sizeBytes, plan }) => {
         if (plan.chunkSize === rule.minChunkSize) return;
         assert.equal(plan.chunkSize % MiB, 0);
-        const smaller = Math.max(rule.minChunkSize, plan.chunkSize - MiB);
-        assert.ok(smaller * rule.maxParts < sizeBytes);
+        assert.ok(plan.chunkSize > rule.minChunkSize);
+        assert.ok((plan.chunkSize - MiB) * rule.maxParts < sizeBytes);
       }),
+      // A minimum of 8.2 MiB would be sufficient here. The rule rounds up to 9 MiB, on both sides of the wire.
+      { examples: [[planOf(8_600_000, { minChunkSize: 8_624_815, maxParts: 1 })]] },
     );
   });
 
