@@ -37,7 +37,7 @@ const losses: readonly Loss[] = [
   { what: 'the log is removed', message: /-wal no longer exists/, happen: (file) => rm(`${file}-wal`) },
   {
     what: 'the index of the log is removed',
-    message: /-shm is no longer/,
+    message: /-shm no longer exists/,
     happen: (file) => rm(`${file}-shm`),
   },
   { what: 'the lock is removed', message: /-lock no longer exists/, happen: (file) => rm(`${file}-lock`) },

@@ -766,7 +766,7 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
       await openSession(store, 'client-2', { nodeId: 'node-2' });
       const running = uploadStatuses.map((status) => ({ ...sampleUploadIn(status), clientId: 'client-1' }));
       const standing = { ...sampleUploadIn('uploading'), stalledSince: AT - 5 };
-      const stalled = { ...standing, uploadId: uuidv7(), stalledReason: 'away' };
+      const stalled = { ...standing, uploadId: uuidv7(), stalledReason: 'offline' };
       const cutOff = { ...standing, stalledReason: 'The network is down.', nextAttemptAt: AT + 99 };
       const foreign = { ...sampleUploadIn('uploading'), clientId: 'client-2' };
       await insert(store, ...running, stalled, cutOff, foreign);
@@ -781,7 +781,7 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
             ? {
                 ...upload,
                 stalledSince: AT + 5,
-                stalledReason: 'away',
+                stalledReason: 'offline',
                 version: upload.version + 1,
                 updatedAt: AT + 5,
               }
@@ -793,7 +793,7 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
         await store.getUpload(cutOff.uploadId),
         {
           ...cutOff,
-          stalledReason: 'away',
+          stalledReason: 'offline',
           nextAttemptAt: null,
           version: cutOff.version + 1,
           updatedAt: AT + 5,

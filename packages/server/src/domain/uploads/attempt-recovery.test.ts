@@ -73,7 +73,7 @@ test('a multipart upload lost twice at about the same age is not restarted again
   assert.deepEqual([first.status, first.lostAfterMs], ['queued', 25 * HOUR_MS]);
   assert.match(
     first.stalledReason ?? '',
-    /created 25\.0 hours before.*stale_uploads_expiry.*AbortIncomplete/,
+    /created 25\.0 hours earlier.*stale_uploads_expiry.*AbortIncomplete/,
   );
   fixture.clock.advance(1000);
   fixture.context.dispatcher.schedule('client-1');
