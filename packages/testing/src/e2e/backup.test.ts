@@ -113,7 +113,7 @@ describe('backhaul-server backup', { concurrency: true }, () => {
     await writeFile(there, 'dear');
     for (const [program, expected] of [
       [startBackup([file], none), /DATABASE_URL.*none\.sqlite/],
-      [startBackup([there]), /there\.sqlite exists already/],
+      [startBackup([there]), /there\.sqlite already exists/],
       [startBackup([]), /FILE is missing/],
       [startBackup([file], there), /DATABASE_URL.*there\.sqlite/],
     ] as const) {
