@@ -1,5 +1,16 @@
 import assert from 'node:assert/strict';
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  link,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { FileGate } from '../file/file-gate.ts';
@@ -133,6 +144,35 @@ test('a renewed token that cannot be written is not confirmed, and the current o
   });
   await assert.rejects(readFile(file), { code: 'ENOENT' });
   assert.equal(await token.next(), GIVEN);
+});
+
+test('a file that is there under the temporary name is not written into, nor is what it points to', async (t) => {
+  const { directory, file, start } = await openState(t);
+  await mkdir(directory);
+  const other = join(directory, '..', 'other');
+  for (const place of [link, symlink]) {
+    await writeFile(other, 'of another program');
+    await place(other, `${file}.new`);
+    const token = start();
+    await token.next();
+    await token.store(RENEWED);
+    assert.equal(await readFile(other, 'utf8'), 'of another program');
+    assert.equal(await start().next(), RENEWED);
+    await rm(file);
+    await rm(other);
+  }
+});
+
+test('the owner’s token is not used again while the agent runs, also if the disk was full when it was replaced', async (t) => {
+  const { file, start } = await openState(t);
+  await renew(start());
+  const token = start();
+  assert.equal(await token.next(), RENEWED);
+  await mkdir(`${file}.new`);
+  await token.welcomed();
+  assert.equal(await token.next(), RENEWED);
+  assert.equal(token.refused(RENEWED), false);
+  assert.equal(await token.next(), RENEWED);
 });
 
 test('a renewed token that is rejected before its first use is replaced by the owner’s while the agent runs', async (t) => {

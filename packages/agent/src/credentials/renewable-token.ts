@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
-import { access, mkdir, open, readFile, rename } from 'node:fs/promises';
+import { access, mkdir, open, readFile, rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BackhaulError } from '@backhaul/protocol';
 import type { FileGate } from '../file/file-gate.ts';
@@ -40,6 +40,8 @@ export class RenewableToken {
   #usable: readonly string[] = [];
   #refused: readonly string[] = [];
   #state: State | null = null;
+  /** Hash of the owner's token that was replaced while this process ran; the state file may lack this. */
+  #replacedId: string | null = null;
   #canKeep: boolean | undefined;
   #lastWrite: Promise<void> = Promise.resolve();
 
@@ -80,7 +82,8 @@ export class RenewableToken {
     const state = this.#state;
     if (state === null || state.token !== this.#current || state.given_replaced) return;
     this.#usable = this.#usable.filter((token) => idOf(token) !== state.given_id);
-    // Only needed for a later fallback.
+    this.#replacedId = state.given_id;
+    // Only needed for a fallback after a restart.
     await this.#write({ ...state, given_replaced: true }).catch((error: unknown) => {
       this.#log.warn({ problem: nameOf(error) }, 'failed to record the use of the renewed token');
     });
@@ -127,7 +130,8 @@ export class RenewableToken {
     if (own !== null && own.sub !== renewed?.sub) return [given];
     const isGivenLater = own !== null && own.iat >= (renewed?.iat ?? 0);
     if (isGivenLater) return [given, state.token];
-    return state.given_replaced && state.given_id === idOf(given) ? [state.token] : [state.token, given];
+    const isReplaced = state.given_replaced || this.#replacedId === state.given_id;
+    return isReplaced && state.given_id === idOf(given) ? [state.token] : [state.token, given];
   }
 
   /** Reads the state file; null without a usable one, because the owner's token can then be used. */
@@ -207,12 +211,12 @@ function parseState(text: string): State | null {
 /** Replaces a file atomically, also across a power failure. */
 async function writeDurably(path: string, text: string): Promise<void> {
   const staged = `${path}.new`;
-  const { O_WRONLY, O_CREAT, O_TRUNC, O_NOFOLLOW } = constants;
-  // Windows has no O_NOFOLLOW; undefined counts as 0.
-  const file = await open(staged, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o600);
+  // May be left over from an interrupted write. If another user created it, that user could read what is written to it.
+  await unlink(staged).catch((error: unknown) => {
+    if (codeOf(error) !== 'ENOENT') throw error;
+  });
+  const file = await open(staged, 'wx', 0o600);
   try {
-    // The file may be left over from an interrupted write, with a different mode.
-    await file.chmod(0o600);
     await file.writeFile(text);
     await file.sync();
   } finally {

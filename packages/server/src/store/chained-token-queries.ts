@@ -1,9 +1,12 @@
 import {
+  chainStartedWith,
   type ChainedToken,
   removableBefore,
   renewalOf,
+  tokensEndedBy,
   tokensReplacedBy,
 } from '../domain/sessions/token-chain.ts';
+import type { SessionToken } from '../domain/sessions/agent-session.ts';
 import { selectBlock } from './client-queries.ts';
 import { type Placeholders, PreparedQuery } from './prepared-query.ts';
 import type { Queries } from './queries.ts';
@@ -29,7 +32,7 @@ const byClient = new PreparedQuery((db, { clientId }: Placeholders<{ clientId: s
 export async function useToken(
   db: Queries,
   clientId: string,
-  { token, at }: { token: { readonly id: string; readonly issuedAt: number }; at: number },
+  { token, at }: { token: Pick<SessionToken, 'id' | 'issuedAt' | 'expiresAt'>; at: number },
 ): Promise<boolean> {
   const known = await byClient.all(db, { clientId });
   if (known.length === 0) return true;
@@ -42,6 +45,11 @@ export async function useToken(
       .where('tokenId', 'in', replaced)
       .where('replacedAt', 'is', null)
       .execute();
+  }
+  const ended = tokensEndedBy(known, token);
+  if (ended.length > 0) {
+    await db.updateTable('chainedTokens').set({ stoppedAt: at }).where('tokenId', 'in', ended).execute();
+    await db.insertInto('chainedTokens').values(chainStartedWith(token, { clientId, at })).execute();
   }
   if (known.some(({ tokenId, firstUsedAt }) => tokenId === token.id && firstUsedAt === null)) {
     await db

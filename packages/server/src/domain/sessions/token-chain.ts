@@ -71,6 +71,35 @@ export function tokensReplacedBy(
 }
 
 /**
+ * Chains that end because an operator's later token is used: their tokens stay valid until they expire, but are not
+ * renewed again. Otherwise a copy of a token that was replaced by hand could be renewed indefinitely, without an alarm.
+ *
+ * @param known Recorded tokens of this client.
+ * @returns ids of tokens; none if the later token is recorded itself.
+ */
+export function tokensEndedBy(
+  known: readonly ChainedToken[],
+  { id, issuedAt }: Pick<Dated, 'id' | 'issuedAt'>,
+): string[] {
+  if (known.some(({ tokenId }) => tokenId === id) || !isLaterThanStopped(known, issuedAt)) return [];
+  const startedEarlier = new Set(
+    known.filter((one) => one.issuedAt < issuedAt).map(({ chainId }) => chainId),
+  );
+  return known
+    .filter((one) => startedEarlier.has(one.chainId) && !isStopped(one))
+    .map(({ tokenId }) => tokenId);
+}
+
+/** The record of an operator's token that ended other chains, so that it is not taken for one of theirs. */
+export function chainStartedWith(
+  { id, issuedAt, expiresAt }: Dated,
+  { clientId, at }: { clientId: string; at: number },
+): ChainedToken {
+  const state = { firstUsedAt: at, replacedAt: null, stoppedAt: null };
+  return { tokenId: id, chainId: id, clientId, issuedAt, expiresAt, ...state };
+}
+
+/**
  * The renewed token to offer for a token, and the tokens to record for that.
  *
  * @param known Recorded tokens of this client.

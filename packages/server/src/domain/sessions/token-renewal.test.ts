@@ -5,7 +5,8 @@ import { openSqliteStore } from '../../store/open-sqlite-store.ts';
 import { DomainFixture } from '../fakes/domain-fixture.ts';
 import { type FakeAgent, sampleToken, sayHello } from '../fakes/fake-agent.ts';
 import type { FakeClock } from '../fakes/fake-clock.ts';
-import type { Store } from '../ports/store.ts';
+import { intercepted } from '../fakes/intercepted.ts';
+import { type Store, StoreError } from '../ports/store.ts';
 import type { SessionToken } from './agent-session.ts';
 import { endSession } from './end-session.ts';
 import type { SignToken } from './token-renewal.ts';
@@ -202,6 +203,32 @@ describe('a sent renewed token', () => {
     assert.deepEqual(fixture.renewals, ['offered', 'stored']);
   });
 
+  test('has its end shown also if the database was away when its agent had stored it', async () => {
+    await using sqlite = await openFixture();
+    let failures = 1;
+    const store = intercepted(sqlite.store, {
+      setTokenExpiry: async (...session) => {
+        if (failures-- > 0) throw new StoreError('away');
+        await sqlite.store.setTokenExpiry(...session);
+      },
+    });
+    await using fixture = serverOn(store, sqlite.clock);
+    const agent = await connect(
+      fixture,
+      operatorToken(fixture.clock, 'given-1', { isOfPreviousSecret: true }),
+    );
+    const next = await offered(fixture, agent);
+    const [frame] = agent.connection.sent('renew_token');
+    assert.ok(next !== undefined && frame !== undefined);
+    const { renewal_id } = frame;
+    const report = () =>
+      fixture.context.renewal.stored(agent.session, { status: 'token_stored', renewal_id });
+    await assert.rejects(report(), StoreError);
+    await report();
+    assert.equal((await fixture.store.getClient(CLIENT))?.tokenExpiresAt, next.expiresAt);
+    assert.deepEqual(fixture.renewals, ['offered', 'stored']);
+  });
+
   test('is the same after a server restart, as long as it is unused', async () => {
     await using fixture = await openFixture();
     const { given, next } = await renewed(fixture);
@@ -347,6 +374,37 @@ describe('after renewal was stopped, an operator’s token', () => {
     const agent = await connect(fixture, earlier);
     fixture.clock.advance(LIFE_MS);
     assert.equal(await offered(fixture, agent), undefined);
+  });
+});
+
+describe('an operator’s later token', () => {
+  test('ends the renewal of a copy that was renewed before, and is renewed itself', async () => {
+    await using fixture = await openFixture();
+    const { next: stolen } = await renewed(fixture);
+    await leave(fixture, await connect(fixture, stolen));
+    const later = operatorToken(fixture.clock, 'given-2');
+    await leave(fixture, await connect(fixture, later));
+    const thief = await connect(fixture, stolen);
+    fixture.clock.advance((LIFE_MS * 2) / 3);
+    assert.equal(await offered(fixture, thief), undefined);
+    await leave(fixture, thief);
+    assert.ok(await offered(fixture, await connect(fixture, later)));
+  });
+
+  test('also of a copy whose renewal began while it was in use', async () => {
+    await using fixture = await openFixture();
+    const given = operatorToken(fixture.clock);
+    fixture.clock.advance(DAY_MS);
+    const later = operatorToken(fixture.clock, 'given-2');
+    await leave(fixture, await connect(fixture, later));
+    const { next: stolen } = await renewed(fixture, given);
+    await leave(fixture, await connect(fixture, stolen));
+    const agent = await connect(fixture, later);
+    fixture.clock.advance(MINUTE_MS);
+    assert.ok(await offered(fixture, agent), 'it is due itself');
+    const thief = await connect(fixture, stolen);
+    fixture.clock.advance((LIFE_MS * 2) / 3);
+    assert.equal(await offered(fixture, thief), undefined);
   });
 });
 

@@ -119,9 +119,10 @@ export class TokenRenewal {
     const offer = this.#offers.get(session);
     // From an earlier session, or invented.
     if (offer == null || offer.renewalId !== renewalId || offer.isStored) return;
+    // Before the offer counts as stored: the message is handled again if the database cannot be written.
+    await this.#store.setTokenExpiry(session.clientId, session.epoch, offer.expiresAt);
     this.#offers.set(session, { ...offer, isStored: true });
     this.#observe('stored');
-    await this.#store.setTokenExpiry(session.clientId, session.epoch, offer.expiresAt);
     this.#log.info({ clientId: session.clientId, renewalId }, 'renewed token stored by the agent');
   }
 

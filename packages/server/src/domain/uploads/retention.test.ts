@@ -70,6 +70,17 @@ test('after a clock jump of 400 days nothing is removed until the clock was stea
   assert.equal(await fixture.isThere(), false);
 });
 
+test('the clock is judged also while the audit cannot be shortened', async () => {
+  await using fixture = await Fixture.open();
+  const { store, clock, log } = fixture;
+  await fixture.start().run();
+  clock.jump(400 * DAY_MS);
+  const audit = { removeExcess: () => Promise.reject(new Error('disk full')), removeOld: async () => {} };
+  const restarted = new Retention({ store, clock, log, retentionMs: RETENTION_MS, audit, trustClock: false });
+  await assert.rejects(restarted.run(), /disk full/);
+  assert.equal(restarted.isHeld, true);
+});
+
 test('a clock corrected in time has removed nothing', async () => {
   await using fixture = await Fixture.open();
   const retention = fixture.start();

@@ -62,11 +62,12 @@ export class Retention {
   async run(): Promise<void> {
     const now = this.#clock.now();
     const elapsed = this.#clock.elapsed();
+    // First, because token renewal depends on it even if the audit cannot be shortened.
+    await this.#judgeClock(now, elapsed);
     if (elapsed - this.#excessRemovedAt >= INTERVAL_MS) {
       await this.#audit.removeExcess();
       this.#excessRemovedAt = elapsed;
     }
-    await this.#judgeClock(now, elapsed);
     if (this.isHeld || elapsed - this.#removedAt < INTERVAL_MS) return;
     while ((await this.#store.removeOlderThan(now - this.#retentionMs, BATCH)) > 0);
     while ((await this.#store.removeEndedTokens(now, BATCH)) > 0);
