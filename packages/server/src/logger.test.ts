@@ -27,26 +27,54 @@ test('a logger never blocks on its reader and writes no secret', { timeout: 30_0
   assert.doesNotMatch(lines.join(''), /secret/);
 });
 
-test('secrets are redacted down to two levels below a field, in errors and in child bindings', () => {
+test('secrets are redacted at every depth, in errors, serialized objects and child bindings', () => {
   const stdout = linesOf(
     { format: 'json', toJournal: false },
-    `const headers = { authorization: 'hush' };
-    const child = log.child({ token: 'hush' });
-    child.warn({ password: 'hush', options: { headers, cookie: 'hush' }, list: [{ secret: 'hush' }], at: new Date(0) }, 'refused');
-    child.error({ err: Object.assign(new Error('no'), { token: 'hush', request: headers }) }, 'failed');`,
+    `const headers = { Authorization: 'hush' };
+    const inner = Object.assign(new Error('inner'), { request: { options: { headers } } });
+    const child = log.child({ token: 'hush', options: { token: 'hush' } });
+    child.warn({ password: 'hush', at: new Date(0), deep: { list: [[{ options: { headers, cookie: 'hush' } }]] } }, 'refused');
+    child.error({ err: Object.assign(new AggregateError([inner], 'no'), { token: 'hush', inner }) }, 'failed');
+    child.warn({ of: { json: { toJSON: () => ({ secret: 'hush' }) } } }, 'refused');
+    const circle = { token: 'hush' };
+    child.warn({ circle: Object.assign(circle, { circle }) }, 'refused');
+    child.warn({ text: '"token":' }, 'refused');`,
   );
   assert.doesNotMatch(stdout, /hush/);
-  const [refused, failed] = stdout
+  const lines = stdout
     .trimEnd()
     .split('\n')
     .map((line) => JSON.parse(line) as Record<string, unknown>);
+  const [refused, failed, json, , text] = lines;
   const censored = '[redacted]';
-  assert.deepEqual([refused?.['token'], refused?.['password']], [censored, censored]);
-  assert.deepEqual(refused?.['options'], { headers: { authorization: censored }, cookie: censored });
-  assert.deepEqual(refused?.['list'], [{ secret: censored }]);
-  assert.equal(refused?.['at'], '1970-01-01T00:00:00.000Z');
-  const { message, token, request } = Object(failed?.['err']) as Record<string, unknown>;
-  assert.deepEqual([message, token, request], ['no', censored, { authorization: censored }]);
+  assert.equal(lines.length, 5);
+  assert.deepEqual([refused?.['token'], refused?.['options']], [censored, { token: censored }]);
+  assert.deepEqual([refused?.['password'], refused?.['at']], [censored, '1970-01-01T00:00:00.000Z']);
+  const headers = { Authorization: censored };
+  assert.deepEqual(refused?.['deep'], { list: [[{ options: { headers, cookie: censored } }]] });
+  const { message, token, inner } = Object(failed?.['err']) as Record<string, unknown>;
+  assert.deepEqual([message, token], ['no: inner', censored]);
+  assert.deepEqual((inner as { request: unknown }).request, { options: { headers } });
+  assert.deepEqual(json?.['of'], { json: { secret: censored } });
+  assert.equal(text?.['text'], '"token":');
+});
+
+test('an object is written as it serializes itself, and a serializer gets it unchanged', () => {
+  const stdout = linesOf(
+    { format: 'json', toJournal: false },
+    `class Shown { list = [1]; token = 'hush'; other = 'hush'; toJSON() { return { shown: 1 }; } }
+    log.warn({ object: new Shown() }, 'refused');
+    class Request { query = { token: 'hush' }; get method() { return 'GET'; } get url() { return '/a?token=hush'; } }
+    log.warn({ req: new Request() }, 'refused');
+    log.warn({ object: { get broken() { throw new Error('broken'); } } }, 'refused');`,
+  );
+  const [object, request, broken] = stdout
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+  assert.deepEqual(object?.['object'], { shown: 1 });
+  assert.deepEqual(request?.['req'], { method: 'GET', path: '/a' });
+  assert.equal(broken?.['msg'], 'refused');
 });
 
 test('a line contains no terminal control characters and still parses to the same value', () => {

@@ -3,11 +3,12 @@ import { printable, printableJson } from '@backhaul/protocol';
 import { type Logger, pino } from 'pino';
 import { LogWriter } from './log-writer.ts';
 
-/** Names of fields that may hold a secret. */
-const secrets = ['authorization', 'token', 'secret', 'password', 'cookie'];
+/** Names of fields that may hold a secret. Header names are case-insensitive, and so are these. */
+const secretNames = 'authorization|token|secret|password|cookie';
+const secretName = new RegExp(`^(?:${secretNames})$`, 'i');
+/** Such a field in a line. Within a string value its quotes would be escaped. */
+const secretField = new RegExp(`"(?:${secretNames})":`, 'i');
 const CENSOR = '[redacted]';
-/** Depth of the search below a field. */
-const SEARCHED_LEVELS = 2;
 
 /** Several minutes of a busy server's log. */
 const MAX_WAITING = 16 * 1024 * 1024;
@@ -25,7 +26,8 @@ interface LoggerOptions {
  * values from agents and operators. Requests are logged by method and path: a query may contain secrets.
  */
 export function createLogger({ level, fileDescriptor, format, toJournal }: LoggerOptions): Logger {
-  const render = (json: string): string => {
+  const render = (line: string): string => {
+    const json = withoutSecrets(line);
     const prefix = toJournal ? journalPrefix(levelOf(json)) : '';
     return `${prefix}${format === 'json' ? printableJson(json) : printable(humanLine(json))}\n`;
   };
@@ -41,15 +43,13 @@ export function createLogger({ level, fileDescriptor, format, toJournal }: Logge
       level,
       base: null,
       timestamp: pino.stdTimeFunctions.isoTime,
-      formatters: { level: (label) => ({ level: label }), log: toLogged },
-      // Only top-level names: pino's wildcards would take three times as long as the rest of a line.
-      redact: { paths: secrets, censor: CENSOR },
+      formatters: { level: (label) => ({ level: label }), log: inSnakeCase },
       serializers: {
         // For Fastify's own lines; requests are logged by RequestLog.
         req: ({ method, url }: { method: string; url: string }) => ({ method, path: url.split('?', 1)[0] }),
         err: (error: Error) => {
           const { type: name, ...rest } = pino.stdSerializers.err(error);
-          return withoutSecrets({ name, ...rest }, SEARCHED_LEVELS);
+          return { name, ...rest };
         },
       },
     },
@@ -57,13 +57,11 @@ export function createLogger({ level, fileDescriptor, format, toJournal }: Logge
   );
 }
 
-/** Names are camelCase in code; this converts them for the log, and redacts secrets. */
-function toLogged(fields: Record<string, unknown>): Record<string, unknown> {
+/** Names are camelCase in code; this converts them for the log. */
+function inSnakeCase(fields: Record<string, unknown>): Record<string, unknown> {
   const logged: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(fields)) {
-    // The serializer of errors redacts secrets itself, after it has read the fields that only errors have.
-    const clean = name === 'err' ? value : withoutSecrets(value, SEARCHED_LEVELS);
-    logged[/[A-Z]/.test(name) ? name.replaceAll(/[A-Z]/g, toSnakeCase) : name] = clean;
+    logged[/[A-Z]/.test(name) ? name.replaceAll(/[A-Z]/g, toSnakeCase) : name] = value;
   }
   return logged;
 }
@@ -72,17 +70,16 @@ function toSnakeCase(letter: string): string {
   return `_${letter.toLowerCase()}`;
 }
 
-/** @returns the value itself unless it contains a secret, because a copy may be serialized differently. */
-function withoutSecrets(value: unknown, levels: number): unknown {
-  if (levels === 0 || typeof value !== 'object' || value === null) return value;
-  if (Array.isArray(value)) return value.map((element: unknown) => withoutSecrets(element, levels - 1));
-  const entries = Object.entries(value);
-  const clean = entries.map(([name, inner]): [string, unknown] => [
-    name,
-    secrets.includes(name) ? CENSOR : withoutSecrets(inner, levels - 1),
-  ]);
-  const isClean = clean.every(([, inner], index) => inner === entries[index]?.[1]);
-  return isClean ? value : Object.fromEntries(clean);
+/**
+ * Redacts secrets at every depth. The written line is searched, not the logged values: only it has what errors, `toJSON`,
+ * serializers and child bindings make of them, and few lines have to be parsed.
+ */
+function withoutSecrets(json: string): string {
+  if (!secretField.test(json)) return json;
+  const redacted: unknown = JSON.parse(json, (name, value: unknown) =>
+    secretName.test(name) ? CENSOR : value,
+  );
+  return JSON.stringify(redacted);
 }
 
 function levelOf(json: string): LogLevel {
