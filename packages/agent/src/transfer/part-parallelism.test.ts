@@ -231,6 +231,27 @@ test('two connections that are silent at the end of a file are dead after 20 s i
   assert.deepEqual(areDead(25_000, { storedBytes: null }), [false, false], 'the network may be slow');
 });
 
+test('a part that waits for the disk or the response of the store, not for the network, gets longer with each try', () => {
+  let now = 0;
+  const parallelism = new PartParallelism({ ceiling: 8, now: () => now });
+  const first = beginOn(parallelism);
+  now += 100;
+  parallelism.stored(first);
+  const waiting = beginOn(parallelism);
+  const silentSince = now;
+  const later = beginOn(parallelism);
+  now += 100;
+  parallelism.stored(later);
+  const isDead = (silentMs: number, { tries, queued }: { tries: number; queued: boolean }): boolean => {
+    now = silentSince + silentMs;
+    return parallelism.hasFallenSilent(waiting, { silentSince, tries, queued });
+  };
+  assert.equal(isDead(20_000, { tries: 0, queued: false }), true);
+  assert.equal(isDead(39_999, { tries: 1, queued: false }), false);
+  assert.equal(isDead(40_000, { tries: 1, queued: false }), true);
+  assert.equal(isDead(20_000, { tries: 1, queued: true }), true);
+});
+
 function beginOn(parallelism: PartParallelism, bytes = PART): PutSlot {
   const put = parallelism.admit(bytes) ?? assert.fail('it has to wait');
   parallelism.begin(put);
