@@ -156,14 +156,33 @@ test('an agent that has spent its budget is read from again when its debt is pai
   const { agent } = connected;
   const responded = new Promise<void>((resolve) => {
     agent.on('message', (data) => {
-      if ((data as Buffer).toString().includes('is-anybody-there')) resolve();
+      if ((data as Buffer).toString().includes('unknown')) resolve();
     });
   });
   for (let count = 0; count < 20; count += 1) {
     connected.say({ status: 'error', code: 'x', message: 'x'.repeat(900) });
   }
-  agent.send('{"status":"is-anybody-there"}');
+  agent.send('{"status":"unknown"}');
   await responded;
+  assert.ok(throttled > 0);
+});
+
+test('pings and pongs of an agent count towards its budget', async () => {
+  await using fixture = new DomainFixture(await openSqliteStore(':memory:'));
+  let throttled = 0;
+  await using connected = await connect(fixture, {
+    budget: new PeerBudget({ bytesPerSecond: 1000, cpuMsPerSecond: 1000, refusalsPerMinute: 100 }, CLOCKS),
+    observe: { refused: () => {}, throttled: () => void (throttled += 1), closedForAbuse: () => {} },
+  });
+  const { agent } = connected;
+  const answered = new Promise<void>((resolve) => {
+    agent.on('message', (data) => {
+      if ((data as Buffer).toString().includes('unknown')) resolve();
+    });
+  });
+  for (let count = 0; count < 140; count += 1) agent.pong(Buffer.alloc(125));
+  agent.send('{"status":"unknown"}');
+  await answered;
   assert.ok(throttled > 0);
 });
 

@@ -94,8 +94,8 @@ export class AgentConnection {
     // There are thousands of these: shared properties are inherited, not copied.
     this.#context = Object.assign(Object.create(context) as TransferContext, { log: this.#pacedLog });
     socket.on('message', (data, isBinary) => this.#onFrame(data, isBinary));
-    socket.on('pong', () => this.#heard());
-    socket.on('ping', () => this.#heard());
+    socket.on('pong', (data) => this.#onControlFrame(data));
+    socket.on('ping', (data) => this.#onControlFrame(data));
     // `ws` closes the socket itself after an error: a frame too large, not UTF-8, a reset.
     socket.on('error', (error) => this.#log.warn({ err: error }, 'agent socket failed'));
     socket.on('close', (code) => this.#onClose(code));
@@ -137,6 +137,15 @@ export class AgentConnection {
 
   #heard(): void {
     this.#lastHeard = performance.now();
+  }
+
+  /** `ws` itself answers it, if at all. It costs as much as a message of its size. */
+  #onControlFrame(data: Buffer): void {
+    this.#heard();
+    const { budget } = this.#options.account;
+    budget.receive(data.length);
+    budget.read(data.length, () => {});
+    this.#throttleIfInDebt();
   }
 
   #onFrame(data: RawData, isBinary: boolean): void {
