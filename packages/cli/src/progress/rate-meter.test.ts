@@ -90,6 +90,19 @@ test('bytes that filled a large buffer at the start do not shorten the ETA after
   }
 });
 
+test('after a fast start neither two close samples nor a stall replace the rate', () => {
+  const rateOf = (samples: ReadonlyArray<readonly [at: number, bytes: number]>): number => {
+    const meter = new RateMeter();
+    for (const [at, bytes] of samples) meter.add(bytes, at);
+    return meter.bytesPerSecond(samples.at(-1)?.[0] ?? 0) ?? 0;
+  };
+  const start = [0, 1000, 2000].map((at) => [at, at * 100] as const);
+  const close = rateOf([...start, [5990, 590_000], [6000, 590_001]]);
+  assert.ok(close > 50_000, `${close}`);
+  const stall = rateOf([...start, ...[3000, 4000, 5000, 6000].map((at) => [at, 300_000] as const)]);
+  assert.ok(stall > 25_000, `${stall}`);
+});
+
 function seeded(seed: number): () => number {
   let state = seed;
   return () => {

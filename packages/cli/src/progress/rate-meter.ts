@@ -51,11 +51,14 @@ export class RateMeter {
   }
 
   #dropFastStart(startedAt: number): void {
-    this.#startedAt = null;
     const end = this.#samples.findIndex(({ at }) => at >= startedAt + START_MS);
     const [start, rest] = [this.#samples.slice(0, end + 1), this.#samples.slice(end)];
-    if (start.length > 1 && rest.length > 1 && slope(start) > slope(rest) * START_FACTOR)
-      this.#samples = rest;
+    // Of a shorter time the rate is chance.
+    if ((rest.at(-1)?.at ?? 0) - (rest[0]?.at ?? 0) < START_MS / 2) return;
+    this.#startedAt = null;
+    const laterSlope = slope(rest);
+    // During a stall the start is all that tells a rate.
+    if (start.length > 1 && laterSlope > 0 && slope(start) > laterSlope * START_FACTOR) this.#samples = rest;
   }
 }
 
