@@ -225,8 +225,8 @@ export class PartParallelism {
     const silentMs = this.#now() - silentSince;
     const overtakenBy = this.#storedStarts.filter((startedAt) => startedAt >= silentSince).length;
     if (silentMs >= OVERTAKEN_MS && overtakenBy >= Math.max(OVERTAKEN_BY, this.#inFlight.size)) return true;
-    // Near the end of the last file no more parts follow that could overtake it. With nothing unacknowledged the disk or
-    // the store may be slow, for this part alone: each retry of it then waits twice as long.
+    // Near the end of the last file no more parts follow that could overtake it. If all bytes are acknowledged, the disk
+    // or the store may be slow for this part only: each retry of it then waits twice as long.
     const overtakenMs = queued ? SILENT_MS : SILENT_MS * 2 ** tries;
     if (silentMs >= overtakenMs && this.#latestStored >= silentSince) return true;
     if (this.#inFlight.size > 1) return false;

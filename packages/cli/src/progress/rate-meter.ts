@@ -53,11 +53,11 @@ export class RateMeter {
   #dropFastStart(startedAt: number): void {
     const end = this.#samples.findIndex(({ at }) => at >= startedAt + START_MS);
     const [start, rest] = [this.#samples.slice(0, end + 1), this.#samples.slice(end)];
-    // Of a shorter time the rate is chance.
+    // A rate over a shorter time is not reliable.
     if ((rest.at(-1)?.at ?? 0) - (rest[0]?.at ?? 0) < START_MS / 2) return;
     this.#startedAt = null;
     const laterSlope = slope(rest);
-    // During a stall the start is all that tells a rate.
+    // During a stall only the start has a rate.
     if (start.length > 1 && laterSlope > 0 && slope(start) > laterSlope * START_FACTOR) this.#samples = rest;
   }
 }

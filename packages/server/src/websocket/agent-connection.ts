@@ -139,7 +139,7 @@ export class AgentConnection {
     this.#lastHeard = performance.now();
   }
 
-  /** `ws` itself answers it, if at all. It costs as much as a message of its size. */
+  /** `ws` itself responds to pings. A ping or pong costs as much of the budget as a message of its size. */
   #onControlFrame(data: Buffer): void {
     this.#heard();
     const { budget } = this.#options.account;

@@ -257,12 +257,14 @@ describe('a TCP proxy', { concurrency: true }, () => {
     await using stand = await Stand.start();
     const sockets = await Promise.all([stand.connect(), stand.connect()]);
     stand.proxy.limitBandwidth(4 * MiB);
-    const startedAt = performance.now();
-    await Promise.all(sockets.map((socket) => echo(socket, 'x'.repeat(MiB / 2))));
-    const ms = performance.now() - startedAt;
-    // Less what a line makes up for that a timer was late.
-    assert.ok(ms >= 190, `${ms} ms`);
-    assert.ok(stand.proxy.fired.limitBandwidth > 0);
+    // On a busy machine the programs themselves may be slower than the line: then the limit holds nothing back.
+    do {
+      const startedAt = performance.now();
+      await Promise.all(sockets.map((socket) => echo(socket, 'x'.repeat(MiB / 2))));
+      const ms = performance.now() - startedAt;
+      // Less what a line makes up for that a timer was late.
+      assert.ok(ms >= 190, `${ms} ms`);
+    } while (stand.proxy.fired.limitBandwidth === 0);
   });
 
   test('limits the rate of each connection, and of all together if that is less', async () => {
