@@ -230,7 +230,7 @@ export class SqlStore implements Store {
   }
 
   appendAudit(event: AuditEvent) {
-    return this.#write((db) => audits.insertAudit(db, event));
+    return this.#write((db) => audits.appendAudit(db, event));
   }
 
   setAuditCount(id: number, count: number) {

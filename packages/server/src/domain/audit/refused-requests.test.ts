@@ -209,6 +209,16 @@ test('rows that cannot be written are written later, with no further attempts un
   assert.deepEqual(counts, [10, ...Array.from({ length: 20 }, () => 1), 3]);
 });
 
+test('a burst of requests is one attempt to write each row', async () => {
+  await using fixture = await Fixture.open();
+  fixture.isAway = true;
+  for (let client = 0; client < 20; client += 1) {
+    fixture.record({ ...forbidden, clientId: `till-${client}` });
+  }
+  await fixture.refusals.flush();
+  assert.equal(fixture.writes, 20);
+});
+
 test('memory is bounded while the database is unavailable, and the log reports the missing requests', async () => {
   await using fixture = await Fixture.open();
   fixture.isAway = true;

@@ -49,6 +49,8 @@ export class RefusedRequests {
   readonly #unwritten = new Set<Row>();
   #windowSince = -Infinity;
   #writing: Promise<void> = Promise.resolve();
+  /** The next write, until it starts. */
+  #pending: Promise<void> | undefined;
   #isFailing = false;
   #lost = 0;
 
@@ -79,8 +81,15 @@ export class RefusedRequests {
 
   /** Resolves when all requests recorded so far are in the database, or the write has failed. Never rejects. */
   flush(): Promise<void> {
-    this.#writing = this.#writing.then(() => this.#write());
-    return this.#writing;
+    // A write that has not started yet includes all of them. Further ones would only repeat a failure.
+    if (this.#pending === undefined) {
+      this.#pending = this.#writing.then(() => {
+        this.#pending = undefined;
+        return this.#write();
+      });
+      this.#writing = this.#pending;
+    }
+    return this.#pending;
   }
 
   #rowOf(request: RefusedRequest): Row | undefined {
