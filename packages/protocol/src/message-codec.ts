@@ -49,8 +49,9 @@ function readerOf<Message>(schema: MessageSchema<Message>, limits: FrameLimits):
   return { schema, limits, kinds: new Map(kinds) };
 }
 
-const agentReader = readerOf(agentMessageSchema, agentFrameLimits);
-const serverReader = readerOf(serverMessageSchema, serverFrameLimits);
+// Pure, so that the bundled agent has no schemas of the messages that only a server reads. They would take 7 MB.
+const agentReader = /* @__PURE__ */ readerOf(agentMessageSchema, agentFrameLimits);
+const serverReader = /* @__PURE__ */ readerOf(serverMessageSchema, serverFrameLimits);
 
 function decode<Message>(frame: string, { schema, limits, kinds }: Reader<Message>): Decoded<Message> {
   const problem = frameProblem(frame, limits);

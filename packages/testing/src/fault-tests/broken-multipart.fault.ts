@@ -71,7 +71,7 @@ test('a store that drops every multipart upload by its age ends the upload, with
   assert.equal(record.error, 'upload_gone', JSON.stringify(record));
   assert.match(
     record.message ?? '',
-    /created .* before.*MinIO.*stale_uploads_expiry.*AbortIncompleteMultipartUpload/,
+    /created .* earlier.*MinIO.*stale_uploads_expiry.*AbortIncompleteMultipartUpload/,
   );
 });
 
