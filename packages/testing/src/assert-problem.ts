@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type ErrorCode, type Problem, problemSchema } from '@backhaul/protocol';
 
-/** Asserts that the server said no in the one shape there is, and for this reason. */
+/** Asserts that the response is a problem with this status and code. */
 export async function assertProblem(answer: Response, status: number, code: ErrorCode): Promise<Problem> {
   const text = await answer.text();
   assert.equal(answer.status, status, text);

@@ -6,11 +6,11 @@ export interface EmbeddedStoreOptions {
   readonly accessKeyId: string;
   readonly secretAccessKey: string;
   readonly accessLog?: string | undefined;
-  /** As it is published; by default it runs from its sources. */
+  /** Runs the published build; by default the store runs from its sources. */
   readonly compiled?: boolean;
 }
 
-/** The embedded object store as a process that can go away and come back at the same address. */
+/** The embedded object store as a process that can be stopped and restarted at the same address. */
 export class EmbeddedStore implements AsyncDisposable {
   readonly endpoint: string;
   readonly #options: EmbeddedStoreOptions;
@@ -27,18 +27,18 @@ export class EmbeddedStore implements AsyncDisposable {
     return new EmbeddedStore(options, program, endpoint);
   }
 
-  /** Undefined if it never started. */
+  /** Undefined if the process never started. */
   get pid(): number | undefined {
     return this.#program.pid;
   }
 
-  /** From here on its address refuses connections. */
+  /** Kills the process, so that its address refuses connections. */
   async goAway(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
     this.#program.kill(signal);
     await this.#program.exit;
   }
 
-  /** Without waiting for anything: SIGSTOP, by which it hangs, or SIGCONT. */
+  /** Sends SIGSTOP, which makes the store hang, or SIGCONT; does not wait. */
   signal(signal: 'SIGSTOP' | 'SIGCONT'): void {
     this.#program.kill(signal);
   }
@@ -60,7 +60,7 @@ async function run(
 ): Promise<{ program: Program; endpoint: string }> {
   const program = new Program('backhaul-object-store', {
     args: [
-      // Not even a killed test leaves it behind.
+      // The store exits with its stdin, even if the test is killed.
       ...['--port', port, '--data', dataDirectory, '--bucket', bucket, '--exit-with-stdin'],
       ...(accessLog === undefined ? [] : ['--access-log', accessLog]),
     ],

@@ -7,17 +7,17 @@ const sections = [
 ];
 const optional: ReadonlySet<string> = new Set(['COMMANDS', 'ENVIRONMENT', 'FILES']);
 
-/** One call of a program, as the EXAMPLES of its manual show it. */
+/** One call of a program in the EXAMPLES of its manual page. */
 export interface ExampleCall {
   readonly args: readonly string[];
-  /** Variables set in front of it. */
+  /** Environment variables set before the command. */
   readonly env: Readonly<Record<string, string>>;
 }
 
 /**
- * Fails unless a help is laid out as a manual page for 80 columns, and names exactly these flags in its OPTIONS.
+ * Asserts that a help text is a manual page for 80 columns and that its OPTIONS name exactly these flags.
  *
- * @param flags With their dashes.
+ * @param flags Names with their dashes.
  */
 export function assertManualPage(text: string, name: string, flags: readonly string[]): void {
   for (const line of text.split('\n')) {
@@ -33,7 +33,7 @@ export function assertManualPage(text: string, name: string, flags: readonly str
   assert.deepEqual(optionsIn(text).toSorted(), [...flags].toSorted());
 }
 
-/** The calls of a program in the EXAMPLES of its manual; never empty. */
+/** Returns the calls of a program in the EXAMPLES; fails if there are none. */
 export function exampleCalls(text: string, program: string): ExampleCall[] {
   const joined = sectionOf(text, 'EXAMPLES').replaceAll(/ *\\\n +/g, ' ');
   const calls = joined.split('\n').flatMap((line) => callIn(line.trim(), program));
@@ -50,7 +50,7 @@ function optionsIn(text: string): string[] {
   return terms.flatMap(([, term = '']) => [...term.matchAll(/(?<=^|, )--[a-z0-9-]+/g)].map(([flag]) => flag));
 }
 
-/** A word of a shell's line: quoted, substituted or plain pieces without a space between them. */
+/** A shell word (adjacent quoted, substituted or plain pieces), or one of `|` and `>`. */
 const word = /(?:"(?:[^"\\]|\\.)*"|'[^']*'|\$\([^)]*\)|[^\s"'|>])+|[|>]/g;
 
 function callIn(line: string, program: string): ExampleCall[] {

@@ -16,22 +16,22 @@ export interface S3Target extends AsyncDisposable {
   readonly bucket: string;
   readonly accessKeyId: string;
   readonly secretAccessKey: string;
-  /** Whether it is the embedded store, which honours more than others do. */
+  /** Whether this is the embedded store, which supports more than others do. */
   readonly isEmbedded: boolean;
-  /** To take it away and bring it back; undefined where `isEmbedded` is false. */
+  /** The embedded store, to stop and restart it; undefined if `isEmbedded` is false. */
   readonly embedded: EmbeddedStore | undefined;
-  /** A client with the SDK's defaults turned to what every store takes. */
+  /** A client with SDK settings that every store accepts. */
   readonly client: S3Client;
 }
 
 export interface S3TargetOptions {
-  /** A file; written by stores of this repository only. */
+  /** Path of the access log; only stores of this repository write one. */
   readonly accessLog?: string;
-  /** Whether the embedded store is what `npm run build` made; by default it runs from its sources. */
+  /** Runs the embedded store from the output of `npm run build`; by default from its sources. */
   readonly compiled?: boolean;
 }
 
-/** Whether tests run on a store that is not ours, which cannot be taken away. */
+/** Whether tests run on an external store, which they cannot stop. */
 export function hasExternalStore(): boolean {
   return externalEndpoint() !== undefined;
 }
@@ -41,8 +41,8 @@ function externalEndpoint(): string | undefined {
 }
 
 /**
- * The store that `S3_TEST_ENDPOINT` names (with `S3_TEST_ACCESS_KEY` and `S3_TEST_SECRET_KEY`), with a bucket of
- * its own for each caller; without it, the embedded store in a directory of the caller's.
+ * Uses the store at `S3_TEST_ENDPOINT` (with `S3_TEST_ACCESS_KEY` and `S3_TEST_SECRET_KEY`) and creates a bucket for
+ * each caller; without it, starts the embedded store in the caller's directory.
  */
 export async function startS3Target(
   dataDirectory: string,
@@ -96,7 +96,7 @@ export async function startS3Target(
   };
 }
 
-/** With what tests left in it; they leave less than a page. */
+/** Removes the bucket and its contents; tests leave less than one page. */
 async function removeBucket(client: S3Client, bucket: string): Promise<void> {
   const { Uploads = [] } = await client.send(new ListMultipartUploadsCommand({ Bucket: bucket }));
   for (const { Key, UploadId } of Uploads) {
@@ -107,7 +107,7 @@ async function removeBucket(client: S3Client, bucket: string): Promise<void> {
   await client.send(new DeleteBucketCommand({ Bucket: bucket }));
 }
 
-/** A client with the SDK's defaults turned to what every store takes. */
+/** A client with SDK settings that every store accepts. */
 export function s3Client(endpoint: string, accessKeyId: string, secretAccessKey: string): S3Client {
   return new S3Client({
     endpoint,

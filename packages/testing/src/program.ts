@@ -4,14 +4,14 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
-/** Below the folder with the packages' sources, or with what `npm run build` made of them. */
+/** Paths relative to the packages' sources or to the output of `npm run build`. */
 const shims = {
   'backhaul-server': 'server/bin/backhaul-server.js',
   'backhaul-agent': 'agent/bin/backhaul-agent.js',
   'backhaul-object-store': 'object-store/bin/backhaul-object-store.js',
   backhaul: 'cli/bin/backhaul.js',
 } as const;
-/** This package's own, which are never compiled. */
+/** Test programs of this package, which are never compiled. */
 const doubles = {
   'discarding-store': './faults/discarding-store/discarding-store-main.ts',
 } as const;
@@ -21,25 +21,25 @@ const DEADLINE_MS = 30_000;
 /** Settings of a developer's shell must not reach the programs under test. */
 const inherited = ['PATH', 'HOME', 'LANG', 'TMPDIR', 'SYSTEMROOT'];
 
-/** Kept between runs: programs are started so often here that compiling them is most of the work. */
+/** Persists between runs, because compiling is most of the work of the many program starts. */
 const compileCache = fileURLToPath(new URL('../../../node_modules/.cache/backhaul-tests', import.meta.url));
 
 export interface ProgramOptions {
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
-  /** As it is published, from `dist/`, instead of from the sources. */
+  /** Runs the published build from `dist/` instead of the sources. */
   readonly compiled?: boolean;
-  /** As it is installed: the `node_modules/.bin` to start it from, as a shell does, instead of this repository. */
+  /** A `node_modules/.bin` from which to start the installed program instead of this repository's. */
   readonly installedIn?: string;
   /**
-   * Root without its right to read what is not its own (Linux's `setpriv`). Not another account: that could not
-   * even start the program from a checkout in a directory closed to others.
+   * Runs as root without the right to read other users' files (Linux's `setpriv`). Another account could not even start
+   * the program from a checkout in a private directory.
    */
   readonly withoutReadingRights?: boolean;
-  /** A command that starts it, such as `unshare`, with its arguments. */
+  /** A wrapper command, such as `unshare`, with its arguments. */
   readonly through?: readonly string[];
-  /** Of Node.js. */
+  /** Command-line flags of Node.js. */
   readonly nodeFlags?: readonly string[];
 }
 
@@ -87,7 +87,7 @@ export class Program implements AsyncDisposable {
     }));
   }
 
-  /** Undefined if it never started. */
+  /** Undefined if the process never started. */
   get pid(): number | undefined {
     return this.#child.pid;
   }
@@ -101,10 +101,10 @@ export class Program implements AsyncDisposable {
   }
 
   /**
-   * Waits for a line of either output, past or to come.
+   * Waits for a line on stdout or stderr, past or future.
    *
-   * @param find Its result, unless undefined, is what was waited for.
-   * @throws Error with all output when the program ends before, or the deadline passes.
+   * @param find Returns the result to wait for, or undefined for other lines.
+   * @throws Error with all output if the program exits or the deadline passes first.
    */
   async line<Found>(
     find: (line: string) => Found | undefined,
@@ -133,7 +133,7 @@ export class Program implements AsyncDisposable {
     this.#child.kill(signal);
   }
 
-  /** SIGTERM, and SIGKILL for what does not end by it. */
+  /** Sends SIGTERM, and SIGKILL if the program has not exited by the deadline. */
   async stop(): Promise<Exit> {
     this.#child.kill('SIGTERM');
     const timer = setTimeout(() => this.#child.kill('SIGKILL'), DEADLINE_MS);
@@ -179,7 +179,7 @@ function isDouble(name: ProgramName): name is keyof typeof doubles {
   return name in doubles;
 }
 
-/** The object of a JSON log line that has this message; undefined for any other line. */
+/** Parses JSON log lines with this message; returns undefined for any other line. */
 export function logged(message: string): (line: string) => Record<string, unknown> | undefined {
   return (line) => {
     if (!line.startsWith('{')) return undefined;

@@ -3,9 +3,9 @@ import { open } from 'node:fs/promises';
 import { keyStream } from './key-stream.ts';
 
 /**
- * Writes pseudo-random bytes, the same for the same seed.
+ * Writes pseudo-random bytes; equal seeds give equal bytes.
  *
- * @returns their SHA-256, in hexadecimal.
+ * @returns The SHA-256 in hexadecimal.
  */
 export async function randomFile(path: string, sizeBytes: number, seed = 'backhaul'): Promise<string> {
   const hash = createHash('sha256');

@@ -6,7 +6,7 @@ export interface ServerSentEvent {
   readonly record: UploadRecord;
 }
 
-/** The records of a stream as the server wrote them, until it ends. Comments, `retry:` and progress are skipped. */
+/** Yields the events of a stream until it ends. Comments, `retry:` and progress events are skipped. */
 export async function* readEvents(answer: Response): AsyncGenerator<ServerSentEvent, void, undefined> {
   if (answer.body === null) throw new Error('the answer has no body');
   let text = '';
@@ -32,7 +32,7 @@ export async function* readEvents(answer: Response): AsyncGenerator<ServerSentEv
   if (text !== '') throw new Error(`the stream ended within an event: ${text}`);
 }
 
-/** All events of a stream that ends. */
+/** Returns all events of a stream once it has ended. */
 export async function allEvents(answer: Response): Promise<ServerSentEvent[]> {
   const events: ServerSentEvent[] = [];
   for await (const event of readEvents(answer)) events.push(event);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { type Readiness, readinessSchema } from '@backhaul/protocol';
 import type { Stage } from './stage.ts';
 
-/** Asks until it is so: what the server found out is kept for two seconds. */
+/** Polls `/readyz` until it reports `ready`; the server caches the result for two seconds. */
 export async function readinessWhen(stage: Stage, ready: boolean): Promise<Readiness> {
   const deadline = AbortSignal.timeout(20_000);
   for (;;) {

@@ -3,17 +3,17 @@ import type { StoreBehaviour, StoreDouble } from './faults/stores/index.ts';
 import { TcpFaultProxy } from './faults/tcp/index.ts';
 import type { S3Target } from './object-store.ts';
 
-/** What may stand between the programs of a stage; nothing by default. */
+/** Proxies between the programs of a stage; none by default. */
 export interface StageLinkOptions {
-  /** An {@link S3FaultProxy} between everything and the store. */
+  /** Puts an {@link S3FaultProxy} between all programs and the store. */
   readonly faults?: boolean;
-  /** How the store differs, as everybody sees it; implies {@link faults}. */
+  /** How the store differs from S3 for all programs; implies {@link faults}. */
   readonly store?: StoreDouble;
-  /** A {@link TcpFaultProxy} between agents and server. */
+  /** Puts a {@link TcpFaultProxy} between agents and server. */
   readonly networkFaults?: boolean;
-  /** A {@link TcpFaultProxy} between agents, or operators, and the store; the server goes without it. */
+  /** Puts a {@link TcpFaultProxy} between agents or operators and the store; the server bypasses it. */
   readonly storeNetworkFaults?: boolean;
-  /** A {@link TcpFaultProxy} between the server and the store; everybody else goes without it. */
+  /** Puts a {@link TcpFaultProxy} between the server and the store; all other programs bypass it. */
   readonly serverStoreNetworkFaults?: boolean;
 }
 
@@ -22,11 +22,11 @@ export interface StageLinks extends AsyncDisposable {
   readonly behaviour: StoreBehaviour | undefined;
   readonly storeNetwork: TcpFaultProxy | undefined;
   readonly serverStoreNetwork: TcpFaultProxy | undefined;
-  /** Settings that lead the server and, by its URLs, the agents over them. */
+  /** Settings that route the server and, by its URLs, the agents through the proxies. */
   readonly environment: Readonly<Record<string, string>>;
 }
 
-/** Those to the store. */
+/** Starts the proxies in front of the store. */
 export async function startStageLinks(store: S3Target, options: StageLinkOptions): Promise<StageLinks> {
   await using stack = new AsyncDisposableStack();
   const behaviour = options.store?.(store);

@@ -3,7 +3,7 @@ import { Program, type ProgramOptions, logged } from './program.ts';
 import type { TemporaryDirectory } from './temporary-directory.ts';
 import type { TokenSigner } from './tokens.ts';
 
-/** What a server needs to know, all of it this stage's own. */
+/** Returns the settings of a stage's server. */
 export function serverEnvironment(
   s3: S3Target,
   tokens: TokenSigner,
@@ -22,10 +22,10 @@ export function serverEnvironment(
   };
 }
 
-/** It tries out the store first, with retries if the store fails, and `--setup-bucket` tries each change. */
+/** The server first probes the store, with retries on failure, and `--setup-bucket` tries each change. */
 const START_DEADLINE_MS = 90_000;
 
-/** Waits until it listens. @param port `0` for any. */
+/** Starts a server and waits until it listens. @param port `0` for any free port. */
 export async function startServer(
   port: string,
   options: Pick<ProgramOptions, 'args' | 'env' | 'cwd' | 'compiled' | 'installedIn' | 'through'>,

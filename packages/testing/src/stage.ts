@@ -14,25 +14,25 @@ import { type TemporaryDirectory, temporaryDirectory } from './temporary-directo
 import { TokenSigner } from './tokens.ts';
 
 export interface StageOptions extends StageLinkOptions {
-  /** Settings of the server, over the stage's own. They hold for its restarts too. */
+  /** Settings that override the stage's own for the server, also after a restart. */
   readonly env?: Readonly<Record<string, string>>;
-  /** A command that starts the server, with its arguments; not after a restart. */
+  /** A wrapper command for the server, with its arguments; not used after a restart. */
   readonly through?: readonly string[];
-  /** Arguments of the server, besides its port; not after a restart. */
+  /** Arguments of the server besides its port; not used after a restart. */
   readonly serverArgs?: readonly string[];
-  /** Where everything is kept, and stays; by default in a temporary directory. */
+  /** Directory for all data, which is not removed; by default a temporary directory. */
   readonly directory?: TemporaryDirectory;
-  /** Whether server, agents, command line and embedded store are what `npm run build` made; by default they run from their sources. */
+  /** Runs all programs from the output of `npm run build`; by default from their sources. */
   readonly compiled?: boolean;
-  /** A `bin` folder of another release, for programs that are to be started from there. */
+  /** The `bin` directories of another release, for the programs to start from there. */
   readonly installedIn?: { readonly [Part in 'server' | 'agent' | 'cli']?: string | undefined };
-  /** Where the embedded store keeps its data; by default in the stage's directory. */
+  /** Data directory of the embedded store; by default in the stage's directory. */
   readonly objects?: string;
-  /** The store; by default {@link startS3Target}'s. */
+  /** Starts the store; by default {@link startS3Target}. */
   readonly s3?: (dataDirectory: string, options: S3TargetOptions) => Promise<S3Target>;
 }
 
-/** A store and a server as real processes, and what is needed to start agents and the command line beside them. */
+/** A store and a server as real processes, with methods to start agents and the command line. */
 export class Stage implements AsyncDisposable {
   readonly directory: TemporaryDirectory;
   readonly s3: S3Target;
@@ -43,7 +43,7 @@ export class Stage implements AsyncDisposable {
   readonly #links: StageLinks;
   readonly #network: TcpFaultProxy | undefined;
   readonly #env: Readonly<Record<string, string>>;
-  /** How each program is started. */
+  /** Options of every program that the stage starts. */
   readonly #common: { readonly cwd: string; readonly compiled: boolean };
   #installedIn: NonNullable<StageOptions['installedIn']>;
   #server: Program;
@@ -110,27 +110,27 @@ export class Stage implements AsyncDisposable {
     });
   }
 
-  /** Between everything and the store. @throws TypeError on a stage without `faults: true`. */
+  /** Proxy between all programs and the store. @throws TypeError on a stage without `faults: true`. */
   get faults(): S3FaultProxy {
     return required(this.#links.faults, 'faults');
   }
 
-  /** How the store differs. @throws TypeError on a stage without a `store`. */
+  /** How the store differs from S3. @throws TypeError on a stage without a `store`. */
   get behaviour(): StoreBehaviour {
     return required(this.#links.behaviour, 'store');
   }
 
-  /** Between agents and server. @throws TypeError on a stage without `networkFaults: true`. */
+  /** Proxy between agents and server. @throws TypeError on a stage without `networkFaults: true`. */
   get network(): TcpFaultProxy {
     return required(this.#network, 'networkFaults');
   }
 
-  /** Between agents and store. @throws TypeError on a stage without `storeNetworkFaults: true`. */
+  /** Proxy between agents and store. @throws TypeError on a stage without `storeNetworkFaults: true`. */
   get storeNetwork(): TcpFaultProxy {
     return required(this.#links.storeNetwork, 'storeNetworkFaults');
   }
 
-  /** Between server and store. @throws TypeError on a stage without `serverStoreNetworkFaults: true`. */
+  /** Proxy between server and store. @throws TypeError on a stage without `serverStoreNetworkFaults: true`. */
   get serverStoreNetwork(): TcpFaultProxy {
     return required(this.#links.serverStoreNetwork, 'serverStoreNetworkFaults');
   }
@@ -139,25 +139,25 @@ export class Stage implements AsyncDisposable {
     return this.#server;
   }
 
-  /** E.g. `http://127.0.0.1:4711`. */
+  /** The server's URL, e.g. `http://127.0.0.1:4711`. */
   get url(): string {
     return this.#url;
   }
 
-  /** For agents: the same with `ws:`, or over {@link network} if there is one. */
+  /** The server's URL for agents, with `ws:`; uses {@link network} if there is one. */
   get webSocketUrl(): string {
     return (this.#network?.endpoint ?? this.#url).replace(/^http/, 'ws');
   }
 
   /**
-   * Ends the server, by SIGTERM or as told, and starts it again on the same port and database; if `upgraded`, from this
-   * repository, whatever release it was of.
+   * Stops the server, by default with SIGTERM, and restarts it on the same port and database; if `upgraded`, from this
+   * repository instead of its previous release.
    */
   async restartServer(
     options: { signal?: NodeJS.Signals; env?: Readonly<Record<string, string>>; upgraded?: boolean } = {},
   ): Promise<Exit> {
     const restarting = this.#restart(options);
-    // Waited for by who closes the stage: a server that starts after that would stay.
+    // Disposal waits for this, because a server that starts later would keep running.
     this.#restarting = restarting.then(
       () => undefined,
       () => undefined,
@@ -184,7 +184,7 @@ export class Stage implements AsyncDisposable {
     return exit;
   }
 
-  /** Starts an agent and waits until the server has welcomed it. */
+  /** Starts an agent and waits until it is connected. */
   async startAgent(
     clientId: string,
     args: readonly string[],
@@ -206,12 +206,12 @@ export class Stage implements AsyncDisposable {
     return agent;
   }
 
-  /** Starts an agent without waiting for anything. */
+  /** Starts an agent without waiting for its connection. */
   spawnAgent(options: ProgramOptions): Program {
     return this.#cleanup.use(new Program('backhaul-agent', { ...this.#common, ...options }));
   }
 
-  /** Starts another server with the stage's settings, without waiting for anything. */
+  /** Starts another server with the stage's settings, without waiting until it listens. */
   spawnServer(options: { env?: Readonly<Record<string, string>>; args?: readonly string[] } = {}): Program {
     return this.#cleanup.use(
       new Program('backhaul-server', {
@@ -222,21 +222,21 @@ export class Stage implements AsyncDisposable {
     );
   }
 
-  /** Pulls a file and waits for the end, whatever it is. */
+  /** Pulls a file and waits until the upload ends, whatever its result. */
   async pull(clientId: string, request: TriggerRequest): Promise<UploadRecord> {
     const accepted = await this.client.triggerDownload(clientId, request);
     return await this.ended(accepted.upload_id);
   }
 
-  /** The record of an upload, once it has ended. */
+  /** Waits until an upload has ended and returns its record. */
   async ended(uploadId: string, options: { deadlineMs?: number } = {}): Promise<UploadRecord> {
     return await this.recordWhen(uploadId, ({ completed_at }) => completed_at !== null, options);
   }
 
   /**
-   * The first version of a record that `holds`.
+   * Returns the first version of an upload record that `holds` accepts.
    *
-   * @throws Error if the upload ended before, or nothing like it came within `deadlineMs`, by default 60 s.
+   * @throws Error if the upload ends first, or no such version arrives within `deadlineMs`, by default 60 s.
    */
   async recordWhen(
     uploadId: string,
@@ -252,19 +252,19 @@ export class Stage implements AsyncDisposable {
     throw new Error(`upload ${uploadId} ended otherwise: ${JSON.stringify(last)}`);
   }
 
-  /** What a store of this repository was asked so far; another one does not tell. */
+  /** Returns the requests logged by a store of this repository; other stores write no such log. */
   storeRequests(): Promise<AccessLogEntry[]> {
     return readAccessLog(accessLogOf(this.directory));
   }
 
-  /** Keys of the multipart uploads that the store still holds. */
+  /** Returns the keys of the multipart uploads that are open in the store. */
   async openMultipartUploads(): Promise<string[]> {
     const { client, bucket } = this.s3;
     const { Uploads = [] } = await client.send(new ListMultipartUploadsCommand({ Bucket: bucket }));
     return Uploads.map(({ Key = '' }) => Key);
   }
 
-  /** Waits until the store holds none: an upload ends before its abort has reached the store. */
+  /** Waits until no multipart upload is open: an upload ends before its abort reaches the store. */
   async noOpenMultipartUploads({ deadlineMs = 10_000 }: { deadlineMs?: number } = {}): Promise<void> {
     const deadline = performance.now() + deadlineMs;
     for (;;) {
@@ -275,13 +275,13 @@ export class Stage implements AsyncDisposable {
     }
   }
 
-  /** Runs the command line to its end. */
+  /** Runs the command line and waits until it exits. */
   async cli(...args: string[]): Promise<Exit> {
     await using program = this.startCli(args);
     return await program.exit;
   }
 
-  /** @param env Over the stage's own. */
+  /** @param env Variables that override the stage's own. */
   startCli(args: readonly string[], env: Readonly<Record<string, string>> = {}): Program {
     return new Program('backhaul', {
       args,
@@ -291,7 +291,7 @@ export class Stage implements AsyncDisposable {
     });
   }
 
-  /** A request with the operator's token. */
+  /** Sends a request with the operator token. */
   fetch(path: string, init: RequestInit = {}): Promise<Response> {
     const headers = new Headers(init.headers);
     if (!headers.has('authorization')) headers.set('authorization', `Bearer ${this.operatorToken}`);
@@ -300,7 +300,7 @@ export class Stage implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#restarting;
-    // What a test left silent or held would hold up the server's end.
+    // Calls and connections that a test still holds would delay the server's exit.
     this.#links.faults?.clear();
     const { storeNetwork, serverStoreNetwork } = this.#links;
     for (const link of [this.#network, storeNetwork, serverStoreNetwork]) link?.reset();

@@ -2,10 +2,10 @@ import { mkdtemp, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
-/** A real directory that is gone afterwards. */
+/** A directory on disk that is removed on disposal. */
 export interface TemporaryDirectory extends AsyncDisposable {
   readonly path: string;
-  /** A path inside it. */
+  /** Returns a path inside the directory. */
   join(...names: string[]): string;
 }
 

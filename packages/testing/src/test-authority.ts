@@ -6,7 +6,7 @@ import type { TemporaryDirectory } from './temporary-directory.ts';
 const openssl = promisify(execFile);
 const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
 
-/** A private certificate authority, with its files in a directory of the test: `NAME.crt` and `NAME.key`. */
+/** A private certificate authority; its `NAME.crt` and `NAME.key` are in the test's directory. */
 export class TestAuthority {
   readonly #directory: TemporaryDirectory;
   readonly #name: string;
@@ -27,7 +27,7 @@ export class TestAuthority {
     return this.#path(`${this.#name}.crt`);
   }
 
-  /** @param altName As openssl writes it: `DNS:localhost,IP:127.0.0.1`. */
+  /** @param altName Names in openssl's syntax: `DNS:localhost,IP:127.0.0.1`. */
   async issue(
     name: string,
     subject: string,

@@ -8,7 +8,7 @@ import {
 } from '@backhaul/protocol';
 import { SignJWT } from 'jose';
 
-/** Signs tokens for tests; each part can be made wrong. */
+/** Signs tokens for tests; each field can be given a wrong value. */
 export class TokenSigner {
   readonly secret: string;
 
@@ -25,7 +25,7 @@ export class TokenSigner {
     return this.sign('operator', { subject: 'tester', claims });
   }
 
-  /** As 0.1.0 made them, and as a server of 0.1.0 takes them. */
+  /** Signs an operator token of 0.1.0, which a 0.1.0 server accepts. */
   operatorOfPreviousRelease(): Promise<string> {
     return this.sign('operator', { subject: 'tester', claims: { scope: 'read trigger admin' } });
   }

@@ -1,4 +1,4 @@
-/** Counts how often something took effect, and lets others wait for it. */
+/** Counts how often something took effect, and lets callers wait for it. */
 export class EffectCount {
   #count = 0;
   readonly #waiting = new Set<{ readonly count: number; readonly resolve: () => void }>();
@@ -13,7 +13,7 @@ export class EffectCount {
   }
 
   /**
-   * @param options.describe What to tell of when the deadline passes.
+   * @param options.describe Returns the message for a missed deadline.
    * @throws Error with the description if the count is not reached in time.
    */
   async reached(count: number, options: { deadlineMs: number; describe: () => string }): Promise<void> {

@@ -4,16 +4,16 @@ import { type AddressInfo, connect, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 
 interface ForwardProxyOptions {
-  /** Asked for by 407; any client is served without it. */
+  /** Credentials demanded with 407; if undefined, every client is served. */
   readonly credentials?: { readonly user: string; readonly password: string };
 }
 
 /**
- * A proxy as companies have them: CONNECT for https, whole addresses for http. It knows all names below `.test`, which
- * nobody else does, as this machine: what arrives there came through it.
+ * A typical corporate proxy: CONNECT for https, absolute URLs for http. Only this proxy resolves names below `.test`,
+ * to this machine, so requests to such names must have come through it.
  */
 export class ForwardProxy implements AsyncDisposable {
-  /** What was asked for, in order: `CONNECT host:port` or `GET http://…`. */
+  /** Requests in order of arrival: `CONNECT host:port` or `GET http://…`. */
   readonly requests: string[] = [];
   refusals = 0;
   readonly #server = http.createServer();

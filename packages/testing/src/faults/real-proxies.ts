@@ -5,19 +5,18 @@ import { type AddressInfo, connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** The configuration that docs/network.md gives to users. */
+/** The nginx configuration from docs/network.md. */
 const documented = new URL('../../../../deploy/nginx/backhaul.conf', import.meta.url);
 
-/** A proxy of the operating system's, as a process of its own. */
+/** A proxy from an operating system package, as a separate process. */
 export interface RealProxy extends AsyncDisposable {
   readonly port: number;
 }
 
 /**
- * nginx with nothing but what stands in `servers`, the contents of its http block. A test must not pass because it is
- * missing.
+ * Starts nginx with `servers` as the only contents of its http block. A test must not pass because nginx is missing.
  *
- * @throws Error that names the package, if it is not installed.
+ * @throws Error that names the package if nginx is not installed.
  */
 export async function startNginx(directory: string, port: number, servers: string): Promise<RealProxy> {
   requireProgram('nginx', 'nginx-light');
@@ -35,7 +34,7 @@ export async function startNginx(directory: string, port: number, servers: strin
   return await listening(spawn('nginx', ['-p', prefix, '-c', 'nginx.conf', '-e', 'stderr'], output), port);
 }
 
-/** What a user puts into conf.d, with the address of the server, and TLS or plain HTTP on `port`. */
+/** Returns the documented conf.d file with the server's address, and TLS or plain HTTP on `port`. */
 export async function documentedNginx(options: {
   readonly port: number;
   /** `HOST:PORT` */
@@ -55,7 +54,7 @@ export async function documentedNginx(options: {
   return tls === undefined ? changed.replace(/^ *ssl_certificate.*\n/gm, '') : changed;
 }
 
-/** tinyproxy, which asks for a user name and a password. @throws Error as {@link startNginx}. */
+/** Starts tinyproxy, which requires a user name and a password. @throws Error like {@link startNginx}. */
 export async function startTinyproxy(
   directory: string,
   { user, password }: { user: string; password: string },

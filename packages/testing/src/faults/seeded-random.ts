@@ -1,4 +1,4 @@
-/** Like `Math.random`, the same numbers for the same seed (mulberry32). @param seed Its lowest 32 bits count. */
+/** Creates a repeatable `Math.random` (mulberry32). @param seed Only its lowest 32 bits are used. */
 export function seededRandom(seed: number): () => number {
   let state = seed >>> 0;
   return () => {

@@ -4,7 +4,7 @@ import { type TemporaryDirectory, temporaryDirectory } from '../temporary-direct
 
 const CHUNK = 64 * 1024;
 
-/** A file system of its own (Linux's tmpfs) that is soon full; gone afterwards. */
+/** A small separate file system (Linux's tmpfs), removed on disposal. */
 export class SmallDisk implements AsyncDisposable {
   readonly #directory: TemporaryDirectory;
 
@@ -12,7 +12,7 @@ export class SmallDisk implements AsyncDisposable {
     this.#directory = directory;
   }
 
-  /** @throws where mounting is not permitted; {@link whyNoSmallDisk} tells. */
+  /** @throws Error if mounting is not permitted; see {@link whyNoSmallDisk}. */
   static async mount(options: { sizeBytes: number }): Promise<SmallDisk> {
     await using cleanup = new AsyncDisposableStack();
     const directory = cleanup.use(await temporaryDirectory());
@@ -25,7 +25,7 @@ export class SmallDisk implements AsyncDisposable {
     return this.#directory.join(...names);
   }
 
-  /** Leaves not one free page. */
+  /** Fills the disk to the last page. */
   async fill(): Promise<void> {
     for (let count = 0; ; count += 1) {
       try {
@@ -38,7 +38,7 @@ export class SmallDisk implements AsyncDisposable {
     }
   }
 
-  /** Takes back what {@link fill} used up. */
+  /** Frees the space that {@link fill} used. */
   async free(): Promise<void> {
     await rm(this.#filler);
   }
@@ -53,7 +53,7 @@ export class SmallDisk implements AsyncDisposable {
   }
 }
 
-/** For a test's `skip`: the reason, or false where mounting is permitted. */
+/** Returns the reason for a test's `skip`, or false if mounting is permitted. */
 export async function whyNoSmallDisk(): Promise<string | false> {
   if (process.platform !== 'linux') return 'a small disk is a tmpfs, which only Linux has';
   await using directory = await temporaryDirectory();

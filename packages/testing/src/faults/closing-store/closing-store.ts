@@ -4,13 +4,13 @@ import type { AddressInfo, Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import { keyStream, sha256OfKeyStream } from '../../key-stream.ts';
 
-/** How a store, or a proxy before it, ends its connections. */
+/** How a store, or a proxy in front of it, closes its connections. */
 export type Closing =
-  /** After each answer, by `Connection: close`: versitygw. */
+  /** After each response, with `Connection: close`, like versitygw. */
   | 'each'
-  /** After some answers, by `Connection: close` in the last: nginx, AWS. */
+  /** After some responses, with `Connection: close` in the last, like nginx and AWS. */
   | 'some'
-  /** After each answer, unannounced: its FIN follows the last byte. */
+  /** After each response, unannounced: FIN follows the last byte. */
   | 'silent';
 
 const SOME = 2;
@@ -18,17 +18,17 @@ const SEED = 'closing store';
 const UPLOAD_ID = '019ab3c2-5f00-7000-8000-000000000001';
 
 /**
- * A server and a store in one, with one upload that has completed. Its bytes are made as they are asked for, so that its
- * size is limited by nothing.
+ * A server and a store in one, with one completed upload. Its bytes are generated on request, so that its size is
+ * unlimited.
  */
 export class ClosingStore implements AsyncDisposable {
   readonly uploadId = UPLOAD_ID;
   readonly url: string;
   readonly sizeBytes: number;
   readonly sha256: string;
-  /** Ranges that were answered to the last byte. */
+  /** Number of ranges sent to the last byte. */
   answered = 0;
-  /** Answers, of whatever kind, that were the last of their connection. */
+  /** Number of responses that were the last of their connection. */
   closed = 0;
   readonly #server: Server;
   readonly #closing: Closing;
@@ -53,7 +53,7 @@ export class ClosingStore implements AsyncDisposable {
     return new ClosingStore(server, closing, { sizeBytes, sha256 });
   }
 
-  /** What the command line needs to find it. */
+  /** Environment of a command that uses this server. */
   get env(): Record<string, string> {
     return { BACKHAUL_URL: this.url, BACKHAUL_TOKEN: 'operator-token' };
   }

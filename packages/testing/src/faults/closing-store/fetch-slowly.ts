@@ -12,12 +12,12 @@ import type { ClosingStore } from './closing-store.ts';
 
 const slowDisk = fileURLToPath(new URL('./slow-disk-preload.ts', import.meta.url));
 
-/** A reader sleeps after so many bytes. */
+/** Number of bytes after which a reader sleeps. */
 const SIP_BYTES = 256 * 1024;
 
 type SlowReader = (store: ClosingStore, path: string) => Promise<void>;
 
-/** Each way to read a whole object by the command line, by a reader that is slower than the store. */
+/** Ways to read a whole object with the command line, each slower than the store. */
 export const slowReaders: Readonly<Record<string, SlowReader>> = {
   async file(store, path) {
     await run(store, ['content', store.uploadId, '--output', path, '--overwrite']);
@@ -28,13 +28,13 @@ export const slowReaders: Readonly<Record<string, SlowReader>> = {
   async stdout(store) {
     assert.equal(await run(store, ['content', store.uploadId, '--output', '-']), store.sha256);
   },
-  // Hashing alone is slow enough beside a store that is a process of its own.
+  // Hashing alone is slower than a store in a separate process.
   async verify(store) {
     await run(store, ['verify', store.uploadId, '--content']);
   },
 };
 
-/** @returns The SHA-256 of what the command line wrote to its standard output. */
+/** @returns The SHA-256 of the command's standard output. */
 async function run(store: ClosingStore, args: readonly string[]): Promise<string> {
   const child = spawn(process.execPath, ['--import', slowDisk, binPath('backhaul'), ...args], {
     env: store.env,

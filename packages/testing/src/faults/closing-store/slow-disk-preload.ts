@@ -1,7 +1,7 @@
 import { open } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
 
-// Runs inside the program under test, before anything of its own: each write to a file takes its time.
+// This runs in the program under test before its own code: it delays each write to a file.
 const WRITE_MS = 1;
 
 await using handle = await open(process.execPath);

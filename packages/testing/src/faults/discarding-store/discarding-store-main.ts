@@ -1,11 +1,11 @@
-/** The embedded store without a memory for bytes, as a program of its own; see `discarding-store.ts`. */
+/** The embedded store as a separate program that discards all bytes; see `discarding-store.ts`. */
 import { once } from 'node:events';
 import { parseArgs } from 'node:util';
 import { OPERATIONS, type Operation, S3Error, startObjectStore } from 'backhaul-object-store';
 import { uploadAndDiscardPart } from './upload-and-discard-part.ts';
 import { uploadAndTrustPart } from './upload-and-trust-part.ts';
 
-/** Whatever needs bytes, or would write them. */
+/** Refuses operations that read or write whole objects. */
 const refused: Operation = () => {
   throw new S3Error('NotImplemented', 'This store keeps no bytes: it takes multipart uploads only.');
 };
@@ -22,7 +22,7 @@ const { data, bucket, trusting, 'access-log': accessLog } = values;
 if (data === undefined || bucket === undefined) throw new TypeError('--data and --bucket are needed');
 const { BACKHAUL_STORE_ACCESS_KEY: accessKey = '', BACKHAUL_STORE_SECRET_KEY: secretKey = '' } = process.env;
 
-// Its end comes even when the parent is killed.
+// The process also ends if its parent is killed.
 const parentGone = once(process.stdin.resume(), 'close');
 const stopped = once(process, 'SIGTERM');
 await using store = await startObjectStore({

@@ -6,22 +6,22 @@ import { Program, logged } from '../../program.ts';
 const BUCKET = 'discarding';
 
 /**
- * What comes in is garbage at once. With a large young generation it is collected by marking the whole heap, and with
- * the small heap that Node.js starts with, and comes back to when idle, the same happens thirty times a second: half
- * of all this process does. So small a young generation is collected faster alone than with helpers, who have to be
- * woken and take their time from the sender.
+ * Incoming bytes are garbage at once. A large young generation is collected by marking the whole heap; with the small
+ * heap that Node.js starts with, and returns to when idle, this happens thirty times a second, which is half of this
+ * process's work. So small a young generation is collected faster by one thread than with helper threads, which must be
+ * woken and take CPU time from the sender.
  */
 const NODE_FLAGS = ['--max-semi-space-size=1', '--initial-old-space-size=256', '--single-threaded-gc'];
 /**
- * glibc gives the end of its heap back as soon as it is free, and asks for it anew for the next bytes. Whether that
- * happens hangs on what lies at the end: a GiB cost 50,000 page faults in some processes, and 20 in others.
+ * glibc returns the end of its heap as soon as it is free, and requests it again for the next bytes. Whether this
+ * happens depends on what lies at the end: one GiB cost 50,000 page faults in some processes and 20 in others.
  */
 const MALLOC = { MALLOC_TRIM_THRESHOLD_: String(256 * 1024 * 1024) };
 
 /**
- * A store for files of any size, as a process of its own: it checks signatures, sizes and checksums, lists parts and
- * completes uploads as the embedded store does, and throws the bytes away. ETags are no MD5s where parts carry
- * another checksum. It refuses to give an object, or to take one whole.
+ * A store for files of any size, as a separate process. It checks signatures, sizes and checksums, lists parts and
+ * completes uploads like the embedded store, but discards the bytes. ETags are not MD5s if parts carry another
+ * checksum. It refuses GetObject, PutObject and copies.
  *
  *     await using stage = await Stage.start({ s3: DiscardingStore.start });
  */
@@ -43,12 +43,12 @@ export class DiscardingStore implements S3Target {
     this.client = s3Client(at.endpoint, at.keys.id, at.keys.secret);
   }
 
-  /** @param dataDirectory Where it keeps what is not bytes: some kilobytes for each upload. */
+  /** @param dataDirectory Directory for metadata: some kilobytes for each upload. */
   static start(this: void, dataDirectory: string, options: S3TargetOptions = {}): Promise<DiscardingStore> {
     return DiscardingStore.#start(dataDirectory, options, []);
   }
 
-  /** One that checks no part of more than 64 KiB, and takes the sender's word: as fast as it can be made. */
+  /** Starts the fastest variant, which trusts the sender and checks no part larger than 64 KiB. */
   static startTrusting(
     this: void,
     dataDirectory: string,
@@ -85,7 +85,7 @@ export class DiscardingStore implements S3Target {
     }
   }
 
-  /** To measure it by. */
+  /** Process ID, for measurements. */
   get pid(): number | undefined {
     return this.#program.pid;
   }

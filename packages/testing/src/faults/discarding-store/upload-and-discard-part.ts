@@ -4,8 +4,8 @@ import { type Operation, type OperationContext, type S3Response, S3Error } from 
 const MAX_PARTS = 10_000;
 
 /**
- * UploadPart that reads and verifies the part and keeps its record only: number, size, ETag and checksum, in
- * memory. What comes after it, from ListParts to HEAD, is the store's own and asks for no bytes.
+ * UploadPart that reads and verifies the part but stores only its record in memory: number, size, ETag and checksum.
+ * The store's own operations, from ListParts to HEAD, do not need the bytes.
  */
 export const uploadAndDiscardPart: Operation = async ({ bucket, key, query, headers, body }, { storage }) => {
   const number = partNumberOf(query);
@@ -20,7 +20,7 @@ export const uploadAndDiscardPart: Operation = async ({ bucket, key, query, head
       `The upload wants a ${algorithm}, the part has ${claimed ?? 'none'}.`,
     );
   }
-  // An MD5 is slower than the network; where there is a checksum, that tells parts apart as well.
+  // MD5 is slower than the network; a checksum, if there is one, also distinguishes parts.
   const needsMd5 = (algorithm ?? claimed) === undefined || headers.has('content-md5');
   const content = body.content(algorithm, { md5: needsMd5 });
   for await (const chunk of content) void chunk;
@@ -33,7 +33,7 @@ type Storage = OperationContext['storage'];
 type Upload = ReturnType<ReturnType<Storage['bucket']>['upload']>;
 type PartRecord = Parameters<Upload['setPart']>[0];
 
-/** Puts a part on record, and answers as S3 does. */
+/** Records a part and returns S3's response. */
 export async function keepRecord(
   part: Omit<PartRecord, 'modifiedAtMs'>,
   upload: Upload,
@@ -63,7 +63,7 @@ export function partNumberOf(query: ReadonlyMap<string, string>): number {
   return number;
 }
 
-/** In the form of an MD5, and the same for the same content. */
+/** Returns an ETag in the form of an MD5, equal for equal text. */
 export function etagOf(text: string): string {
   return createHash('md5').update(text).digest('hex');
 }

@@ -7,13 +7,13 @@ import {
   uploadAndDiscardPart,
 } from './upload-and-discard-part.ts';
 
-/** Up to here it checks: a server tries the store with parts of a few bytes, and must find it honest. */
+/** Parts up to this size are verified, because the server probes the store with tiny parts. */
 const CHECKED_BYTES = 64 * 1024;
 const CHECKSUM_BYTES = { CRC32: 4, CRC32C: 4, CRC64NVME: 8, SHA1: 20, SHA256: 32 } as const;
 
 /**
- * UploadPart that lets a large part's bytes go by unseen and records what the request says of them: to measure who
- * sends, with as little as possible at the other end. A checksum that only follows the bytes is taken for zeros.
+ * UploadPart that discards a large part's bytes unchecked and records what the request claims about them, to measure
+ * the sender with minimal work at the receiver. A trailing checksum is recorded as zeros.
  */
 export const uploadAndTrustPart: Operation = async (request, context) => {
   const { bucket, key, query, headers, body } = request;

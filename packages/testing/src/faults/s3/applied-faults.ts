@@ -1,13 +1,13 @@
 import type { S3Exchange } from './s3-exchange.ts';
 import type { S3Fault } from './s3-fault.ts';
 
-/** The calls that one rule is doing something to, and what it holds of them. */
+/** Calls to which one rule currently applies a fault, including held ones. */
 export class AppliedFaults {
   readonly #running = new Set<Promise<void>>();
   #release = new AbortController();
   readonly #end = new AbortController();
 
-  /** @param tookEffect Called once at most. @throws Error of a test's own hook. */
+  /** @param tookEffect Called at most once. @throws Error from a test's own hook. */
   async apply(fault: S3Fault, exchange: S3Exchange, tookEffect: () => void): Promise<void> {
     let counted = false;
     const running = fault.apply(exchange, {
@@ -22,7 +22,7 @@ export class AppliedFaults {
     await running;
   }
 
-  /** Lets go of what is held, and waits until it has been done. What comes later is held anew. */
+  /** Releases held calls and waits until they have ended. Later calls are held again. */
   async release(): Promise<void> {
     const settled = this.settled();
     this.#release.abort();
@@ -30,12 +30,12 @@ export class AppliedFaults {
     await settled;
   }
 
-  /** Waits until nothing is being done to any call that is under way now. */
+  /** Waits until all faults applied so far have ended. */
   async settled(): Promise<void> {
     await Promise.all(this.#running);
   }
 
-  /** What is held is not done any more, or goes on without the fault. */
+  /** Ends the faults: held calls are dropped or continue without the fault. */
   end(): void {
     this.#end.abort();
   }

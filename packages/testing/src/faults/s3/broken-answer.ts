@@ -1,7 +1,7 @@
 import type { S3Fault } from './s3-fault.ts';
 import { type StoreAnswer, changedHeaders } from './store-answer.ts';
 
-/** The store does it, and its answer arrives without its body. A refusal of the store's passes as it is. */
+/** The store completes the request, but the response lacks its body. Errors pass unchanged. */
 export function emptyBody(): S3Fault {
   return {
     kind: 'emptyBody',
@@ -16,8 +16,8 @@ export function emptyBody(): S3Fault {
 }
 
 /**
- * The store does it, and the connection breaks amid its answer: after half of the body or, where there is none,
- * within the headers. A refusal of the store's passes as it is.
+ * The store completes the request, and the connection breaks during its response: after half of the body or, without a
+ * body, within the headers. Errors from the store pass unchanged.
  */
 export function cutBody(): S3Fault {
   return {
@@ -42,14 +42,14 @@ export function cutBody(): S3Fault {
   };
 }
 
-/** What {@link changedAnswer} makes of an answer; the rest stays. */
+/** Changes that {@link changedAnswer} makes to a response. */
 export interface AnswerChange {
   readonly headers?: Readonly<Record<string, string | undefined>>;
-  /** Of an XML document. */
+  /** Changes an XML body. */
   readonly xml?: (document: string) => string;
 }
 
-/** The store does it, and its answer is changed. Counts only where something is different. */
+/** The store completes the request, and its response is changed. Only real changes count. */
 export function changedAnswer(kind: string, change: (answer: StoreAnswer) => AnswerChange): S3Fault {
   return {
     kind,
@@ -70,7 +70,7 @@ export function changedAnswer(kind: string, change: (answer: StoreAnswer) => Ans
   };
 }
 
-/** The store does it, and its answer lacks the ETag, in the headers and in the body. */
+/** The store completes the request, and its response lacks the ETag in headers and body. */
 export function withoutEtag(): S3Fault {
   return changedAnswer('withoutEtag', () => ({
     headers: { etag: undefined },

@@ -4,7 +4,7 @@ import type { S3Subject } from './s3-operation-of.ts';
 
 const DEADLINE_MS = 30_000;
 
-/** What came by. */
+/** Log of all calls. */
 export class CallLog {
   readonly calls: S3Call[] = [];
   readonly #waiting = new Set<(call: S3Call) => void>();
@@ -30,7 +30,7 @@ export class CallLog {
   }
 
   /**
-   * The first call that has ended and is one of those, past or to come.
+   * Waits for the first matching call that has ended, past or future.
    *
    * @throws Error if there is none within `deadlineMs`, by default 30 s.
    */

@@ -1,4 +1,4 @@
-/** The client or the store has gone: nothing that a fault proxy could mend, or that is its fault. */
+/** The client or the store has disconnected; the fault proxy neither caused this nor can fix it. */
 export class ConnectionLost extends Error {
   override readonly name = 'ConnectionLost';
 }

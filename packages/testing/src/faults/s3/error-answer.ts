@@ -2,15 +2,15 @@ import { type S3ErrorName, s3ErrorDocument } from './s3-error-document.ts';
 import type { S3Fault } from './s3-fault.ts';
 
 export interface ErrorOptions {
-  /** Instead of the usual sentence. */
+  /** Replaces the usual message. */
   readonly message?: string;
-  /** As a `Retry-After`. */
+  /** Value of the `Retry-After` header. */
   readonly retryAfterSeconds?: number;
-  /** False answers at once, while the client is still sending; what it sends is thrown away. By default true. */
+  /** If false, responds at once while the client is still sending, and discards its bytes. By default true. */
   readonly afterBody?: boolean;
 }
 
-/** Answers with this error; the store is not asked. */
+/** Responds with this error without calling the store. */
 export function error(code: S3ErrorName, options: ErrorOptions = {}): S3Fault {
   const { message, retryAfterSeconds, afterBody = true } = options;
   const document = s3ErrorDocument(code, message);
@@ -28,15 +28,15 @@ export function error(code: S3ErrorName, options: ErrorOptions = {}): S3Fault {
   };
 }
 
-/** What a presigned URL past its time is answered. */
+/** Response to an expired presigned URL. */
 export function requestExpired(options: Pick<ErrorOptions, 'afterBody'> = {}): S3Fault {
   return { ...error('AccessDenied', { ...options, message: 'Request has expired' }), kind: 'error expired' };
 }
 
 /**
- * Answers 200 with an error as its body, as CompleteMultipartUpload may.
+ * Responds 200 with an error in the body, as CompleteMultipartUpload may.
  *
- * @param options.afterEffect Whether the store has done it nevertheless; by default it is not asked.
+ * @param options.afterEffect Whether the store completes the request first; by default it is not called.
  */
 export function errorIn200(code: S3ErrorName, options: { afterEffect?: boolean } = {}): S3Fault {
   const { afterEffect = false } = options;

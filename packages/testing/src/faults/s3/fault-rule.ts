@@ -7,20 +7,20 @@ import type { S3Operation } from './s3-operation-of.ts';
 
 const DEADLINE_MS = 30_000;
 
-/** Which calls a rule is for. */
+/** Selects the calls of a rule. */
 export interface CallFilter {
-  /** By default any. */
+  /** Any operation by default. */
   readonly operation?: S3Operation | undefined;
-  /** Of the calls of that operation, those that this holds for: by key, part number or method. */
+  /** Selects among the calls of that operation, e.g. by key, part number or method. */
   readonly matching?: ((call: S3Call) => boolean) | undefined;
-  /** Also those by which the server tries out the store, at its start and when asked to; by default not. */
+  /** Includes the server's capability probes, at startup and on request; by default false. */
   readonly trials?: boolean | undefined;
 }
 
 export interface FaultRuleOptions extends CallFilter {
-  /** How many calls; by default 1. `Infinity` until it is removed. */
+  /** Number of calls, by default 1; `Infinity` means until the rule is removed. */
   readonly times?: number;
-  /** Calls that pass before, by default 0. */
+  /** Number of matching calls to skip first, by default 0. */
   readonly skip?: number;
   readonly fault: S3Fault;
 }
@@ -30,9 +30,9 @@ export function isCallOf({ operation, matching, trials = false }: CallFilter, ca
   return (operation === undefined || operation === call.operation) && (matching?.(call) ?? true);
 }
 
-/** “The next N calls of X do Y”, and how often that has come true. */
+/** A rule “the next N calls of X do Y”, and a count of how often it fired. */
 export class FaultRule {
-  /** Of the calls it was used for. */
+  /** Calls that the rule has taken. */
   readonly calls: S3Call[] = [];
   readonly #options: FaultRuleOptions;
   readonly #fired = new EffectCount();
@@ -45,21 +45,21 @@ export class FaultRule {
     this.#toSkip = options.skip ?? 0;
   }
 
-  /** Calls in which the fault showed. One that its client gave up before is not among them. */
+  /** Number of calls in which the fault took effect before the client cancelled. */
   get firedCount(): number {
     return this.#fired.count;
   }
 
-  /** Whether it fired as often as it was told to; once for one without a limit. */
+  /** Whether the rule fired `times` times, or once if it has no limit. */
   get isDone(): boolean {
     const { times = 1 } = this.#options;
     return this.firedCount >= (times === Infinity ? 1 : times);
   }
 
   /**
-   * Resolves once it has fired.
+   * Resolves once the rule has fired.
    *
-   * @param options.times How often it must have; by default once.
+   * @param options.times Required number of times, by default 1.
    * @throws Error that names the rule.
    */
   async fired(options: { times?: number; deadlineMs?: number } = {}): Promise<void> {
@@ -67,23 +67,23 @@ export class FaultRule {
     await this.#fired.reached(times, { deadlineMs, describe: () => `${this.describe()} did not fire` });
   }
 
-  /** Lets go of what it holds, and waits until that has been done; what comes later is held anew. */
+  /** Releases held calls and waits until they have ended; later calls are held again. */
   async release(): Promise<void> {
     await this.#applied.release();
   }
 
-  /** Waits until the calls that it has taken so far have ended. */
+  /** Waits until the calls taken so far have ended. */
   async settled(): Promise<void> {
     await this.#applied.settled();
   }
 
-  /** Takes no further call, and lets go of what it holds as if there had been no fault. */
+  /** Takes no further calls and releases held ones as if there had been no fault. */
   remove(): void {
     this.#removed = true;
     this.#applied.end();
   }
 
-  /** Takes the call if it is one of those it waits for. */
+  /** Takes the call if it matches. */
   takes(call: S3Call): boolean {
     const { times = 1 } = this.#options;
     if (this.#removed || this.calls.length >= times || !isCallOf(this.#options, call)) return false;

@@ -13,11 +13,11 @@ import { temporaryDirectory } from '../../temporary-directory.ts';
 import type { StoreDouble } from '../stores/store-behaviour.ts';
 import { S3FaultProxy } from './s3-fault-proxy.ts';
 
-/** A store, a fault proxy before it, and a client of each, to see what a fault looks like from both sides. */
+/** A store, a fault proxy in front of it, and a client of each, to observe a fault from both sides. */
 export class FaultStand implements AsyncDisposable {
   readonly store: S3Target;
   readonly faults: S3FaultProxy;
-  /** Asks the proxy, and tries nothing twice. */
+  /** Client of the proxy that never retries. */
   readonly client: S3Client;
   readonly #cleanup: AsyncDisposable;
 
@@ -38,7 +38,7 @@ export class FaultStand implements AsyncDisposable {
     this.#cleanup = cleanup.move();
   }
 
-  /** @param double Makes the store behave in one way all the time. */
+  /** @param double Permanent behaviour of the store. */
   static async start(double?: StoreDouble): Promise<FaultStand> {
     await using cleanup = new AsyncDisposableStack();
     const directory = cleanup.use(await temporaryDirectory());
@@ -48,7 +48,7 @@ export class FaultStand implements AsyncDisposable {
     return new FaultStand(store, faults, cleanup.move());
   }
 
-  /** A multipart upload at the proxy. */
+  /** Creates a multipart upload through the proxy. */
   async createUpload(key = `key-${randomBytes(4).toString('hex')}`): Promise<StandUpload> {
     const Bucket = this.store.bucket;
     const { UploadId } = await this.client.send(new CreateMultipartUploadCommand({ Bucket, Key: key }));
@@ -70,7 +70,7 @@ export class StandUpload {
     this.id = id;
   }
 
-  /** For a PUT at the proxy. */
+  /** Returns a URL for a PUT through the proxy. */
   async partUrl(partNumber: number): Promise<string> {
     const command = new UploadPartCommand({ ...this.id, PartNumber: partNumber });
     return await getSignedUrl(this.#stand.client, command, { expiresIn: 300 });
@@ -84,7 +84,7 @@ export class StandUpload {
     });
   }
 
-  /** Of the parts that the store holds, by default. */
+  /** Completes the upload, by default with the parts that the store holds. */
   async complete(parts?: CompletedPart[]) {
     const Parts = parts ?? (await this.storedParts()).map(({ ETag, PartNumber }) => ({ ETag, PartNumber }));
     return await this.#stand.client.send(
@@ -92,7 +92,7 @@ export class StandUpload {
     );
   }
 
-  /** What the store itself says. */
+  /** Lists the parts without using the proxy. */
   async storedParts() {
     const { Parts = [] } = await this.#stand.store.client.send(new ListPartsCommand(this.id));
     return Parts;

@@ -2,21 +2,18 @@ import type { S3Call } from './s3-call.ts';
 import type { S3Fault } from './s3-fault.ts';
 import type { StoreAnswer } from './store-answer.ts';
 
-/** `drop` breaks the client's connection; anything else lets the call go on. */
+/** `drop` breaks the client's connection; any other value lets the call continue. */
 export type HoldOutcome = 'drop' | 'go on' | void;
 
-/** Do something at this very moment, e.g. kill a program. */
+/** Hooks that run at a point of the call, e.g. to kill a program. */
 export interface HoldHooks {
-  /** The request has arrived, and nothing of it has been sent on. */
+  /** Runs when the request has arrived and none of it has been forwarded. */
   readonly before?: ((call: S3Call) => Promise<HoldOutcome> | HoldOutcome) | undefined;
-  /** The store has done it, and nothing has been answered. */
+  /** Runs when the store has completed the request and no response has been sent. */
   readonly after?: ((call: S3Call, answer: StoreAnswer) => Promise<HoldOutcome> | HoldOutcome) | undefined;
 }
 
-/**
- * Stops the call at one moment or two. A client that has gone meanwhile is not heard of any more: what it asked is
- * then not sent on.
- */
+/** Stops the call at one or two points. If the client disconnects during `before`, its request is not forwarded. */
 export function hold(hooks: HoldHooks): S3Fault {
   const { before, after } = hooks;
   if (before === undefined && after === undefined) throw new TypeError('hold() needs `before` or `after`');
@@ -38,7 +35,7 @@ export function hold(hooks: HoldHooks): S3Fault {
   };
 }
 
-/** Holds the request, of which nothing has been sent on, until the rule is released. */
+/** Holds the request, without forwarding any of it, until the rule is released. */
 export function holdRequest(): S3Fault {
   return {
     kind: 'holdRequest',
@@ -50,7 +47,7 @@ export function holdRequest(): S3Fault {
   };
 }
 
-/** Holds the answer to what the store has done until the rule is released. */
+/** Holds the store's complete response until the rule is released. */
 export function holdAnswer(): S3Fault {
   return {
     kind: 'holdAnswer',

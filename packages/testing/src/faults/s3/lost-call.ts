@@ -1,6 +1,6 @@
 import type { S3Fault } from './s3-fault.ts';
 
-/** The connection breaks before anything of the request has reached the store. */
+/** The connection breaks before any of the request has reached the store. */
 export function dropRequest(): S3Fault {
   return {
     kind: 'dropRequest',
@@ -12,7 +12,7 @@ export function dropRequest(): S3Fault {
   };
 }
 
-/** The store does it, whatever its answer is, and the connection breaks before any of that. */
+/** The store processes the request, and the connection breaks before any of the response. */
 export function dropAnswer(): S3Fault {
   return {
     kind: 'dropAnswer',
@@ -26,8 +26,8 @@ export function dropAnswer(): S3Fault {
 }
 
 /**
- * The connection breaks once the request has been sent, which lingers on the way and reaches the store when the
- * rule is released; never, if it is not. Its body is held in memory.
+ * The connection breaks once the request has been sent. The request reaches the store only if and when the rule is
+ * released; its body is held in memory.
  */
 export function arriveLate(): S3Fault {
   return {

@@ -5,17 +5,17 @@ import type { S3Fault } from './s3-fault.ts';
 import { transientFault } from './transient-fault.ts';
 
 export interface RandomFaultOptions {
-  /** From 0 to 1 like `Math.random`; see `seededRandom`. */
+  /** Returns numbers from 0 to 1 like `Math.random`; see `seededRandom`. */
   readonly random: () => number;
-  /** Of each call to be hit, from 0 to 1. */
+  /** Probability of a fault in each call, from 0 to 1. */
   readonly probability: number;
-  /** What happens to a call that is hit; undefined spares it. By default {@link transientFault}. */
+  /** Returns the fault of a call; undefined means none. By default {@link transientFault}. */
   readonly pick?: (call: S3Call, random: () => number) => S3Fault | undefined;
 }
 
-/** Hits calls at random, but those by which the server tries out the store at its start, and counts what showed. */
+/** Injects faults into random calls, except the server's capability probes, and counts their effects. */
 export class RandomFaults {
-  /** By kind, then by operation: how often it showed. */
+  /** Number of faults that took effect, by kind and operation. */
   readonly table = new Map<string, Map<string, number>>();
   readonly #options: RandomFaultOptions;
   readonly #applied = new AppliedFaults();
@@ -31,13 +31,13 @@ export class RandomFaults {
       .reduce((sum, count) => sum + count, 0);
   }
 
-  /** Hits no further call, and lets go of what it holds as if there had been no fault. */
+  /** Injects no further faults and releases held calls as if there had been no fault. */
   stop(): void {
     this.#stopped = true;
     this.#applied.end();
   }
 
-  /** The fault that hits this call, if one does. */
+  /** Returns the fault for this call, if any. */
   choose(call: S3Call): S3Fault | undefined {
     const { random, probability, pick = transientFault } = this.#options;
     if (this.#stopped || isTrial(call) || random() >= probability) return undefined;
@@ -50,7 +50,7 @@ export class RandomFaults {
     await this.#applied.apply(fault, exchange, () => this.#count(fault.kind, exchange.call.operation));
   }
 
-  /** The table as lines of text. */
+  /** Returns the table as lines of text. */
   report(): string {
     const lines = [...this.table].map(([kind, row]) => {
       const counts = [...row]

@@ -1,23 +1,23 @@
 import type { S3Subject } from './s3-operation-of.ts';
 
-/** One request that came by, and what became of it. The query is not kept: it may hold a signature. */
+/** One request and its outcome. The query is not stored, because it may hold a signature. */
 export interface S3Call extends S3Subject {
   readonly method: string;
   /** Milliseconds since the epoch. */
   readonly startedAtMs: number;
-  /** Null while it is under way. */
+  /** Null while the call is in progress. */
   endedAtMs: number | null;
-  /** Of the body, as far as it was read here. */
+  /** Bytes of the body that the proxy has read. */
   requestBytes: number;
-  /** What the store answered; null if it was not asked, or did not answer. */
+  /** Status of the store's response; null if the store was not called or did not respond. */
   storeStatus: number | null;
-  /** What the client was told; null if nothing. */
+  /** Status sent to the client; null if none. */
   status: number | null;
-  /** The kind of the fault that was chosen for it, whether or not that took effect. */
+  /** Kind of the fault chosen for this call, whether or not it took effect. */
   fault: string | null;
 }
 
-/** Whether the server only tries out what the store honours, as it does at its start. */
+/** Whether the call is one of the server's capability probes. */
 export function isTrial({ key }: Pick<S3Call, 'key'>): boolean {
   return key?.includes('/.backhaul-probe/') === true;
 }

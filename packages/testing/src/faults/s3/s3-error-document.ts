@@ -1,6 +1,6 @@
 /**
- * Status and sentence, as Amazon S3 has them ("Error responses", Amazon S3 API Reference); VersioningNotConfigured is
- * versitygw's.
+ * Status and message of each error in Amazon S3 ("Error responses", Amazon S3 API Reference); VersioningNotConfigured
+ * is from versitygw.
  */
 const errors = {
   AccessDenied: [403, 'Access Denied'],
@@ -57,7 +57,7 @@ export interface S3ErrorDocument {
   readonly body: string;
 }
 
-/** @param message Instead of the usual sentence. */
+/** @param message Replaces the usual message. */
 export function s3ErrorDocument(code: S3ErrorName, message: string = errors[code][1]): S3ErrorDocument {
   return {
     status: errors[code][0],

@@ -12,11 +12,11 @@ interface ExchangeParts {
   readonly response: ServerResponse;
   readonly connection: StoreConnection;
   readonly target: URL;
-  /** The client waits for `100 Continue` before it sends its body. */
+  /** Whether the client waits for `100 Continue` before it sends its body. */
   readonly awaitsContinue: boolean;
 }
 
-/** What is answered in the store's stead. */
+/** A response sent instead of the store's. */
 export interface Reply {
   readonly status: number;
   readonly headers?: Readonly<Record<string, string>>;
@@ -24,8 +24,8 @@ export interface Reply {
 }
 
 /**
- * One request and its answer in the hands of a fault: the steps that a proxy takes, each to be left out, delayed or
- * done otherwise. All throw {@link ConnectionLost} when the client or the store has gone.
+ * One request and its response under a fault's control: the fault can skip, delay or change each step of a proxy. All
+ * methods throw {@link ConnectionLost} if the client or the store disconnects.
  */
 export class S3Exchange {
   readonly call: S3Call;
@@ -38,7 +38,7 @@ export class S3Exchange {
     this.#parts = parts;
     this.#awaitsContinue = parts.awaitsContinue;
     const { incoming, response } = parts;
-    // A connection that breaks is seen where it is read or written.
+    // Reads and writes report broken connections.
     incoming.on('error', () => undefined);
     response.on('error', () => undefined);
     response.once('close', () => {
@@ -46,32 +46,32 @@ export class S3Exchange {
     });
   }
 
-  /** Of the request, their names in lower case. */
+  /** Headers of the request, with names in lower case. */
   get headers(): IncomingHttpHeaders {
     return this.#parts.incoming.headers;
   }
 
-  /** Of the request. It may hold a signature: not for logs or messages. */
+  /** Query of the request. It may hold a signature: do not log it. */
   get query(): URLSearchParams {
     const { url = '' } = this.#parts.incoming;
     return new URLSearchParams(url.includes('?') ? url.slice(url.indexOf('?')) : '');
   }
 
-  /** Aborted when the client has left before it was answered. */
+  /** Aborted if the client disconnects before it has the response. */
   get signal(): AbortSignal {
     return this.#gone.signal;
   }
 
-  /** As if nothing were between. */
+  /** Forwards the request and the response unchanged. */
   async pass(): Promise<void> {
     await this.relay(await this.forward());
   }
 
   /**
-   * Sends the request on and waits for the head of the answer.
+   * Forwards the request and waits for the head of the response.
    *
-   * @param options.pace Awaited before each further piece of the body is read, with the bytes read so far.
-   * @param options.headers Instead of the client's; what it signed of them does not hold any more.
+   * @param options.pace Awaited before each further piece of the body is read; gets the bytes read so far.
+   * @param options.headers Replace the client's headers; replacing signed ones breaks the signature.
    */
   async forward(
     options: {
@@ -89,19 +89,19 @@ export class S3Exchange {
     outgoing.once('continue', () => this.#continue());
     outgoing.flushHeaders();
     const answer = this.#answerTo(outgoing);
-    // Meanwhile: a store may answer before it has read all.
+    // This is not awaited: a store may respond before it has read all.
     this.#sendBody(outgoing, options.pace).catch(() => incoming.resume());
     return await answer;
   }
 
-  /** Sends a body that was taken before, on a connection of its own, whether or not the client is still there. */
+  /** Sends a body from {@link takeBody} on a separate connection, even if the client has disconnected. */
   async deliver(body: Buffer): Promise<StoreAnswer> {
     const outgoing = openRequest(this.#parts.target, this.#head(), false);
     outgoing.end(body);
     return await this.#answerTo(outgoing);
   }
 
-  /** Gives the store's answer to the client, with another body or with other headers. */
+  /** Sends the store's response to the client, optionally with another body or headers. */
   async relay(
     answer: StoreAnswer,
     changes: { body?: Buffer; headers?: Readonly<Record<string, string | undefined>> } = {},
@@ -120,7 +120,7 @@ export class S3Exchange {
     else await this.#end(body);
   }
 
-  /** Answers without the store. */
+  /** Responds without the store. */
   async answer({ status, headers = {}, body = '' }: Reply): Promise<void> {
     const bytes = Buffer.from(this.call.method === 'HEAD' ? '' : body);
     const raw = Object.entries({ 'Content-Length': String(bytes.length), ...headers }).flat();
@@ -128,7 +128,7 @@ export class S3Exchange {
     await this.#end(bytes);
   }
 
-  /** The body, held in memory. */
+  /** Reads the whole body into memory. */
   async takeBody(): Promise<Buffer> {
     const chunks: Buffer[] = [];
     for await (const chunk of this.#body()) chunks.push(chunk);
@@ -139,12 +139,12 @@ export class S3Exchange {
     for await (const chunk of this.#body()) void chunk;
   }
 
-  /** Closes the client's connection with nothing said. */
+  /** Closes the client's connection without a response. */
   drop(): void {
     this.#parts.incoming.socket.destroy();
   }
 
-  /** Sends these bytes as they are, and closes the connection. */
+  /** Sends raw bytes and closes the connection. */
   async breakOff(bytes: Buffer): Promise<void> {
     const { socket } = this.#parts.incoming;
     await new Promise<void>((resolve) => {

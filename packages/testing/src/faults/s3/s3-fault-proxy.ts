@@ -12,8 +12,8 @@ import { s3OperationOf } from './s3-operation-of.ts';
 import { StoreConnection } from './store-connection.ts';
 
 /**
- * Stands in front of an S3 store and lets happen to its calls what happens to calls in the field. What it passes on
- * it passes byte for byte, `Host` included, so that signatures made for its own address hold at the store.
+ * A proxy in front of an S3 store that injects faults seen in the field. It forwards calls byte for byte, including
+ * `Host`, so that signatures for its own address are valid at the store.
  *
  *     await using faults = await S3FaultProxy.start({ target: store.endpoint });
  *     const lost = faults.next({ operation: 'CompleteMultipartUpload', fault: dropAnswer() });
@@ -42,8 +42,8 @@ export class S3FaultProxy implements AsyncDisposable {
   }
 
   /**
-   * @param options.target The store's address, `http:`.
-   * @param options.behaviour How the store is to differ all the time, in calls that no rule and no random fault takes.
+   * @param options.target The store's `http:` URL.
+   * @param options.behaviour Permanent behaviour of the store, for calls without a rule or random fault.
    */
   static async start(options: {
     target: string;
@@ -52,44 +52,44 @@ export class S3FaultProxy implements AsyncDisposable {
     const { target, behaviour } = options;
     const url = new URL(target);
     if (url.protocol !== 'http:') throw new TypeError(`${target} is not an address that starts with http:`);
-    // A test may hold a call for as long as it likes; an idle connection ends when the store's does.
+    // A test may hold a call indefinitely; an idle connection ends with the store's connection.
     const server = createServer({ requestTimeout: 0, headersTimeout: 0, keepAliveTimeout: 0 });
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
     return new S3FaultProxy(server, url, behaviour);
   }
 
-  /** All that came by, in the order of arrival. */
+  /** All calls in order of arrival. */
   get calls(): readonly S3Call[] {
     return this.#log.calls;
   }
 
-  /** Lets something happen to the next calls of a kind. Of several rules for one call the oldest takes it. */
+  /** Adds a rule for the next matching calls. If several rules match a call, the oldest applies. */
   next(options: FaultRuleOptions): FaultRule {
     const rule = new FaultRule(options);
     this.#rules.push(rule);
     return rule;
   }
 
-  /** Lets something happen now and then, to calls that no rule takes, until stopped or told anew. */
+  /** Injects random faults into calls without a rule, until stopped or called again. */
   randomly(options: RandomFaultOptions): RandomFaults {
     this.#random?.stop();
     return (this.#random = new RandomFaults(options));
   }
 
-  /** The first call that has ended and is one of those, past or to come. @see CallLog.ended */
+  /** Waits for a matching call that has ended, past or future. @see CallLog.ended */
   async ended(...args: Parameters<CallLog['ended']>): Promise<S3Call> {
     return await this.#log.ended(...args);
   }
 
-  /** @throws Error that names each rule that did not fire as often as it should. */
+  /** @throws Error that names each rule that did not fire often enough. */
   assertAllFired(): void {
     const unfired = this.#rules.filter((rule) => !rule.isDone);
     if (unfired.length === 0) return;
     throw new Error(`not all faults fired:\n${unfired.map((rule) => `  ${rule.describe()}`).join('\n')}`);
   }
 
-  /** Removes all rules and ends random faults; what they hold goes on. The log of calls stays. */
+  /** Removes all rules and ends random faults; held calls continue. The log of calls stays. */
   clear(): void {
     for (const rule of this.#rules) rule.remove();
     this.#rules = [];
@@ -97,7 +97,7 @@ export class S3FaultProxy implements AsyncDisposable {
     this.#random = undefined;
   }
 
-  /** @throws AggregateError of what tests' own hooks threw. */
+  /** @throws AggregateError of errors from tests' own hooks. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (!this.#server.listening) return;
     const closed = once(this.#server, 'close');

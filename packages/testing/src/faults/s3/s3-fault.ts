@@ -1,22 +1,22 @@
 import type { S3Exchange } from './s3-exchange.ts';
 
-/** What a fault may ask of the rule that applies it. */
+/** Callbacks from a fault to the rule that applies it. */
 export interface FaultControl {
-  /** To be called in the moment in which the fault shows, once for each call; without it, it does not count. */
+  /** The fault calls this once per call, when it takes effect; otherwise it is not counted. */
   readonly tookEffect: () => void;
   /**
-   * Waits for the rule's release.
+   * Waits until the rule is released.
    *
-   * @param unless Ends the wait before that, as does the end of the rule.
-   * @returns Whether it was released.
+   * @param unless Ends the wait early, as the end of the rule does.
+   * @returns Whether the rule was released.
    */
   readonly released: (unless?: AbortSignal) => Promise<boolean>;
 }
 
-/** What is done to one call in place of passing it on. */
+/** Handles one call instead of forwarding it. */
 export interface S3Fault {
-  /** For counts and messages, e.g. `dropAnswer` or `error SlowDown`. */
+  /** Name for counts and messages, e.g. `dropAnswer` or `error SlowDown`. */
   readonly kind: string;
-  /** @throws ConnectionLost when client or store have gone; anything else is a mistake in the test. */
+  /** @throws ConnectionLost if the client or store disconnects; any other error is a bug in the test. */
   readonly apply: (exchange: S3Exchange, control: FaultControl) => Promise<void>;
 }

@@ -13,7 +13,7 @@ import { slow, stopReading } from './slow-call.ts';
 
 const MiB = 1024 * 1024;
 
-/** What the store itself has at the key. */
+/** Whether the store has an object at the key. */
 async function objectExists({ store }: FaultStand, { id: { Bucket, Key } }: StandUpload): Promise<boolean> {
   const head = store.client.send(new HeadObjectCommand({ Bucket, Key }));
   return await head.then(
@@ -348,7 +348,7 @@ describe('a slow call', { concurrency: true }, () => {
   });
 });
 
-/** Waits until the system takes no more of the body. */
+/** Waits until the operating system accepts no more of the body. */
 async function stalled({ socket }: ClientRequest): Promise<void> {
   for (let before = -1; before !== socket?.bytesWritten;) {
     before = socket?.bytesWritten ?? 0;

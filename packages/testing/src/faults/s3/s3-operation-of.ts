@@ -1,16 +1,16 @@
 import type { OperationName } from 'backhaul-object-store';
 
-/** How a bucket is set up: what `--setup-bucket` and `doctor` read and write. */
+/** Operations on bucket settings that `--setup-bucket` and `doctor` use. */
 type BucketSetting = `${'Get' | 'Put'}${
   | 'BucketEncryption'
   | 'BucketVersioning'
   | 'PublicAccessBlock'
   | 'BucketLifecycleConfiguration'}`;
 
-/** As S3 names it; `Other` for what this project never asks of a store. */
+/** Name of an S3 operation; `Other` if this project never uses it. */
 export type S3Operation = OperationName | BucketSetting | 'DeleteBucketEncryption' | 'Other';
 
-/** What a request is about. */
+/** Operation and target of a request. */
 export interface S3Subject {
   readonly operation: S3Operation;
   readonly bucket: string | undefined;
@@ -21,7 +21,7 @@ export interface S3Subject {
 
 type Selected = readonly [parameter: string, operation: S3Operation];
 
-/** By method: what a query parameter makes of it, the first that is there, then what it is without any. */
+/** By method: operations selected by the first query parameter present, then the one without any. */
 const ofObject: Readonly<Record<string, readonly [...Selected[], S3Operation]>> = {
   GET: [['uploadId', 'ListParts'], 'GetObject'],
   HEAD: ['HeadObject'],
@@ -65,10 +65,10 @@ const copies: Readonly<Partial<Record<S3Operation, S3Operation>>> = {
 };
 
 /**
- * Tells from a request alone what it asks for. Buckets are looked for in the path only.
+ * Determines the operation and target of a request. Buckets are recognized in the path only.
  *
- * @param target The request line's, e.g. `/bucket/key?uploadId=…`.
- * @param isCopy Whether there is an `x-amz-copy-source`.
+ * @param target Target of the request line, e.g. `/bucket/key?uploadId=…`.
+ * @param isCopy Whether the request has an `x-amz-copy-source` header.
  */
 export function s3OperationOf(method: string, target: string, isCopy = false): S3Subject {
   const mark = target.indexOf('?');

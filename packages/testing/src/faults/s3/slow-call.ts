@@ -2,15 +2,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { S3Fault } from './s3-fault.ts';
 
 export interface SlowOptions {
-  /** Wait before anything is sent on. */
+  /** Delay before the request is forwarded. */
   readonly beforeRequestMs?: number;
-  /** Wait once the store has done it. */
+  /** Delay after the store has completed the request. */
   readonly beforeAnswerMs?: number;
-  /** The request's body trickles. */
+  /** Rate at which the request's body is read. */
   readonly bytesPerSecond?: number;
 }
 
-/** All arrives, later. */
+/** Delivers everything late. */
 export function slow({ beforeRequestMs = 0, beforeAnswerMs = 0, bytesPerSecond }: SlowOptions): S3Fault {
   return {
     kind: 'slow',
@@ -31,16 +31,16 @@ export function slow({ beforeRequestMs = 0, beforeAnswerMs = 0, bytesPerSecond }
   };
 }
 
-/** Ends early when the client has gone; what follows finds that out. */
+/** Ends early if the client disconnects; the next step detects that. */
 async function pause(ms: number, signal: AbortSignal): Promise<void> {
   if (ms > 0) await sleep(ms, undefined, { signal }).catch(() => undefined);
 }
 
 /**
- * A peer that keeps the connection and reads no more of the body: it fills what the system buffers, some megabytes,
- * and then hears nothing. Goes on when the rule is released; does not notice before that a client has left.
+ * Keeps the connection but stops reading the body: the client fills the system's buffers, some megabytes, and then
+ * stalls. Continues when the rule is released; does not notice before then that a client has disconnected.
  *
- * @param options.afterBytes So much is read, about, and sent on before.
+ * @param options.afterBytes Approximate number of bytes that are read and forwarded first.
  */
 export function stopReading({ afterBytes = 0 }: { afterBytes?: number } = {}): S3Fault {
   return {

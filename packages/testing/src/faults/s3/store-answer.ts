@@ -2,11 +2,11 @@ import type { IncomingMessage } from 'node:http';
 import { buffer } from 'node:stream/consumers';
 import { ConnectionLost } from './connection-lost.ts';
 
-/** What the store answered: its head, and a body that has not been read yet. */
+/** The store's response: its head, and a body that is not read yet. */
 export class StoreAnswer {
   readonly status: number;
   readonly statusMessage: string;
-  /** Names and values in turn, as received. */
+  /** Alternating names and values, as received. */
   readonly rawHeaders: readonly string[];
   readonly stream: IncomingMessage;
   #read: Buffer | undefined;
@@ -16,7 +16,7 @@ export class StoreAnswer {
     this.statusMessage = incoming.statusMessage ?? '';
     this.rawHeaders = incoming.rawHeaders;
     this.stream = incoming;
-    // A connection that breaks is told to whoever reads; nobody may be reading just then.
+    // Readers get the error of a broken connection, but there may be no reader yet.
     incoming.on('error', () => undefined);
   }
 
@@ -24,13 +24,13 @@ export class StoreAnswer {
     return this.status >= 200 && this.status < 300;
   }
 
-  /** The body, if somebody waited for it. */
+  /** The body, if it has been read. */
   get read(): Buffer | undefined {
     return this.#read;
   }
 
   /**
-   * The whole body. Once it is there, the store has done all that was asked.
+   * Reads the whole body. Once it has arrived, the store has completed the request.
    *
    * @throws ConnectionLost
    */
@@ -48,7 +48,7 @@ export class StoreAnswer {
   }
 }
 
-/** A list of raw headers without some names, and with others at its end. */
+/** Returns raw headers with the changed names removed and their new values appended. */
 export function changedHeaders(
   rawHeaders: readonly string[],
   changes: Readonly<Record<string, string | undefined>>,

@@ -1,7 +1,7 @@
 import { Agent, type ClientRequest, request } from 'node:http';
 import type { Socket } from 'node:net';
 
-/** A request's head as it goes on, byte for byte: the signature covers it. */
+/** A request's head, forwarded byte for byte because the signature covers it. */
 export interface RequestHead {
   readonly method: string;
   readonly path: string;
@@ -9,15 +9,15 @@ export interface RequestHead {
 }
 
 /**
- * The connection to the store that belongs to one of a client's. They live and die together, so that a client sees
- * a store that closes idle connections, or goes away, as it would without anything between.
+ * The store connection of one client connection. They close together, so that a client sees a store that closes idle
+ * connections or stops as it would without a proxy.
  */
 export class StoreConnection {
   readonly #target: URL;
   readonly #client: Socket;
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 });
   #socket: Socket | undefined;
-  /** Exchanges under way. */
+  /** Number of exchanges in progress. */
   #busy = 0;
 
   constructor(target: URL, client: Socket) {
@@ -27,8 +27,8 @@ export class StoreConnection {
   }
 
   /**
-   * For as long as an exchange lasts: a store that closes the connection after its answer, while a fault still holds
-   * that, has closed none that is idle.
+   * Marks the connection as busy during an exchange: a store that closes it after a response that a fault still holds
+   * has not closed an idle connection.
    */
   hold(): Disposable {
     this.#busy++;
@@ -50,12 +50,12 @@ export class StoreConnection {
   }
 }
 
-/** A request on a connection of its own, unless `agent` has one. */
+/** Opens a request on a new connection, unless `agent` has a free one. */
 export function openRequest(target: URL, head: RequestHead, agent: Agent | false): ClientRequest {
   const { method, path, rawHeaders } = head;
   const names = new Set(rawHeaders.filter((_, at) => at % 2 === 0).map((name) => name.toLowerCase()));
   const isFramed = names.has('content-length') || names.has('transfer-encoding');
-  // Node would send chunks of its own accord.
+  // Without it, Node would use chunked encoding.
   const framing = isFramed || !['PUT', 'POST'].includes(method) ? [] : ['Content-Length', '0'];
   const outgoing = request({
     agent,
@@ -66,7 +66,7 @@ export function openRequest(target: URL, head: RequestHead, agent: Agent | false
     headers: [...rawHeaders, ...framing],
   });
   outgoing.setNoDelay(true);
-  // Told to who waits for the answer; a break after that concerns nobody.
+  // Callers that wait for the response get the error; later errors do not matter.
   outgoing.on('error', () => undefined);
   return outgoing;
 }

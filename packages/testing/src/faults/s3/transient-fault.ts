@@ -7,7 +7,7 @@ import { slow } from './slow-call.ts';
 
 type Faults = readonly (() => S3Fault)[];
 
-/** May happen to any call. */
+/** Faults that can occur in any call. */
 const common: Faults = [
   () => error('InternalError'),
   () => error('SlowDown'),
@@ -35,7 +35,7 @@ const ofCompletion: Faults = [
   withoutEtag,
 ];
 
-/** A fault that passes, such as S3 and networks have, after which a retry or a look at the store helps. */
+/** Returns a transient fault of S3 or the network; a retry or a check of the store recovers from it. */
 export function transientFault(call: S3Call, random: () => number): S3Fault | undefined {
   const faults = faultsOf(call);
   return faults[Math.floor(random() * faults.length)]?.();

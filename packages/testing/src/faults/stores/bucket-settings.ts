@@ -12,7 +12,7 @@ const ENCRYPTED =
 
 const writes: ReadonlySet<S3Operation> = new Set(['PutObject', 'CreateMultipartUpload', 'UploadPart']);
 
-/** SeaweedFS without a key for SSE-S3: it takes the setting and shows it, and then nobody can write. */
+/** SeaweedFS without a key for SSE-S3 accepts and returns the setting, and then every write fails. */
 export function breaksOnceEncrypted(): StoreBehaviour {
   let isEncrypted = false;
   return new StoreBehaviour('breaks once default encryption is on', ({ call: { operation } }) => {
@@ -33,7 +33,7 @@ export function breaksOnceEncrypted(): StoreBehaviour {
   });
 }
 
-/** SeaweedFS without a key for SSE-S3, asked to encrypt one upload. */
+/** SeaweedFS without a key for SSE-S3 fails uploads that request encryption. */
 export function failsEncryptedUploads(): StoreBehaviour {
   return new StoreBehaviour('answers 500 to an upload that asks for encryption', ({ call, headers }) =>
     call.operation === 'CreateMultipartUpload' && 'x-amz-server-side-encryption' in headers
@@ -42,14 +42,14 @@ export function failsEncryptedUploads(): StoreBehaviour {
   );
 }
 
-/** versitygw without `--versioning-dir`. */
+/** versitygw without `--versioning-dir` responds 501. */
 export function hasNoVersioning(): StoreBehaviour {
   return new StoreBehaviour('answers 501 to versioning', ({ call: { operation } }) =>
     operation.endsWith('BucketVersioning') ? error('VersioningNotConfigured') : undefined,
   );
 }
 
-/** S3Proxy on a file system. */
+/** S3Proxy on a file system responds 500. */
 export function failsPublicAccessBlock(): StoreBehaviour {
   return new StoreBehaviour('answers 500 to a block of public access', ({ call: { operation } }) =>
     operation.endsWith('PublicAccessBlock') ? error('InternalError') : undefined,

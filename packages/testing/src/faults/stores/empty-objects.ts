@@ -1,10 +1,10 @@
 import { error } from '../s3/error-answer.ts';
 import { StoreBehaviour } from './store-behaviour.ts';
 
-/** CRC32 of nothing, as a checksum header has it. */
+/** CRC32 of no bytes, in the encoding of a checksum header. */
 const CRC32_OF_NOTHING = 'AAAAAA==';
 
-/** Garage: a multipart upload needs one part with a byte in it. */
+/** Garage requires a non-empty part in a multipart upload. */
 export function refusesEmptyParts(): StoreBehaviour {
   return new StoreBehaviour('refuses an empty part', ({ call, headers }) =>
     call.operation === 'UploadPart' && headers['content-length'] === '0'
@@ -13,7 +13,7 @@ export function refusesEmptyParts(): StoreBehaviour {
   );
 }
 
-/** MinIO: it computes another checksum of an object made of one empty part than everybody else. */
+/** MinIO's checksum of an object made of one empty part differs from that of other stores. */
 export function refusesChecksumOfEmptyObject(): StoreBehaviour {
   return new StoreBehaviour('refuses the checksum of an empty object on Complete', ({ call, headers }) =>
     call.operation === 'CompleteMultipartUpload' && headers['x-amz-checksum-crc32'] === CRC32_OF_NOTHING

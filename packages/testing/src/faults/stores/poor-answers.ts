@@ -1,7 +1,7 @@
 import { changedAnswer } from '../s3/broken-answer.ts';
 import { StoreBehaviour } from './store-behaviour.ts';
 
-/** versitygw without `--keep-alive`; nginx and AWS after a number of requests. */
+/** versitygw does this without `--keep-alive`; nginx and AWS do it after a number of requests. */
 export function closesAfterEveryAnswer(): StoreBehaviour {
   const closing = changedAnswer('closing', () => ({
     headers: { Connection: 'close', 'Keep-Alive': undefined },
@@ -9,7 +9,7 @@ export function closesAfterEveryAnswer(): StoreBehaviour {
   return new StoreBehaviour('closes the connection after every answer', () => closing);
 }
 
-/** SeaweedFS: it checks the parts' checksums, and does not keep them. */
+/** SeaweedFS checks the parts' checksums but does not store them. */
 export function listsPartsWithoutChecksums(): StoreBehaviour {
   const withoutChecksums = changedAnswer('withoutChecksums', () => ({
     xml: (document) => document.replaceAll(/<(Checksum\w+)>[^<]*<\/\1>/g, ''),
@@ -19,7 +19,7 @@ export function listsPartsWithoutChecksums(): StoreBehaviour {
   );
 }
 
-/** JuiceFS's gateway, unless it is told to keep them. */
+/** JuiceFS's gateway does this unless it is configured to store metadata. */
 export function dropsUserMetadata(): StoreBehaviour {
   const withoutMetadata = changedAnswer('withoutMetadata', ({ rawHeaders }) => ({
     headers: Object.fromEntries(

@@ -5,12 +5,12 @@ const TOO_LARGE =
   '<html>\r\n<head><title>413 Request Entity Too Large</title></head>\r\n<body>\r\n' +
   '<center><h1>413 Request Entity Too Large</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n';
 
-/** nginx with `client_max_body_size`, 1 MiB by default. It answers before the body has come, and throws that away. */
+/** nginx with `client_max_body_size`, 1 MiB by default, responds before the body has arrived and discards the body. */
 export function limitsBodies({ bytes = 1024 * 1024 }: { bytes?: number } = {}): StoreDouble {
   const refusal: S3Fault = {
     kind: '413',
     apply: async (exchange, { tookEffect }) => {
-      // nginx reads on as well (`lingering_close`): who closes with bytes unread cuts off its own answer.
+      // nginx also keeps reading (`lingering_close`): closing with unread bytes would cut off the response.
       await exchange.discardBody();
       await exchange.answer({
         status: 413,
@@ -26,7 +26,7 @@ export function limitsBodies({ bytes = 1024 * 1024 }: { bytes?: number } = {}): 
     );
 }
 
-/** nginx without `proxy_set_header Host $http_host`: the signature covers the name that the client used. */
+/** nginx does this without `proxy_set_header Host $http_host`: the signature covers the name that the client used. */
 export function rewritesHost(): StoreBehaviour {
   const rewritten: S3Fault = {
     kind: 'rewritten Host',

@@ -4,31 +4,31 @@ import type { S3Exchange } from '../s3/s3-exchange.ts';
 import type { S3Fault } from '../s3/s3-fault.ts';
 
 /**
- * One way in which a store differs from Amazon S3, or what stands before it, for as long as it runs. It is named for
- * what it does, not for a product: stores share behaviours, and lose them with a release.
+ * One way in which a store, or a proxy in front of it, permanently differs from Amazon S3. It is named for what it
+ * does, not for a product: stores share behaviours, and a new release may drop them.
  *
  *     await using stage = await Stage.start({ store: refusesEmptyParts });
  *     …
  *     assert.ok(stage.behaviour.shownCount > 0);
  */
 export class StoreBehaviour {
-  /** What follows "a store that …", e.g. `refuses an empty part`. */
+  /** Predicate that completes "a store that …", e.g. `refuses an empty part`. */
   readonly name: string;
   readonly #faultOf: (exchange: S3Exchange) => S3Fault | undefined;
   readonly #shown = new EffectCount();
 
-  /** @param faultOf What is done to a call in place of passing it on; undefined passes it. */
+  /** @param faultOf Returns the fault for a call; undefined forwards the call. */
   constructor(name: string, faultOf: (exchange: S3Exchange) => S3Fault | undefined) {
     this.name = name;
     this.#faultOf = faultOf;
   }
 
-  /** Calls in which it showed. */
+  /** Number of calls in which the behaviour took effect. */
   get shownCount(): number {
     return this.#shown.count;
   }
 
-  /** @throws Error that names it if it does not show within 30 s. */
+  /** Waits until the behaviour takes effect. @throws Error that names it after 30 s. */
   async shown(): Promise<void> {
     const describe = (): string => `a store that ${this.name} was not seen to do so`;
     await this.#shown.reached(1, { deadlineMs: 30_000, describe });
@@ -42,7 +42,7 @@ export class StoreBehaviour {
   }
 }
 
-/** Makes a store behave so. @param store The one behind, for what it has to be asked or made to do. */
+/** Creates the behaviour of a store. @param store The real store, for the calls that it needs. */
 export type StoreDouble = (store: S3Target) => StoreBehaviour;
 
 function never(): Promise<boolean> {

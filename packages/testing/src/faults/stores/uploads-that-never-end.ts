@@ -5,7 +5,7 @@ import type { S3Fault } from '../s3/s3-fault.ts';
 import type { S3Operation } from '../s3/s3-operation-of.ts';
 import { StoreBehaviour, type StoreDouble } from './store-behaviour.ts';
 
-/** MinIO after 24 h: it aborts uploads by the time since Create, however busy they are. */
+/** MinIO aborts uploads 24 h after Create, even active ones. */
 export function expiresUploads({ afterMs }: { afterMs: number }): StoreDouble {
   return ({ client }) => {
     const createdAt = new Map<string, number>();
@@ -19,7 +19,7 @@ export function expiresUploads({ afterMs }: { afterMs: number }): StoreDouble {
         ...gone,
         apply: async (exchange, control) => {
           const abort = new AbortMultipartUploadCommand({ Bucket, Key, UploadId: uploadId });
-          // Aborted before, by an earlier call.
+          // An earlier call may have aborted it already.
           await client.send(abort).catch(() => undefined);
           await gone.apply(exchange, control);
         },
@@ -28,7 +28,7 @@ export function expiresUploads({ afterMs }: { afterMs: number }): StoreDouble {
   };
 }
 
-/** A store whose record of one upload is broken, while all others are well. */
+/** A store whose record of one upload is broken; all other uploads work. */
 export function neverCompletesFirstUpload(): StoreBehaviour {
   return failsFirstUpload('CompleteMultipartUpload');
 }
@@ -48,7 +48,7 @@ function failsFirstUpload(broken: S3Operation): StoreBehaviour {
   });
 }
 
-/** Passes a Create, and takes down the upload's name. */
+/** Forwards a Create call and passes the upload ID to `note`. */
 function noting(note: (uploadId: string) => void): S3Fault {
   return {
     kind: 'noted',

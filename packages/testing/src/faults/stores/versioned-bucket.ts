@@ -15,12 +15,12 @@ const ENABLED =
   '<VersioningConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Status>Enabled</Status></VersioningConfiguration>';
 
 /**
- * A bucket that keeps every version of an object, in memory: for small objects of ASCII. What is written through the
- * proxy gets a version, also when it replaces another; a version stays when its key is deleted.
+ * A bucket that stores every version of an object in memory, for small ASCII objects. Each write through the proxy
+ * creates a version; deleting the key does not remove it.
  */
 export const keepsVersions: StoreDouble = ({ client, bucket }) => {
   const versions = new Map<string, Version>();
-  /** Ids, by key; none of a key that was deleted. */
+  /** Current version IDs by key; a deleted key has none. */
   const current = new Map<string, string>();
 
   async function keep(key: string): Promise<string> {
@@ -36,7 +36,7 @@ export const keepsVersions: StoreDouble = ({ client, bucket }) => {
     versions.set(id, {
       body,
       headers: {
-        // Also in answer to HEAD, which has no body.
+        // Responses to HEAD need this, because they have no body.
         'Content-Length': String(Buffer.byteLength(body)),
         ETag,
         'Last-Modified': (facts.LastModified ?? new Date()).toUTCString(),

@@ -1,7 +1,7 @@
 import { EventEmitter, once } from 'node:events';
 import { EffectCount } from '../effect-count.ts';
 
-/** Timers come late, and a line that forgot it would be slower than it is said to be. */
+/** Credit for late timers; without it a link would be slower than its configured rate. */
 export const CATCH_UP_MS = 50;
 
 export type Direction = 'toTarget' | 'toClient';
@@ -20,22 +20,22 @@ const effects = [
   'strandSome',
   'endAfterAnswers',
 ] as const;
-/** By the name of the method that asks for it. */
+/** Named after the method that requests the effect. */
 export type TcpEffect = (typeof effects)[number];
 
-/** What all connections of one proxy are subject to at the moment, and how often each condition showed. */
+/** Current conditions of all connections of one proxy, and counts of their effects. */
 export class LinkConditions {
   delayMs = 0;
-  /** Whether a connection takes a round trip of that delay before it passes anything, as TCP's handshake does. */
+  /** Whether a connection first takes a round trip of `delayMs`, as TCP's handshake does. */
   delaysHandshake = false;
   bytesPerSecond: number | undefined;
-  /** Of each connection. */
+  /** Rate limit of each connection. */
   connectionBytesPerSecond: number | undefined;
   readonly effects = Object.fromEntries(effects.map((name) => [name, new EffectCount()])) as Readonly<
     Record<TcpEffect, EffectCount>
   >;
   readonly #changed = new EventEmitter().setMaxListeners(0);
-  /** When the line of each direction has sent all that was given to it. */
+  /** Time when each direction will have sent all its bytes. */
   readonly #freeAt: Record<Direction, number> = { toTarget: 0, toClient: 0 };
   #silent = false;
   #readsClients = true;
@@ -54,17 +54,17 @@ export class LinkConditions {
     this.#changed.emit('changed');
   }
 
-  /** Whether bytes are taken from who sends them this way. */
+  /** Whether bytes are accepted from the sender in this direction. */
   passes(direction: Direction): boolean {
     return !this.#silent && (direction === 'toClient' || this.#readsClients);
   }
 
-  /** Waits until they are. @throws AbortError */
+  /** Waits until this direction passes bytes. @throws AbortError */
   async passable(direction: Direction, signal: AbortSignal): Promise<void> {
     while (!this.passes(direction)) await once(this.#changed, 'changed', { signal });
   }
 
-  /** Gives so many bytes to the line. @returns Milliseconds until they have been sent. */
+  /** Schedules bytes on the link. @returns Milliseconds until they have been sent. */
   occupy(direction: Direction, sizeBytes: number): number {
     if (this.bytesPerSecond === undefined) return 0;
     const now = performance.now();

@@ -7,22 +7,22 @@ interface ConnectionOptions {
   readonly target: { readonly host: string; readonly port: number };
   readonly conditions: LinkConditions;
   readonly count: (direction: Direction, sizeBytes: number) => void;
-  /** So many answers of HTTP/1.1 are its last ones, after which it is cut. */
+  /** Number of HTTP/1.1 responses after which the connection is cut. */
   readonly answers: number;
 }
 
-/** A client's connection and the one to the target that belongs to it. */
+/** A client's connection and its connection to the target. */
 export class TcpConnection {
   readonly #client: Socket;
   readonly #options: ConnectionOptions;
   readonly #over = new AbortController();
   #target: Socket | undefined;
   #directions: readonly TcpDirection[] = [];
-  /** Bytes, both ways together, until it is cut. */
+  /** Bytes left, in both directions together, until the connection is cut. */
   #bytesLeft = Infinity;
   #answersLeft: number;
 
-  /** @param client Paused. */
+  /** @param client The accepted socket, paused. */
   constructor(client: Socket, options: ConnectionOptions) {
     this.#client = client;
     this.#options = options;
@@ -30,28 +30,28 @@ export class TcpConnection {
     client.on('error', () => undefined);
   }
 
-  /** Until both sides have come to their end, or it is cut. Never rejects. */
+  /** Runs until both sides have ended or the connection is cut. Never rejects. */
   async run(): Promise<void> {
     const { signal } = this.#over;
     try {
       const target = await this.#connect();
-      // It may have left while it was kept waiting.
+      // The client may have disconnected during the wait.
       if (this.#client.destroyed) throw new Error('the client has gone');
       this.#directions = [this.#way('toTarget', target), this.#way('toClient', target)];
       await Promise.all(this.#directions.map((direction) => direction.run()));
     } catch {
-      // The target refused; or it was cut, and the sockets have been told so.
+      // The target refused, or the connection was cut and its sockets are already handled.
       if (!signal.aborted) this.reset();
     }
     await Promise.all([closed(this.#client), closed(this.#target)]);
   }
 
-  /** Whether it was cut, reset or stranded, though a side may not have closed it yet. */
+  /** Whether the connection was cut, reset or stranded; a side may still be open. */
   get isOver(): boolean {
     return this.#over.signal.aborted;
   }
 
-  /** Takes up what has become of the conditions. */
+  /** Applies the current conditions. */
   adjust(): void {
     for (const direction of this.#directions) direction.adjust();
   }
@@ -60,16 +60,16 @@ export class TcpConnection {
     this.#bytesLeft = sizeBytes;
   }
 
-  /** Says goodbye in both directions (FIN), and passes nothing any more. */
+  /** Sends FIN in both directions and stops forwarding. */
   cut(): void {
     this.#over.abort();
     for (const socket of [this.#client, this.#target]) {
-      // What still comes is thrown away: closing over unread bytes would be a reset.
+      // Incoming bytes are discarded: closing with unread bytes would send a reset.
       socket?.removeAllListeners('data').resume().end();
     }
   }
 
-  /** Passes nothing any more, and lets nobody know, for ever. */
+  /** Stops forwarding permanently and notifies neither side. */
   strand(): void {
     this.#over.abort();
     for (const socket of [this.#client, this.#target]) socket?.removeAllListeners('data').pause();
@@ -81,7 +81,7 @@ export class TcpConnection {
     this.#target?.resetAndDestroy();
   }
 
-  /** Leaves nothing open. */
+  /** Destroys both sockets. */
   destroy(): void {
     this.#over.abort();
     this.#client.destroy();
@@ -134,7 +134,7 @@ async function closed(socket: Socket | undefined): Promise<void> {
   });
 }
 
-/** Whether it begins one; stores send those to PUTs in one piece. An interim one, such as 100, is none. */
+/** Whether the bytes begin a final HTTP response (not 1xx); stores send responses to PUTs in one piece. */
 function isAnswer(bytes: Buffer): boolean {
   return /^HTTP\/1\.1 [2-5]/.test(bytes.toString('latin1', 0, 10));
 }

@@ -2,23 +2,23 @@ import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CATCH_UP_MS, type Direction, type LinkConditions } from './link-conditions.ts';
 
-/** What is under way may be no more than this, as on a line with small buffers. */
+/** Maximum bytes in flight, as on a link with small buffers. */
 const MOST_QUEUED_BYTES = 1024 * 1024;
-/** And on a slow line no more than it sends in so long, or who measures it would see the buffer and not the line. */
+/** Maximum send time of the bytes in flight: a larger buffer would distort measurements of a slow link. */
 const MOST_QUEUED_MS = 500;
 
-/** Bytes, or how one side's sending came to its end. */
+/** Bytes, or the way in which one side stopped sending. */
 type Item = { readonly dueAt: number; readonly what: Buffer | 'end' | 'reset' };
 
 export interface DirectionOptions {
   readonly direction: Direction;
   readonly conditions: LinkConditions;
   readonly signal: AbortSignal;
-  /** Hands bytes to the other side. @returns False if it has to catch up. */
+  /** Sends bytes to the other side. @returns False if the caller must wait for `drain`. */
   readonly send: (bytes: Buffer) => boolean;
 }
 
-/** One of the two ways through a connection. */
+/** One of the two directions of a connection. */
 export class TcpDirection {
   readonly #from: Socket;
   readonly #to: Socket;
@@ -26,7 +26,7 @@ export class TcpDirection {
   readonly #queue: Item[] = [];
   #queuedBytes = 0;
   readonly #begunAt = performance.now();
-  /** When this way has sent all that was given to it. */
+  /** Time when this direction will have sent all its bytes. */
   #freeAt = 0;
   #arrived = Promise.withResolvers<void>();
 
@@ -39,13 +39,13 @@ export class TcpDirection {
       this.adjust();
     });
     from.once('end', () => this.#push('end'));
-    // A reset may come while nothing is read, and even then it waits its turn.
+    // A reset may arrive while reading is paused; it still waits behind the queue.
     from.once('close', (hadError) => this.#push(hadError ? 'reset' : 'end'));
     options.signal.addEventListener('abort', () => this.#arrived.resolve(), { once: true });
     this.adjust();
   }
 
-  /** Reads, or does not read, as the conditions are now. */
+  /** Pauses or resumes reading as the current conditions require. */
   adjust(): void {
     const { conditions, direction, signal } = this.#options;
     if (signal.aborted) return;
@@ -56,7 +56,7 @@ export class TcpDirection {
     else this.#from.pause();
   }
 
-  /** Delivers until this way has come to its end. @throws AbortError */
+  /** Delivers queued items until this direction ends. @throws AbortError */
   async run(): Promise<void> {
     const { conditions, direction, signal } = this.#options;
     for (;;) {
@@ -84,7 +84,7 @@ export class TcpDirection {
   async #deliver(chunk: Buffer): Promise<void> {
     const { conditions, direction, signal, send } = this.#options;
     const { bytesPerSecond = Infinity, connectionBytesPerSecond: ownRate = Infinity } = conditions;
-    // Pieces of a twentieth of a second: a slow line is slow, not jerky.
+    // Pieces last a twentieth of a second, so that a slow link is slow but not jerky.
     const most = Math.min(chunk.length, Math.max(1, Math.floor(Math.min(bytesPerSecond, ownRate) / 20)));
     for (let at = 0; at < chunk.length; at += most) {
       const piece = chunk.subarray(at, at + most);

@@ -10,10 +10,10 @@ import { TcpFaultProxy } from './tcp-fault-proxy.ts';
 
 const MiB = 1024 * 1024;
 
-/** A target that says again what it hears, behind a proxy. */
+/** An echo server behind a proxy. */
 class Stand implements AsyncDisposable {
   readonly proxy: TcpFaultProxy;
-  /** The target's ends of connections. */
+  /** The target's side of each connection. */
   readonly accepted: Socket[] = [];
   readonly #cleanup: AsyncDisposableStack;
 
@@ -54,7 +54,7 @@ class Stand implements AsyncDisposable {
   }
 }
 
-/** Says it and waits for the echo. */
+/** Sends the text and waits for the echo. */
 async function echo(socket: Socket, text: string): Promise<string> {
   socket.write(text);
   let heard = '';
@@ -65,7 +65,7 @@ async function echo(socket: Socket, text: string): Promise<string> {
   return heard;
 }
 
-/** How it ended: in the order of events. */
+/** Returns the events with which the connection ended, in order. */
 async function ending(socket: Socket): Promise<string> {
   const seen: string[] = [];
   socket
@@ -257,12 +257,12 @@ describe('a TCP proxy', { concurrency: true }, () => {
     await using stand = await Stand.start();
     const sockets = await Promise.all([stand.connect(), stand.connect()]);
     stand.proxy.limitBandwidth(4 * MiB);
-    // On a busy machine the programs themselves may be slower than the line: then the limit holds nothing back.
+    // On a busy machine the programs may be slower than the link, and then the limit has no effect.
     do {
       const startedAt = performance.now();
       await Promise.all(sockets.map((socket) => echo(socket, 'x'.repeat(MiB / 2))));
       const ms = performance.now() - startedAt;
-      // Less what a line makes up for that a timer was late.
+      // The minimum excludes the credit for late timers.
       assert.ok(ms >= 190, `${ms} ms`);
     } while (stand.proxy.fired.limitBandwidth === 0);
   });
@@ -275,7 +275,7 @@ describe('a TCP proxy', { concurrency: true }, () => {
     const startedAt = performance.now();
     await Promise.all(sockets.map((socket) => echo(socket, text)));
     const tookMs = performance.now() - startedAt;
-    // There at 200,000 bytes a second, and back at the same time.
+    // Each echo travels both ways at once at 200,000 bytes a second.
     assert.ok(tookMs > 130, `${tookMs} ms for each alone`);
     assert.ok(stand.proxy.fired.limitConnectionBandwidth > 3);
     stand.proxy.limitBandwidth(200_000);

@@ -6,8 +6,8 @@ import { TcpConnection } from './tcp-connection.ts';
 const DEADLINE_MS = 30_000;
 
 /**
- * Passes TCP connections on, counts their bytes, and lets happen to them what happens to networks. Each condition
- * counts in {@link fired} how often it showed.
+ * Forwards TCP connections, counts their bytes and injects network faults. {@link fired} counts how often each
+ * condition took effect.
  *
  *     await using network = await TcpFaultProxy.start({ target: server.url });
  *     network.halfOpen();
@@ -16,16 +16,16 @@ const DEADLINE_MS = 30_000;
  */
 export class TcpFaultProxy implements AsyncDisposable {
   readonly port: number;
-  /** Of the target, with this proxy's host and port. */
+  /** The target's URL with this proxy's host and port. */
   readonly endpoint: string;
   readonly #target: { readonly host: string; readonly port: number };
   readonly #conditions = new LinkConditions();
   readonly #connections = new Set<TcpConnection>();
   readonly #bytes: Record<Direction, number> = { toTarget: 0, toClient: 0 };
   #server: Server | undefined;
-  /** For connections to come. */
+  /** Limit for future connections. */
   #limit: { readonly sizeBytes: number; connectionsLeft: number } | undefined;
-  /** For connections to come: the so many-th of them stalls, and then each so many-th. */
+  /** For future connections: the `untilNext`-th is stranded, then every `each`-th. */
   #stranding: { readonly each: number; untilNext: number } | undefined;
   #answers = Infinity;
   #closed = false;
@@ -37,40 +37,40 @@ export class TcpFaultProxy implements AsyncDisposable {
     this.#accept(server);
   }
 
-  /** @param options.target An address with a port; of what protocol is all the same. */
+  /** @param options.target URL of any protocol, with a port. */
   static async start({ target }: { target: string }): Promise<TcpFaultProxy> {
     const url = new URL(target);
     if (url.port === '') throw new TypeError(`${target} names no port`);
     return new TcpFaultProxy(await listen(0), url);
   }
 
-  /** Passed on, both ways together. */
+  /** Bytes forwarded in both directions together. */
   get bytes(): number {
     return this.#bytes.toTarget + this.#bytes.toClient;
   }
 
-  /** Passed on to the target. */
+  /** Bytes forwarded to the target. */
   get bytesToTarget(): number {
     return this.#bytes.toTarget;
   }
 
-  /** Passed on to clients. */
+  /** Bytes forwarded to clients. */
   get bytesToClient(): number {
     return this.#bytes.toClient;
   }
 
-  /** Open at the moment. */
+  /** Number of open connections. */
   get connectionCount(): number {
     return this.#connections.size;
   }
 
-  /** How often each showed: connections, or for `delay` and `limitBandwidth` pieces that had to wait. */
+  /** Count of each effect, in connections; `delay` and the bandwidth limits count delayed pieces. */
   get fired(): Readonly<Record<TcpEffect, number>> {
     const counts = Object.entries(this.#conditions.effects).map(([name, effect]) => [name, effect.count]);
     return Object.fromEntries(counts) as Record<TcpEffect, number>;
   }
 
-  /** Waits until it has shown so often, by default once. @throws Error that names it. */
+  /** Waits until the effect has occurred `times` times. @throws Error that names the effect. */
   async tookEffect(effect: TcpEffect, options: { times?: number; deadlineMs?: number } = {}): Promise<void> {
     const { times = 1, deadlineMs = DEADLINE_MS } = options;
     const count = this.#conditions.effects[effect];
@@ -78,36 +78,34 @@ export class TcpFaultProxy implements AsyncDisposable {
     await count.reached(times, { deadlineMs, describe });
   }
 
-  /** Ends all connections (FIN). New ones are taken. */
+  /** Ends all connections (FIN). New ones are accepted. */
   cut(): void {
     this.#each('cut', (connection) => connection.cut());
   }
 
-  /** Breaks all connections (RST). New ones are taken. */
+  /** Breaks all connections (RST). New ones are accepted. */
   reset(): void {
     this.#each('reset', (connection) => connection.reset());
   }
 
-  /** Passes nothing any more, and lets nobody know: connections stay open, and new ones are taken and hear nothing. */
+  /** Silently stops forwarding: connections stay open, and new ones are accepted but receive nothing. */
   halfOpen(): void {
     this.#conditions.setSilent(true);
     this.#each('halfOpen', (connection) => connection.adjust());
   }
 
-  /** As when a router forgets them: connections stay open and are silent for good, while new ones are taken and pass. */
+  /** Acts like a router that forgets connections: they stay open but pass nothing, while new ones work. */
   strand(): void {
     this.#each('strand', (connection) => connection.strand());
   }
 
-  /** Reads no more from clients, old ones and new; what the target says still reaches them. */
+  /** Stops reading from current and new clients; they still receive the target's bytes. */
   stopReading(): void {
     this.#conditions.setReadsClients(false);
     this.#each('stopReading', (connection) => connection.adjust());
   }
 
-  /**
-   * Refuses new connections. Those that are open stay. Counts itself: of refusals themselves only the system knows.
-   */
+  /** Refuses new connections; open ones stay. Counts its calls: only the operating system sees refusals. */
   refuse(): void {
     if (this.#server === undefined) return;
     this.#server.close();
@@ -115,7 +113,7 @@ export class TcpFaultProxy implements AsyncDisposable {
     this.#conditions.effects.refuse.add();
   }
 
-  /** Ends {@link halfOpen}, {@link stopReading} and {@link refuse}. What was held goes on. */
+  /** Ends {@link halfOpen}, {@link stopReading} and {@link refuse}. Held bytes are forwarded. */
   async resume(): Promise<void> {
     this.#conditions.setSilent(false);
     this.#conditions.setReadsClients(true);
@@ -124,9 +122,9 @@ export class TcpFaultProxy implements AsyncDisposable {
   }
 
   /**
-   * Cuts each connection once it has passed so many bytes from now on, both ways together; undefined lifts it.
+   * Cuts each connection after `sizeBytes` more bytes in both directions together; undefined lifts the limit.
    *
-   * @param options.connections For so many connections only, by default all; open ones come first.
+   * @param options.connections Number of connections to limit, by default all; open ones come first.
    */
   limitBytes(sizeBytes: number | undefined, { connections = Infinity }: { connections?: number } = {}): void {
     this.#limit = sizeBytes === undefined ? undefined : { sizeBytes, connectionsLeft: connections };
@@ -137,31 +135,31 @@ export class TcpFaultProxy implements AsyncDisposable {
   }
 
   /**
-   * Delays all by so much, each way.
+   * Delays all bytes by `delayMs` in each direction.
    *
-   * @param options.handshake Whether connections to come also take a round trip to open; this proxy accepts at once.
+   * @param options.handshake Whether future connections also take a round trip to open; the proxy accepts at once.
    */
   delay(delayMs: number, { handshake = false }: { handshake?: boolean } = {}): void {
     this.#conditions.delayMs = delayMs;
     this.#conditions.delaysHandshake = handshake;
   }
 
-  /** A line of such a rate each way, for all connections together; undefined lifts it. */
+  /** Limits the rate in each direction for all connections together; undefined lifts it. */
   limitBandwidth(bytesPerSecond: number | undefined): void {
     this.#conditions.bytesPerSecond = bytesPerSecond;
   }
 
-  /** Of each connection, each way; undefined lifts it. */
+  /** Limits the rate of each connection in each direction; undefined lifts the limit. */
   limitConnectionBandwidth(bytesPerSecond: number | undefined): void {
     this.#conditions.connectionBytesPerSecond = bytesPerSecond;
   }
 
-  /** Each so many-th new connection is taken and passes nothing, ever; the first such one is the `first`-th from now. */
+  /** Strands every `each`-th new connection, which never passes anything, starting with the `first`-th from now. */
   strandSome({ each, first = each }: { each: number; first?: number }): void {
     this.#stranding = { each, untilNext: first };
   }
 
-  /** Ends each new connection (FIN) after so many answers of HTTP/1.1, unannounced. */
+  /** Ends each new connection (FIN), unannounced, after this many HTTP/1.1 responses. */
   endAfterAnswers(answers: number): void {
     this.#answers = answers;
   }
