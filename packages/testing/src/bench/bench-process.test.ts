@@ -45,7 +45,7 @@ test('a mistake in the options of a benchmark is told, and nothing is compiled',
   assert.match(output.stderr, /^bench: .*--fast/);
 });
 
-/** Processes that were told to keep their temporary files there. */
+/** Counts processes whose temporary directory is this one. */
 async function programsOf(directory: string): Promise<number> {
   let count = 0;
   for (const pid of await readdir('/proc')) {

@@ -1,6 +1,6 @@
 import { type BenchProgram, benchProgram } from './bench-program.ts';
 
-/** This process as `npm run bench`: its arguments, streams, signals and exit code. */
+/** Runs `npm run bench` with this process's arguments, streams, signals and exit code. */
 export async function benchProcess(
   program: Pick<BenchProgram, 'experiments' | 'build' | 'resultsFile'>,
 ): Promise<void> {

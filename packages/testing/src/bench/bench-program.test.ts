@@ -6,7 +6,7 @@ import { benchProgram } from './bench-program.ts';
 import type { Bench, Experiment, Findings } from './experiment.ts';
 import { readResults } from './report/results.ts';
 
-/** Finds a throughput of ten, which must be at least `atLeast`. */
+/** Measures a throughput of ten and requires at least `atLeast`. */
 function experiment(name: string, atLeast: number): Experiment {
   const measurement = { quantity: 'throughput', unit: 'MB/s', subject: 'Backhaul', samples: [9, 10, 11] };
   const requirement = { text: `speed of ${name}`, measured: 10, unit: 'MB/s', limit: { atLeast } };

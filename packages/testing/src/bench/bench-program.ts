@@ -8,19 +8,19 @@ import { runExperiments } from './run-experiments.ts';
 
 export interface BenchProgram {
   readonly argv: readonly string[];
-  /** In the order they run. */
+  /** Sorted by execution order. */
   readonly experiments: readonly Experiment[];
-  /** Compiles what is measured. */
+  /** Compiles the programs to measure. */
   readonly build: (options: { signal: AbortSignal }) => Promise<void>;
-  /** Where `--save` keeps results. */
+  /** File in which `--save` stores results. */
   readonly resultsFile: string;
-  /** Each writes one line, or some. */
+  /** Each call writes one or more lines. */
   readonly stdout: (text: string) => void;
   readonly stderr: (text: string) => void;
   readonly signal: AbortSignal;
 }
 
-/** `npm run bench`. @returns The exit code. */
+/** Runs `npm run bench`. @returns The exit code. */
 export async function benchProgram(program: BenchProgram): Promise<number> {
   const { argv, experiments, stdout, stderr, signal } = program;
   let options: BenchOptions | undefined;
@@ -42,7 +42,7 @@ export async function benchProgram(program: BenchProgram): Promise<number> {
   try {
     return await measureAll(program, options);
   } catch (error) {
-    // Whatever an abort made fail.
+    // The abort may have caused any of the failures.
     if (signal.aborted) return 130;
     stderr(`bench: ${messageOf(error)}`);
     return 1;

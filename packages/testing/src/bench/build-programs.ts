@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 
 const BUILD = fileURLToPath(new URL('../../../../scripts/build.ts', import.meta.url));
 
-/** Compiles the programs as they are published, for `{ compiled: true }`. */
+/** Compiles the programs as published, for `{ compiled: true }`. */
 export async function buildPrograms({ signal }: { signal: AbortSignal }): Promise<void> {
   const build = spawn(process.execPath, [BUILD], { stdio: ['ignore', 'ignore', 'inherit'], signal });
   const [code] = (await once(build, 'exit')) as [number | null];

@@ -1,34 +1,34 @@
 import { z } from 'zod';
 import type { TemporaryDirectory } from '../temporary-directory.ts';
 
-/** What an experiment is run with. */
+/** Context in which an experiment runs. */
 export interface Bench {
-  /** Seconds instead of minutes: shows that the experiment works, and its figures mean little. */
+  /** Runs for seconds instead of minutes: shows that the experiment works, but its figures mean little. */
   readonly quick: boolean;
-  /** Empty at first and gone afterwards. */
+  /** Empty at the start, deleted at the end. */
   readonly directory: TemporaryDirectory;
-  /** One line on how far it is. */
+  /** Prints one line of progress. */
   readonly say: (text: string) => void;
   readonly signal: AbortSignal;
 }
 
-/** One quantity of one subject, measured some times. */
+/** One quantity of one subject, sampled one or more times. */
 const measurementSchema = z.strictObject({
-  /** The same for all that may be compared, e.g. `throughput`. */
+  /** Identical for all comparable measurements, e.g. `throughput`. */
   quantity: z.string(),
-  /** E.g. `MB/s`, where M is a million. */
+  /** E.g. `MB/s` (M is a million). */
   unit: z.string(),
   /**
-   * Who was measured, e.g. `Backhaul (CRC32)`, `curl -T`. The report compares with the first of a quantity, and those
-   * that begin with `Backhaul` stand out in plots.
+   * Measured program, e.g. `Backhaul (CRC32)`, `curl -T`. The report compares with the first of a quantity, and plots
+   * highlight those that begin with `Backhaul`.
    */
   subject: z.string(),
-  /** Where along a growing quantity, e.g. 1,000 of `agents`. */
+  /** Position along an axis, e.g. 1,000 of `agents`. */
   at: z.strictObject({ axis: z.string(), value: z.number() }).optional(),
   samples: z.array(z.number()).min(1),
 });
 
-/** What must hold of the measurements. */
+/** A limit that the measurements must meet. */
 const requirementSchema = z.strictObject({
   text: z.string(),
   measured: z.number(),
@@ -40,16 +40,16 @@ export type Requirement = z.infer<typeof requirementSchema>;
 export const findingsSchema = z.strictObject({
   measurements: z.array(measurementSchema),
   requirements: z.array(requirementSchema),
-  /** Sentences on what was peculiar to this run, e.g. a peer that is not installed. */
+  /** Sentences about particulars of this run, e.g. a peer that is not installed. */
   notes: z.array(z.string()),
 });
 export type Findings = z.infer<typeof findingsSchema>;
 
 export interface Experiment {
-  /** As given to `--only`. */
+  /** Name for `--only`. */
   readonly name: string;
   readonly title: string;
-  /** What is measured against what, for the reader of the figures. */
+  /** Explains to readers of the figures what is compared with what. */
   readonly about: string;
   run(bench: Bench): Promise<Findings>;
 }

@@ -7,7 +7,7 @@ import { size } from './size/size.ts';
 import { stages } from './stages/stages.ts';
 import { throughput } from './throughput/throughput.ts';
 
-/** In the order they run. */
+/** Sorted by execution order. */
 export const experiments: readonly Experiment[] = [
   throughput,
   size,

@@ -1,4 +1,4 @@
-/** What went wrong, for a terminal; of several causes each. */
+/** Formats an error for a terminal, including every cause. */
 export function messageOf(error: unknown): string {
   const causes =
     error instanceof AggregateError ? error.errors.map((cause) => `\n  ${messageOf(cause)}`) : [];

@@ -26,7 +26,7 @@ Examples:
 `;
 
 export interface BenchOptions {
-  /** Names of experiments, in the order they were given; undefined for all. */
+  /** Names of experiments in the given order; undefined for all. */
   readonly only: readonly string[] | undefined;
   readonly list: boolean;
   readonly quick: boolean;
@@ -35,7 +35,7 @@ export interface BenchOptions {
   readonly json: boolean;
 }
 
-/** @returns undefined when only the help was wanted. @throws Error that names what to change. */
+/** @returns undefined if only the help was requested. @throws Error that names what to change. */
 export function parseBenchOptions(
   argv: readonly string[],
   experiments: readonly Pick<Experiment, 'name'>[],
@@ -55,7 +55,7 @@ export function parseBenchOptions(
   });
   if (values.help) return undefined;
   const { only: first, list, quick, strict, save, json } = values;
-  // parseArgs takes one value for each --only; those that follow it come as positionals.
+  // parseArgs takes one value per --only; further names arrive as positionals.
   if (first === undefined && positionals.length > 0) {
     throw new Error(`"${positionals.join(' ')}" is no option: experiments are named by --only NAME…`);
   }

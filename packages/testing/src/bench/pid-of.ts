@@ -1,6 +1,6 @@
 import type { Program } from '../program.ts';
 
-/** @throws Error if it never started. */
+/** @throws Error if the program never started. */
 export function pidOf({ name, pid }: Pick<Program, 'name' | 'pid'>): number {
   if (pid === undefined) throw new Error(`${name} did not start`);
   return pid;

@@ -1,19 +1,19 @@
 import { readFile } from 'node:fs/promises';
 
-/** What a process of this machine has used so far, as Linux's procfs tells (proc_pid_status(5), proc_pid_stat(5)). */
+/** Resources used by a local process, from Linux's procfs (proc_pid_status(5), proc_pid_stat(5)). */
 export interface ProcessUsage {
-  /** Resident now, bytes. */
+  /** Current resident memory in bytes. */
   readonly rssBytes: number;
-  /** Resident at most since its start, bytes. */
+  /** Peak resident memory since the start, in bytes. */
   readonly peakRssBytes: number;
-  /** User and system time of all its threads, seconds; steps of 10 ms. */
+  /** User and system time of all threads in seconds, with a resolution of 10 ms. */
   readonly cpuSeconds: number;
 }
 
-/** Linux's USER_HZ, which is 100 on every architecture that Node.js runs on. */
+/** Linux's USER_HZ is 100 on every architecture that Node.js supports. */
 const TICKS_PER_SECOND = 100;
 
-/** @throws Error if there is no such process, or no procfs. */
+/** @throws Error if the process or procfs does not exist. */
 export async function processUsage(pid: number): Promise<ProcessUsage> {
   const [status, stat] = await Promise.all([
     readFile(`/proc/${pid}/status`, 'utf8'),
@@ -31,19 +31,19 @@ export function parseStatus(text: string): Pick<ProcessUsage, 'rssBytes' | 'peak
   return { rssBytes: bytes('VmRSS'), peakRssBytes: bytes('VmHWM') };
 }
 
-/** @returns Seconds of user and system time. */
+/** @returns User and system time in seconds. */
 export function parseStat(text: string): number {
   return secondsIn(text, 14);
 }
 
-/** @returns Seconds of user and system time of children that have ended and were waited for. */
+/** @returns User and system time, in seconds, of children that have ended and were waited for. */
 export function parseChildrenSeconds(text: string): number {
   return secondsIn(text, 16);
 }
 
-/** @param field Of the user time, counted from 1; the system time is next to it. */
+/** @param field Field number of the user time, from 1; the system time is the next field. */
 function secondsIn(text: string, field: number): number {
-  // The name, in parentheses, may hold anything; what comes after it begins with the third field.
+  // The name in parentheses may contain anything; the third field follows it.
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
   const ticks = Number(fields[field - 3]) + Number(fields[field - 2]);
   if (!Number.isFinite(ticks)) throw new Error(`/proc/PID/stat is not as expected: ${text}`);

@@ -1,9 +1,9 @@
-/** Of at least one number. */
+/** @param samples At least one number. */
 export function median(samples: readonly number[]): number {
   return quantile(samples, 0.5);
 }
 
-/** By linear interpolation between the closest ranks. @param share From 0 to 1. */
+/** Interpolates linearly between the closest ranks. @param share From 0 to 1. */
 export function quantile(samples: readonly number[], share: number): number {
   const sorted = samples.toSorted((a, b) => a - b);
   const rank = (sorted.length - 1) * share;

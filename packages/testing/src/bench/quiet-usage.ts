@@ -3,13 +3,13 @@ import { type ProcessUsage, processUsage } from './process-usage.ts';
 
 const INTERVAL_MS = 1000;
 const QUIET_INTERVALS = 5;
-/** Of the resident memory; a collector at work changes more. */
+/** Share of the resident memory; garbage collection changes more. */
 const QUIET_SHARE = 0.002;
 const MOST_INTERVALS = 60;
 
 /**
- * The usage of a process that has been left alone until its memory stays as it is: after work the collector still
- * returns some, seconds later. @throws the signal's reason.
+ * Waits until the memory of an idle process is stable and returns its usage: the collector returns memory seconds after
+ * the work has ended. @throws the signal's reason.
  */
 export async function quietUsage(pid: number, { signal }: { signal: AbortSignal }): Promise<ProcessUsage> {
   let usage = await processUsage(pid);

@@ -8,7 +8,7 @@ import { resetPeak } from './reset-peak.ts';
 const MiB = 1024 * 1024;
 
 test('a peak of before is forgotten', { skip: process.platform !== 'linux' && 'needs procfs' }, async () => {
-  // Memory of its own mapping, which is given back as soon as it is shrunk.
+  // This memory has its own mapping, so shrinking it releases it immediately.
   const script = `
     const buffer = new ArrayBuffer(${64 * MiB}, { maxByteLength: ${64 * MiB} });
     new Uint8Array(buffer).fill(1);

@@ -7,21 +7,21 @@ import type { Result } from './report/results.ts';
 
 export interface Run {
   readonly quick: boolean;
-  /** When what is measured was compiled; each result has the time of its own. */
+  /** Describes the machine when the programs were compiled; each result has its own time. */
   readonly machine: Machine;
   readonly tell: (text: string) => void;
-  /** Called after each experiment, so that an interruption takes no results of those before it. */
+  /** Called after each experiment, so that an interruption loses no earlier results. */
   readonly found: (result: Result) => Promise<void>;
   readonly signal: AbortSignal;
 }
 
 export interface Outcome {
   readonly results: readonly Result[];
-  /** One sentence for each experiment that failed; the others ran nevertheless. */
+  /** One sentence per failed experiment; a failure does not stop the others. */
   readonly failures: readonly string[];
 }
 
-/** One after another. @throws the signal's reason, or what `found` throws. */
+/** Runs the experiments sequentially. @throws the signal's reason, or errors of `found`. */
 export async function runExperiments(experiments: readonly Experiment[], run: Run): Promise<Outcome> {
   const { quick, tell, signal } = run;
   const results: Result[] = [];
@@ -51,7 +51,7 @@ async function measure(experiment: Experiment, bench: Omit<Bench, 'directory'>):
   return parsed.data;
 }
 
-/** Before each line, how long the experiment has been running. */
+/** Prefixes each line with the experiment's running time. */
 function withTime(tell: (text: string) => void): (text: string) => void {
   const startedAt = performance.now();
   return (text) => {

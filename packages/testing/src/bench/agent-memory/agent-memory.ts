@@ -8,7 +8,7 @@ const MiB = 1024 * 1024;
 const SUBJECT = 'Backhaul agent';
 const MOST_IDLE_MB = 70;
 const MOST_LARGE_PART_MB = 160;
-/** 5 TiB are what S3 takes, and 10,000 parts of it. */
+/** S3's limits are 5 TiB and 10,000 parts. */
 const LARGE = { fileTiB: 5, partMiB: 525, parts: 4 };
 const QUICK_LARGE = { fileTiB: 0.5, partMiB: 53, parts: 4 };
 const PULLS = 4;

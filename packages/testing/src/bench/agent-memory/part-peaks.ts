@@ -10,7 +10,7 @@ const MiB = 1024 * 1024;
 const TiB = MiB * MiB;
 const CLIENT_ID = 'memory';
 
-/** Peak of an agent that has sent some of a sparse file's parts; that file is made so long that they are that large. */
+/** Measures the agent's peak memory after some parts of a sparse file whose length forces the wanted part size. */
 export async function largePartPeakBytes(
   { fileTiB, partMiB, parts }: { fileTiB: number; partMiB: number; parts: number },
   { directory }: Bench,
@@ -30,7 +30,7 @@ export async function largePartPeakBytes(
   return peakRssBytes;
 }
 
-/** Peak of an agent that sends so many files at once. */
+/** Measures the agent's peak memory while it sends this many files in parallel. */
 export async function parallelPeakBytes(
   { pulls, sizeBytes }: { pulls: number; sizeBytes: number },
   { directory }: Bench,

@@ -31,7 +31,7 @@ export const agents: Experiment = {
     const { clientIds } = fleet;
 
     const checks: number[] = [];
-    // The first, in which the server's code is compiled, is not counted.
+    // The first round compiles the server's code and is not counted.
     for (let round = 0; round <= rounds; round += 1) {
       const checked = await order({ do: 'health_check', clientIds });
       allAnswered(checked, 200, count);
@@ -42,7 +42,7 @@ export const agents: Experiment = {
     const perSecond = TRIGGERS_PER_SECOND;
     const steady = await order({ do: 'trigger_steadily', clientIds, perSecond, seconds });
     allAnswered(steady, 202, perSecond * seconds);
-    // The report is answered after everything that arrived before it; a command may come after its trigger's answer.
+    // The response to `report` covers all earlier arrivals; a command may arrive after its trigger's response.
     const delays = await fleet.delaysOf(perSecond * seconds, { signal });
     say(`${perSecond} triggers a second: p99 of the delay ${quantile(delays, 0.99).toFixed(1)} ms`);
 
@@ -84,7 +84,7 @@ export const agents: Experiment = {
   },
 };
 
-/** @throws Error if any answer has another status: its time would say nothing. */
+/** @throws Error on any other status: its response time would mean nothing. */
 function allAnswered({ statuses }: LoadReport, status: number, count: number): void {
   if (statuses[status] !== count) {
     throw new Error(`of ${count} answers not all have status ${status}: ${JSON.stringify(statuses)}`);

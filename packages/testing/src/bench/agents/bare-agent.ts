@@ -20,8 +20,8 @@ const health: HealthReport = {
 };
 
 /**
- * An agent without files: says hello and pings as a real one does, answers `health_check`, and refuses every pull. Ten
- * thousand real ones would not fit into a machine.
+ * An agent without files: sends hello and pings like a real one, responds to `health_check`, and refuses every pull.
+ * One machine cannot run ten thousand real agents.
  */
 export class BareAgent {
   readonly #socket: WebSocket;
@@ -32,7 +32,7 @@ export class BareAgent {
     this.#onPull = onPull;
   }
 
-  /** Resolves once it is welcome. @param options.onPull Called as soon as the command is here. */
+  /** Resolves on `welcome`. @param options.onPull Called when the command arrives. */
   static async connect(
     serverUrl: string,
     { token, onPull }: { token: string; onPull: (filePath: string) => void },
@@ -55,7 +55,7 @@ export class BareAgent {
     });
     await welcome;
     const heartbeat = setInterval(() => socket.ping(), HEARTBEAT_INTERVAL_MS);
-    // A server that is killed takes its sockets along.
+    // Killing a server also closes its sockets.
     socket.on('error', () => undefined).on('close', () => clearInterval(heartbeat));
     return agent;
   }

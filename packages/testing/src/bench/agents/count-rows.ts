@@ -1,7 +1,7 @@
 import { DatabaseSync } from 'node:sqlite';
 import type { TemporaryDirectory } from '../../temporary-directory.ts';
 
-/** How many of these uploads a stage's database holds. */
+/** Counts how many of these uploads are in a stage's database. */
 export function countRows(directory: TemporaryDirectory, uploadIds: readonly string[]): number {
   const database = new DatabaseSync(directory.join('backhaul.sqlite'), { timeout: 5000 });
   try {

@@ -1,4 +1,4 @@
-/** Many bare agents in one process; see `fleet.ts`. */
+/** Runs many bare agents in one process; see `fleet.ts`. */
 import { answerOrders } from '../side-process/answer-orders.ts';
 import { BareAgent } from './bare-agent.ts';
 import type { FleetOrder, FleetReport } from './fleet-order.ts';

@@ -1,17 +1,17 @@
-/** What a process of many agents is told to do. */
+/** Requests to a process that runs many agents. */
 export type FleetOrder =
   | {
       readonly do: 'connect';
       readonly serverUrl: string;
       readonly agents: readonly { readonly clientId: string; readonly token: string }[];
-      /** Handshakes under way at the same time. */
+      /** Number of concurrent handshakes. */
       readonly atOnce: number;
     }
   | { readonly do: 'report' };
 
-/** Answer to `report`: what has come since the last one. */
+/** Response to `report`: arrivals since the previous report. */
 export interface FleetReport {
-  /** From the moment in a command's path to its arrival, ms. */
+  /** Milliseconds from the time in a command's path to its arrival. */
   readonly latenciesMs: readonly number[];
   readonly connected: number;
 }

@@ -3,10 +3,10 @@ import type { Stage } from '../../stage.ts';
 import { SideProcess } from '../side-process/side-process.ts';
 import type { FleetOrder, FleetReport } from './fleet-order.ts';
 
-/** Together well below what a server checks at once, so that nobody is told to come back later. */
+/** Together well below the number that a server checks concurrently, so that it rejects no agent. */
 const HANDSHAKES_AT_ONCE = 192;
 
-/** Agents that stay connected, spread over some processes. */
+/** Permanently connected agents, spread over several processes. */
 export class Fleet implements AsyncDisposable {
   readonly #stage: Stage;
   readonly #processes: readonly SideProcess<FleetOrder>[];
@@ -24,7 +24,7 @@ export class Fleet implements AsyncDisposable {
     return this.#clientIds;
   }
 
-  /** Connects as many more as are lacking. @returns Seconds that took, tokens not counted. */
+  /** Connects the missing agents. @returns Seconds needed, without creating tokens. */
   async growTo(count: number, { signal }: { signal: AbortSignal }): Promise<number> {
     const from = this.#clientIds.length;
     const added = Array.from({ length: count - from }, (_, index) => `till-${from + index + 1}`);
@@ -50,7 +50,7 @@ export class Fleet implements AsyncDisposable {
     return (performance.now() - startedAt) / 1000;
   }
 
-  /** What has arrived since the last report. */
+  /** Returns arrivals since the previous report. */
   async report({ signal }: { signal: AbortSignal }): Promise<FleetReport> {
     const reports = await Promise.all(
       this.#processes.map((process) => process.order<FleetReport>({ do: 'report' }, { signal })),
@@ -61,7 +61,7 @@ export class Fleet implements AsyncDisposable {
     };
   }
 
-  /** Delays of that many commands, once they all have arrived. @throws Error if they have not within 10 s. */
+  /** Returns the delays of `count` commands once all have arrived. @throws Error after 10 s. */
   async delaysOf(count: number, { signal }: { signal: AbortSignal }): Promise<number[]> {
     const delaysMs: number[] = [];
     const deadline = performance.now() + 10_000;

@@ -1,4 +1,4 @@
-/** Many operators in one process; see `load-order.ts`. */
+/** Runs many operators in one process; see `load-order.ts`. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Pool } from 'undici';
 import { answerOrders } from '../side-process/answer-orders.ts';
@@ -27,7 +27,7 @@ await answerOrders(async (line) => {
 });
 await pool?.destroy();
 
-/** As many as are due by the clock, whether those before are answered or not. */
+/** Sends all requests that are due by the clock without waiting for earlier responses. */
 async function triggerSteadily(order: Extract<LoadOrder, { do: 'trigger_steadily' }>): Promise<void> {
   const { clientIds, perSecond, seconds } = order;
   const startedAt = performance.now();

@@ -1,16 +1,16 @@
-/** What the process that plays the operators is told to do. */
+/** Requests to the process that simulates the operators. */
 export type LoadOrder =
   | {
       readonly do: 'open';
       readonly url: string;
       readonly token: string;
-      /** Connections that are kept alive. */
+      /** Number of keep-alive connections. */
       readonly connections: number;
     }
-  /** To all of them at once. */
+  /** Sends `health_check` to all agents concurrently. */
   | { readonly do: 'health_check'; readonly clientIds: readonly string[] }
   | { readonly do: 'trigger'; readonly clientIds: readonly string[] }
-  /** Whatever has been answered so far. */
+  /** Returns the responses received so far. */
   | {
       readonly do: 'trigger_steadily';
       readonly clientIds: readonly string[];
@@ -19,12 +19,12 @@ export type LoadOrder =
     };
 
 export interface LoadReport {
-  /** From the first request to the last answer. */
+  /** Seconds from the first request to the last response. */
   readonly seconds: number;
-  /** How many answers had which status. */
+  /** Number of responses by status. */
   readonly statuses: Readonly<Record<string, number>>;
-  /** From each request to its answer. */
+  /** Milliseconds from each request to its response. */
   readonly answerMs: readonly number[];
-  /** What triggers were accepted as. */
+  /** Uploads created by the triggers. */
   readonly uploadIds: readonly string[];
 }

@@ -2,7 +2,7 @@ import type { Bench, Findings, Requirement } from '../experiment.ts';
 import { quietUsage } from '../quiet-usage.ts';
 import type { Scene } from './scene.ts';
 
-/** Connects more and more agents, and measures the server when it has become quiet after each step. */
+/** Connects agents in steps and measures the server's memory when it is stable after each step. */
 export async function measureMemory(
   { stage, fleet }: Scene,
   { counts, say, signal }: { counts: readonly number[] } & Pick<Bench, 'say' | 'signal'>,

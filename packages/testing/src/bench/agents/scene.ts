@@ -3,20 +3,20 @@ import { SideProcess } from '../side-process/side-process.ts';
 import { Fleet } from './fleet.ts';
 import type { LoadOrder } from './load-order.ts';
 
-/** A server with agents on one side, and operators on the other. */
+/** A server with simulated agents and operators. */
 export interface Scene extends AsyncDisposable {
   readonly stage: Stage;
   readonly fleet: Fleet;
   readonly load: SideProcess<LoadOrder>;
 }
 
-/** Kept-alive connections of the operators. */
+/** Number of keep-alive connections of the operators. */
 const CONNECTIONS = 128;
 const FLEET_PROCESSES = 4;
 
 export async function startScene({ signal }: { signal: AbortSignal }): Promise<Scene> {
   await using stack = new AsyncDisposableStack();
-  // One token asks for 10,000 commands at once.
+  // One token sends 10,000 concurrent commands.
   const env = { MAX_HELD_REQUESTS: '0', MAX_HELD_REQUESTS_PER_TOKEN: '0' };
   const stage = stack.use(await Stage.start({ compiled: true, env }));
   const fleet = stack.use(new Fleet(stage, { processes: FLEET_PROCESSES }));

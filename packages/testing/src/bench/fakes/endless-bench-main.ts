@@ -6,7 +6,7 @@ import { benchProcess } from '../bench-process.ts';
 
 await using results = await temporaryDirectory();
 
-/** Measures for ever, with a file and a program of its own. */
+/** Measures forever, with its own file and program. */
 await benchProcess({
   experiments: [
     {
@@ -22,7 +22,7 @@ await benchProcess({
         try {
           await exit;
         } catch {
-          // Aborted, and killed; still on its way out.
+          // The child was aborted and killed but has not exited yet.
           await once(child, 'close');
         }
         return { measurements: [], requirements: [], notes: [] };

@@ -11,21 +11,21 @@ const PART_BYTES = 5 * 1024 * 1024;
 const WARMING_PULLS = 20;
 const CLIENT_ID = 'till';
 
-/** What some pulls of one size cost together. */
+/** Total cost of several pulls of one size. */
 export interface PullCosts {
   readonly seconds: number;
-  /** Of the server, seconds. */
+  /** CPU time of the server in seconds. */
   readonly cpuSeconds: number;
-  /** Of the server, above what it had before the first of them, bytes. */
+  /** Peak memory of the server above its level before the first pull, in bytes. */
   readonly peakGrowthBytes: number;
-  /** On the server's connections, HTTP and WebSocket framing included, bytes. */
+  /** Bytes on the server's connections, including HTTP and WebSocket framing. */
   readonly wire: Readonly<Record<WireName, number>>;
 }
 
 export const wireNames = ['to the agent', 'from the agent', 'to the store', 'from the store'] as const;
 type WireName = (typeof wireNames)[number];
 
-/** Pulls a file of so many parts that often, from a server that has done nothing but get warm. */
+/** Repeats pulls of a file with this many parts on a warm but otherwise unused server. */
 export async function meteredPulls(
   { parts, pulls }: { parts: number; pulls: number },
   { signal }: Pick<Bench, 'signal'>,
@@ -40,7 +40,7 @@ export async function meteredPulls(
   await holesOnly(file, parts * PART_BYTES);
   await holesOnly(small, 2 * PART_BYTES);
   await stage.startAgent(CLIENT_ID, ['--file', file, '--allow', stage.directory.path, '--no-sha256']);
-  // What loads or is compiled at first use is no growth.
+  // Memory for lazy loading and compilation is not growth.
   for (let pull = 0; pull < WARMING_PULLS; pull += 1)
     await pullParts(stage, { file: small, parts: 2, signal });
 
@@ -72,14 +72,14 @@ function wireOf({ network, serverStoreNetwork }: Stage): Record<WireName, number
   };
 }
 
-/** Without following its events, which would be work of the server's own. @throws Error unless it completed. */
+/** Does not follow events, which would add work to the server. @throws Error unless the upload completed. */
 async function pullParts(
   stage: Stage,
   { file, parts, signal }: { file: string; parts: number; signal: AbortSignal },
 ): Promise<void> {
   let record;
   do {
-    // The same request again joins the pull that is under way.
+    // An identical request joins the running upload.
     const answer = await stage.fetch(`/trigger-download/${CLIENT_ID}`, {
       ...{ method: 'POST', body: JSON.stringify({ file_path: file }), signal },
       headers: { 'content-type': 'application/json', prefer: 'wait=300' },
@@ -91,7 +91,7 @@ async function pullParts(
   }
 }
 
-/** Takes no room on a disk, and is read as zeros. */
+/** Creates a sparse file: it takes no disk space and reads as zeros. */
 async function holesOnly(path: string, sizeBytes: number): Promise<void> {
   await using file = await open(path, 'w');
   await file.truncate(sizeBytes);

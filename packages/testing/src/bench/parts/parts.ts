@@ -3,7 +3,7 @@ import { type PullCosts, meteredPulls, wireNames } from './metered-pulls.ts';
 
 type Measurement = Findings['measurements'][number];
 
-/** Small pulls are many, so that their CPU time can be told from its steps of 10 ms. */
+/** Small pulls are repeated so that their CPU time exceeds the resolution of 10 ms. */
 const PARTS_AT_LEAST = 200;
 
 export const parts: Experiment = {

@@ -3,7 +3,7 @@ import type { Findings } from '../experiment.ts';
 
 type Measurement = Findings['measurements'][number];
 
-/** Measurements of one quantity that stand in no series, in their order. */
+/** Sorted measurements of one quantity without an axis. */
 export interface Comparison {
   readonly quantity: string;
   readonly unit: string;
@@ -14,7 +14,7 @@ export interface ComparedSubject {
   readonly subject: string;
   readonly samples: readonly number[];
   readonly median: number;
-  /** Its median by that of the first subject; undefined where that says nothing. */
+  /** Ratio of its median to that of the first subject; undefined if meaningless. */
   readonly ratio: number | undefined;
 }
 

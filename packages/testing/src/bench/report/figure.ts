@@ -1,7 +1,8 @@
 /**
- * A number for people: three significant digits, whole numbers and thousands in full, e.g. 0.0123, 4.50, 12,345.
+ * Formats a number for people with three significant digits, but whole numbers and thousands in full, e.g. 0.0123,
+ * 4.50, 12,345.
  *
- * @param among Those it stands with: whole numbers get decimals if one of these has.
+ * @param among Numbers shown with it: whole numbers get decimals if one of these has decimals.
  */
 export function figure(value: number, among: readonly number[] = []): string {
   if (value !== 0 && Math.abs(value) < 0.001) return value.toExponential(2);
@@ -14,10 +15,10 @@ export function figure(value: number, among: readonly number[] = []): string {
 
 const significant = { minimumSignificantDigits: 3, maximumSignificantDigits: 3 };
 
-/** As many as tell any two numbers apart. */
+/** Enough digits to distinguish any two numbers. */
 const MAX_DIGITS = 17;
 
-/** A measured number beside its limit: with as many digits as tell the two apart. */
+/** Formats a measured number with enough digits to distinguish it from its limit. */
 export function figureBeside(value: number, limit: number): string {
   let text = figure(value);
   if (value === limit) return text;
@@ -32,7 +33,7 @@ function readsAs(text: string): number {
   return Number(text.replaceAll(',', ''));
 }
 
-/** From the least to the greatest. */
+/** Formats the range from the smallest to the largest sample. */
 export function spread(samples: readonly number[]): string {
   const from = figure(Math.min(...samples), samples);
   const to = figure(Math.max(...samples), samples);

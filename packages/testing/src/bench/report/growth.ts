@@ -10,7 +10,7 @@ export interface Growth {
 
 export interface GrowthSeries {
   readonly subject: string;
-  /** Rising. */
+  /** Sorted in ascending order. */
   readonly points: readonly GrowthPoint[];
 }
 

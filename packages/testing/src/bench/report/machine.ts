@@ -4,30 +4,30 @@ import { z } from 'zod';
 import { outputOf } from './output-of.ts';
 import { peerVersions } from './peer-versions.ts';
 
-/** What was measured, on what, beside what, and when. */
+/** The machine, commit, peers and time of a measurement. */
 export const machineSchema = z.strictObject({
-  /** The first processor's model. */
+  /** Model name of the first processor. */
   cpu: z.string(),
-  /** That may be used, hardware threads counted. */
+  /** Number of usable hardware threads. */
   cores: z.number().int().positive(),
   memoryBytes: z.number().int().positive(),
   os: z.string(),
   kernel: z.string(),
   node: z.string(),
-  /** Of Backhaul. */
+  /** Commit of Backhaul. */
   commit: z.strictObject({
-    /** As `git describe` names it. */
+    /** Name from `git describe`. */
     revision: z.string(),
-    /** Programs had changes that are in no commit. */
+    /** Whether the programs had uncommitted changes. */
     dirty: z.boolean(),
   }),
-  /** Other tools and libraries on this machine, by name. */
+  /** Versions of other tools and libraries on this machine, by name. */
   peers: z.record(z.string(), z.string()),
   measuredAt: z.iso.datetime(),
 });
 export type Machine = z.infer<typeof machineSchema>;
 
-/** Of this moment. What cannot be told is `unknown`, and peers that are not there are left out. */
+/** Describes the current state. Unknown values are `unknown`, and missing peers are omitted. */
 export async function describeMachine(options: { now: Date; signal: AbortSignal }): Promise<Machine> {
   const { now, signal } = options;
   const [commit, peers, osName] = await Promise.all([
@@ -48,11 +48,11 @@ export async function describeMachine(options: { now: Date; signal: AbortSignal 
   };
 }
 
-/** @param folder Anywhere in the checkout. */
+/** @param folder Any directory in the checkout. */
 export async function describeCommit(folder: string, signal: AbortSignal): Promise<Machine['commit']> {
   const options = { cwd: folder, signal };
   const revision = await outputOf('git', ['describe', '--always', '--abbrev=12'], options);
-  // What is measured is these; saving results changes other files.
+  // Only these are measured; saving results changes other files.
   const paths = [':/packages', ':/package-lock.json', ':/scripts/build.ts'];
   const changes = await outputOf('git', ['status', '--porcelain', '--', ...paths], options);
   return { revision: revision?.trim() ?? 'unknown', dirty: changes !== undefined && changes !== '' };

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 
-/** @returns What the program printed, undefined if there is none or it failed. @throws when aborted. */
+/** @returns Standard output; undefined if the program is missing or failed. @throws when aborted. */
 export async function outputOf(
   file: string,
   args: readonly string[],

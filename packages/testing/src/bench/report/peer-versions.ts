@@ -3,7 +3,7 @@ import { findPackageJSON } from 'node:module';
 import { z } from 'zod';
 import { outputOf } from './output-of.ts';
 
-/** Programs that experiments may measure beside ours: how to ask, and where in the answer the version is. */
+/** Programs that experiments may compare with: how to query their version and where the output has it. */
 const programs = [
   { name: 'aws', args: ['--version'], version: /^aws-cli\/(\S+)/ },
   { name: 'rclone', args: ['version'], version: /^rclone v?(\S+)/ },
@@ -12,7 +12,7 @@ const programs = [
 
 const libraries = ['@aws-sdk/lib-storage', '@aws-sdk/s3-request-presigner'];
 
-/** Of those that are installed, by name. @param options `env` has the PATH to look for programs in. */
+/** Returns versions of installed programs by name. @param options `env` contains the PATH to search. */
 export async function peerVersions(options: {
   env: NodeJS.ProcessEnv;
   signal: AbortSignal;

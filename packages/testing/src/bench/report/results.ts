@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { findingsSchema } from '../experiment.ts';
 import { machineSchema } from './machine.ts';
 
-/** One experiment as it was run last; others may have been run on another day and another machine. */
+/** The last run of one experiment; others may be from another day and another machine. */
 const resultSchema = z.strictObject({
   name: z.string().regex(/^[a-z0-9-]+$/),
   title: z.string(),
@@ -16,7 +16,7 @@ export type Result = z.infer<typeof resultSchema>;
 
 const resultsSchema = z.strictObject({ experiments: z.array(resultSchema) });
 
-/** What is saved, none if there is no such file. @throws Error that names the file if it holds anything else. */
+/** Reads saved results; none if the file is missing. @throws Error that names the file if it is invalid. */
 export async function readResults(file: string): Promise<readonly Result[]> {
   let text: string;
   try {
@@ -38,16 +38,16 @@ export function renderResults(results: readonly Result[]): string {
 }
 
 /**
- * Puts `fresh` in place of what an experiment of that name found before, and keeps the others.
+ * Replaces the earlier result of the same experiment and keeps the others.
  *
- * @param order Names of all experiments there are; results of others are dropped.
+ * @param order Names of all existing experiments; results of others are dropped.
  */
 export async function saveResult(file: string, fresh: Result, order: readonly string[]): Promise<void> {
   const byName = new Map((await readResults(file)).map((result) => [result.name, result]));
   byName.set(fresh.name, fresh);
   const merged = order.flatMap((name) => byName.get(name) ?? []);
   await mkdir(path.dirname(file), { recursive: true });
-  // In one step: results of a long run are not lost by an interruption.
+  // The rename is atomic, so an interruption loses no results of a long run.
   await writeFile(`${file}.new`, renderResults(merged));
   await rename(`${file}.new`, file);
 }

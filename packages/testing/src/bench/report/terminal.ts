@@ -4,7 +4,7 @@ import { type Comparison, comparisonsOf } from './comparison.ts';
 import { figure, figureBeside, spread } from './figure.ts';
 import { type Growth, growthsOf } from './growth.ts';
 
-/** What an experiment found, in tables as wide as they need to be. */
+/** Renders an experiment's measurements in tables as wide as necessary. */
 export function renderFindings({ measurements, requirements, notes }: Findings): string {
   return [
     ...comparisonsOf(measurements).map((comparison) => comparisonTable(comparison)),
@@ -16,7 +16,7 @@ export function renderFindings({ measurements, requirements, notes }: Findings):
     .join('\n\n');
 }
 
-/** @returns One line: how many were met of all, and which were missed. */
+/** @returns One line: number of requirements met, and those missed. */
 export function renderVerdict(requirements: readonly Requirement[]): string {
   if (requirements.length === 0) return 'No requirements';
   const missed = requirements.filter((requirement) => !isMet(requirement));
@@ -69,7 +69,7 @@ function growthTable({ quantity, unit, axis, series }: Growth): string {
   ]);
 }
 
-/** The first column is text, the others are numbers. */
+/** Aligns the first column as text, the others as numbers. */
 function alignedTable(rows: readonly (readonly string[])[]): string {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
   return rows

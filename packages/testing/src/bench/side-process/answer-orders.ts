@@ -1,6 +1,6 @@
 import { createInterface } from 'node:readline';
 
-/** Makes this process a `SideProcess`: answers one order after another, until there are no more. */
+/** Makes this process a `SideProcess`: handles one request after another until input ends. */
 export async function answerOrders(answer: (order: unknown) => Promise<unknown>): Promise<void> {
   for await (const line of createInterface({ input: process.stdin })) {
     const reply = await answer(JSON.parse(line));

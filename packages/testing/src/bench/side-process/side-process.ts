@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 
-/** What takes longer to end than this is killed. */
+/** A process that takes longer to end is killed. */
 const END_TIMEOUT_MS = 10_000;
 
 interface Waiting {
@@ -14,8 +14,9 @@ interface Waiting {
 }
 
 /**
- * A process that does what an experiment tells it, so that its work is not counted to what is measured. Each order is
- * a line of JSON, answered by one, in turn; see `answerOrders`. It ends with its input, even if this process is killed.
+ * A process that does work for an experiment, so that the work is not counted in the measurement. Each request and each
+ * response is a line of JSON, handled sequentially; see `answerOrders`. It ends with its input, even if this process is
+ * killed.
  */
 export class SideProcess<Order> implements AsyncDisposable {
   readonly #name: string;
@@ -24,7 +25,7 @@ export class SideProcess<Order> implements AsyncDisposable {
   readonly #waiting: Waiting[] = [];
   #end: Error | undefined;
 
-  /** @param program Address of a module that calls `answerOrders`. */
+  /** @param program URL of a module that calls `answerOrders`. */
   constructor(program: URL) {
     const path = fileURLToPath(program);
     this.#name = basename(path);
@@ -39,7 +40,7 @@ export class SideProcess<Order> implements AsyncDisposable {
     });
   }
 
-  /** @throws Error if the process ends before it has answered; the signal's reason. */
+  /** @throws Error if the process ends before it responds; the signal's reason. */
   async order<Answer>(order: Order, { signal }: { signal: AbortSignal }): Promise<Answer> {
     signal.throwIfAborted();
     if (this.#end !== undefined) throw this.#end;

@@ -1,11 +1,11 @@
-/** Signs part URLs in a process of its own; see `signing-order.ts`. */
+/** Signs part URLs in a separate process; see `signing-order.ts`. */
 import { randomBytes } from 'node:crypto';
 import { S3Client, UploadPartCommand } from '@aws-sdk/client-s3';
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
 import { answerOrders } from '../side-process/answer-orders.ts';
 import type { SigningOrder, SigningReport } from './signing-order.ts';
 
-/** As the server is shipped. */
+/** The server's code as shipped. */
 const shipped = new URL('../../../../../dist/packages/server/dist/s3/sign-part-url.js', import.meta.url);
 const { signPartUrl } = (await import(shipped.href)) as {
   signPartUrl: (address: object, window: object, request: object) => { readonly url: string };
@@ -17,7 +17,7 @@ const key = 'uploads/restaurant-1/0198c0de-7a3b-7c5d-9e8f-0a1b2c3d4e5f/report.bi
 const s3UploadId = randomBytes(96).toString('base64url');
 const sizeBytes = 5 * 1024 * 1024;
 const expirySeconds = 900;
-/** Temporary ones, with a token as long as those of instance roles are. */
+/** Temporary credentials with a token as long as those of instance roles. */
 const credentials = {
   accessKeyId: 'ASIAIOSFODNN7EXAMPLE',
   secretAccessKey: randomBytes(30).toString('base64'),
@@ -39,7 +39,7 @@ await answerOrders(async (order) => {
   return { cpuSeconds: (user + system) / 1e6, url } satisfies SigningReport;
 });
 
-/** All in one window, as a server signs those of one message. */
+/** Signs all URLs in one window, as a server does for one message. */
 function signWithBackhaul(): (partNumber: number, crc32: string) => string {
   const address = {
     ...{ protocol: 'https:', basePath: '/', region },
@@ -63,7 +63,7 @@ function signWithSdk(partNumber: number, crc32: string): Promise<string> {
   });
 }
 
-/** Another one for each part. */
+/** Returns a different checksum for each part. */
 function checksumOf(part: number): string {
   const bytes = Buffer.alloc(4);
   bytes.writeUInt32BE((part * 2_654_435_761) % 2 ** 32);

@@ -1,12 +1,12 @@
-/** What a process that signs is told: so many URLs, one after another, of parts that follow one another. */
+/** Request to a signing process: sign this many URLs of consecutive parts sequentially. */
 export interface SigningOrder {
   readonly signer: 'backhaul' | 'aws-sdk';
   readonly count: number;
 }
 
 export interface SigningReport {
-  /** Of all threads, a collector's among them. */
+  /** CPU time of all threads, including the garbage collector's. */
   readonly cpuSeconds: number;
-  /** The last one. */
+  /** Last signed URL. */
   readonly url: string;
 }

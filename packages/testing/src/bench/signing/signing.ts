@@ -22,7 +22,7 @@ export const signing: Experiment = {
     const rounds = quick ? 1 : 5;
     const samples = new Map<string, number[]>(SUBJECTS.map(({ name }) => [name, []]));
     await using process = new SideProcess<SigningOrder>(new URL('signing-main.ts', import.meta.url));
-    // The first round warms up.
+    // The first round is a warm-up.
     for (let round = 0; round <= rounds; round += 1) {
       for (const { name, signer } of SUBJECTS) {
         const { cpuSeconds, url } = await process.order<SigningReport>({ signer, count }, { signal });

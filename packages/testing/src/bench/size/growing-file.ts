@@ -3,7 +3,7 @@ import { keyStream } from '../../key-stream.ts';
 
 const MiB = 1024 * 1024;
 
-/** A file that is made longer and longer: each of its MiB is the same noise with a number of its own in front. */
+/** A file that grows: each MiB is the same noise with its own number at the start. */
 export class GrowingFile {
   readonly path: string;
   #sizeBytes = 0;

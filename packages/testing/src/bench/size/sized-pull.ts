@@ -9,21 +9,21 @@ import { processUsage } from '../process-usage.ts';
 import { quietUsage } from '../quiet-usage.ts';
 
 const CLIENT_ID = 'size';
-/** Pulled first: what programs load at first use is no growth. */
+/** Warm-up pull: memory for lazy loading is not growth. */
 const WARM_UP_BYTES = 12 * 1024 * 1024;
 
 export interface SizedPull {
-  /** From the trigger to the verified record. */
+  /** Seconds from the trigger to the verified record. */
   readonly seconds: number;
   readonly agentPeakBytes: number;
-  /** Once it had settled. */
+  /** Memory of the server once it is stable. */
   readonly serverBytes: number;
   readonly serverPeakBytes: number;
-  /** Both ways, of the server with its agent and its operator, and with the store. */
+  /** Bytes in both directions between the server and the agent, the operator and the store. */
   readonly trafficBytes: number;
 }
 
-/** Pulls a file as an operator does who follows it, with programs that were started for it. */
+/** Pulls a file as an operator who follows it, with newly started programs. */
 export async function sizedPull(
   { file, sizeBytes }: { file: string; sizeBytes: number },
   { directory, signal }: { directory: TemporaryDirectory; signal: AbortSignal },
@@ -71,7 +71,7 @@ async function followToEnd(
   }
 }
 
-/** The store had all bytes, and fewer than those went through what counts the server's. */
+/** Checks that the store received all bytes, and that the server's proxies carried fewer. */
 async function assertSentDirectly(stage: Stage, { sizeBytes }: { sizeBytes: number }): Promise<void> {
   const puts = (await stage.storeRequests()).filter(({ operation }) => operation === 'UploadPart');
   const sent = puts.reduce((sum, { bytes_in: bytes }) => sum + bytes, 0);

@@ -31,7 +31,7 @@ export const stages: Experiment = {
     await stage.startAgent(CLIENT_ID, ['--file', file]);
     const rounds: Round[] = [];
     const count = quick ? 2 : 7;
-    // The first warms up, and does not count.
+    // The first round is a warm-up and is not counted.
     for (let round = 0; round <= count; round += 1) {
       signal.throwIfAborted();
       const found = await pullByStages(stage, { output: directory.join('copy.bin'), sha256 });

@@ -1,23 +1,23 @@
 import type { UploadRecord } from '@backhaul/protocol';
 import type { AccessLogEntry } from '../../demo/access-log.ts';
 
-/** When a command was started and had ended, milliseconds since 1970. */
+/** Start and end of a command in milliseconds since 1970. */
 export interface CommandTimes {
   readonly startedAtMs: number;
   readonly endedAtMs: number;
 }
 
-/** What lies between two moments, in their order. */
+/** Time between two consecutive moments. */
 export interface StageTime {
   readonly stage: string;
   readonly ms: number;
 }
 
 /**
- * A pull by stages: each ends where the next begins, and together they are the whole command.
+ * Splits a pull into consecutive stages that together cover the whole command.
  *
- * @param requests What the store was asked for this object.
- * @throws Error if a request that must have been there is missing.
+ * @param requests The store's requests for this object.
+ * @throws Error if a required request is missing.
  */
 export function timeline(
   { startedAtMs, endedAtMs }: CommandTimes,

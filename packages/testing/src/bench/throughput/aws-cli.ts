@@ -6,7 +6,7 @@ import { type CommandUsage, timedCommand } from './timed-command.ts';
 
 export const AWS_CLI = 'aws s3 cp';
 
-/** Versions 1 and 2 are programs of different speed, and a machine may have both. */
+/** Versions 1 and 2 differ in speed, and a machine may have both. */
 export const findAwsCli: FindPeers = async (signal) => {
   const installed = await installedCommands('aws', ['--version'], { signal });
   return installed.map(({ command, version }) => {

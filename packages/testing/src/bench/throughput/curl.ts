@@ -10,7 +10,7 @@ import { type CommandUsage, timedCommand } from './timed-command.ts';
 
 export const CURL = 'curl -T';
 
-/** The floor: one PUT of the whole file, as one part, with nothing computed. */
+/** The baseline: one PUT of the whole file, with no computation. */
 export const findCurl: FindPeers = async (signal) => {
   const [installed] = await installedCommands('curl', ['--version'], { signal });
   return installed === undefined ? [] : [{ name: CURL, send }];

@@ -5,13 +5,13 @@ import { promisify } from 'node:util';
 const run = promisify(execFile);
 
 export interface InstalledCommand {
-  /** Absolute. */
+  /** Absolute path. */
   readonly command: string;
-  /** The first line that it tells of itself. */
+  /** First line of its version output. */
   readonly version: string;
 }
 
-/** Every program of that name along PATH, in its order; of several that are the same version the first. */
+/** Returns every program of that name in PATH order; only the first of equal versions. */
 export async function installedCommands(
   name: string,
   args: readonly string[],
@@ -26,7 +26,7 @@ export async function installedCommands(
   return [...found.values()];
 }
 
-/** @returns undefined if there is no such program. */
+/** @returns undefined if the program does not exist. */
 async function versionOf(
   command: string,
   args: readonly string[],

@@ -1,4 +1,4 @@
-/** What a script with the AWS SDK does to send a file in parts. */
+/** Sends a file in parts with the AWS SDK, as a script would. */
 import { createReadStream } from 'node:fs';
 import { S3Client } from '@aws-sdk/client-s3';
 import { Upload } from '@aws-sdk/lib-storage';

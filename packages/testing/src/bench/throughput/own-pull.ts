@@ -5,11 +5,11 @@ import type { CommandUsage } from './timed-command.ts';
 
 export interface OwnPull extends AsyncDisposable {
   readonly agentPid: number;
-  /** From the trigger to the verified record, with the CPU time of agent and server. @throws Error otherwise. */
+  /** Pulls from the trigger to the verified record, with CPU time of agent and server. @throws Error otherwise. */
   pull(): Promise<CommandUsage>;
 }
 
-/** Our own way of sending a file: an agent that stays, asked for it again and again. */
+/** Sends a file with Backhaul: a permanent agent handles repeated pulls. */
 export async function pullWithAgent(
   stage: Stage,
   { clientId, file, args }: { clientId: string; file: string; args: readonly string[] },

@@ -2,23 +2,23 @@ import type { S3Target } from '../../object-store.ts';
 import type { CommandUsage } from './timed-command.ts';
 
 export interface PeerRun {
-  /** The file to send. */
+  /** File to send. */
   readonly file: string;
   readonly sizeBytes: number;
-  /** Where to, under a key of its own. */
+  /** Target store; each transfer uses its own key. */
   readonly store: S3Target;
-  /** For its configuration. */
+  /** Directory for its configuration. */
   readonly directory: string;
   readonly signal: AbortSignal;
 }
 
-/** Somebody else who can do the same work: 5 MiB parts, four at once, otherwise as it comes. */
+/** Another tool for the same work: 5 MiB parts, four in parallel, otherwise defaults. */
 export interface Peer {
   readonly name: string;
   readonly send: (run: PeerRun) => Promise<CommandUsage>;
 }
 
-/** Looks whether it is on this machine. */
+/** Checks whether the peer is installed. */
 export type FindPeers = (signal: AbortSignal) => Promise<Peer[]>;
 
 export const PART_BYTES = 5 * 1024 * 1024;

@@ -12,7 +12,7 @@ function send({ file, store, signal }: PeerRun): Promise<CommandUsage> {
     [
       'rclone',
       'copyto',
-      // Even if the same file is there, from the round before.
+      // Sends the file even if an earlier round has stored it.
       '--ignore-times',
       ...['--s3-chunk-size', `${PART_BYTES}B`, '--s3-upload-cutoff', `${PART_BYTES}B`],
       ...['--s3-upload-concurrency', String(PARALLEL_PARTS), '--s3-no-check-bucket'],

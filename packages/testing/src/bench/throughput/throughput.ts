@@ -15,7 +15,7 @@ const MiB = 1024 * 1024;
 const CRC32 = 'Backhaul, CRC32';
 const SHA256 = 'Backhaul, CRC32 and SHA-256';
 
-/** What has to be reached, as multiples of a peer's throughput. */
+/** Required throughput as multiples of a peer's. */
 const GOALS = [
   { subject: CRC32, peer: AWS_CLI, times: 4 },
   { subject: CRC32, peer: libStorage.name, times: 4 },
@@ -24,7 +24,7 @@ const GOALS = [
   { subject: SHA256, peer: CURL, times: 0.35 },
 ] as const;
 
-/** It is a service: V8 has compiled what is hot after some thousand parts. */
+/** The agent is a service: V8 has compiled hot code after some thousand parts. */
 const OWN_WARM_UPS = 5;
 
 interface Subject {
@@ -81,7 +81,7 @@ async function installedPeers({ signal }: Bench): Promise<{ peers: Peer[]; notes
   };
 }
 
-/** @returns how many seconds the first pull took */
+/** @returns Seconds that the first pull took */
 async function warmUp(pull: OwnPull, { quick, signal }: Bench): Promise<string> {
   const { seconds } = await pull.pull();
   for (let pulls = 1; pulls < (quick ? 1 : OWN_WARM_UPS); pulls += 1) {
@@ -91,13 +91,13 @@ async function warmUp(pull: OwnPull, { quick, signal }: Bench): Promise<string> 
   return seconds.toFixed(2);
 }
 
-/** One round to warm up, whose figures are dropped, and some that count. */
+/** Runs one warm-up round, whose figures are dropped, and some measured rounds. */
 async function inTurns(
   subjects: readonly Subject[],
   { quick, say, signal }: Bench,
 ): Promise<Map<string, CommandUsage[]>> {
   const usages = new Map<string, CommandUsage[]>(subjects.map(({ name }) => [name, []]));
-  // Many, because the speed of a virtual machine comes and goes.
+  // Many rounds are needed because the speed of a virtual machine varies.
   const rounds = quick ? 1 : 9;
   for (let round = 0; round <= rounds; round += 1) {
     for (const { name, send } of subjects) {
@@ -121,12 +121,12 @@ function judge(usages: ReadonlyMap<string, CommandUsage[]>, sizeBytes: number): 
   }));
   const requirements = GOALS.flatMap(({ subject, peer, times }) => {
     const own = speeds.find((found) => found.subject === subject);
-    // There may be several versions of one peer.
+    // One peer may have several versions.
     return speeds
       .filter((found) => found.subject.startsWith(peer))
       .map((other) => ({
         text: `${subject}: throughput by that of ${other.subject}`,
-        // The two of one round met the machine in about the same state.
+        // Both samples of one round saw the machine in a similar state.
         measured: median((own?.samples ?? []).map((speed, round) => speed / (other.samples[round] ?? 0))),
         unit: '×',
         limit: { atLeast: times },

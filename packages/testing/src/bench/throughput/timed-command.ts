@@ -4,15 +4,15 @@ import { readFile } from 'node:fs/promises';
 import { parseChildrenSeconds } from '../process-usage.ts';
 
 export interface CommandUsage {
-  /** From its start to its end. */
+  /** Seconds from start to end. */
   readonly seconds: number;
-  /** User and system time of the command and all it started. */
+  /** User and system time of the command and its descendants. */
   readonly cpuSeconds: number;
 }
 
 /**
- * Runs a command to its end. To be used for one command at a time: CPU time is what this process's ended children
- * have used.
+ * Runs a command to its end. Only one command may run at a time: CPU time is that of all ended children of this
+ * process.
  *
  * @throws Error with the end of its output if it fails; the signal's reason.
  */
