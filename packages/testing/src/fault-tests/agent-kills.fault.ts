@@ -10,12 +10,12 @@ import { Stage } from '../stage.ts';
 const MiB = 1024 * 1024;
 const FILE_BYTES = 500 * MiB;
 const PART_BYTES = 5 * MiB;
-/** The agent's own limit. */
+/** The agent's limit. */
 const PARALLEL_PARTS = 8;
 const PULLS = 6;
 const KILLS_PER_PULL = 5;
 const KILLS = PULLS * KILLS_PER_PULL;
-/** So that a pull lasts some seconds, and moments can be told apart. */
+/** Makes a pull last some seconds, so that the kills happen at distinct moments. */
 const RATE = 60 * MiB;
 
 describe(`kill -9 of the agent at ${KILLS} random moments`, () => {
@@ -71,13 +71,13 @@ describe(`kill -9 of the agent at ${KILLS} random moments`, () => {
   );
 });
 
-/** Lets one pull be interrupted at random moments between its first byte and its last. */
+/** Interrupts one pull at random moments between its first and its last byte. */
 async function pullWithKills(
   stage: Stage,
   { clientId, file, random }: { clientId: string; file: string; random: () => number },
 ): Promise<{ uploadId: string; agent: Program; moments: number[]; kept: number[] }> {
   const args = ['--file', file, '--max-rate', String(RATE)];
-  // One in each fifth of the first three quarters: the last must not come upon a pull that has ended.
+  // One kill in each fifth of the first three quarters: the last kill must not hit an ended pull.
   const share = (0.75 * FILE_BYTES) / KILLS_PER_PULL;
   const thresholds = Array.from({ length: KILLS_PER_PULL }, (_, fifth) => (fifth + random()) * share);
   const moments: number[] = [];
@@ -85,7 +85,7 @@ async function pullWithKills(
   let agent = await stage.startAgent(clientId, args);
   const { upload_id: uploadId } = await stage.client.triggerDownload(clientId, {});
   for (const threshold of thresholds) {
-    // Mostly amid its PUTs; now and then as it has only just come back.
+    // Most kills happen during PUTs; a few happen right after a restart.
     const atOnce = random() < 0.1 && moments.length > 0;
     const held = (kept.at(-1) ?? 0) * PART_BYTES;
     await stage.recordWhen(
@@ -105,7 +105,7 @@ async function pullWithKills(
   return { uploadId, agent, moments, kept };
 }
 
-/** The next moment in which a part is on its way to the store. */
+/** Waits until a part is on its way to the store. */
 async function partOnItsWay({ faults }: Stage): Promise<void> {
   const deadline = performance.now() + 10_000;
   while (!faults.calls.some(({ operation, endedAtMs }) => operation === 'UploadPart' && endedAtMs === null)) {

@@ -3,7 +3,7 @@ import type { UploadRecord } from '@backhaul/protocol';
 import type { Stage } from '../stage.ts';
 import type { PullUnderWay } from './pull-under-way.ts';
 
-/** Waits for the end, which has to be a file delivered whole, by the attempt that was under way. */
+/** Waits until the running attempt has delivered the whole file. */
 export async function assertPulled(
   stage: Stage,
   { uploadId, sha256 }: PullUnderWay,

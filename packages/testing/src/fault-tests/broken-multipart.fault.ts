@@ -8,9 +8,9 @@ import { Stage } from '../stage.ts';
 import { pullUnderWay } from './pull-under-way.ts';
 
 const MiB = 1024 * 1024;
-/** Half a minute of tries, and the waits between them. */
+/** Half a minute of tries plus the waits between them. */
 const PATIENCE_MS = 180_000;
-/** Longer than the server tries out the store at its start. */
+/** Longer than the server's check of the store at startup. */
 const EXPIRY_MS = 4000;
 
 describe(
@@ -63,7 +63,7 @@ test('a store that drops every multipart upload by its age ends the upload, with
   await using stage = await Stage.start({ store: expiresUploads({ afterMs: EXPIRY_MS }) });
   const file = stage.directory.join('report.bin');
   await randomFile(file, 6 * MiB);
-  // Six seconds each time.
+  // Each attempt takes six seconds.
   await stage.startAgent('till', ['--file', file, '--max-rate', String(MiB)]);
   const { upload_id: id } = await stage.client.triggerDownload('till', {});
   const record = await endedPatiently(stage, id);

@@ -1,6 +1,6 @@
 import { appendFile, chmod, open, rename, stat, truncate, utimes, writeFile } from 'node:fs/promises';
 
-/** Whole seconds, so that it can be put back exactly. */
+/** Uses whole seconds, so that the time can be restored exactly. */
 export const OLD_TIME = new Date(1_700_000_000_000);
 
 export interface FileChange {
@@ -8,7 +8,7 @@ export interface FileChange {
   readonly apply: (path: string) => Promise<void>;
 }
 
-/** What makes another version of a file. It must have {@link OLD_TIME} before. */
+/** Operations that create another version of a file. Its mtime must be {@link OLD_TIME} before. */
 export const changes: readonly FileChange[] = [
   { how: 'appended to', apply: (path) => appendFile(path, Buffer.alloc(100_000, 1)) },
   { how: 'truncated', apply: (path) => truncate(path, 1_000_000) },

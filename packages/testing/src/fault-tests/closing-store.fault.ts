@@ -14,7 +14,7 @@ for (const [name, fetchSlowly] of Object.entries(slowReaders)) {
     await using directory = await temporaryDirectory();
     for (const closing of closings) {
       await using store = await ClosingStore.start(closing, SIZE_BYTES);
-      // Most rounds with the store that closes most.
+      // The store that closes most connections gets most rounds.
       const rounds = closing === 'each' ? ROUNDS : Math.ceil(ROUNDS / 10);
       const elapsed = stopwatch();
       for (let round = 0; round < rounds; round += 1) await fetchSlowly(store, directory.join('copy.bin'));

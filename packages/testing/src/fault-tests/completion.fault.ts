@@ -27,7 +27,7 @@ interface Case {
   readonly error?: ErrorCode;
 }
 
-/** What can become of Complete, and how the upload has to end. */
+/** Outcomes of Complete and the required end of the upload. */
 const cases: readonly Case[] = [
   { name: 'a lost answer', fault: dropAnswer(), times: 1, status: 'completed' },
   { name: 'a lost request', fault: dropRequest(), times: 2, status: 'completed' },
@@ -105,7 +105,7 @@ describe('Complete answered by', { concurrency: 2 }, () => {
       await randomFile(file, 12 * MiB);
       await stage.startAgent('till', ['--file', file]);
       const { s3 } = stage;
-      // Of the same size, so that only the token tells.
+      // Has the same size, so only the token differs.
       const older = Buffer.alloc(12 * MiB, 7);
       const planted = stage.faults.next({
         operation: 'CreateMultipartUpload',

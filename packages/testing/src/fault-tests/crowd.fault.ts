@@ -8,12 +8,12 @@ import { Stage } from '../stage.ts';
 const AGENTS = 300;
 const PROCESSES = 6;
 const FILE_BYTES = 400_000;
-/** So that a pull takes twenty seconds, and the server's end comes upon nearly all of them. */
+/** Makes a pull take twenty seconds, so that the server ends during nearly all of them. */
 const BYTES_PER_SECOND = 20_000;
 
 test(`${AGENTS} agents come back to a killed server spread out, and no pull is lost`, async (t) => {
   await using stage = await Stage.start({
-    // The test follows each upload by an event stream of its own.
+    // The test opens one event stream per upload.
     env: { MAX_HELD_REQUESTS_PER_TOKEN: '1000' },
   });
   const clientIds = Array.from({ length: AGENTS }, (_, index) => `till-${index + 1}`);

@@ -12,7 +12,7 @@ import { changes, type FileChange, harmless, OLD_TIME } from './change-file.ts';
 
 const MiB = 1024 * 1024;
 const FILE_BYTES = 42 * MiB + 11;
-/** So that there is a middle of the pull. */
+/** Slow enough to change the file during the pull. */
 const RATE = 20 * MiB;
 
 type Moment = 'during the pull' | 'while the agent is down';
@@ -56,7 +56,7 @@ describe('a file that changes', { concurrency: 2 }, () => {
     });
 
     for (const change of changes.slice(1)) {
-      // The open file of a log that was rotated still has its beginning; a new process cannot find it again.
+      // The open file of a rotated log still has its beginning; a new process cannot find it again.
       const isRotated = change.how === 'replaced by rename' && moment === 'during the pull';
       test(`is ${isRotated ? 'delivered' : 'file_changed'} by \`prefix\` when it is ${change.how} ${moment}`, async () => {
         await using stage = await Stage.start();
@@ -127,7 +127,7 @@ function sha256Of(bytes: Buffer): string {
   return createHash('sha256').update(bytes).digest('hex');
 }
 
-/** Does it again and again until it is disposed of. */
+/** Repeats the action until it is disposed of. */
 function restlessly(act: () => Promise<void>) {
   let times = 0;
   const stop = new AbortController();

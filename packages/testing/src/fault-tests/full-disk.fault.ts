@@ -26,7 +26,7 @@ describe('a full disk', { skip: await whyNoSmallDisk(), timeout: 180_000 }, () =
     const { upload_id: id } = await stage.client.triggerDownload('till', {});
     await stage.recordWhen(id, ({ parts_completed: parts }) => parts >= 1);
 
-    // Stopped, so that the pull cannot end before the disk is full.
+    // The agent is stopped, so that the pull cannot end before the disk is full.
     agent.kill('SIGSTOP');
     await disk.fill();
     const accepted = await triggerUntilRefused(stage, 'bar');
@@ -80,14 +80,14 @@ describe('a full disk', { skip: await whyNoSmallDisk(), timeout: 180_000 }, () =
   );
 });
 
-/** @returns the ids of those that were accepted until then. */
+/** @returns the ids of the accepted uploads. */
 async function triggerUntilRefused(stage: Stage, clientId: string): Promise<string[]> {
   const accepted: string[] = [];
   for (;;) {
     const answer = await stage.fetch(`/trigger-download/${clientId}`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
-      // Each an upload of its own.
+      // Each trigger creates a separate upload.
       body: JSON.stringify({ force: true }),
     });
     if (answer.status !== 202) {

@@ -9,18 +9,18 @@ import { randomFile } from '../random-file.ts';
 import { Stage } from '../stage.ts';
 
 const MiB = 1024 * 1024;
-/** One part too many, at the least size of parts: they have to grow. */
+/** One part more than allowed at the minimum part size: the parts have to grow. */
 const FILE_BYTES = 10_001 * 5 * MiB;
 const PART_BYTES = 6 * MiB;
 const PARTS = Math.ceil(FILE_BYTES / PART_BYTES);
-/** The agent's own limit. */
+/** The agent's limit. */
 const PARALLEL_PARTS = 8;
 const KILLED_AT_PARTS = 4500;
 const DEADLINE_MS = 900_000;
 
-/** As promised, whatever the file. */
+/** Documented limit for any file. */
 const MOST_AGENT_BYTES = 160 * MiB;
-/** The table of parts, frames that name all of them, and what is not collected yet: 1 to 44 MiB were seen. */
+/** Covers the part table, frames that name all parts, and uncollected garbage: 1 to 44 MiB were seen. */
 const MOST_SERVER_GROWTH_BYTES = 80 * MiB;
 
 test(
@@ -34,7 +34,7 @@ test(
     await sparseFile(large);
     const args = ['--file', large, '--allow', stage.directory.path, '--no-sha256'];
     let agent = await stage.startAgent('till', args);
-    // What loads at first use is no growth.
+    // Memory for lazy loading is not growth.
     await stage.pull('till', { file_path: small });
     const idle = await residentBytes(stage.server);
 
@@ -80,7 +80,7 @@ test(
   },
 );
 
-/** Mostly a hole; each tenth part begins with bytes of its own, so that not all are the same. */
+/** Creates a mostly sparse file; each tenth part begins with unique bytes, so that not all parts are equal. */
 async function sparseFile(path: string): Promise<void> {
   await using file = await open(path, 'w');
   await file.truncate(FILE_BYTES);
@@ -122,7 +122,7 @@ async function residentBytes({ pid }: Program): Promise<number> {
   return await memoryField(pid, 'VmRSS');
 }
 
-/** Since its start. */
+/** Peak resident memory since the process started. */
 async function peakBytes({ pid }: Program): Promise<number> {
   return await memoryField(pid, 'VmHWM');
 }

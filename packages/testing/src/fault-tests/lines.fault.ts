@@ -5,7 +5,7 @@ import { pullOver } from '../lines/send-over.ts';
 
 const PART_BYTES = 5 * 1024 * 1024;
 
-/** Short ones; `npm run lines` has those of minutes, and peers on them. */
+/** Short scenarios; `npm run lines` has those of minutes, and peers on them. */
 const shortLines: ReadonlyArray<Line & { readonly rule: string }> = [
   {
     name: 'reset-7s',
@@ -14,7 +14,7 @@ const shortLines: ReadonlyArray<Line & { readonly rule: string }> = [
     sizeBytes: 30e6,
     rates: [{ fromMs: 0, bytesPerSecond: 2e6 }],
     resetEveryMs: 7000,
-    // And a second stretch, for a machine that is slow to begin with.
+    // Adds a second stretch for a machine that is slow at first.
     probeMs: 14_000,
   },
   {
@@ -23,7 +23,7 @@ const shortLines: ReadonlyArray<Line & { readonly rule: string }> = [
     about: '8 MB/s, the third connection stalls for good, each ends after 2 answers, 80 MB',
     sizeBytes: 80e6,
     rates: [{ fromMs: 0, bytesPerSecond: 8e6 }],
-    // A single one: the second try of the same part waits for longer, and how often that happens is chance.
+    // Stalls one connection only: the second try of a part waits longer, and how often that happens is random.
     stalls: { each: 1000, first: 3 },
     answersOfConnection: 2,
     probeMs: 0,

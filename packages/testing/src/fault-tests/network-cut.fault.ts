@@ -11,8 +11,8 @@ import { IN_FLIGHT_BYTES, PARALLEL_PARTS, pullUnderWay } from './pull-under-way.
 const MiB = 1024 * 1024;
 const LONGER_THAN_A_PUT_MS = 2600;
 /**
- * The first part goes alone, the next four go side by side and end together: then others have just begun, and no part is
- * stored whose answer the agent still waits for.
+ * The first part is sent alone; the next four are sent in parallel and end together. Then others have just started, and
+ * the agent waits for the response of no stored part.
  */
 const BETWEEN_PARTS = { parts: 1 + PARALLEL_PARTS };
 
@@ -67,7 +67,7 @@ describe('lines that are cut', { concurrency: 2 }, () => {
       network[act]();
       await pull.agent.line(() => sessionsOf(pull.agent.output.stderr) > sessions || undefined);
     }
-    // Last, because with each failure the agent waits longer for its next try.
+    // This case is last because the agent waits longer after each failure.
     const awayAt = Date.now();
     moments.push(awayAt);
     network.refuse();
@@ -112,7 +112,7 @@ describe('lines that are cut', { concurrency: 2 }, () => {
   });
 });
 
-/** Both lines: connections break, and new ones are refused for so long. */
+/** Breaks the connections of both proxies and refuses new ones for this long. */
 async function cutAll(
   { network, storeNetwork }: Stage,
   ms: number,
@@ -145,7 +145,7 @@ function putsThatFailed(stderr: string): unknown[] {
   return linesOf(stderr, 'PUT failed').map(({ act }) => act);
 }
 
-/** Parts for which the agent asked the server for URLs. @param since Milliseconds since the epoch. */
+/** Parts whose URLs the agent requested from the server. @param since Milliseconds since the epoch. */
 function askedFor(stderr: string, since: number): Set<number> {
   const requests = linesOf(stderr, 'requested URLs').filter(({ time }) => Date.parse(String(time)) >= since);
   return new Set(requests.flatMap(({ parts }) => parts as number[]));

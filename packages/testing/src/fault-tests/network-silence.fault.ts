@@ -8,15 +8,15 @@ import { IN_FLIGHT_BYTES, pullUnderWay } from './pull-under-way.ts';
 import { stopwatch } from './stopwatch.ts';
 
 const MiB = 1024 * 1024;
-/** What every silence has to be noticed in. */
+/** Maximum time to detect any silence. */
 const NOTICED_MS = 60_000;
 const AWAY = 'The agent is not connected.';
 
-// Nearly all of the time is waiting, so all of them wait together.
+// The tests mostly wait, so they run concurrently.
 describe('a line that falls silent', { concurrency: true }, () => {
   for (const { how, fault, agentHears } of [
     { how: 'both ways', fault: 'halfOpen', agentHears: 'no data received' },
-    // The server's pings still arrive: the agent learns it from the server's goodbye.
+    // The server's pings still arrive: the agent learns of the fault when the server closes the connection.
     { how: 'from the agent to the server', fault: 'stopReading', agentHears: 'closed by the server' },
   ] as const) {
     test(`${how}, is noticed at both ends, and no part is sent again`, async (t) => {
@@ -81,7 +81,7 @@ describe('a line that falls silent', { concurrency: true }, () => {
       );
       assert.ok(stage.storeNetwork.fired[fault] >= 4, 'it met parts in flight');
       const puts = await PartPuts.of(stage, record);
-      // Those in flight, and those whose first try since then met the silence too.
+      // Counts parts in flight and parts whose first retry met the silence too.
       assert.ok(puts.twice(pull) <= 2 * IN_FLIGHT_BYTES, `${puts.twice(pull)} bytes were received twice`);
     });
   }

@@ -63,7 +63,7 @@ describe('a pull completes', { concurrency: 3 }, () => {
     assert.ok(stage.network.fired.limitBytes >= 2);
     const puts = await PartPuts.of(stage, record);
     puts.assertEachStoredOnce(record);
-    // What a cut costs is the half of a part that went through.
+    // A cut loses the half of a part that was already sent.
     assert.ok(puts.twice(pull) <= store * PART_BYTES, `${puts.twice(pull)} bytes were received twice`);
   });
 });

@@ -7,18 +7,18 @@ import { documentedNginx, freePort, type RealProxy, startNginx } from '../faults
 import { logged, Program } from '../program.ts';
 import { Stage } from '../stage.ts';
 
-/** Shortened alike: the server's 50 and nginx's 60 seconds. */
+/** Shortened from the server's 50 and nginx's 60 seconds. */
 const WAIT_SECONDS = 2;
 const READ_TIMEOUT_SECONDS = 4;
-/** Where nginx comes from; all others come from 127.0.0.1. */
+/** Source address of nginx; all others connect from 127.0.0.1. */
 const NGINX_ADDRESS = '127.0.0.2';
 
 describe('behind nginx', { timeout: 120_000 }, () => {
   let stage: Stage;
   let nginx: RealProxy | undefined;
-  /** As it comes: nothing but proxy_pass. */
+  /** Default configuration with only proxy_pass. */
   let plain: string;
-  /** By deploy/nginx/backhaul.conf. */
+  /** Configured by deploy/nginx/backhaul.conf. */
   let advised: string;
 
   before(async () => {
@@ -62,7 +62,7 @@ describe('behind nginx', { timeout: 120_000 }, () => {
     await writeFile(file, 'of an agent that comes late');
     const client = new BackhaulClient({ url: plain, token: stage.operatorToken });
     const pulled = client.triggerDownload('till-7', { file_path: file }, { waitSeconds: 60 });
-    // Longer than nginx waits for one answer.
+    // This wait exceeds nginx's timeout for one response.
     await sleep((READ_TIMEOUT_SECONDS + 1) * 1000);
     await using agent = await stage.startAgent('till-7', ['--allow', stage.directory.path]);
     assert.equal((await pulled).status, 'completed');

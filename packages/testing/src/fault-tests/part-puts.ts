@@ -4,7 +4,7 @@ import type { AccessLogEntry } from '../demo/access-log.ts';
 import type { Stage } from '../stage.ts';
 import type { PullUnderWay } from './pull-under-way.ts';
 
-/** What a store of this repository saw of one upload's parts. */
+/** PUTs of one upload's parts as logged by a store of this repository. */
 export class PartPuts {
   readonly all: readonly AccessLogEntry[];
 
@@ -21,17 +21,17 @@ export class PartPuts {
     return this.all.filter(({ status }) => status === 200);
   }
 
-  /** Bytes that the store received beyond the file's. */
+  /** Returns the bytes that the store received beyond the file's size. */
   twice({ sizeBytes }: Pick<PullUnderWay, 'sizeBytes'>): number {
     return this.all.reduce((sum, { bytes_in: bytes }) => sum + bytes, 0) - sizeBytes;
   }
 
-  /** Stored between two moments, in milliseconds since the epoch. */
+  /** Returns PUTs stored between two moments, in milliseconds since the epoch. */
   storedBetween(since: number, until: number): readonly AccessLogEntry[] {
     return this.stored.filter(({ ended_at_ms: at }) => at > since && at < until);
   }
 
-  /** Under way at a moment. */
+  /** Returns PUTs in progress at a moment. */
   straddling(moment: number): readonly AccessLogEntry[] {
     return this.all.filter(({ started_at_ms: from, ended_at_ms: to }) => from < moment && to > moment);
   }
@@ -54,7 +54,7 @@ export class PartPuts {
     );
   }
 
-  /** Nor was any begun twice. */
+  /** Also asserts that no part was sent twice. */
   assertEachSentOnce(record: UploadRecord): void {
     this.assertEachStoredOnce(record);
     assert.equal(this.all.length, record.part_count, 'there was one PUT for each part');

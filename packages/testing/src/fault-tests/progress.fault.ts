@@ -10,18 +10,18 @@ import { Stage } from '../stage.ts';
 /** 1 Mbit/s. */
 const LINE_BYTES_PER_SECOND = 125_000;
 const SECONDS = 32;
-/** When little is left, a busy machine that shows a report a second or two late would decide the result. */
+/** Near the end, a report delayed a second or two by a busy machine would decide the result. */
 const NEAR_THE_END_MS = 9000;
-/** What the line carries until the third second begins, in percent of the file, and as much for a late first report. */
+/** Percentage of the file sent before the third second begins, plus as much for a late first report. */
 const EARLY_PERCENT = 12;
 
-/** What the bar shows, e.g. `34%  0/1 parts  0.9 MB of 2.5 MB  124 kB/s  ETA 13 s`. */
+/** Matches the progress bar, e.g. `34%  0/1 parts  0.9 MB of 2.5 MB  124 kB/s  ETA 13 s`. */
 const drawn = /(?<percent>\d+)% .*?(?: ETA (?:(?<minutes>\d+) min )?(?<seconds>[\d.]+) s)?$/;
 
 /**
- * A line of 1 Mbit/s whose other end receives into 64 KiB, as the kernel of a distant store acknowledges what the line has
- * carried. Node.js cannot set the size of a receive buffer, and Linux lets that of a TcpFaultProxy grow: the proxy
- * acknowledges half a megabyte before the line has carried it.
+ * A link of 1 Mbit/s whose far end has a receive buffer of 64 KiB, like a distant store whose kernel acknowledges only
+ * bytes that the link has carried. Node.js cannot set the size of a receive buffer, and Linux grows that of a
+ * TcpFaultProxy: the proxy acknowledges half a megabyte too early.
  *
  * Arguments: the store's port, bytes per second.
  */
@@ -71,11 +71,11 @@ async function startSlowLine(target: string): Promise<SlowLine> {
   };
 }
 
-/** Pulls the file of agent `till` as an operator does on a terminal, and checks what the bar showed. */
+/** Pulls the file of agent `till` as an operator on a terminal, and checks the progress bar. */
 async function assertHonestBar(t: TestContext, stage: Stage): Promise<void> {
   const frames: { at: number; text: string }[] = [];
   const command = [process.execPath, binPath('backhaul'), 'download', '--client-id', 'till'];
-  // A pseudo-terminal, as a person's.
+  // Uses a pseudo-terminal, as for a person.
   const cli = spawn('script', ['-qefc', command.join(' '), '/dev/null'], {
     env: {
       PATH: process.env['PATH'],
@@ -105,7 +105,7 @@ async function assertHonestBar(t: TestContext, stage: Stage): Promise<void> {
   t.diagnostic(
     `progress with a forecast ${Math.round((moving?.at ?? 0) - startedAt)} ms after the first bar, at ${moving?.percent} %; the transfer took ${Math.round(endedAt - startedAt)} ms`,
   );
-  // By the file's bytes, because a busy machine may draw it late.
+  // Compares the file's bytes because a busy machine may draw the bar late.
   assert.ok(
     (moving?.percent ?? Infinity) <= EARLY_PERCENT,
     'progress and forecast from the second second on',

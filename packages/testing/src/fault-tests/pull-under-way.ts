@@ -5,14 +5,14 @@ import type { Stage } from '../stage.ts';
 const MiB = 1024 * 1024;
 export const PART_BYTES = 5 * MiB;
 export const PARALLEL_PARTS = 4;
-/** What may be under way at one moment. */
+/** Maximum bytes in flight at one moment. */
 export const IN_FLIGHT_BYTES = PARALLEL_PARTS * PART_BYTES;
 
 export interface PullOptions {
   readonly sizeBytes?: number;
-  /** Bytes per second; by default such that four parts take two seconds. */
+  /** Bytes per second; by default four parts take two seconds. */
   readonly rate?: number;
-  /** So many have to be stored; by default 3. */
+  /** Number of stored parts to wait for; by default 3. */
   readonly parts?: number;
 }
 
@@ -21,11 +21,11 @@ export interface PullUnderWay {
   readonly agent: Program;
   readonly agentArgs: readonly string[];
   readonly sizeBytes: number;
-  /** Of the file. */
+  /** SHA-256 of the file. */
   readonly sha256: string;
 }
 
-/** Starts an agent and a pull, and waits until that is in its middle, with parts in flight. */
+/** Starts an agent and a pull, and waits until some parts are stored and others are in flight. */
 export async function pullUnderWay(
   stage: Stage,
   { sizeBytes = 60 * MiB + 11, rate = 10 * MiB, parts = 3 }: PullOptions = {},

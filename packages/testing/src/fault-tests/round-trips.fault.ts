@@ -10,18 +10,18 @@ import { TcpFaultProxy } from '../faults/tcp/index.ts';
 import { Stage } from '../stage.ts';
 import { TestAuthority } from '../test-authority.ts';
 
-/** There and back, between the agent's machine and both server and store. */
+/** Round-trip time between the agent's machine and both server and store. */
 const ROUND_TRIP_MS = 200;
 /**
- * How much longer a pull takes over a longer line, divided by how much longer the line is, is the number of round trips:
- * the time that a busy machine adds is in both measurements.
+ * The added duration of a pull over a longer link, divided by the added round-trip time, is the number of round trips:
+ * a busy machine delays both measurements alike.
  */
 const LONG_ROUND_TRIP_MS = 1000;
-/** `ROUND_TRIP_FILES=1000` for more. */
+/** Set `ROUND_TRIP_FILES=1000` for more. */
 const FILES = Number(process.env['ROUND_TRIP_FILES'] ?? 100);
-/** For counting round trips: half of them over the long line. */
+/** Files for counting round trips: half of them use the long link. */
 const SINGLE_FILES = 16;
-/** One after another in each, so that none waits for a place at the agent. */
+/** Files of a lane are sequential, so that no file waits for a slot at the agent. */
 const LANES = 8;
 
 async function pull(stage: Stage, path: string): Promise<number> {
@@ -57,13 +57,14 @@ describe('a file of 1 KiB, 200 ms away, from trigger to verified record', () => 
         return times;
       }),
     );
-    // The first of each lane opens its connection to the store.
+    // The first pull of each lane opens its connection to the store.
     const warm = lanes.flatMap((times) => times.slice(1)).sort((a, b) => a - b);
     const at = (share: number) => warm[Math.floor((warm.length - 1) * share)] ?? 0;
     t.diagnostic(`${FILES} files: median ${at(0.5)} ms, 90 % within ${at(0.9)} ms, the slowest ${at(1)} ms`);
     assert.ok(stage.network.fired.delay > 3 * FILES && stage.storeNetwork.fired.delay > FILES);
 
-    // One by one and in turns: side by side they would also wait for one another's CPU time, over the short line more.
+    // These pulls are sequential and alternate: in parallel they would compete for CPU time, more so over the short
+    // link.
     const fastest = { near: Infinity, far: Infinity };
     for (const [index, name] of (await smallFiles(stage, SINGLE_FILES, 'single')).entries()) {
       const isFar = index % 2 === 1;
@@ -110,7 +111,7 @@ describe('a file of 1 KiB, 200 ms away, from trigger to verified record', () => 
       t.diagnostic(`${roundTripMs} ms away: cold ${times.join(', ')} ms`);
       return times.toSorted((a, b) => a - b)[1] ?? 0;
     };
-    // The very first pull also pays for what both programs do only once.
+    // The very first pull includes one-time work of both programs.
     await pull(stage, names[0] ?? '');
     const near = await pullCold(names.slice(1, 4), ROUND_TRIP_MS);
     const far = await pullCold(names.slice(4, 7), LONG_ROUND_TRIP_MS);

@@ -13,11 +13,11 @@ interface Moment {
   readonly name: string;
   readonly operation: S3Operation;
   readonly at: 'before' | 'after';
-  /** Calls of the operation that pass before. */
+  /** Number of the operation's calls to let through first. */
   readonly skip: number;
 }
 
-/** The server dies as a call is with the store: before it has had any effect, or after and before its answer. */
+/** The server dies during a call to the store: before the call has an effect, or after that but before its response. */
 const moments: readonly Moment[] = [
   {
     name: 'before the multipart upload was created',
@@ -89,7 +89,7 @@ function killServerAt(
     } catch (error) {
       reject(error);
     }
-    // A part is its agent's, who lives.
+    // The agent sends parts, and it is still running.
     return operation === 'UploadPart' ? 'go on' : 'drop';
   };
   const rule = stage.faults.next({

@@ -10,11 +10,11 @@ import { IN_FLIGHT_BYTES, type PullUnderWay, pullUnderWay } from './pull-under-w
 import { stopwatch } from './stopwatch.ts';
 
 const MiB = 1024 * 1024;
-/** All tries of a call together. */
+/** Time limit of all tries of a call together. */
 const CALL_MS = 60_000;
-/** Only Complete may be silent for longer, because stores put thousands of parts together without a word. */
+/** Only Complete may be silent for longer: stores assemble thousands of parts without sending data. */
 const COMPLETE_MS = 130_000;
-/** What a busy machine may add. */
+/** Allowance for a busy machine. */
 const MARGIN_MS = 15_000;
 
 describe('silence between server and store', { concurrency: true }, () => {
@@ -39,7 +39,7 @@ describe('silence between server and store', { concurrency: true }, () => {
     const ms = await longestCall(stage, 'createMultipartUpload');
     t.diagnostic(`the call ended after ${ms} ms`);
     assert.ok(ms < CALL_MS + MARGIN_MS);
-    // The store had created it, though nobody heard that.
+    // The store had created the upload, but its response was lost.
     await stage.noOpenMultipartUploads({ deadlineMs: 30_000 });
   });
 
@@ -111,7 +111,7 @@ function startStage(): Promise<Stage> {
   });
 }
 
-/** The call reaches the store, and its answer nobody. */
+/** The call reaches the store, but its response is lost. */
 function fallSilentAt(stage: Stage, operation: S3Operation, how: 'halfOpen' | 'strand'): FaultRule {
   const before = (): void => stage.serverStoreNetwork[how]();
   return stage.faults.next({ operation, matching: isUpload, fault: hold({ before }) });
@@ -131,7 +131,7 @@ async function restartAgent(stage: Stage, pull: PullUnderWay): Promise<PullUnder
   return { ...pull, agent: await stage.startAgent('till', pull.agentArgs) };
 }
 
-/** Milliseconds; of calls of one kind, all but the longest take no time. */
+/** Duration in milliseconds; of calls of one kind, all but the longest take no time. */
 async function longestCall(stage: Stage, operation: string): Promise<number> {
   const metrics = await (await stage.fetch('/metrics')).text();
   const sums = metrics.matchAll(

@@ -52,7 +52,7 @@ describe('a peer that stops', { concurrency: true }, () => {
       deadlineMs: NOTICED_MS,
     });
     const noticedMs = stopped.since();
-    // Its system still takes connections: the next try has to end too.
+    // The stopped system still accepts connections: the next try has to end too.
     await pull.agent.line((line) => line.includes('handshake has timed out') || undefined);
     const continuedAt = stopped.goOn();
     const record = await assertPulled(stage, pull);
@@ -78,19 +78,19 @@ describe('a peer that stops', { concurrency: true }, () => {
     assert.notEqual(stalled.stalled_since, null);
     assert.ok(before.length >= 3 && before.length < (record.part_count ?? 0));
     const puts = await PartPuts.of(stage, record);
-    // The store may have had the rest of a part in its buffers: it is stored, and the agent could not read the response.
+    // The store may have buffered the rest of a part and stored it, while the agent could not read the response.
     puts.assertEachStoredOnce(record, { except: puts.straddling(stopped.at) });
     assert.ok(puts.twice(pull) <= IN_FLIGHT_BYTES, `${puts.twice(pull)} bytes were received twice`);
   });
 });
 
-/** It goes on at the end, if not before: a stopped program cannot be ended. */
+/** The program resumes at the end at the latest: a stopped program cannot be ended. */
 function stop(program: Program) {
   program.kill('SIGSTOP');
   return {
     at: Date.now(),
     since: stopwatch(),
-    /** @returns when, in milliseconds since the epoch. */
+    /** @returns the resume time in milliseconds since the epoch. */
     goOn: (): number => {
       program.kill('SIGCONT');
       return Date.now();

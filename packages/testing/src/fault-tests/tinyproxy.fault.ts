@@ -13,7 +13,7 @@ import { logged } from '../program.ts';
 import { Stage } from '../stage.ts';
 import { TestAuthority } from '../test-authority.ts';
 
-/** This machine under a name that is not exempt from proxies, as `localhost` is. */
+/** A local hostname that, unlike `localhost`, is not exempt from proxies. */
 const NAME = hostname();
 
 describe(

@@ -1,6 +1,6 @@
 /**
- * A hostile agent as a process of its own: sends costly frames, and now and then one that can be read, as fast as it is
- * told to, connecting again whenever it is disconnected. Ends with its input, after it has printed its counts.
+ * A hostile agent in a separate process: sends costly frames, and sometimes a readable one, at the given rate, and
+ * reconnects after each disconnect. Ends with its input, after printing its counts.
  *
  *     node attacker-main.ts URL TOKEN BYTES_PER_SECOND
  */
@@ -35,7 +35,7 @@ while (!over.signal.aborted) {
   socket.on('close', (code) => {
     if (code === 4003) counts.closedForAbuse += 1;
   });
-  // Rejects when the server answers with a status instead.
+  // Rejects when the server responds with a status instead.
   const isOpen = await once(socket, 'open').then(
     () => true,
     () => false,
@@ -56,7 +56,7 @@ async function attack(socket: WebSocket): Promise<void> {
     const frame = frames[turn % frames.length] ?? readable;
     const debtMs = line.spend(frame.length);
     if (debtMs > 0) await sleep(debtMs);
-    // Written as fast as it is taken; what the server does not read stays with the sender.
+    // Limits the send buffer; data that the server does not read stays with the sender.
     while (socket.bufferedAmount > 4_000_000 && !over.signal.aborted && socket.readyState === WebSocket.OPEN)
       await sleep(5);
     socket.send(frame);

@@ -1,6 +1,6 @@
 /**
- * Loaded into an agent before its own code (`node --import`): writes down every address that a connection is tried to,
- * and resolves names from a table instead of asking the network.
+ * Loaded into an agent before its own code (`node --import`): records every address of a connection attempt, and
+ * resolves names from a table instead of the network.
  */
 import { appendFileSync } from 'node:fs';
 import dns from 'node:dns';

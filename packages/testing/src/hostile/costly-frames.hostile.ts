@@ -11,13 +11,13 @@ const MAIN = fileURLToPath(new URL('attacker-main.ts', import.meta.url));
 const MiB = 1024 * 1024;
 const REPEATS = Number(process.env['HOSTILE_REPEATS'] ?? 1);
 const ATTACK_MS = Number(process.env['HOSTILE_SECONDS'] ?? 60) * 1000;
-/** Before it is measured how others fare. */
+/** Delay before the effect on others is measured. */
 const SETTLE_MS = 5000;
 const MAX_GROWTH_BYTES = 60 * MiB;
-/** Below this a wait goes unnoticed, whatever it is a multiple of. */
+/** A shorter wait goes unnoticed, whatever its ratio. */
 const UNNOTICED_MS = 100;
 
-/** 25 Mbit/s, and as fast as the machine is. */
+/** 25 Mbit/s, and unlimited. */
 for (const { attackers, bytesPerSecond } of [
   { attackers: 1, bytesPerSecond: 25e6 / 8 },
   { attackers: 5, bytesPerSecond: 1e9 },
@@ -82,7 +82,7 @@ async function stopAttacker(
   return JSON.parse(text) as Awaited<ReturnType<typeof stopAttacker>>;
 }
 
-/** The 95th percentile of what another agent's command and a request take, in milliseconds. */
+/** Returns the 95th percentiles of another agent's command and of a request, in milliseconds. */
 async function measure(stage: Stage, forMs: number): Promise<{ health: number; healthz: number }> {
   const until = performance.now() + forMs;
   const taken = { health: [] as number[], healthz: [] as number[] };
@@ -115,7 +115,7 @@ async function residentBytes(stage: Stage): Promise<number> {
   return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024;
 }
 
-/** What it comes down to within a minute. */
+/** Returns the lowest resident memory within a minute. */
 async function lowestResident(stage: Stage, enough: number): Promise<number> {
   const until = performance.now() + 60_000;
   let lowest = await residentBytes(stage);
@@ -126,7 +126,7 @@ async function lowestResident(stage: Stage, enough: number): Promise<number> {
   return lowest;
 }
 
-/** Warnings of one connection that share a second of the clock. */
+/** Counts warnings of one connection in the same second of the clock. */
 function mostLinesASecond(lines: readonly string[]): number {
   const counts = new Map<string, number>();
   for (const line of lines) {

@@ -1,4 +1,4 @@
-/** One frame of each kind that costs a server far more than its sender, none of which it can read. */
+/** Unreadable frames, one of each kind that costs a server far more than its sender. */
 export function costlyFrames(): readonly { readonly what: string; readonly frame: string }[] {
   const labels = Object.fromEntries(Array.from({ length: 60_000 }, (_, index) => [` ${index}`, 'x']));
   const about = { upload_id: '019ab3c2-5f00-7000-8000-00000000dead', attempt: 1 };

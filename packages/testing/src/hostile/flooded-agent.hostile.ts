@@ -19,10 +19,10 @@ const LAST_PART = 12;
 const FILE_BYTES = LAST_PART * CHUNK;
 const UPLOAD = { upload_id: '019ab3c2-5f00-7000-8000-000000000001', attempt: 1 };
 const COMMANDS = Number(process.env['HOSTILE_COMMANDS'] ?? 100_000);
-/** As promised of the agent as it is published. */
+/** Documented limit of the published agent. */
 const MAX_RSS_BYTES = 160 * MiB;
 const buildScript = fileURLToPath(new URL('../../../../scripts/build.ts', import.meta.url));
-/** None of the flood is about the upload that runs. */
+/** No message of the flood is about the running upload. */
 const FIRST_ID = 0x1000;
 const COMPLETION_DEADLINE_MS = 120_000;
 const MAX_LOG_BYTES_A_MINUTE = MiB;
@@ -102,7 +102,7 @@ function idOf(turn: number): string {
   return `019ab3c2-5f00-7000-8000-${(turn + FIRST_ID).toString(16).padStart(12, '0')}`;
 }
 
-/** A server and a store, both at once, that want one upload and send whatever they are told to beside it. */
+/** A combined server and store that wants one upload and sends the given messages during it. */
 class HostileServer implements AsyncDisposable {
   readonly url: string;
   readonly #http: ReturnType<typeof createServer>;
@@ -144,13 +144,13 @@ class HostileServer implements AsyncDisposable {
     return this.#completed.promise;
   }
 
-  /** The upload cannot end before: it is to be under way during the whole flood. */
+  /** Lets the upload end: it has to run during the whole flood. */
   signLastPart(): void {
     this.#signsLastPart = true;
     if (this.#current !== null) this.#sign(this.#current, [LAST_PART]);
   }
 
-  /** Until its first part is stored. */
+  /** Starts an upload and waits until its first part is stored. */
   async startUpload(file: string): Promise<void> {
     this.#file = file;
     const socket = await this.#welcomed.promise;
@@ -160,7 +160,7 @@ class HostileServer implements AsyncDisposable {
     await this.#uploading.promise;
   }
 
-  /** As fast as the agent takes them, over as many connections as it makes. @returns how many. */
+  /** Sends as fast as the agent reads, over all connections it opens. @returns the number of connections. */
   async flood(frame: (turn: number) => string, count: number): Promise<number> {
     let sent = 0;
     while (sent < count) {

@@ -9,7 +9,7 @@ const part = { part_number: 1, size: 5_242_880, crc32: 'AAAAAA==' };
 const fingerprint = { device: '1', inode: '1', size: '1', mtime_ns: '1', ctime_ns: '1' };
 const file = { file_name: 'large.bin', size: 62_914_571 };
 
-/** Everything that an agent can say about an upload, with which another one could be ended, diverted or finished. */
+/** All messages about an upload that could end, divert or finish another agent's upload. */
 const forgeries = [
   {
     ...{ status: 'prepared', ...file, chunk_size: 5_242_880, part_count: 13, fingerprint },
@@ -23,7 +23,7 @@ const forgeries = [
   { status: 'completed', ...file, parts: [], resumed: true, upload_duration_ms: 1 },
   { status: 'failed', error: 'cancelled', message: 'forged' },
   { status: 'failed', error: 'agent_busy', message: 'forged' },
-  // The schema refuses this one, so it is about ending what a refused message was about.
+  // The schema refuses this one: it tests that a refused message does not end its upload.
   { status: 'prepared', size: 'forged' },
 ] as const;
 

@@ -15,7 +15,7 @@ const upgrade = (path: string): string =>
   'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n' +
   'Sec-WebSocket-Protocol: backhaul.v1\r\n\r\n';
 
-/** What a client sends before it falls silent, and how it is answered. */
+/** Data that a client sends before it falls silent, and the status of the response. */
 const kinds = [
   { name: 'nothing', sends: '', status: 400 },
   { name: 'half a header', sends: 'GET /ws/connect HTTP/1.1\r\nHost: x\r\nAuthoriz', status: 400 },
@@ -25,7 +25,7 @@ const kinds = [
   { name: 'no HTTP', sends: 'hello\r\n\r\n', status: 400 },
 ] as const;
 const EACH = 300;
-/** The four that were seen to hold a descriptor for longer than five minutes. */
+/** Four kinds that were seen to hold a descriptor for longer than five minutes. */
 const SILENT = kinds.slice(0, 4);
 const DEADLINE_MS = 15_000;
 const FEW_DESCRIPTORS = ['prlimit', '--nofile=1024:1024'];
@@ -113,7 +113,7 @@ test('over TLS they are closed as well, before, during and after the handshake',
   const before = await descriptors(stage);
   const sockets = Array.from({ length: 50 }, () => [
     new HalfOpen(openTo(stage), ''),
-    // The head of a record that would be a ClientHello.
+    // Sends the head of a record that would be a ClientHello.
     new HalfOpen(openTo(stage), Buffer.from('1603010200010001fc', 'hex')),
     new HalfOpen(openTo(stage), 'GET / HTTP/1.1\r\n\r\n'),
     new HalfOpen(openTlsTo(stage), ''),
@@ -132,10 +132,10 @@ test('over TLS they are closed as well, before, during and after the handshake',
   assert.equal(answered, 50);
 });
 
-/** A client that never closes its side, whatever the server does. */
+/** A client that never closes its side of the connection. */
 class HalfOpen {
   readonly socket: Socket;
-  /** Resolves once it is connected, or was turned away. */
+  /** Resolves once it is connected or refused. */
   readonly connected: Promise<void>;
   answer = '';
 
@@ -170,19 +170,19 @@ async function descriptors(stage: Stage): Promise<number> {
   return (await readdir(`/proc/${stage.server.pid}/fd`)).length;
 }
 
-/** @returns Milliseconds since `deadline` less {@link DEADLINE_MS}. */
+/** @returns Milliseconds since `deadline` minus {@link DEADLINE_MS}. */
 async function descriptorsBackTo(stage: Stage, before: number, deadline: number): Promise<number> {
   for (;;) {
     const open = await descriptors(stage);
     const now = performance.now();
-    // A few may be the server's own, to its store.
+    // A few descriptors may be the server's connections to its store.
     if (open <= before + 5) return now - (deadline - DEADLINE_MS);
     assert.ok(now < deadline, `${open} descriptors, ${before} before`);
     await sleep(100);
   }
 }
 
-/** Tries as agents and probes do, again and again, until both are served. */
+/** Retries as agents and probes do until both are served. */
 async function servedBy(stage: Stage, deadline: number): Promise<void> {
   const signal = AbortSignal.timeout(Math.max(1, Math.ceil(deadline - performance.now())));
   for (;;) {

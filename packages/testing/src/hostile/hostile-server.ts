@@ -9,7 +9,7 @@ type Message = Readonly<Record<string, unknown>>;
 
 /** A server that asks an agent for a file and sends it to addresses of an attacker's choice. */
 export class HostileServer implements AsyncDisposable {
-  /** Everything that agents said. */
+  /** All messages from agents. */
   readonly heard: Message[] = [];
   readonly #server: WebSocketServer;
   readonly #agent = Promise.withResolvers<WebSocket>();
@@ -35,7 +35,7 @@ export class HostileServer implements AsyncDisposable {
     return (this.#server.address() as AddressInfo).port;
   }
 
-  /** Has the agent prepare a file and send it there. @returns What it said in the end: `failed`, `completed` or `stalled`. */
+  /** Makes the agent prepare and send a file there. @returns Its last message: `failed`, `completed` or `stalled`. */
   async sendTo(
     filePath: string,
     url: string,

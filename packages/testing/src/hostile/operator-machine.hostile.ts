@@ -7,7 +7,7 @@ import { PretendFile } from '../protocol-suite/pretend-file.ts';
 import { plainHello } from '../protocol-suite/suite-client.ts';
 import { Stage } from '../stage.ts';
 
-/** What an agent could answer in place of `pretended.bin`, to have it saved somewhere else or as something else. */
+/** Names that an agent could send in place of `pretended.bin`, to change the location or kind of the saved file. */
 const hostileNames = [
   ...['deploy.sh', 'linked.bin', 'dangling.bin', 'folder', '.bashrc', '.ssh/authorized_keys', '-rf', '~'],
   ...[
@@ -40,7 +40,7 @@ const hostileNames = [
   ...['pretended.bin::$DATA', 'pretended.bin\u200f', 'a'.repeat(1024), '\ud800', 'pretended.bin%2f..%2fx'],
 ];
 
-/** The default path of an agent, which is taken when the operator asks for no file. */
+/** Default paths of an agent, used when the operator names no file. */
 const hostilePaths = [
   '/data/deploy.sh',
   '/data/linked.bin',
@@ -49,7 +49,7 @@ const hostilePaths = [
   '/x/..\\deploy.sh',
 ];
 
-/** A directory of the operator's with something to lose in it and beside it. */
+/** Creates an operator's directory with files at risk inside and outside of it. */
 async function trappedDirectory(stage: Stage): Promise<{ inside: string; seen: () => Promise<string[]> }> {
   const inside = stage.directory.join('operator');
   const outside = stage.directory.join('outside');
@@ -63,7 +63,7 @@ async function trappedDirectory(stage: Stage): Promise<{ inside: string; seen: (
   return { inside, seen: async () => [...(await treeOf(inside)), ...(await treeOf(outside))] };
 }
 
-/** Every entry with type, mode, inode and content. */
+/** Lists every entry with type, mode, inode and content. */
 async function treeOf(directory: string): Promise<string[]> {
   const entries = await readdir(directory, { recursive: true });
   return await Promise.all(
@@ -91,7 +91,7 @@ async function connect(stage: Stage, hello: Readonly<Record<string, unknown>> = 
   return socket;
 }
 
-/** Serves one pull of `file`, with names of its own choice in what it answers. */
+/** Serves one pull of `file` and sends hostile names in its messages. */
 async function serve(
   socket: AgentSocket,
   file: PretendFile,
@@ -153,7 +153,7 @@ test(
     };
     const download = ['download', '--client-id', 'hostile', '--output', inside];
 
-    // The operator names the file, the agent another one.
+    // The operator names one file, the agent another.
     {
       const socket = await connect(stage);
       for (const name of ['deploy.sh', 'linked.bin', '../outside/victim', '.bashrc']) {
@@ -167,7 +167,7 @@ test(
       await socket.close();
     }
 
-    // The operator names no file: it is the agent's own --file.
+    // The operator names no file: the agent's own --file is used.
     for (const default_file_path of hostilePaths) {
       const socket = await connect(stage, { default_file_path });
       assert.equal(await run(...download), 2, default_file_path);
@@ -178,7 +178,7 @@ test(
       await socket.close();
     }
 
-    // The names that the operator asks for are there: content and download leave them alone.
+    // Files with the names that the operator requests exist: content and download do not change them.
     const socket = await connect(stage);
     const { upload_id } = await stage.client.triggerDownload('hostile', { file_path: '/data/linked.bin' });
     await serve(socket, Object.assign(new PretendFile(1000), { name: 'linked.bin' }));
@@ -189,7 +189,7 @@ test(
     assert.equal(await run('content', upload_id), 2);
     assert.deepEqual(await seen(), before);
 
-    // And an honest pull arrives, with no right to be run.
+    // An honest pull arrives without permission to execute.
     const [code] = await Promise.all([run(...download, '--file', file.path), serve(socket, file)]);
     assert.equal(code, 0);
     const after = await seen();

@@ -9,7 +9,7 @@ import { type TemporaryDirectory, temporaryDirectory } from '../temporary-direct
 import { TokenSigner } from '../tokens.ts';
 import { HostileServer } from './hostile-server.ts';
 
-/** Where the names of the attacks lead. */
+/** Addresses to which the attacker's names resolve. */
 const names: Record<string, readonly string[]> = {
   'server.test': ['127.0.0.1'],
   'loopback.test': ['127.0.0.1'],
@@ -196,11 +196,11 @@ interface Bench extends AsyncDisposable {
   readonly server: HostileServer;
   readonly serverAddress: string;
   readonly file: string;
-  /** As `address port`. */
+  /** Connections in the form `address port`. */
   connections(): readonly string[];
 }
 
-/** An agent whose server seems to be on another machine. */
+/** Starts an agent whose server appears to be on another machine. */
 async function startBench(args: readonly string[]): Promise<Bench> {
   await using cleanup = new AsyncDisposableStack();
   const directory: TemporaryDirectory = cleanup.use(await temporaryDirectory());

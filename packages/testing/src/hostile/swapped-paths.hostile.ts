@@ -11,10 +11,10 @@ import { type TemporaryDirectory, temporaryDirectory } from '../temporary-direct
 import { startSwapper } from './swapper.ts';
 
 const ROUNDS = 10_000;
-/** So often at most is tried until a race was both won and lost. */
+/** Maximum number of tries until a race was both won and lost. */
 const MAX_ROUNDS = 50_000;
 
-/** `root/door` is a directory; `root/other` is a link to `outside`, which has the same names in it. */
+/** `root/door` is a directory; `root/other` is a link to `outside`, which contains the same names. */
 async function places(): Promise<TemporaryDirectory & { root: string; door: string; other: string }> {
   const directory = await temporaryDirectory();
   const root = directory.join('root');
@@ -29,7 +29,7 @@ async function places(): Promise<TemporaryDirectory & { root: string; door: stri
   return { ...directory, root, door, other };
 }
 
-/** Linux, and how often an opened descriptor led outside: those are the races that the swapper won. */
+/** Linux, with a count of opened descriptors that led outside: races that the swapper won. */
 function countingPlatform(outside: string) {
   const seen = { outside: 0 };
   const platform: typeof linux = {
@@ -55,7 +55,7 @@ async function content(path: string, tools: Parameters<typeof openFile>[1]): Pro
   }
 }
 
-/** Whether the listing is that of the directory outside. */
+/** Returns whether the listing is that of the outside directory. */
 async function listed(
   path: string,
   tools: Parameters<typeof listDirectory>[1],

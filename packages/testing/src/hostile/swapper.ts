@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 
-/** renameat2(2) with RENAME_EXCHANGE: at no moment is there nothing under either name. */
+/** Calls renameat2(2) with RENAME_EXCHANGE: both names always exist. */
 const exchange = `
 import ctypes, sys
 libc = ctypes.CDLL(None, use_errno=True)
@@ -13,7 +13,7 @@ while True:
     for _ in range(1000): swap()
 `;
 
-/** For machines without Python or that call. */
+/** Fallback for machines without Python or that call. */
 const threeRenames = `
 const { renameSync } = require('node:fs');
 const [one, other] = process.argv.slice(1);
@@ -25,7 +25,7 @@ for (;;) {
 }
 `;
 
-/** A process that swaps two names of the file system as fast as it can. */
+/** Starts a process that swaps two names of the file system as fast as it can. */
 export async function startSwapper(one: string, other: string): Promise<{ kind: string } & AsyncDisposable> {
   for (const [kind, command, source, flag] of [
     ['RENAME_EXCHANGE', 'python3', exchange, '-c'],

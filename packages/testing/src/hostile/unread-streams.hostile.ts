@@ -10,10 +10,10 @@ import { Stage } from '../stage.ts';
 
 const RECORDS = 3000;
 const STREAMS = 200;
-/** The default of MAX_HELD_REQUESTS_PER_TOKEN. */
+/** Default of MAX_HELD_REQUESTS_PER_TOKEN. */
 const CAP = 100;
 const MiB = 1024 * 1024;
-/** Each record has one, so that a stream has more to say than kernels buffer. */
+/** Each record has a long path, so that a stream exceeds the kernels' buffers. */
 const LONG_PATH = `/${'x'.repeat(4000)}`;
 
 test('event streams that nobody reads are capped, take no memory, and are cut off', async (t) => {
@@ -22,8 +22,8 @@ test('event streams that nobody reads are capped, take no memory, and are cut of
     subject: 'greedy',
     claims: { scope: 'read' },
   });
-  // One after the other: all at once, a slow machine may not read the last requests within the time for headers. And
-  // before there is anything to send, so that none is cut off while others are still to come.
+  // Opens the streams sequentially: in parallel, a slow machine may miss the header timeout of the last requests. This
+  // happens before there is data to send, so that no stream is cut off while others are still opening.
   const sockets: Awaited<ReturnType<typeof openUnread>>[] = [];
   while (sockets.length < STREAMS) sockets.push(await openUnread(stage.url, greedy, '/events'));
   const answers = sockets.map(({ head }) => head);
@@ -39,12 +39,12 @@ test('event streams that nobody reads are capped, take no memory, and are cut of
 
   const quiet = await heapBytes(stage);
   await recordUploads(stage);
-  // Others are served meanwhile, by a stream of their own too.
+  // Other clients are served meanwhile, including by an event stream.
   const stream = await stage.fetch('/events', { signal: AbortSignal.timeout(10_000) });
   assert.equal(stream.status, 200);
   await stream.body?.cancel();
 
-  // Nothing is read, so the server must notice it by itself: within three heartbeats of 15 s.
+  // The client reads nothing, so the server must notice that itself: within three heartbeats of 15 s.
   let most = 0;
   const deadline = performance.now() + 75_000;
   for (;;) {
@@ -86,7 +86,7 @@ test('the total over all tokens is capped as well, and triggers that wait count'
   const problem = await assertProblem(await fetch(`${stage.url}/events`, asked), 429, 'too_many_requests');
   assert.match(problem.detail, /MAX_HELD_REQUESTS\b/);
 
-  // A preference can be declined (RFC 7240, section 2): the pull is accepted, but not waited for.
+  // A preference can be declined (RFC 7240, section 2): the server accepts the pull but does not wait for it.
   const answer = await fetch(`${stage.url}/trigger-download/till`, {
     method: 'POST',
     headers: { ...asked.headers, 'content-type': 'application/json', prefer: 'wait=300' },
@@ -109,7 +109,7 @@ test('the total over all tokens is capped as well, and triggers that wait count'
   assert.equal(refusals, 2);
 });
 
-/** Sends the request and reads no more than the beginning of the answer. */
+/** Sends the request and reads only the beginning of the response. */
 async function openUnread(
   url: string,
   token: string,

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { Program } from '../program.ts';
 import { Stage } from '../stage.ts';
 
-/** A mount namespace of the agent's own, in which /proc can be taken away from it alone. */
+/** Runs the agent in its own mount namespace, in which /proc can be hidden from it alone. */
 const ownMounts = ['unshare', '--mount', '--propagation', 'private'] as const;
 const hideProc = ['mount', '-t', 'tmpfs', 'none', '/proc'] as const;
 

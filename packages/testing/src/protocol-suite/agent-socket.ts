@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { type ServerMessage, decodeServerMessage } from '@backhaul/protocol';
 import { type ClientOptions, WebSocket } from 'ws';
 
-/** How long anything that a server must do at once may take. */
+/** Time limit for anything that a server must do immediately. */
 const DEADLINE_MS = 20_000;
 
 export type Action = ServerMessage['action'];
@@ -17,7 +17,7 @@ export interface Refusal {
 
 export interface UpgradeRequest {
   readonly url: string;
-  /** No header at all where it is undefined. */
+  /** If undefined, the header is omitted. */
   readonly authorization?: string | undefined;
   /** Default: `backhaul.v1`. */
   readonly subprotocols?: readonly string[];
@@ -25,8 +25,8 @@ export interface UpgradeRequest {
 }
 
 /**
- * A WebSocket and nothing above it: says what it is told to, and keeps what it hears. Whatever the server sends
- * must be a message of the protocol; anything else fails the test that looks at it.
+ * A WebSocket without protocol logic: sends the given messages and stores received ones. Everything the server sends
+ * must be a message of the protocol; otherwise the test that reads it fails.
  */
 export class AgentSocket {
   readonly webSocket: WebSocket;
@@ -44,11 +44,11 @@ export class AgentSocket {
       resolve(code);
       this.#wake.dispatchEvent(new Event('change'));
     });
-    // A reset arrives as `close` with 1006, too.
+    // A reset also produces `close` with 1006.
     webSocket.on('error', () => undefined);
   }
 
-  /** @returns the open socket, or the HTTP answer that refused it. */
+  /** @returns the open socket, or the HTTP response that refused it. */
   static async open(request: UpgradeRequest): Promise<AgentSocket | Refusal> {
     const { url, authorization, subprotocols = ['backhaul.v1'], options } = request;
     const webSocket = new WebSocket(url, [...subprotocols], {
@@ -58,7 +58,7 @@ export class AgentSocket {
       ...options,
     });
     const { promise, resolve, reject } = Promise.withResolvers<AgentSocket | Refusal>();
-    // Listens before the first frame can come.
+    // The constructor adds its listeners before the first frame can arrive.
     const socket = new AgentSocket(webSocket);
     webSocket.once('open', () => resolve(socket));
     webSocket.once('error', reject);
@@ -68,7 +68,7 @@ export class AgentSocket {
     return promise;
   }
 
-  /** Everything heard that nobody waited for, oldest first. */
+  /** Received messages that no test has taken, oldest first. */
   get unread(): readonly ServerMessage[] {
     return this.#heard;
   }
@@ -77,7 +77,7 @@ export class AgentSocket {
     return this.webSocket.readyState === WebSocket.OPEN;
   }
 
-  /** Sends a message as the document writes it; wrong ones, too. */
+  /** Sends a message in the document's notation, even an invalid one. */
   send(message: Readonly<Record<string, unknown>>): void {
     this.sendRaw(JSON.stringify(message));
   }
@@ -86,7 +86,7 @@ export class AgentSocket {
     this.webSocket.send(frame, { binary: options.binary ?? false });
   }
 
-  /** Waits for an action that `matches`, and takes it out of what was heard. Others stay for whoever waits for them. */
+  /** Waits for an action that `matches` and removes it from the received messages. Others stay. */
   async next<Name extends Action>(
     action: Name,
     matches: (message: ServerMessageOf<Name>) => boolean = () => true,
@@ -106,15 +106,15 @@ export class AgentSocket {
   }
 
   /**
-   * Waits until the server has read everything sent so far: it answers an unknown message. What follows from messages
-   * about an upload may still be under way then; for that there is `Pull.settle`.
+   * Waits until the server has read everything sent so far: it responds to an unknown message. Effects of messages
+   * about an upload may still be in progress then; use `Pull.settle` for those.
    */
   async settle(): Promise<void> {
     this.send({ status: 'are-you-there' });
     await this.next('error');
   }
 
-  /** Waits until the server has closed it. */
+  /** Waits until the server has closed the connection. */
   async closeCode(): Promise<number> {
     const { promise, reject } = Promise.withResolvers<never>();
     const timer = setTimeout(() => reject(new Error(`still open after ${DEADLINE_MS} ms`)), DEADLINE_MS);

@@ -2,7 +2,7 @@ import { after, before, describe, test } from 'node:test';
 import { presignedUrlChecks } from './presigned-url-checks.ts';
 import { type SuiteTarget, ownTarget } from './suite-target.ts';
 
-// A server picks one mode by its store; the embedded store has them all. `S3_CHECKSUM=auto` is the suite's own.
+// A server picks one mode for its store; the embedded store supports all. The suite itself covers `S3_CHECKSUM=auto`.
 const isGiven = ['S3_TEST_ENDPOINT', 'BACKHAUL_SUITE_URL'].some((name) => (process.env[name] ?? '') !== '');
 
 for (const mode of ['sha256', 'md5']) {

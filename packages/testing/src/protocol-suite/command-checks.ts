@@ -15,7 +15,7 @@ const health = {
   max_rate_bytes_per_second: null,
 };
 
-/** Commands and their results. */
+/** Checks commands and their results. */
 export function commandChecks(target: () => SuiteTarget): void {
   describe('a command', { concurrency: false }, () => {
     test('health_check reaches the agent, and its result the operator', async () => {

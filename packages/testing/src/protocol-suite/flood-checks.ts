@@ -6,11 +6,11 @@ import type { SuiteClient } from './suite-client.ts';
 import type { SuiteTarget } from './suite-target.ts';
 
 const FRAMES = 10_000;
-/** Far above what it takes, far below the 30 s of a server that waits for nobody. */
+/** Far above a normal response time, far below the 30 s of a server without backpressure. */
 const ANSWER_WITHIN_MS = 20_000;
 const UNKNOWN_UPLOAD = '019ab3c2-5f00-7000-8000-00000000dead';
 
-/** One agent that shouts is no matter of the others. */
+/** An agent that floods the server must not affect others. */
 export function floodChecks(target: () => SuiteTarget): void {
   describe(`a flood of ${FRAMES} frames`, { concurrency: false }, () => {
     for (const [what, frame] of [

@@ -6,7 +6,7 @@ import type { SuiteTarget } from './suite-target.ts';
 
 const MAX_FRAME_BYTES = 1_048_576;
 
-/** What is no message is answered by `error`; the socket stays open and works. */
+/** The server responds to invalid messages with `error`; the socket stays open and works. */
 export function frameChecks(target: () => SuiteTarget): void {
   describe('a frame', { concurrency: false }, () => {
     for (const [what, frame] of [
@@ -39,7 +39,7 @@ export function frameChecks(target: () => SuiteTarget): void {
     test('that is binary gets an error; the socket goes on', async () => {
       await using client = await target().lend();
       const { socket } = await client.session();
-      // As text it would not be answered.
+      // The server would not respond to this message as text.
       const message = { status: 'error', code: 'protocol_error', message: 'what?' };
       socket.sendRaw(Buffer.from(JSON.stringify(message)), { binary: true });
       assert.equal((await socket.next('error')).code, 'protocol_error');
@@ -112,7 +112,7 @@ async function isAnswered(socket: AgentSocket): Promise<boolean> {
   );
 }
 
-/** An unknown message of exactly so many bytes. */
+/** Returns an unknown message of exactly this many bytes. */
 function padded(bytes: number): string {
   const [before, after] = ['{"status":"teleport","pad":"', '"}'];
   return `${before}${'x'.repeat(bytes - before.length - after.length)}${after}`;

@@ -3,7 +3,7 @@ import { type UploadRecord, uploadRecordSchema } from '@backhaul/protocol';
 
 const DEADLINE_MS = 20_000;
 
-/** Asks the server as an operator does, over plain HTTP. */
+/** Sends an operator's requests over plain HTTP. */
 export class Operator {
   readonly #url: string;
   readonly #token: string;
@@ -39,7 +39,7 @@ export class Operator {
     return await this.request('POST', `/uploads/${uploadId}/cancel`);
   }
 
-  /** Follows the record's events until it `holds`. */
+  /** Follows the record's events until `holds` returns true. */
   async recordWhen(uploadId: string, holds: (record: UploadRecord) => boolean): Promise<UploadRecord> {
     const stream = await this.request('GET', `/uploads/${uploadId}/events`);
     assert.equal(stream.status, 200);
@@ -60,7 +60,7 @@ export class Operator {
     return await this.recordWhen(uploadId, ({ completed_at }) => completed_at !== null);
   }
 
-  /** The bytes of the finished object, by the presigned GET that the server redirects to. */
+  /** Returns the bytes of the finished object from the presigned GET that the server redirects to. */
   async content(uploadId: string): Promise<Buffer> {
     const redirect = await this.request('GET', `/uploads/${uploadId}/content`);
     assert.equal(redirect.status, 302, await redirect.text());

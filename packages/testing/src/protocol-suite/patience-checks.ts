@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { describe, test } from 'node:test';
 import type { SuiteTarget } from './suite-target.ts';
 
-/** What takes its time: heartbeats, and a socket that says nothing. */
+/** Checks that take long: heartbeats, and a silent socket. */
 export function patienceChecks(target: () => SuiteTarget): void {
   describe('a silent socket', { concurrency: true }, () => {
     test('that never says hello is closed with 4002 after 10 s', async () => {

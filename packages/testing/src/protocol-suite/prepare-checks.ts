@@ -6,7 +6,7 @@ import type { SuiteTarget } from './suite-target.ts';
 
 const CHUNK = 5 * 1024 * 1024;
 
-/** `prepare_upload`, and what a server makes of the answer. */
+/** Checks `prepare_upload` and the server's handling of the response. */
 export function prepareChecks(target: () => SuiteTarget): void {
   describe('prepare_upload', { concurrency: false }, () => {
     test('names the path as it was asked for, and inputs of the plan rule within their bounds', async () => {
@@ -73,7 +73,7 @@ export function prepareChecks(target: () => SuiteTarget): void {
       const { socket } = await client.session();
       const pull = await client.pullPrepared(socket);
       const { upload_id } = pull.id;
-      // As the protocol's first sample has it: without an attempt.
+      // Matches the protocol's first sample, which has no attempt.
       socket.send({ status: 'failed', upload_id, error: 'file_not_found', message: 'There is no such file' });
       const record = await pull.assertFailed('file_not_found');
       assert.equal(record.message, 'There is no such file');
@@ -171,7 +171,7 @@ export function prepareChecks(target: () => SuiteTarget): void {
   });
 }
 
-/** Of a file of two parts, the second of 3 bytes. */
+/** The file has two parts, the second of 3 bytes. */
 const wrongWindows: readonly (readonly [what: string, announced: (pull: Pull) => unknown])[] = [
   ['a part of a wrong size', (pull) => [{ ...pull.announce(1), size: 7 }]],
   ['a last part that is as long as the others', (pull) => [{ ...pull.announce(2), size: CHUNK }]],

@@ -11,7 +11,7 @@ import type { SuiteTarget } from './suite-target.ts';
 
 const CHUNK = 5 * 1024 * 1024;
 const MAX_RESETS = 10;
-/** Four bytes whose CRC32 is 0, as that of no bytes is. */
+/** Four bytes whose CRC32 is 0, like that of an empty body. */
 const SAME_CRC32_AS_NOTHING = Buffer.from('9d0ad96d', 'hex');
 
 interface Put {
@@ -21,7 +21,7 @@ interface Put {
   readonly body: Buffer;
 }
 
-/** A URL is good for the one PUT it was signed for. Whether it is so is up to the server and its store together. */
+/** A URL is valid only for the one PUT it was signed for. The server and its store enforce that together. */
 export function presignedUrlChecks(target: () => SuiteTarget): void {
   describe('a presigned URL', { concurrency: false }, () => {
     for (const [what, change] of bindings) {
@@ -32,7 +32,7 @@ export function presignedUrlChecks(target: () => SuiteTarget): void {
         if (wrong === undefined) return t.skip(`checksum_mode is ${pull.request.checksum_mode}`);
         const { status, text } = await answerOf(wrong);
         assert.ok(status >= 400 && status < 500, `${status} ${text}`);
-        // Nothing of it was stored, and what the URL is for still works.
+        // Nothing of the refused PUT was stored, and the URL still works for its own PUT.
         const parts = await Promise.all([other, signed].map((one) => pull.put(one)));
         await complete(parts);
       });
@@ -164,16 +164,16 @@ function changed(url: string, change: (url: URL) => void): string {
 }
 
 /**
- * Not by fetch, which has its own ideas of a GET with a body, and of a length that the caller sets. A store that
- * refuses a large body at its header closes the connection, and its answer could be lost: hence `Expect`.
+ * Avoids fetch, which changes a GET with a body and a length set by the caller. A store that refuses a large body at
+ * its header closes the connection, and its response could be lost: hence `Expect`.
  */
 async function answerOf(put: Put): Promise<{ status: number; text: string }> {
   for (let attempt = 1; ; attempt += 1) {
     try {
       return await answerOnce(put);
     } catch (error) {
-      // versitygw says 100 Continue before it looks at the signature, and closes with the body unread: whether its
-      // answer is seen before the reset is a matter of luck.
+      // versitygw says 100 Continue before it checks the signature, and closes with the body unread: whether the client
+      // sees its response before the reset is random.
       const isReset = error instanceof Error && 'code' in error && error.code === 'ECONNRESET';
       if (!isReset || attempt === MAX_RESETS) throw error;
     }
@@ -194,7 +194,7 @@ async function answerOnce({
     signal: AbortSignal.timeout(20_000),
   });
   asked.flushHeaders();
-  // A server may leave `Expect` unanswered (RFC 9110, section 10.1.1).
+  // A server may ignore `Expect` (RFC 9110, section 10.1.1).
   const timer = setTimeout(() => asked.end(body), 1000);
   asked.once('continue', () => {
     if (!asked.writableEnded) asked.end(body);

@@ -5,7 +5,7 @@ import type { ServerMessageOf } from './agent-socket.ts';
 
 const MIB = 1024 * 1024;
 
-/** A file that exists in memory only, cut and announced as the document says. */
+/** A file in memory only, cut and announced by the rules of the document. */
 export class PretendFile {
   readonly name = 'pretended.bin';
   readonly path = `/pretended/${this.name}`;
@@ -20,7 +20,7 @@ export class PretendFile {
     return this.bytes.length;
   }
 
-  /** What `prepared` says by the plan rule. */
+  /** Returns the `prepared` message by the plan rule. */
   prepared(
     request: ServerMessageOf<'prepare_upload'>,
   ): Record<string, unknown> & { parts: PartAnnouncement[] } {

@@ -11,7 +11,7 @@ import { type SuiteTarget, suiteTarget } from './suite-target.ts';
 import { transferChecks } from './transfer-checks.ts';
 import { upgradeChecks } from './upgrade-checks.ts';
 
-// The slow ones wait beside the others.
+// The slow checks wait in parallel with the others.
 describe('backhaul.v1', { concurrency: 3 }, () => {
   let started: SuiteTarget | undefined;
   const target = (): SuiteTarget => {

@@ -4,7 +4,7 @@ import type { AgentSocket, ServerMessageOf } from './agent-socket.ts';
 import type { Operator } from './operator.ts';
 import type { PretendFile } from './pretend-file.ts';
 
-/** What is said about an attempt that never was is answered, and changes nothing. */
+/** The server responds to messages about an attempt that never existed, and changes nothing. */
 const NO_ATTEMPT = 999_999;
 
 export interface UploadedPart {
@@ -12,7 +12,7 @@ export interface UploadedPart {
   readonly etag: string;
 }
 
-/** One attempt of an upload, as its agent sees it. */
+/** One attempt of an upload from the agent's view. */
 export class Pull {
   readonly file: PretendFile;
   readonly request: ServerMessageOf<'prepare_upload'>;
@@ -24,7 +24,7 @@ export class Pull {
     this.request = request;
   }
 
-  /** What every message about it carries. */
+  /** Fields of every message about the attempt. */
   get id(): { upload_id: string; attempt: number } {
     return { upload_id: this.request.upload_id, attempt: this.request.attempt };
   }
@@ -44,7 +44,7 @@ export class Pull {
     return download;
   }
 
-  /** PUTs a part just as the document says. */
+  /** PUTs a part exactly as documented. */
   async put(signed: PresignedPart): Promise<UploadedPart> {
     const { part_number, url, headers } = signed;
     const body = new Uint8Array(this.file.part(part_number, this.request.plan));
@@ -77,8 +77,8 @@ export class Pull {
   }
 
   /**
-   * Waits until the server is done with everything that `socket`, of this client, has said about the upload: it handles
-   * that in order. What had to be said about earlier messages is in `unread` then, and the record shows them.
+   * Waits until the server has handled all messages of `socket`, of this client, about the upload: it handles them in
+   * order. Its responses to earlier messages are then in `unread`, and the record shows their effects.
    */
   async settle(socket: AgentSocket): Promise<void> {
     const { upload_id } = this.id;
@@ -91,11 +91,11 @@ export class Pull {
   }
 
   /**
-   * Asserts that the record is the same after `happening` as before, to its version.
+   * Asserts that `happening` leaves the record unchanged, including its version.
    *
    * @param owner The socket whose upload it is.
-   * @param options.turns How many messages another socket has sent. No order is promised between two, and nothing
-   *   answers the other; in as many round trips each of them has its turn.
+   * @param options.turns Number of messages that another socket has sent. The order between two sockets is undefined,
+   * and the other gets no response; after as many round trips the server has handled its messages.
    */
   async assertUnchanged(
     owner: AgentSocket,

@@ -5,7 +5,7 @@ import type { SuiteTarget } from './suite-target.ts';
 
 const CHUNK = 5 * 1024 * 1024;
 
-/** A socket is lost; the transfer is not. */
+/** Losing a socket does not lose the transfer. */
 export function reconnectChecks(target: () => SuiteTarget): void {
   describe('a lost socket', { concurrency: false }, () => {
     test('loses nothing: named in hello the upload continues, and PUTs of before count', async () => {
@@ -93,7 +93,7 @@ export function reconnectChecks(target: () => SuiteTarget): void {
       const parts = await Promise.all(
         download.upload_config.presigned_urls.map((signed) => pull.put(signed)),
       );
-      // It does not read, so it has not seen yet that it is closed, and goes on talking.
+      // It does not read, so it has not seen the close yet and keeps sending.
       elder.socket.webSocket.pause();
       const newer = await client.session({ running: [pull.id] });
       const late = [

@@ -6,7 +6,7 @@ import type { SuiteTarget } from './suite-target.ts';
 
 const UNKNOWN_UPLOAD = '019ab3c2-5f00-7000-8000-00000000dead';
 
-/** `hello`, `welcome`, and two connections of one client. */
+/** Checks `hello`, `welcome`, and two connections of one client. */
 export function sessionChecks(target: () => SuiteTarget): void {
   describe('a session', { concurrency: false }, () => {
     test('begins with welcome, and each one of a client has a greater epoch', async () => {

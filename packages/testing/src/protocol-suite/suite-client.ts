@@ -12,7 +12,7 @@ export const plainHello = {
   limits: { max_uploads: 4, parallel_parts: 4 },
 } as const;
 
-/** One `client_id` that a test has for itself. Afterwards its sockets are closed and its uploads cancelled. */
+/** A `client_id` used by one test at a time. On disposal its sockets are closed and its uploads cancelled. */
 export class SuiteClient implements AsyncDisposable {
   readonly clientId: string;
   readonly token: string;
@@ -36,7 +36,7 @@ export class SuiteClient implements AsyncDisposable {
     this.#release = parts.release ?? (() => undefined);
   }
 
-  /** A socket after the upgrade, before `hello`. */
+  /** Opens a socket without sending `hello`. */
   async connect(request: Partial<UpgradeRequest> = {}): Promise<AgentSocket> {
     const opened = await AgentSocket.open({
       url: this.#connectUrl,
@@ -48,7 +48,7 @@ export class SuiteClient implements AsyncDisposable {
     return opened;
   }
 
-  /** A socket after `welcome`. */
+  /** Opens a socket and waits for `welcome`. */
   async session(
     hello: Readonly<Record<string, unknown>> = {},
   ): Promise<{ socket: AgentSocket; welcome: ServerMessageOf<'welcome'> }> {
@@ -57,7 +57,7 @@ export class SuiteClient implements AsyncDisposable {
     return { socket, welcome: await socket.next('welcome') };
   }
 
-  /** A pull up to `prepare_upload`. */
+  /** Starts a pull and waits for `prepare_upload`. */
   async pullPrepared(socket: AgentSocket, file = new PretendFile(1000)): Promise<Pull> {
     const { upload_id } = await this.operator.trigger(this.clientId, file.path);
     const request = await socket.next('prepare_upload');
@@ -65,7 +65,7 @@ export class SuiteClient implements AsyncDisposable {
     return new Pull(this.operator, file, request);
   }
 
-  /** A pull up to `download_file`. */
+  /** Starts a pull and waits for `download_file`. */
   async pullStarted(
     socket: AgentSocket,
     file?: PretendFile,

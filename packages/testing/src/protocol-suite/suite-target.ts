@@ -6,24 +6,24 @@ import { TokenSigner } from '../tokens.ts';
 import { Operator } from './operator.ts';
 import { SuiteClient } from './suite-client.ts';
 
-/** Tokens that a server must refuse; undefined where the environment gives none. */
+/** Tokens that a server must refuse; undefined if the environment has none. */
 interface RefusedTokens {
   readonly expired: string | undefined;
   readonly foreign: string | undefined;
   readonly otherAudience: string | undefined;
 }
 
-/** The server under test: an address and tokens, whatever program it is. */
+/** Address and tokens of the server under test, which may be any program. */
 export interface SuiteTarget extends AsyncDisposable {
   /** E.g. `http://127.0.0.1:8080`. */
   readonly url: string;
-  /** Of the WebSocket. */
+  /** URL of the WebSocket. */
   readonly connectUrl: string;
   readonly operator: Operator;
   readonly operatorToken: string;
   readonly refused: RefusedTokens;
   readonly hasTwoClients: boolean;
-  /** A client for one test; with few tokens tests wait for one another here. */
+  /** Returns a client for one test; with few tokens, tests wait here for each other. */
   lend(): Promise<SuiteClient>;
   /** @throws Error unless `hasTwoClients`. */
   lendTwo(): Promise<TwoClients>;
@@ -34,7 +34,7 @@ interface TwoClients extends AsyncDisposable {
   readonly two: SuiteClient;
 }
 
-/** The server that `BACKHAUL_SUITE_URL` names; without it, one started for the occasion. */
+/** Returns the server that `BACKHAUL_SUITE_URL` names; without it, starts one. */
 export async function suiteTarget(): Promise<SuiteTarget> {
   const url = optional('BACKHAUL_SUITE_URL');
   return url === undefined ? await ownTarget() : givenTarget(url.replace(/\/+$/, ''));
@@ -116,7 +116,7 @@ function givenTarget(url: string): SuiteTarget {
 
 function pairOf(one: SuiteClient, two: SuiteClient): TwoClients {
   const both = new AsyncDisposableStack();
-  // Given back in reverse: the one that others wait for comes last.
+  // Disposal is in reverse: the client that other tests wait for is released last.
   both.use(one);
   both.use(two);
   return { one, two, [Symbol.asyncDispose]: () => both.disposeAsync() };

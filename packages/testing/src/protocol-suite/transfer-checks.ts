@@ -6,7 +6,7 @@ import type { SuiteTarget } from './suite-target.ts';
 const CHUNK = 5 * 1024 * 1024;
 const UNKNOWN_UPLOAD = '019ab3c2-5f00-7000-8000-00000000dead';
 
-/** From `download_file` to the end. */
+/** Checks the transfer from `download_file` to its end. */
 export function transferChecks(target: () => SuiteTarget): void {
   describe('a transfer', { concurrency: false }, () => {
     test('of all parts, in two windows, ends as completed with the same bytes', async () => {

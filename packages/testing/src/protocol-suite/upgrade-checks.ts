@@ -4,7 +4,7 @@ import { type ErrorCode, problemSchema } from '@backhaul/protocol';
 import { AgentSocket, type Refusal, type UpgradeRequest } from './agent-socket.ts';
 import type { SuiteTarget } from './suite-target.ts';
 
-/** Who may connect is settled before the upgrade, by an ordinary HTTP answer. */
+/** The server authenticates before the upgrade and refuses by an ordinary HTTP response. */
 export function upgradeChecks(target: () => SuiteTarget): void {
   describe('the upgrade', { concurrency: false }, () => {
     test('without a token is answered 401', async () => {

@@ -29,7 +29,7 @@ describe('--setup-bucket on a store that', () => {
         steps.filter((entry) => entry['outcome'] === 'failed'),
         [],
       );
-      // As anybody else does, through the store as it behaves.
+      // This client uses the simulated store as any other program does.
       const { accessKeyId, secretAccessKey, bucket } = stage.s3;
       const client = s3Client(stage.faults.endpoint, accessKeyId, secretAccessKey);
       await client.send(new PutObjectCommand({ Bucket: bucket, Key: 'another', Body: 'hello' }));

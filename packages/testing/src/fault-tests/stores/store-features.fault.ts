@@ -80,7 +80,7 @@ describe('a store that', () => {
   });
 });
 
-/** @returns what a server said that ended at its start. */
+/** @returns the error output of a server that ended at startup. */
 async function refusedStart(
   double: StoreDouble,
   env: Readonly<Record<string, string>> = {},
