@@ -2,31 +2,31 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { TcpFaultProxy } from '../faults/tcp/index.ts';
 
 export interface Line {
-  /** As given to `--only`. */
+  /** Name for `--only`. */
   readonly name: string;
   readonly about: string;
   readonly sizeBytes: number;
-  /** What it carries from each moment on, in order and from 0; bytes per second. */
+  /** Bandwidth from each moment on, in bytes per second; sorted, starting at 0. */
   readonly rates: ReadonlyArray<{ readonly fromMs: number; readonly bytesPerSecond: number }>;
-  /** Of each connection. */
+  /** Bandwidth of each connection. */
   readonly connectionBytesPerSecond?: number;
-  /** There and back. */
+  /** Round-trip time. */
   readonly roundTripMs?: number;
-  /** All connections are reset so often. */
+  /** Interval at which all connections are reset. */
   readonly resetEveryMs?: number;
-  /** Which new connections stall for good. */
+  /** New connections that stall permanently. */
   readonly stalls?: { readonly each: number; readonly first: number };
-  /** Each connection ends after so many answers. */
+  /** Number of responses after which each connection ends. */
   readonly answersOfConnection?: number;
-  /** What may be lost in finding out what the line is like. */
+  /** Time that may be lost while probing the link. */
   readonly probeMs: number;
-  /** Instead of 1.15 times the bound: so many times. */
+  /** Replaces the default factor 1.15 of the bound. */
   readonly factor?: number;
 }
 
 const MBIT = 125_000;
 
-/** The lines of the trials: slow, cut, stalling, changing and long ones. */
+/** Test scenarios: slow, cut, stalling, changing and long links. */
 export const lines: readonly Line[] = [
   {
     name: 'reset-60s',
@@ -84,7 +84,7 @@ export const lines: readonly Line[] = [
   },
 ];
 
-/** Lets a proxy be the line, from now on. @returns What ends its changes. */
+/** Makes a proxy simulate the link. @returns Handle that stops the changes. */
 export function apply(line: Line, proxy: TcpFaultProxy): Disposable {
   const over = new AbortController();
   const { signal } = over;
@@ -113,13 +113,13 @@ async function at(ms: number, act: () => void, signal: AbortSignal): Promise<voi
 
 interface Bound {
   readonly tookMs: number;
-  /** Of parts that a reset cut, in the same schedule. */
+  /** Bytes of parts cut by a reset in the same schedule. */
   readonly lostBytes: number;
 }
 
 /**
- * The best that anybody can reach with parts, which cannot be resumed: whole parts one after another within each stretch
- * between two resets, each begun as soon as the one before it is over.
+ * Best possible result with parts, which cannot be resumed: whole parts in sequence between two resets, each started as
+ * soon as the previous one has ended.
  */
 function boundOf(line: Line, partBytes: number): Bound {
   let [atMs, lostBytes] = [0, 0];
@@ -139,7 +139,7 @@ function boundOf(line: Line, partBytes: number): Bound {
   return { tookMs: atMs, lostBytes };
 }
 
-/** Bytes that the line carries between two moments. */
+/** Bytes that the link carries between two moments. */
 function carried({ rates }: Line, fromMs: number, toMs: number): number {
   return rates.reduce((sum, { fromMs: since, bytesPerSecond }, index) => {
     const until = rates[index + 1]?.fromMs ?? Infinity;
@@ -161,7 +161,7 @@ function sentAt(line: Line, fromMs: number, bytes: number): number {
   return at;
 }
 
-/** What has to be reached. */
+/** Limits for the measured result. */
 export interface Limits {
   readonly bound: Bound;
   readonly tookMs: number;
@@ -173,11 +173,11 @@ export function limitsOf(line: Line, partBytes: number, { stalls }: { stalls: nu
   const { probeMs, factor = 1.15 } = line;
   const tookMs =
     line.stalls === undefined ? bound.tookMs * factor + probeMs : bound.tookMs + stalls * STALL_MS;
-  // A stalled connection has swallowed no more than a part.
+  // A stalled connection has swallowed at most one part.
   const lostBytes =
     line.stalls === undefined ? bound.lostBytes * 1.15 + carried(line, 0, probeMs) : stalls * partBytes;
   return { bound, tookMs, lostBytes };
 }
 
-/** After so long a stalled connection has to be given up. */
+/** Time after which a stalled connection has to be abandoned. */
 const STALL_MS = 25_000;

@@ -1,6 +1,6 @@
 /**
- * Sends files over bad lines, and prints what was reached beside the best that is possible. Exit code 1 if a line was
- * not carried as well as it has to be.
+ * Sends files over bad links, and prints each result next to the best possible one. Exits with 1 if a result misses its
+ * limits.
  *
  *     npm run lines
  *     npm run lines -- --only slow --only reset-5s
@@ -16,9 +16,9 @@ import { pullOver } from './send-over.ts';
 const { values } = parseArgs({
   options: {
     only: { type: 'string', multiple: true, default: [] },
-    /** Also the AWS CLI and rclone, each with its defaults, if they are installed. */
+    /** Also run the AWS CLI and rclone with their defaults, if installed. */
     peers: { type: 'boolean', default: false },
-    /** Lines that are tried side by side: they mostly wait. */
+    /** Number of concurrent scenarios: they mostly wait. */
     'at-once': { type: 'string', default: '1' },
   },
 });

@@ -6,7 +6,7 @@ import { Stage } from '../stage.ts';
 import { apply, type Line } from './line.ts';
 import { restingFile } from './send-over.ts';
 
-/** Somebody else who sends files to S3, with its defaults. */
+/** Another tool that sends files to S3, with its defaults. */
 export interface Peer {
   readonly name: string;
   readonly command: (file: string, store: S3Target, endpoint: string) => readonly [string, ...string[]];
@@ -14,13 +14,13 @@ export interface Peer {
 }
 
 export interface PeerOutcome {
-  /** Null if it gave up, or was stopped. */
+  /** Null if it gave up or was stopped. */
   readonly tookMs: number | null;
-  /** What the store received beyond the file's bytes. */
+  /** Bytes that the store received beyond the file's size. */
   readonly resentBytes: number;
 }
 
-/** Those that are on this machine. */
+/** Returns the installed peers. */
 export async function findPeers({ signal }: { signal: AbortSignal }): Promise<Peer[]> {
   const [aws] = await installedCommands('aws', ['--version'], { signal });
   const [rclone] = await installedCommands('rclone', ['version'], { signal });
@@ -63,7 +63,7 @@ function rcloneOf(version: string): Peer {
   };
 }
 
-/** Sends a file over the line as the peer does by itself, and stops it after `deadlineMs`. */
+/** Sends a file over the link with the peer's defaults, and stops it after `deadlineMs`. */
 export async function sendByPeer(
   line: Line,
   peer: Peer,
@@ -88,7 +88,7 @@ export async function sendByPeer(
       return null;
     },
   );
-  // What was under way is logged once its connection has ended.
+  // Requests in progress are logged once their connection has ended.
   stage.storeNetwork.reset();
   const received = (await stage.storeRequests())
     .filter(

@@ -3,12 +3,12 @@ import type { Peer, PeerOutcome } from './peers.ts';
 import type { Pulled } from './send-over.ts';
 
 const PART_BYTES = 5 * 1024 * 1024;
-/** What the agent may take, as promised. */
+/** Documented memory limit of the agent. */
 const MOST_RESIDENT_BYTES = 160 * 1024 * 1024;
-/** A peer that has not come to its end after so many times what we may take is stopped. */
+/** A peer that exceeds our time limit by this factor is stopped. */
 const PATIENCE = 2;
 
-/** What lines were found to carry, as a table of Markdown, and where that is not enough. */
+/** Renders the results as a Markdown table, with the limits that were missed. */
 export class Report {
   readonly #lines: readonly Line[];
   readonly #peers: readonly Peer[];
@@ -70,7 +70,7 @@ export class Report {
   }
 
   *#besidePeers(line: Line, { tookMs }: Pulled): Generator<string> {
-    // On that one the owner's limit of parts in flight decides.
+    // On such a link the owner's limit of parts in flight decides.
     if (line.connectionBytesPerSecond !== undefined) return;
     const hasFaults = line.resetEveryMs !== undefined || line.stalls !== undefined;
     for (const [{ name }, sent] of this.#sent.get(line) ?? []) {

@@ -11,22 +11,22 @@ import { apply, type Line } from './line.ts';
 export interface Pulled {
   readonly tookMs: number;
   readonly record: UploadRecord;
-  /** Of the file. */
+  /** SHA-256 of the file. */
   readonly sha256: string;
-  /** Counted at the store: what it received of parts beyond the file's bytes. */
+  /** Bytes of parts that the store received beyond the file's size. */
   readonly resentBytes: number;
-  /** Connections that did. */
+  /** Number of stalled connections. */
   readonly stalls: number;
   readonly resets: number;
   readonly agentPeakBytes: number;
-  /** What people were told meanwhile of why nothing moves. */
+  /** Reported reasons for stalls during the pull. */
   readonly reasons: readonly string[];
 }
 
-/** The agent reads a file twice that was written within 10 s before; that measures the disk, not the line. */
+/** The agent reads a file twice if it was written within 10 s before; that measures the disk, not the link. */
 const REST_MS = 11_000;
 
-/** Writes a file that is on disk and has not been written to for a while. @returns its SHA-256, hexadecimal. */
+/** Writes a file to disk and waits until it has been at rest. @returns its SHA-256, hexadecimal. */
 export async function restingFile(path: string, sizeBytes: number): Promise<string> {
   const sha256 = await randomFile(path, sizeBytes);
   await using file = await open(path, 'r');
@@ -36,9 +36,9 @@ export async function restingFile(path: string, sizeBytes: number): Promise<stri
 }
 
 /**
- * Pulls a file over the line.
+ * Pulls a file over the link.
  *
- * @param options.compiled Whether by the programs that `npm run build` made, as a measurement and with a file at rest.
+ * @param options.compiled Whether to use the programs of `npm run build`, for a measurement with a file at rest.
  */
 export async function pullOver(
   line: Line,

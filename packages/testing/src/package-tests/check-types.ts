@@ -7,10 +7,10 @@ import type { Installation } from './installation.ts';
 const root = fileURLToPath(new URL('../../../../', import.meta.url));
 
 /**
- * Checks an example of this repository as a program of the user's: by what is installed beside it, declarations of
- * libraries included.
+ * Type-checks an example of this repository as a user's program: with the installed packages, and with the declarations
+ * of libraries.
  *
- * @returns What the compiler complains about; empty if nothing.
+ * @returns The compiler's messages; empty if there are none.
  */
 export async function checkTypes({ directory }: Installation, example: string): Promise<string> {
   await cp(path.join(root, 'examples', example), path.join(directory, example));

@@ -2,10 +2,10 @@ import { processUsage } from '../bench/process-usage.ts';
 import type { Installation } from './installation.ts';
 import { QuietServer } from './quiet-server.ts';
 
-/** Seconds, for the agent pings once in each. */
+/** Duration in seconds, because the agent pings once per second. */
 const IDLE_PINGS = 5;
 
-/** What an installed agent holds resident when it has been connected for some seconds and has had nothing to do. */
+/** Returns the resident memory of an installed agent after some idle seconds on a connection. */
 export async function idleRssBytes(installation: Installation): Promise<number> {
   await using server = await QuietServer.start();
   const idle = server.pings(IDLE_PINGS);

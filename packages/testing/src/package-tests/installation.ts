@@ -4,7 +4,7 @@ import { Program, type ProgramName, type ProgramOptions } from '../program.ts';
 import { plainNpm, plainPath } from './plain-npm.ts';
 import type { Tarball } from './tarballs.ts';
 
-/** Packages as a user has them after `npm install ./a.tgz ./b.tgz`. */
+/** Packages as installed by `npm install ./a.tgz ./b.tgz`. */
 export class Installation {
   readonly directory: string;
 
@@ -12,7 +12,7 @@ export class Installation {
     this.directory = directory;
   }
 
-  /** @param directory Is made; must lie outside of this repository, or npm would look into it for more. */
+  /** @param directory Is created; must be outside of this repository, or npm would search it for packages. */
   static async make(directory: string, tarballs: Iterable<Tarball>): Promise<Installation> {
     await mkdir(directory, { recursive: true });
     await writeFile(path.join(directory, 'package.json'), '{ "private": true, "type": "module" }\n');
@@ -30,18 +30,18 @@ export class Installation {
       args,
       cwd: options.cwd ?? this.directory,
       installedIn: path.join(this.directory, 'node_modules', '.bin'),
-      // Not measured by what an earlier run has compiled.
+      // The compile cache is off because an earlier run would affect the measurement.
       env: { PATH: plainPath, NODE_DISABLE_COMPILE_CACHE: '1', ...options.env },
     });
   }
 
-  /** Names of all that was installed, in order. */
+  /** Returns the sorted names of all installed packages. */
   async packages(): Promise<string[]> {
     const folders = await packageFolders(path.join(this.directory, 'node_modules'));
     return folders.toSorted();
   }
 
-  /** Bytes of all files in `node_modules`, without what a file system adds. */
+  /** Returns the bytes of all files in `node_modules`, without file system overhead. */
   async sizeBytes(): Promise<number> {
     return await treeBytes(path.join(this.directory, 'node_modules'));
   }

@@ -15,10 +15,10 @@ const MAX_CLI_BYTES = 600_000;
 const MAX_IDLE_RSS_BYTES = 70_000_000;
 
 const programs = ['backhaul-server', 'backhaul-agent', 'backhaul', 'backhaul-object-store'] as const;
-/** Folders that hold tests, doubles and data for them, in one package or another. */
+/** Folders of tests, doubles and their data in any package. */
 const notForUsers = /(^|\/)(src|tests?|testing|fakes?|vectors|bench|demo|fixtures)\/|\.test\./;
 
-/** Node.js that calls itself an older one: none of those has to be on this machine. */
+/** Makes Node.js report an older version, so that no older Node.js needs to be installed. */
 const olderNode = `--import=data:text/javascript,${encodeURIComponent(
   "Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '22.23.0' } })",
 )}`;
@@ -50,7 +50,7 @@ describe('a tarball', () => {
         paths.some((file) => file.endsWith('.js')),
         name,
       );
-      // Of a program in one file nothing can be imported; whose libraries are in it has to be said.
+      // A single-file program exports nothing to import, and has to list its bundled libraries.
       const isBundled = name === 'backhaul-agent' || name === 'backhaul';
       assert.equal(
         paths.some((file) => file.endsWith('.d.ts')),

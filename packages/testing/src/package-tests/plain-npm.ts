@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 const run = promisify(execFile);
 const DEADLINE_MS = 300_000;
 
-/** What a user's shell has, and Node.js 24 first. Nothing of this repository's `node_modules/.bin`. */
+/** PATH of a user's shell with Node.js 24 first. Excludes this repository's `node_modules/.bin`. */
 export const plainPath = [
   path.dirname(process.execPath),
   ...(process.env['PATH'] ?? '')
@@ -14,7 +14,7 @@ export const plainPath = [
 ].join(path.delimiter);
 
 /**
- * npm, or npx, as a user starts it in a directory: what the `npm run` around this process set does not reach it.
+ * Runs npm or npx as a user does in a directory, without the settings of the surrounding `npm run`.
  *
  * @returns Its standard output.
  * @throws Error with its output if it fails.

@@ -17,7 +17,7 @@ import { type PreviousRelease, previousRelease } from './previous-release.ts';
 const root = fileURLToPath(new URL('../../../../', import.meta.url));
 const MiB = 1024 * 1024;
 const SIZE_BYTES = 30 * MiB;
-/** Slow enough that a test comes in between. */
+/** Slow enough for a test to run before the pull ends. */
 const MAX_RATE = ['--max-rate', String(10 * MiB)];
 
 let place: TemporaryDirectory;
@@ -85,7 +85,7 @@ for (const { title, installed } of meetings) {
 
     test('follow what happens', async () => {
       await using following = stage.startCli(['events', '--follow', '--json']);
-      // Nothing says that it listens; what was asked for before is not told.
+      // The command does not report that it listens, and earlier events are not sent.
       const told = following.line((line) => /"status":"completed"/.test(line) || undefined);
       const heard = new AbortController();
       void told.then(() => heard.abort());
@@ -162,7 +162,7 @@ test('a database of the previous server is taken over with all that had not ende
   assert.equal(resumed.attempt, 2);
   await stage.noOpenMultipartUploads();
 
-  // An event id that the previous server gave.
+  // The previous server issued this event id.
   const headers = { 'last-event-id': seen };
   const after = await stage.fetch('/events', { signal: AbortSignal.timeout(60_000), headers });
   const missed = new Set([queued, completing, uploading].map(({ upload_id: id }) => id));
@@ -185,7 +185,7 @@ function hasParts({ parts_completed: parts }: UploadRecord): boolean {
   return parts >= 1;
 }
 
-/** The id of the event of its end. */
+/** Returns the id of the upload's end event. */
 async function lastEventOf(stream: Response, uploadId: string): Promise<string> {
   for await (const { id, record } of readEvents(stream)) {
     if (record.upload_id === uploadId && record.completed_at !== null) return id;

@@ -15,20 +15,20 @@ const shims = {
   backhaul: 'packages/cli/bin/backhaul.js',
 } as const;
 
-/** The release before this one, from this repository's history. */
+/** The previous release, from this repository's history. */
 export interface PreviousRelease {
   readonly version: string;
-  /** A folder to start its programs from, as from a `node_modules/.bin`. */
+  /** A folder to start its programs from, like a `node_modules/.bin`. */
   readonly bin: string;
 }
 
 /**
- * Its sources, run as they are. They share what is installed here if their lock file is the same; else `npm ci` gets
- * them their own.
+ * Checks out its sources and runs them unchanged. They share the packages installed here if the lock file is the same;
+ * otherwise `npm ci` installs their own.
  *
- * @param directory Is made.
- * @param repository Whose history it is taken from; by default this one.
- * @throws Error where the history does not reach back to it.
+ * @param directory Is created.
+ * @param repository Repository with the history; by default this one.
+ * @throws Error if the history does not contain it.
  */
 export async function previousRelease(directory: string, repository = root): Promise<PreviousRelease> {
   const text = await readFile(path.join(repository, 'previous-release.json'), 'utf8');
@@ -79,7 +79,7 @@ async function lockFile(directory: string): Promise<string> {
   return await readFile(path.join(directory, 'package-lock.json'), 'utf8');
 }
 
-/** All of it but the packages of this repository, in whose place are its own. */
+/** Shares everything except the packages of this repository, which are replaced by its own. */
 async function shareModules(directory: string): Promise<void> {
   const ours = path.join(root, 'node_modules');
   const modules = path.join(directory, 'node_modules');

@@ -9,7 +9,7 @@ import type { Installation } from './installation.ts';
 
 const SIZE_BYTES = 12 * 1024 * 1024 + 1;
 
-/** Where each of the programs is installed. */
+/** Installation of each program. */
 export interface Programs {
   readonly server: Installation;
   readonly agent: Installation;
@@ -51,7 +51,7 @@ export async function pullAndCompare(directory: string, { server, agent, cli }: 
   await allEnded(children);
 }
 
-/** Where the system tells: Linux. */
+/** Works only on Linux. */
 async function childrenOf(pid = 0): Promise<number[]> {
   if (process.platform !== 'linux') return [];
   const text = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8');

@@ -15,7 +15,7 @@ const welcome: ServerMessageInput = {
   uploads: [],
 };
 
-/** The server end of the protocol with nothing to do: welcomes an agent, hears its pings once a second, and waits. */
+/** An idle protocol server: welcomes an agent, receives its pings once a second, and waits. */
 export class QuietServer implements AsyncDisposable {
   readonly #server: WebSocketServer;
 

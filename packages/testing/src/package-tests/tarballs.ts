@@ -5,12 +5,12 @@ import { z } from 'zod';
 import { buildPrograms } from '../bench/build-programs.ts';
 import { plainNpm } from './plain-npm.ts';
 
-/** What `npm publish` would send for one package. */
+/** Tarball that `npm publish` would send for one package. */
 export interface Tarball {
-  /** Of the package, e.g. `backhaul-agent`. */
+  /** Name of the package, e.g. `backhaul-agent`. */
   readonly name: string;
   readonly version: string;
-  /** Absolute. */
+  /** Absolute path. */
   readonly file: string;
   readonly files: readonly { readonly path: string; readonly mode: number }[];
 }
@@ -23,14 +23,14 @@ const packedSchema = z.object({
   filename: z.string(),
   files: z.array(z.object({ path: z.string(), mode: z.int() })),
 });
-// npm 11 answers with a list, npm 12 with an object by name.
+// npm 11 prints a list, npm 12 an object by name.
 const packedAllSchema = z.union([z.array(packedSchema), z.record(z.string(), packedSchema)]);
 
 /**
  * Compiles all packages (`npm run build`) and packs them.
  *
- * @param directory Where the tarballs go.
- * @returns Them, by the name of the package.
+ * @param directory Output directory of the tarballs.
+ * @returns The tarballs by package name.
  */
 export async function packPackages(
   directory: string,

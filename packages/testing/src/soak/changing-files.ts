@@ -5,10 +5,10 @@ import type { Tally } from './tally.ts';
 
 const LONGEST_PAUSE_MS = 1800;
 const MOST_APPENDED_BYTES = 1024 * 1024;
-/** Beyond, the next change makes it small. */
+/** The next change of a larger file makes it small. */
 const MOST_BYTES = 64 * 1024 * 1024;
 
-/** Changes one file after the other, until the signal: what a disk of a machine at work looks like. */
+/** Changes one file after another until the signal, as a machine at work does. */
 export async function keepChanging(
   files: readonly SoakFile[],
   options: { random: () => number; journal: Journal; changes: Tally; signal: AbortSignal },

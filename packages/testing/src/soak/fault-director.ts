@@ -3,7 +3,7 @@ import type { Fault } from './fault.ts';
 import type { Journal } from './journal.ts';
 import type { Tally } from './tally.ts';
 
-/** Between two of them something has to move: an outage is one fault only, however much is broken. */
+/** Data has to move between two faults; otherwise they count as one outage. */
 const LONGEST_PAUSE_MS = 4500;
 const MOST_AT_ONCE = 6;
 
@@ -15,7 +15,7 @@ export interface DirectorOptions {
   readonly over: AbortSignal;
 }
 
-/** Lets one thing after the other go wrong, several at once, until it is over; then all has been put right again. */
+/** Injects faults, several concurrently, until the soak is over, and then reverts all of them. */
 export class FaultDirector {
   readonly #options: DirectorOptions;
   readonly #running = new Map<string, Promise<void>>();

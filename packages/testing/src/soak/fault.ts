@@ -1,20 +1,20 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Something bad that happens for a while and is over when it resolves. */
+/** A temporary fault; it is over when `run` resolves. */
 export interface Fault {
   readonly kind: string;
-  /** What suffers it; by one fault at a time. */
+  /** Affected component; at most one fault affects it at a time. */
   readonly target: string;
-  /** Of being chosen, compared with others. */
+  /** Relative probability of being chosen. */
   readonly weight: number;
   /**
    * @param options.over Ends it early.
-   * @returns How often it showed.
+   * @returns How often the fault took effect.
    */
   readonly run: (options: { random: () => number; over: AbortSignal }) => Promise<number>;
 }
 
-/** Some seconds, or until it is over. */
+/** Waits some seconds, or until `over`. */
 export async function lasting(
   { random, over }: Parameters<Fault['run']>[0],
   [shortestMs, longestMs]: readonly [number, number],

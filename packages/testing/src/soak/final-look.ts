@@ -7,11 +7,11 @@ import { patiently } from './patiently.ts';
 import type { Results } from './results.ts';
 import { readStoredObject } from './stored-object.ts';
 
-/** The sweeper comes every ten seconds, and twice if an abort failed. */
+/** The sweeper runs every ten seconds, and twice if an abort failed. */
 const MULTIPARTS_GONE_MS = 60_000;
 const PAUSE_MS = 500;
 
-/** Once nothing happens any more: what server and store hold is what the operators know, and nothing else. */
+/** Checks at the end that server and store hold exactly what the operators expect. */
 export async function lookAtAll(stage: Stage, results: Results, signal: AbortSignal): Promise<void> {
   const records = await patiently(stage, (client) => Array.fromAsync(client.eachUpload()), signal);
   const byId = new Map(records.map((record) => [record.upload_id, record]));
@@ -61,7 +61,7 @@ async function lookAtMultiparts({ s3 }: Stage, results: Results, signal: AbortSi
   const deadline = performance.now() + MULTIPARTS_GONE_MS;
   for (;;) {
     const { Uploads = [] } = await s3.client.send(new ListMultipartUploadsCommand({ Bucket: s3.bucket }));
-    // Trials are left alone for an hour, because a server that starts may be at it.
+    // Keys of store checks are exempt for an hour, because a starting server may be using them.
     const left = Uploads.filter(({ Key }) => !isTrial({ key: Key }));
     if (left.length === 0) return;
     if (performance.now() > deadline) {

@@ -2,7 +2,7 @@ import { appendFileSync, mkdirSync } from 'node:fs';
 import path from 'node:path';
 import type { Exit } from '../program.ts';
 
-/** What was done and what came of it, line by line, and what the programs said: for who has to find out why. */
+/** Records actions, their results, and the programs' output for later analysis. */
 export class Journal {
   readonly directory: string;
 
@@ -15,7 +15,7 @@ export class Journal {
     appendFileSync(path.join(this.directory, 'soak.log'), `${new Date().toISOString()} ${text}\n`);
   }
 
-  /** All output of a process that has ended. */
+  /** Stores all output of a process that has ended. */
   keepOutput(name: string, { stdout, stderr, code, signal }: Exit): void {
     appendFileSync(
       path.join(this.directory, `${name}.log`),

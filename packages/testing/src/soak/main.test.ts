@@ -40,7 +40,7 @@ test('a mistake in the options of a soak is told, and nothing is started', async
   assert.equal(output, 'soak: --agents is a whole number from 1 to 16\n');
 });
 
-/** Processes that were told to keep their temporary files there. */
+/** Counts processes whose temporary directory is this one. */
 async function programsOf(directory: string): Promise<number> {
   let count = 0;
   for (const pid of await readdir('/proc')) {

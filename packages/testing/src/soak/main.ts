@@ -5,7 +5,7 @@ import { soak } from './soak.ts';
 
 class Interrupted extends Error {}
 
-/** @returns whether all was right. The directory stays if it was not. */
+/** @returns whether all checks passed. The directory stays if they did not. */
 async function run(options: SoakOptions, signal: AbortSignal): Promise<boolean> {
   const directory = await temporaryDirectory();
   let isKept = true;

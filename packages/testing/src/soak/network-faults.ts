@@ -1,9 +1,9 @@
 import type { TcpFaultProxy } from '../faults/tcp/index.ts';
 import { type Fault, lasting } from './fault.ts';
 
-/** In milliseconds. */
+/** Minimum and maximum in milliseconds. */
 const SOME_SECONDS = [2000, 8000] as const;
-/** Longer than a peer may be silent before it counts as dead. */
+/** Longer than the silence after which a peer counts as dead. */
 const LONG = [50_000, 60_000] as const;
 const LONG_SHARE = 0.1;
 
@@ -19,7 +19,7 @@ export function networkFaults(proxy: TcpFaultProxy, link: string): Fault[] {
     run: async (options) => {
       const before = proxy.fired[effect];
       await run(options);
-      // What waited in pieces is one fault.
+      // Data that was delayed in pieces counts as one fault.
       return Math.min(1, proxy.fired[effect] - before);
     },
   });

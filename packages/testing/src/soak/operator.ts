@@ -16,7 +16,7 @@ const CANCELLED_SHARE = 0.12;
 const LATEST_CANCEL_MS = 6000;
 const RETRIED_SHARE = 0.5;
 const MOST_RETRIES = 2;
-/** Of completed ones the rest stays until the end, to be looked at again, as far as there is room. */
+/** The other completed uploads stay for the final check, as far as there is space. */
 const REMOVED_SHARE = 0.5;
 const MOST_KEPT_BYTES = 256 * 1024 ** 2;
 
@@ -27,17 +27,17 @@ export interface OperatorOptions {
   readonly random: () => number;
   readonly clientId: string;
   readonly wanted: readonly Wanted[];
-  /** Keys of which a call was denied for good. */
+  /** Keys of permanently denied calls. */
   readonly deniedKeys: ReadonlySet<string>;
-  /** No new pull after it. */
+  /** No new pull starts after this signal. */
   readonly over: AbortSignal;
-  /** Nothing more after it. */
+  /** All activity stops after this signal. */
   readonly signal: AbortSignal;
 }
 
 type Request = 'trigger' | 'look' | 'cancel' | 'retry' | 'remove';
 
-/** Pulls one file after the other from one agent, changes its mind now and then, and judges what it gets. */
+/** Pulls files sequentially from one agent, sometimes cancels or retries, and checks the results. */
 export class Operator {
   readonly #options: OperatorOptions;
   #keptBytes = 0;
@@ -61,7 +61,7 @@ export class Operator {
     }
   }
 
-  /** @returns undefined if it is one that somebody else sees to. */
+  /** @returns undefined if another call already handles the upload. */
   async #trigger(): Promise<Pull | undefined> {
     const { random, clientId, wanted: choices, results, journal } = this.#options;
     const wanted = choices[Math.floor(random() * choices.length)];
@@ -89,7 +89,7 @@ export class Operator {
     return pull;
   }
 
-  /** Until it has ended and nothing more is asked of it. */
+  /** Follows the upload until it has ended and needs no further request. */
   async #see(pull: Pull): Promise<void> {
     const { random, over, signal } = this.#options;
     const cancelAt = random() < CANCELLED_SHARE ? Date.now() + random() * LATEST_CANCEL_MS : Infinity;
@@ -120,7 +120,7 @@ export class Operator {
     pull.cancelAsked = false;
     pull.retries += 1;
     this.#options.journal.note(`${pull.uploadId} retry`);
-    // A first try may have succeeded without an answer.
+    // An earlier try may have succeeded although its response was lost.
     await this.#ask('retry', (client) =>
       client.retryUpload(pull.uploadId).catch(unless('upload_not_retryable')),
     );
@@ -162,7 +162,7 @@ export class Operator {
   }
 }
 
-/** What a repeated request is answered if the first one took effect. */
+/** Ignores the errors of a repeated request whose first try took effect. */
 function unless(...codes: readonly string[]): (error: unknown) => undefined {
   return (error) => {
     if (error instanceof ApiError && codes.includes(error.code)) return undefined;

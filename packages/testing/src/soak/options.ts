@@ -23,7 +23,7 @@ export interface SoakOptions {
   readonly agents: number;
 }
 
-/** @returns undefined when only the help was wanted. @throws Error that names what to change. */
+/** @returns undefined if only the help was requested. @throws Error that names what to change. */
 export function parseSoakOptions(argv: readonly string[]): SoakOptions | undefined {
   const { values } = parseArgs({
     args: [...argv],

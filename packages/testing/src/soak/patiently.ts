@@ -5,9 +5,9 @@ import type { Stage } from '../stage.ts';
 const PAUSE_MS = 300;
 
 /**
- * Asks the server until it has answered: it may be dead, stopped, or without its store.
+ * Repeats a request until the server responds: it may be dead, stopped, or without its store.
  *
- * @throws ApiError that another try does not help against; the signal's reason.
+ * @throws ApiError that a retry cannot fix; the signal's reason.
  */
 export async function patiently<Answer>(
   stage: Stage,
@@ -26,7 +26,7 @@ export async function patiently<Answer>(
   }
 }
 
-/** A 500 is none of these: whatever is done to a server, it has to know what to say. */
+/** A 500 is not temporary: the server must have a specific error for every fault. */
 function isPassing(error: unknown): boolean {
   if (error instanceof ConnectionError) return true;
   return error instanceof ApiError && (error.status === 429 || error.status > 500) && error.retryable;

@@ -3,7 +3,7 @@ import { type Fault, lasting } from './fault.ts';
 import type { SoakAgent } from './soak-agent.ts';
 import type { SoakServer } from './soak-server.ts';
 
-/** In milliseconds. */
+/** Minimum and maximum in milliseconds. */
 const AWAY = [0, 5000] as const;
 const STOPPED = [1000, 8000] as const;
 

@@ -1,23 +1,23 @@
 import type { ChangePolicy } from '@backhaul/protocol';
 import type { SoakFile } from './soak-file.ts';
 
-/** What is pulled: a file, or something that the agent has to refuse. */
+/** Requested path: a file, or something that the agent has to refuse. */
 export type Wanted =
   | { readonly kind: 'file'; readonly path: string; readonly file: SoakFile }
   | { readonly kind: 'file_not_found' | 'path_not_allowed'; readonly path: string };
 
-/** One upload, and what was asked of it. Times are milliseconds since the epoch. */
+/** One upload and the requests about it. Times are milliseconds since the epoch. */
 export interface Pull {
   readonly uploadId: string;
   readonly clientId: string;
   readonly wanted: Wanted;
   readonly policy: ChangePolicy;
-  /** When it was triggered, or last retried: no older version of its file may be delivered. */
+  /** Time of the trigger or last retry: no older version of the file may be delivered. */
   askedAt: number;
-  /** Since then. */
+  /** Since `askedAt`. */
   cancelAsked: boolean;
-  /** Since it was triggered. */
+  /** Since the trigger. */
   retries: number;
-  /** By the operator's wish, with its object. */
+  /** The operator has deleted it with its object. */
   removed: boolean;
 }

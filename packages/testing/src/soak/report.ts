@@ -2,7 +2,7 @@ import type { SoakOptions } from './options.ts';
 import type { Results } from './results.ts';
 import { percentile, renderTally } from './tally.ts';
 
-/** All that a soak found, for a terminal. */
+/** Renders all results of a soak for a terminal. */
 export function renderReport(options: SoakOptions, results: Results): string {
   const { faults, hitCalls, changes, outcomes, requests, durationsMs, wrong, pulls } = results;
   const seconds = (share: number) => (percentile(durationsMs, share) / 1000).toFixed(1);

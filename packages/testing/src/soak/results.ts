@@ -3,20 +3,20 @@ import type { Journal } from './journal.ts';
 import type { Pull } from './pull.ts';
 import { Tally } from './tally.ts';
 
-/** What is found out in the course of a soak. */
+/** Results of a soak so far. */
 export class Results {
-  /** By upload. */
+  /** Uploads by id. */
   readonly pulls = new Map<string, Pull>();
-  /** By status or error, of uploads that nothing more is asked of. */
+  /** Final outcomes of uploads, by status or error. */
   readonly outcomes = new Tally();
   readonly faults = new Tally();
-  /** Of the store, by a fault that passes. */
+  /** Store calls that met a temporary fault. */
   readonly hitCalls = new Tally();
-  /** Of files. */
+  /** File changes. */
   readonly changes = new Tally();
-  /** What was asked of the server. */
+  /** Requests to the server. */
   readonly requests = new Tally();
-  /** Of completed ones, from trigger or retry to end. */
+  /** Durations of completed uploads from trigger or retry to the end. */
   readonly durationsMs: number[] = [];
   readonly wrong: string[] = [];
   readonly #journal: Journal;

@@ -12,9 +12,9 @@ import {
 } from '../faults/s3/index.ts';
 import { type Fault, lasting } from './fault.ts';
 
-/** In milliseconds. */
+/** Minimum and maximum in milliseconds. */
 const HELD = [2000, 6000] as const;
-/** Longer than anybody waits for an answer. */
+/** Longer than any client waits for a response. */
 const HELD_LONG = [46_000, 55_000] as const;
 const LONG_SHARE = 0.1;
 const WAITED_FOR = [2000, 12_000] as const;
@@ -29,9 +29,9 @@ const anyCall = [
 ] as const satisfies readonly S3Operation[];
 
 /**
- * What is not over with one call, or does not pass; what does is left to {@link S3FaultProxy.randomly}.
+ * Faults that last longer than one call, or permanently; {@link S3FaultProxy.randomly} injects the others.
  *
- * @param deniedKeys Is told of each key of which a call was denied.
+ * @param deniedKeys Receives each key of a permanently denied call.
  */
 export function s3Faults(faults: S3FaultProxy, deniedKeys: Set<string>): Fault[] {
   const held = (kind: string, fault: S3Fault, operations: readonly S3Operation[]): Fault => ({
@@ -54,7 +54,7 @@ export function s3Faults(faults: S3FaultProxy, deniedKeys: Set<string>): Fault[]
     run: async (options) => {
       const matching = (call: S3Call): boolean => {
         if (!isOfPull(call)) return false;
-        // Now, for the upload may have failed of it before this fault is over.
+        // The key is added immediately: the upload may fail before this fault is over.
         if (isForGood) deniedKeys.add(call.key ?? '');
         return true;
       };

@@ -3,7 +3,7 @@ import type { Stage } from '../stage.ts';
 import type { Journal } from './journal.ts';
 import type { Results } from './results.ts';
 
-/** So that a pull lasts some seconds. */
+/** Makes a pull last some seconds. */
 const BYTES_PER_SECOND = 6 * 1024 * 1024;
 
 export interface SoakAgentOptions {
@@ -11,13 +11,13 @@ export interface SoakAgentOptions {
   readonly journal: Journal;
   readonly results: Results;
   readonly clientId: string;
-  /** What it may read. */
+  /** Readable directory. */
   readonly directory: string;
-  /** Until when its token has to be good, in seconds since the epoch. */
+  /** Minimum expiry of its token in seconds since the epoch. */
   readonly tokenUntil: number;
 }
 
-/** An agent that is ended in many ways, and must not end by itself. */
+/** An agent that the soak ends in many ways, and that must not end by itself. */
 export class SoakAgent implements AsyncDisposable {
   readonly clientId: string;
   readonly #options: SoakAgentOptions;
@@ -28,7 +28,7 @@ export class SoakAgent implements AsyncDisposable {
     this.#options = options;
   }
 
-  /** Waits until the server has welcomed it. */
+  /** Starts an agent and waits for `welcome`. */
   static async start(options: SoakAgentOptions): Promise<SoakAgent> {
     const agent = new SoakAgent(options);
     const program = await agent.start();
@@ -41,7 +41,7 @@ export class SoakAgent implements AsyncDisposable {
     return agent;
   }
 
-  /** Does not wait for anything: the server may be away. */
+  /** Does not wait for a connection: the server may be down. */
   async start(): Promise<Program> {
     const { stage, clientId, directory, tokenUntil } = this.#options;
     const token = await stage.tokens.sign('agent', { subject: clientId, expiresAt: tokenUntil });

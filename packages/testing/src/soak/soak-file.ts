@@ -1,17 +1,17 @@
 import { chmod, open, rename, truncate, utimes } from 'node:fs/promises';
 import { keyStream, sha256OfKeyStream } from '../key-stream.ts';
 
-/** Whole seconds, so that a writer who puts it back does so exactly. */
+/** Uses whole seconds, so that a writer can restore the time exactly. */
 const OLD_TIME = new Date(1_700_000_000_000);
 
-/** What the file held, and when. Times are milliseconds since the epoch. */
+/** Content of the file and its period. Times are milliseconds since the epoch. */
 export interface FileVersion {
   readonly seed: string;
   readonly sizeBytes: number;
   readonly sha256: string;
-  /** When its first byte may have been there. */
+  /** Earliest time at which its first byte may have been there. */
   readonly from: number;
-  /** When its last one may have been. */
+  /** Latest time at which its last byte may have been there. */
   until: number;
 }
 
@@ -25,7 +25,7 @@ export interface FileChange {
 
 type Change = (version: FileVersion) => Promise<Pick<FileVersion, 'seed' | 'sizeBytes'> | undefined>;
 
-/** A file of which all is remembered that it ever held. */
+/** A file with a record of all its versions. */
 export class SoakFile {
   readonly path: string;
   readonly versions: FileVersion[] = [];
@@ -38,7 +38,7 @@ export class SoakFile {
     this.#name = name;
   }
 
-  /** @param name Decides, with the size, about the bytes. */
+  /** @param name Determines the bytes together with the size. */
   static async create(path: string, name: string, sizeBytes: number): Promise<SoakFile> {
     const file = new SoakFile(path, name);
     await file.#write(path, file.#newSeed(), { from: 0, to: sizeBytes, flags: 'w' });
@@ -54,7 +54,7 @@ export class SoakFile {
     });
   }
 
-  /** @param share What is left, from 0 to 1. */
+  /** @param share Remaining share from 0 to 1. */
   async truncate(share: number): Promise<void> {
     await this.#change('truncate', async ({ seed, sizeBytes }) => {
       const left = Math.floor(sizeBytes * share);
@@ -63,7 +63,7 @@ export class SoakFile {
     });
   }
 
-  /** Other bytes, in place, of the same number; and the old mtime, as some programs do. */
+  /** Overwrites the bytes in place and restores the old mtime, as some programs do. */
   async rewrite(): Promise<void> {
     await this.#change('rewrite', async ({ sizeBytes }) => {
       const seed = this.#newSeed();
@@ -73,7 +73,7 @@ export class SoakFile {
     });
   }
 
-  /** Another file is renamed over it. */
+  /** Renames another file over it. */
   async replace(sizeBytes: number): Promise<void> {
     await this.#change('replace', async () => {
       const seed = this.#newSeed();
@@ -92,7 +92,7 @@ export class SoakFile {
     });
   }
 
-  /** Waits until the changes so far are done and remembered. */
+  /** Waits until the changes so far are done and recorded. */
   async settled(): Promise<void> {
     await this.#changing;
   }
@@ -111,7 +111,7 @@ export class SoakFile {
     return `${this.#name} ${this.versions.length}`;
   }
 
-  /** @param act Returns what the file holds then; undefined for the same. */
+  /** @param act Returns the new content; undefined if unchanged. */
   async #change(kind: ChangeKind, act: Change): Promise<void> {
     this.#changing = this.#changing.then(() => this.#apply(kind, act));
     await this.#changing;

@@ -3,7 +3,7 @@ import type { Stage } from '../stage.ts';
 import type { Journal } from './journal.ts';
 import type { Results } from './results.ts';
 
-/** The server of a stage, which is ended in many ways, and must not end by itself. */
+/** The server of a stage, which the soak ends in many ways, and which must not end by itself. */
 export class SoakServer implements AsyncDisposable {
   readonly #stage: Stage;
   readonly #journal: Journal;
@@ -38,7 +38,7 @@ export class SoakServer implements AsyncDisposable {
     });
   }
 
-  /** Its end is its stage's. */
+  /** The stage ends the server. */
   [Symbol.asyncDispose](): Promise<void> {
     this.#program = undefined;
     this.signal('SIGCONT');

@@ -10,10 +10,10 @@ import { SoakFile } from './soak-file.ts';
 import { SoakServer } from './soak-server.ts';
 
 const MiB = 1024 * 1024;
-/** Of each agent; around the bounds of parts, and some that take seconds. */
+/** Sizes of each agent's files: around part boundaries, and some that take seconds. */
 const STABLE_BYTES = [0, 1, 5 * MiB, 5 * MiB + 1, 17 * MiB + 7, 48 * MiB];
 const CHANGING_BYTES = [300_000, 12 * MiB, 30 * MiB, 50 * MiB + 3];
-/** After the soak's own time. */
+/** Added to the soak's duration. */
 const SETTLING_SECONDS = 3600;
 
 export interface SoakStageOptions {
@@ -30,7 +30,7 @@ export interface Site {
   readonly wanted: readonly Wanted[];
 }
 
-/** Everything that is started, with a proxy at every link. */
+/** All started programs, with a proxy on every link. */
 export interface SoakStage extends AsyncDisposable {
   readonly stage: Stage;
   readonly server: SoakServer;

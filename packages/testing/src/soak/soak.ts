@@ -15,9 +15,9 @@ import { type SoakStage, startSoakStage } from './soak-stage.ts';
 
 const OPERATORS_OF_AGENT = 3;
 const PROGRESS_MS = 30_000;
-/** Of the calls to the store, by what passes with the next try. */
+/** Share of store calls that get a fault which the next try does not meet. */
 const TRANSIENT_SHARE = 0.04;
-/** When nothing goes wrong any more, all has to end within this. */
+/** Maximum time for all uploads to end once the faults are over. */
 const SETTLING_MS = 300_000;
 const LOOKING_MS = 300_000;
 
@@ -54,14 +54,14 @@ interface Happening extends Omit<SoakContext, 'directory'> {
   readonly journal: Journal;
 }
 
-/** Until all uploads have come to their end, or have had the time for it. */
+/** Waits until all uploads have ended or the time is over. */
 async function letThingsHappen(options: SoakOptions, happening: Happening): Promise<void> {
   const { started, results, journal, say, signal } = happening;
-  // Also stops the operators if anything here fails.
+  // This controller also stops the operators if anything here fails.
   const stop = new AbortController();
   const over = AbortSignal.any([signal, stop.signal, AbortSignal.timeout(options.minutes * 60_000)]);
   const giveUp = AbortSignal.timeout(options.minutes * 60_000 + SETTLING_MS);
-  // A stream of its own for each, so that the choices of one do not depend on the pace of others.
+  // Each component has its own random stream, so that its choices do not depend on the pace of others.
   let streams = 0;
   const random = () => seededRandom(options.seed + 0x9e3779b9 * (streams += 1));
 

@@ -10,7 +10,7 @@ export interface StoredObject {
   readonly sha256: string;
 }
 
-/** What the store really has, asked past all proxies, and again while it is away. @returns undefined for nothing. */
+/** Reads the stored object without any proxy, with retries while the store is down. @returns undefined if missing. */
 export async function readStoredObject(
   { s3: { client, bucket } }: Stage,
   key: string,

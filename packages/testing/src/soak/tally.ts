@@ -1,4 +1,4 @@
-/** How often, by name. */
+/** Counts by name. */
 export class Tally {
   readonly #counts = new Map<string, number>();
 
@@ -10,18 +10,18 @@ export class Tally {
     return [...this.#counts.values()].reduce((sum, count) => sum + count, 0);
   }
 
-  /** By name. */
+  /** Counts sorted by name. */
   get entries(): [name: string, count: number][] {
     return [...this.#counts].sort(([a], [b]) => a.localeCompare(b));
   }
 
-  /** On one line. */
+  /** Formats the counts on one line. */
   summary(): string {
     return this.entries.map(([name, count]) => `${count} ${name}`).join(', ') || 'none';
   }
 }
 
-/** Columns under a heading, and their sum. */
+/** Renders columns under a heading, and their sum. */
 export function renderTally(heading: string, tally: Tally): string {
   const rows: [string, number][] = [...tally.entries, ['in all', tally.total]];
   const width = Math.max(heading.length, ...rows.map(([name]) => name.length));
@@ -31,7 +31,7 @@ export function renderTally(heading: string, tally: Tally): string {
   ].join('\n');
 }
 
-/** @param share E.g. 0.95 for the 95th percentile. @returns 0 of nothing. */
+/** @param share E.g. 0.95 for the 95th percentile. @returns 0 for no values. */
 export function percentile(values: readonly number[], share: number): number {
   const sorted = values.toSorted((a, b) => a - b);
   return sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)] ?? 0;

@@ -11,7 +11,7 @@ import { judge } from './verdict.ts';
 
 const SIZE = 100_000;
 
-/** Of a pull triggered a minute ago that ends now. */
+/** Returns a record of a pull triggered a minute ago that ends now. */
 function record(fields: Partial<UploadRecord>): UploadRecord {
   return { verification: 'full_object', completed_at: new Date().toISOString(), ...fields } as UploadRecord;
 }

@@ -3,15 +3,15 @@ import { sha256OfKeyStream } from '../key-stream.ts';
 import type { Pull } from './pull.ts';
 import type { FileVersion, SoakFile } from './soak-file.ts';
 
-/** A harmless touch makes an agent read a file once more; so many in one pull it need not bear. */
+/** A harmless touch makes an agent re-read a file; above this number in one pull it may fail. */
 const TOUCHES_TO_BEAR = 3;
 
 /**
- * Whether an upload ended as it may have, given what was done to it.
+ * Checks whether the end of an upload is legitimate, given its faults and requests.
  *
  * @param record Terminal.
- * @param isDenied Whether a call of it was denied for good.
- * @returns what is wrong; undefined if nothing is.
+ * @param isDenied Whether one of its calls was permanently denied.
+ * @returns the problem; undefined if there is none.
  */
 export async function judge(
   pull: Pull,
@@ -58,7 +58,7 @@ function versionsOf({ versions }: SoakFile, from: number, to: number): FileVersi
   return versions.filter((version) => version.until >= from && version.from <= to);
 }
 
-/** It may have been opened amid an append. */
+/** The agent may have opened the file during an append. */
 async function isPrefixOf(
   versions: readonly FileVersion[],
   { size, sha256 }: UploadRecord,

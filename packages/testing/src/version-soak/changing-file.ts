@@ -13,24 +13,24 @@ export const behaviours = [
 ] as const;
 export type Behaviour = (typeof behaviours)[number];
 
-/** Milliseconds, between two steps of one change. */
+/** Maximum milliseconds between two steps of one change. */
 const MAX_PAUSE_MS = 15;
 
 interface Options {
-  /** As the agent reaches it. */
+  /** Path for the agent. */
   readonly path: string;
-  /** As its writers reach it: elsewhere, if they change it behind the file system's back. */
+  /** Path for writers: differs if they bypass the mounted file system. */
   readonly writtenAt: string;
-  /** When it is created. */
+  /** Number of parts at creation. */
   readonly parts: number;
   readonly memory: MappedMemory;
   readonly random: () => number;
 }
 
-/** Sizes and times are served from a cache for a second, when files are changed behind the file system's back. */
+/** Sizes and times come from a cache for a second when writers bypass the mounted file system. */
 const CACHED_MS = 1500;
 
-/** A file, those who write to it, and every state that it was in. Each step of a change is a state of its own. */
+/** A file, its writers, and all its states. Each step of a change is a separate state. */
 export class ChangingFile {
   readonly path: string;
   readonly parts: number;
@@ -53,12 +53,12 @@ export class ChangingFile {
     return file;
   }
 
-  /** How long it has been at rest. */
+  /** Milliseconds since the last change. */
   get restedMs(): number {
     return performance.now() - this.#changedAt;
   }
 
-  /** Whether all that was written shows at its path. */
+  /** Whether all written data is visible at its path. */
   get isSettled(): boolean {
     return this.path === this.#options.writtenAt || this.restedMs > CACHED_MS;
   }
@@ -99,7 +99,7 @@ export class ChangingFile {
     this.#changedAt = performance.now();
   }
 
-  /** One step for each mark. */
+  /** Writes one mark per step. */
   async #inPlace(write: (file: FileHandle, offset: number, mark: number) => Promise<void>): Promise<void> {
     await using file = await open(this.#options.writtenAt, 'r+');
     for (const index of this.#someParts()) {
@@ -135,7 +135,7 @@ export class ChangingFile {
     }
   }
 
-  /** In the order in which they are written. */
+  /** Returns part indexes in write order. */
   #someParts(): number[] {
     const last = this.parts - 1;
     const all = Array.from({ length: this.parts }, (_, index) => index);

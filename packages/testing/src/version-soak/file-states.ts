@@ -1,17 +1,17 @@
-/** A part of a pull is as long; what is in the first bytes of each tells the states of the file apart. */
+/** Equals the part size of a pull; the first bytes of each part identify the state of the file. */
 export const PART_BYTES = 5 * 1024 * 1024;
 const APPENDED_BYTES = 4096;
 const MARK_BYTES = 8;
 
-/** A mark for each part and each appended block, in order; every other byte is 0. The size follows from their number. */
+/** Marks of all parts and appended blocks in order; every other byte is 0. Their number determines the size. */
 export type FileState = readonly number[];
 
-/** Where a mark lies. With the number of marks of a file: its size. @param parts Marks after these are of appended blocks. */
+/** Offset of a mark. For the number of marks of a file: its size. @param parts Later marks are in appended blocks. */
 export function offsetOf(mark: number, parts: number): number {
   return Math.min(mark, parts) * PART_BYTES + Math.max(0, mark - parts) * APPENDED_BYTES;
 }
 
-/** Every state that a file was in at any one moment, oldest first. */
+/** All states of a file, oldest first. */
 export class FileStates {
   readonly #states: FileState[];
 
@@ -27,12 +27,12 @@ export class FileStates {
     return this.#states.at(-1) ?? [];
   }
 
-  /** Before anybody can see it. */
+  /** Must be called before the state becomes visible. */
   add(state: FileState): void {
     this.#states.push(state);
   }
 
-  /** @param from States before this one are not meant; the file was no longer in them. */
+  /** @param from Excludes states before this index, which the file had already left. */
   includes(state: FileState, { from, asPrefix }: { from: number; asPrefix: boolean }): boolean {
     return this.#states.slice(from).some((known) => {
       const isSize = known.length === state.length || (asPrefix && known.length > state.length);
@@ -41,7 +41,7 @@ export class FileStates {
   }
 }
 
-/** @returns the state that these bytes are; undefined if no file of ours was ever in such a state. */
+/** @returns the state of these bytes; undefined if they match no possible state. */
 export async function stateOf(chunks: AsyncIterable<Buffer>, parts: number): Promise<FileState | undefined> {
   const marks: number[] = [];
   const mark = Buffer.alloc(MARK_BYTES);

@@ -10,24 +10,24 @@ const FUSE_MAGIC = 0x65735546;
 const FUSE_START_MS = 10_000;
 
 export interface MountedFileSystem extends AsyncDisposable {
-  /** Where the agent reads. */
+  /** Directory for the agent. */
   readonly directory: string;
-  /** The same files past the mount, for those who change them behind its back; undefined where there is no such way. */
+  /** The same files outside the mount, for writers that bypass it; undefined if not possible. */
   readonly behind?: string;
 }
 
 export interface FileSystemKind {
   readonly name: string;
-  /** Whether the agent takes an unchanged ctime of a file that has rested for a proof, and tells each change by it. */
+  /** Whether the agent trusts an unchanged ctime of a file at rest, and detects each change by it. */
   readonly trustsTimestamps?: boolean;
-  /** @param base An empty directory for all that it needs. @throws where it cannot be mounted. */
+  /** @param base An empty directory for all files of the mount. @throws if mounting fails. */
   mount(base: string, python: string): Promise<MountedFileSystem>;
 }
 
 export const fileSystemKinds: readonly FileSystemKind[] = [
   {
     name: 'ext4, times of 1 s',
-    // Inodes of 128 bytes have no room for parts of a second.
+    // Inodes of 128 bytes cannot store fractions of a second.
     mount: (base) => mountExt4(base, ['-I', '128', '-O', '^has_journal']),
   },
   { name: 'ext4', trustsTimestamps: true, mount: (base) => mountExt4(base, ['-I', '256']) },
@@ -44,7 +44,7 @@ async function mountExt4(base: string, options: readonly string[]): Promise<Moun
   await truncate(image, IMAGE_BYTES);
   run('mkfs.ext4', ['-q', '-F', ...options, image]);
   const directory = await directoryIn(base, 'mount');
-  // The loop device is gone once it is unmounted.
+  // Unmounting also removes the loop device.
   run('mount', ['-o', 'loop', image, directory]);
   return mounted(directory);
 }
@@ -68,7 +68,7 @@ async function mountFuse(base: string, python: string): Promise<MountedFileSyste
   return { ...mounted(directory, child), behind };
 }
 
-/** @param directory An existing one. */
+/** @param directory An existing directory. */
 export function mountTmpfs(directory: string): MountedFileSystem {
   run('mount', ['-t', 'tmpfs', '-o', 'size=4g', 'tmpfs', directory]);
   return mounted(directory);

@@ -11,7 +11,7 @@ function say(text: string): void {
   process.stdout.write(`${text}\n`);
 }
 
-/** Starts this program again where what it mounts is gone with it. @returns its exit code; undefined where it cannot. */
+/** Restarts this program in a namespace that removes its mounts. @returns its exit code; undefined if not possible. */
 async function runInNamespace(): Promise<number | undefined> {
   if (process.getuid?.() !== 0) return undefined;
   const command = ['-m', process.execPath, fileURLToPath(import.meta.url), ...process.argv.slice(2)];
@@ -26,7 +26,7 @@ async function runInNamespace(): Promise<number | undefined> {
   }
 }
 
-/** @returns whether all was right. */
+/** @returns whether all checks passed. */
 async function soakAll({ seconds, seed, allowNoMounts }: VersionSoakOptions): Promise<boolean> {
   say(`Soak of versions: ${seconds} s on each file system, seed ${seed}`);
   const problems: string[] = [];

@@ -23,7 +23,7 @@ export class MappedMemory implements AsyncDisposable {
     return memory;
   }
 
-  /** From now on writes go to this file. */
+  /** Directs later writes to this file. */
   async map(path: string): Promise<void> {
     await this.#ask(`map ${path}`);
   }

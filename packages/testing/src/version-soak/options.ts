@@ -24,7 +24,7 @@ export interface VersionSoakOptions {
   readonly allowNoMounts: boolean;
 }
 
-/** @returns undefined when only the help was wanted. @throws Error that names what to change. */
+/** @returns undefined if only the help was requested. @throws Error that names what to change. */
 export function parseVersionSoakOptions(argv: readonly string[]): VersionSoakOptions | undefined {
   const { values } = parseArgs({
     args: [...argv],

@@ -6,9 +6,9 @@ import { type Behaviour, behaviours, type ChangingFile } from './changing-file.t
 import { stateOf } from './file-states.ts';
 import type { Results, Treatment } from './results.ts';
 
-/** An agent takes timestamps for a proof if they are older than 10 s. */
+/** An agent trusts timestamps that are older than 10 s. */
 const REST_MS = 11_000;
-/** After a trigger: by then most pulls are over. */
+/** Most pulls are over this long after the trigger. */
 const CHANGES_WITHIN_MS = 1200;
 const END_MS = 300_000;
 
@@ -20,7 +20,7 @@ export interface Pulling {
   readonly results: Results;
 }
 
-/** Pulls a file once, while it is changed or not, and compares what came with what the file was. */
+/** Pulls a file once, with or without changes, and compares the object with the file's states. */
 export async function pullChangingFile(
   pulling: Pulling,
   { rest }: { rest: 'never' | 'sometimes' | 'always' },
@@ -33,7 +33,7 @@ export async function pullChangingFile(
   const rests = rest === 'always' || (rest === 'sometimes' && draw < 0.25);
   const policy = (['fail', 'fail', 'fail', 'prefix', 'restart'] as const)[below(5)] ?? 'fail';
   if (rests) await sleep(Math.max(0, REST_MS - file.restedMs));
-  // As often as not it has changed a moment ago.
+  // In half of the cases the file has just changed.
   else if (behaviour !== undefined && random() < 0.5) await file.change(behaviour);
   const from = file.states.count - 1;
   const { isSettled } = file;

@@ -1,6 +1,6 @@
 import type { Behaviour } from './changing-file.ts';
 
-/** What was done to a file during a pull. */
+/** Changes to a file during a pull. */
 export type Treatment = Behaviour | 'left alone' | 'left alone for 10 s';
 
 interface Row {
@@ -9,18 +9,18 @@ interface Row {
   mixed: number;
 }
 
-/** What came of the pulls of one file system, by what was done to their files. */
+/** Results of the pulls of one file system, by treatment of their files. */
 export class Results {
   readonly #rows = new Map<Treatment, Row>();
-  /** What should not be, besides mixed objects. */
+  /** Problems other than mixed objects. */
   readonly faults: string[] = [];
-  /** Uploads whose file was read a second time. */
+  /** Uploads whose file was read twice. */
   readTwice: ReadonlySet<string> = new Set();
-  /** Uploads of a file that had rested before, and was found changed. */
+  /** Uploads of a file that was at rest before and was found changed. */
   readonly #restedChanged: string[] = [];
   readonly #trustsTimestamps: boolean;
 
-  /** @param options.trustsTimestamps Whether the agent reads a file here only once if it has rested before. */
+  /** @param options.trustsTimestamps Whether the agent reads a file at rest only once on this file system. */
   constructor({ trustsTimestamps }: { readonly trustsTimestamps: boolean }) {
     this.#trustsTimestamps = trustsTimestamps;
   }
@@ -35,12 +35,12 @@ export class Results {
     this.#restedChanged.push(uploadId);
   }
 
-  /** How often timestamps alone showed a change. */
+  /** Number of changes detected by timestamps alone. */
   get trustedChanges(): number {
     return this.#restedChanged.filter((id) => !this.readTwice.has(id)).length;
   }
 
-  /** Whether it is still to be shown that timestamps, where they are trusted, show changes. */
+  /** Whether timestamps are trusted but have not detected a change yet. */
   get lacksTrustedChange(): boolean {
     return this.#trustsTimestamps && this.trustedChanges === 0;
   }
@@ -49,7 +49,7 @@ export class Results {
     return [...this.#rows.values()].reduce((sum, row) => sum + row[outcome], 0);
   }
 
-  /** @returns what is wrong with them; a soak that never met a change has shown nothing. */
+  /** @returns the problems; a soak without any change proves nothing. */
   problems(): string[] {
     const problems = [...this.faults];
     if (this.total('mixed') > 0)

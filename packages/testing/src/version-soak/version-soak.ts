@@ -10,13 +10,13 @@ import { pullChangingFile } from './pull-changing-file.ts';
 import { Results } from './results.ts';
 
 /**
- * Parts of each file. Of the largest, the last parts are read only after the first ones have been sent; the others are
- * pulled more often.
+ * Number of parts of each file. The last parts of the largest are read only after its first parts have been sent; the
+ * others are pulled more often.
  */
 const FILES = [42, 12, 12];
-/** On a machine that is busy with other things it goes on for as long until it has met a change. */
+/** Extra time, on a busy machine, to meet the first change. */
 const GRACE_MS = 180_000;
-/** A file that rests for 11 s is not worth it with less time left. */
+/** Minimum time left to let a file rest for 11 s. */
 const WORTH_RESTING_MS = 13_000;
 
 interface SoakOptions {
@@ -28,7 +28,7 @@ interface SoakOptions {
 /**
  * Pulls files of one file system while they are changed. Everything it starts has ended when it returns.
  *
- * @returns undefined where it cannot be mounted; `say` is told why.
+ * @returns undefined if mounting fails; `say` receives the reason.
  */
 export async function soakFileSystem(
   kind: FileSystemKind,
@@ -46,12 +46,12 @@ export async function soakFileSystem(
     say(`NOT MOUNTED: ${kind.name}: ${error instanceof Error ? error.message.trim() : String(error)}`);
     return undefined;
   }
-  // In memory, where pulls take less time.
+  // Objects are stored in memory, where pulls take less time.
   cleanup.use(mountTmpfs(objects));
   const stage = cleanup.use(await Stage.start({ directory, objects }));
   const args = ['--allow', mounted.directory, '--max-uploads', String(FILES.length), '--no-sha256'];
   const agent = await stage.startAgent('soak', args);
-  // Before it is unmounted.
+  // The agent stops before the unmount.
   cleanup.defer(async () => void (await agent.stop()));
   const results = new Results({ trustsTimestamps: kind.trustsTimestamps === true });
   const stop = new AbortController();
@@ -70,7 +70,7 @@ export async function soakFileSystem(
     const random = seededRandom(seed + 0x9e3779b9 * (number + 1));
     await using memory = await MappedMemory.start(python);
     const name = `file-${number}`;
-    // Some of the files are changed behind the back of a file system that has another way to them.
+    // Writers of some files bypass the mount if the file system has another path.
     const writers = number % 2 === 0 ? mounted.directory : (mounted.behind ?? mounted.directory);
     const paths = { path: path.join(mounted.directory, name), writtenAt: path.join(writers, name) };
     const file = await ChangingFile.create({ ...paths, parts, memory, random });
