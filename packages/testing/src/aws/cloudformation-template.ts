@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parse, type CollectionTag, type ScalarTag } from 'yaml';
 
-/** What deploy/aws holds. */
+/** Path of deploy/aws. */
 export const awsFolder = join(import.meta.dirname, '../../../../deploy/aws');
 
 export type Parameters = Readonly<Record<string, string | number>>;
@@ -10,7 +10,7 @@ export type Parameters = Readonly<Record<string, string | number>>;
 type Node = unknown;
 type Properties = Readonly<Record<string, Node>>;
 
-/** An intrinsic function, as CloudFormation writes it in short form. */
+/** An intrinsic function in CloudFormation's short form. */
 class Intrinsic {
   readonly name: string;
   readonly argument: Node;
@@ -32,7 +32,7 @@ const tags = names.flatMap((name): (ScalarTag | CollectionTag)[] => [
   },
 ]);
 
-/** `AWS::NoValue`: the property it is given to is not there. */
+/** `AWS::NoValue` removes the property. */
 const absent = Symbol('absent');
 
 const pseudoParameters: Parameters = {
@@ -42,15 +42,15 @@ const pseudoParameters: Parameters = {
 };
 
 export interface ResolvedTemplate {
-  /** Properties of each resource that these parameters bring about; references to others by their name. */
+  /** Properties of each resource for these parameters; references to others by name. */
   readonly resources: ReadonlyMap<string, Properties>;
-  /** Type of each of these. */
+  /** Type of each resource. */
   readonly types: ReadonlyMap<string, string>;
-  /** With the defaults. */
+  /** Includes defaults. */
   readonly parameters: Parameters;
 }
 
-/** What CloudFormation would make of the template, as far as it uses the functions that this one does. */
+/** Resolves the template like CloudFormation; supports only the functions that it uses. */
 export async function readTemplate(given: Parameters): Promise<ResolvedTemplate> {
   const text = await readFile(join(awsFolder, 'backhaul.yaml'), 'utf8');
   const template = parse(text, { customTags: tags }) as {

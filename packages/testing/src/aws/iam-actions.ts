@@ -1,4 +1,4 @@
-/** What a right is given on: the ARN of a bucket, or those of its objects. */
+/** Scope of a permission: the ARN of a bucket, or those of its objects. */
 export type Level = 'bucket' | 'object';
 
 export interface IamAction {
@@ -13,13 +13,13 @@ const remove: IamAction = { action: 's3:DeleteObject', on: 'object' };
 const removeVersion: IamAction = { action: 's3:DeleteObjectVersion', on: 'object' };
 const abort: IamAction = { action: 's3:AbortMultipartUpload', on: 'object' };
 const listParts: IamAction = { action: 's3:ListMultipartUploadParts', on: 'object' };
-/** Also what makes HEAD of a missing object a 404 rather than a 403. */
+/** Also makes HEAD of a missing object return 404 instead of 403. */
 const list: IamAction = { action: 's3:ListBucket', on: 'bucket' };
 const onBucket = (action: string): IamAction => ({ action, on: 'bucket' });
 
 /**
- * Which rights a call takes ("Required permissions for Amazon S3 API operations", Amazon S3 User Guide). `(version)`:
- * a call that may name a version.
+ * Permissions required by each call ("Required permissions for Amazon S3 API operations", Amazon S3 User Guide).
+ * `(version)` marks a call that may name a version.
  */
 export const iamActions: Readonly<Record<string, readonly IamAction[]>> = {
   CreateMultipartUpload: [put],

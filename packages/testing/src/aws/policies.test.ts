@@ -15,7 +15,7 @@ const arns: Readonly<Record<Level, string>> = {
   bucket: 'arn:aws:s3:::my-app-uploads',
   object: 'arn:aws:s3:::my-app-uploads/uploads/*',
 };
-/** File to resource. */
+/** Maps each file to its resource. */
 const policies = {
   'server-policy.json': 'ServerPolicy',
   'setup-policy.json': 'SetupPolicy',

@@ -21,7 +21,7 @@ export function readPolicy(value: unknown): PolicyDocument {
   return policyDocumentSchema.parse(value);
 }
 
-/** Each action that is allowed, with what it is allowed on. */
+/** Returns each allowed action with its resource. */
 export function allowed({ Statement }: PolicyDocument): { action: string; resource: string }[] {
   return Statement.flatMap(({ Effect, Action, Resource }) => {
     assert.equal(Effect, 'Allow');

@@ -2,7 +2,7 @@ import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 const serverSources = join(import.meta.dirname, '../../../server/src');
-/** What only `--setup-bucket` runs. */
+/** Files used only by `--setup-bucket`. */
 const setupFiles = new Set([
   's3/bucket-setup.ts',
   's3/bucket-changes.ts',
@@ -11,13 +11,15 @@ const setupFiles = new Set([
 ]);
 
 export interface S3Calls {
-  /** As S3 names them, with ` (version)` where one may be named. */
+  /** S3's names, with ` (version)` for calls that may name a version. */
   readonly server: ReadonlySet<string>;
-  /** Of `--setup-bucket` alone. */
+  /** Calls of `--setup-bucket` only. */
   readonly setup: ReadonlySet<string>;
 }
 
-/** Every call to S3 that the server's sources can make, or sign for others. @throws Error where that is unclear. */
+/**
+ * Returns every S3 call that the server's sources can make, or sign for others. @throws Error where that is unclear.
+ */
 export function callsOfServer(): S3Calls {
   const server = new Set<string>();
   const setup = new Set<string>();
@@ -56,19 +58,19 @@ function callsIn(file: string, source: string): string[] {
   ];
 }
 
-/** Whoever gets a presigned URL uses the server's rights. */
+/** Clients with a presigned URL use the server's permissions. */
 function presignedIn(file: string, source: string): string[] {
   return [...source.matchAll(/(?<!function )\bpresignUrl\(/g)].map((match) => {
     const text = argumentsAt(source, match.index + match[0].length);
     const method = /\bmethod: '(\w+)'/.exec(text)?.[1];
     if (method === 'PUT' && /\bpartNumber\b/.test(source)) return 'UploadPart';
-    // As a parameter of the query, not as the type of a request.
+    // Matches a query parameter, not the type of a request.
     if (method === 'GET') return /\bversionId: (?!string)/.test(source) ? 'GetObject (version)' : 'GetObject';
     throw new Error(`${file}: what is presigned cannot be seen`);
   });
 }
 
-/** From after an opening parenthesis to the one that closes it. */
+/** Returns the text between an opening parenthesis and its closing one. */
 function argumentsAt(source: string, start: number): string {
   let depth = 1;
   let end = start;

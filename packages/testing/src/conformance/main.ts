@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { startS3Target } from '../object-store.ts';
 import { temporaryDirectory } from '../temporary-directory.ts';
 
-/** What the embedded store refuses, and says so: it is an honest subset. Anything else must pass. */
+/** Requests that the embedded store explicitly refuses. All others must pass. */
 const refused: Readonly<Record<string, string>> = {
   'CreateMPU+SSE-AES256': 'does not encrypt',
   'Head-SSE': 'does not encrypt',
@@ -23,7 +23,7 @@ const reportSchema = z.object({
   results: z.array(z.object({ group: z.string(), id: z.string(), status: z.string(), detail: z.string() })),
 });
 
-/** Runs the S3 conformance suite against the embedded store. Exit code 1 if it is not exactly as expected. */
+/** Runs the S3 conformance suite against the embedded store. Exits with 1 on any unexpected result. */
 async function main(): Promise<void> {
   await using directory = await temporaryDirectory();
   await using store = await startS3Target(directory.join('objects'));

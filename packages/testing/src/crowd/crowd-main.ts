@@ -1,6 +1,6 @@
 /**
- * Many real agents in one process, each with a socket, a token and a file of its own. Reads one line of JSON from
- * standard input ({@link CrowdOrder}), prints one line for each connection of an agent, and ends with its input.
+ * Many real agents in one process, each with its own socket, token and file. Reads one line of JSON ({@link
+ * CrowdOrder}) from standard input, prints one line per connection of an agent, and ends with its input.
  */
 import { createInterface } from 'node:readline';
 import { AgentApp, createLog, readConfig } from 'backhaul-agent';
@@ -20,7 +20,7 @@ const apps = agents.map(({ clientId, token, file }) => {
   return new AgentApp(invocation.config, { log });
 });
 await Promise.all(apps.map((app) => app.start()));
-// Until the input ends, which it does even when the test is killed.
+// Waits for the end of input, which also comes when the test is killed.
 while ((await lines.next()).done !== true);
 await Promise.all(apps.map((app) => app.close()));
 

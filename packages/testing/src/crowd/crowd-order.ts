@@ -1,10 +1,10 @@
 import { z } from 'zod';
 
-/** What a process of many agents is told to be. */
+/** Configuration of a process with many agents. */
 export const crowdOrderSchema = z.strictObject({
   serverUrl: z.string(),
   agents: z.array(z.strictObject({ clientId: z.string(), token: z.string(), file: z.string() })),
-  /** Flags for all of them. */
+  /** Flags for all agents. */
   args: z.array(z.string()),
 });
 export type CrowdOrder = z.infer<typeof crowdOrderSchema>;

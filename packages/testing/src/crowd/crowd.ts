@@ -33,7 +33,7 @@ export class Crowd implements AsyncDisposable {
     });
   }
 
-  /** When each agent connected, after a moment; once each of `count` did. */
+  /** Returns each agent's first connection time after `since`, once `count` have connected. */
   async connected(
     count: number,
     { since, signal }: { since: number; signal: AbortSignal },

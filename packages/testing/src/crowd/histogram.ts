@@ -1,4 +1,4 @@
-/** Moments after `start`, counted in steps, as lines for people. */
+/** Formats times after `start`, counted in steps, as lines for people. */
 export function histogram(
   moments: readonly number[],
   { start, stepMs }: { start: number; stepMs: number },

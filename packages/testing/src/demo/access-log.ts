@@ -5,7 +5,7 @@ const entrySchema = z.object({
   operation: z.string().nullable(),
   key: z.string().nullable().optional(),
   part_number: z.int().nullable(),
-  /** Null if the client left amid its request; one that left later did not hear it. */
+  /** Null if the client disconnected during its request; a later disconnect loses the response. */
   status: z.int().nullable(),
   started_at_ms: z.number(),
   ended_at_ms: z.number(),
@@ -18,14 +18,14 @@ export async function readAccessLog(file: string): Promise<AccessLogEntry[]> {
   return lines.map((line) => entrySchema.parse(JSON.parse(line)));
 }
 
-/** Most requests that were under way at the same moment. */
+/** Returns the maximum number of concurrent requests. */
 export function mostAtOnce(entries: readonly AccessLogEntry[]): number {
   const changes = entries
     .flatMap((entry) => [
       { at: entry.started_at_ms, by: 1 },
       { at: entry.ended_at_ms, by: -1 },
     ])
-    // What ends in the millisecond in which another begins does not overlap it.
+    // A request that ends in the millisecond in which another starts does not overlap it.
     .sort((a, b) => a.at - b.at || a.by - b.by);
   let now = 0;
   let most = 0;

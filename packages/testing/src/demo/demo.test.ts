@@ -28,7 +28,7 @@ function startDemo(args: readonly string[], tmp: string) {
     child,
     exit,
     output: () => output,
-    /** Resolves when the text has been printed, or the demo has ended. */
+    /** Resolves when the text has been printed or the demo has ended. */
     printed: (text: string) =>
       Promise.race([new Promise<void>((resolve) => waiters.push({ text, resolve })), exit]),
   };

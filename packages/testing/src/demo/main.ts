@@ -18,7 +18,7 @@ const MIB = 1024 * 1024;
 const CLIENT_ID = 'restaurant-1';
 const BUCKET = 'backhaul-demo';
 
-/** Everything it starts is closed when it returns or throws, in reverse order. */
+/** Everything it starts is closed in reverse order when it returns or throws. */
 async function demo(options: DemoOptions, signal: AbortSignal): Promise<void> {
   await using cleanup = new AsyncDisposableStack();
   const directory = cleanup.use(await temporaryDirectory());
@@ -48,7 +48,7 @@ async function demo(options: DemoOptions, signal: AbortSignal): Promise<void> {
     }),
   );
   const storeUrl = new URL(String((await store.line(logged('listening')))['url']));
-  // The server's own traffic to the store is counted; agents and operators go to the store itself.
+  // The proxy counts the server's traffic to the store; agents and operators connect directly.
   const storeProxy = cleanup.use(await TcpFaultProxy.start({ target: storeUrl.origin }));
 
   const tokens = new TokenSigner(randomBytes(32).toString('hex'));
@@ -126,7 +126,7 @@ async function demo(options: DemoOptions, signal: AbortSignal): Promise<void> {
   if (options.keep && !signal.aborted) await once(signal, 'abort');
 }
 
-/** The operator's own command, with its progress bar on this terminal. */
+/** Runs the operator's real command, with its progress bar on this terminal. */
 async function download(request: {
   url: string;
   token: string;
@@ -142,7 +142,7 @@ async function download(request: {
         ...process.env,
         BACKHAUL_URL: request.url,
         BACKHAUL_TOKEN: request.token,
-        // The demo leaves nothing behind, not even a cache.
+        // The demo leaves no files, including caches.
         NODE_DISABLE_COMPILE_CACHE: '1',
       },
     },
@@ -176,7 +176,7 @@ async function main(): Promise<void> {
     process.on(name, () => stopping.abort(new Interrupted(name)));
   }
   try {
-    // npm runs scripts in the package's root; INIT_CWD is where the user stands.
+    // npm runs scripts in the package's root; INIT_CWD is the user's directory.
     const options = parseDemoOptions(process.argv.slice(2), process.env['INIT_CWD'] ?? process.cwd());
     if (options === undefined) say(help);
     else await demo(options, stopping.signal);

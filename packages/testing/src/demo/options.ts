@@ -18,12 +18,12 @@ Examples:
 `;
 
 export interface DemoOptions {
-  /** Absolute; undefined for a file of random bytes. */
+  /** Absolute path; undefined for a file of random bytes. */
   readonly file: string | undefined;
   readonly keep: boolean;
 }
 
-/** @returns undefined when only the help was wanted. @throws Error that names what to change. */
+/** @returns undefined if only the help was requested. @throws Error that names what to change. */
 export function parseDemoOptions(argv: readonly string[], cwd: string): DemoOptions | undefined {
   const { values } = parseArgs({
     args: [...argv],

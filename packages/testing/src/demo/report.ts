@@ -5,14 +5,14 @@ export interface Outcome {
   readonly sourceSha256: string;
   readonly resultSha256: string;
   readonly resultPath: string;
-  /** From the operator's command to the finished copy. */
+  /** Seconds from the operator's command to the finished copy. */
   readonly seconds: number;
   readonly serverBytes: number;
   readonly parallelPuts: number;
   readonly keep: boolean;
 }
 
-/** What happened, in a few lines. */
+/** Summarizes the outcome in a few lines. */
 export function describeOutcome(outcome: Outcome): string {
   const { record, serverBytes } = outcome;
   const size = record.size ?? 0;

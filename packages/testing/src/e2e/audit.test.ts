@@ -16,7 +16,7 @@ describe('the audit', { timeout: 180_000 }, () => {
   });
   after(() => stage[Symbol.asyncDispose]());
 
-  /** A request as it comes through a reverse proxy. */
+  /** Sends a request as through a reverse proxy. */
   const ask = async (
     method: string,
     path: string,
@@ -140,7 +140,7 @@ describe('the audit', { timeout: 180_000 }, () => {
     await refused('upload_not_finished', 'DELETE', `/uploads/${uploadId}?object=true`);
     await refused('upload_not_found', 'POST', `/uploads/${UPLOAD}/cancel`);
     await refused('client_busy', 'DELETE', '/clients/till-2');
-    // Only a read: it is not in the audit.
+    // Reads are not audited.
     await refused('upload_not_found', 'GET', `/uploads/${UPLOAD}`);
 
     const refusals = await eventsBy('ben', { outcome: 'refused' });
@@ -170,7 +170,7 @@ describe('the audit', { timeout: 180_000 }, () => {
     for (const { address, outcome, count } of refusals) {
       assert.deepEqual([address, outcome, count], [FROM, 'refused', 1]);
     }
-    // What a path outside the agent's own rules came to is in the upload's record.
+    // The upload's record contains the failure of a path outside the agent's own rules.
     const accepted = await eventsBy('ben', { outcome: 'accepted' });
     assert.deepEqual(
       accepted.map(({ action, upload_id }) => [action, upload_id]),
@@ -203,7 +203,7 @@ describe('the audit', { timeout: 180_000 }, () => {
     for (const { address, status, error } of anonymous) {
       assert.deepEqual([address, status, error], [FROM, 401, 'unauthorized']);
     }
-    // A new minute may begin meanwhile, and with it another row.
+    // A new minute may start meanwhile, and with it another row.
     const requestsBy = (reason: string): unknown[] => {
       const rows = anonymous.filter(({ detail }) => detail['reason'] === reason);
       assert.ok(rows.length <= 2);

@@ -11,7 +11,7 @@ interface Route {
   readonly path: string;
 }
 
-/** Nothing in them belongs to anybody, and probes and browsers come without a token. */
+/** These routes expose no one's data, and probes and browsers send no token. */
 const open = ['GET /healthz', 'GET /readyz'];
 const UPLOAD = '019ab3c2-5f00-7000-8000-000000000001';
 
@@ -215,7 +215,7 @@ function nameOf({ method, path }: Route): string {
   return `${method} ${path}`;
 }
 
-/** As documented: metrics, files, reading, starting and ending pulls, and what takes something away or looks inside. */
+/** Documented scopes: metrics, files, reading, starting and ending pulls, and deleting or inspecting. */
 function scopeOf(route: Route): Scope {
   if (route.method === 'DELETE' || route.method === 'PUT' || route.path === '/doctor') return 'admin';
   if (route.path === '/metrics') return 'metrics';
@@ -224,14 +224,14 @@ function scopeOf(route: Route): Scope {
   return route.method === 'GET' ? 'read' : 'trigger';
 }
 
-/** The same claims under `alg: none` (RFC 7519, section 6). */
+/** Signs the same claims under `alg: none` (RFC 7519, section 6). */
 function unsigned(token: string): string {
   const [, payload = ''] = token.split('.');
   const header = { alg: 'none', typ: 'backhaul-operator+jwt' };
   return `${Buffer.from(JSON.stringify(header)).toString('base64url')}.${payload}.`;
 }
 
-/** More scopes under the signature of fewer. */
+/** Adds scopes under the signature of fewer. */
 function changed(token: string): string {
   const [header = '', payload = '', signature = ''] = token.split('.');
   const claims = JSON.parse(Buffer.from(payload, 'base64url').toString()) as object;

@@ -20,7 +20,7 @@ describe('backhaul-server backup', { concurrency: true }, () => {
   });
   after(() => stage[Symbol.asyncDispose]());
 
-  /** In another directory than the server's, so that it has to be told where the database is. */
+  /** Uses another directory than the server's, so it needs the path of the database. */
   function startBackup(
     args: readonly string[],
     databasePath = stage.directory.join('backhaul.sqlite'),
@@ -81,7 +81,7 @@ describe('backhaul-server backup', { concurrency: true }, () => {
       large.exec(`create table filling as select randomblob(${64 * MiB}) as bytes`);
       large.close();
       const copies = async () => (await readdir(directory.path)).filter((name) => name.startsWith('copy'));
-      // A backup may be done before the signal comes; then it has to be whole, and the next one is tried.
+      // A backup may end before the signal; then it has to be complete, and the next one is tried.
       let stopped = 0;
       for (let tries = 0; stopped === 0 && tries < 20; tries += 1) {
         const file = directory.join('copy.sqlite');

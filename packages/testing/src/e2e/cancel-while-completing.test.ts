@@ -30,7 +30,7 @@ describe('a cancel of what is completing while the server cannot reach the store
     assert.match(pending.message ?? '', /is pending/);
     assert.match(pending.stalled_reason ?? '', /^Waiting for the object store/);
 
-    // As the client of release 0.1.0 asks, which knows no 202.
+    // The client of release 0.1.0 sends this header and does not know 202.
     const accept = 'application/json, application/problem+json';
     const old = await stage.fetch(`/uploads/${id}/cancel`, { method: 'POST', headers: { accept } });
     assert.equal(old.status, 200);
@@ -92,7 +92,7 @@ async function stageWithFile(): Promise<Stage> {
   return stage;
 }
 
-/** Parts still get through: they go from the agent. */
+/** Parts still get through: the agent sends them. */
 function loseDecidingCalls(stage: Stage): FaultRule[] {
   return DECIDING.map((operation) => stage.faults.next({ operation, times: Infinity, fault: dropRequest() }));
 }

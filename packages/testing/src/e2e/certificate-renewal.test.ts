@@ -87,7 +87,7 @@ describe('certificates that are replaced while server and agent run', { timeout:
 
     put('till-other', 'till');
     put('other', 'agents-ca', ['crt']);
-    // A new process on the same port: the agent has to come again, to a server of the other authority.
+    // A new process uses the same port: the agent has to reconnect to a server of the other authority.
     await stage.restartServer({
       env: {
         TLS_CERT_FILE: path('server.crt'),
@@ -111,7 +111,7 @@ describe('certificates that are replaced while server and agent run', { timeout:
 
   const path = (name: string): string => stage.directory.join(name);
 
-  /** A whole certificate, and the beginning of another. */
+  /** Returns a complete certificate and the beginning of another. */
   function cutOff(): string {
     return `${readFileSync(path('own.crt'), 'utf8')}${readFileSync(path('other.crt'), 'utf8').slice(0, 200)}`;
   }
@@ -120,7 +120,7 @@ describe('certificates that are replaced while server and agent run', { timeout:
     for (const part of parts) copyFileSync(path(`${from}.${part}`), path(`${to}.${part}`));
   }
 
-  /** `Stage` has no --ca-file of its own; this is about agents. */
+  /** `Stage` has no --ca-file of its own; this request is about agents. */
   async function status(clientId: string): Promise<{ connected: boolean }> {
     const authorities = `${readFileSync(path('own.crt'), 'utf8')}${readFileSync(path('other.crt'), 'utf8')}`;
     writeFileSync(path('both.crt'), authorities);

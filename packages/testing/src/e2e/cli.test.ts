@@ -15,7 +15,7 @@ describe('the command line', { concurrency: 2 }, () => {
   let sha256: string;
   let small: string;
   before(async () => {
-    // To see a request before it is answered.
+    // This level logs a request before its response.
     stage = await Stage.start({ env: { LOG_LEVEL: 'debug' } });
     await mkdir(stage.directory.join('data'));
     report = stage.directory.join('data', 'report.bin');
@@ -131,7 +131,7 @@ describe('the command line', { concurrency: 2 }, () => {
 
   test('events --follow shows what happens from now on, until it is stopped', async () => {
     await using follower = stage.startCli(['events', '--follow', '--client-id', 'till', '--json']);
-    // Connected once the server has its request.
+    // The command is connected once the server has its request.
     await stage.server.line((line) => (line.includes('"path":"/events"') ? true : undefined));
     const { upload_id: id } = await stage.pull('till', { file_path: small });
     const last = await follower.line((line) => {

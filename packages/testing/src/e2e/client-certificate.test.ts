@@ -28,7 +28,7 @@ describe('with TLS_CLIENT_CA_FILE', () => {
       assert.equal(other.status, 401);
       assert.match(other.body, /The token is for \\"till-8\\".*certificate is for \\"till-7\\"/);
 
-      // Resumed: the certificate is that of the first handshake, whatever is shown now.
+      // A resumed session has the certificate of its first handshake, whatever the client presents now.
       for (const certificate of ['till-7', 'dns', undefined] as const) {
         const { session } = own;
         const resumed = await upgrade('till-7', { certificate, maxVersion, session });
@@ -77,7 +77,7 @@ describe('with TLS_CLIENT_CA_FILE', () => {
     readonly session?: Buffer | undefined;
   }
 
-  /** Asks for the upgrade, and hangs up on the answer. */
+  /** Requests the upgrade and closes the connection after the response. */
   async function upgrade(clientId: string, { certificate, session, maxVersion }: Shown) {
     const token = await stage.tokens.agent(clientId);
     const { port } = new URL(stage.url);

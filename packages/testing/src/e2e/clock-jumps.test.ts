@@ -56,7 +56,7 @@ describe('when the server’s clock is set', () => {
   });
 
   test('20 minutes behind the store’s, uploads wait with the difference as reason until it is right', async () => {
-    // With the clock off, an agent that is away could not come back: its token would be of the future.
+    // With the wrong clock, a disconnected agent could not return: its token would be from the future.
     await stage.pull('till', { file_path: file });
     await clock.set(-20 * MINUTE_MS);
     const { upload_id: id } = await stage.client.triggerDownload('till', { file_path: file });
@@ -80,7 +80,7 @@ describe('when the server’s clock is set', () => {
     await clock.set(400 * 24 * 60 * MINUTE_MS);
     await stage.server.line(logged('the clock was set; deadlines moved accordingly'));
     await stage.server.line(logged('retention waits: the clock may be wrong'));
-    // Tokens are of the time before; a right clock lets them in again.
+    // The tokens are from the earlier time; a correct clock accepts them again.
     await clock.set(0);
     const metrics = await (await stage.fetch('/metrics')).text();
     assert.match(metrics, /^backhaul_retention_held 1$/m);

@@ -6,7 +6,7 @@ import { temporaryDirectory } from '../temporary-directory.ts';
 
 const MiB = 1024 * 1024;
 const SIZE_BYTES = 40 * MiB + 1;
-/** As the command line cuts it. */
+/** Number of ranges into which the CLI splits the file. */
 const RANGES = 6;
 
 const closings: Record<Closing, string> = {

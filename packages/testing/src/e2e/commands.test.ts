@@ -9,7 +9,7 @@ describe('commands', () => {
   let stage: Stage;
   let allowed: string;
   before(async () => {
-    // To see a request before it is answered.
+    // This level logs a request before its response.
     stage = await Stage.start({ env: { LOG_LEVEL: 'debug' } });
     allowed = stage.directory.join('allowed');
     await mkdir(`${allowed}/inner`, { recursive: true });
@@ -100,7 +100,7 @@ describe('commands', () => {
 
   test('fail at once when the agent goes away meanwhile', async () => {
     const agent = await stage.startAgent('leaving', ['--allow', allowed]);
-    // A stopped process keeps its socket and answers nothing.
+    // A stopped process keeps its socket but does not respond.
     agent.kill('SIGSTOP');
     const answer = command('leaving', 'health_check');
     await stage.server.line((line) => (line.includes('/clients/leaving/commands') ? true : undefined));

@@ -97,7 +97,7 @@ describe('backhaul-server --dev in an empty directory', { concurrency: true }, (
     const deadline = performance.now() + 15_000;
     while (children.some(isRunning)) {
       assert.ok(performance.now() < deadline, 'the object store still runs');
-      // It is not our child: there is no event to wait for.
+      // It is not our child, so there is no event to wait for.
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
     await using again = await startServer(place, new URL(url).port);
@@ -120,7 +120,7 @@ async function run(place: TemporaryDirectory, name: ProgramName, args: readonly 
   return await program.exit;
 }
 
-/** Where the system tells: Linux. */
+/** Works only on Linux. */
 async function childrenOf(pid = 0): Promise<number[]> {
   if (process.platform !== 'linux') return [];
   const text = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8');

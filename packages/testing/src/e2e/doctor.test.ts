@@ -17,7 +17,7 @@ test('a diagnosis whose trial upload hangs does not hold up the server’s end, 
     trials: true,
     fault: hold({ before: () => ended }),
   });
-  // Not by the client, which would ask the next server.
+  // The client would repeat the request to the next server.
   const asked = stage.fetch('/doctor');
   await held.fired();
   const tried = await stage.openMultipartUploads();
@@ -26,7 +26,7 @@ test('a diagnosis whose trial upload hangs does not hold up the server’s end, 
   end('drop');
   assert.equal(exit.code, 0, exit.stdout.slice(-1000));
   await assertProblem(await asked, 503, 'shutting_down');
-  // The next server may be trying the store out at the moment, under keys of its own.
+  // The next server may be checking the store, under its own keys.
   const open = await stage.openMultipartUploads();
   assert.deepEqual(
     open.filter((key) => tried.includes(key)),

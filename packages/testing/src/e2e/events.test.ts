@@ -60,7 +60,7 @@ describe('server-sent events', () => {
       all.map(({ record: { version, status } }) => [version, status]),
       [[record.version, 'completed']],
     );
-    // A browser that gets 200 would come back for ever.
+    // A browser would reconnect to a 200 forever.
     const known = await stage.fetch(path, { headers: { 'last-event-id': String(record.version) } });
     assert.equal(known.status, 204);
     const behind = await followFrom(path, String(record.version - 1));
@@ -78,7 +78,7 @@ describe('server-sent events', () => {
     });
     const answer = await stage.fetch('/events', {
       headers: { authorization: `Bearer ${token}` },
-      // A stream that outlives its token fails this test instead of keeping it waiting.
+      // If a stream outlives its token, this test fails instead of waiting.
       signal: AbortSignal.timeout(20_000),
     });
     assert.equal(answer.status, 200);
@@ -142,7 +142,7 @@ describe('server-sent events', () => {
       index % 2 === 0 ? '/events' : `/uploads/${id}/events`,
     );
     await Promise.all(paths.map((path) => stage.fetch(path, { signal: leaving.signal })));
-    // Some leave before the first byte.
+    // Some clients disconnect before the first byte.
     const early = AbortSignal.timeout(1);
     await Promise.allSettled(paths.map((path) => stage.fetch(path, { signal: early })));
     leaving.abort();

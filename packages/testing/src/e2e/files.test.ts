@@ -70,7 +70,7 @@ describe('a file', () => {
 
   test('that cannot be named on the machine fails as invalid_path', async () => {
     assertFailed(await stage.pull('till', { file_path: `${allowed}/bad\uFFFDname` }), 'invalid_path');
-    // What the server can tell by itself is refused before there is an upload.
+    // The server refuses invalid requests that it can detect itself before it creates an upload.
     await assert.rejects(stage.pull('till', { file_path: 'relative/path.bin' }), { code: 'invalid_path' });
   });
 
@@ -141,7 +141,10 @@ describe('a file', () => {
     assert.equal(health.active_uploads, 0);
   });
 
-  /** What each is saved as: what could hide, lead elsewhere, forge a line or be no name on another system is left out. */
+  /**
+   * Saved name of each file: omits characters that hide it, change its location, forge a line or are invalid on another
+   * system.
+   */
   const names: Record<string, [name: string, savedAs: string]> = {
     spaces: [' two  spaces .txt', 'two  spaces .txt'],
     unicode: ['Umsätze – 東京 🧾.csv', 'Umsätze – 東京 🧾.csv'],
@@ -198,7 +201,7 @@ function assertFailed(record: UploadRecord, error: string): void {
   assert.equal(record.verification, null);
 }
 
-/** The name after `filename*=UTF-8''` (RFC 6266, RFC 8187), which wins over `filename=`. */
+/** Returns the name after `filename*=UTF-8''` (RFC 6266, RFC 8187), which wins over `filename=`. */
 function fileNameIn(disposition: string): string {
   assert.match(disposition, /^attachment; /);
   assert.doesNotMatch(disposition, /[^\x20-\x7e]/);

@@ -12,7 +12,7 @@ describe('a request that no route sees', () => {
   });
   after(() => stage[Symbol.asyncDispose]());
 
-  /** The whole answer to raw bytes. */
+  /** Returns the whole response to raw bytes. */
   async function answerTo(request: string): Promise<string> {
     const socket = connect(Number(new URL(stage.url).port), '127.0.0.1');
     let answer = '';
@@ -32,7 +32,7 @@ describe('a request that no route sees', () => {
   });
 
   test('comes to the path of agents without an upgrade, and is answered with 426 and what a proxy has to pass on', async () => {
-    // As nginx sends it with its defaults.
+    // nginx sends this request with its defaults.
     const answer = await answerTo(
       'GET /ws/connect HTTP/1.0\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer x\r\n\r\n',
     );

@@ -11,14 +11,14 @@ import { Stage } from '../stage.ts';
 
 const MiB = 1024 * 1024;
 
-/** What an impolite program does. Gone with its disposal. */
+/** Locks the database as a badly behaved program does, until disposed of. */
 function lockDatabase(stage: Stage): Disposable {
   const database = new DatabaseSync(stage.directory.join('backhaul.sqlite'), { timeout: 5000 });
   database.exec('begin immediate');
   return { [Symbol.dispose]: () => database.close() };
 }
 
-/** The database has refused what an agent said, at least twice. */
+/** Matches when the database has refused an agent's message at least twice. */
 function refusedAgain(line: string): true | undefined {
   const entry = logged('database unavailable; retrying')(line);
   return Number(entry?.['tries']) >= 1 || undefined;
@@ -103,7 +103,7 @@ describe('while another program has locked the database', { concurrency: true },
     }
     const { upload_id: id } = await stage.client.triggerDownload('coming', {});
     assert.equal((await stage.ended(id)).status, 'completed');
-    // Both were waiting for their next try; which comes first is chance.
+    // Both were waiting for their next try; the order is random.
     const signal = AbortSignal.timeout(30_000);
     while ((await stage.client.getStatus('going', { signal })).connected) await delay(20);
   });

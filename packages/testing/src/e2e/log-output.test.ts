@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { binPath, type ProgramName } from '../program.ts';
 import { type TemporaryDirectory, temporaryDirectory } from '../temporary-directory.ts';
 
-/** Settings with which the server gets as far as its first lines: nothing listens at the store. */
+/** Settings with which the server writes its first lines: the store's port is closed. */
 const settings = {
   S3_ENDPOINT: 'http://127.0.0.1:9',
   S3_BUCKET_NAME: 'files',
@@ -24,7 +24,7 @@ describe('what programs print', { timeout: 120_000 }, () => {
   });
   after(() => directory[Symbol.asyncDispose]());
 
-  /** Runs a program with its output in a file that systemd could have connected, until the file has `until`. */
+  /** Runs a program with its output in a file, as systemd could do, until the file has `until`. */
   async function linesOf(
     name: ProgramName,
     args: readonly string[],
@@ -93,7 +93,7 @@ describe('what programs print', { timeout: 120_000 }, () => {
   });
 
   test('on a terminal the server writes lines for people, and a backup is a sentence', (context) => {
-    // util-linux: runs a command on a terminal of its own.
+    // script(1) of util-linux runs a command on its own terminal.
     if (spawnSync('script', ['--version']).error !== undefined) return context.skip('needs script(1)');
     const env = { PATH: process.env['PATH'], TERM: 'dumb', ...settings, DATABASE_URL: 'sqlite:two.sqlite' };
     const onTerminal = (command: string): string =>

@@ -11,7 +11,7 @@ test('/metrics counts what was pulled, and names no client, path or upload', asy
   await writeFile(file, Buffer.alloc(5 * 1024 * 1024 + 1));
   const before = await samples(stage);
   assert.equal(before.get('backhaul_connected_agents'), 0);
-  // An increase is seen only of what was there before.
+  // Prometheus sees an increase only if the series existed before.
   assert.equal(before.get('backhaul_uploads_ended_total{status="expired"}'), 0);
   assert.equal(before.get('backhaul_upload_failures_total{error="checksum_mismatch"}'), 0);
   assert.equal(before.get('backhaul_attempts_interrupted_total{next="start_over"}'), 0);
@@ -80,7 +80,7 @@ test('/metrics says that the object store is away, and for how long a pull stand
   assert.equal((await samples(stage)).get('backhaul_longest_stall_seconds'), 0);
 });
 
-/** Each sample of the text format by name and labels. */
+/** Parses each sample of the text format by name and labels. */
 async function samples(stage: Stage): Promise<Map<string, number>> {
   const answer = await stage.fetch('/metrics');
   assert.equal(answer.status, 200);

@@ -12,7 +12,7 @@ test('files whose times and sizes cannot be written as a date or a number are pu
   const root = stage.directory.join('memory');
   await mkdir(root);
   try {
-    // Keeps any time and size; ext4 does not.
+    // tmpfs stores any time and size; ext4 does not.
     execFileSync('mount', ['-t', 'tmpfs', 'none', root], { stdio: 'pipe' });
   } catch {
     return t.skip('needs the right to mount');
@@ -20,10 +20,10 @@ test('files whose times and sizes cannot be written as a date or a number are pu
   try {
     for (const [name, seconds] of Object.entries(TIMES)) {
       await writeFile(`${root}/${name}`, name);
-      // Node.js's own utimes takes a negative number for now.
+      // Node.js's utimes replaces a negative number with the current time.
       execFileSync('touch', ['-d', `@${seconds}`, `${root}/${name}`]);
     }
-    // More than Node.js's own truncate takes.
+    // Node.js's truncate does not accept this size.
     execFileSync('truncate', ['--size=1E', `${root}/vast`]);
     await stage.startAgent('till', ['--allow', root]);
 

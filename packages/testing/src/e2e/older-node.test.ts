@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { binPath } from '../program.ts';
 
-/** Node.js that calls itself another version: none of those has to be on this machine. */
+/** Makes Node.js report another version, so that it does not need to be installed. */
 function startAs(version: string, name: Parameters<typeof binPath>[0]) {
   const rename = `Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '${version}' } })`;
   const preload = `--import=data:text/javascript,${encodeURIComponent(rename)}`;
@@ -17,7 +17,7 @@ function startAs(version: string, name: Parameters<typeof binPath>[0]) {
 }
 
 /*
- * 24.5 brought `tls.setDefaultCACertificates` and `Agent({ proxyEnv })`, which is ignored before; 24.9 brought
+ * 24.5 added `tls.setDefaultCACertificates` and `Agent({ proxyEnv })`, which is ignored before; 24.9 added
  * `shouldUpgradeCallback`, without which requests that offer `h2c` do not reach the API.
  */
 const programs = [

@@ -43,7 +43,7 @@ describe('what the server answers without a token', () => {
     assert.deepEqual(policy.get('script-src'), ["'self'"]);
     assert.deepEqual(policy.get('frame-ancestors'), ["'none'"]);
     const html = await page.text();
-    // What "self" does not allow: script and style within the page.
+    // "self" forbids inline script and style in the page.
     assert.doesNotMatch(html, /<style|\sstyle=|\son\w+=|<script(?![^>]*\ssrc=)/i);
     assert.match(html, /<title>Backhaul API<\/title>/);
     const loaded = [...html.matchAll(/\s(?:src|href)="([^"]+)"/g)].map(([, address = '']) => address);
@@ -58,7 +58,7 @@ describe('what the server answers without a token', () => {
       await asset.body?.cancel();
     }
     const initializer = await (await fetch(`${stage.url}/docs/static/swagger-initializer.js`)).text();
-    // The description that the script asks for, by connect-src.
+    // The script requests this description, which connect-src allows.
     assert.match(initializer, /resolveUrl\('\.\/json'\)/);
     assert.deepEqual(policy.get('connect-src'), ["'self'"]);
     assert.match(initializer, /img\.src = 'data:image\/svg\+xml;base64,/, 'the logo is our own');

@@ -55,7 +55,7 @@ test('a client whose proxy writes its port too is one address, in the log and fo
 
   const { port } = new URL(stage.url);
   const requests = [4001, 4002, 4003].map((each) => {
-    // No route, so that its body is awaited: its connection stays.
+    // This path has no route, so the server waits for the body and the connection stays open.
     const options = {
       port,
       method: 'POST',

@@ -10,7 +10,7 @@ describe('behind a proxy with a password and a private authority', { timeout: 12
   let stage: Stage;
   let proxy: ForwardProxy;
   let authority: TestAuthority;
-  /** As only the proxy can find it. */
+  /** URL that only the proxy can resolve. */
   let serverUrl: URL;
   const credentials = { user: 'till', password: 'p@ss' };
 

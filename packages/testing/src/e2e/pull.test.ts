@@ -33,7 +33,7 @@ describe('a pull', () => {
     assert.equal(record.parts_completed, 20);
     assert.equal(record.bytes_uploaded, record.size);
     assert.equal(record.sha256, sha256);
-    // Other stores that enforce CRC32 keep one of the whole object too.
+    // Other stores that enforce CRC32 also store that of the whole object.
     const enforcesCrc32 = stage.s3.isEmbedded || record.checksum_mode === 'crc32';
     assert.equal(record.checksum_mode, enforcesCrc32 ? 'crc32' : 'md5');
     assert.equal(record.verification, enforcesCrc32 ? 'full_object' : 'parts');

@@ -16,7 +16,7 @@ describe('a pull whose agent is away', { concurrency: true }, () => {
   });
   after(() => stage[Symbol.asyncDispose]());
 
-  /** An agent that the server knows, and that has gone. */
+  /** Returns an agent that is known to the server but disconnected. */
   async function away(clientId: string): Promise<string> {
     const agent = await stage.startAgent(clientId, ['--file', file]);
     await agent.stop();
@@ -153,7 +153,7 @@ describe('pulls of one file', { concurrency: true }, () => {
         ),
       ),
     );
-    // Before the agent could end what some of them have not asked for yet.
+    // All requests must be pending before the agent can end their upload.
     while (stage.server.output.stdout.split('"/trigger-download/crowd"').length <= 20) await sleep(10);
     const [active] = (await stage.client.getStatus('crowd')).active_uploads;
     await stage.startAgent('crowd', ['--file', file]);

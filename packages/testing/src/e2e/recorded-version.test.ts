@@ -65,7 +65,7 @@ async function pulled(stage: Stage): Promise<UploadRecord> {
   return record;
 }
 
-/** Through the store's double, as everybody else. */
+/** Uses the simulated store, as all other clients do. */
 function clientOf({ faults, s3 }: Stage): S3Client {
   const { accessKeyId, secretAccessKey } = s3;
   return new S3Client({

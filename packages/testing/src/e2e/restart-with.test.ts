@@ -11,7 +11,7 @@ import { temporaryDirectory } from '../temporary-directory.ts';
 const programs = ['backhaul-agent', 'backhaul-server'] as const;
 const helper = (name: (typeof programs)[number]) => binPath(name).replace(/[^/\\]+$/, 'restart-with.js');
 
-/** What flags a process has that wants `--max-semi-space-size=1`, started with `flags`. */
+/** Returns the flags of a process that wants `--max-semi-space-size=1` and was started with `flags`. */
 function flagsOf(flags: readonly string[], env: Readonly<Record<string, string>> = {}): unknown {
   const program = `
     import { restartWith } from ${JSON.stringify(pathToFileURL(helper('backhaul-agent')))};

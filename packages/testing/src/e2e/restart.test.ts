@@ -40,7 +40,7 @@ describe('a restart of the server', { concurrency: true }, () => {
   }
 
   test('answers who waits, and keeps what is queued', async () => {
-    // To see a request before it is answered.
+    // This level logs a request before its response.
     await using stage = await Stage.start({ env: { LOG_LEVEL: 'debug' } });
     const file = stage.directory.join('small.txt');
     await writeFile(file, 'small');

@@ -9,7 +9,7 @@ test('neither tokens nor presigned queries reach a log or the database', async (
   const file = stage.directory.join('report.bin');
   await writeFile(file, Buffer.alloc(6 * 1024 * 1024, 7));
   const now = Math.floor(Date.now() / 1000);
-  // Due for renewal.
+  // The token is due for renewal.
   const agentToken = await stage.tokens.sign('agent', {
     subject: 'till',
     issuedAt: now - 3000,
@@ -31,7 +31,7 @@ test('neither tokens nor presigned queries reach a log or the database', async (
   const saved = await stage.cli('content', record.upload_id, '--output', stage.directory.join('copy.bin'));
   assert.equal(saved.code, 0, saved.stderr);
   await stage.pull('till', { file_path: '/outside' });
-  // Where clients put tokens that do not belong there.
+  // Clients may put tokens into these wrong locations.
   const lost = 'eyJhbGciOiJIUzI1NiJ9.bG9zdA.c2lnbmF0dXJl';
   await fetch(`${stage.url}/uploads?access_token=${lost}`);
   await fetch(`${stage.url}/nowhere?X-Amz-Signature=${'a'.repeat(64)}`);
@@ -50,7 +50,7 @@ test('neither tokens nor presigned queries reach a log or the database', async (
     signatureOf(stage.operatorToken),
     signatureOf(lost),
   ];
-  // While it runs: afterwards the write-ahead log is folded into the database.
+  // Reads the files while the server runs: afterwards the write-ahead log is merged into the database.
   const places = await databaseFiles(stage);
   assert.ok(
     Object.keys(places).some((name) => name.endsWith('-wal')),

@@ -13,7 +13,7 @@ describe('backhaul-server', () => {
   });
   after(() => stage[Symbol.asyncDispose]());
 
-  /** A server of its own beside the stage's, with these settings changed, until it ends by itself. */
+  /** Starts a second server with changed settings and waits until it ends by itself. */
   async function startsAndEnds(
     env: Readonly<Record<string, string>>,
     args: readonly string[] = [],

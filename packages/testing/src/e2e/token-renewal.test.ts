@@ -15,7 +15,7 @@ describe('an agent’s token, renewed over its connection,', () => {
   before(async () => (stage = await Stage.start()));
   after(() => stage[Symbol.asyncDispose]());
 
-  /** An agent with a token of its owner that is due for renewal, and a place to keep what renews it. */
+  /** An agent with a token of its owner that is due for renewal, and a directory to store the renewed one. */
   async function machine(clientId: string) {
     const now = Math.floor(Date.now() / 1000);
     const given = await stage.tokens.sign('agent', {
@@ -120,7 +120,7 @@ describe('an agent’s token, renewed over its connection,', () => {
     const oldAgent = old.start({ keeps: false });
     await oldAgent.line(logged('connected'));
     const agent = other.start();
-    // The one that has connected first comes first.
+    // The server handles the first connection first.
     await stage.server.line(ofClient('till-4', STORED));
     assert.ok(!linesOf(stage.server, 'renewed token sent to the agent').includes('till-3'));
     await oldAgent.stop();

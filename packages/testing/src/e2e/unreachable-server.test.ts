@@ -14,7 +14,7 @@ interface Cause {
   readonly url: () => string;
   readonly env?: () => Readonly<Record<string, string>>;
   readonly sentence: RegExp;
-  /** Needs somebody: no second try within seconds. */
+  /** An operator has to fix it: the agent does not retry within seconds. */
   readonly lasting: boolean;
 }
 
@@ -55,7 +55,7 @@ describe(
         ports[name] = (server.address() as AddressInfo).port;
         if (server !== closed) open.push(server);
       }
-      // Nothing listens there any more.
+      // The port is closed now.
       closed.close();
       await once(closed, 'close');
     });
@@ -93,7 +93,7 @@ describe(
       {
         name: 'an unknown host',
         url: () => 'https://backhaul.invalid',
-        // Which of the two depends on whether DNS can be asked.
+        // The sentence depends on whether DNS is reachable.
         sentence: /DNS (has no address for backhaul\.invalid|does not answer, so backhaul\.invalid)/,
         lasting: false,
       },

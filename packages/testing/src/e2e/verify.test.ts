@@ -237,7 +237,7 @@ function okOf(found: ObjectVerification, name: string): boolean | null {
   return checkOf(found, name).ok;
 }
 
-/** By `--json`: what differs is named in the error, beside the report. */
+/** Checks the `--json` output: the error names the differences, in addition to the report. */
 function assertAltered({ code, stdout, stderr }: Exit, differences: readonly string[]): void {
   assert.equal(code, 7, stdout + stderr);
   assert.equal((JSON.parse(stdout) as ObjectVerification).verdict, 'altered');
@@ -246,7 +246,7 @@ function assertAltered({ code, stdout, stderr }: Exit, differences: readonly str
   for (const name of differences) assert.match(error.detail, new RegExp(`[:,] ${name}[,.]`));
 }
 
-/** Whether each check of the content was passed, by `--json`; null if it was not read. */
+/** Returns the result of each content check in the `--json` output; null if the content was not read. */
 function contentOf(stdout: string): Record<string, boolean | null> | null {
   const { content } = JSON.parse(stdout) as {
     content: { checks: { name: string; ok: boolean | null }[] } | null;
@@ -254,7 +254,7 @@ function contentOf(stdout: string): Record<string, boolean | null> | null {
   return content && Object.fromEntries(content.checks.map(({ name, ok }) => [name, ok]));
 }
 
-/** Turns one bit of the only stored file that holds this text. */
+/** Flips one bit of the only stored file that contains this text. */
 async function rot(directory: string, text: string): Promise<void> {
   const entries = await readdir(directory, { recursive: true, withFileTypes: true });
   let rotted = 0;

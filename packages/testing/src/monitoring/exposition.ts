@@ -1,12 +1,12 @@
-/** What a scrape knows of one name: `…_bucket`, `…_sum` and `…_count` of a histogram are three of them. */
+/** Labels of one exposed name: `…_bucket`, `…_sum` and `…_count` of a histogram are three names. */
 export interface ExposedMetric {
-  /** The metric that it belongs to, as `# TYPE` has it. */
+  /** Metric of the name, from `# TYPE`. */
   readonly family: string;
-  /** Each label with the values that were seen. */
+  /** Values of each label. */
   readonly labels: ReadonlyMap<string, ReadonlySet<string>>;
 }
 
-/** Reads Prometheus' text format, by name. @throws SyntaxError */
+/** Parses Prometheus' text format into metrics by name. @throws SyntaxError */
 export function readExposition(text: string): Map<string, ExposedMetric> {
   const metrics = new Map<string, { family: string; labels: Map<string, Set<string>> }>();
   let family = '';

@@ -66,7 +66,7 @@ export async function readRules(): Promise<Rule[]> {
   return rulesSchema.parse(parse(text)).groups.flatMap(({ rules }) => rules);
 }
 
-/** How often promtool's tests expect each alert to fire, and to be silent. */
+/** Counts how often promtool's tests expect each alert to fire and to be silent. */
 export async function readRuleTests(): Promise<Map<string, { fires: number; silent: number }>> {
   const text = await readFile(join(folder, 'alerts.test.yml'), 'utf8');
   const counts = new Map<string, { fires: number; silent: number }>();
@@ -84,7 +84,7 @@ export async function readDashboard(): Promise<Dashboard> {
   return dashboardSchema.parse(JSON.parse(await readFile(join(folder, 'grafana-dashboard.json'), 'utf8')));
 }
 
-/** Sections of docs/monitoring.md: their heading, and what is below it. */
+/** Returns the content of each section of docs/monitoring.md by heading. */
 export async function readRunbook(): Promise<Map<string, string>> {
   const text = await readFile(join(root, 'docs/monitoring.md'), 'utf8');
   const [, ...sections] = text.split(/^#{2,} /m);
@@ -96,14 +96,14 @@ export async function readRunbook(): Promise<Map<string, string>> {
   );
 }
 
-/** An expression, with the labels that texts beside it show. */
+/** An expression with the labels that its texts show. */
 export interface WatchedExpression {
   readonly where: string;
   readonly expression: string;
   readonly shownLabels: readonly string[];
 }
 
-/** All that rules and dashboard ask Prometheus for. */
+/** Returns all expressions of the rules and the dashboard. */
 export async function watchedExpressions(): Promise<WatchedExpression[]> {
   const rules = (await readRules()).map(({ alert, expr, annotations }) => ({
     where: alert,
@@ -136,7 +136,7 @@ function labelsIn(text: string, pattern: RegExp): string[] {
   return [...text.matchAll(pattern)].map(([, label = '']) => label);
 }
 
-/** Grafana's own, where PromQL wants a duration. */
+/** Replaces Grafana's variables, where PromQL requires a duration. */
 function withoutVariables(expression: string): string {
   return expression.replaceAll(/\[\$__\w+\]/g, '[5m]');
 }

@@ -3,7 +3,7 @@ import { parser } from '@prometheus-io/lezer-promql';
 
 export interface LabelMatcher {
   readonly label: string;
-  /** What it compares with; of a regular expression, each of its alternatives. */
+  /** Compared values; for a regular expression, each alternative. */
   readonly values: readonly string[];
 }
 
@@ -14,12 +14,12 @@ export interface Selector {
 
 export interface ReadExpression {
   readonly selectors: readonly Selector[];
-  /** Labels that are grouped by, or matched on. */
+  /** Labels for grouping or matching. */
   readonly grouping: readonly string[];
 }
 
 /**
- * What a PromQL expression asks for, by Prometheus' own grammar.
+ * Parses the metrics and labels of a PromQL expression with Prometheus' own grammar.
  *
  * @throws SyntaxError
  */

@@ -1,6 +1,6 @@
 import type { BucketOperation, BucketOutcome } from '../../../server/src/s3/metered-bucket.ts';
 
-/** Values that show only when they occur, and not all do within one test. */
+/** Values appear only when they occur, and one test does not produce all of them. */
 export const s3Operations = [
   'capabilities',
   'createMultipartUpload',

@@ -7,9 +7,9 @@ import { type WatchedExpression, watchedExpressions } from './monitoring-files.t
 import { readPromQl } from './promql.ts';
 import { s3Operations, s3Outcomes } from './s3-labels.ts';
 
-/** Given by Prometheus to everything it scrapes. */
+/** Prometheus adds these to every scraped target. */
 const targetLabels = ['job', 'instance'];
-/** Made by Prometheus. */
+/** Prometheus creates these itself. */
 const madeMetrics = new Set(['up']);
 /** prom-client reads these from Linux' /proc. */
 const linuxMetrics = new Set(['process_open_fds', 'process_max_fds']);
@@ -89,7 +89,7 @@ function valuesOf(metric: ExposedMetric | undefined, label: string): ReadonlySet
   return label === 'outcome' ? seen.union(new Set(s3Outcomes)) : seen;
 }
 
-/** With values in all metrics, as far as one pull brings them about. */
+/** Scrapes metrics with all values that a pull can produce. */
 async function scrapeAfterPulls(): Promise<Map<string, ExposedMetric>> {
   await using stage = await Stage.start();
   const file = stage.directory.join('report.bin');

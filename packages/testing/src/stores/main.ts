@@ -1,9 +1,9 @@
 /**
- * Starts real stores as they come and runs the product on each; prints a table for docs/reliability.md.
+ * Runs the product on real stores with their default configuration; prints a table for docs/reliability.md.
  *
- *     npm run test:stores                      all of them; the first time this builds two of them, for some minutes
+ *     npm run test:stores                      all of them; the first run builds two of them, for some minutes
  *     npm run test:stores -- moto s3proxy      some of them
- *     npm run test:stores -- --tools DIR moto  keeps what is installed in DIR, by default in a folder of the cache
+ *     npm run test:stores -- --tools DIR moto  installs into DIR, by default a folder of the cache
  */
 import { execFileSync } from 'node:child_process';
 import { homedir } from 'node:os';

@@ -8,10 +8,10 @@ import type { TrialName, TrialResult } from './trial-results.ts';
 
 const MiB = 1024 * 1024;
 const PART_BYTES = 5 * MiB;
-/** The agent's own limit. */
+/** The agent's limit. */
 const PARALLEL_PARTS = 8;
 const KILLED_BYTES = 700_000_000;
-/** Headers of some hundred parts and of the requests that were broken off. */
+/** Headers of some hundred parts and of the aborted requests. */
 const OVERHEAD_BYTES = 2 * MiB;
 /** Some of these stores are slow. */
 const patience = { deadlineMs: 600_000 };
@@ -23,7 +23,7 @@ const sizes: readonly (readonly [TrialName, number])[] = [
   ['one part + 1 byte', PART_BYTES + 1],
 ];
 
-/** Files at the edges of what a part is; each is pulled, read back, and compared. */
+/** Pulls, reads back and compares files with sizes around part boundaries. */
 export async function trySizes(stage: Stage, report: (result: TrialResult) => void): Promise<void> {
   await using agent = await stage.startAgent('edges', ['--allow', stage.directory.path]);
   for (const [name, sizeBytes] of sizes) {
@@ -37,8 +37,8 @@ export async function trySizes(stage: Stage, report: (result: TrialResult) => vo
 }
 
 /**
- * Kills the agent at half of a pull, starts it again, and counts what reached the store twice: nothing but parts that
- * were on their way, unless doctor said before that every byte is sent again.
+ * Kills the agent halfway through a pull, restarts it, and counts bytes that reached the store twice: only parts in
+ * flight are allowed, unless doctor reported before that every byte is sent again.
  */
 export async function tryKill(
   stage: Stage,
@@ -86,7 +86,7 @@ async function tryVerify(stage: Stage, id: string): Promise<TrialResult> {
   return { name: 'verify, content', outcome: 'ok', detail: '' };
 }
 
-/** By the way in which anybody gets a file. @returns null if it is right. */
+/** Fetches the file as any client does. @returns null if it is correct. */
 async function wrongBytes(
   stage: Stage,
   { upload_id: id }: UploadRecord,

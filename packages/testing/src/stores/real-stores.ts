@@ -1,9 +1,9 @@
-/** A store that nobody here wrote. It is installed and started by `packages/testing/s3/NAME.sh`. */
+/** A third-party store. It is installed and started by `packages/testing/s3/NAME.sh`. */
 export interface RealStore {
   readonly name: string;
-  /** As pinned in its script; Ceph is Debian's. */
+  /** Pinned in its script; Ceph is Debian's. */
   readonly version: string;
-  /** The program's main port; others of it follow. */
+  /** Main port of the program; its other ports follow. */
   readonly port: number;
 }
 

@@ -12,12 +12,12 @@ const scripts = fileURLToPath(new URL('../../s3', import.meta.url));
 const accessKeyId = 'AKTEST0';
 const secretAccessKey = 'SKTEST0';
 
-/** Installs a store, or another program of the trials, unless it is there. @param tools Where, and where it stays. */
+/** Installs a store or another program if it is missing. @param tools Permanent installation directory. */
 export async function installTool(name: string, tools: string): Promise<void> {
   await script(name, ['install', join(tools, name)]);
 }
 
-/** A real store as it comes, with its data in a directory of the caller's. */
+/** A real store with its default configuration and its data in a directory of the caller. */
 export class RunningStore implements AsyncDisposable {
   readonly endpoint: string;
   readonly #directory: string;
@@ -36,7 +36,7 @@ export class RunningStore implements AsyncDisposable {
     return new RunningStore(`http://127.0.0.1:${store.port}`, directory);
   }
 
-  /** A bucket that nobody has created yet, for a stage. */
+  /** Returns a bucket for a stage; it does not exist yet. */
   target(bucket: string): S3Target {
     const client = s3Client(this.endpoint, accessKeyId, secretAccessKey);
     return {
@@ -49,7 +49,7 @@ export class RunningStore implements AsyncDisposable {
     };
   }
 
-  /** By SIGTERM, and by SIGKILL what is still there after ten seconds. */
+  /** Sends SIGTERM, and SIGKILL to processes that still run after ten seconds. */
   async [Symbol.asyncDispose](): Promise<void> {
     const pids = (await readFile(join(this.#directory, 'pids'), 'utf8'))
       .trim()
@@ -73,7 +73,7 @@ async function script(name: string, args: readonly string[]): Promise<void> {
   }
 }
 
-/** @returns whether there is such a process. */
+/** @returns whether the process exists. */
 function signal(pid: number, name: NodeJS.Signals | 0): boolean {
   try {
     return process.kill(pid, name);

@@ -15,11 +15,11 @@ const run = promisify(execFile);
 interface Place {
   readonly s3: S3Target;
   readonly directory: TemporaryDirectory;
-  /** Where `aws` is installed. */
+  /** Directory with the installed `aws`. */
   readonly tools: string;
 }
 
-/** Starts a server with `--setup-bucket` twice; it must start both times, and say what it did. */
+/** Starts a server with `--setup-bucket` twice; both must start and report their changes. */
 export async function trySetup({ s3, directory }: Place): Promise<TrialResult> {
   const name = '`--setup-bucket`, twice';
   const told: string[] = [];
@@ -47,7 +47,7 @@ export async function trySetup({ s3, directory }: Place): Promise<TrialResult> {
   return { name, outcome: 'ok', detail: told.join(', ') };
 }
 
-/** What another program of the bucket's owner writes must still be taken: in one piece, and in parts. */
+/** The bucket must still accept writes of another program of its owner: in one piece, and in parts. */
 export async function tryAwsCopy({ s3, directory, tools }: Place): Promise<TrialResult> {
   const small = directory.join('small.txt');
   const large = directory.join('large.bin');
@@ -66,7 +66,7 @@ export async function tryAwsCopy({ s3, directory, tools }: Place): Promise<Trial
             AWS_ACCESS_KEY_ID: s3.accessKeyId,
             AWS_SECRET_ACCESS_KEY: s3.secretAccessKey,
             AWS_REGION: 'us-east-1',
-            // S3Proxy refuses the checksum that the AWS CLI sends of its own accord since 2025.
+            // S3Proxy refuses the checksum that the AWS CLI sends by default since 2025.
             AWS_REQUEST_CHECKSUM_CALCULATION: 'when_required',
             AWS_CONFIG_FILE: '/dev/null',
             AWS_SHARED_CREDENTIALS_FILE: '/dev/null',
@@ -93,7 +93,7 @@ function stepsOf(output: string): SetupStep[] {
   });
 }
 
-/** What a program that ended said last. */
+/** Returns the last message of a program that ended. */
 function lastMessage(output: string): string {
   const line = output.trim().split('\n').at(-1) ?? '';
   return line.startsWith('{') ? String((JSON.parse(line) as { msg?: unknown }).msg) : line;

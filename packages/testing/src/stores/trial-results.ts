@@ -1,13 +1,13 @@
-/** What one case came to on one store. */
+/** Result of one case on one store. */
 export interface TrialResult {
   readonly name: TrialName;
-  /** `refused`: the server did not start, and said in `detail` why. */
+  /** `refused`: the server did not start and reported why in `detail`. */
   readonly outcome: 'ok' | 'refused' | 'failed';
-  /** What a reader has to know besides; empty if nothing. */
+  /** Further information for readers; empty if none. */
   readonly detail: string;
 }
 
-/** In the order of the table. */
+/** Sorted as in the table. */
 export const trialNames = [
   '`--setup-bucket`, twice',
   '`aws s3 cp`',
@@ -22,7 +22,7 @@ export const trialNames = [
 ] as const;
 export type TrialName = (typeof trialNames)[number];
 
-/** A table of Markdown: a row for each case, a column for each store; details below it. */
+/** Renders a Markdown table: a row per case, a column per store, with details below it. */
 export function renderTrials(results: ReadonlyMap<string, readonly TrialResult[]>): string {
   const stores = [...results.keys()];
   const notes: string[] = [];

@@ -9,9 +9,9 @@ import { tryAwsCopy, trySetup } from './setup-trial.ts';
 import type { TrialResult } from './trial-results.ts';
 
 /**
- * Installs a store, starts it, and runs every case on it; of its data nothing stays.
+ * Installs a store, starts it, runs every case on it, and deletes its data.
  *
- * @throws Error of what is none of the cases: the store did not start, or a program ended by itself.
+ * @throws Error outside of the cases: the store did not start, or a program ended by itself.
  */
 export async function tryStore(
   store: RealStore,
@@ -38,7 +38,7 @@ export async function tryStore(
   await tryKill(stage, isResumeOff, report);
 }
 
-/** After the setup nothing may be an error, and no warning may advise to run it; an `info` says when that cannot help. */
+/** After the setup, no finding may be an error or a warning that advises it; an `info` says if it cannot help. */
 function judge(findings: readonly Finding[]): TrialResult {
   const wrong = findings.filter(
     ({ level, fix }) =>
