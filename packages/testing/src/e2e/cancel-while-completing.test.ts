@@ -44,7 +44,7 @@ describe('a cancel of what is completing while the server cannot reach the store
     );
     assert.match(refused.detail, /once it has ended/);
     const next = await stage.client.triggerDownload('till', {});
-    assert.notEqual(next.upload_id, id, 'nobody joins what is to be cancelled');
+    assert.notEqual(next.upload_id, id, 'an upload that is to be cancelled cannot be joined');
 
     await stage.restartServer({ signal: 'SIGKILL' });
     assert.notEqual((await stage.client.getUpload(id)).cancel_requested_at, null);

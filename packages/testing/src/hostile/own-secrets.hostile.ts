@@ -7,7 +7,7 @@ import { Program, logged } from '../program.ts';
 import { Stage } from '../stage.ts';
 import { temporaryDirectory } from '../temporary-directory.ts';
 
-test('an agent beside --dev with --allow . hands out nothing of .backhaul/', async () => {
+test('an agent next to --dev with --allow . sends nothing of .backhaul/', async () => {
   await using place = await temporaryDirectory();
   await using server = new Program('backhaul-server', { args: ['--dev', '--port', '0'], cwd: place.path });
   await server.line((line) => (line.includes('ready at') ? true : undefined), { deadlineMs: 120_000 });

@@ -16,7 +16,7 @@ const MiB = 1024 * 1024;
 /** Each record has a long path, so that a stream exceeds the kernels' buffers. */
 const LONG_PATH = `/${'x'.repeat(4000)}`;
 
-test('event streams that nobody reads are capped, take no memory, and are cut off', async (t) => {
+test('unread event streams are limited, take no memory, and are closed', async (t) => {
   await using stage = await Stage.start({ env: { NODE_OPTIONS: '--max-old-space-size=512' } });
   const greedy = await stage.tokens.sign('operator', {
     subject: 'greedy',

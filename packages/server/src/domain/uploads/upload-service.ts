@@ -183,7 +183,7 @@ export class UploadService {
         // An object that completed but was never verified: with it at the key no later attempt could complete.
         await this.#deleteObject(upload, signal);
       });
-      // It counts for the original requester, whoever retries it.
+      // It counts for the original requester, independent of who retries it.
       const reservation = await this.#quota.reserve(upload);
       let retried: Upload | undefined;
       try {

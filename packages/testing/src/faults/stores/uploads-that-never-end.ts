@@ -40,7 +40,7 @@ export function neverListsFirstUpload(): StoreBehaviour {
 
 function failsFirstUpload(broken: S3Operation): StoreBehaviour {
   let first: string | undefined;
-  return new StoreBehaviour(`answers 500 to ${broken} of one upload for ever`, ({ call }) => {
+  return new StoreBehaviour(`answers 500 to ${broken} of one upload indefinitely`, ({ call }) => {
     if (call.operation === 'CreateMultipartUpload' && first === undefined && !isTrial(call)) {
       return noting((id) => (first ??= id));
     }
