@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
-import { readCommand, UsageError } from './config.ts';
+import { describe, test } from 'node:test';
+import { assertManualPage, exampleCalls } from '@backhaul/testing';
+import { FLAGS, HELP, readCommand, UsageError } from './config.ts';
 
 const KEYS = { BACKHAUL_STORE_ACCESS_KEY: 'env-access', BACKHAUL_STORE_SECRET_KEY: 'env-secret' };
 const NEEDED = ['--port', '0', '--data', 'dir'];
@@ -47,4 +48,19 @@ test('a repeated flag is refused if it takes one value, and --bucket may be repe
   const command = readCommand([...flags, '--bucket', 'one', '--bucket', 'two'], {});
   assert.ok(command.kind === 'serve');
   assert.deepEqual(command.options.buckets, ['one', 'two']);
+});
+
+describe('--help', () => {
+  test('is a manual page with every flag, and says that the storage class is only a label', () => {
+    assert.equal(readCommand(['--help']).kind, 'help');
+    const flags = Object.keys(FLAGS).map((name) => `--${name}`);
+    assertManualPage(HELP, 'backhaul-object-store', flags);
+    assert.match(HELP, /storage class is only a label/);
+  });
+
+  test('shows valid examples', () => {
+    for (const { args, env } of exampleCalls(HELP, 'backhaul-object-store')) {
+      assert.equal(readCommand(args, env).kind, 'serve', args.join(' '));
+    }
+  });
 });

@@ -1,7 +1,5 @@
 export { startObjectStore, type ObjectStore, type ObjectStoreOptions } from './object-store.ts';
-export { DataDirectoryInUse } from './storage/data-directory-lock.ts';
-export { ForeignDataDirectory } from './storage/data-directory-format.ts';
-export { OPERATIONS } from './operations.ts';
-export type { Operation, OperationContext, S3Response, S3Request } from './operation.ts';
-export type { OperationName } from './routes.ts';
+export { DataDirectoryInUse, ForeignDataDirectory } from './storage/data-directory.ts';
+export { OPERATIONS, type OperationName } from './operations.ts';
+export type { Operation, OperationContext, S3Response, S3Request } from './operations/operation.ts';
 export { S3Error, type S3ErrorCode } from './errors.ts';

@@ -1,11 +1,9 @@
 import { once } from 'node:events';
 import { journalPrefix, type LogLevel, renderLogLine, surviveUnwritableOutput } from '@backhaul/program';
 import packageJson from '../package.json' with { type: 'json' };
-import { readCommand, UsageError, writesToJournal, type Command } from './config.ts';
-import { HELP } from './help.ts';
+import { type Command, HELP, readCommand, UsageError, writesToJournal } from './config.ts';
 import { startObjectStore } from './object-store.ts';
-import { ForeignDataDirectory } from './storage/data-directory-format.ts';
-import { DataDirectoryInUse } from './storage/data-directory-lock.ts';
+import { DataDirectoryInUse, ForeignDataDirectory } from './storage/data-directory.ts';
 
 const EXIT_FAULT = 1;
 const EXIT_USAGE = 2;

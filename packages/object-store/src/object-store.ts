@@ -1,9 +1,8 @@
 import { createHash } from 'node:crypto';
 import { StreamAccessLog, type AccessLog } from './access-log.ts';
 import { RequestServer, type RequestServerSettings } from './http/request-server.ts';
-import type { Operation } from './operation.ts';
-import { OPERATIONS } from './operations.ts';
-import type { OperationName } from './routes.ts';
+import type { Operation } from './operations/operation.ts';
+import { OPERATIONS, type OperationName } from './operations.ts';
 import { StaleUploadSweeper } from './storage/stale-uploads.ts';
 import { Storage } from './storage/storage.ts';
 

@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto';
 import { S3Error } from '../errors.ts';
 import type { Authentication } from '../signature/authenticate.ts';
-import { sha256Hex } from '../signature/canonical-request.ts';
-import { sameSignature, signText } from '../signature/signing-key.ts';
+import { sameSignature, sha256Hex, signText } from '../signature/sigv4.ts';
 
 /** Chunk headers and trailers are far shorter than this. */
 const LINE_LIMIT_BYTES = 4096;

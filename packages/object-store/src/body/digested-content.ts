@@ -15,11 +15,16 @@ export interface DigestOptions {
   readonly md5?: boolean;
 }
 
+interface ContentOptions extends DigestOptions {
+  /** Called at the end, when all digests are known; throws if they differ from what the sender claims. */
+  readonly verify?: (content: PartContent) => void;
+}
+
 /** Hashes bytes while they are iterated. Can be iterated only once. */
 export class DigestedContent implements PartContent {
   readonly #source: AsyncIterable<Buffer>;
   readonly #algorithm: ChecksumAlgorithm | undefined;
-  readonly #wantsMd5: boolean;
+  readonly #options: ContentOptions;
   #sizeBytes = 0;
   #md5: string | undefined;
   #checksum: Checksum | undefined;
@@ -27,15 +32,15 @@ export class DigestedContent implements PartContent {
   constructor(
     source: AsyncIterable<Buffer>,
     algorithm: ChecksumAlgorithm | undefined,
-    { md5 = true }: DigestOptions = {},
+    options: ContentOptions = {},
   ) {
     this.#source = source;
     this.#algorithm = algorithm;
-    this.#wantsMd5 = md5;
+    this.#options = options;
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Buffer, void, undefined> {
-    const md5 = this.#wantsMd5 ? createHash('md5') : undefined;
+    const md5 = this.#options.md5 === false ? undefined : createHash('md5');
     const running = this.#algorithm === undefined ? undefined : CHECKSUM_TRAITS[this.#algorithm].start();
     for await (const chunk of this.#source) {
       md5?.update(chunk);
@@ -47,6 +52,7 @@ export class DigestedContent implements PartContent {
     if (this.#algorithm !== undefined && running !== undefined) {
       this.#checksum = { algorithm: this.#algorithm, value: running.digest().toString('base64') };
     }
+    this.#options.verify?.(this);
   }
 
   get sizeBytes(): number {
@@ -56,7 +62,9 @@ export class DigestedContent implements PartContent {
   get md5(): string {
     if (this.#md5 === undefined) {
       throw new TypeError(
-        this.#wantsMd5 ? 'The content has not been read to its end.' : 'The MD5 was not requested.',
+        this.#options.md5 === false
+          ? 'The MD5 was not requested.'
+          : 'The content has not been read to its end.',
       );
     }
     return this.#md5;

@@ -1,13 +1,18 @@
 import { createHash } from 'node:crypto';
-import type { Checksum, ChecksumAlgorithm } from '../checksum/algorithm.ts';
-import { checksumHeader } from '../checksum/algorithm.ts';
+import { checksumHeader, type Checksum, type ChecksumAlgorithm } from '../checksum/algorithm.ts';
 import { S3Error } from '../errors.ts';
-import type { RequestHeaders } from '../http/headers.ts';
+import type { RequestHeaders } from '../http/request-head.ts';
 import type { Authentication } from '../signature/authenticate.ts';
 import { decodeAwsChunked } from './aws-chunked.ts';
-import { announcedTrailers, checkChecksumValue, claimedChecksum } from './claimed-checksum.ts';
-import { DigestedContent, type PartContent, type DigestOptions } from './digested-content.ts';
-import { payloadForm, payloadSize } from './payload.ts';
+import { DigestedContent, type DigestOptions, type PartContent } from './digested-content.ts';
+import {
+  announcedTrailers,
+  checkChecksumValue,
+  claimedChecksum,
+  claimedMd5,
+  payloadForm,
+  payloadSize,
+} from './payload-headers.ts';
 
 const XML_LIMIT_BYTES = 4 * 1024 * 1024;
 /** S3's limit for one PUT or one part: 5 GiB. */
@@ -25,14 +30,6 @@ export interface ContentClaims {
   /** Algorithm of the checksum in a header or announced trailer. */
   readonly algorithm: ChecksumAlgorithm | undefined;
   readonly sizeBytes: number;
-}
-
-function parseContentMd5(headers: RequestHeaders): string | undefined {
-  const value = headers.get('content-md5');
-  if (value === undefined) return undefined;
-  const bytes = Buffer.from(value, 'base64');
-  if (bytes.length !== 16 || bytes.toString('base64') !== value) throw new S3Error('InvalidDigest');
-  return bytes.toString('hex');
 }
 
 /** A request's payload. Can be read at most once, and is verified against its headers. */
@@ -119,7 +116,7 @@ export class RequestBody {
     const sizeBytes = payloadSize(headers, form) ?? 0;
     if (sizeBytes > options.limitBytes) throw new S3Error(options.tooLarge);
     const claimed = options.ownChecksum ? claimedChecksum(headers, form.trailers) : undefined;
-    const md5 = parseContentMd5(headers);
+    const md5 = claimedMd5(headers);
     let trailers: ReadonlyMap<string, string> = new Map();
 
     const payload = form.chunked
@@ -133,18 +130,38 @@ export class RequestBody {
             (found) => (trailers = found),
           )
       : receive;
-    const digested = new DigestedContent(
-      exactly(sha256Checked(payload, form.sha256), sizeBytes),
-      options.algorithm ?? claimed?.algorithm,
-      { md5: md5 !== undefined || options.wanted?.md5 !== false },
-    );
     const claimedValue = (): Checksum | undefined => {
       if (claimed === undefined) return undefined;
       const trailing = trailers.get(checksumHeader(claimed.algorithm)) ?? '';
       const value = claimed.value ?? checkChecksumValue(claimed.algorithm, trailing);
       return { algorithm: claimed.algorithm, value };
     };
-    return new VerifiedContent(digested, { md5, checksum: claimedValue });
+    return new DigestedContent(
+      exactly(sha256Checked(payload, form.sha256), sizeBytes),
+      options.algorithm ?? claimed?.algorithm,
+      {
+        md5: md5 !== undefined || options.wanted?.md5 !== false,
+        verify: (content) => {
+          if (md5 !== undefined && md5 !== content.md5) {
+            throw new S3Error('BadDigest', 'The Content-MD5 you specified did not match what we received.');
+          }
+          checkComputed(content.checksum, claimedValue());
+        },
+      },
+    );
+  }
+}
+
+function checkComputed(computed: Checksum | undefined, claimed: Checksum | undefined): void {
+  if (claimed === undefined) return;
+  if (claimed.algorithm !== computed?.algorithm) {
+    throw new TypeError(`The ${claimed.algorithm} of the request was not computed.`);
+  }
+  if (claimed.value !== computed.value) {
+    throw new S3Error(
+      'BadDigest',
+      `The ${claimed.algorithm} you specified did not match the calculated checksum.`,
+    );
   }
 }
 
@@ -177,49 +194,4 @@ async function* exactly(
     yield chunk;
   }
   if (received !== sizeBytes) throw new S3Error('IncompleteBody');
-}
-
-/** Content that throws at its end unless it matches the claims of the request. */
-class VerifiedContent implements PartContent {
-  readonly #content: DigestedContent;
-  readonly #claims: { readonly md5: string | undefined; readonly checksum: () => Checksum | undefined };
-
-  constructor(
-    content: DigestedContent,
-    claims: { readonly md5: string | undefined; readonly checksum: () => Checksum | undefined },
-  ) {
-    this.#content = content;
-    this.#claims = claims;
-  }
-
-  async *[Symbol.asyncIterator](): AsyncGenerator<Buffer, void, undefined> {
-    yield* this.#content;
-    const { md5, checksum } = this.#claims;
-    if (md5 !== undefined && md5 !== this.#content.md5) {
-      throw new S3Error('BadDigest', 'The Content-MD5 you specified did not match what we received.');
-    }
-    const claimed = checksum();
-    if (claimed === undefined) return;
-    if (claimed.algorithm !== this.#content.checksum?.algorithm) {
-      throw new TypeError(`The ${claimed.algorithm} of the request was not computed.`);
-    }
-    if (claimed.value !== this.#content.checksum.value) {
-      throw new S3Error(
-        'BadDigest',
-        `The ${claimed.algorithm} you specified did not match the calculated checksum.`,
-      );
-    }
-  }
-
-  get sizeBytes(): number {
-    return this.#content.sizeBytes;
-  }
-
-  get md5(): string {
-    return this.#content.md5;
-  }
-
-  get checksum(): Checksum | undefined {
-    return this.#content.checksum;
-  }
 }

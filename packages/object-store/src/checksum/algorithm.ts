@@ -5,8 +5,8 @@ import {
   CRC32C_POLYNOMIAL,
   CRC64NVME_POLYNOMIAL,
   type CrcPolynomial,
-} from './polynomial.ts';
-import { tableCrc } from './table-crc.ts';
+  tableCrc,
+} from './crc.ts';
 
 export const CHECKSUM_ALGORITHMS = ['CRC32', 'CRC32C', 'CRC64NVME', 'SHA1', 'SHA256'] as const;
 export type ChecksumAlgorithm = (typeof CHECKSUM_ALGORITHMS)[number];

@@ -1,5 +1,13 @@
-import { CHECKSUM_TRAITS, type Checksum, type ChecksumAlgorithm, type ChecksumType } from './algorithm.ts';
-import { combineCrcs } from './polynomial.ts';
+import { S3Error } from '../errors.ts';
+import type { RequestHeaders } from '../http/request-head.ts';
+import {
+  type Checksum,
+  CHECKSUM_TRAITS,
+  type ChecksumAlgorithm,
+  type ChecksumType,
+  isChecksumAlgorithm,
+} from './algorithm.ts';
+import { combineCrcs } from './crc.ts';
 
 /** Checksum requested at the creation of a multipart upload. */
 export interface ChecksumPlan {
@@ -35,4 +43,44 @@ export function objectChecksum(plan: ChecksumPlan, parts: readonly ChecksummedPa
     .toString(16)
     .padStart(sizeBytes * 2, '0');
   return { ...plan, value: Buffer.from(hex, 'hex').toString('base64') };
+}
+
+/** Returns the algorithm of `x-amz-checksum-algorithm`. */
+export function requestedAlgorithm(headers: RequestHeaders): ChecksumAlgorithm | undefined {
+  const algorithm = headers.get('x-amz-checksum-algorithm')?.toUpperCase();
+  if (algorithm !== undefined && !isChecksumAlgorithm(algorithm)) {
+    throw new S3Error(
+      'NotImplemented',
+      `The checksum algorithm "${algorithm}" is not implemented by this store.`,
+    );
+  }
+  return algorithm;
+}
+
+/**
+ * Returns the checksum requested for a multipart upload. Defaults and errors follow "Checking object integrity",
+ * Amazon S3 User Guide; unlike Amazon S3, this store adds no checksum on its own.
+ */
+export function requestedChecksumPlan(headers: RequestHeaders): ChecksumPlan | undefined {
+  const algorithm = requestedAlgorithm(headers);
+  const type = headers.get('x-amz-checksum-type')?.toUpperCase();
+  if (algorithm === undefined) {
+    if (type === undefined) return undefined;
+    throw new S3Error(
+      'InvalidRequest',
+      'The x-amz-checksum-type header can only be used with the x-amz-checksum-algorithm header.',
+    );
+  }
+  if (type !== undefined && type !== 'FULL_OBJECT' && type !== 'COMPOSITE') {
+    throw new S3Error('InvalidRequest', 'Value for x-amz-checksum-type header is invalid.');
+  }
+  const chosen = type ?? (algorithm === 'CRC64NVME' ? 'FULL_OBJECT' : 'COMPOSITE');
+  const combinable = CHECKSUM_TRAITS[algorithm].polynomial !== undefined;
+  if ((chosen === 'FULL_OBJECT' && !combinable) || (chosen === 'COMPOSITE' && algorithm === 'CRC64NVME')) {
+    throw new S3Error(
+      'InvalidRequest',
+      `The ${chosen} checksum type cannot be used with the ${algorithm.toLowerCase()} checksum algorithm.`,
+    );
+  }
+  return { algorithm, type: chosen };
 }

@@ -5,7 +5,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { S3Error } from '../errors.ts';
-import type { Operation } from '../operation.ts';
+import type { Operation } from '../operations/operation.ts';
 import { OPERATIONS } from '../operations.ts';
 import { startStore, temporaryDirectory } from '../testing/store-fixture.ts';
 

@@ -1,17 +1,21 @@
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AccessLog } from '../access-log.ts';
-import { ClientDisconnected, receive } from '../body/receive.ts';
+import { ClientDisconnected, receive } from './receive-body.ts';
 import { RequestBody } from '../body/request-body.ts';
 import { S3Error } from '../errors.ts';
-import type { Operation, OperationContext } from '../operation.ts';
-import { route, type OperationName } from '../routes.ts';
+import type { Operation, OperationContext } from '../operations/operation.ts';
+import { route, type OperationName } from '../operations.ts';
 import { authenticate } from '../signature/authenticate.ts';
-import type { Credentials } from '../signature/signing-key.ts';
+import type { Credentials } from '../signature/sigv4.ts';
 import { endResponse, sendResponse, sendError } from './send-response.ts';
-import { collectHeaders } from './headers.ts';
-import { hoistQuery, singleQuery } from './query.ts';
-import { parseRequestTarget, type RequestTarget } from './request-target.ts';
+import {
+  collectHeaders,
+  hoistQuery,
+  parseRequestTarget,
+  type RequestTarget,
+  singleQuery,
+} from './request-head.ts';
 
 export interface ExchangeSettings {
   readonly credentials: Credentials;

@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import type { S3Error } from '../errors.ts';
-import type { ResponseBytes, S3Response } from '../operation.ts';
+import type { ResponseBytes, S3Response } from '../operations/operation.ts';
 import { renderErrorXml, renderXml } from '../xml.ts';
 
 interface SendOptions {

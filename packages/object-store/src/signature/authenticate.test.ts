@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { decodeAwsChunked } from '../body/aws-chunked.ts';
 import { S3Error } from '../errors.ts';
-import { parseRequestTarget } from '../http/request-target.ts';
+import { parseRequestTarget } from '../http/request-head.ts';
 import { authenticate } from './authenticate.ts';
 
 /*

@@ -1,8 +1,16 @@
 import type { KeyObject } from 'node:crypto';
 import { S3Error } from '../errors.ts';
-import { canonicalRequest, sha256Hex, type SignedRequest } from './canonical-request.ts';
+import {
+  canonicalRequest,
+  type Credentials,
+  credentialScope,
+  sameSignature,
+  sha256Hex,
+  type SignedRequest,
+  signingKeyOf,
+  signText,
+} from './sigv4.ts';
 import { readSignatureClaim, type SignatureClaim } from './claim.ts';
-import { credentialScope, sameSignature, signingKeyOf, signText, type Credentials } from './signing-key.ts';
 
 /** Result of a valid signature, with the values needed to verify the signatures of chunks. */
 export interface Authentication {

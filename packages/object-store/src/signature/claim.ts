@@ -1,5 +1,5 @@
 import { S3Error, type S3ErrorCode } from '../errors.ts';
-import type { SignedRequest } from './canonical-request.ts';
+import type { SignedRequest } from './sigv4.ts';
 
 /** The parsed, not yet verified signature of a request. */
 export interface SignatureClaim {

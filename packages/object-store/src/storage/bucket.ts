@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { S3Error } from '../errors.ts';
 import type { Blobs, BlobPin } from './blobs.ts';
 import { uniqueName, replaceFile, type SyncDirectory } from './durable-file.ts';
-import { listKeys, type KeyListing, type ListQuery } from './list-keys.ts';
+import { compareUtf8, type KeyListing, listKeys, type ListQuery, SortedKeys } from './sorted-keys.ts';
 import { MultipartUpload, newUploadId, type UploadRecord } from './multipart-upload.ts';
 import { NamedMutex } from './mutex.ts';
 import {
@@ -12,9 +12,8 @@ import {
   type ObjectManifest,
   type ObjectProperties,
   type ObjectSummary,
-} from './object-manifest.ts';
+} from './stored-object.ts';
 import type { PartRecord, StagedPart } from './part-file.ts';
-import { compareUtf8, SortedKeys } from './sorted-keys.ts';
 
 /** Directories of a bucket and how to change them. */
 export interface BucketDirectories {

@@ -6,7 +6,7 @@ import { DigestedContent } from '../body/digested-content.ts';
 import { temporaryDirectory } from '../testing/store-fixture.ts';
 import type { Bucket } from './bucket.ts';
 import { syncDirectory } from './durable-file.ts';
-import { manifestFileName } from './object-manifest.ts';
+import { manifestFileName } from './stored-object.ts';
 import type { StagedPart } from './part-file.ts';
 import { Storage } from './storage.ts';
 

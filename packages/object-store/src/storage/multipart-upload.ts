@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { ChecksumPlan } from '../checksum/object-checksum.ts';
 import { S3Error } from '../errors.ts';
 import { Mutex } from './mutex.ts';
-import type { ObjectProperties } from './object-manifest.ts';
+import type { ObjectProperties } from './stored-object.ts';
 import type { PartRecord } from './part-file.ts';
 
 /** The record stored on disk, so that an open upload survives a restart. */

@@ -4,7 +4,7 @@ import { Blobs } from './blobs.ts';
 import { Bucket, type BucketDirectories } from './bucket.ts';
 import { syncDirectory, writeDurably, type SyncDirectory } from './durable-file.ts';
 import { MultipartUpload, type UploadRecord } from './multipart-upload.ts';
-import { manifestFileName, summarize, type ObjectManifest, type ObjectSummary } from './object-manifest.ts';
+import { manifestFileName, summarize, type ObjectManifest, type ObjectSummary } from './stored-object.ts';
 import { readPartRecord, type PartRecord } from './part-file.ts';
 
 /*

@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { listKeys } from './list-keys.ts';
-import { compareUtf8, SortedKeys } from './sorted-keys.ts';
+import { compareUtf8, listKeys, SortedKeys } from './sorted-keys.ts';
 
 /** Few letters, so that prefixes are shared, and characters around the surrogates, where the orders differ. */
 const key = fc.string({

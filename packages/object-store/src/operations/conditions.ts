@@ -1,7 +1,7 @@
 import { S3Error } from '../errors.ts';
-import type { RequestHeaders } from '../http/headers.ts';
+import type { RequestHeaders } from '../http/request-head.ts';
 import type { WriteCondition } from '../storage/bucket.ts';
-import type { ObjectSummary } from '../storage/object-manifest.ts';
+import type { ObjectSummary } from '../storage/stored-object.ts';
 
 function matchesEtag(list: string, etag: string): boolean {
   return list.split(',').some((item) => {

@@ -3,7 +3,7 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { filesBelow, temporaryDirectory } from '../testing/store-fixture.ts';
-import { ForeignDataDirectory } from './data-directory-format.ts';
+import { ForeignDataDirectory } from './data-directory.ts';
 import { Storage } from './storage.ts';
 
 const open = (path: string): Promise<Storage> => Storage.open(path, { nowMs: Date.now });

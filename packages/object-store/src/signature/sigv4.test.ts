@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { signingKeyOf } from './signing-key.ts';
+import { signingKeyOf } from './sigv4.ts';
 
 const CREDENTIALS = { accessKey: 'id', secretKey: 'secret', region: 'us-east-1' };
 

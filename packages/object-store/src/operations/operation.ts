@@ -1,8 +1,12 @@
-import type { RequestBody } from './body/request-body.ts';
-import { S3Error } from './errors.ts';
-import type { RequestHeaders } from './http/headers.ts';
-import type { Storage } from './storage/storage.ts';
-import type { XmlElements } from './xml.ts';
+import type { RequestBody } from '../body/request-body.ts';
+import { S3Error } from '../errors.ts';
+import type { RequestHeaders } from '../http/request-head.ts';
+import type { Bucket } from '../storage/bucket.ts';
+import type { Storage } from '../storage/storage.ts';
+import type { XmlElements } from '../xml.ts';
+
+/** Performs one S3 operation. Error responses are thrown as S3Error. */
+export type Operation = (request: S3Request, context: OperationContext) => Promise<S3Response>;
 
 /** One authenticated request, routed. */
 export interface S3Request {
@@ -41,17 +45,34 @@ export interface ResponseBytes {
   readonly chunks: AsyncIterable<Buffer> | undefined;
 }
 
-/** Performs one S3 operation. Error responses are thrown as S3Error. */
-export type Operation = (request: S3Request, context: OperationContext) => Promise<S3Response>;
+export const MAX_PARTS = 10_000;
 
-export function requiredBucket(request: S3Request): string {
-  if (request.bucket === undefined) throw new S3Error('InvalidBucketName');
-  return request.bucket;
+/** @throws S3Error NoSuchBucket */
+export function requiredBucket(request: S3Request, { storage }: OperationContext): Bucket {
+  return storage.bucket(requiredBucketName(request));
 }
 
-export function requiredKey(request: S3Request): string {
-  if (request.key === undefined) throw new S3Error('InvalidArgument', 'An object key is required.');
-  return request.key;
+export function requiredBucketName({ bucket }: S3Request): string {
+  if (bucket === undefined) throw new S3Error('InvalidBucketName');
+  return bucket;
+}
+
+export function requiredKey({ key }: S3Request): string {
+  if (key === undefined) throw new S3Error('InvalidArgument', 'An object key is required.');
+  return key;
+}
+
+export function requiredUploadId({ query }: S3Request): string {
+  const id = query.get('uploadId');
+  if (id === undefined || id === '') throw new S3Error('InvalidArgument', 'uploadId is missing.');
+  return id;
+}
+
+/** @throws S3Error InvalidArgument outside 1…10,000 */
+export function requiredPartNumber({ query }: S3Request): number {
+  const number = integerParameter(query, 'partNumber', { min: 1, max: MAX_PARTS });
+  if (number === undefined) throw new S3Error('InvalidArgument', 'partNumber is missing.');
+  return number;
 }
 
 /** Parses an integer query parameter. @throws S3Error InvalidArgument outside `min`…`max` */

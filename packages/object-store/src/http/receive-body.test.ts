@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
-import { receive } from './receive.ts';
+import { receive } from './receive-body.ts';
 
 const BODY_BYTES = 2 * 1024 * 1024;
 

@@ -1,6 +1,6 @@
 import { S3Error } from '../errors.ts';
-import type { RequestHeaders } from '../http/headers.ts';
-import type { ObjectProperties } from '../storage/object-manifest.ts';
+import type { RequestHeaders } from '../http/request-head.ts';
+import type { ObjectProperties } from '../storage/stored-object.ts';
 
 /** Storage classes of general-purpose buckets. In this store they are only labels without effect. */
 export const STORAGE_CLASSES: readonly string[] = [
