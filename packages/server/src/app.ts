@@ -14,6 +14,7 @@ import type { Config } from './config.ts';
 import { createDiagnosis } from './diagnosis.ts';
 import { createDomain } from './domain/create-domain.ts';
 import { BucketError } from './domain/ports/bucket.ts';
+import { meteredBucket } from './domain/ports/bucket-wrappers.ts';
 import { AGENT_DISCONNECTED } from './domain/sessions/end-session.ts';
 import { InflightResponses } from './http/inflight-responses.ts';
 import { ClientAddresses } from './http/client-addresses.ts';
@@ -25,7 +26,6 @@ import { UnauthenticatedConnections } from './http/unauthenticated-connections.t
 import { Metrics } from './metrics.ts';
 import { proxyFindings } from './proxy-findings.ts';
 import { createReadiness } from './readiness.ts';
-import { MeteredBucket } from './s3/metered-bucket.ts';
 import { S3Bucket } from './s3/s3-bucket.ts';
 import { openSqliteStore } from './store/open-sqlite-store.ts';
 import { systemClock } from './system-clock.ts';
@@ -76,9 +76,10 @@ export async function startApp(config: Config, log: Logger): Promise<App> {
 
   const s3Bucket = new S3Bucket(config.s3, { clock });
   cleanup.defer(() => s3Bucket.close());
-  const bucket = new MeteredBucket(s3Bucket, (operation, outcome, seconds) =>
-    metrics.observeS3(operation, outcome, seconds),
-  );
+  const bucket = meteredBucket(s3Bucket, {
+    clock,
+    observe: (operation, outcome, seconds) => metrics.observeS3(operation, outcome, seconds),
+  });
   const throughProxies = proxyFindings(config);
   for (const { name, level, detail } of throughProxies) {
     log[level === 'warning' ? 'warn' : 'info']({ check: name, detail }, 'proxy settings');

@@ -11,7 +11,7 @@ import { StoreError } from './domain/ports/store.ts';
 import { informationFor } from './help.ts';
 import { TlsFilesError } from './http/tls-certificates.ts';
 import { createLogger } from './logger.ts';
-import { setUpBucket } from './s3/bucket-setup.ts';
+import { setUpBucket } from './s3/setup/bucket-setup.ts';
 import { systemClock } from './system-clock.ts';
 
 /** Maximum duration of a drain before the process exits anyway. */

@@ -4,6 +4,7 @@ import { RefusedRequests } from './audit/refused-requests.ts';
 import { ClientService } from './clients/client-service.ts';
 import { CommandRunner } from './commands/command-runner.ts';
 import type { Bucket } from './ports/bucket.ts';
+import { stoppableBucket } from './ports/bucket-wrappers.ts';
 import type { Bus } from './ports/bus.ts';
 import type { Clock } from './ports/clock.ts';
 import type { Log } from './ports/log.ts';
@@ -24,7 +25,6 @@ import { Expiry } from './uploads/expiry.ts';
 import { abortOrphans } from './uploads/orphan-sweep.ts';
 import { UploadIntake } from './uploads/upload-intake.ts';
 import { Retention } from './uploads/retention.ts';
-import { StoppableBucket } from './uploads/stoppable-bucket.ts';
 import { StorePatience } from './uploads/store-patience.ts';
 import { Sweeper } from './uploads/sweeper.ts';
 import { type UnfinishedLimits, UnfinishedQuota } from './uploads/unfinished-quota.ts';
@@ -87,7 +87,7 @@ export function createDomain(deps: DomainDeps): Domain {
   const stopping = new AbortController();
   const { signal } = stopping;
   const random = deps.random ?? Math.random;
-  const bucket = new StoppableBucket(deps.bucket, signal);
+  const bucket = stoppableBucket(deps.bucket, signal);
   const sessions = new SessionRegistry();
   const sharedTokens = new SharedTokens({ clock, log, count: deps.onSharedToken ?? (() => {}) });
   const renewal = new TokenRenewal({

@@ -11,7 +11,9 @@ export class ClientAddresses {
     const list = rangeList(trusted);
     // Runs several times for each request.
     const none = list === null || trusted.length === 0;
-    this.#isProxy = none ? () => false : (address) => list.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4');
+    this.#isProxy = none
+      ? () => false
+      : (address) => list.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4');
   }
 
   isProxy(address: string | undefined): boolean {

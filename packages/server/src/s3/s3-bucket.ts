@@ -1,4 +1,4 @@
-import { DeleteObjectCommand, HeadBucketCommand, ListMultipartUploadsCommand } from '@aws-sdk/client-s3';
+import { HeadBucketCommand } from '@aws-sdk/client-s3';
 import type { ChecksumMode, Finding } from '@backhaul/protocol';
 import {
   type Bucket,
@@ -15,21 +15,33 @@ import {
   type VersionOptions,
 } from '../domain/ports/bucket.ts';
 import type { Clock } from '../domain/ports/clock.ts';
-import { type BucketAddress, bucketAddress } from './bucket-address.ts';
-import { checkBucket } from './bucket-check.ts';
-import { CapabilityProber, raceAbort } from './capability-prober.ts';
-import { probeCapabilities } from './capability-probe.ts';
+import { systemClock } from '../system-clock.ts';
 import { CredentialSource } from './credential-source.ts';
-import { tryFullPart } from './full-part-trial.ts';
-import { listParts } from './list-parts.ts';
-import { abortUpload, completeUpload, createUpload, headObject, putEmptyObject } from './multipart-calls.ts';
-import { type SigningWindow, signingWindow } from './presigned-url.ts';
-import { changeFindings, trialFinding } from './probe-findings.ts';
+import {
+  abortUpload,
+  completeUpload,
+  createUpload,
+  deleteObject,
+  headObject,
+  listParts,
+  listUploads,
+  putEmptyObject,
+} from './object-calls.ts';
+import {
+  type BucketAddress,
+  bucketAddress,
+  signGetUrl,
+  type SigningWindow,
+  signingWindow,
+  signPartUrl,
+} from './presigned-url.ts';
+import { probeCapabilities } from './probe/capability-probe.ts';
+import { CapabilityProber, raceAbort } from './probe/capability-prober.ts';
+import { changeFindings, trialFinding } from './probe/findings.ts';
+import { tryFullPart } from './probe/full-part-trial.ts';
 import { defaultTiming, S3Connection, type S3Timing } from './s3-connection.ts';
 import type { S3Settings } from './s3-settings.ts';
-import { systemClock } from '../system-clock.ts';
-import { signGetUrl } from './sign-get-url.ts';
-import { signPartUrl } from './sign-part-url.ts';
+import { checkBucket } from './setup/bucket-check.ts';
 
 export interface S3BucketOptions {
   readonly clock?: Clock;
@@ -114,34 +126,8 @@ export class S3Bucket implements Bucket {
     return listParts(this.#connection, upload, options);
   }
 
-  async *listMultipartUploads(keyPrefix: string, options: CallOptions = {}): AsyncGenerator<PendingUpload> {
-    let next: { KeyMarker: string; UploadIdMarker: string | undefined } | undefined;
-    do {
-      const command = new ListMultipartUploadsCommand({ Bucket: this.name, Prefix: keyPrefix, ...next });
-      const page = await this.#connection.call(
-        'ListMultipartUploads',
-        (client, call) => client.send(command, call),
-        options,
-      );
-      if (page.Bucket === undefined) throw this.#connection.unreadable('ListMultipartUploads', 'Bucket');
-      for (const { Key, UploadId, Initiated } of page.Uploads ?? []) {
-        if (Key === undefined || UploadId === undefined || Initiated === undefined) {
-          throw this.#connection.unreadable(
-            'ListMultipartUploads',
-            'Key, UploadId or Initiated of an upload',
-          );
-        }
-        yield { key: Key, s3UploadId: UploadId, initiatedAt: Initiated.getTime() };
-      }
-      const before = next && `${next.KeyMarker}\n${next.UploadIdMarker ?? ''}`;
-      next =
-        page.IsTruncated === true && page.NextKeyMarker !== undefined
-          ? { KeyMarker: page.NextKeyMarker, UploadIdMarker: page.NextUploadIdMarker }
-          : undefined;
-      if (next !== undefined && before === `${next.KeyMarker}\n${next.UploadIdMarker ?? ''}`) {
-        throw this.#connection.unreadable('ListMultipartUploads', 'new page');
-      }
-    } while (next !== undefined);
+  listMultipartUploads(keyPrefix: string, options: CallOptions = {}): AsyncIterable<PendingUpload> {
+    return listUploads(this.#connection, keyPrefix, options);
   }
 
   async completeMultipartUpload(
@@ -181,14 +167,8 @@ export class S3Bucket implements Bucket {
   }
 
   async deleteObject(key: string, options: VersionOptions = {}): Promise<void> {
-    const { versionId = null, signal } = options;
-    const command = new DeleteObjectCommand({
-      Bucket: this.name,
-      Key: key,
-      ...(versionId !== null && { VersionId: versionId }),
-    });
     try {
-      await this.#connection.call('DeleteObject', (client, call) => client.send(command, call), { signal });
+      await deleteObject(this.#connection, key, options);
     } catch (error) {
       const missing = ['NoSuchKey', 'NoSuchVersion', 'NotFound'];
       if (!(error instanceof BucketError && missing.includes(error.s3Code ?? ''))) throw error;
@@ -201,7 +181,7 @@ export class S3Bucket implements Bucket {
 
   async ping(options: CallOptions = {}): Promise<void> {
     const command = new HeadBucketCommand({ Bucket: this.name });
-    await this.#connection.call('HeadBucket', (client, call) => client.send(command, call), {
+    await this.#connection.send('HeadBucket', command, {
       ...options,
       policy: this.#connection.timing.ping,
     });

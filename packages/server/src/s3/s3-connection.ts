@@ -1,10 +1,19 @@
 import { createHash } from 'node:crypto';
-import { ListObjectsV2Command, S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
-import { noProxies, proxyFor } from '@backhaul/program';
+import http from 'node:http';
+import https from 'node:https';
+import {
+  type $Command,
+  ListObjectsV2Command,
+  S3Client,
+  type S3ClientConfig,
+  type S3ClientResolvedConfig,
+  type ServiceInputTypes,
+  type ServiceOutputTypes,
+} from '@aws-sdk/client-s3';
+import { noProxies, proxyFor, type ProxyInUse } from '@backhaul/program';
 import { BucketError, type CallOptions } from '../domain/ports/bucket.ts';
-import type { EndpointResolver } from './bucket-address.ts';
-import { HttpAgents } from './http-agents.ts';
-import { type RetryPolicy, retrying } from './retry.ts';
+import type { EndpointResolver } from './presigned-url.ts';
+import { retrying, type RetryPolicy } from './retry.ts';
 import { statusOf, toBucketError } from './s3-errors.ts';
 import { type S3Settings, storeUrl } from './s3-settings.ts';
 
@@ -71,12 +80,23 @@ export class S3Connection {
   }
 
   /**
+   * Sends one command of the SDK.
+   *
    * @param operation S3's name of the operation; selects how errors are classified.
    * @throws BucketError
    */
+  async send<Input extends ServiceInputTypes, Output extends ServiceOutputTypes>(
+    operation: string,
+    command: $Command<Input, Output, S3ClientResolvedConfig, ServiceInputTypes, ServiceOutputTypes>,
+    options?: S3CallOptions,
+  ): Promise<Output> {
+    return this.call(operation, async (abortSignal) => this.client.send(command, { abortSignal }), options);
+  }
+
+  /** Runs another request to the store under the same rules as {@link send}. */
   async call<T>(
     operation: string,
-    send: (client: S3Client, call: { abortSignal: AbortSignal }) => Promise<T>,
+    attempt: (signal: AbortSignal) => Promise<T>,
     options: S3CallOptions = {},
   ): Promise<T> {
     const { signal, policy = this.timing.calls } = options;
@@ -85,7 +105,7 @@ export class S3Connection {
     try {
       return await retrying(policy, { signal, isTransient }, async (abortSignal) => {
         try {
-          return await send(this.client, { abortSignal });
+          return await attempt(abortSignal);
         } catch (error) {
           if (signal?.aborted !== true && timedOut(error, abortSignal)) this.#agents.dropIdle();
           if (abortSignal.aborted) throw error;
@@ -197,4 +217,29 @@ function sendContentMd5(client: S3Client): void {
 
 function isBucketConfiguration(input: object): boolean {
   return 'Bucket' in input && !('Key' in input);
+}
+
+const MAX_SOCKETS = 50;
+
+/** The HTTP agents, which keep connections to the store alive for later calls. */
+export class HttpAgents {
+  readonly httpAgent: http.Agent;
+  readonly httpsAgent: https.Agent;
+
+  /** @param proxy Proxy used to reach the store. */
+  constructor(proxy: ProxyInUse | null) {
+    const options = { keepAlive: true, maxSockets: MAX_SOCKETS, ...(proxy && { proxyEnv: proxy.proxyEnv }) };
+    this.httpAgent = new http.Agent(options);
+    this.httpsAgent = new https.Agent(options);
+  }
+
+  /**
+   * Call when a connection has fallen silent: the cause (a router that lost its state, a failover) has likely
+   * affected the idle ones too, and each would cost a call another timeout.
+   */
+  dropIdle(): void {
+    for (const { freeSockets } of [this.httpAgent, this.httpsAgent]) {
+      for (const socket of Object.values(freeSockets).flatMap((sockets) => sockets ?? [])) socket.destroy();
+    }
+  }
 }

@@ -43,6 +43,11 @@ export interface S3Settings {
   readonly proxies?: ProxyVariables | undefined;
 }
 
+/** Beginning of all keys: the prefix and a slash; empty for the whole bucket. */
+export function keysUnder(keyPrefix: string): string {
+  return keyPrefix === '' ? '' : `${keyPrefix}/`;
+}
+
 /** The URL that calls go to, for choosing a proxy: only the host matters, not how it names the bucket. */
 export function storeUrl({ endpoint, bucket, region }: S3Settings): URL {
   return new URL(endpoint ?? `https://${bucket}.s3.${region}.amazonaws.com`);

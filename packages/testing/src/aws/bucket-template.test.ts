@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { LifecycleRule } from '@aws-sdk/client-s3';
-import { wholePublicAccessBlock } from '../../../server/src/s3/bucket-configuration.ts';
-import { ABORT_AFTER_DAYS, findAbortRule, RULE_ID } from '../../../server/src/s3/lifecycle-rules.ts';
+import {
+  ABORT_AFTER_DAYS,
+  findAbortRule,
+  RULE_ID,
+  wholePublicAccessBlock,
+} from '../../../server/src/s3/setup/bucket-configuration.ts';
 import { type Parameters, readTemplate } from './cloudformation-template.ts';
 
 interface TemplateRule {

@@ -4,10 +4,9 @@ import { join } from 'node:path';
 const serverSources = join(import.meta.dirname, '../../../server/src');
 /** Files used only by `--setup-bucket`. */
 const setupFiles = new Set([
-  's3/bucket-setup.ts',
-  's3/bucket-changes.ts',
-  's3/make-change.ts',
-  's3/trial-write.ts',
+  's3/setup/bucket-setup.ts',
+  's3/setup/bucket-changes.ts',
+  's3/setup/trial-write.ts',
 ]);
 
 export interface S3Calls {

@@ -1,4 +1,4 @@
-import type { BucketOperation, BucketOutcome } from '../../../server/src/s3/metered-bucket.ts';
+import type { BucketOperation, BucketOutcome } from '../../../server/src/domain/ports/bucket-wrappers.ts';
 
 /** Values appear only when they occur, and one test does not produce all of them. */
 export const s3Operations = [

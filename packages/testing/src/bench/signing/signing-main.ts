@@ -6,7 +6,7 @@ import { answerOrders } from '../side-process/answer-orders.ts';
 import type { SigningOrder, SigningReport } from './signing-order.ts';
 
 /** The server's code as shipped. */
-const shipped = new URL('../../../../../dist/packages/server/dist/s3/sign-part-url.js', import.meta.url);
+const shipped = new URL('../../../../../dist/packages/server/dist/s3/presigned-url.js', import.meta.url);
 const { signPartUrl } = (await import(shipped.href)) as {
   signPartUrl: (address: object, window: object, request: object) => { readonly url: string };
 };

@@ -8,13 +8,16 @@ import {
 } from '@aws-sdk/client-s3';
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
 import type { ChecksumMode } from '@backhaul/protocol';
-import { bucketAddress } from './bucket-address.ts';
-import { attachment } from './content-disposition.ts';
 import type { SigningCredentials } from './credential-source.ts';
-import { presignUrl, signingWindow } from './presigned-url.ts';
+import {
+  attachment,
+  bucketAddress,
+  presignUrl,
+  signGetUrl,
+  signingWindow,
+  signPartUrl,
+} from './presigned-url.ts';
 import type { S3Settings } from './s3-settings.ts';
-import { signGetUrl } from './sign-get-url.ts';
-import { signPartUrl } from './sign-part-url.ts';
 
 const now = Date.UTC(2025, 10, 1, 10, 15, 0, 123);
 const lasting: SigningCredentials = {
@@ -242,4 +245,36 @@ test('no URL claims a longer lifetime than its credentials have', () => {
   assert.equal(window.expirySeconds, 100);
   assert.equal(window.signedAt % 1000, 0);
   assert.equal(signingWindow(lasting, now, 900).expirySeconds, 900);
+});
+
+test('a plain name appears in both forms', () => {
+  assert.equal(attachment('report.bin'), `attachment; filename="report.bin"; filename*=UTF-8''report.bin`);
+});
+
+test('names in other alphabets are preserved in the extended form', () => {
+  assert.equal(
+    attachment('Umsätze.csv'),
+    `attachment; filename="Ums_tze.csv"; filename*=UTF-8''Ums%C3%A4tze.csv`,
+  );
+});
+
+test('no character breaks out of the quotes or the header', () => {
+  const header = attachment('a"; filename="b\r\nSet-Cookie: x\\%41');
+  assert.match(header, /^attachment; filename="[^"\\%\r\n]*"; filename\*=UTF-8''[A-Za-z0-9%._~-]*$/);
+});
+
+test('directories and leading dots are removed from a name', () => {
+  assert.match(attachment('../../etc/passwd'), /filename="passwd"/);
+  assert.match(attachment('.bashrc'), /filename="_bashrc"/);
+  assert.match(attachment('C:\\temp\\x.txt'), /filename="x.txt"/);
+});
+
+test('bidirectional control characters are removed', () => {
+  assert.doesNotMatch(attachment('invoice\u202Efdp.exe'), /%E2%80%AE/);
+});
+
+test('long names keep their extension; broken and empty names get a replacement', () => {
+  assert.match(attachment(`${'x'.repeat(1000)}.csv`), /filename="x{236}\.csv"/);
+  assert.match(attachment('\uD800.txt'), /\.txt"/);
+  assert.match(attachment(''), /filename="file"/);
 });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { LifecycleRule } from '@aws-sdk/client-s3';
-import { findAbortRule, RULE_ID, shortestAbortDays, withAbortRule } from './lifecycle-rules.ts';
+import { findAbortRule, RULE_ID, shortestAbortDays, withAbortRule } from './bucket-configuration.ts';
 
 const abort = { Status: 'Enabled', AbortIncompleteMultipartUpload: { DaysAfterInitiation: 3 } } as const;
 

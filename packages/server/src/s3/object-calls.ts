@@ -3,8 +3,11 @@ import {
   CompleteMultipartUploadCommand,
   CreateMultipartUploadCommand,
   type CreateMultipartUploadCommandInput,
-  type HeadObjectCommandOutput,
+  DeleteObjectCommand,
   HeadObjectCommand,
+  type HeadObjectCommandOutput,
+  ListMultipartUploadsCommand,
+  ListPartsCommand,
   PutObjectCommand,
   type ServerSideEncryption,
   type StorageClass,
@@ -14,8 +17,10 @@ import {
   BucketError,
   type CallOptions,
   type CompletedPart,
+  type ListedPart,
   type MultipartUpload,
   type ObjectFacts,
+  type PendingUpload,
   type VersionOptions,
 } from '../domain/ports/bucket.ts';
 import type { S3Connection } from './s3-connection.ts';
@@ -44,11 +49,7 @@ export async function createUpload(
     ...objectOf(connection, request),
     ...checksumOf(traits),
   });
-  const { UploadId } = await connection.call(
-    'CreateMultipartUpload',
-    (client, call) => client.send(command, call),
-    options,
-  );
+  const { UploadId } = await connection.send('CreateMultipartUpload', command, options);
   if (UploadId === undefined) throw connection.unreadable('CreateMultipartUpload', 'UploadId');
   return { key: request.key, s3UploadId: UploadId };
 }
@@ -88,11 +89,7 @@ export async function putEmptyObject(
     ...(request.withCrc32 && { ChecksumCRC32: EMPTY_CRC32 }),
     ...(request.onlyIfAbsent && { IfNoneMatch: '*' }),
   });
-  const { VersionId } = await connection.call(
-    'PutObject',
-    (client, call) => client.send(command, call),
-    options,
-  );
+  const { VersionId } = await connection.send('PutObject', command, options);
   return VersionId ?? null;
 }
 
@@ -143,11 +140,10 @@ export async function completeUpload(
     ...(completion.objectSizeBytes !== null && { MpuObjectSize: completion.objectSizeBytes }),
     ...(completion.onlyIfAbsent && { IfNoneMatch: '*' }),
   });
-  const response = await connection.call(
-    'CompleteMultipartUpload',
-    (client, call) => client.send(command, call),
-    { ...options, policy: connection.timing.complete },
-  );
+  const response = await connection.send('CompleteMultipartUpload', command, {
+    ...options,
+    policy: connection.timing.complete,
+  });
   // The SDK accepts any well-formed XML, even an HTML page, as success. The ETag alone may be empty (Ceph 16).
   if (response.Key === undefined && response.Location === undefined && response.ETag === undefined) {
     throw connection.unreadable('CompleteMultipartUpload', 'Location, Key or ETag');
@@ -167,7 +163,7 @@ export async function abortUpload(
     UploadId: s3UploadId,
   });
   try {
-    await connection.call('AbortMultipartUpload', (client, call) => client.send(command, call), options);
+    await connection.send('AbortMultipartUpload', command, options);
   } catch (error) {
     if (!(error instanceof BucketError && error.kind === 'upload_gone')) throw error;
   }
@@ -190,11 +186,7 @@ export async function headObject(
     ChecksumMode: 'ENABLED',
   });
   try {
-    const response = await connection.call(
-      'HeadObject',
-      (client, call) => client.send(command, call),
-      options,
-    );
+    const response = await connection.send('HeadObject', command, options);
     // An unknown length is a failure, never 0.
     if (response.ContentLength === undefined) throw connection.unreadable('HeadObject', 'Content-Length');
     return {
@@ -216,4 +208,93 @@ export async function headObject(
 function fullObjectCrc32Of(response: HeadObjectCommandOutput): string | null {
   const { ChecksumCRC32: crc32, ChecksumType: type } = response;
   return crc32 === undefined || type === 'COMPOSITE' || crc32.includes('-') ? null : crc32;
+}
+
+/** Lists the parts of all pages. */
+export async function listParts(
+  connection: S3Connection,
+  upload: MultipartUpload,
+  options: CallOptions,
+): Promise<ListedPart[]> {
+  const parts: ListedPart[] = [];
+  let marker: string | undefined;
+  do {
+    const command = new ListPartsCommand({
+      Bucket: connection.settings.bucket,
+      Key: upload.key,
+      UploadId: upload.s3UploadId,
+      PartNumberMarker: marker,
+    });
+    const page = await connection.send('ListParts', command, options);
+    // The SDK parses an empty response as an empty list.
+    if (page.UploadId === undefined) throw connection.unreadable('ListParts', 'UploadId');
+    for (const part of page.Parts ?? []) {
+      if (part.PartNumber === undefined || part.Size === undefined || part.ETag === undefined) {
+        throw connection.unreadable('ListParts', 'PartNumber, Size or ETag of a part');
+      }
+      parts.push({
+        partNumber: part.PartNumber,
+        sizeBytes: part.Size,
+        etag: part.ETag,
+        crc32: part.ChecksumCRC32 ?? null,
+        sha256: part.ChecksumSHA256 ?? null,
+      });
+    }
+    marker = page.IsTruncated === true ? nextMarker(marker, page.NextPartNumberMarker) : undefined;
+  } while (marker !== undefined);
+  return parts;
+}
+
+/** Guards against a pagination loop. */
+function nextMarker(current: string | undefined, next: string | undefined): string {
+  if (next === undefined || Number(next) <= Number(current ?? 0)) {
+    throw new BucketError('unavailable', 'ListParts: the store reports more results but no next page.');
+  }
+  return next;
+}
+
+/** Unfinished uploads whose keys start with `keyPrefix`, of all pages. */
+export async function* listUploads(
+  connection: S3Connection,
+  keyPrefix: string,
+  options: CallOptions,
+): AsyncGenerator<PendingUpload> {
+  let next: { KeyMarker: string; UploadIdMarker: string | undefined } | undefined;
+  do {
+    const command = new ListMultipartUploadsCommand({
+      Bucket: connection.settings.bucket,
+      Prefix: keyPrefix,
+      ...next,
+    });
+    const page = await connection.send('ListMultipartUploads', command, options);
+    if (page.Bucket === undefined) throw connection.unreadable('ListMultipartUploads', 'Bucket');
+    for (const { Key, UploadId, Initiated } of page.Uploads ?? []) {
+      if (Key === undefined || UploadId === undefined || Initiated === undefined) {
+        throw connection.unreadable('ListMultipartUploads', 'Key, UploadId or Initiated of an upload');
+      }
+      yield { key: Key, s3UploadId: UploadId, initiatedAt: Initiated.getTime() };
+    }
+    const before = next && `${next.KeyMarker}\n${next.UploadIdMarker ?? ''}`;
+    next =
+      page.IsTruncated === true && page.NextKeyMarker !== undefined
+        ? { KeyMarker: page.NextKeyMarker, UploadIdMarker: page.NextUploadIdMarker }
+        : undefined;
+    if (next !== undefined && before === `${next.KeyMarker}\n${next.UploadIdMarker ?? ''}`) {
+      throw connection.unreadable('ListMultipartUploads', 'new page');
+    }
+  } while (next !== undefined);
+}
+
+/** Deletes the version, or in a versioned bucket only hides the object if none is given. */
+export async function deleteObject(
+  connection: S3Connection,
+  key: string,
+  { versionId = null, ...options }: VersionOptions,
+): Promise<void> {
+  const command = new DeleteObjectCommand({
+    Bucket: connection.settings.bucket,
+    Key: key,
+    ...(versionId !== null && { VersionId: versionId }),
+  });
+  await connection.send('DeleteObject', command, options);
 }

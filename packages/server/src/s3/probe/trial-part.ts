@@ -1,7 +1,30 @@
+import { createHash, randomFillSync } from 'node:crypto';
+import { crc32 } from 'node:zlib';
 import type { PresignedPart } from '@backhaul/protocol';
-import type { CallOptions } from '../domain/ports/bucket.ts';
-import { requestWhole, type WholeRequest } from '../request-whole.ts';
-import type { S3Connection } from './s3-connection.ts';
+import type { CallOptions } from '../../domain/ports/bucket.ts';
+import { requestWhole, type WholeRequest } from '../../request-whole.ts';
+import type { S3Connection } from '../s3-connection.ts';
+
+export interface TrialBody {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** Base64. */
+  readonly checksums: { readonly crc32: string; readonly sha256: string; readonly md5: string };
+}
+
+/** Random, so that no two are alike; of one length by default, so that only checksums distinguish them. */
+export function trialBody(sizeBytes = 64): TrialBody {
+  const bytes = randomFillSync(new Uint8Array(sizeBytes));
+  const crc = Buffer.alloc(4);
+  crc.writeUInt32BE(crc32(bytes));
+  return {
+    bytes,
+    checksums: {
+      crc32: crc.toString('base64'),
+      sha256: createHash('sha256').update(bytes).digest('base64'),
+      md5: createHash('md5').update(bytes).digest('base64'),
+    },
+  };
+}
 
 /** An HTTP error response outside the SDK, in the shape of the SDK's errors, so that one table classifies both. */
 export class RefusedPut extends Error {
@@ -30,8 +53,7 @@ export async function putPresignedPart(
 ): Promise<string> {
   return connection.call(
     'UploadPart',
-    async (_, { abortSignal }) =>
-      putOnce(part, body, { signal: abortSignal, proxies: connection.settings.proxies }),
+    async (abortSignal) => putOnce(part, body, { signal: abortSignal, proxies: connection.settings.proxies }),
     { signal },
   );
 }

@@ -1,6 +1,6 @@
 import type { Finding } from '@backhaul/protocol';
-import type { BucketCapabilities, BucketError } from '../domain/ports/bucket.ts';
-import type { S3Settings, Preference } from './s3-settings.ts';
+import type { BucketCapabilities, BucketError } from '../../domain/ports/bucket.ts';
+import type { Preference, S3Settings } from '../s3-settings.ts';
 
 /** Reasons why a feature is not used; null if it is used or not wanted. */
 export interface Shortfalls {

@@ -1,4 +1,4 @@
-import type { CallOptions } from '../domain/ports/bucket.ts';
+import type { CallOptions } from '../../domain/ports/bucket.ts';
 import type { ProbeReport } from './capability-probe.ts';
 
 const FIRST_PAUSE_MS = 1_000;

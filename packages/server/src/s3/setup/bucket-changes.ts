@@ -11,19 +11,21 @@ import {
   PutBucketVersioningCommand,
   PutPublicAccessBlockCommand,
 } from '@aws-sdk/client-s3';
+import type { S3Connection } from '../s3-connection.ts';
+import type { S3Settings } from '../s3-settings.ts';
 import {
   blocksAllPublicAccess,
+  findAbortRule,
   isNotOffered,
   type Lifecycle,
   readEncryption,
   readLifecycle,
   readPublicAccessBlock,
   readVersioning,
+  RULE_ID,
   wholePublicAccessBlock,
+  withAbortRule,
 } from './bucket-configuration.ts';
-import { findAbortRule, RULE_ID, withAbortRule } from './lifecycle-rules.ts';
-import type { S3Connection } from './s3-connection.ts';
-import type { S3Settings } from './s3-settings.ts';
 
 /** A bucket setting that the setup changes and can undo. `State` is the setting as read. */
 export interface BucketChange<State> {
@@ -60,11 +62,11 @@ export const encryption: BucketChange<string | null> = {
         Rules: [{ ApplyServerSideEncryptionByDefault: { SSEAlgorithm: 'AES256' } }],
       },
     });
-    await connection.call('PutBucketEncryption', (client, call) => client.send(command, call));
+    await connection.send('PutBucketEncryption', command);
   },
   async undo(connection) {
     const command = new DeleteBucketEncryptionCommand({ Bucket: connection.settings.bucket });
-    await connection.call('DeleteBucketEncryption', (client, call) => client.send(command, call));
+    await connection.send('DeleteBucketEncryption', command);
   },
   isUndone: isDeepStrictEqual,
   undoByHand: (settings) => awsCommand(settings, 'delete-bucket-encryption'),
@@ -88,7 +90,7 @@ export const versioning: BucketChange<BucketVersioningStatus | null> = {
 async function putVersioning(connection: S3Connection, Status: BucketVersioningStatus): Promise<void> {
   const { bucket: Bucket } = connection.settings;
   const command = new PutBucketVersioningCommand({ Bucket, VersioningConfiguration: { Status } });
-  await connection.call('PutBucketVersioning', (client, call) => client.send(command, call));
+  await connection.send('PutBucketVersioning', command);
 }
 
 export const publicAccessBlock: BucketChange<PublicAccessBlockConfiguration | null> = {
@@ -104,7 +106,7 @@ export const publicAccessBlock: BucketChange<PublicAccessBlockConfiguration | nu
     if (before !== null) return putPublicAccessBlock(connection, before);
     const command = new DeletePublicAccessBlockCommand({ Bucket: connection.settings.bucket });
     try {
-      await connection.call('DeletePublicAccessBlock', (client, call) => client.send(command, call));
+      await connection.send('DeletePublicAccessBlock', command);
     } catch (error) {
       if (!isNotOffered(error)) throw error;
       await putPublicAccessBlock(connection, noPublicAccessBlock);
@@ -136,7 +138,7 @@ async function putPublicAccessBlock(
 ): Promise<void> {
   const { bucket: Bucket } = connection.settings;
   const command = new PutPublicAccessBlockCommand({ Bucket, PublicAccessBlockConfiguration: block });
-  await connection.call('PutPublicAccessBlock', (client, call) => client.send(command, call));
+  await connection.send('PutPublicAccessBlock', command);
 }
 
 export const lifecycle: BucketChange<Lifecycle> = {
@@ -161,7 +163,7 @@ export const lifecycle: BucketChange<Lifecycle> = {
   async undo(connection, before) {
     if (before.rules.length > 0) return putLifecycle(connection, before);
     const command = new DeleteBucketLifecycleCommand({ Bucket: connection.settings.bucket });
-    await connection.call('DeleteBucketLifecycle', (client, call) => client.send(command, call));
+    await connection.send('DeleteBucketLifecycle', command);
   },
   isUndone: (now, before) => now.rules.length === before.rules.length && lostRules(before, now).length === 0,
   undoByHand: (settings, { rules }) =>
@@ -183,7 +185,7 @@ async function putLifecycle(
     LifecycleConfiguration: { Rules: [...rules] },
     ...(transitionDefault !== undefined && { TransitionDefaultMinimumObjectSize: transitionDefault }),
   });
-  await connection.call('PutBucketLifecycleConfiguration', (client, call) => client.send(command, call));
+  await connection.send('PutBucketLifecycleConfiguration', command);
 }
 
 /** An outdated rule with our name is replaced by the correct one; every other rule has to stay unchanged. */

@@ -1,19 +1,16 @@
-import { createHash, randomFillSync, randomUUID } from 'node:crypto';
-import { crc32 } from 'node:zlib';
+import { randomUUID } from 'node:crypto';
 import { type Finding, S3_MIN_PART_BYTES } from '@backhaul/protocol';
 import {
   type BucketCapabilities,
   BucketError,
   type CallOptions,
-  type PartToSign,
   TRIAL_FOLDER,
-} from '../domain/ports/bucket.ts';
-import type { BucketAddress } from './bucket-address.ts';
-import { abortUpload, createUpload } from './multipart-calls.ts';
-import type { SigningWindow } from './presigned-url.ts';
-import { putOnce, RefusedPut } from './put-presigned-part.ts';
-import type { S3Connection } from './s3-connection.ts';
-import { signPartUrl } from './sign-part-url.ts';
+} from '../../domain/ports/bucket.ts';
+import { abortUpload, createUpload } from '../object-calls.ts';
+import { type BucketAddress, type SigningWindow, signPartUrl } from '../presigned-url.ts';
+import type { S3Connection } from '../s3-connection.ts';
+import { keysUnder } from '../s3-settings.ts';
+import { putOnce, RefusedPut, trialBody } from './trial-part.ts';
 
 interface Addresses {
   /** The address that the server itself calls. */
@@ -40,18 +37,18 @@ export async function tryFullPart(
 ): Promise<Finding[]> {
   const { keyPrefix } = connection.settings;
   const { fullPartMs } = connection.timing;
-  const key = `${keyPrefix === '' ? '' : `${keyPrefix}/`}${TRIAL_FOLDER}/${randomUUID()}/full-part`;
+  const key = `${keysUnder(keyPrefix)}${TRIAL_FOLDER}/${randomUUID()}/full-part`;
   const request = { key, token: `probe-${randomUUID()}`, traits: capabilities };
   const upload = await createUpload(connection, request, options);
-  const body = randomFillSync(new Uint8Array(S3_MIN_PART_BYTES));
-  const part = partOf(body);
+  const { bytes, checksums } = trialBody(S3_MIN_PART_BYTES);
+  const part = { partNumber: 1, sizeBytes: bytes.length, ...checksums };
   const { checksumMode: mode } = capabilities;
   const send = async (address: BucketAddress): Promise<Outcome> => {
     const presigned = signPartUrl(address, window, { upload, part, mode });
     const late = AbortSignal.timeout(fullPartMs);
     const signal = options.signal === undefined ? late : AbortSignal.any([options.signal, late]);
     try {
-      const etag = await putOnce(presigned, body, { signal, proxies: connection.settings.proxies });
+      const etag = await putOnce(presigned, bytes, { signal, proxies: connection.settings.proxies });
       return etag === '' ? { kind: 'no_etag' } : { kind: 'ok' };
     } catch (error) {
       options.signal?.throwIfAborted();
@@ -73,18 +70,6 @@ export async function tryFullPart(
       if (!late.aborted && !(error instanceof BucketError)) throw error;
     });
   }
-}
-
-function partOf(bytes: Uint8Array): PartToSign {
-  const crc = Buffer.alloc(4);
-  crc.writeUInt32BE(crc32(bytes));
-  return {
-    partNumber: 1,
-    sizeBytes: bytes.length,
-    crc32: crc.toString('base64'),
-    sha256: createHash('sha256').update(bytes).digest('base64'),
-    md5: createHash('md5').update(bytes).digest('base64'),
-  };
 }
 
 type Outcome =

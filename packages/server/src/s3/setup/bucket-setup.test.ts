@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { BucketError } from '../../domain/ports/bucket.ts';
+import { errorXml, FakeS3, quickTiming } from '../fake-s3.ts';
+import { S3Bucket } from '../s3-bucket.ts';
 import { setUpBucket } from './bucket-setup.ts';
-import type { BucketError } from '../domain/ports/bucket.ts';
-import { errorXml, FakeS3, quickTiming } from './fake-s3.ts';
-import { S3Bucket } from './s3-bucket.ts';
 
 async function setUp(fake: FakeS3) {
   const steps = await setUpBucket(fake.settings({ region: 'eu-central-1' }), { timing: quickTiming });

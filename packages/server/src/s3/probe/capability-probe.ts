@@ -1,15 +1,19 @@
 import { HeadBucketCommand, ListObjectsV2Command } from '@aws-sdk/client-s3';
 import type { Finding } from '@backhaul/protocol';
-import { type BucketCapabilities, BucketError, type CallOptions } from '../domain/ports/bucket.ts';
-import { chooseChecksum } from './checksum-probe.ts';
-import { completeOne } from './complete-one.ts';
-import { tryEmptyObject } from './empty-object-probe.ts';
-import type { UploadTraits } from './multipart-calls.ts';
-import { findPartProof } from './part-proof-probe.ts';
-import { cleanupFinding, describeCapabilities, type Shortfalls } from './probe-findings.ts';
-import { plainTraits, probeBody, ProbeScratch, type SignPart } from './probe-scratch.ts';
-import type { S3Connection } from './s3-connection.ts';
-import { encryption, storageClass, probePreference } from './preference-probe.ts';
+import { type BucketCapabilities, BucketError, type CallOptions } from '../../domain/ports/bucket.ts';
+import type { UploadTraits } from '../object-calls.ts';
+import type { S3Connection } from '../s3-connection.ts';
+import { chooseChecksum, findPartProof } from './checksum-probe.ts';
+import {
+  encryption,
+  enforcesObjectSize,
+  enforcesOnlyIfAbsent,
+  probePreference,
+  storageClass,
+  tryEmptyObject,
+} from './feature-probes.ts';
+import { cleanupFinding, describeCapabilities, type Shortfalls } from './findings.ts';
+import { plainTraits, ProbeScratch, type SignPart } from './probe-scratch.ts';
 
 export interface ProbeReport {
   readonly capabilities: BucketCapabilities;
@@ -58,14 +62,14 @@ async function contact(connection: S3Connection, options: CallOptions): Promise<
   const bucket = { Bucket: connection.settings.bucket };
   const head = new HeadBucketCommand(bucket);
   try {
-    await connection.call('HeadBucket', (client, call) => client.send(head, call), options);
+    await connection.send('HeadBucket', head, options);
     return;
   } catch (error) {
     if (!(error instanceof BucketError) || error.kind === 'unavailable') throw error;
   }
   // Responses to HEAD have no body. A listing needs the same permission and says which of the many 403s it is.
   const list = new ListObjectsV2Command({ ...bucket, MaxKeys: 1 });
-  await connection.call('ListObjectsV2', (client, call) => client.send(list, call), options);
+  await connection.send('ListObjectsV2', list, options);
 }
 
 async function probe(
@@ -88,7 +92,7 @@ async function probe(
   };
   const { checksum, shortfalls: checksums } = await chooseChecksum(scratch, asked, settings.checksum);
   const traits = { ...asked, ...checksum };
-  await completeOne(scratch, 'object', traits);
+  await scratch.completeOne('object', traits);
   const trials = [
     enforcesOnlyIfAbsent(scratch, traits),
     enforcesObjectSize(scratch, traits),
@@ -112,29 +116,4 @@ async function probe(
       emptyObject: empty.shortfall,
     },
   };
-}
-
-/** `object` already exists: a second one must be refused for exactly that reason, and a new key accepted. */
-async function enforcesOnlyIfAbsent(scratch: ProbeScratch, traits: UploadTraits): Promise<boolean> {
-  const checks = { onlyIfAbsent: true };
-  const refusal = await scratch.refusalOf(completeOne(scratch, 'object', traits, checks));
-  if (refusal?.kind !== 'object_exists') return false;
-  return (await scratch.refusalOf(completeOne(scratch, 'absent', traits, checks))) === null;
-}
-
-/** A wrong size must be refused and the right one accepted. */
-async function enforcesObjectSize(scratch: ProbeScratch, traits: UploadTraits): Promise<boolean> {
-  const body = probeBody();
-  const upload = await scratch.create('wrong-size', traits);
-  const part = await scratch.put(upload, traits.checksumMode, { body });
-  const wrong = scratch.complete(upload, {
-    parts: [part],
-    checksumMode: traits.checksumMode,
-    fullObjectCrc32: traits.fullObjectChecksum ? body.checksums.crc32 : null,
-    objectSizeBytes: body.bytes.length + 1,
-    onlyIfAbsent: false,
-  });
-  if ((await scratch.refusalOf(wrong)) === null) return false;
-  const checks = { objectSize: true };
-  return (await scratch.refusalOf(completeOne(scratch, 'right-size', traits, checks))) === null;
 }

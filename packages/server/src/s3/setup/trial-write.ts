@@ -2,15 +2,14 @@ import { randomUUID } from 'node:crypto';
 import {
   AbortMultipartUploadCommand,
   CreateMultipartUploadCommand,
-  DeleteObjectCommand,
   PutObjectCommand,
   type ServerSideEncryption,
   UploadPartCommand,
 } from '@aws-sdk/client-s3';
-import { BucketError, TRIAL_FOLDER } from '../domain/ports/bucket.ts';
-import { keysUnder } from './lifecycle-rules.ts';
-import { headObject } from './multipart-calls.ts';
-import type { S3Connection } from './s3-connection.ts';
+import { BucketError, TRIAL_FOLDER } from '../../domain/ports/bucket.ts';
+import { deleteObject, headObject } from '../object-calls.ts';
+import type { S3Connection } from '../s3-connection.ts';
+import { keysUnder } from '../s3-settings.ts';
 
 /** Writes to the bucket as server and agents do, and removes what it wrote. */
 export class TrialWrite {
@@ -38,46 +37,36 @@ export class TrialWrite {
     const command = new PutObjectCommand({ ...target, Body: 'trial' });
     let versionId: string | undefined;
     try {
-      const response = await this.#connection.call('PutObject', (client, call) => client.send(command, call));
+      const response = await this.#connection.send('PutObject', command);
       versionId = response.VersionId;
     } catch (error) {
       // After an error or a lost response the object may still exist.
       if (error instanceof BucketError && error.kind === 'unavailable') {
         await this.#remove(target.Key, async () => {
           const found = await headObject(this.#connection, target.Key, {});
-          if (found !== undefined) await this.#deleteObject(target, found.versionId ?? undefined);
+          if (found !== undefined)
+            await deleteObject(this.#connection, target.Key, { versionId: found.versionId });
         });
       }
       throw error;
     }
-    await this.#remove(target.Key, () => this.#deleteObject(target, versionId));
-  }
-
-  async #deleteObject({ Bucket, Key }: WriteTarget, versionId: string | undefined): Promise<void> {
-    // Deletes the version: in a versioned bucket it would otherwise remain behind a delete marker.
-    const command = new DeleteObjectCommand({
-      Bucket,
-      Key,
-      ...(versionId !== undefined && { VersionId: versionId }),
-    });
-    await this.#connection.call('DeleteObject', (client, call) => client.send(command, call));
+    // The version: in a versioned bucket it would otherwise remain behind a delete marker.
+    await this.#remove(target.Key, () => deleteObject(this.#connection, target.Key, { versionId }));
   }
 
   /** Sends a part as agents do. */
   async #putPart({ Bucket, Key, ...encryption }: WriteTarget): Promise<void> {
     const connection = this.#connection;
     const create = new CreateMultipartUploadCommand({ Bucket, Key, ...encryption });
-    const { UploadId } = await connection.call('CreateMultipartUpload', (client, call) =>
-      client.send(create, call),
-    );
+    const { UploadId } = await connection.send('CreateMultipartUpload', create);
     const upload = { Bucket, Key, UploadId };
     const part = new UploadPartCommand({ ...upload, PartNumber: 1, Body: 'trial' });
     const abort = new AbortMultipartUploadCommand(upload);
     try {
-      await connection.call('UploadPart', (client, call) => client.send(part, call));
+      await connection.send('UploadPart', part);
     } finally {
       await this.#remove(Key, async () => {
-        await connection.call('AbortMultipartUpload', (client, call) => client.send(abort, call));
+        await connection.send('AbortMultipartUpload', abort);
       });
     }
   }

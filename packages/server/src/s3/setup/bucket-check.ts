@@ -1,6 +1,10 @@
 import { DEFAULT_EXPIRES_IN_SECONDS, type Finding } from '@backhaul/protocol';
-import { type BucketCapabilities, BucketError } from '../domain/ports/bucket.ts';
+import { type BucketCapabilities, BucketError } from '../../domain/ports/bucket.ts';
+import type { S3CallOptions, S3Connection } from '../s3-connection.ts';
+import { keysUnder, type S3Settings } from '../s3-settings.ts';
+import type { BucketChange } from './bucket-changes.ts';
 import {
+  ABORT_AFTER_DAYS,
   blocksAllPublicAccess,
   isNotOffered,
   isStoreFault,
@@ -8,10 +12,8 @@ import {
   readLifecycle,
   readPublicAccessBlock,
   readVersioning,
+  shortestAbortDays,
 } from './bucket-configuration.ts';
-import { ABORT_AFTER_DAYS, keysUnder, shortestAbortDays } from './lifecycle-rules.ts';
-import type { S3CallOptions, S3Connection } from './s3-connection.ts';
-import { setupAdvice } from './setup-advice.ts';
 
 /** One hanging request must not lose the results of the others. */
 const ATTEMPT_TIMEOUT_MS = 4_000;
@@ -132,4 +134,26 @@ function unreadable(error: unknown, right: string): Omit<Finding, 'name'> {
     detail: `Cannot be read${isUnavailable ? ' now' : ''}: ${error.message}`,
     fix: isUnavailable ? null : `Allow ${right} on the bucket to enable this check.`,
   };
+}
+
+/**
+ * Advice for a setting that the bucket lacks. AWS supports all of them. For other stores only the setup can find out:
+ * some refuse, some silently ignore, some fail all writes afterwards. Its result is not stored, so the advice names
+ * the case in which it cannot help, and is not a warning, which would stay forever.
+ */
+export function setupAdvice(
+  { endpoint }: Pick<S3Settings, 'endpoint'>,
+  step: BucketChange<never>['name'],
+): Pick<Finding, 'level' | 'fix'> {
+  if (endpoint === undefined || isAws(endpoint)) {
+    return { level: 'warning', fix: 'Run `backhaul-server --setup-bucket`.' };
+  }
+  return {
+    level: 'info',
+    fix: `Run \`backhaul-server --setup-bucket\` once, unless that was done before. If it logs not_supported for the step ${step}, ignore this finding: the store does not support it.`,
+  };
+}
+
+function isAws(endpoint: string): boolean {
+  return /\.amazonaws\.com(\.cn)?$/.test(new URL(endpoint).hostname);
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { setupAdvice } from './setup-advice.ts';
+import { setupAdvice } from './bucket-check.ts';
 
 test('on AWS a missing setting is a warning, because the setup can add it', () => {
   for (const endpoint of [

@@ -8,9 +8,10 @@ import {
   type PublicAccessBlockConfiguration,
   type TransitionDefaultMinimumObjectSize,
 } from '@aws-sdk/client-s3';
-import { BucketError } from '../domain/ports/bucket.ts';
-import type { S3CallOptions, S3Connection } from './s3-connection.ts';
-import { statusOf } from './s3-errors.ts';
+import { BucketError } from '../../domain/ports/bucket.ts';
+import type { S3CallOptions, S3Connection } from '../s3-connection.ts';
+import { statusOf } from '../s3-errors.ts';
+import { keysUnder } from '../s3-settings.ts';
 
 export interface Lifecycle {
   readonly rules: readonly LifecycleRule[];
@@ -25,7 +26,7 @@ export async function readEncryption(
 ): Promise<string | null> {
   const command = new GetBucketEncryptionCommand({ Bucket: connection.settings.bucket });
   const response = await unlessUnset(
-    connection.call('GetBucketEncryption', (client, call) => client.send(command, call), options),
+    connection.send('GetBucketEncryption', command, options),
     'ServerSideEncryptionConfigurationNotFoundError',
   );
   const rule = response?.ServerSideEncryptionConfiguration?.Rules?.[0];
@@ -38,11 +39,7 @@ export async function readVersioning(
   options: S3CallOptions,
 ): Promise<BucketVersioningStatus | null> {
   const command = new GetBucketVersioningCommand({ Bucket: connection.settings.bucket });
-  const response = await connection.call(
-    'GetBucketVersioning',
-    (client, call) => client.send(command, call),
-    options,
-  );
+  const response = await connection.send('GetBucketVersioning', command, options);
   return response.Status ?? null;
 }
 
@@ -53,7 +50,7 @@ export async function readPublicAccessBlock(
 ): Promise<PublicAccessBlockConfiguration | null> {
   const command = new GetPublicAccessBlockCommand({ Bucket: connection.settings.bucket });
   const response = await unlessUnset(
-    connection.call('GetPublicAccessBlock', (client, call) => client.send(command, call), options),
+    connection.send('GetPublicAccessBlock', command, options),
     'NoSuchPublicAccessBlockConfiguration',
   );
   return response?.PublicAccessBlockConfiguration ?? null;
@@ -77,7 +74,7 @@ export function blocksAllPublicAccess(block: PublicAccessBlockConfiguration | nu
 export async function readLifecycle(connection: S3Connection, options: S3CallOptions): Promise<Lifecycle> {
   const command = new GetBucketLifecycleConfigurationCommand({ Bucket: connection.settings.bucket });
   const response = await unlessUnset(
-    connection.call('GetBucketLifecycleConfiguration', (client, call) => client.send(command, call), options),
+    connection.send('GetBucketLifecycleConfiguration', command, options),
     'NoSuchLifecycleConfiguration',
   );
   return { rules: response?.Rules ?? [], transitionDefault: response?.TransitionDefaultMinimumObjectSize };
@@ -112,4 +109,53 @@ export function isNotOffered(error: unknown): boolean {
 /** The store failed with a server error. Some stores do that for features they do not support (S3Proxy). */
 export function isStoreFault(error: unknown): boolean {
   return error instanceof BucketError && error.kind === 'unavailable' && (statusOf(error) ?? 0) >= 500;
+}
+
+export const ABORT_AFTER_DAYS = 7;
+export const RULE_ID = 'backhaul-abort-incomplete-multipart-uploads';
+
+/** An enabled rule that aborts incomplete uploads of every key under the prefix. */
+export function findAbortRule(rules: readonly LifecycleRule[], keyPrefix: string): LifecycleRule | undefined {
+  return abortRules(rules, keyPrefix)[0];
+}
+
+/** Days after their creation until incomplete uploads under the prefix are aborted; undefined without a rule. */
+export function shortestAbortDays(rules: readonly LifecycleRule[], keyPrefix: string): number | undefined {
+  const days = abortRules(rules, keyPrefix).flatMap(
+    (rule) => rule.AbortIncompleteMultipartUpload?.DaysAfterInitiation ?? [],
+  );
+  return days.length === 0 ? undefined : Math.min(...days);
+}
+
+function abortRules(rules: readonly LifecycleRule[], keyPrefix: string): LifecycleRule[] {
+  return rules.filter(
+    (rule) =>
+      rule.Status === 'Enabled' &&
+      rule.AbortIncompleteMultipartUpload?.DaysAfterInitiation !== undefined &&
+      covers(rule, keysUnder(keyPrefix)),
+  );
+}
+
+function covers(rule: LifecycleRule, keys: string): boolean {
+  const { Filter } = rule;
+  // Tags and sizes belong to objects: an incomplete upload has none, and S3 refuses such rules.
+  const narrowed = Filter?.Tag ?? Filter?.And ?? Filter?.ObjectSizeGreaterThan ?? Filter?.ObjectSizeLessThan;
+  return narrowed === undefined && keys.startsWith(Filter?.Prefix ?? rule.Prefix ?? '');
+}
+
+/** The existing rules unchanged, plus ours; an unsuitable rule with our name is replaced. */
+export function withAbortRule(rules: readonly LifecycleRule[], keyPrefix: string): LifecycleRule[] {
+  const others = rules.filter((rule) => rule.ID !== RULE_ID);
+  // S3 rejects a configuration that mixes both spellings of the prefix.
+  const isOldStyle = others.some((rule) => rule.Filter === undefined && rule.Prefix !== undefined);
+  const Prefix = keysUnder(keyPrefix);
+  return [
+    ...others,
+    {
+      ID: RULE_ID,
+      Status: 'Enabled',
+      ...(isOldStyle ? { Prefix } : { Filter: { Prefix } }),
+      AbortIncompleteMultipartUpload: { DaysAfterInitiation: ABORT_AFTER_DAYS },
+    },
+  ];
 }

@@ -1,7 +1,6 @@
-import { createHash, randomBytes, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { crc32 } from 'node:zlib';
-import { DeleteObjectCommand, ListMultipartUploadsCommand } from '@aws-sdk/client-s3';
+import { ListMultipartUploadsCommand } from '@aws-sdk/client-s3';
 import type { PresignedPart } from '@backhaul/protocol';
 import {
   BucketError,
@@ -12,19 +11,21 @@ import {
   type ObjectFacts,
   type PartToSign,
   TRIAL_FOLDER,
-} from '../domain/ports/bucket.ts';
-import { listParts } from './list-parts.ts';
+} from '../../domain/ports/bucket.ts';
 import {
   abortUpload,
-  type Completion,
   completeUpload,
+  type Completion,
   createUpload,
+  deleteObject,
   headObject,
+  listParts,
   putEmptyObject,
   type UploadTraits,
-} from './multipart-calls.ts';
-import { putPresignedPart } from './put-presigned-part.ts';
-import type { S3Connection } from './s3-connection.ts';
+} from '../object-calls.ts';
+import type { S3Connection } from '../s3-connection.ts';
+import { keysUnder } from '../s3-settings.ts';
+import { putPresignedPart, type TrialBody, trialBody } from './trial-part.ts';
 
 /** Signs for the endpoint that the server itself calls. */
 export type SignPart = (
@@ -49,6 +50,12 @@ export const plainTraits: UploadTraits = {
   storageClass: null,
 };
 
+/** Checks of the store that a Complete requests. */
+interface CompleteChecks {
+  readonly onlyIfAbsent?: boolean;
+  readonly objectSize?: boolean;
+}
+
 /** Temporary uploads and objects of one probe, all under one random key prefix. All are removed. */
 export class ProbeScratch {
   readonly #connection: S3Connection;
@@ -67,8 +74,7 @@ export class ProbeScratch {
     this.#connection = connection;
     this.#signPart = signPart;
     this.#callOptions = callOptions;
-    const { keyPrefix } = connection.settings;
-    this.#prefix = `${keyPrefix === '' ? '' : `${keyPrefix}/`}${TRIAL_FOLDER}/${randomUUID()}`;
+    this.#prefix = `${keysUnder(connection.settings.keyPrefix)}${TRIAL_FOLDER}/${randomUUID()}`;
   }
 
   /** @param name Name of the object within this probe. */
@@ -88,7 +94,7 @@ export class ProbeScratch {
   async put(
     upload: MultipartUpload,
     mode: UploadTraits['checksumMode'],
-    { body, boundTo = body }: { body: ProbeBody; boundTo?: ProbeBody },
+    { body, boundTo = body }: { body: TrialBody; boundTo?: TrialBody },
   ): Promise<CompletedPart> {
     const part = { partNumber: 1, sizeBytes: boundTo.bytes.length, ...boundTo.checksums };
     const presigned = await this.#signPart(upload, part, mode);
@@ -153,10 +159,40 @@ export class ProbeScratch {
     return listParts(this.#connection, upload, this.#callOptions);
   }
 
+  /**
+   * Runs one whole trial upload: create, one part, complete, HEAD.
+   *
+   * @throws BucketError
+   */
+  async completeOne(
+    name: string,
+    traits: UploadTraits,
+    { onlyIfAbsent = false, objectSize = false }: CompleteChecks = {},
+  ): Promise<ObjectFacts> {
+    const body = trialBody();
+    const upload = await this.create(name, traits);
+    const part = await this.put(upload, traits.checksumMode, { body });
+    await this.complete(upload, {
+      parts: [part],
+      checksumMode: traits.checksumMode,
+      fullObjectCrc32: traits.fullObjectChecksum ? body.checksums.crc32 : null,
+      objectSizeBytes: objectSize ? body.bytes.length : null,
+      onlyIfAbsent,
+    });
+    const facts = await this.head(upload);
+    if (facts === undefined || facts.sizeBytes !== body.bytes.length) {
+      throw new BucketError(
+        'refused',
+        'The store completed an upload, but HEAD does not show the object. Is S3_ENDPOINT an S3 store?',
+      );
+    }
+    return facts;
+  }
+
   /** Runs a whole upload without optional features: create, one part, complete. */
   async plainUpload(): Promise<void> {
     const upload = await this.create('plain', plainTraits);
-    const part = await this.put(upload, 'none', { body: probeBody() });
+    const part = await this.put(upload, 'none', { body: trialBody() });
     await this.complete(upload, {
       parts: [part],
       checksumMode: 'none',
@@ -219,11 +255,7 @@ export class ProbeScratch {
     // A cut-off request may still be executed a moment later.
     for (const pauseMs of [0, UNCONFIRMED_PAUSE_MS]) {
       await sleep(pauseMs, undefined, options);
-      const { Uploads = [] } = await this.#connection.call(
-        'ListMultipartUploads',
-        (client, call) => client.send(command, call),
-        options,
-      );
+      const { Uploads = [] } = await this.#connection.send('ListMultipartUploads', command, options);
       await Promise.all(
         Uploads.map(async ({ Key: key = '', UploadId: s3UploadId = '' }) =>
           abortUpload(this.#connection, { key, s3UploadId }, options),
@@ -234,31 +266,6 @@ export class ProbeScratch {
 
   async #delete(key: string, versionId: string | undefined, options: CallOptions): Promise<void> {
     if (versionId === undefined && (await headObject(this.#connection, key, options)) === undefined) return;
-    const command = new DeleteObjectCommand({
-      Bucket: this.#connection.settings.bucket,
-      Key: key,
-      ...(versionId !== undefined && { VersionId: versionId }),
-    });
-    await this.#connection.call('DeleteObject', (client, call) => client.send(command, call), options);
+    await deleteObject(this.#connection, key, { ...options, versionId });
   }
-}
-
-export interface ProbeBody {
-  readonly bytes: Uint8Array<ArrayBuffer>;
-  readonly checksums: { readonly crc32: string; readonly sha256: string; readonly md5: string };
-}
-
-/** Random, so that no two are alike; all of one length, so that only checksums distinguish them. */
-export function probeBody(): ProbeBody {
-  const bytes = new Uint8Array(randomBytes(64));
-  const crc = Buffer.alloc(4);
-  crc.writeUInt32BE(crc32(bytes));
-  return {
-    bytes,
-    checksums: {
-      crc32: crc.toString('base64'),
-      sha256: createHash('sha256').update(bytes).digest('base64'),
-      md5: createHash('md5').update(bytes).digest('base64'),
-    },
-  };
 }
