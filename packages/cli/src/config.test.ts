@@ -3,8 +3,8 @@ import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import { DEV_FILE } from '@backhaul/protocol';
+import { mintToken } from './commands/token.ts';
 import { Config, type Environment, type GlobalFlags } from './config.ts';
-import { mintToken } from './mint-token.ts';
 import { scratchDirectory } from './testing/scratch-directory.ts';
 
 const dev = {

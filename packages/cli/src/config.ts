@@ -1,11 +1,11 @@
 import { createHmac } from 'node:crypto';
 import path from 'node:path';
-import { type ProxyVariables, readProxyVariables } from '@backhaul/program';
 import { sendsInTheClear, toBaseUrl } from '@backhaul/client';
+import { type ProxyVariables, readProxyVariables } from '@backhaul/program';
 import { BackhaulError, DEV_FILE, type DevFile, isLoopbackHost } from '@backhaul/protocol';
 import { DevFileError, readDevFile } from '@backhaul/protocol/dev-file';
+import { UsageError } from './errors.ts';
 import { Network } from './network.ts';
-import { UsageError } from './usage-error.ts';
 
 /** All environment variables that the command line reads. */
 export interface Environment {
@@ -47,11 +47,6 @@ export function wantsColor({ NO_COLOR, TERM }: Environment): boolean {
   return (NO_COLOR ?? '') === '' && TERM !== 'dumb';
 }
 
-/** Whether the terminal can move its cursor, which the progress bar requires. */
-function canRedraw({ TERM }: Environment): boolean {
-  return TERM !== 'dumb';
-}
-
 /** Settings from flags, else the environment, else `.backhaul/dev.json`. Each is resolved on first use. */
 export class Config {
   readonly #flags: GlobalFlags;
@@ -66,8 +61,9 @@ export class Config {
     this.#cwd = cwd;
   }
 
+  /** Whether the terminal can move its cursor, which the progress bar requires. */
   get redraw(): boolean {
-    return canRedraw(this.#env);
+    return this.#env.TERM !== 'dumb';
   }
 
   get devFilePath(): string {

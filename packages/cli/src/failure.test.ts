@@ -1,11 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { BackhaulError, errorCodes, errorTable } from '@backhaul/protocol';
-import { exitCodes } from './exit-codes.ts';
-import { describeFailure, renderFailure } from './failure.ts';
-import { Interrupted } from './interrupted.ts';
+import { Interrupted, UsageError } from './errors.ts';
+import { describeFailure, exitCodes, renderFailure } from './failure.ts';
 import { Output, type Terminal } from './output.ts';
-import { UsageError } from './usage-error.ts';
 
 function capture(json: boolean) {
   const written = { stdout: '', stderr: '' };

@@ -4,6 +4,7 @@ import { assertManualPage, exampleCalls } from '@backhaul/testing';
 import { CommanderError } from 'commander';
 import { type AnyCommand, type CommandGroup, optionsOf } from './command.ts';
 import { commands } from './commands/index.ts';
+import { wrapExample, wrapWords } from './help.ts';
 import { parseCommandLine } from './program.ts';
 
 const globalFlags = ['--url', '--token', '--insecure', '--ca-file', '--json', '--help'];
@@ -64,3 +65,15 @@ function parseExamples(text: string): AnyCommand[] {
   const silent = { writeOut: () => undefined, writeErr: () => undefined };
   return exampleCalls(text, 'backhaul').map(({ args }) => parseCommandLine(args, silent).command);
 }
+
+test('words are wrapped at the width including the indent; a longer word gets its own line', () => {
+  assert.deepEqual(wrapWords('aa bb ccccccc d', '  ', 7), ['  aa bb', '  ccccccc', '  d']);
+});
+
+test('an example is continued with a backslash, but not inside quotes or between a flag and its value', () => {
+  assert.deepEqual(wrapExample("x --flag value | jq -r '.a | .b'", '  ', 20), [
+    '  x --flag value \\',
+    '      | jq \\',
+    "      -r '.a | .b'",
+  ]);
+});

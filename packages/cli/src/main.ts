@@ -1,12 +1,11 @@
 import { ApiError } from '@backhaul/client';
 import { asOutputError } from '@backhaul/client/content';
 import { CommanderError } from 'commander';
+import { connect, type Context } from './command.ts';
 import { Config, readEnvironment, wantsColor } from './config.ts';
-import { DONE, exitCodes } from './exit-codes.ts';
-import { describeFailure, renderFailure } from './failure.ts';
-import type { Context } from './context.ts';
-import { Interrupted, type InterruptSignal, interruptSignals } from './interrupted.ts';
-import { suggestClient } from './suggest-client.ts';
+import { Interrupted, type InterruptSignal, interruptSignals } from './errors.ts';
+import { describeFailure, DONE, exitCodes, renderFailure } from './failure.ts';
+import { suggestClient } from './identifiers.ts';
 import { Output, STANDARD_OUTPUT } from './output.ts';
 import { type Invocation, parseCommandLine } from './program.ts';
 
@@ -48,7 +47,9 @@ async function run(argv: readonly string[], signal: AbortSignal): Promise<number
   } catch (error) {
     if (isBrokenPipe(error)) return DONE;
     const isUnknownClient = error instanceof ApiError && error.code === 'client_not_found';
-    const similar = isUnknownClient ? await suggestClient(context, input.options['clientId']) : undefined;
+    const similar = isUnknownClient
+      ? await suggestClient(connect(context), input.options['clientId'], signal)
+      : undefined;
     return fail(error, output, similar === undefined ? undefined : `Did you mean ${similar}?`);
   }
 }

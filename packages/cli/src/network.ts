@@ -10,7 +10,7 @@ import {
   trustAuthorities,
 } from '@backhaul/program';
 import { explainConnectionFault } from '@backhaul/protocol';
-import { UsageError } from './usage-error.ts';
+import { UsageError } from './errors.ts';
 
 interface NetworkSettings {
   readonly proxies: ProxyVariables;

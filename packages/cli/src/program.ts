@@ -1,18 +1,20 @@
 import { repeatedFlag, similarName } from '@backhaul/program';
 import {
   type Argument,
+  Command as Parser,
   CommanderError,
   InvalidArgumentError,
   type Option,
-  Command as Parser,
 } from 'commander';
-import { parseClientId } from './argument-parsers.ts';
+import manifest from '../package.json' with { type: 'json' };
+import { globalOptions, helpOption, versionOption } from './arguments.ts';
 import { type AnyCommand, argumentsOf, type CommandGroup, type Input, optionsOf } from './command.ts';
 import { commands } from './commands/index.ts';
 import type { GlobalFlags } from './config.ts';
-import { globalOptions, helpOption, versionOption } from './global-options.ts';
 import { manualPage, type Page } from './help.ts';
-import { VERSION } from './version.ts';
+import { parseClientId } from './identifiers.ts';
+
+const VERSION: string = manifest.version;
 
 export interface GlobalOptions extends GlobalFlags {
   readonly json?: boolean;

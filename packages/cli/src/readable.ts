@@ -1,4 +1,4 @@
-import type { UploadLimits } from '@backhaul/protocol';
+import type { ClientSummary, UploadLimits } from '@backhaul/protocol';
 
 const KILO = 1000;
 const byteUnits = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'] as const;
@@ -67,4 +67,25 @@ export function describeLimits(limits: UploadLimits | null | undefined): string 
     ...(rate === undefined ? [] : [`at most ${readableBytes(rate)}/s`]),
   ];
   return set.length === 0 ? null : set.join(', ');
+}
+
+export function describePlatform(platform: ClientSummary['platform']): string {
+  if (platform === null) return '–';
+  const { os, arch, hostname } = platform;
+  return hostname === null ? `${os}/${arch}` : `${os}/${arch} ${hostname}`;
+}
+
+export function describeLabels(labels: ClientSummary['labels']): string {
+  const words = Object.entries(labels).map(([name, value]) => `${name}=${value}`);
+  return words.length === 0 ? '–' : words.join(' ');
+}
+
+/** When the agent's token expires or expired, e.g. `in 12 d`. */
+export function describeTokenEnd(
+  { token_expires_at: end }: Pick<ClientSummary, 'token_expires_at'>,
+  now: number,
+): string {
+  if (end == null) return '–';
+  const leftMs = Date.parse(end) - now;
+  return leftMs > 0 ? `in ${readableDuration(leftMs)}` : `expired ${readableDuration(-leftMs)} ago`;
 }

@@ -1,12 +1,12 @@
 import { ApiError } from '@backhaul/client';
 import { type AuditOutcome, auditOutcomes, type AuditRecord, timestampSchema } from '@backhaul/protocol';
 import { InvalidArgumentError, Option } from 'commander';
-import { clientIdOption, type PagingOptions, pagingOptions } from '../argument-parsers.ts';
-import { defineCommand } from '../command.ts';
-import { connect } from '../context.ts';
-import { parseDurationSeconds } from '../duration.ts';
-import { renderTable } from '../table.ts';
-import { UsageError } from '../usage-error.ts';
+import { parseDurationSeconds } from '../arguments.ts';
+import { connect, defineCommand } from '../command.ts';
+import { UsageError } from '../errors.ts';
+import { clientIdOption } from '../identifiers.ts';
+import { renderTable } from '../output.ts';
+import { type PagingOptions, pagingOptions, printList } from '../paging.ts';
 
 interface Options extends PagingOptions {
   readonly clientId?: string;
@@ -42,42 +42,35 @@ export const audit = defineCommand<readonly [], Options>({
     'backhaul audit --outcome refused --since 24h --all',
   ],
   async run(context, { options }) {
-    const { output, signal } = context;
     const client = connect(context);
-    const { limit, all = false, action, outcome, since, until } = options;
-    const actor = options.by ?? options.actor;
-    const filter = { client_id: options.clientId, actor, action, outcome, since, until };
-    const events: AuditRecord[] = [];
-    let cursor: string | undefined = options.cursor;
-    for (;;) {
-      const page = await client
-        .listAudit({ ...filter, limit: limit ?? (all ? 500 : undefined), cursor }, { signal })
-        .catch((error: unknown) => {
+    const { clientId, by, actor, action, outcome, since, until } = options;
+    const filter = { client_id: clientId, actor: by ?? actor, action, outcome, since, until };
+    await printList(context, options, {
+      name: 'events',
+      fetch: async (range) => {
+        try {
+          return await client.listAudit({ ...filter, ...range }, context);
+        } catch (error) {
           throw ofOlderServer(error, options) ?? error;
-        });
-      events.push(...page.events);
-      cursor = page.next_cursor ?? undefined;
-      if (!all || cursor === undefined) break;
-    }
-    if (output.json) {
-      output.value({ events, next_cursor: cursor ?? null });
-      return;
-    }
-    output.lines(
-      renderTable(events, [
-        { title: 'TIME', value: (event) => event.at },
-        { title: 'BY', value: (event) => (event.actor === '' ? '–' : event.actor) },
-        { title: 'FROM', value: (event) => event.address ?? '–' },
-        { title: 'ACTION', value: (event) => event.action },
-        { title: 'CLIENT', value: (event) => event.client_id ?? '–' },
-        { title: 'UPLOAD', value: (event) => event.upload_id ?? '–' },
-        { title: 'OUTCOME', value: describeOutcome },
-        { title: 'DETAIL', value: describeDetail },
-      ]),
-    );
-    if (cursor !== undefined) output.remark('More results: use --all or a larger --limit.');
+        }
+      },
+      table: auditTable,
+    });
   },
 });
+
+function auditTable(rows: readonly AuditRecord[]): string[] {
+  return renderTable(rows, [
+    { title: 'TIME', value: (event) => event.at },
+    { title: 'BY', value: (event) => (event.actor === '' ? '–' : event.actor) },
+    { title: 'FROM', value: (event) => event.address ?? '–' },
+    { title: 'ACTION', value: (event) => event.action },
+    { title: 'CLIENT', value: (event) => event.client_id ?? '–' },
+    { title: 'UPLOAD', value: (event) => event.upload_id ?? '–' },
+    { title: 'OUTCOME', value: describeOutcome },
+    { title: 'DETAIL', value: describeDetail },
+  ]);
+}
 
 /** Earlier servers record accepted requests only, without an outcome. */
 function describeOutcome({

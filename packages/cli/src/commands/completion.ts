@@ -1,9 +1,7 @@
 import { Argument } from 'commander';
 import { type AnyCommand, type CommandGroup, defineCommand } from '../command.ts';
-import { bashScript } from '../completion/bash-script.ts';
-import { completionTree, type TreeNode } from '../completion/completion-tree.ts';
-import { fishScript } from '../completion/fish-script.ts';
-import { zshScript } from '../completion/zsh-script.ts';
+import { completionTree, type TreeNode } from '../completion/command-tables.ts';
+import { bashScript, fishScript, zshScript } from '../completion/scripts.ts';
 
 const scripts = { bash: bashScript, zsh: zshScript, fish: fishScript } as const satisfies Record<
   string,

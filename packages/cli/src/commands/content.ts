@@ -1,14 +1,12 @@
 import { BackhaulError, isTerminal } from '@backhaul/protocol';
 import { Option } from 'commander';
-import { overwriteOption, uploadIdArgument } from '../argument-parsers.ts';
-import { defineCommand } from '../command.ts';
+import { overwriteOption } from '../arguments.ts';
+import { connect, defineCommand } from '../command.ts';
+import { deliver } from '../content/deliver.ts';
 import { OutputPath } from '../content/destination.ts';
-import { connect } from '../context.ts';
-import { deliver } from '../deliver.ts';
-import { openView } from '../progress/open-view.ts';
-import { findUploadId } from '../upload-id.ts';
-import { UsageError } from '../usage-error.ts';
-import { assertNoStdoutConflict } from '../stdout-conflict.ts';
+import { UsageError } from '../errors.ts';
+import { findUploadId, uploadIdArgument } from '../identifiers.ts';
+import { openView } from '../progress/views.ts';
 
 interface Options {
   readonly output?: string;
@@ -38,8 +36,10 @@ export const content = defineCommand<readonly [uploadId: string], Options>({
         `Write: backhaul content ${idOrPrefix} --output FILE (or --output DIR/, or --output - for standard output)`,
       );
     }
-    assertNoStdoutConflict(output, options.output);
-    const target = await OutputPath.check(options.output, options);
+    const target = await OutputPath.check(options.output, {
+      overwrite: options.overwrite,
+      json: output.json,
+    });
     const client = connect(context);
     const uploadId = await findUploadId(client, idOrPrefix, signal);
     const record = await client.getUpload(uploadId, { signal });

@@ -1,13 +1,10 @@
 import { BackhaulError, type Finding, printable } from '@backhaul/protocol';
-import { defineCommand } from '../command.ts';
-import { type Context, connect } from '../context.ts';
-import { checkSettings, failed } from '../doctor/client-checks.ts';
-import { checkReach } from '../doctor/reach-check.ts';
-import { fetchDiagnosis, checkReadiness } from '../doctor/server-checks.ts';
-import { checkToken } from '../doctor/token-check.ts';
-import { DONE, exitCodes } from '../exit-codes.ts';
+import { connect, type Context, defineCommand } from '../command.ts';
+import { checkSettings, checkToken, failed } from '../doctor/client-checks.ts';
+import { checkReach, checkReadiness, fetchDiagnosis } from '../doctor/server-checks.ts';
+import { UsageError } from '../errors.ts';
+import { DONE, exitCodes } from '../failure.ts';
 import type { Output } from '../output.ts';
-import { UsageError } from '../usage-error.ts';
 
 interface Examination {
   readonly findings: readonly (Finding & { readonly from: 'client' | 'server' })[];

@@ -8,9 +8,9 @@ import path from 'node:path';
 import { describe, test } from 'node:test';
 import type { ErrorCode } from '@backhaul/protocol';
 import { FakeBackhaul, sendEvents, sendJson, sendProblem } from '../testing/fake-backhaul.ts';
-import { failedRecord, uploadRoutes, startUpload, recordVersions } from '../testing/upload-fixture.ts';
 import { finishCli, runCli, startCli } from '../testing/run-cli.ts';
 import { scratchDirectory } from '../testing/scratch-directory.ts';
+import { failedRecord, uploadRoutes, startUpload, recordVersions } from '../testing/upload-fixture.ts';
 import { UPLOAD_ID, uploadRecord } from '../testing/upload-record.ts';
 
 const DOWNLOAD = ['download', '--client-id', 'restaurant-1'];

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { OutputError } from '@backhaul/client/content';
 import {
   type ChangePolicy,
   changePolicySchema,
@@ -19,17 +20,13 @@ import {
   parseFilePath,
   parseIdempotencyKey,
   parseReason,
-} from '../argument-parsers.ts';
-import { defineCommand } from '../command.ts';
+} from '../arguments.ts';
+import { connect, defineCommand } from '../command.ts';
+import { deliver } from '../content/deliver.ts';
 import { OutputPath } from '../content/destination.ts';
-import { connect } from '../context.ts';
-import { OutputError } from '@backhaul/client/content';
-import { openView } from '../progress/open-view.ts';
+import { UndeliveredError, UsageError } from '../errors.ts';
 import { followUpload } from '../progress/follow-upload.ts';
-import { deliver } from '../deliver.ts';
-import { UndeliveredError } from '../undelivered-error.ts';
-import { UsageError } from '../usage-error.ts';
-import { assertNoStdoutConflict } from '../stdout-conflict.ts';
+import { openView } from '../progress/views.ts';
 
 interface Options {
   readonly clientId: string;
@@ -110,15 +107,19 @@ export const download = defineCommand<readonly [], Options>({
   ],
   async run(context, { options }) {
     const { output, signal } = context;
-    assertNoStdoutConflict(output, options.output);
     if (options.overwrite === true && options.output === undefined) {
       throw new UsageError('--overwrite requires --output PATH: without it nothing is saved.');
     }
     const target =
       options.output === undefined
         ? undefined
-        : await OutputPath.check(options.output, { filePath: options.file, overwrite: options.overwrite });
+        : await OutputPath.check(options.output, {
+            filePath: options.file,
+            overwrite: options.overwrite,
+            json: output.json,
+          });
     const client = connect(context);
+    const limits = limitsOf(options);
     const request: TriggerRequest = {
       ...(options.file !== undefined && { file_path: options.file }),
       ...(options.reason !== undefined && { reason: options.reason }),
@@ -126,7 +127,7 @@ export const download = defineCommand<readonly [], Options>({
       ...(options.offline !== undefined && { offline: options.offline }),
       ...(options.onChange !== undefined && { on_change: options.onChange }),
       ...(options.force !== undefined && { force: options.force }),
-      ...withLimits(options),
+      ...(limits !== null && { limits }),
     };
     const accepted = await client.triggerDownload(options.clientId, request, {
       idempotencyKey: options.idempotencyKey ?? randomUUID(),
@@ -156,11 +157,6 @@ export const download = defineCommand<readonly [], Options>({
     }
   },
 });
-
-function withLimits({ parallelParts, maxRate }: Options): Pick<TriggerRequest, 'limits'> {
-  const limits = limitsOf({ parallelParts, maxRate });
-  return limits === null ? {} : { limits };
-}
 
 /** Without --file the file name is known only now: it comes from the agent's own --file. */
 async function assertFree(target: OutputPath | undefined, accepted: UploadRecord): Promise<void> {

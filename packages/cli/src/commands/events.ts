@@ -1,10 +1,9 @@
 import { isTerminal, type UploadRecord, printable } from '@backhaul/protocol';
 import { Option } from 'commander';
-import { parseLimit } from '../argument-parsers.ts';
-import { defineCommand } from '../command.ts';
-import { connect, type Context } from '../context.ts';
+import { connect, type Context, defineCommand } from '../command.ts';
+import { parseLimit } from '../paging.ts';
+import { paintStatus } from '../print-upload.ts';
 import { readableBytes, readableDuration } from '../readable.ts';
-import { paintStatus } from '../upload-table.ts';
 
 const LINE_INTERVAL_MS = 1000;
 

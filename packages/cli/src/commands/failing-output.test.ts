@@ -5,9 +5,9 @@ import { once } from 'node:events';
 import { mkdir, readdir, symlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, test } from 'node:test';
-import { startUpload } from '../testing/upload-fixture.ts';
 import { type CliResult, finishCli, program, runCli, startCli } from '../testing/run-cli.ts';
 import { scratchDirectory } from '../testing/scratch-directory.ts';
+import { startUpload } from '../testing/upload-fixture.ts';
 import { UPLOAD_ID } from '../testing/upload-record.ts';
 
 const DOWNLOAD = ['download', '--client-id', 'restaurant-1'];

@@ -1,10 +1,8 @@
 import { ApiError } from '@backhaul/client';
 import type { ClientStatus, HealthReport } from '@backhaul/protocol';
-import { defineCommand } from '../command.ts';
-import { connect } from '../context.ts';
-import { describeTokenEnd } from '../describe-client.ts';
-import { readableBytes, readableDuration } from '../readable.ts';
-import { renderFields } from '../table.ts';
+import { connect, defineCommand } from '../command.ts';
+import { renderFields } from '../output.ts';
+import { describeTokenEnd, readableBytes, readableDuration } from '../readable.ts';
 
 export const health = defineCommand<readonly [], { readonly clientId: string }>({
   name: 'health',

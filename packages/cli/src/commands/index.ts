@@ -1,30 +1,17 @@
 import type { AnyCommand, CommandGroup } from '../command.ts';
 import { audit } from './audit.ts';
-import { block, unblock } from './block.ts';
-import { cancel } from './cancel.ts';
-import { clients } from './clients.ts';
+import { block, clients, forget, limits, unblock } from './clients.ts';
 import { completion } from './completion.ts';
 import { content } from './content.ts';
-import { deleteUpload } from './delete.ts';
 import { doctor } from './doctor.ts';
 import { download } from './download.ts';
 import { events } from './events.ts';
-import { forget } from './forget.ts';
 import { health } from './health.ts';
-import { limits } from './limits.ts';
 import { ls } from './ls.ts';
-import { retry } from './retry.ts';
 import { status } from './status.ts';
-import { tokenAgent } from './token-agent.ts';
-import { tokenOperator } from './token-operator.ts';
-import { uploads } from './uploads.ts';
+import { token } from './token.ts';
+import { cancel, deleteUpload, retry, uploads } from './uploads.ts';
 import { verify } from './verify.ts';
-
-const token: CommandGroup = {
-  name: 'token',
-  summary: 'create tokens for agents and operators',
-  commands: [tokenAgent, tokenOperator],
-};
 
 /** All commands, in the order in which the help lists them. */
 export const commands: readonly (AnyCommand | CommandGroup)[] = [

@@ -1,11 +1,10 @@
 import { ApiError, type BackhaulClient } from '@backhaul/client';
 import { type DirectoryListing, printable } from '@backhaul/protocol';
 import { Argument, InvalidArgumentError, Option } from 'commander';
-import { parseFilePath } from '../argument-parsers.ts';
-import { defineCommand } from '../command.ts';
-import { connect, type Context } from '../context.ts';
+import { parseFilePath } from '../arguments.ts';
+import { connect, type Context, defineCommand } from '../command.ts';
+import { renderTable } from '../output.ts';
 import { readableAge, readableBytes } from '../readable.ts';
-import { renderTable } from '../table.ts';
 
 interface Options {
   readonly clientId: string;

@@ -3,9 +3,9 @@ import { randomBytes } from 'node:crypto';
 import { open, readdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, test } from 'node:test';
-import { uploadRoutes, startUpload, recordVersions } from '../testing/upload-fixture.ts';
 import { finishCli, runCli, startCli } from '../testing/run-cli.ts';
 import { scratchDirectory } from '../testing/scratch-directory.ts';
+import { uploadRoutes, startUpload, recordVersions } from '../testing/upload-fixture.ts';
 import { UPLOAD_ID } from '../testing/upload-record.ts';
 
 const MIB = 1024 * 1024;

@@ -1,10 +1,15 @@
 import type { ClientBlock, ClientStatus } from '@backhaul/protocol';
-import { defineCommand } from '../command.ts';
-import { connect } from '../context.ts';
-import { describeLabels, describePlatform, describeTokenEnd } from '../describe-client.ts';
-import { describeLimits, readableAge, readableUntil } from '../readable.ts';
-import { renderFields } from '../table.ts';
-import { uploadTable } from '../upload-table.ts';
+import { connect, defineCommand } from '../command.ts';
+import { renderFields } from '../output.ts';
+import { uploadTable } from '../print-upload.ts';
+import {
+  describeLabels,
+  describeLimits,
+  describePlatform,
+  describeTokenEnd,
+  readableAge,
+  readableUntil,
+} from '../readable.ts';
 
 export const status = defineCommand<readonly [], { readonly clientId: string }>({
   name: 'status',

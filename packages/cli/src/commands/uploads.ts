@@ -1,22 +1,14 @@
 import type { BackhaulClient } from '@backhaul/client';
-import type { UploadRecord, UploadStatus } from '@backhaul/protocol';
+import { printable, type UploadRecord, type UploadStatus, uploadStatuses } from '@backhaul/protocol';
 import { Argument, Option } from 'commander';
-import {
-  clientIdOption,
-  type PagingOptions,
-  pagingOptions,
-  parseUploadId,
-  statusOption,
-} from '../argument-parsers.ts';
-import { defineCommand } from '../command.ts';
-import { connect, type Context } from '../context.ts';
-import { deliver } from '../deliver.ts';
+import { connect, type Context, defineCommand } from '../command.ts';
+import { deliver } from '../content/deliver.ts';
+import { UsageError } from '../errors.ts';
+import { clientIdOption, findUploadId, parseUploadId, uploadIdArgument } from '../identifiers.ts';
+import { type PagingOptions, pagingOptions, printList } from '../paging.ts';
+import { printUpload, uploadTable } from '../print-upload.ts';
 import { followUpload } from '../progress/follow-upload.ts';
-import { openView } from '../progress/open-view.ts';
-import { findUploadId } from '../upload-id.ts';
-import { uploadTable } from '../upload-table.ts';
-import { UsageError } from '../usage-error.ts';
-import { printUpload } from '../print-upload.ts';
+import { openView } from '../progress/views.ts';
 
 interface Options extends PagingOptions {
   readonly clientId?: string;
@@ -34,7 +26,7 @@ export const uploads = defineCommand<readonly [uploadId: string | undefined], Op
   ],
   options: [
     clientIdOption('only uploads of this machine'),
-    statusOption(),
+    new Option('--status <status>', 'only uploads with this status').choices(uploadStatuses),
     ...pagingOptions(),
     new Option('--follow', 'with an id: show progress until the upload has ended'),
   ],
@@ -82,28 +74,81 @@ async function showOne(
 }
 
 async function list(context: Context, client: BackhaulClient, options: Options): Promise<void> {
-  const { output, signal } = context;
   if (options.follow === true) {
     throw new UsageError(
       '--follow requires the id of an upload.',
       'Give its id, or use: backhaul events --follow',
     );
   }
-  const { limit, cursor, all = false } = options;
   const filter = { client_id: options.clientId, status: options.status };
-  if (all) {
-    const found: UploadRecord[] = [];
-    for await (const record of client.eachUpload({ ...filter, limit: limit ?? 500 }, { signal })) {
-      found.push(record);
-    }
-    if (output.json) output.value({ uploads: found, next_cursor: null });
-    else output.lines(uploadTable(found, context));
-    return;
-  }
-  const page = await client.listUploads({ ...filter, limit, cursor }, { signal });
-  if (output.json) output.value(page);
-  else {
-    output.lines(uploadTable(page.uploads, context));
-    if (page.next_cursor !== null) output.remark('More results: use --all or a larger --limit.');
-  }
+  await printList(context, options, {
+    name: 'uploads',
+    fetch: async (range) => await client.listUploads({ ...filter, ...range }, context),
+    table: (rows) => uploadTable(rows, context),
+  });
 }
+
+export const cancel = defineCommand<readonly [uploadId: string]>({
+  name: 'cancel',
+  summary: 'cancel an upload that has not ended',
+  arguments: [uploadIdArgument()],
+  examples: ['backhaul cancel 019ab3c2-5f00-7000-8000-000000000001', 'backhaul cancel 019ab3c2-5f'],
+  async run(context, { arguments: [idOrPrefix] }) {
+    const { output, signal } = context;
+    const client = connect(context);
+    const record = await client.cancelUpload(await findUploadId(client, idOrPrefix, signal), { signal });
+    if (output.json) output.value(record);
+    else if (record.status === 'completing') output.line(pending(record));
+    else output.line(`${record.upload_id} is ${record.status}.`);
+  },
+});
+
+/** All parts are stored, and the object store has not yet confirmed whether the object is complete. */
+function pending({ upload_id: id, stalled_reason: reason }: UploadRecord): string {
+  return [
+    `${id} is completing; the cancellation is recorded.`,
+    ...(reason === null ? [] : [`  ${printable(reason)}`]),
+    '  It ends as cancelled if the object store reports that the object is not complete, otherwise as completed.',
+    `  → to wait until it has ended: backhaul uploads ${id} --follow`,
+  ].join('\n');
+}
+
+export const retry = defineCommand<readonly [uploadId: string]>({
+  name: 'retry',
+  summary: 'restart a failed, cancelled or expired upload',
+  arguments: [uploadIdArgument()],
+  examples: ['backhaul retry 019ab3c2-5f00-7000-8000-000000000001'],
+  async run(context, { arguments: [idOrPrefix] }) {
+    const { output, signal } = context;
+    const client = connect(context);
+    const record = await client.retryUpload(await findUploadId(client, idOrPrefix, signal), { signal });
+    if (output.json) output.value(record);
+    else {
+      output.line(`${record.upload_id} is ${record.status} (attempt ${record.attempt}).`);
+      output.line(`Follow it with: backhaul uploads ${record.upload_id} --follow`);
+    }
+  },
+});
+
+interface DeleteOptions {
+  readonly object?: boolean;
+}
+
+export const deleteUpload = defineCommand<readonly [uploadId: string], DeleteOptions>({
+  name: 'delete',
+  summary: 'delete the record of an upload that has ended',
+  arguments: [uploadIdArgument()],
+  options: [new Option('--object', 'also delete its object from the bucket')],
+  examples: [
+    'backhaul delete 019ab3c2-5f00-7000-8000-000000000001',
+    'backhaul delete 019ab3c2-5f00-7000-8000-000000000001 --object',
+  ],
+  async run(context, { arguments: [idOrPrefix], options: { object = false } }) {
+    const { output, signal } = context;
+    const client = connect(context);
+    const uploadId = await findUploadId(client, idOrPrefix, signal);
+    await client.deleteUpload(uploadId, { object, signal });
+    if (output.json) output.value({ upload_id: uploadId, deleted: true, object_deleted: object });
+    else output.line(object ? `Deleted ${uploadId} and its object.` : `Deleted ${uploadId}.`);
+  },
+});

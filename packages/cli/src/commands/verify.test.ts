@@ -5,9 +5,9 @@ import { describe, test } from 'node:test';
 import type { ObjectVerification, UploadRecord } from '@backhaul/protocol';
 import { FakeBackhaul, sendJson, sendProblem } from '../testing/fake-backhaul.ts';
 import type { ObjectFaults } from '../testing/fake-object-store.ts';
-import { failedRecord, startUpload, recordVersions } from '../testing/upload-fixture.ts';
 import { finishCli, runCli, startCli } from '../testing/run-cli.ts';
 import { scratchDirectory } from '../testing/scratch-directory.ts';
+import { failedRecord, recordVersions, startUpload } from '../testing/upload-fixture.ts';
 import { UPLOAD_ID, uploadRecord } from '../testing/upload-record.ts';
 
 const content = randomBytes(9 * 1024 * 1024 + 1);

@@ -1,15 +1,19 @@
 import type { BackhaulClient } from '@backhaul/client';
+import { crc32Digest, readContent, sha256Digest } from '@backhaul/client/content';
 import { BackhaulError, isTerminal, type UploadRecord } from '@backhaul/protocol';
 import { Option } from 'commander';
-import { uploadIdArgument } from '../argument-parsers.ts';
-import { defineCommand } from '../command.ts';
-import { connect, type Context } from '../context.ts';
-import { openView } from '../progress/open-view.ts';
-import { UploadFailedError } from '../upload-failed-error.ts';
-import { findUploadId } from '../upload-id.ts';
-import { compareContent } from '../verify/compare-content.ts';
-import { printChecks, printResult } from '../verify/print-report.ts';
-import { type Check, differences, isWorthReading, reportOf } from '../verify/verification-report.ts';
+import { connect, type Context, defineCommand } from '../command.ts';
+import { UploadFailedError } from '../errors.ts';
+import { findUploadId, uploadIdArgument } from '../identifiers.ts';
+import { openView } from '../progress/views.ts';
+import {
+  type Check,
+  differences,
+  isWorthReading,
+  printChecks,
+  printResult,
+  reportOf,
+} from '../verification-report.ts';
 
 interface Options {
   readonly content?: boolean;
@@ -41,7 +45,7 @@ export const verify = defineCommand<readonly [uploadId: string], Options>({
     if (!output.json) printChecks(output, found.checks);
     let contentChecks: Check[] | undefined;
     if (options.content === true && found.verdict !== 'missing') {
-      if (isWorthReading(found)) contentChecks = await read(context, record, client);
+      if (isWorthReading(found)) contentChecks = await compareContent(context, record, client);
       else output.remark('Skipped reading the content: token or size already differ.');
     }
     const report = reportOf(found, contentChecks);
@@ -69,15 +73,42 @@ export const verify = defineCommand<readonly [uploadId: string], Options>({
   },
 });
 
-async function read(context: Context, record: UploadRecord, client: BackhaulClient): Promise<Check[]> {
+/**
+ * Reads the whole object without storing it, and compares it with size and checksums in the record.
+ *
+ * @throws BackhaulError `checksum_mismatch` if the store sends more or fewer bytes than its HEAD reports; other errors
+ *   if it cannot be read.
+ */
+async function compareContent(
+  context: Context,
+  record: UploadRecord,
+  client: BackhaulClient,
+): Promise<Check[]> {
+  const crc32 = crc32Digest();
+  // Agents can be configured to skip SHA-256; then there is nothing to compare with.
+  const sha256 = record.sha256 === null ? undefined : sha256Digest();
+  let received = 0;
+  const compareChunk = async (chunk: Uint8Array): Promise<void> => {
+    crc32.update(chunk);
+    sha256?.update(chunk);
+    received += chunk.length;
+  };
   const view = openView(context, false);
   try {
-    return await compareContent(record, {
-      client,
+    await readContent(client, record, compareChunk, {
       signal: context.signal,
-      onProgress: (done, total) => view.showChecking(done, total),
+      onProgress: (done, total) => view.showFetching({ purpose: 'checking', done, total }),
     });
   } finally {
     view.close();
   }
+  return [
+    compare('size', String(record.size ?? 0), String(received)),
+    compare('crc32', record.checksum?.value ?? null, crc32.value()),
+    compare('sha256', record.sha256, sha256?.value() ?? null),
+  ];
+}
+
+function compare(name: string, expected: string | null, found: string | null): Check {
+  return { name, ok: expected === null || found === null ? null : expected === found, expected, found };
 }

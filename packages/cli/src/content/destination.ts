@@ -3,7 +3,7 @@ import { access, constants, lstat, open, realpath, rm, stat } from 'node:fs/prom
 import path from 'node:path';
 import { asOutputError } from '@backhaul/client/content';
 import { savedFileName } from '@backhaul/protocol';
-import { UsageError } from '../usage-error.ts';
+import { UsageError } from '../errors.ts';
 
 /** Where to write an object. */
 export type Destination =
@@ -14,11 +14,13 @@ export type Destination =
   /** Written in order, without a temporary file: `/dev/null`, a named pipe. */
   | { readonly kind: 'device'; readonly path: string };
 
-export interface OutputOptions {
+interface OutputPathOptions {
   /** The path on the machine, if the command line gives it: its name is used inside a directory. */
   readonly filePath?: string | undefined;
   /** Whether an existing file may be replaced. */
   readonly overwrite?: boolean | undefined;
+  /** Whether standard output receives JSON. */
+  readonly json?: boolean | undefined;
 }
 
 /**
@@ -31,16 +33,25 @@ export class OutputPath {
   readonly #filePath: string | undefined;
   readonly #overwrite: boolean;
 
-  private constructor(text: string, { filePath, overwrite = false }: OutputOptions) {
+  private constructor(text: string, { filePath, overwrite = false }: OutputPathOptions) {
     this.#text = text;
     this.#filePath = filePath;
     this.#overwrite = overwrite;
     this.isStdout = text === '-';
   }
 
-  /** @throws UsageError if the path is not writable, or if an existing file would be replaced. */
-  static async check(text: string, options: OutputOptions = {}): Promise<OutputPath> {
+  /**
+   * @throws UsageError if the path is not writable, if an existing file would be replaced, or if both the file and JSON
+   *   would be written to standard output.
+   */
+  static async check(text: string, options: OutputPathOptions): Promise<OutputPath> {
     const output = new OutputPath(text, options);
+    if (output.isStdout && options.json === true) {
+      throw new UsageError(
+        '--json and "--output -" would both write to standard output.',
+        'Give --output a path, or leave out --json.',
+      );
+    }
     if (output.isStdout) return output;
     const kind = await kindOf(text);
     if (kind === 'none') {

@@ -4,12 +4,12 @@ import path from 'node:path';
 import { describe, test } from 'node:test';
 import { DEV_FILE, type Finding } from '@backhaul/protocol';
 import { SignJWT } from 'jose';
-import { mintToken } from '../mint-token.ts';
+import { mintToken } from '../commands/token.ts';
 import { FakeBackhaul, type Route, sendJson, sendProblem, TOKEN } from '../testing/fake-backhaul.ts';
 import { runCli } from '../testing/run-cli.ts';
 import { scratchDirectory } from '../testing/scratch-directory.ts';
-import { checkClock } from './reach-check.ts';
-import { checkToken } from './token-check.ts';
+import { checkToken } from './client-checks.ts';
+import { checkClock } from './server-checks.ts';
 
 const secret = { value: 'a secret that is long enough for HS256', source: 'JWT_SECRET' };
 const now = Date.parse('2025-11-01T10:30:00Z');

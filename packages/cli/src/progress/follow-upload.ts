@@ -1,9 +1,9 @@
 import { type BackhaulClient, Deadline } from '@backhaul/client';
 import { isTerminal, type UploadRecord } from '@backhaul/protocol';
-import type { Context } from '../context.ts';
+import type { Context } from '../command.ts';
+import { TimeLimitError } from '../errors.ts';
 import { readableDuration } from '../readable.ts';
-import { TimeLimitError } from '../time-limit-error.ts';
-import type { ProgressView } from './progress-view.ts';
+import type { ProgressView } from './views.ts';
 
 /** The server has just responded, so a failure to connect is probably a restart: keep trying for this long. */
 const FIRST_CONTACT_MS = 60_000;

@@ -2,8 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { UploadRecord } from '@backhaul/protocol';
 import { uploadRecord } from '../testing/upload-record.ts';
-import { BarView } from './bar-view.ts';
-import { LinesView } from './lines-view.ts';
+import { BarView, LinesView } from './views.ts';
 
 const MB = 1_000_000;
 const half = (fields: Partial<UploadRecord> = {}) =>
@@ -129,10 +128,10 @@ describe('lines', () => {
     for (const status of ['queued', 'preparing', 'uploading', 'completing', 'completed'] as const) {
       view.show(half({ status }));
     }
-    view.showSaving(1, 10);
+    view.showFetching({ purpose: 'saving', done: 1, total: 10 });
     assert.equal(written.length, 6);
     assert.match(written[5] ?? '', /^saving  10%/);
-    view.showChecking(2, 10);
+    view.showFetching({ purpose: 'checking', done: 2, total: 10 });
     assert.match(written[6] ?? '', /^checking  20%/);
   });
 

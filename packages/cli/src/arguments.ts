@@ -1,65 +1,40 @@
 import {
-  clientIdSchema,
   filePathSchema,
   MAX_EXPIRES_IN_SECONDS,
   MIN_RATE,
   parseByteRate,
   type Scope,
-  scopeSchema,
   scopes,
-  uploadIdSchema,
+  scopeSchema,
   type UploadLimits,
   uploadLimitsSchema,
-  uploadStatuses,
 } from '@backhaul/protocol';
-import { Argument, InvalidArgumentError, Option } from 'commander';
-import { parseDurationSeconds } from './duration.ts';
+import { InvalidArgumentError, Option } from 'commander';
 
-export const uploadIdArgument = () =>
-  new Argument('<id>', 'the upload_id, or a prefix of it that matches only one upload').argParser(
-    parseUploadId,
-  );
+/** Accepted before and after the command. */
+export const globalOptions: readonly Option[] = [
+  new Option('--url <url>', 'address of the server (environment: BACKHAUL_URL)'),
+  new Option('--token <token>', 'operator token (prefer BACKHAUL_TOKEN: flags are visible in ps)'),
+  new Option('--insecure', 'allow http:// to another machine: anyone on the network path can read the token'),
+  new Option(
+    '--ca-file <file>',
+    'CA certificates (PEM) to trust, e.g. of a private authority or of a proxy that inspects TLS; may be repeated',
+  )
+    .argParser<readonly string[]>((file, files) => [...files, file])
+    .default([], 'none'),
+  new Option('--json', 'print JSON'),
+];
 
-export const clientIdOption = (description: string) =>
-  new Option('--client-id <id>', description).argParser(parseClientId);
+export const helpOption = new Option('--help', 'print this help');
+
+/** Accepted only without a command. */
+export const versionOption = new Option('--version', 'print the version');
 
 export const overwriteOption = () =>
   new Option(
     '--overwrite',
     'replace the file at --output if it exists (never a file whose name comes only from the agent)',
   );
-
-export const statusOption = () =>
-  new Option('--status <status>', 'only uploads with this status').choices(uploadStatuses);
-
-export interface PagingOptions {
-  readonly limit?: number;
-  readonly cursor?: string;
-  readonly all?: boolean;
-}
-
-export const pagingOptions = () => [
-  new Option('--limit <n>', 'records per page, 1 to 500 (default: 50)').argParser(parseLimit),
-  new Option('--cursor <cursor>', 'start after a page: its next_cursor (see --json)').conflicts('all'),
-  new Option('--all', 'fetch all pages'),
-];
-
-export function parseClientId(text: string): string {
-  const parsed = clientIdSchema.safeParse(text);
-  if (parsed.success) return parsed.data;
-  throw new InvalidArgumentError(
-    'A client_id is 1 to 64 letters, digits, dots, underscores and hyphens, and starts with a letter or digit.',
-  );
-}
-
-/** Accepts a whole upload_id or its first 4 or more characters. */
-export function parseUploadId(text: string): string {
-  const id = text.toLowerCase();
-  if (uploadIdSchema.safeParse(id).success || /^[0-9a-f-]{4,35}$/.test(id)) return id;
-  throw new InvalidArgumentError(
-    'An upload_id is a UUIDv7, as "backhaul uploads" prints it, or at least its first 4 characters.',
-  );
-}
 
 export function parseFilePath(text: string): string {
   const parsed = filePathSchema.safeParse(text);
@@ -76,6 +51,17 @@ export function parseReason(text: string): string {
 export function parseIdempotencyKey(text: string): string {
   if (/^[\u0021-\u007e]{1,255}$/.test(text)) return text;
   throw new InvalidArgumentError('A key is 1 to 255 ASCII characters without spaces.');
+}
+
+const unitSeconds = { s: 1, m: 60, h: 3600, d: 86_400 } as const;
+
+/** Converts `90m`, `12h`, `30d` or `45s` to seconds; undefined for any other text. */
+export function parseDurationSeconds(text: string): number | undefined {
+  const match = /^(\d{1,9})([smhd])$/.exec(text);
+  if (match === null) return undefined;
+  const [, amount, unit] = match;
+  const seconds = Number(amount) * unitSeconds[unit as keyof typeof unitSeconds];
+  return seconds > 0 ? seconds : undefined;
 }
 
 /** Returns seconds. */
@@ -149,10 +135,4 @@ export function limitsOf({
     ...(parallelParts !== undefined && { parallel_parts: parallelParts }),
     ...(maxRate !== undefined && { max_rate: maxRate }),
   };
-}
-
-export function parseLimit(text: string): number {
-  const limit = /^\d{1,3}$/.test(text) ? Number(text) : 0;
-  if (limit >= 1 && limit <= 500) return limit;
-  throw new InvalidArgumentError('A limit is a whole number from 1 to 500; for more, use --all.');
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseDurationSeconds } from './duration.ts';
+import { parseDurationSeconds } from './arguments.ts';
 
 test('a duration is a number and a unit', () => {
   assert.deepEqual(['45s', '90m', '12h', '30d'].map(parseDurationSeconds), [45, 5400, 43_200, 2_592_000]);
