@@ -4,8 +4,9 @@ import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, describe, test } from 'node:test';
-import { randomFile, Stage } from '@backhaul/testing';
-import { ExampleRun } from './testing/example-run.ts';
+import { randomFile } from '../test/harness/random-file.ts';
+import { Stage } from '../test/harness/stage.ts';
+import { ExampleRun } from '../test/harness/example-run.ts';
 
 const SIZE_BYTES = 11 * 1024 * 1024;
 

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, test } from 'node:test';
-import { Stage } from '@backhaul/testing';
-import { ExampleRun } from './testing/example-run.ts';
+import { Stage } from '../test/harness/stage.ts';
+import { ExampleRun } from '../test/harness/example-run.ts';
 
 const readme = path.join(import.meta.dirname, '..', 'packages', 'client', 'README.md');
 

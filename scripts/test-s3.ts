@@ -14,7 +14,7 @@ if (missing.length > 0) {
   console.error(`Set ${missing.join(', ')} to a real S3 store and its keys.`);
   process.exitCode = 2;
 } else {
-  const suites = ['packages/testing/src/e2e', 'packages/testing/src/protocol-suite'];
+  const suites = ['test/e2e', 'test/protocol'];
   const runner = join(import.meta.dirname, 'test.ts');
   const { status } = spawnSync(process.execPath, [runner, ...suites], { stdio: 'inherit' });
   process.exitCode = status ?? 1;

@@ -22,10 +22,10 @@ import { readRanTests } from './read-ran-tests.ts';
  * packages need a registry, so these are separate suites.
  */
 const suites = new Map([
-  ['everyday', ['packages/*/src/**/*.test.ts', 'scripts/**/*.test.ts', 'examples/**/*.test.{ts,mjs}']],
-  ['faults', ['packages/testing/src/fault-tests/**/*.fault.ts']],
-  ['hostile', ['packages/testing/src/hostile/**/*.hostile.ts']],
-  ['packages', ['packages/testing/src/package-tests/**/*.package.ts']],
+  ['everyday', ['packages/*/src/**/*.test.ts', '{test,bench,demo,scripts,examples}/**/*.test.ts']],
+  ['faults', ['test/faults/**/*.fault.ts']],
+  ['hostile', ['test/hostile/**/*.hostile.ts']],
+  ['packages', ['test/packages/**/*.package.ts']],
 ]);
 
 const root = join(import.meta.dirname, '..');

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { assertManualPage, exampleCalls } from '@backhaul/testing';
+import { assertManualPage, exampleCalls } from '../../../test/harness/manual-page.ts';
 import { flagOptions, readConfig } from './config.ts';
 import { HELP } from './help.ts';
 

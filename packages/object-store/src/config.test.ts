@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { assertManualPage, exampleCalls } from '@backhaul/testing';
+import { assertManualPage, exampleCalls } from '../../../test/harness/manual-page.ts';
 import { FLAGS, HELP, readCommand, UsageError } from './config.ts';
 
 const KEYS = { BACKHAUL_STORE_ACCESS_KEY: 'env-access', BACKHAUL_STORE_SECRET_KEY: 'env-secret' };

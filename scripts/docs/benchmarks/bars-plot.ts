@@ -1,6 +1,6 @@
 import type { TopLevelSpec } from 'vega-lite';
-import type { Comparison } from '../../../packages/testing/src/bench/report/comparison.ts';
-import { figure } from '../../../packages/testing/src/bench/report/figure.ts';
+import type { Comparison } from '../../../bench/report/comparison.ts';
+import { figure } from '../../../bench/report/figure.ts';
 import { colour } from './plot-theme.ts';
 import { capitalised, runsText } from './wording.ts';
 

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
-import { type Result, readResults } from '../../../packages/testing/src/bench/report/results.ts';
-import { renderVerdict } from '../../../packages/testing/src/bench/report/terminal.ts';
+import { type Result, readResults } from '../../../bench/report/results.ts';
+import { renderVerdict } from '../../../bench/report/terminal.ts';
 import type { GeneratedDocument } from '../generated-document.ts';
 import { experimentSection } from './experiment-section.ts';
 import { plotsOf } from './plots.ts';

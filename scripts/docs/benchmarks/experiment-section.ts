@@ -1,8 +1,8 @@
-import { comparisonsOf } from '../../../packages/testing/src/bench/report/comparison.ts';
-import { figure, spread } from '../../../packages/testing/src/bench/report/figure.ts';
-import { type Growth, growthsOf } from '../../../packages/testing/src/bench/report/growth.ts';
-import type { Result } from '../../../packages/testing/src/bench/report/results.ts';
-import { median } from '../../../packages/testing/src/bench/quantile.ts';
+import { comparisonsOf } from '../../../bench/report/comparison.ts';
+import { figure, spread } from '../../../bench/report/figure.ts';
+import { type Growth, growthsOf } from '../../../bench/report/growth.ts';
+import type { Result } from '../../../bench/report/results.ts';
+import { median } from '../../../bench/quantile.ts';
 import { markdownTable } from '../markdown-table.ts';
 import { machineText } from './machine-text.ts';
 import { plotsOf } from './plots.ts';

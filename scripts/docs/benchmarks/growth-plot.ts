@@ -1,7 +1,7 @@
 import type { TopLevelSpec } from 'vega-lite';
-import { figure } from '../../../packages/testing/src/bench/report/figure.ts';
-import type { Growth } from '../../../packages/testing/src/bench/report/growth.ts';
-import { median } from '../../../packages/testing/src/bench/quantile.ts';
+import { figure } from '../../../bench/report/figure.ts';
+import type { Growth } from '../../../bench/report/growth.ts';
+import { median } from '../../../bench/quantile.ts';
 import { colour } from './plot-theme.ts';
 import { capitalised, runsText } from './wording.ts';
 

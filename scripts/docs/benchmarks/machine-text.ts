@@ -1,4 +1,4 @@
-import type { Machine } from '../../../packages/testing/src/bench/report/machine.ts';
+import type { Machine } from '../../../bench/report/machine.ts';
 
 /** States when, at which commit, on which machine and with which peers an experiment was run. */
 export function machineText(machine: Machine): string {

@@ -1,7 +1,7 @@
 import type { TopLevelSpec } from 'vega-lite';
-import { comparisonsOf } from '../../../packages/testing/src/bench/report/comparison.ts';
-import { growthsOf } from '../../../packages/testing/src/bench/report/growth.ts';
-import type { Result } from '../../../packages/testing/src/bench/report/results.ts';
+import { comparisonsOf } from '../../../bench/report/comparison.ts';
+import { growthsOf } from '../../../bench/report/growth.ts';
+import type { Result } from '../../../bench/report/results.ts';
 import { barsPlot } from './bars-plot.ts';
 import { growthPlot } from './growth-plot.ts';
 import { capitalised } from './wording.ts';

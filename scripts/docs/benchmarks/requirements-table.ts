@@ -1,6 +1,6 @@
-import { isMet } from '../../../packages/testing/src/bench/experiment.ts';
-import type { Result } from '../../../packages/testing/src/bench/report/results.ts';
-import { limitText, measuredText } from '../../../packages/testing/src/bench/report/terminal.ts';
+import { isMet } from '../../../bench/experiment.ts';
+import type { Result } from '../../../bench/report/results.ts';
+import { limitText, measuredText } from '../../../bench/report/terminal.ts';
 import { markdownTable } from '../markdown-table.ts';
 
 /** Requirements of all experiments; missed ones are highlighted. */

@@ -1,5 +1,5 @@
-import type { Machine } from '../../../../packages/testing/src/bench/report/machine.ts';
-import type { Result } from '../../../../packages/testing/src/bench/report/results.ts';
+import type { Machine } from '../../../../bench/report/machine.ts';
+import type { Result } from '../../../../bench/report/results.ts';
 
 const machine: Machine = {
   cpu: 'Made-up CPU',
