@@ -253,14 +253,62 @@ describe('lists', parallel, () => {
 });
 
 describe('events', parallel, () => {
-  test('prints recent uploads, oldest first, and stops', async () => {
-    const uploads = [uploadRecord({ version: 2, status: 'completed' }), uploadRecord({ version: 1 })];
-    await using server = await FakeBackhaul.start({
+  const [first, second] = [UPLOAD_ID, UPLOAD_ID.replace(/1$/, '2')];
+  // Newest first, as the server lists them. The first upload ends after the second has stalled.
+  const uploads = [
+    uploadRecord({
+      upload_id: second,
+      client_id: 'lab-7',
+      created_at: '2025-11-01T10:29:59.000Z',
+      started_at: '2025-11-01T10:30:01.000Z',
+      stalled_since: '2025-11-01T10:30:02.000Z',
+      stalled_reason: 'The agent is not connected.',
+    }),
+    uploadRecord({
+      upload_id: first,
+      status: 'failed',
+      error: 'file_changed',
+      created_at: '2025-11-01T10:29:58.000Z',
+      started_at: '2025-11-01T10:30:00.000Z',
+      completed_at: '2025-11-01T10:30:03.000Z',
+    }),
+  ];
+  const startServer = () =>
+    FakeBackhaul.start({
       'GET /uploads': (response) => sendJson(response, { uploads, next_cursor: null }),
     });
+
+  test('prints what the records say has happened, oldest first, and stops', async () => {
+    await using server = await startServer();
     const { code, stdout } = await runCli(['events'], { env: server.env });
     assert.equal(code, 0);
-    assert.match(stdout, /uploading.*\n.*completed/);
+    assert.deepEqual(stdout.trimEnd().split('\n'), [
+      `2025-11-01T10:29:58.000Z  ${first}  restaurant-1  queued      /data/report.bin`,
+      `2025-11-01T10:29:59.000Z  ${second}  lab-7  queued      /data/report.bin`,
+      `2025-11-01T10:30:00.000Z  ${first}  restaurant-1  started     /data/report.bin`,
+      `2025-11-01T10:30:01.000Z  ${second}  lab-7  started     /data/report.bin`,
+      `2025-11-01T10:30:02.000Z  ${second}  lab-7  stalled     /data/report.bin  (The agent is not connected.)`,
+      `2025-11-01T10:30:03.000Z  ${first}  restaurant-1  failed      /data/report.bin  (file_changed)`,
+    ]);
+    assert.equal(server.requests[0]?.path, '/uploads?limit=500');
+  });
+
+  test('prints the last events of one machine, with --json as records with the event', async () => {
+    await using server = await startServer();
+    const args = ['events', 'restaurant-1', '--limit', '2', '--json'];
+    const { code, stdout } = await runCli(args, { env: server.env });
+    assert.equal(code, 0);
+    assert.deepEqual(
+      stdout
+        .trimEnd()
+        .split('\n')
+        .map((line): unknown => JSON.parse(line)),
+      [
+        { at: '2025-11-01T10:30:02.000Z', event: 'stalled', ...uploads[0] },
+        { at: '2025-11-01T10:30:03.000Z', event: 'failed', ...uploads[1] },
+      ],
+    );
+    assert.equal(server.requests[0]?.path, '/uploads?client_id=restaurant-1&limit=500');
   });
 
   test('--follow prints changes until Ctrl-C', async () => {

@@ -1,4 +1,4 @@
-import type { UploadRecord, UploadStatus } from '@backhaul/protocol';
+import type { UploadRecord } from '@backhaul/protocol';
 import type { Context } from './command.ts';
 import { type Output, renderFields, renderTable } from './output.ts';
 import { describeLimits, readableAge, readableBytes, readableDuration, readableUntil } from './readable.ts';
@@ -75,23 +75,25 @@ export function uploadTable(uploads: readonly UploadRecord[], { output, now }: C
   ]);
 }
 
-export function paintStatus(output: Output, status: UploadStatus, text: string): string {
-  switch (status) {
-    case 'completed':
-      return output.paint('green', text);
-    case 'failed':
-    case 'expired':
-      return output.paint('red', text);
-    case 'cancelled':
-      return output.paint('yellow', text);
-    case 'queued':
-    case 'preparing':
-    case 'uploading':
-    case 'completing':
-      return output.paint('cyan', text);
-    default:
-      return status satisfies never;
-  }
+const statusStyles: ReadonlyMap<string, 'green' | 'red' | 'yellow' | 'cyan'> = new Map([
+  ['queued', 'cyan'],
+  ['preparing', 'cyan'],
+  ['uploading', 'cyan'],
+  ['completing', 'cyan'],
+  ['completed', 'green'],
+  ['failed', 'red'],
+  ['expired', 'red'],
+  ['cancelled', 'yellow'],
+  // Events of `backhaul events` that are no statuses.
+  ['started', 'cyan'],
+  ['stalled', 'yellow'],
+  ['cancelling', 'yellow'],
+]);
+
+/** @param status A status or event; one that this version does not know has no colour. */
+export function paintStatus(output: Output, status: string, text: string): string {
+  const style = statusStyles.get(status);
+  return style === undefined ? text : output.paint(style, text);
 }
 
 function describeDone({ status, size, bytes_uploaded: bytes }: UploadRecord): string {
