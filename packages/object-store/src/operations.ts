@@ -199,7 +199,7 @@ export const OPERATIONS = Object.fromEntries(
 const ANY_QUERY = /^(?:X-Amz-(?:Algorithm|Credential|Date|Expires|SignedHeaders|Signature)|x-id)$/;
 const ANY_HEADER = new Set(['x-amz-date', 'x-amz-content-sha256', 'x-amz-user-agent']);
 
-export interface RoutableRequest {
+interface RoutableRequest {
   readonly method: string;
   readonly bucket: string | undefined;
   readonly key: string | undefined;

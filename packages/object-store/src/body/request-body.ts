@@ -18,7 +18,7 @@ const XML_LIMIT_BYTES = 4 * 1024 * 1024;
 /** S3's limit for one PUT or one part: 5 GiB. */
 const CONTENT_LIMIT_BYTES = 5 * 1024 ** 3;
 
-export interface RequestBodySource {
+interface RequestBodySource {
   readonly headers: RequestHeaders;
   readonly authentication: Authentication;
   /** Starts the transfer: responds to a pending `Expect: 100-continue`, then yields the raw bytes. */
@@ -26,7 +26,7 @@ export interface RequestBodySource {
 }
 
 /** Properties of the payload given in the headers, validated before any byte is read. */
-export interface ContentClaims {
+interface ContentClaims {
   /** Algorithm of the checksum in a header or announced trailer. */
   readonly algorithm: ChecksumAlgorithm | undefined;
   readonly sizeBytes: number;

@@ -20,7 +20,7 @@ export interface Checksum {
   readonly value: string;
 }
 
-export interface RunningDigest {
+interface RunningDigest {
   update(bytes: Uint8Array): unknown;
   digest(): Buffer;
 }

@@ -1,7 +1,4 @@
-/**
- * Arithmetic on reflected CRC polynomials over GF(2), as in zlib's `crc32_combine`: computes the CRC of two adjacent
- * pieces from their CRCs, without their bytes.
- */
+/** A reflected CRC polynomial over GF(2). */
 export interface CrcPolynomial {
   readonly widthBits: bigint;
   /** Reflected polynomial without the leading term. */
@@ -34,7 +31,10 @@ function shiftBy(sizeBytes: number, polynomial: CrcPolynomial): bigint {
   return power;
 }
 
-/** Returns the CRC of all pieces in order. Shifts are cached by size, because most parts have the same size. */
+/**
+ * Returns the CRC of adjacent pieces, in order, from their CRCs and without their bytes, as zlib's `crc32_combine` does.
+ * Shifts are cached by size, because most parts have the same size.
+ */
 export function combineCrcs(
   pieces: Iterable<{ readonly crc: bigint; readonly sizeBytes: number }>,
   polynomial: CrcPolynomial,

@@ -34,7 +34,7 @@ export interface S3Response {
   readonly body?: ResponseXml | ResponseBytes;
 }
 
-export interface ResponseXml {
+interface ResponseXml {
   readonly root: string;
   readonly content: XmlElements | string;
 }

@@ -25,7 +25,7 @@ export interface BucketDirectories {
 }
 
 /** Content of a bucket read from disk at the start. */
-export interface BucketContent {
+interface BucketContent {
   readonly name: string;
   readonly createdAtMs: number;
   readonly objects: ReadonlyMap<string, ObjectSummary>;

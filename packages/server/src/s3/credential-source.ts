@@ -10,7 +10,7 @@ export interface SigningCredentials {
 }
 
 /** The slice of the SDK's memoised provider that is used. */
-export type CredentialProvider = (options?: { forceRefresh?: boolean }) => Promise<{
+type CredentialProvider = (options?: { forceRefresh?: boolean }) => Promise<{
   readonly accessKeyId: string;
   readonly secretAccessKey: string;
   readonly sessionToken?: string;

@@ -90,7 +90,7 @@ export function signingWindow(
   return { credentials, signedAt, expirySeconds, expiresAt: signedAt + expirySeconds * 1000 };
 }
 
-export interface UrlToSign {
+interface UrlToSign {
   readonly method: 'GET' | 'PUT';
   readonly key: string;
   readonly query: Readonly<Record<string, string>>;

@@ -23,7 +23,7 @@ export class DeadlineError extends Error {
   }
 }
 
-export interface RetryOptions {
+interface RetryOptions {
   readonly signal?: AbortSignal | undefined;
   readonly isTransient: (error: unknown) => boolean;
   /** In [0, 1). */
@@ -66,21 +66,30 @@ async function withTimeout<T>(
   run: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const controller = new AbortController();
-  const aborted = new Promise<never>((_, reject) => {
-    controller.signal.addEventListener('abort', () => reject(controller.signal.reason as Error), {
-      once: true,
-    });
-  });
   const passOn = () => controller.abort(signal?.reason);
   signal?.addEventListener('abort', passOn, { once: true });
   const timer = setTimeout(() => controller.abort(new DeadlineError(Math.round(timeoutMs))), timeoutMs);
   try {
-    return await Promise.race([run(controller.signal), aborted]);
+    return await raceAbort(run(controller.signal), controller.signal);
   } catch (error) {
     // Libraries turn the abort into errors of their own; the reason is the actual cause.
     throw controller.signal.aborted ? controller.signal.reason : error;
   } finally {
     clearTimeout(timer);
     signal?.removeEventListener('abort', passOn);
+  }
+}
+
+/** Resolves with the promise, unless the signal is aborted first. @throws the signal's reason. */
+export async function raceAbort<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return promise;
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const onAbort = () => reject(signal.reason as Error);
+  signal.addEventListener('abort', onAbort, { once: true });
+  if (signal.aborted) onAbort();
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
   }
 }

@@ -36,14 +36,15 @@ import {
   signPartUrl,
 } from './presigned-url.ts';
 import { probeCapabilities } from './probe/capability-probe.ts';
-import { CapabilityProber, raceAbort } from './probe/capability-prober.ts';
+import { CapabilityProber } from './probe/capability-prober.ts';
 import { changeFindings, trialFinding } from './probe/findings.ts';
 import { tryFullPart } from './probe/full-part-trial.ts';
+import { raceAbort } from './retry.ts';
 import { defaultTiming, S3Connection, type S3Timing } from './s3-connection.ts';
 import type { S3Settings } from './s3-settings.ts';
 import { checkBucket } from './setup/bucket-check.ts';
 
-export interface S3BucketOptions {
+interface S3BucketOptions {
   readonly clock?: Clock;
   readonly timing?: S3Timing;
 }

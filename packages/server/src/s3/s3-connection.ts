@@ -222,7 +222,7 @@ function isBucketConfiguration(input: object): boolean {
 const MAX_SOCKETS = 50;
 
 /** The HTTP agents, which keep connections to the store alive for later calls. */
-export class HttpAgents {
+class HttpAgents {
   readonly httpAgent: http.Agent;
   readonly httpsAgent: https.Agent;
 

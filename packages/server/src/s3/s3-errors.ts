@@ -226,7 +226,7 @@ interface FailedCall {
   readonly $metadata?: { readonly httpStatusCode?: number };
 }
 
-export interface FailedOperation {
+interface FailedOperation {
   /** S3's name, e.g. `CompleteMultipartUpload`. */
   readonly operation: string;
   readonly bucket: string;

@@ -1,4 +1,5 @@
 import type { CallOptions } from '../../domain/ports/bucket.ts';
+import { raceAbort } from '../retry.ts';
 import type { ProbeReport } from './capability-probe.ts';
 
 const FIRST_PAUSE_MS = 1_000;
@@ -73,20 +74,5 @@ export class CapabilityProber {
     } finally {
       this.#running = undefined;
     }
-  }
-}
-
-/** Resolves with the promise, unless the signal is aborted first. */
-export async function raceAbort<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return promise;
-  let onAbort: (() => void) | undefined;
-  const aborted = new Promise<never>((_, reject) => {
-    onAbort = () => reject(signal.reason as Error);
-    signal.addEventListener('abort', onAbort, { once: true });
-  });
-  try {
-    return await Promise.race([promise, aborted]);
-  } finally {
-    if (onAbort !== undefined) signal.removeEventListener('abort', onAbort);
   }
 }

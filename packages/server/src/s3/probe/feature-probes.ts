@@ -4,7 +4,7 @@ import type { Preference } from '../s3-settings.ts';
 import { plainTraits, type ProbeScratch } from './probe-scratch.ts';
 import { trialBody } from './trial-part.ts';
 
-export interface PreferenceKind {
+interface PreferenceKind {
   readonly setting: 'S3_SSE' | 'S3_STORAGE_CLASS';
   readonly ask: (wanted: string) => Partial<UploadTraits>;
   readonly shownBy: (facts: ObjectFacts) => string | null;
@@ -23,7 +23,7 @@ export const storageClass: PreferenceKind = {
   shownBy: (facts) => facts.storageClass ?? 'STANDARD',
 };
 
-export interface GrantedPreference {
+interface GrantedPreference {
   /** The value to request from now on; null for none. */
   readonly granted: string | null;
   /** Reason why the preference is not granted; null if it is, or if there is none. */

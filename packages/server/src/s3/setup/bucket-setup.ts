@@ -31,7 +31,7 @@ interface ChangeTools {
   readonly onChange: (change: { readonly step: string; readonly undoByHand: string }) => void;
 }
 
-export interface SetupStep extends StepResult {
+interface SetupStep extends StepResult {
   /** `trial_write` is present only if it failed. */
   readonly name: 'bucket' | BucketChange<never>['name'] | 'trial_write';
   /** Reason why no further step is possible. */
