@@ -19,7 +19,7 @@ function npmTest(...args: string[]): { status: number | null; output: string } {
 }
 
 describe('npm test', () => {
-  const one = 'packages/protocol/src/upload-status.test.ts';
+  const one = 'packages/protocol/src/rest/uploads.test.ts';
 
   test('runs the given file, and ends with the summary', () => {
     const { status, output } = npmTest(one);

@@ -11,14 +11,12 @@ import {
   S3_MAX_PART_BYTES,
   SUBPROTOCOL,
   TOKEN_ISSUER,
-  agentMessageSchema,
   closeCodes,
   commandNames,
   commands,
   isErrorCode,
   partRange,
   planParts,
-  serverMessageSchema,
   tokenKinds,
 } from '@backhaul/protocol';
 import { readVectors } from '@backhaul/protocol/vectors';
@@ -26,7 +24,7 @@ import { errorTableOf } from './errors-document.ts';
 import { fieldTable } from './field-table.ts';
 import type { GeneratedDocument } from './generated-document.ts';
 import { markdownTable } from './markdown-table.ts';
-import { messageReference, messageReferences } from './message-reference.ts';
+import { messageExamples, messageReference, messageSchemas } from './message-reference.ts';
 
 const template = new URL('../../packages/protocol/docs/protocol.template.md', import.meta.url);
 
@@ -79,14 +77,9 @@ const constants: Record<string, string> = {
 
 /** Directives for all messages, commands and close codes. */
 function required(): string[] {
-  const namesOf = (union: typeof agentMessageSchema | typeof serverMessageSchema, key: string) =>
-    [...(union._zod.propValues[key] ?? [])].map(String);
-  const messages = [
-    ...namesOf(agentMessageSchema, 'status').map((name) => (name === 'error' ? 'agent error' : name)),
-    ...namesOf(serverMessageSchema, 'action').map((name) => (name === 'error' ? 'server error' : name)),
-  ];
+  const messages = [...messageSchemas.keys()];
   for (const name of messages) {
-    if (messageReferences[name] === undefined) throw new Error(`message-reference.ts: ${name} is missing`);
+    if (messageExamples[name] === undefined) throw new Error(`message-reference.ts: ${name} is missing`);
   }
   return [
     ...messages.map((name) => `{{message:${name}}}`),

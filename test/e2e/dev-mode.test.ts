@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { readFile, readdir, stat, writeFile } from 'node:fs/promises';
 import { describe, test } from 'node:test';
-import { type DevFile, devFileSchema, uploadRecordSchema } from '@backhaul/protocol';
+import { uploadRecordSchema } from '@backhaul/protocol';
+import { type DevFile, devFileSchema } from '@backhaul/protocol/dev-file';
 import { type Exit, Program, type ProgramName, logged } from '../harness/program.ts';
 import { type TemporaryDirectory, temporaryDirectory } from '../harness/temporary-directory.ts';
 

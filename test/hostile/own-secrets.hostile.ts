@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { link, readFile, rename, writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { BackhaulClient } from '@backhaul/client';
-import { DEV_FILE, devFileSchema } from '@backhaul/protocol';
+import { DEV_FILE, devFileSchema } from '@backhaul/protocol/dev-file';
 import { Program, logged } from '../harness/program.ts';
 import { Stage } from '../harness/stage.ts';
 import { temporaryDirectory } from '../harness/temporary-directory.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { setInterval } from 'node:timers/promises';
-import { devFileSchema } from '@backhaul/protocol';
+import { devFileSchema } from '@backhaul/protocol/dev-file';
 import { logged } from '../harness/program.ts';
 import { randomFile } from '../harness/random-file.ts';
 import type { Installation } from '../harness/installation/installation.ts';

@@ -11,7 +11,8 @@ import {
   readFlags,
   readProxyVariables,
 } from '@backhaul/program';
-import { clientIdSchema, DEV_FILE, filePathSchema, isLoopbackHost, labelsSchema } from '@backhaul/protocol';
+import { clientIdSchema, filePathSchema, isLoopbackHost, labelsSchema } from '@backhaul/protocol';
+import { DEV_FILE } from '@backhaul/protocol/dev-file';
 import type { ClientCertificateFiles } from './connection/client-certificate.ts';
 import { DevServerNotRunning, readOwnDevFile } from './credentials/dev-token.ts';
 import { isToken, type TokenSetting } from './credentials/token-source.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, test } from 'node:test';
-import { DEV_FILE } from '@backhaul/protocol';
+import { DEV_FILE } from '@backhaul/protocol/dev-file';
 import { mintToken } from './commands/token.ts';
 import { Config, type Environment, type GlobalFlags } from './config.ts';
 import { scratchDirectory } from './testing/scratch-directory.ts';

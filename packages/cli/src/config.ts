@@ -2,8 +2,8 @@ import { createHmac } from 'node:crypto';
 import path from 'node:path';
 import { sendsInTheClear, toBaseUrl } from '@backhaul/client';
 import { type ProxyVariables, readProxyVariables } from '@backhaul/program';
-import { BackhaulError, DEV_FILE, type DevFile, isLoopbackHost } from '@backhaul/protocol';
-import { DevFileError, readDevFile } from '@backhaul/protocol/dev-file';
+import { BackhaulError, isLoopbackHost } from '@backhaul/protocol';
+import { DEV_FILE, type DevFile, DevFileError, readDevFile } from '@backhaul/protocol/dev-file';
 import { UsageError } from './errors.ts';
 import { Network } from './network.ts';
 

@@ -2,7 +2,6 @@ import { ApiError, ConnectionError, faultIn, UnexpectedAnswerError } from '@back
 import { OutputError } from '@backhaul/client/content';
 import {
   BackhaulError,
-  DEV_FILE,
   type ErrorCode,
   type ErrorKind,
   errorTable,
@@ -10,6 +9,7 @@ import {
   printableJson,
   type UploadRecord,
 } from '@backhaul/protocol';
+import { DEV_FILE } from '@backhaul/protocol/dev-file';
 import { CommanderError } from 'commander';
 import { Interrupted, TimeLimitError, UndeliveredError, UploadFailedError, UsageError } from './errors.ts';
 import type { Output } from './output.ts';

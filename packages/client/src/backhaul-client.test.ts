@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { inspect } from 'node:util';
-import { ApiError } from './api-error.ts';
+import { ApiError, ConnectionError, UnexpectedAnswerError } from './errors.ts';
 import { BackhaulClient } from './backhaul-client.ts';
-import { ConnectionError } from './connection-error.ts';
 import {
   sendJson,
   readBody,
@@ -13,7 +12,6 @@ import {
   startEvents,
 } from './testing/scripted-server.ts';
 import { UPLOAD_ID, uploadRecord } from './testing/upload-record.ts';
-import { UnexpectedAnswerError } from './unexpected-answer-error.ts';
 
 const TOKEN = 'secret-token';
 

@@ -2,7 +2,6 @@ import {
   BackhaulError,
   type AuditList,
   auditListSchema,
-  type AuditOutcome,
   type ClientBlock,
   clientBlockSchema,
   type ClientList,
@@ -16,35 +15,34 @@ import {
   type CommandResult,
   commandAnswerSchema,
   commands,
-  describeIssues,
   type Diagnosis,
   diagnosisSchema,
   isTerminal,
   MAX_WAIT_SECONDS,
   type ObjectVerification,
   objectVerificationSchema,
-  PROGRESS_EVENT,
-  progressEventSchema,
   type Readiness,
   readinessSchema,
   type TriggerRequest,
-  UPLOAD_EVENT,
   type UploadLimits,
   type UploadList,
   uploadListSchema,
   type UploadRecord,
   uploadRecordSchema,
-  type UploadStatus,
 } from '@backhaul/protocol';
-import type { EventSourceMessage } from 'eventsource-parser';
-import { openEventStream } from './event-stream.ts';
+import type { FollowOptions } from './event-stream.ts';
+import { followAllUploads, followUpload } from './follow-uploads.ts';
+import type {
+  AuditFilter,
+  CallOptions,
+  ClientFilter,
+  PageOptions,
+  TriggerOptions,
+  UploadFilter,
+} from './call-options.ts';
 import type { Fetch } from './fetch.ts';
-import { type FollowOptions, isRetryable, reconnectingStream } from './reconnecting-stream.ts';
-import { Transport, type TransportOptions } from './transport.ts';
-import { UnexpectedAnswerError } from './unexpected-answer-error.ts';
-
-/** Added to the time for which the server is asked to wait. */
-const RESPONSE_MARGIN_MS = 30_000;
+import { path, Transport, type TransportOptions } from './transport.ts';
+import { UnexpectedAnswerError } from './errors.ts';
 
 /** Commands wait for the agent; cancel and verify on a server of release 0.1.0 wait for the object store. */
 const SLOW_REQUEST_TIMEOUT_MS = 120_000;
@@ -54,55 +52,6 @@ const MAX_LISTED = 5000;
 
 /** Ten million entries, or fewer if names are so long that a frame does not hold a full page. */
 const MAX_LIST_PAGES = 2000;
-
-export type BackhaulClientOptions = TransportOptions;
-
-export interface CallOptions {
-  /** Aborts the request; the method throws its reason. Work that the server has started continues. */
-  readonly signal?: AbortSignal | undefined;
-}
-
-export interface TriggerOptions extends CallOptions {
-  /**
-   * Repeated requests with the same key start only one upload; the same key with a different request is refused with
-   * `idempotency_conflict`. 1 to 255 visible ASCII characters.
-   */
-  readonly idempotencyKey?: string | undefined;
-  /** Asks the server to respond only when the upload has ended, or after this many seconds, 1 to 300. */
-  readonly waitSeconds?: number | undefined;
-}
-
-export interface UploadFilter {
-  readonly client_id?: string | undefined;
-  readonly status?: UploadStatus | undefined;
-}
-
-export interface ClientFilter {
-  readonly connected?: boolean | undefined;
-  /** `name=value`; several must all match (servers of release 0.1.0 accept only one). */
-  readonly label?: string | readonly string[] | undefined;
-}
-
-export interface AuditFilter {
-  readonly client_id?: string | undefined;
-  /** Subject of the token. */
-  readonly actor?: string | undefined;
-  /** Action, such as `upload.trigger`. */
-  readonly action?: string | undefined;
-  /** Earlier servers reject it, because they record only accepted requests. */
-  readonly outcome?: AuditOutcome | undefined;
-  /** Start time, ISO 8601 in UTC, inclusive. */
-  readonly since?: string | undefined;
-  /** End time, ISO 8601 in UTC, exclusive. */
-  readonly until?: string | undefined;
-}
-
-export interface PageOptions {
-  /** Records per page, 1 to 500. Default: 50. */
-  readonly limit?: number | undefined;
-  /** `next_cursor` of the previous page. */
-  readonly cursor?: string | undefined;
-}
 
 /**
  * Backhaul's REST API and event streams. Every method throws `ApiError` if the server returns an error,
@@ -114,7 +63,7 @@ export class BackhaulClient {
   readonly #transport: Transport;
 
   /** @throws TypeError if `url` or `token` is invalid. */
-  constructor(options: BackhaulClientOptions) {
+  constructor(options: TransportOptions) {
     this.#transport = new Transport(options);
   }
 
@@ -143,22 +92,20 @@ export class BackhaulClient {
     const call = { method: 'POST', body: request, expect: [200, 202], signal } as const;
     const to = path`/trigger-download/${clientId}`;
     if (waitSeconds === undefined) {
-      const headers: Record<string, string> = {};
-      if (idempotencyKey !== undefined) headers['idempotency-key'] = idempotencyKey;
+      const headers = idempotencyKey === undefined ? {} : { 'idempotency-key': idempotencyKey };
       return await this.#transport.json(to, uploadRecordSchema, { ...call, headers });
     }
     // With the key, repeated requests return the same upload.
-    const key = idempotencyKey ?? crypto.randomUUID();
-    for (let left = Math.min(waitSeconds, MAX_WAIT_SECONDS); ;) {
-      const { value, applied } = await this.#transport.jsonAndWait(to, uploadRecordSchema, {
-        ...call,
-        headers: { 'idempotency-key': key, prefer: `wait=${left}` },
-        timeoutMs: left * 1000 + RESPONSE_MARGIN_MS,
-      });
-      // The server waits for a shorter time than requested if a reverse proxy would time out: ask again.
-      if (isTerminal(value.status) || applied === null || applied < 1 || applied >= left) return value;
-      left -= applied;
-    }
+    const headers = { 'idempotency-key': idempotencyKey ?? crypto.randomUUID() };
+    return await this.#transport.jsonWhenDone(
+      to,
+      uploadRecordSchema,
+      { ...call, headers },
+      {
+        waitSeconds: Math.min(waitSeconds, MAX_WAIT_SECONDS),
+        isDone: ({ status }) => isTerminal(status),
+      },
+    );
   }
 
   /**
@@ -192,12 +139,8 @@ export class BackhaulClient {
     filter: UploadFilter & { readonly limit?: number } = {},
     options: CallOptions = {},
   ): AsyncGenerator<UploadRecord, void, undefined> {
-    let cursor: string | undefined;
-    do {
-      const page = await this.listUploads({ ...filter, cursor }, options);
+    for await (const page of pages((cursor) => this.listUploads({ ...filter, cursor }, options)))
       yield* page.uploads;
-      cursor = page.next_cursor ?? undefined;
-    } while (cursor !== undefined);
   }
 
   /** Returns one page of the known machines, sorted by `client_id`. `next_cursor` is null on the last page. */
@@ -213,12 +156,8 @@ export class BackhaulClient {
     filter: ClientFilter & { readonly limit?: number } = {},
     options: CallOptions = {},
   ): AsyncGenerator<ClientSummary, void, undefined> {
-    let cursor: string | undefined;
-    do {
-      const page = await this.listClients({ ...filter, cursor }, options);
+    for await (const page of pages((cursor) => this.listClients({ ...filter, cursor }, options)))
       yield* page.clients;
-      cursor = page.next_cursor ?? undefined;
-    } while (cursor !== undefined);
   }
 
   /** Returns one page of the audit log, newest first. `next_cursor` is null on the last page. Requires the scope `audit`. */
@@ -251,10 +190,8 @@ export class BackhaulClient {
    * @throws ApiError `upload_not_found`, `upload_not_retryable`, `storage_unavailable`
    */
   async retryUpload(uploadId: string, { signal }: CallOptions = {}): Promise<UploadRecord> {
-    return await this.#transport.json(path`/uploads/${uploadId}/retry`, uploadRecordSchema, {
-      method: 'POST',
-      signal,
-    });
+    const request = { method: 'POST', signal } as const;
+    return await this.#transport.json(path`/uploads/${uploadId}/retry`, uploadRecordSchema, request);
   }
 
   /**
@@ -353,16 +290,11 @@ export class BackhaulClient {
     let left = parameters.limit ?? Infinity;
     let cursor = parameters.cursor;
     for (let pages = 1; ; pages += 1) {
-      const page = await this.runCommand(
-        clientId,
-        'list_directory',
-        {
-          ...parameters,
-          ...(cursor !== undefined && { cursor }),
-          ...(left < Infinity && { limit: Math.min(left, MAX_LISTED) }),
-        },
-        options,
-      );
+      const range = {
+        ...(cursor !== undefined && { cursor }),
+        ...(left < Infinity && { limit: Math.min(left, MAX_LISTED) }),
+      };
+      const page = await this.runCommand(clientId, 'list_directory', { ...parameters, ...range }, options);
       yield page;
       left -= page.entries.length;
       const next = page.next_cursor;
@@ -385,23 +317,7 @@ export class BackhaulClient {
     uploadId: string,
     options: FollowOptions = {},
   ): AsyncGenerator<UploadRecord, void, undefined> {
-    let last: UploadRecord | undefined;
-    for await (const event of this.#follow(path`/uploads/${uploadId}/events`, options)) {
-      if (event.kind === 'message' && event.message.event === PROGRESS_EVENT) {
-        const { version, bytes_in_flight } = readEvent(event.message, progressEventSchema);
-        if (version === last?.version) yield { ...last, bytes_in_flight };
-        continue;
-      }
-      const record =
-        event.kind === 'message'
-          ? readRecord(event.message)
-          : // Fetch the record as well, in case a proxy holds events back.
-            await this.#peek(uploadId, options);
-      if (record === undefined || record.version <= (last?.version ?? 0)) continue;
-      last = record;
-      yield record;
-      if (isTerminal(record.status)) return;
-    }
+    yield* followUpload(this.#transport, uploadId, options);
   }
 
   /**
@@ -411,10 +327,7 @@ export class BackhaulClient {
    * @throws The last error after the server was unreachable for `giveUpAfterMs`.
    */
   async *followEvents(options: FollowOptions = {}): AsyncGenerator<UploadRecord, void, undefined> {
-    for await (const event of this.#follow('/events', options)) {
-      const record = event.kind === 'message' ? readRecord(event.message) : undefined;
-      if (record !== undefined) yield record;
-    }
+    yield* followAllUploads(this.#transport, options);
   }
 
   /**
@@ -450,9 +363,7 @@ export class BackhaulClient {
     });
   }
 
-  /**
-   * Returns the server's readiness with its checks. Not being ready is returned, not thrown. Requires no scope.
-   */
+  /** Returns the server's readiness with its checks. Not being ready is returned, not thrown. Requires no scope. */
   async readiness({ signal }: CallOptions = {}): Promise<Readiness> {
     return await this.#transport.json('/readyz', readinessSchema, { expect: [200, 503], signal });
   }
@@ -473,48 +384,16 @@ export class BackhaulClient {
     const request = { method: 'DELETE', query, expect: [204], signal } as const;
     await this.#transport.send(path, request, async (response) => await response.body?.cancel());
   }
-
-  #follow(path: string, options: FollowOptions) {
-    const { signal } = options;
-    const open = async (lastEventId: string | undefined) =>
-      await openEventStream(this.#transport, path, { lastEventId, signal });
-    return reconnectingStream(open, options);
-  }
-
-  async #peek(uploadId: string, { signal }: FollowOptions): Promise<UploadRecord | undefined> {
-    try {
-      return await this.getUpload(uploadId, { signal });
-    } catch (error) {
-      if (isRetryable(error)) return undefined;
-      throw error;
-    }
-  }
 }
 
-function readRecord(message: EventSourceMessage): UploadRecord | undefined {
-  return message.event === UPLOAD_EVENT ? readEvent(message, uploadRecordSchema) : undefined;
-}
-
-function readEvent<Schema extends typeof uploadRecordSchema | typeof progressEventSchema>(
-  { event, data }: EventSourceMessage,
-  schema: Schema,
-): ReturnType<Schema['parse']> {
-  let json: unknown;
-  try {
-    json = JSON.parse(data);
-  } catch (cause) {
-    throw new UnexpectedAnswerError('an event is not JSON', 200, { cause });
-  }
-  const parsed = schema.safeParse(json);
-  // TypeScript does not relate the generic schema to its parsed type.
-  if (parsed.success) return parsed.data as ReturnType<Schema['parse']>;
-  throw new UnexpectedAnswerError(
-    `an event "${event}" does not have the expected shape (${describeIssues(parsed.error)})`,
-    200,
-  );
-}
-
-/** Builds a path with each value escaped. */
-function path(texts: TemplateStringsArray, ...values: string[]): string {
-  return String.raw({ raw: texts }, ...values.map((value) => encodeURIComponent(value)));
+/** Yields all pages of a list. */
+async function* pages<Page extends { readonly next_cursor: string | null }>(
+  fetchPage: (cursor: string | undefined) => Promise<Page>,
+): AsyncGenerator<Page, void, undefined> {
+  let cursor: string | undefined;
+  do {
+    const page = await fetchPage(cursor);
+    yield page;
+    cursor = page.next_cursor ?? undefined;
+  } while (cursor !== undefined);
 }

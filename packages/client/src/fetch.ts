@@ -18,3 +18,7 @@ export interface FetchInit {
   /** Redirects are not followed, so that the token is not sent elsewhere. */
   readonly redirect: 'manual';
 }
+
+/** Makes requests on platforms other than Node.js (`#platform-fetch` of package.json). */
+export const platformFetch = (url: URL, { agent: _ofNode, ...init }: NodeFetchInit): Promise<Response> =>
+  globalThis.fetch(url, init);

@@ -10,7 +10,7 @@ import { text } from 'node:stream/consumers';
 import { describe, test } from 'node:test';
 import { setImmediate as turn, setTimeout as pause } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { networkReason } from './connection-error.ts';
+import { networkReason } from './errors.ts';
 import type { FetchInit } from './fetch.ts';
 import { platformFetch } from './node-fetch.ts';
 import { sendJson, ScriptedServer, type Handler } from './testing/scripted-server.ts';

@@ -1,11 +1,50 @@
+import { describeIssues, isLoopbackHost } from '@backhaul/protocol';
 import { platformFetch } from '#platform-fetch';
-import { describeIssues } from '@backhaul/protocol';
-import { sendsInTheClear, toBaseUrl } from './base-url.ts';
-import { ConnectionError, networkReason } from './connection-error.ts';
 import { Deadline } from './deadline.ts';
+import { ConnectionError, networkReason, readProblem, UnexpectedAnswerError } from './errors.ts';
 import type { Fetch, FetchInit } from './fetch.ts';
-import { readProblem } from './problem-response.ts';
-import { UnexpectedAnswerError } from './unexpected-answer-error.ts';
+
+/**
+ * Returns the base URL of the REST API. Agents use the same address as `ws://…`, so that form is accepted too. A path is
+ * kept: the server may be below one behind a reverse proxy.
+ *
+ * @throws TypeError that describes the problem; it never contains a password.
+ */
+export function toBaseUrl(text: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url === undefined) throw new TypeError(`the server URL is not a URL, such as https://host:8080`);
+  const protocol = httpProtocol(url.protocol);
+  if (protocol === undefined) {
+    throw new TypeError(`the server URL must start with http, https, ws or wss, not "${url.protocol}//"`);
+  }
+  if (url.username !== '' || url.password !== '') {
+    throw new TypeError('the server URL must not contain a user name or password; use a token instead');
+  }
+  const path = url.pathname.endsWith('/') ? url.pathname : `${url.pathname}/`;
+  // Assigning `protocol` would keep the default port of the old scheme; a new URL does not.
+  return new URL(`${protocol}//${url.host}${path}`);
+}
+
+/**
+ * Whether a token would be sent unencrypted: plain HTTP to another machine. Not checked in a browser: a page loaded over
+ * plain HTTP has no other way to reach its server.
+ */
+export function sendsInTheClear(base: URL): boolean {
+  return base.protocol === 'http:' && !isLoopbackHost(base.hostname) && !('document' in globalThis);
+}
+
+function httpProtocol(protocol: string): 'http:' | 'https:' | undefined {
+  switch (protocol) {
+    case 'http:':
+    case 'ws:':
+      return 'http:';
+    case 'https:':
+    case 'wss:':
+      return 'https:';
+    default:
+      return undefined;
+  }
+}
 
 export interface TransportOptions {
   /** Address of the server: `http(s)://` or, as for agents, `ws(s)://`. A path is kept. */
@@ -36,10 +75,15 @@ export interface Request {
 
 /** The used subset of a zod schema. */
 interface Schema<T> {
-  safeParse(value: unknown): { success: true; data: T } | { success: false; error: unknown };
+  safeParse(
+    value: unknown,
+  ): { success: true; data: T } | { success: false; error: Parameters<typeof describeIssues>[0] };
 }
 
 const DEFAULT_TIMEOUT_MS = 30_000;
+
+/** Added to the time for which the server is asked to wait. */
+const RESPONSE_MARGIN_MS = 30_000;
 
 /** A kept-alive socket may be closed by the server just as it is reused (undici #3492). */
 const staleSocketCodes: ReadonlySet<string | undefined> = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET']);
@@ -80,25 +124,32 @@ export class Transport {
 
   /** Sends the request, checks the status and parses the body. Fields that the schema does not know are dropped. */
   async json<T>(path: string, schema: Schema<T>, request: Request = {}): Promise<T> {
-    return (await this.jsonAndWait(path, schema, request)).value;
+    return await this.send(path, request, (response) => parseBody(response, path, schema));
   }
 
-  /** The same, with the seconds that the server applied to `Prefer: wait`, or null if it did not wait. */
-  async jsonAndWait<T>(
+  /**
+   * The same, but asks the server to respond only when the value is done, or after `waitSeconds`. If the server waits for a
+   * shorter time, because a reverse proxy would time out, the request is repeated.
+   */
+  async jsonWhenDone<T>(
     path: string,
     schema: Schema<T>,
-    request: Request = {},
-  ): Promise<{ readonly value: T; readonly applied: number | null }> {
-    return await this.send(path, request, async (response) => {
-      const parsed = schema.safeParse(await readJson(response, path));
-      const [, wait] = /\bwait=(\d+)/.exec(response.headers.get('preference-applied') ?? '') ?? [];
-      const applied = wait === undefined ? null : Number(wait);
-      if (parsed.success) return { value: parsed.data, applied };
-      throw new UnexpectedAnswerError(
-        `the response of ${path} does not have the expected shape (${describeShape(parsed.error)}); check that the versions of client and server are compatible`,
-        response.status,
-      );
-    });
+    request: Request,
+    { waitSeconds, isDone }: { readonly waitSeconds: number; readonly isDone: (value: T) => boolean },
+  ): Promise<T> {
+    for (let left = waitSeconds; ;) {
+      const waiting = {
+        ...request,
+        headers: { ...request.headers, prefer: `wait=${left}` },
+        timeoutMs: left * 1000 + RESPONSE_MARGIN_MS,
+      };
+      const { value, applied } = await this.send(path, waiting, async (response) => ({
+        value: await parseBody(response, path, schema),
+        applied: appliedWait(response),
+      }));
+      if (isDone(value) || applied === null || applied < 1 || applied >= left) return value;
+      left -= applied;
+    }
   }
 
   /** Sends the request, checks the status and passes the response to `read` within the deadline. */
@@ -169,6 +220,22 @@ async function readJson(response: Response, path: string): Promise<unknown> {
   }
 }
 
-function describeShape(error: unknown): string {
-  return describeIssues(error as Parameters<typeof describeIssues>[0]);
+async function parseBody<T>(response: Response, path: string, schema: Schema<T>): Promise<T> {
+  const parsed = schema.safeParse(await readJson(response, path));
+  if (parsed.success) return parsed.data;
+  throw new UnexpectedAnswerError(
+    `the response of ${path} does not have the expected shape (${describeIssues(parsed.error)}); check that the versions of client and server are compatible`,
+    response.status,
+  );
+}
+
+/** Seconds that the server applied to `Prefer: wait`; null if it did not wait. */
+function appliedWait({ headers }: Response): number | null {
+  const [, wait] = /\bwait=(\d+)/.exec(headers.get('preference-applied') ?? '') ?? [];
+  return wait === undefined ? null : Number(wait);
+}
+
+/** Builds a path with each value escaped. */
+export function path(texts: TemplateStringsArray, ...values: string[]): string {
+  return String.raw({ raw: texts }, ...values.map((value) => encodeURIComponent(value)));
 }

@@ -1,6 +1,6 @@
+export { AuthorityFileError, readCertificates, trustAuthorities, trustSystem } from './certificates.ts';
 export { FileWatch } from './file-watch.ts';
-export { FlagError, readFlags, repeatedFlag, unknownFlag } from './flags.ts';
-export { similarName } from './similar-name.ts';
+export { FlagError, readFlags, repeatedFlag, similarName, unknownFlag } from './flags.ts';
 export {
   isJournal,
   journalPrefix,
@@ -9,7 +9,8 @@ export {
   type LogLevel,
   logLevels,
   renderLogLine,
-} from './log-line.ts';
+  surviveUnwritableOutput,
+} from './log-output.ts';
 export {
   noProxies,
   proxyFor,
@@ -20,6 +21,3 @@ export {
   readProxyVariables,
   unreadableProxies,
 } from './proxy-variables.ts';
-export { readCertificates } from './pem-certificates.ts';
-export { AuthorityFileError, trustAuthorities, trustSystem } from './trusted-authorities.ts';
-export { surviveUnwritableOutput } from './unwritable-output.ts';

@@ -1,8 +1,19 @@
 import { closeSync, constants, fstatSync, openSync, readFileSync, type Stats, statSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { describeIssues } from './message-codec.ts';
+import { z } from 'zod';
 import { isLoopbackHost } from './loopback-host.ts';
-import { type DevFile, devFileSchema } from './rest/dev-file.ts';
+import { describeIssues } from './codec.ts';
+
+/** Written by `backhaul-server --dev` (mode 0600); used by command line and agents in the same working directory. */
+export const DEV_FILE = '.backhaul/dev.json';
+
+export const devFileSchema = z.object({
+  server_url: z.url(),
+  operator_token: z.string(),
+  jwt_secret: z.string(),
+  pid: z.int(),
+});
+export type DevFile = z.infer<typeof devFileSchema>;
 
 /** A `.backhaul/dev.json` exists but cannot be used. The message says why, and contains no secret. */
 export class DevFileError extends Error {

@@ -1,5 +1,24 @@
-import type { Fingerprint } from './agent-messages/prepared.ts';
-import type { ChangePolicy } from './change-policy.ts';
+import { z } from 'zod';
+
+/** 64 bits of seconds as nanoseconds have 28 digits, a file id of 128 bits (ReFS) has 39. */
+const decimalSchema = z.string().regex(/^-?\d{1,40}$/, 'not a whole number of at most 40 digits');
+
+/** Identifies a file and its version. Decimal strings, because inodes and nanoseconds can exceed 2^53. */
+export const fingerprintSchema = z.object({
+  device: decimalSchema.meta({ description: 'Device of the file.' }),
+  inode: decimalSchema.meta({ description: 'Inode, or file index on Windows.' }),
+  size: decimalSchema.meta({ description: 'Size in bytes.' }),
+  mtime_ns: decimalSchema.meta({ description: 'Modification time, nanoseconds since 1970.' }),
+  ctime_ns: decimalSchema.meta({ description: 'Status change time, nanoseconds since 1970.' }),
+});
+export type Fingerprint = z.infer<typeof fingerprintSchema>;
+
+/** Behaviour of an upload whose file no longer matches its fingerprint. */
+export const changePolicySchema = z.enum(['fail', 'restart', 'prefix']).meta({
+  description:
+    'If the file changes during the upload: `fail` (default) ends it as `file_changed`; `restart` starts over with the new version, a few times; `prefix`, for files that are only appended to, uploads exactly the bytes that existed at the start.',
+});
+export type ChangePolicy = z.infer<typeof changePolicySchema>;
 
 /**
  * Returns the fields that prove that the current file is not the fingerprinted version.

@@ -11,10 +11,9 @@ import {
   agentMessageSchema,
   clientListSchema,
   clientStatusSchema,
+  commands,
   decodeAgentMessage,
   decodeServerMessage,
-  directoryListingSchema,
-  healthReportSchema,
   problemSchema,
   serverMessageSchema,
   triggerRequestSchema,
@@ -31,8 +30,8 @@ const schemas: Record<VectorSchemaName, z.ZodType> = {
   'client-status': clientStatusSchema,
   'client-list': clientListSchema,
   problem: problemSchema,
-  'health-report': healthReportSchema,
-  'directory-listing': directoryListingSchema,
+  'health-report': commands.health_check.result,
+  'directory-listing': commands.list_directory.result,
 };
 
 const vectors = await readVectors();

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { z } from 'zod';
-import { agentMessageSchema } from './agent-messages/index.ts';
-import { serverMessageSchema } from './server-messages/index.ts';
+import { agentMessageSchema } from './agent-messages.ts';
+import { serverMessageSchema } from './server-messages.ts';
 
 const discriminators = new Set(['status', 'action']);
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { BackhaulError } from './backhaul-error.ts';
+import { BackhaulError } from './errors.ts';
 import {
   DEFAULT_CHUNK_BYTES,
   type PlanRule,

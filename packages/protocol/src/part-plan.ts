@@ -1,4 +1,4 @@
-import { BackhaulError } from './backhaul-error.ts';
+import { BackhaulError } from './errors.ts';
 
 const MiB = 1024 * 1024;
 

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { clientIdSchema } from './identifiers.ts';
+import { clientIdSchema } from './fields.ts';
 
 /** `iss` of all tokens. */
 export const TOKEN_ISSUER = 'backhaul';

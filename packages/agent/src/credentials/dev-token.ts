@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto';
-import { type DevFile, TOKEN_ISSUER, tokenKinds } from '@backhaul/protocol';
-import { DevFileError, readDevFile } from '@backhaul/protocol/dev-file';
+import { TOKEN_ISSUER, tokenKinds } from '@backhaul/protocol';
+import { type DevFile, DevFileError, readDevFile } from '@backhaul/protocol/dev-file';
 
 /** A new token is signed for each connection, so it need not live long. */
 const LIFETIME_SECONDS = 24 * 3600;

@@ -1,7 +1,7 @@
 import type { BigIntStats, Dirent } from 'node:fs';
 import { lstat, readdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { DEV_FILE } from '@backhaul/protocol';
+import { DEV_FILE } from '@backhaul/protocol/dev-file';
 import type { FileGate } from '../file/file-gate.ts';
 import type { GatedFile } from '../file/gated-file.ts';
 import { FileCallTimeout } from '../file/file-call-timeout.ts';

@@ -2,13 +2,13 @@ import { sendsInTheClear, toBaseUrl } from '@backhaul/client';
 import { unreadableProxies } from '@backhaul/program';
 import {
   BackhaulError,
-  DEV_FILE,
   type Finding,
   hasLegacyRead,
   operatorClaimsSchema,
   type Scope,
   tokenKinds,
 } from '@backhaul/protocol';
+import { DEV_FILE } from '@backhaul/protocol/dev-file';
 import { decodeJwt, decodeProtectedHeader } from 'jose';
 import type { Config, Setting } from '../config.ts';
 import { readableDuration } from '../readable.ts';

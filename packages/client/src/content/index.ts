@@ -1,5 +1,5 @@
-export { crc32Digest, sha256Digest } from './digest.ts';
-export { asOutputError, OutputError } from './output-error.ts';
+export { crc32Digest, sha256Digest } from './content-check.ts';
+export { asOutputError, OutputError } from './output-file.ts';
 export {
   copyContent,
   type CopyContentOptions,

@@ -15,7 +15,7 @@ import { hostname, tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 import { uploadRecord } from '../testing/upload-record.ts';
-import type { NamingCalls } from './name-file.ts';
+import type { NamingCalls } from './output-file.ts';
 import { PartFile } from './part-file.ts';
 
 const bytes = Buffer.from('new');

@@ -10,8 +10,14 @@ import {
   releasePart,
   takeLeftover,
 } from './leftover-parts.ts';
-import { type NamingCalls, namingCalls, takeFreeName } from './name-file.ts';
-import { asOutputError, OutputError } from './output-error.ts';
+import {
+  asOutputError,
+  syncDirectory,
+  type NamingCalls,
+  namingCalls,
+  OutputError,
+  takeFreeName,
+} from './output-file.ts';
 import { copyNoted, readNotes, writeAll, writeNote } from './part-notes.ts';
 import type { ByteRange } from './stored-object.ts';
 
@@ -251,14 +257,4 @@ async function copyLeftover(leftover: Leftover, handle: FileHandle, content: Con
 
 function sizeOf({ size }: UploadRecord): number {
   return size ?? 0;
-}
-
-/** Failures are ignored: Windows cannot open a directory, some file systems cannot sync one, and the file is synced. */
-async function syncDirectory(directory: string): Promise<void> {
-  try {
-    await using handle = await open(directory);
-    await handle.sync();
-  } catch {
-    // See above.
-  }
 }

@@ -1,9 +1,26 @@
-import { BackhaulError } from '@backhaul/protocol';
-import { ApiError } from '../api-error.ts';
+import { BackhaulError, type ErrorCode } from '@backhaul/protocol';
 import type { BackhaulClient } from '../backhaul-client.ts';
-import { ConnectionError, faultIn, networkReason } from '../connection-error.ts';
 import { Deadline } from '../deadline.ts';
-import { ReadFailure } from './read-failure.ts';
+import { ApiError, ConnectionError, faultIn, networkReason } from '../errors.ts';
+
+/** A failure to read from the object store that a retry can fix. */
+export class ReadFailure extends Error {
+  override readonly name = 'ReadFailure';
+  /** Code of the error if all retries fail. */
+  readonly code: ErrorCode;
+  /** Minimum delay before a retry, if the store requested one. */
+  readonly retryAfterMs: number;
+
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: ErrorOptions & { readonly retryAfterMs?: number } = {},
+  ) {
+    super(message, options);
+    this.code = code;
+    this.retryAfterMs = options.retryAfterMs ?? 0;
+  }
+}
 
 /** The connection counts as lost after this time without data. */
 const STALL_MS = 30_000;

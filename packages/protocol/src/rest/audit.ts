@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { clientIdSchema, timestampSchema, uploadIdSchema } from '../identifiers.ts';
+import { clientIdSchema, pageFields, timestampSchema, uploadIdSchema } from '../fields.ts';
 
 /** Refused with a 4xx status; failed with a 5xx status. */
 export const auditOutcomes = ['accepted', 'refused', 'failed'] as const;
@@ -20,17 +20,14 @@ export const auditQuerySchema = z.strictObject({
   }),
   since: timestampSchema.optional().meta({ description: 'Start time, inclusive.' }),
   until: timestampSchema.optional().meta({ description: 'End time, exclusive.' }),
-  limit: z.coerce.number().int().min(1).max(500).default(50),
-  cursor: z.string().max(512).optional().meta({
-    description: 'The `next_cursor` of the previous page.',
-  }),
+  ...pageFields,
 });
 
 /**
  * A request of an operator and its outcome. Fields that earlier servers do not send are optional; their events are all of
  * accepted requests.
  */
-export const auditEventSchema = z
+const auditEventSchema = z
   .object({
     at: timestampSchema,
     id: z

@@ -10,7 +10,7 @@ export const readinessSchema = z
 export type Readiness = z.infer<typeof readinessSchema>;
 
 /** One finding of the server about its configuration and environment. */
-export const findingSchema = z.object({
+const findingSchema = z.object({
   name: z.string(),
   level: z.enum(['ok', 'info', 'warning', 'error']),
   detail: z.string(),

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { clientListQuerySchema, uploadListQuerySchema } from './lists.ts';
+import { clientListQuerySchema } from './clients.ts';
+import { uploadListQuerySchema } from './uploads.ts';
 
 describe('the query of a list', () => {
   test('is parsed from text to numbers; the default limit is 50', () => {

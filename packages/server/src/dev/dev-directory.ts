@@ -1,6 +1,6 @@
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { DEV_FILE } from '@backhaul/protocol';
+import { DEV_FILE } from '@backhaul/protocol/dev-file';
 import { ConfigError } from '../config/config-error.ts';
 import { FileLock, FileLockHeld } from '../file-lock.ts';
 

@@ -1,5 +1,5 @@
 import { rm } from 'node:fs/promises';
-import { type DevFile, devFileSchema } from '@backhaul/protocol';
+import { type DevFile, devFileSchema } from '@backhaul/protocol/dev-file';
 import { readFileIfAny, writePrivateFile } from './private-file.ts';
 
 /** The file by which the command line and agents started in this directory find the server. */

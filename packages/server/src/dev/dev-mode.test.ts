@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { test, type TestContext } from 'node:test';
 import { HeadBucketCommand, S3Client } from '@aws-sdk/client-s3';
-import { DEV_FILE, type DevFile, devFileSchema } from '@backhaul/protocol';
+import { DEV_FILE, type DevFile, devFileSchema } from '@backhaul/protocol/dev-file';
 import { secretKeys } from '../auth/token-keys.ts';
 import { TokenVerifier } from '../auth/token-verifier.ts';
 import { ConfigError, loadConfig } from '../config.ts';

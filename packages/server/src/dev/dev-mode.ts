@@ -1,5 +1,5 @@
 import { basename } from 'node:path';
-import { DEV_FILE, type DevFile } from '@backhaul/protocol';
+import { DEV_FILE, type DevFile } from '@backhaul/protocol/dev-file';
 import { signDevToken } from '../auth/sign-dev-token.ts';
 import type { Config, DevConfig } from '../config/config-types.ts';
 import { deepFreeze } from '../config/deep-freeze.ts';

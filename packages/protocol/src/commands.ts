@@ -1,0 +1,107 @@
+import { z } from 'zod';
+import { commandIdSchema, filePathSchema, sizeBytesSchema, timestampSchema } from './fields.ts';
+
+/** Result of `health_check`. */
+const healthReportSchema = z
+  .object({
+    agent_version: z.string(),
+    uptime_ms: z.int().min(0),
+    rss_bytes: sizeBytesSchema,
+    active_uploads: z.int().min(0),
+    max_uploads: z.int().min(1),
+    allowed: z.array(z.string()).max(1000).meta({ description: 'Paths that the agent is allowed to read.' }),
+    max_rate_bytes_per_second: z.int().nullable(),
+    hanging_file_calls: z.int().min(0).optional().meta({
+      description: 'Number of hanging file system calls, e.g. on a dead mount. Absent from old agents.',
+    }),
+    hanging_mounts: z
+      .array(z.string().max(4096))
+      .max(100)
+      .optional()
+      .meta({ description: 'Mount points of the file systems of these calls.' }),
+  })
+  .meta({ id: 'HealthReport' });
+export type HealthReport = z.infer<typeof healthReportSchema>;
+
+const directoryEntrySchema = z.object({
+  name: z.string().max(4096),
+  type: z.enum(['file', 'directory', 'symlink', 'other']),
+  size: sizeBytesSchema
+    .nullable()
+    .meta({ description: 'Size of a file in bytes; null for other types, and for more than 2^53 - 1.' }),
+  modified_at: timestampSchema
+    .nullable()
+    .meta({ description: 'Modification time; null for a time before the year 1 or after 9999.' }),
+});
+
+/** Result of `list_directory`. Entries are sorted by name; `truncated` is set if there are more. */
+const directoryListingSchema = z
+  .object({
+    path: filePathSchema,
+    entries: z.array(directoryEntrySchema).max(5000),
+    truncated: z.boolean(),
+    next_cursor: z.string().max(4096).optional().meta({
+      description:
+        '`cursor` of the next page, if any. Also absent from agents without the capability `list_pages`.',
+    }),
+  })
+  .meta({ id: 'DirectoryListing' });
+export type DirectoryListing = z.infer<typeof directoryListingSchema>;
+
+/** Capability of agents that support pages and prefixes in `list_directory`. */
+export const LIST_PAGES_CAPABILITY = 'list_pages';
+
+/** Selects entries of a directory; only for agents with the capability `list_pages`. */
+const listingRange = {
+  prefix: z.string().min(1).max(1024).optional().meta({
+    description: 'Only entries whose names start with this text. Requires the capability `list_pages`.',
+  }),
+  cursor: z.string().min(1).max(4096).optional().meta({
+    description:
+      'Only entries after the previous page: its `next_cursor`. Requires the capability `list_pages`.',
+  }),
+  limit: z.int().min(1).max(5000).optional().meta({
+    description: 'Maximum number of entries; default 5,000. Requires the capability `list_pages`.',
+  }),
+};
+
+/**
+ * A command: its parameters, as fields of its wire message and as the body of `POST /clients/{client_id}/commands/{name}`
+ * (which refuses unknown parameters), and its result.
+ */
+function command<const Name extends string, Fields extends z.ZodRawShape, Result extends z.ZodType>(
+  name: Name,
+  { parameters, result }: { readonly parameters: Fields; readonly result: Result },
+) {
+  return {
+    message: z.object({ action: z.literal(name), command_id: commandIdSchema, ...parameters }),
+    parameters: z.strictObject(parameters),
+    result,
+  };
+}
+
+/** Commands that operators can run on an agent, by their names in both APIs. The agent responds with a `result`. */
+export const commands = {
+  /** Reports the state of the agent. */
+  health_check: command('health_check', { parameters: {}, result: healthReportSchema }),
+  /** Lists a directory inside the agent's allow-list. */
+  list_directory: command('list_directory', {
+    parameters: { path: filePathSchema, ...listingRange },
+    result: directoryListingSchema,
+  }),
+} as const;
+export type CommandName = keyof typeof commands;
+export const commandNames = Object.keys(commands) as CommandName[];
+
+export type CommandParameters<Name extends CommandName> = z.infer<(typeof commands)[Name]['parameters']>;
+export type CommandResult<Name extends CommandName> = z.infer<(typeof commands)[Name]['result']>;
+
+/** Response of `POST /clients/{client_id}/commands/{name}`. */
+export const commandAnswerSchema = z
+  .object({
+    command_id: commandIdSchema,
+    duration_ms: z.int().min(0),
+    result: z.union(Object.values(commands).map(({ result }) => result)),
+  })
+  .meta({ id: 'CommandAnswer' });
+export type CommandAnswer = z.infer<typeof commandAnswerSchema>;
