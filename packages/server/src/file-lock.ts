@@ -1,6 +1,6 @@
 import { closeSync, existsSync, openSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
-import { isBusy } from './store/sqlite-error.ts';
+import { isBusy } from './store/sqlite-dialect.ts';
 
 /** Another holder, most likely another process, has the lock. */
 export class FileLockHeld extends Error {

@@ -6,8 +6,8 @@ import {
   uploadStatuses,
 } from '@backhaul/protocol';
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
-import { type RenewalOutcome, renewalOutcomes } from './domain/sessions/token-renewal.ts';
-import type { UploadObserver } from './domain/uploads/upload-ledger.ts';
+import { type RenewalOutcome, renewalOutcomes } from './domain/agents/token-renewal.ts';
+import type { UploadObserver } from './domain/uploads/ledger.ts';
 import type { UnfinishedRefusal } from './domain/uploads/unfinished-quota.ts';
 import type { HeldRequestRefusal } from './http/held-requests.ts';
 import { type ConnectionRefusal, connectionRefusals } from './http/unauthenticated-connections.ts';

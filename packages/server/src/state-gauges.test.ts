@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Registry } from 'prom-client';
 import { sampleToken } from './domain/fakes/fake-agent.ts';
-import type { AgentSession } from './domain/sessions/agent-session.ts';
+import type { AgentSession } from './domain/agents/session.ts';
 import { registerStateGauges, type GaugeDeps } from './state-gauges.ts';
 
 const DAY_MS = 86_400_000;

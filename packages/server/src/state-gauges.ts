@@ -1,9 +1,8 @@
 import { type Readiness, uploadStatuses } from '@backhaul/protocol';
 import { Gauge, type Registry } from 'prom-client';
 import type { Store } from './domain/ports/store.ts';
-import type { AgentSession } from './domain/sessions/agent-session.ts';
-import type { SessionRegistry } from './domain/sessions/session-registry.ts';
-import type { Retention } from './domain/uploads/retention.ts';
+import type { AgentSession, SessionRegistry } from './domain/agents/session.ts';
+import type { Retention } from './domain/retention.ts';
 import type { HeldRequests } from './http/held-requests.ts';
 import type { UnauthenticatedConnections } from './http/unauthenticated-connections.ts';
 

@@ -1,7 +1,6 @@
 import type { Finding } from '@backhaul/protocol';
 import type { Log } from '../domain/ports/log.ts';
-import type { AgentSession } from '../domain/sessions/agent-session.ts';
-import type { SessionRegistry } from '../domain/sessions/session-registry.ts';
+import type { AgentSession, SessionRegistry } from '../domain/agents/session.ts';
 
 /** Maximum number of names in a log line or finding. */
 const MAX_NAMES = 10;

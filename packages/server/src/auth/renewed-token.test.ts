@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { tokenKinds } from '@backhaul/protocol';
 import { decodeJwt, SignJWT } from 'jose';
 import { FakeClock } from '../domain/fakes/fake-clock.ts';
-import { renewedTokenId } from '../domain/sessions/token-chain.ts';
+import { renewedTokenId } from '../domain/agents/token-chain.ts';
 import { readSessionToken, renewedTokenSigner } from './renewed-token.ts';
 import { secretKeys } from './token-keys.ts';
 import { TokenVerifier } from './token-verifier.ts';

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { type AgentClaims, tokenKinds } from '@backhaul/protocol';
 import { decodeJwt, SignJWT } from 'jose';
-import type { SessionToken } from '../domain/sessions/agent-session.ts';
-import { isRenewedTokenId } from '../domain/sessions/token-chain.ts';
-import type { SignToken } from '../domain/sessions/token-renewal.ts';
+import type { SessionToken } from '../domain/agents/session.ts';
+import { isRenewedTokenId } from '../domain/agents/token-chain.ts';
+import type { SignToken } from '../domain/agents/token-renewal.ts';
 import type { Verified } from './token-verifier.ts';
 
 /** @param token A verified token with these claims. */

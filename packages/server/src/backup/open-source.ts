@@ -2,8 +2,8 @@ import { statSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { pathToFileURL } from 'node:url';
 import { ConfigError } from '../config/config-error.ts';
-import { hasStaleWal } from '../store/stale-wal.ts';
-import { isBusy } from '../store/sqlite-error.ts';
+import { hasStaleWal } from '../store/database-files.ts';
+import { isBusy } from '../store/sqlite-dialect.ts';
 import { BackupError } from './backup-error.ts';
 
 /** Another program may be about to close it. */

@@ -1,36 +1,32 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { AuditRetention, type AuditRetentionSettings } from './audit/audit-retention.ts';
-import { RefusedRequests } from './audit/refused-requests.ts';
-import { ClientService } from './clients/client-service.ts';
-import { CommandRunner } from './commands/command-runner.ts';
+import { AuditRetention, type AuditRetentionSettings, Retention } from './retention.ts';
+import { RefusedRequests } from './refused-requests.ts';
+import { ClientService } from './agents/client-service.ts';
+import { CommandRunner } from './agents/command-runner.ts';
 import type { Bucket } from './ports/bucket.ts';
 import { stoppableBucket } from './ports/bucket-wrappers.ts';
 import type { Bus } from './ports/bus.ts';
 import type { Clock } from './ports/clock.ts';
 import type { Log } from './ports/log.ts';
 import type { Store } from './ports/store.ts';
-import { SessionRegistry } from './sessions/session-registry.ts';
-import { SharedTokens } from './sessions/shared-tokens.ts';
-import { type RenewalOutcome, type SignToken, TokenRenewal } from './sessions/token-renewal.ts';
-import type { TransferContext } from './transfer-context.ts';
+import { SessionRegistry } from './agents/session.ts';
+import { SharedTokens } from './agents/shared-tokens.ts';
+import { type RenewalOutcome, type SignToken, TokenRenewal } from './agents/token-renewal.ts';
+import type { TransferContext } from './agents/handlers/context.ts';
 import type { UploadSettings } from './upload-settings.ts';
-import { AttemptRecovery } from './uploads/attempt-recovery.ts';
-import { ClockWatch } from './uploads/clock-watch.ts';
-import { BucketProbe } from './uploads/bucket-probe.ts';
-import { Completion } from './uploads/completion.ts';
-import { Dispatcher } from './uploads/dispatcher.ts';
+import { AttemptRecovery } from './uploads/requeue.ts';
+import { ClockWatch } from './clock-watch.ts';
+import { BucketProbe, StorePatience } from './uploads/bucket-outage.ts';
+import { Completion } from './uploads/complete.ts';
+import { Dispatcher } from './uploads/dispatch.ts';
 import { LiveProgress } from './uploads/live-progress.ts';
-import { ObjectVerifier } from './uploads/object-verifier.ts';
-import { Expiry } from './uploads/expiry.ts';
-import { abortOrphans } from './uploads/orphan-sweep.ts';
-import { UploadIntake } from './uploads/upload-intake.ts';
-import { Retention } from './uploads/retention.ts';
-import { StorePatience } from './uploads/store-patience.ts';
-import { Sweeper } from './uploads/sweeper.ts';
+import { ObjectVerifier } from './uploads/verify.ts';
+import { Expiry } from './uploads/expire.ts';
+import { Sweeper } from './uploads/sweep.ts';
 import { type UnfinishedLimits, UnfinishedQuota } from './uploads/unfinished-quota.ts';
-import { UploadEnding } from './uploads/upload-ending.ts';
-import { UploadLedger, type UploadObserver } from './uploads/upload-ledger.ts';
-import { UploadService } from './uploads/upload-service.ts';
+import { UploadEnding } from './uploads/end.ts';
+import { UploadLedger, type UploadObserver } from './uploads/ledger.ts';
+import { UploadService } from './uploads/service.ts';
 
 export interface DomainDeps {
   readonly store: Store;
@@ -83,134 +79,81 @@ const unlimited: UnfinishedLimits = { perToken: 0, perClient: 0, onRefused: () =
 
 /** Wires up the domain; the caller chooses the implementations of store, bus and bucket. */
 export function createDomain(deps: DomainDeps): Domain {
-  const { store, bus, clock, log, settings, orphanAgeMs } = deps;
+  const { store, bus, clock, log, settings } = deps;
   const stopping = new AbortController();
   const { signal } = stopping;
   const random = deps.random ?? Math.random;
   const bucket = stoppableBucket(deps.bucket, signal);
   const sessions = new SessionRegistry();
-  const sharedTokens = new SharedTokens({ clock, log, count: deps.onSharedToken ?? (() => {}) });
+  const base = { store, bus, bucket, clock, log, settings, sessions, signal, random };
+
+  const sharedTokens = new SharedTokens({ ...base, count: deps.onSharedToken ?? (() => {}) });
   const renewal = new TokenRenewal({
-    ...{ store, sessions, clock, log, signal },
+    ...base,
     sign: deps.signToken ?? null,
     observe: deps.onRenewal ?? (() => {}),
   });
-  const ledger = new UploadLedger({ store, bus, clock, observe: deps.observe });
-  const probe = new BucketProbe(bucket, clock);
+  const commands = new CommandRunner(sessions, { timeoutMs: deps.commandTimeoutMs });
+  const progress = new LiveProgress();
+
+  const ledger = new UploadLedger({ ...base, observe: deps.observe });
   const patience = new StorePatience(bucket, clock);
-  const onEnded = (clientId: string): void => dispatcher.schedule(clientId);
-  const ending = new UploadEnding({ ledger, bucket, sessions, log, onEnded });
+  const ending = new UploadEnding({
+    ...base,
+    ledger,
+    onEnded: (clientId) => dispatcher.schedule(clientId),
+  });
   const recovery = new AttemptRecovery({
+    ...base,
     ledger,
     ending,
-    clock,
-    log,
-    random,
     onQueued: (clientId, notBefore) => {
       // In any case the client has a free slot for another upload.
       dispatcher.schedule(clientId);
       if (notBefore !== null) dispatcher.scheduleAt(clientId, notBefore);
     },
   });
+  const probe = new BucketProbe(bucket, clock);
   const dispatcher: Dispatcher = new Dispatcher({
-    store,
-    ledger,
-    bucket,
-    probe,
-    recovery,
-    patience,
-    sessions,
-    sharedTokens,
-    settings,
-    clock,
-    log,
-    signal,
+    ...base,
+    ...{ ledger, probe, recovery, patience, sharedTokens },
   });
-  const { maxBackoffMs } = settings;
-  const clockWatch = new ClockWatch({ store, clock, log, maxGraceMs: settings.lifetimeMs });
+  const clockWatch = new ClockWatch({ ...base, maxGraceMs: settings.lifetimeMs });
   const completion = new Completion({
-    store,
-    ledger,
-    bucket,
-    ending,
-    recovery,
-    patience,
-    clock,
-    clockWatch,
-    log,
-    maxBackoffMs,
+    ...base,
+    ...{ ledger, ending, recovery, patience, clockWatch },
     sleep: deps.sleep ?? realSleep,
-    random,
   });
+  const expiry = new Expiry({ ...base, ledger, ending, clockWatch });
+  const quota = new UnfinishedQuota({ ...base, limits: deps.unfinishedLimits ?? unlimited });
+
+  const refusals = new RefusedRequests(base);
   const retention = new Retention({
-    store,
-    clock,
-    log,
+    ...base,
     retentionMs: deps.retentionMs,
-    audit: new AuditRetention({ store, log, settings: deps.auditRetention }),
+    audit: new AuditRetention({ ...base, settings: deps.auditRetention }),
     trustClock: deps.retentionTrustsClock ?? false,
   });
-  const refusals = new RefusedRequests({ store, clock, log });
-  const expiry = new Expiry({ store, ending, sessions, clock, clockWatch, log, signal });
+  const { orphanAgeMs } = deps;
   const sweeper = new Sweeper({
-    store,
-    clock,
-    log,
-    settings,
-    sessions,
-    dispatcher,
-    completion,
-    ending,
-    expiry,
-    clockWatch,
-    retention,
-    renewal,
-    refusals,
-    orphanAgeMs,
-    abortOrphans: () =>
-      abortOrphans({ store, bucket, clock, log, keyPrefix: settings.keyPrefix, orphanAgeMs }),
+    ...base,
+    ...{ dispatcher, completion, ending, expiry, clockWatch, retention, renewal, refusals, orphanAgeMs },
   });
-  const quota = new UnfinishedQuota({ store, clock, limits: deps.unfinishedLimits ?? unlimited });
-  const intake = new UploadIntake({ store, bus, clock, sessions, dispatcher, expiry, quota, settings });
-  const progress = new LiveProgress();
-  const commands = new CommandRunner(sessions, { timeoutMs: deps.commandTimeoutMs });
+
+  // Not stoppable: a running operator request may still get its response.
+  const forOperators = { ...base, bucket: deps.bucket };
   return {
     transfers: {
-      store,
-      bucket,
-      clock,
-      log,
-      settings,
-      sessions,
-      sharedTokens,
-      renewal,
-      ledger,
-      dispatcher,
-      ending,
-      recovery,
-      completion,
-      commands,
-      progress,
+      ...base,
+      ...{ sharedTokens, renewal, ledger, dispatcher, ending, recovery, completion, commands, progress },
     },
     uploads: new UploadService({
-      store,
-      // Not stoppable: a running operator request may still get its response.
-      bucket: deps.bucket,
-      bus,
-      clock,
-      ledger,
-      ending,
-      completion,
-      dispatcher,
-      expiry,
-      intake,
-      quota,
-      settings,
+      ...forOperators,
+      ...{ ledger, ending, completion, dispatcher, expiry, quota },
       pollMs: deps.pollMs ?? 2000,
     }),
-    // Not stoppable either.
-    verifier: new ObjectVerifier({ store, ledger, bucket: deps.bucket, clock }),
-    clients: new ClientService({ store, sessions, sharedTokens, clock }),
+    verifier: new ObjectVerifier({ ...forOperators, ledger }),
+    clients: new ClientService({ ...base, sharedTokens }),
     refusals,
     sweeper,
     retention,

@@ -1,5 +1,5 @@
 import type { ClientBlock, ClientStatus, ClientSummary } from '@backhaul/protocol';
-import type { Client, ClientBlock as Block } from '../domain/clients/client.ts';
+import type { Client, ClientBlock as Block } from '../domain/agents/client.ts';
 import type { Services } from './services.ts';
 import { describeUpload, describeUploads, isoTime } from './upload-record.ts';
 

@@ -1,13 +1,13 @@
 import type { Diagnosis, Readiness } from '@backhaul/protocol';
 import type { FastifyPluginCallbackZod } from 'fastify-type-provider-zod';
-import type { RefusedRequests } from '../domain/audit/refused-requests.ts';
-import type { ClientService } from '../domain/clients/client-service.ts';
-import type { CommandRunner } from '../domain/commands/command-runner.ts';
+import type { RefusedRequests } from '../domain/refused-requests.ts';
+import type { ClientService } from '../domain/agents/client-service.ts';
+import type { CommandRunner } from '../domain/agents/command-runner.ts';
 import type { Bus } from '../domain/ports/bus.ts';
 import type { Store } from '../domain/ports/store.ts';
 import type { LiveProgress } from '../domain/uploads/live-progress.ts';
-import type { ObjectVerifier } from '../domain/uploads/object-verifier.ts';
-import type { UploadService } from '../domain/uploads/upload-service.ts';
+import type { ObjectVerifier } from '../domain/uploads/verify.ts';
+import type { UploadService } from '../domain/uploads/service.ts';
 import type { ClientAddresses } from './client-addresses.ts';
 import type { HeldRequests } from './held-requests.ts';
 

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { uploadRecordSchema, uploadStatuses } from '@backhaul/protocol';
 import { sampleUploadIn } from '../domain/fakes/sample-upload.ts';
 import { DomainFixture } from '../domain/fakes/domain-fixture.ts';
-import { endSession } from '../domain/sessions/end-session.ts';
+import { endSession } from '../domain/agents/handlers/hello.ts';
 import { openSqliteStore } from '../store/open-sqlite-store.ts';
 import { describeUpload, toUploadRecord } from './upload-record.ts';
 

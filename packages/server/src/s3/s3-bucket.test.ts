@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import type { PendingUpload } from '../domain/ports/bucket.ts';
-import { combineCrc32 } from '../domain/uploads/combine-crc32.ts';
+import { combineCrc32 } from '../domain/uploads/expected-object.ts';
 import { crc32Base64, errorXml, FakeS3, quickTiming } from './fake-s3.ts';
 import { S3Bucket } from './s3-bucket.ts';
 

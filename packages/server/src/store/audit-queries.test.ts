@@ -5,14 +5,11 @@ import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { CamelCasePlugin, type CompiledQuery, Kysely, SqliteDialect } from 'kysely';
-import { sampleAudit, sampleUpload } from '../domain/fakes/sample-upload.ts';
 import type { AuditFilter } from '../domain/ports/store.ts';
 import { auditQuery, countAudit, deleteAudit, selectFirstAudit } from './audit-queries.ts';
-import { writeOldDatabase } from './migrations/old-database.ts';
-import { NodeSqliteDatabase } from './node-sqlite-database.ts';
+import { NodeSqliteDatabase } from './sqlite-dialect.ts';
 import { openSqliteStore } from './open-sqlite-store.ts';
 import type { Schema } from './schema.ts';
-import { toUploadRow } from './upload-row.ts';
 
 const temporaryDirectory = () => mkdtempDisposable(path.join(tmpdir(), 'backhaul-audit-'));
 
@@ -89,23 +86,4 @@ test('retention neither sorts nor reads the whole audit', async () => {
     assert.match(any, /SCAN audit_events/, 'by id, up to the limit');
     assert.match(anonymous, /SEARCH audit_events USING .*INDEX audit_events_actor \(actor=\?\)/);
   });
-});
-
-test('events of an earlier version read as accepted, with an unknown address', async () => {
-  await using directory = await temporaryDirectory();
-  const file = path.join(directory.path, 'backhaul.db');
-  await writeOldDatabase(file, '0014', [toUploadRow(sampleUpload())]);
-  const raw = new DatabaseSync(file);
-  const columns = '(at, actor, action, client_id, upload_id, detail)';
-  raw.exec(
-    `insert into audit_events ${columns} values (5, 'anna', 'client.block', 'till-1', null, '{"reason":"x"}')`,
-  );
-  raw.close();
-  const store = await openSqliteStore(file);
-  const old = { at: 5, actor: 'anna', action: 'client.block', clientId: 'till-1', uploadId: null };
-  const expected = { ...old, id: 1, detail: { reason: 'x' }, address: null, refusal: null, count: 1 };
-  assert.deepEqual(await store.listAudit({ limit: 10, outcome: 'accepted' }), [expected]);
-  assert.deepEqual(await store.listAudit({ limit: 10, outcome: 'refused' }), []);
-  assert.equal(await store.appendAudit(sampleAudit()), 2);
-  await store.close();
 });

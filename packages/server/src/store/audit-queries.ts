@@ -1,9 +1,8 @@
-import { type SqlBool, sql } from 'kysely';
 import { z } from 'zod';
 import type { AuditEvent, AuditFilter, RecordedAudit, Store } from '../domain/ports/store.ts';
-import { PreparedQuery } from './prepared-query.ts';
-import type { Queries } from './queries.ts';
+import { PreparedQuery, type Queries } from './prepared-query.ts';
 import type { AuditEventsTable } from './schema.ts';
+import { withoutIndex } from './sqlite-dialect.ts';
 
 type NewRow = Omit<AuditEventsTable, 'id'>;
 
@@ -92,9 +91,9 @@ export async function selectFirstAudit(
   const row = await db
     .selectFrom('auditEvents')
     .select('id')
-    // `+` keeps SQLite off the index by time, from which it would have to sort. The event is among the first rows.
-    .where(sql<SqlBool>`+at >= ${since}`)
-    .where(sql<SqlBool>`+at <= ${until}`)
+    // From the index by time it would have to sort. The event is among the first rows.
+    .where(withoutIndex<number>('at'), '>=', since)
+    .where(withoutIndex<number>('at'), '<=', until)
     .orderBy('id')
     .limit(1)
     .executeTakeFirst();

@@ -1,12 +1,12 @@
-import type { UploadLimits } from '@backhaul/protocol';
-import { type SqlBool, sql } from 'kysely';
-import type { Client, ClientBlock, ClientDescription } from '../domain/clients/client.ts';
+import { type UploadLimits, uploadLimitsSchema } from '@backhaul/protocol';
+import type { Selectable } from 'kysely';
+import { z } from 'zod';
+import type { Client, ClientBlock, ClientDescription } from '../domain/agents/client.ts';
 import type { AuditEvent, ClientFilter } from '../domain/ports/store.ts';
 import { insertAudit } from './audit-queries.ts';
-import { type ClientRow, fromClientRow } from './client-row.ts';
-import { type Placeholders, PreparedQuery } from './prepared-query.ts';
-import type { Queries } from './queries.ts';
-import type { ClientsTable } from './schema.ts';
+import { type Placeholders, PreparedQuery, type Queries } from './prepared-query.ts';
+import type { ClientsTable, Schema, SessionsTable } from './schema.ts';
+import { hasMember } from './sqlite-dialect.ts';
 
 const upsert = new PreparedQuery<ClientsTable, unknown>((db, client) => {
   const { clientId: _known, firstSeenAt: _first, ...described } = client;
@@ -64,9 +64,7 @@ export async function selectClients(db: Queries, filter: ClientFilter): Promise<
     query = query.where('sessions.connectedSince', filter.connected ? 'is not' : 'is', null);
   }
   for (const { name, value } of filter.labels ?? []) {
-    query = query.where(
-      sql<SqlBool>`exists (select 1 from json_each(clients.labels) where key = ${name} and value = ${value})`,
-    );
+    query = query.where(hasMember('clients.labels', name, value));
   }
   if (filter.after !== undefined) query = query.where('clients.clientId', '>', filter.after);
   const rows = await query.orderBy('clients.clientId').limit(filter.limit).execute();
@@ -97,7 +95,8 @@ export async function deleteClient(db: Queries, clientId: string, audit: AuditEv
 export async function blockClient(
   db: Queries,
   clientId: string,
-  { block, audit }: { block: ClientBlock; audit: AuditEvent },
+  block: ClientBlock,
+  audit: AuditEvent,
 ): Promise<void> {
   const { blockedAt, blockedBy, reason } = block;
   const row = { blockedAt, blockedBy, reason };
@@ -139,4 +138,27 @@ function selectClientRows(db: Queries) {
     ])
     .select(['blockedClients.blockedAt', 'blockedClients.blockedBy', 'blockedClients.reason as blockReason'])
     .$castTo<ClientRow>();
+}
+
+const capabilitiesSchema = z.array(z.string());
+const labelsSchema = z.record(z.string(), z.string());
+
+type ClientRow = Selectable<Schema['clients']> &
+  Pick<SessionsTable, 'epoch' | 'connectedSince' | 'tokenExpiresAt' | 'remoteAddress'> & {
+    readonly blockedAt: number | null;
+    readonly blockedBy: string | null;
+    readonly blockReason: string | null;
+  };
+
+function fromClientRow(row: ClientRow): Client {
+  const { os, arch, hostname, capabilities, labels, limits, blockedAt, blockedBy, blockReason, ...rest } =
+    row;
+  return {
+    ...rest,
+    block: blockedAt === null || blockedBy === null ? null : { blockedAt, blockedBy, reason: blockReason },
+    platform: { os, arch, hostname },
+    capabilities: capabilitiesSchema.parse(JSON.parse(capabilities)),
+    labels: labelsSchema.parse(JSON.parse(labels)),
+    limits: limits === null ? null : uploadLimitsSchema.parse(JSON.parse(limits)),
+  };
 }

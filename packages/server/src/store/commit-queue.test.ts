@@ -6,7 +6,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { describe, test } from 'node:test';
 import { Kysely, SqliteDialect, sql } from 'kysely';
 import { CommitQueue } from './commit-queue.ts';
-import { NodeSqliteDatabase } from './node-sqlite-database.ts';
+import { NodeSqliteDatabase } from './sqlite-dialect.ts';
 
 interface Numbers {
   numbers: { value: number };

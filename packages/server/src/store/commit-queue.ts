@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type CompiledQuery, type Kysely, type Transaction, sql } from 'kysely';
-import { isBusy } from './sqlite-error.ts';
+import { isBusy } from './sqlite-dialect.ts';
 
 /** How long a write waits for another writing program; a backup only reads and never causes waits. */
 const DEFAULT_TIMEOUT_MS = 1000;

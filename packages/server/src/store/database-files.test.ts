@@ -2,12 +2,11 @@ import assert from 'node:assert/strict';
 import { chmod, copyFile, mkdtempDisposable, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { test, type TestContext } from 'node:test';
 import { takeBackup } from '../backup/take-backup.ts';
 import { sampleAudit, sampleUpload } from '../domain/fakes/sample-upload.ts';
-import { StoreError } from '../domain/ports/store.ts';
+import { type Store, StoreError } from '../domain/ports/store.ts';
 import { openSqliteStore } from './open-sqlite-store.ts';
-import type { SqlStore } from './sql-store.ts';
 
 const isWindows = process.platform === 'win32';
 
@@ -17,7 +16,7 @@ async function prepareDirectory(t: TestContext) {
   return { directory: directory.path, file: path.join(directory.path, 'backhaul.db') };
 }
 
-function insert(store: SqlStore): Promise<unknown> {
+function insert(store: Store): Promise<unknown> {
   return store.insertUpload(sampleUpload(), sampleAudit());
 }
 

@@ -1,5 +1,14 @@
 import { randomInt } from 'node:crypto';
-import { chmodSync, closeSync, openSync, readSync, realpathSync, statSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  openSync,
+  readSync,
+  realpathSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
 import { StoreError } from '../domain/ports/store.ts';
 
@@ -111,4 +120,31 @@ function closeToOthers(path: string): void {
     // Not created yet: SQLite gives its files the mode of the database. Or owned by another account, which decides
     // itself.
   }
+}
+
+/**
+ * Whether the write-ahead log next to a database belongs to an earlier database at the same path: a backup, which is
+ * not in WAL mode, replaced a database whose server had been killed. SQLite would take the log for the backup's own
+ * and write its pages into it.
+ *
+ * Opens and closes the file, which releases all POSIX locks of this process on it: do not call it for a database that
+ * this process has open.
+ */
+export function hasStaleWal(file: string): boolean {
+  if (!existsSync(`${file}-wal`)) return false;
+  const header = Buffer.alloc(READ_VERSION_AT + 1);
+  const descriptor = openSync(file, 'r');
+  try {
+    readSync(descriptor, header, 0, header.length, 0);
+  } finally {
+    closeSync(descriptor);
+  }
+  return header[READ_VERSION_AT] === 1;
+}
+
+/** Callers must hold the database's lock. */
+export function removeStaleWal(file: string): void {
+  if (!hasStaleWal(file)) return;
+  rmSync(`${file}-wal`);
+  rmSync(`${file}-shm`, { force: true });
 }

@@ -3,16 +3,14 @@ import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { CamelCasePlugin, Kysely, SqliteDialect } from 'kysely';
 import { Migrator } from 'kysely/migration';
-import { StoreError } from '../domain/ports/store.ts';
+import { StoreError, type Store } from '../domain/ports/store.ts';
 import { FileLock, FileLockHeld } from '../file-lock.ts';
 import { CommitQueue } from './commit-queue.ts';
-import { DatabaseFiles } from './database-files.ts';
-import { removeStaleWal } from './stale-wal.ts';
-import { migrations } from './migrations/index.ts';
-import { NodeSqliteDatabase } from './node-sqlite-database.ts';
+import { DatabaseFiles, removeStaleWal } from './database-files.ts';
+import { migrations } from './migrations.ts';
+import { isBusy, NodeSqliteDatabase } from './sqlite-dialect.ts';
 import type { Schema } from './schema.ts';
-import { SqlStore } from './sql-store.ts';
-import { isBusy } from './sqlite-error.ts';
+import { createSqlStore } from './sql-store.ts';
 
 /** Interval of checking the database's files, in addition to each commit. */
 const FILES_INTERVAL_MS = 2000;
@@ -32,7 +30,7 @@ export interface OpenOptions {
  *
  * @throws StoreError when another server has the file open, or it cannot be opened.
  */
-export async function openSqliteStore(file: string, options: OpenOptions = {}): Promise<SqlStore> {
+export async function openSqliteStore(file: string, options: OpenOptions = {}): Promise<Store> {
   const { database, lock, files } = openDatabase(file);
   const db = new Kysely<Schema>({
     dialect: new SqliteDialect({ database: new NodeSqliteDatabase(database) }),
@@ -61,7 +59,7 @@ export async function openSqliteStore(file: string, options: OpenOptions = {}): 
     throw error;
   }
   if (files !== undefined) watch = watchFiles(files, options);
-  return new SqlStore(new CommitQueue(db, { beforeCommit: () => files?.assertIntact() }), close);
+  return createSqlStore(new CommitQueue(db, { beforeCommit: () => files?.assertIntact() }), close);
 }
 
 function watchFiles(files: DatabaseFiles, { onFilesChange = () => {} }: OpenOptions): NodeJS.Timeout {

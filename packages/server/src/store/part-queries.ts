@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import type { StoredPart, PartTotals, UploadPart } from '../domain/uploads/upload.ts';
-import { type Placeholders, PreparedQuery } from './prepared-query.ts';
-import type { Queries } from './queries.ts';
+import { type Placeholders, PreparedQuery, type Queries } from './prepared-query.ts';
+import { etagRows } from './sqlite-dialect.ts';
 
 export type AnnouncedPart = Omit<UploadPart, 'etag'>;
 
@@ -102,10 +102,7 @@ async function assignEtags(
   const keyed = parts.map(({ partNumber, etag }) => ({ uploadId, partNumber, etag }));
   await sql`
     update upload_parts set etag = reported.etag
-    from (
-      select value ->> 'uploadId' as upload_id, value ->> 'partNumber' as part_number, value ->> 'etag' as etag
-      from json_each(${JSON.stringify(keyed)})
-    ) as reported
+    from ${etagRows(keyed)} as reported
     where upload_parts.upload_id = reported.upload_id and upload_parts.part_number = reported.part_number
   `.execute(db);
 }

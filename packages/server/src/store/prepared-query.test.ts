@@ -9,7 +9,7 @@ import {
   PostgresQueryCompiler,
   SqliteDialect,
 } from 'kysely';
-import { NodeSqliteDatabase } from './node-sqlite-database.ts';
+import { NodeSqliteDatabase } from './sqlite-dialect.ts';
 import { type Placeholders, PreparedQuery } from './prepared-query.ts';
 import type { Schema } from './schema.ts';
 

@@ -1,5 +1,16 @@
-import { type Compilable, type CompiledQuery, type QueryResult, type RawBuilder, sql } from 'kysely';
-import type { Queries } from './queries.ts';
+import {
+  type Compilable,
+  type CompiledQuery,
+  type Kysely,
+  type QueryResult,
+  type RawBuilder,
+  sql,
+  type Transaction,
+} from 'kysely';
+import type { Schema } from './schema.ts';
+
+/** Where queries run: a transaction for writes, the database for reads. */
+export type Queries = Kysely<Schema> | Transaction<Schema>;
 
 /** References, in a query being built, to the values of a later run. */
 export type Placeholders<Values> = { readonly [Name in keyof Values]: RawBuilder<Values[Name]> };

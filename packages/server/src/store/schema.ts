@@ -1,6 +1,6 @@
 import type { Generated } from 'kysely';
-import type { ClientBlock } from '../domain/clients/client.ts';
-import type { ChainedToken } from '../domain/sessions/token-chain.ts';
+import type { ClientBlock } from '../domain/agents/client.ts';
+import type { ChainedToken } from '../domain/agents/token-chain.ts';
 import type { Upload, UploadPart } from '../domain/uploads/upload.ts';
 
 /**

@@ -1,5 +1,8 @@
-import { type Placeholders, PreparedQuery } from './prepared-query.ts';
-import type { Queries } from './queries.ts';
+import type { Store } from '../domain/ports/store.ts';
+import { touchClient, upsertClient } from './client-queries.ts';
+import { type Placeholders, PreparedQuery, type Queries } from './prepared-query.ts';
+import { useToken } from './token-queries.ts';
+import { stallUploadsOf } from './upload-writes.ts';
 
 interface NewSession {
   readonly clientId: string;
@@ -29,8 +32,18 @@ const insertNext = new PreparedQuery(
       .returning('epoch'),
 );
 
-/** Starts a client's next session. Its epoch is the last one plus one, even if the client was removed meanwhile. */
-export function startSession(
+export async function openSession(
+  db: Queries,
+  session: Parameters<Store['openSession']>[0],
+): Promise<{ readonly epoch: number } | undefined> {
+  const { clientId, token, at } = session;
+  if (!(await useToken(db, clientId, { token, at }))) return undefined;
+  await upsertClient(db, clientId, session);
+  return startSession(db, { ...session, tokenExpiresAt: token.expiresAt });
+}
+
+/** Its epoch is that of the client's last session plus one, even if the client was removed meanwhile. */
+function startSession(
   db: Queries,
   { clientId, sessionId, nodeId, at, tokenExpiresAt, remoteAddress }: NewSession,
 ): Promise<{ readonly epoch: number }> {
@@ -64,17 +77,25 @@ const setExpiry = new PreparedQuery(
 /** Unless a newer one has started. */
 export async function setTokenExpiry(
   db: Queries,
-  session: { clientId: string; epoch: number; tokenExpiresAt: number },
+  clientId: string,
+  epoch: number,
+  tokenExpiresAt: number,
 ): Promise<void> {
-  await setExpiry.run(db, session);
+  await setExpiry.run(db, { clientId, epoch, tokenExpiresAt });
 }
 
-/** Unless a newer one has started. */
-export async function endSession(db: Queries, clientId: string, epoch: number): Promise<void> {
+export async function closeSession(db: Queries, clientId: string, epoch: number, at: number): Promise<void> {
+  // Unless a newer one has started.
   await end.run(db, { clientId, epoch });
+  await touchClient(db, clientId, at);
 }
 
-export async function endSessionsOf(db: Queries, nodeId: string): Promise<void> {
+export async function closeSessionsOf(
+  db: Queries,
+  nodeId: string,
+  options: { readonly at: number; readonly reason: string },
+): Promise<void> {
+  await stallUploadsOf(db, nodeId, options);
   await db
     .updateTable('sessions')
     .set({ connectedSince: null })

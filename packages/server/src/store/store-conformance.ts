@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type UploadStatus, isTerminal, uploadStatuses } from '@backhaul/protocol';
 import { v7 as uuidv7 } from 'uuid';
-import type { ClientDescription } from '../domain/clients/client.ts';
+import type { ClientDescription } from '../domain/agents/client.ts';
 import { sampleAudit, sampleUpload, sampleUploadIn } from '../domain/fakes/sample-upload.ts';
 import { type AuditFilter, type ChangedUpload, type Store, StoreError } from '../domain/ports/store.ts';
 import type { Upload, UploadPart } from '../domain/uploads/upload.ts';

@@ -1,22 +1,16 @@
 import type { UploadStatus } from '@backhaul/protocol';
-import { type SqlBool, type UpdateResult, sql } from 'kysely';
+import { type SqlBool, sql } from 'kysely';
 import type {
-  AuditEvent,
   ChangedUpload,
   ChangePosition,
+  KeyedUpload,
   Store,
   UploadFilter,
-  UploadSave,
 } from '../domain/ports/store.ts';
 import type { Upload } from '../domain/uploads/upload.ts';
-import { insertAudit } from './audit-queries.ts';
-import { nextChange } from './change-counter.ts';
-import { deleteKeys } from './key-queries.ts';
-import { announceParts, deleteParts, setStoredParts } from './part-queries.ts';
-import { type Placeholders, PreparedQuery } from './prepared-query.ts';
-import type { Queries } from './queries.ts';
-import type { UploadsTable } from './schema.ts';
-import { fromUploadRow, toUploadRow, uploadColumns } from './upload-row.ts';
+import { type Placeholders, PreparedQuery, type Queries } from './prepared-query.ts';
+import { withoutIndex } from './sqlite-dialect.ts';
+import { fromUploadRow, uploadColumns } from './upload-row.ts';
 
 const ACTIVE = ['queued', 'preparing', 'uploading', 'completing'] as const;
 const RUNNING = ['preparing', 'uploading'] as const;
@@ -30,38 +24,22 @@ export async function selectUpload(db: Queries, uploadId: string): Promise<Uploa
   return row && fromUploadRow(row);
 }
 
-type UpdatedRow = UploadsTable & Readonly<Record<'change' | 'expectedVersion', number>>;
-
-const updateVersion = new PreparedQuery<UpdatedRow, UpdateResult>(
-  (db, { uploadId, expectedVersion, ...row }) =>
-    db
-      .updateTable('uploads')
-      .set(row)
-      .where('uploadId', '=', uploadId)
-      .where('version', '=', expectedVersion),
-);
-
-export async function updateUpload(db: Queries, upload: Upload, save: UploadSave): Promise<boolean> {
-  const { uploadId } = upload;
-  const { expectedVersion } = save;
-  const change = await nextChange(db, upload.updatedAt);
-  const updated = await updateVersion.run(db, { ...toUploadRow(upload), change, expectedVersion });
-  if (updated !== 1) return false;
-  if (save.clearParts === true) await deleteParts(db, uploadId);
-  if (save.stored !== undefined) await setStoredParts(db, uploadId, save.stored);
-  if (save.announced !== undefined) {
-    const differing = await announceParts(db, uploadId, save.announced);
-    if (differing.length > 0) throw new Error(`parts of an earlier attempt of ${uploadId} are still stored`);
-  }
-  if (save.audit !== undefined) await insertAudit(db, save.audit);
-  return true;
-}
-
-export async function deleteUpload(db: Queries, uploadId: string, audit: AuditEvent): Promise<void> {
-  await deleteParts(db, uploadId);
-  await deleteKeys(db, [uploadId]);
-  await db.deleteFrom('uploads').where('uploadId', '=', uploadId).execute();
-  await insertAudit(db, audit);
+export async function selectByKey(
+  db: Queries,
+  requestedBy: string,
+  idempotencyKey: string,
+): Promise<KeyedUpload | undefined> {
+  const row = await db
+    .selectFrom('uploadKeys')
+    .innerJoin('uploads', 'uploads.uploadId', 'uploadKeys.uploadId')
+    .select(uploadColumns.map((column) => `uploads.${column}` as const))
+    .select('uploadKeys.terms as keyTerms')
+    .where('uploadKeys.requestedBy', '=', requestedBy)
+    .where('uploadKeys.idempotencyKey', '=', idempotencyKey)
+    .executeTakeFirst();
+  if (row === undefined) return undefined;
+  const { keyTerms: terms, ...upload } = row;
+  return { upload: fromUploadRow(upload), terms };
 }
 
 export async function selectUploads(db: Queries, filter: UploadFilter): Promise<Upload[]> {
@@ -93,8 +71,8 @@ export async function selectActiveUploads(
       // An expression: for plain columns SQLite would choose the index that is sorted by them, and with it all
       // uploads of the client.
       .orderBy(sql`status = 'queued'`)
-      .orderBy(sql`+created_at`)
-      .orderBy(sql`+upload_id`)
+      .orderBy(withoutIndex('createdAt'))
+      .orderBy(withoutIndex('uploadId'))
       .limit(limit),
   );
 }
@@ -105,6 +83,11 @@ const selectRunning = new PreparedQuery((db, { clientId }: Placeholders<{ client
 
 export async function selectRunningIds(db: Queries, clientId: string): Promise<string[]> {
   return idsOf(await selectRunning.all(db, { clientId }));
+}
+
+export async function selectLastUpload(db: Queries, clientId: string): Promise<Upload | undefined> {
+  const [upload] = await selectUploads(db, { clientId, limit: 1 });
+  return upload;
 }
 
 type QueueQuery = Readonly<Record<'now' | 'latest' | 'limit', number>> & { readonly clientId: string };
@@ -177,6 +160,15 @@ export async function selectChangesAfter(
     .limit(limit)
     .execute();
   return rows.map(({ change: at, ...row }) => ({ change: at, upload: fromUploadRow(row) }));
+}
+
+export async function selectLastChange(db: Queries): Promise<number> {
+  const { last } = await db
+    .selectFrom('changeCounter')
+    .select('last')
+    .where('id', '=', 1)
+    .executeTakeFirstOrThrow();
+  return last;
 }
 
 export async function selectOverdueIds(db: Queries, now: number, limit: number): Promise<string[]> {
@@ -269,51 +261,6 @@ export async function selectOldestStalledSince(db: Queries): Promise<number | un
     .limit(1)
     .executeTakeFirst();
   return row?.stalledSince ?? undefined;
-}
-
-/** Running uploads of this node's clients: no agent is connected that could advance them. */
-export async function stallUploadsOf(
-  db: Queries,
-  nodeId: string,
-  { at, reason }: { readonly at: number; readonly reason: string },
-): Promise<void> {
-  // One number for all: they become visible together, and their ids distinguish them.
-  const change = await nextChange(db, at);
-  await db
-    .updateTable('uploads')
-    .set((update) => ({
-      change,
-      stalledSince: update.fn.coalesce('stalledSince', update.val(at)),
-      stalledReason: reason,
-      nextAttemptAt: null,
-      version: update('version', '+', 1),
-      updatedAt: at,
-    }))
-    .where('status', 'in', ['preparing', 'uploading'])
-    .where('stalledReason', 'is distinct from', reason)
-    .where('clientId', 'in', (select) =>
-      select.selectFrom('sessions').select('clientId').where('nodeId', '=', nodeId),
-    )
-    .execute();
-}
-
-export async function deleteUploadsEndedBefore(db: Queries, before: number, limit: number): Promise<number> {
-  const removed = await db
-    .deleteFrom('uploads')
-    .where('uploadId', 'in', (select) =>
-      select
-        .selectFrom('uploads')
-        .select('uploadId')
-        .where('multipartOpen', '=', 0)
-        .where('completedAt', '<', before)
-        .orderBy('completedAt')
-        .limit(limit),
-    )
-    .returning('uploadId')
-    .execute();
-  const ids = removed.map(({ uploadId }) => uploadId);
-  await deleteKeys(db, ids);
-  return ids.length;
 }
 
 /** The condition of the partial indexes of unfinished uploads; without it SQLite does not use them. */

@@ -9,13 +9,12 @@ import {
   decodeAgentMessage,
 } from '@backhaul/protocol';
 import type { RawData, WebSocket } from 'ws';
-import { hello } from '../domain/agent-messages/hello.ts';
-import { refusedMessage } from '../domain/agent-messages/refused-message.ts';
-import { KeyedLock } from '../domain/keyed-lock.ts';
+import { endSession, hello } from '../domain/agents/handlers/hello.ts';
+import { refusedMessage } from '../domain/agents/handlers/endings.ts';
+import { KeyedLock } from '../domain/concurrency.ts';
 import type { Log } from '../domain/ports/log.ts';
-import type { AgentSession, SessionToken } from '../domain/sessions/agent-session.ts';
-import { endSession } from '../domain/sessions/end-session.ts';
-import type { TransferContext } from '../domain/transfer-context.ts';
+import type { AgentSession, SessionToken } from '../domain/agents/session.ts';
+import type { TransferContext } from '../domain/agents/handlers/context.ts';
 import { handleAgentMessage } from './agent-message-handlers.ts';
 import type { ClientAccount } from './client-budgets.ts';
 import { PacedLog } from './paced-log.ts';
@@ -226,7 +225,10 @@ export class AgentConnection {
     );
   }
 
-  /** Later frames about the same upload may make sense only after this one. */
+  /**
+   * Later frames about the same upload may make sense only after this one. The ledger's lock does not suffice: it is
+   * released when the database refuses a write, and the next frame would overtake the one that is retried.
+   */
   #inOrderOf(subject: string, handle: () => Promise<void>): Promise<boolean> {
     return this.#inOrder.run(subject, () =>
       retryOnStoreError(handle, { signal: this.#aborted.signal, log: this.#log }),

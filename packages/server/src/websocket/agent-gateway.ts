@@ -15,7 +15,7 @@ import { bearerToken } from '../auth/bearer-token.ts';
 import { readSessionToken } from '../auth/renewed-token.ts';
 import type { Verified } from '../auth/token-verifier.ts';
 import type { Log } from '../domain/ports/log.ts';
-import type { TransferContext } from '../domain/transfer-context.ts';
+import type { TransferContext } from '../domain/agents/handlers/context.ts';
 import type { ClientAddresses } from '../http/client-addresses.ts';
 import { refuseConnection } from '../http/refuse-connection.ts';
 import type { UnauthenticatedConnections } from '../http/unauthenticated-connections.ts';

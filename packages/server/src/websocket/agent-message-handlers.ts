@@ -1,16 +1,9 @@
 import { type AgentMessage, subjectOf } from '@backhaul/protocol';
-import { completed } from '../domain/agent-messages/completed.ts';
-import { failed } from '../domain/agent-messages/failed.ts';
-import { partUploaded } from '../domain/agent-messages/part-uploaded.ts';
-import { partsReady } from '../domain/agent-messages/parts-ready.ts';
-import { prepared } from '../domain/agent-messages/prepared.ts';
-import { refusedMessage } from '../domain/agent-messages/refused-message.ts';
-import { result } from '../domain/agent-messages/result.ts';
-import { resumed } from '../domain/agent-messages/resumed.ts';
-import { stalled } from '../domain/agent-messages/stalled.ts';
-import { withoutSignatures } from '../domain/agent-messages/without-signatures.ts';
-import type { AgentSession } from '../domain/sessions/agent-session.ts';
-import type { TransferContext } from '../domain/transfer-context.ts';
+import { completed, failed, refusedMessage } from '../domain/agents/handlers/endings.ts';
+import { partsReady, partUploaded, stalled } from '../domain/agents/handlers/parts.ts';
+import { prepared, resumed } from '../domain/agents/handlers/prepared.ts';
+import { type TransferContext, withoutSignatures } from '../domain/agents/handlers/context.ts';
+import type { AgentSession } from '../domain/agents/session.ts';
 
 /** Maps each message after `hello` to its handler. */
 export async function handleAgentMessage(
@@ -36,7 +29,7 @@ export async function handleAgentMessage(
     case 'failed':
       return failed(context, session, message);
     case 'result':
-      return result(context, session, message);
+      return context.commands.complete(session, message);
     case 'token_stored':
       return context.renewal.stored(session, message);
     case 'error': {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import type { IncomingMessage } from 'node:http';
 import { test } from 'node:test';
 import { BackhaulError, type RefusalReason } from '@backhaul/protocol';
-import { ClientBlocked } from '../domain/clients/client.ts';
+import { ClientBlocked } from '../domain/agents/client.ts';
 import { FakeLog } from '../domain/fakes/fake-log.ts';
 import { UpgradeRefusals } from './upgrade-refusals.ts';
 

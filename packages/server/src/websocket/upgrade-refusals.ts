@@ -8,7 +8,7 @@ import {
 } from '@backhaul/protocol';
 import { decodeJwt } from 'jose';
 import { bearerToken } from '../auth/bearer-token.ts';
-import { ClientBlocked } from '../domain/clients/client.ts';
+import { ClientBlocked } from '../domain/agents/client.ts';
 import type { Log } from '../domain/ports/log.ts';
 import { networkOf } from '../http/unauthenticated-connections.ts';
 import { PacedLog } from './paced-log.ts';

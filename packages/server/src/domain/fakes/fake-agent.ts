@@ -13,9 +13,9 @@ import type {
 } from '@backhaul/protocol';
 import { partRange, planParts } from '@backhaul/protocol';
 import { v7 as uuidv7 } from 'uuid';
-import { hello } from '../agent-messages/hello.ts';
-import type { AgentSession, SessionToken } from '../sessions/agent-session.ts';
-import type { TransferContext } from '../transfer-context.ts';
+import { hello } from '../agents/handlers/hello.ts';
+import type { AgentSession, SessionToken } from '../agents/session.ts';
+import type { TransferContext } from '../agents/handlers/context.ts';
 import { planRule } from '../upload-settings.ts';
 import { etagOf } from './fake-bucket.ts';
 

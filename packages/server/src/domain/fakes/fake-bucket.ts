@@ -16,7 +16,7 @@ import {
   type VersionOptions,
 } from '../ports/bucket.ts';
 import type { Clock } from '../ports/clock.ts';
-import { combineCrc32 } from '../uploads/combine-crc32.ts';
+import { combineCrc32 } from '../uploads/expected-object.ts';
 
 type Operation =
   | 'capabilities'

@@ -6,10 +6,9 @@ import {
   decodeServerMessage,
 } from '@backhaul/protocol';
 import { v7 as uuidv7 } from 'uuid';
-import { hello } from '../agent-messages/hello.ts';
+import { endSession, hello } from '../agents/handlers/hello.ts';
 import { sampleToken } from '../fakes/fake-agent.ts';
-import type { AgentSession } from '../sessions/agent-session.ts';
-import { endSession } from '../sessions/end-session.ts';
+import type { AgentSession } from '../agents/session.ts';
 import type { SimulatedServer } from './server/simulated-server.ts';
 import type { Coverage } from './coverage.ts';
 import type { InvariantChecker } from './invariant-checker.ts';

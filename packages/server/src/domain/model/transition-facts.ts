@@ -1,4 +1,4 @@
-import type { UploadObserver } from '../uploads/upload-ledger.ts';
+import type { UploadObserver } from '../uploads/ledger.ts';
 import type { Coverage } from './coverage.ts';
 
 type Change = Parameters<UploadObserver>[0];

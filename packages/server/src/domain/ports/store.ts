@@ -1,6 +1,6 @@
 import type { AuditOutcome, UploadLimits, UploadStatus } from '@backhaul/protocol';
-import type { Client, ClientBlock, ClientDescription } from '../clients/client.ts';
-import type { ChainedToken } from '../sessions/token-chain.ts';
+import type { Client, ClientBlock, ClientDescription } from '../agents/client.ts';
+import type { ChainedToken } from '../agents/token-chain.ts';
 import type { StoredPart, PartTotals, Upload, UploadPart } from '../uploads/upload.ts';
 
 /** A record of who did what, for later accountability. */

@@ -3,8 +3,8 @@ import { test } from 'node:test';
 import { openSqliteStore } from '../../store/open-sqlite-store.ts';
 import { DomainFixture } from '../fakes/domain-fixture.ts';
 import { FILE_BYTES, partUploadedMessage, progressMessage } from '../fakes/fake-agent.ts';
-import { partUploaded } from '../agent-messages/part-uploaded.ts';
-import { endSession } from '../sessions/end-session.ts';
+import { partUploaded } from '../agents/handlers/parts.ts';
+import { endSession } from '../agents/handlers/hello.ts';
 
 const MiB = 1024 * 1024;
 

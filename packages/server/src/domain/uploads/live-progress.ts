@@ -1,5 +1,5 @@
 import { type Progress, PROGRESS_INTERVAL_MS } from '@backhaul/protocol';
-import type { AgentSession } from '../sessions/agent-session.ts';
+import type { AgentSession } from '../agents/session.ts';
 import type { Upload } from './upload.ts';
 
 /** Maximum number of uploads an agent runs at once; reports on more replace the oldest. */

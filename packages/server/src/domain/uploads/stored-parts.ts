@@ -1,7 +1,6 @@
 import type { ChecksumMode } from '@backhaul/protocol';
 import { type Bucket, BucketError, type ListedPart } from '../ports/bucket.ts';
 import type { Log } from '../ports/log.ts';
-import type { Store } from '../ports/store.ts';
 import type { StoredPart, Upload, UploadPart } from './upload.ts';
 
 /** For the log, and for the record while the parts are sent again. */
@@ -13,12 +12,14 @@ export const RESUME_DISABLED =
  * either the checksum announced before they were signed for, or the ETag that the agent reported for them. A part
  * whose PUT succeeded but was not reported before the agent ended has only its checksum.
  *
+ * @param known All recorded parts.
  * @returns `missing` when S3 no longer has the multipart upload.
  * @throws BucketError `unavailable`
  */
 export async function findStoredParts(
-  { bucket, store, log }: { bucket: Bucket; store: Store; log: Log },
+  { bucket, log }: { bucket: Bucket; log: Log },
   { uploadId, key, s3UploadId, checksumMode }: Upload,
+  known: readonly UploadPart[],
 ): Promise<StoredPart[] | 'missing'> {
   if (s3UploadId === null || checksumMode === null) return [];
   const { partProof } = await bucket.capabilities();
@@ -36,7 +37,7 @@ export async function findStoredParts(
     log.warn({ uploadId, err: error }, 'parts cannot be listed; all of them are sent again');
     return [];
   }
-  const announced = new Map((await store.listParts(uploadId)).map((part) => [part.partNumber, part]));
+  const announced = new Map(known.map((part) => [part.partNumber, part]));
   return listed.flatMap((part) => {
     const expected = announced.get(part.partNumber);
     const isKept = expected !== undefined && isSamePart(part, expected, checksumMode);

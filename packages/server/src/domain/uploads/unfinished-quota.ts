@@ -1,5 +1,5 @@
 import { BackhaulError } from '@backhaul/protocol';
-import { KeyedLock } from '../keyed-lock.ts';
+import { KeyedLock } from '../concurrency.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Store } from '../ports/store.ts';
 
@@ -34,29 +34,32 @@ const RECOUNT_MS = 250;
 /** Subjects and clients whose count is remembered. */
 const MAX_REMEMBERED = 10_000;
 
+interface UnfinishedQuotaDeps {
+  readonly store: Pick<Store, 'countUnfinished'>;
+  readonly clock: Clock;
+  readonly limits: UnfinishedLimits;
+}
+
 /**
  * Limits the unfinished uploads per token subject, which may come from a faulty program, and per client. Counting
  * them takes time when there are many, so the database is queried at the first upload of each and whenever the limit
  * seems to be reached; in between, new uploads are added and ended ones are not subtracted.
  */
 export class UnfinishedQuota {
-  readonly #store: Pick<Store, 'countUnfinished'>;
-  readonly #clock: Clock;
-  readonly #limits: UnfinishedLimits;
+  readonly #deps: UnfinishedQuotaDeps;
+  /** By client or subject, of which one has many uploads: concurrent requests share one count. */
   readonly #inOrder = new KeyedLock();
   readonly #counts = new Map<string, Count>();
   /** Reservations that may or may not be in the database yet; a count waits for these. */
   readonly #pending = new Map<string, Set<Promise<void>>>();
 
-  constructor(deps: { store: Pick<Store, 'countUnfinished'>; clock: Clock; limits: UnfinishedLimits }) {
-    this.#store = deps.store;
-    this.#clock = deps.clock;
-    this.#limits = deps.limits;
+  constructor(deps: UnfinishedQuotaDeps) {
+    this.#deps = deps;
   }
 
   /** @param who The upload's client, and the subject that first requested it. */
   async reserve({ clientId, requestedBy }: { clientId: string; requestedBy: string }): Promise<Reservation> {
-    const { perClient, perToken } = this.#limits;
+    const { perClient, perToken } = this.#deps.limits;
     const finishClient = await this.#reserveOne(`client ${clientId}`, perClient, { clientId });
     if (finishClient === undefined) {
       return this.#refused(
@@ -90,7 +93,7 @@ export class UnfinishedQuota {
     return {
       isGranted: false,
       assertGranted: () => {
-        this.#limits.onRefused(limit);
+        this.#deps.limits.onRefused(limit);
         throw new BackhaulError('too_many_requests', message);
       },
       finish: () => {},
@@ -106,10 +109,13 @@ export class UnfinishedQuota {
     if (limit === 0) return () => {};
     return await this.#inOrder.run(key, async () => {
       let known = this.#counts.get(key);
-      const isOld = known === undefined || this.#clock.elapsed() - known.countedAt >= RECOUNT_MS;
+      const isOld = known === undefined || this.#deps.clock.elapsed() - known.countedAt >= RECOUNT_MS;
       if (known === undefined || (known.count >= limit && isOld)) {
         await Promise.all([...(this.#pending.get(key) ?? [])]);
-        known = { count: await this.#store.countUnfinished(filter), countedAt: this.#clock.elapsed() };
+        known = {
+          count: await this.#deps.store.countUnfinished(filter),
+          countedAt: this.#deps.clock.elapsed(),
+        };
         if (this.#counts.size >= MAX_REMEMBERED) this.#counts.clear();
         this.#counts.set(key, known);
       }

@@ -1,5 +1,5 @@
 import type { ObjectFacts, PendingUpload } from '../../ports/bucket.ts';
-import { combineCrc32 } from '../../uploads/combine-crc32.ts';
+import { combineCrc32 } from '../../uploads/expected-object.ts';
 import { type Content, crc32Of, sizeBytesOf } from '../agent/simulated-file.ts';
 
 export interface StoredPart {

@@ -1,0 +1,159 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Result } from '@backhaul/protocol';
+import { FakeConnection, sampleToken } from '../fakes/fake-agent.ts';
+import { CommandRunner } from './command-runner.ts';
+import { type AgentSession, SessionRegistry } from './session.ts';
+
+const HEALTH = {
+  agent_version: '1.2.3',
+  uptime_ms: 1,
+  rss_bytes: 2,
+  active_uploads: 0,
+  max_uploads: 4,
+  allowed: ['/data'],
+  max_rate_bytes_per_second: null,
+};
+
+function openRunner(timeoutMs = 30_000) {
+  const sessions = new SessionRegistry();
+  const connect = (
+    clientId: string,
+    { listsPages = true } = {},
+  ): { connection: FakeConnection; session: AgentSession } => {
+    const connection = new FakeConnection(clientId);
+    const session: AgentSession = {
+      clientId,
+      sessionId: connection.sessionId,
+      epoch: 1,
+      token: sampleToken,
+      hostId: null,
+      maxUploads: 1,
+      canResume: true,
+      leavesEmpty: true,
+      takesLimits: true,
+      listsPages,
+      keepsTokens: true,
+      send: (message) => connection.send(message),
+      close: (code, reason) => connection.close(code, reason),
+    };
+    sessions.add(session);
+    sessions.welcomed(session);
+    return { connection, session };
+  };
+  return { runner: new CommandRunner(sessions, { timeoutMs }), connect };
+}
+
+function asked(connection: FakeConnection): string {
+  const frame = connection.frames.at(-1);
+  assert.ok(frame !== undefined && 'command_id' in frame && frame.action !== 'error');
+  return frame.command_id;
+}
+
+const succeeded = (commandId: string, data: Record<string, unknown>): Result => ({
+  status: 'result',
+  command_id: commandId,
+  ok: true,
+  data,
+});
+
+test('a command is sent to its agent, and its result is returned', async () => {
+  const { runner, connect } = openRunner();
+  const { connection, session } = connect('client-1');
+  const result = runner.run('client-1', 'health_check', {});
+  assert.deepEqual(connection.frames, [{ action: 'health_check', command_id: asked(connection) }]);
+  runner.complete(session, succeeded(asked(connection), HEALTH));
+  assert.deepEqual(await result, { commandId: asked(connection), result: HEALTH });
+});
+
+test('parameters are sent with the command', async () => {
+  const { runner, connect } = openRunner();
+  const { connection, session } = connect('client-1');
+  const result = runner.run('client-1', 'list_directory', { path: '/data' });
+  assert.deepEqual(connection.frames, [
+    { action: 'list_directory', command_id: asked(connection), path: '/data' },
+  ]);
+  const listing = { path: '/data', entries: [], truncated: false };
+  runner.complete(session, succeeded(asked(connection), listing));
+  assert.deepEqual((await result).result, listing);
+});
+
+test('a disconnected agent gives client_offline', async () => {
+  await assert.rejects(openRunner().runner.run('client-1', 'health_check', {}), { code: 'client_offline' });
+});
+
+test('an error is returned with the agent’s code, an unknown code as agent_fault', async () => {
+  const { runner, connect } = openRunner();
+  const { connection, session } = connect('client-1');
+  for (const [error, code] of [
+    ['path_not_allowed', 'path_not_allowed'],
+    ['constructor', 'agent_fault'],
+  ] as const) {
+    const result = assert.rejects(runner.run('client-1', 'list_directory', { path: '/' }), {
+      code,
+      message: 'No.',
+    });
+    const refusal = {
+      status: 'result',
+      command_id: asked(connection),
+      ok: false,
+      error,
+      message: 'No.',
+    } as const;
+    runner.complete(session, refusal);
+    await result;
+  }
+});
+
+test('a malformed result is a protocol_error', async () => {
+  const { runner, connect } = openRunner();
+  const { connection, session } = connect('client-1');
+  const result = assert.rejects(runner.run('client-1', 'health_check', {}), { code: 'protocol_error' });
+  runner.complete(session, succeeded(asked(connection), { ...HEALTH, uptime_ms: 'long' }));
+  await result;
+});
+
+test('a result from another agent or for an unknown command is ignored', async () => {
+  const { runner, connect } = openRunner();
+  const { connection, session } = connect('client-1');
+  const other = connect('client-2');
+  const result = runner.run('client-1', 'health_check', {});
+  runner.complete(other.session, succeeded(asked(connection), { ...HEALTH, agent_version: 'forged' }));
+  runner.complete(session, succeeded('019ab3c2-5f00-7000-8000-000000000001', HEALTH));
+  runner.complete(session, succeeded(asked(connection), HEALTH));
+  assert.equal((await result).result.agent_version, '1.2.3');
+});
+
+test('an agent that does not respond in time gives command_timeout, and a late result is ignored', async () => {
+  const { runner, connect } = openRunner(20);
+  const { connection, session } = connect('client-1');
+  await assert.rejects(runner.run('client-1', 'health_check', {}), { code: 'command_timeout' });
+  runner.complete(session, succeeded(asked(connection), HEALTH));
+});
+
+test('the end of a session fails only its own commands', async () => {
+  const { runner, connect } = openRunner();
+  const disconnected = connect('client-1');
+  const there = connect('client-2');
+  const failed = assert.rejects(runner.run('client-1', 'health_check', {}), { code: 'client_offline' });
+  const result = runner.run('client-2', 'health_check', {});
+  runner.sessionEnded(disconnected.session);
+  await failed;
+  runner.complete(there.session, succeeded(asked(there.connection), HEALTH));
+  await result;
+});
+
+test('an agent without paged listing is not asked for pages', async () => {
+  const { runner, connect } = openRunner();
+  const { connection, session } = connect('client-1', { listsPages: false });
+  await assert.rejects(runner.run('client-1', 'list_directory', { path: '/data', prefix: 'app-' }), {
+    code: 'not_supported',
+    message: /Update it/,
+  });
+  assert.deepEqual(connection.frames, []);
+  const listing = { path: '/data', entries: [], truncated: false };
+  const whole = runner.run('client-1', 'list_directory', { path: '/data' });
+  const { command_id } = connection.sent('list_directory')[0] ?? assert.fail();
+  runner.complete(session, { status: 'result', command_id, ok: true, data: listing });
+  assert.deepEqual((await whole).result, listing);
+});
