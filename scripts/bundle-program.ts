@@ -18,11 +18,8 @@ export interface Bundle {
 async function bundleAgent(root: string): Promise<Bundle> {
   // The bundler names modules by their real paths.
   const sources = await realpath(join(root, 'packages', 'agent', 'src'));
-  const thread = await bundle(join(sources, 'hashing', 'hash-thread-main.ts'));
-  const inlined = replaceModule(
-    join(sources, 'hashing', 'hash-thread-program.ts'),
-    threadProgram(thread.code),
-  );
+  const thread = await bundle(join(sources, 'file', 'hash-thread.ts'));
+  const inlined = replaceModule(join(sources, 'file', 'hash-thread-program.ts'), threadProgram(thread.code));
   const agent = await bundle(join(sources, 'main.ts'), [inlined]);
   return { code: agent.code, notices: await noticesOf([...thread.moduleIds, ...agent.moduleIds], root) };
 }

@@ -1,42 +1,32 @@
-import { arch, hostname } from 'node:os';
 import { dirname } from 'node:path';
-import { proxyFor, type ProxyVariables, unreadableProxies } from '@backhaul/program';
-import {
-  type AgentMessageInput,
-  commandNames,
-  EMPTY_OBJECT_CAPABILITY,
-  isLoopbackHost,
-  LIST_PAGES_CAPABILITY,
-  RESUME_CAPABILITY,
-  TOKEN_RENEWAL_CAPABILITY,
-  UPLOAD_LIMITS_CAPABILITY,
-} from '@backhaul/protocol';
-import { type AgentConfig, UsageError } from './config.ts';
-import { ClientCertificateSource } from './connection/client-certificate.ts';
-import { ServerLink } from './connection/server-link.ts';
+import { proxyFor, unreadableProxies } from '@backhaul/program';
+import { type HealthReport, isLoopbackHost } from '@backhaul/protocol';
+import type { AgentConfig } from './config.ts';
 import { defaultReconnectTimings, type ReconnectTimings } from './connection/connection-end.ts';
+import { hello } from './connection/hello.ts';
 import { type ConnectionTimings, defaultConnectionTimings } from './connection/server-connection.ts';
+import { ServerLink } from './connection/server-link.ts';
+import { ClientCertificateSource } from './credentials/client-certificate.ts';
 import { RenewableToken } from './credentials/renewable-token.ts';
 import { type TokenSource, tokenSource } from './credentials/token-source.ts';
-import { BufferPool, MAX_SLICES } from './file/buffer-pool.ts';
+import { FileCallTimeout } from './file/file-error.ts';
 import { FileGate } from './file/file-gate.ts';
-import { FileCallTimeout } from './file/file-call-timeout.ts';
+import { Hashers } from './file/hashers.ts';
 import { openFile } from './file/open-file.ts';
-import { Hashers } from './hashing/hashers.ts';
+import { BufferPool, MAX_SLICES } from './file/slices.ts';
+import { UsageError } from './flags.ts';
 import type { Log } from './log.ts';
-import { MessageRouter } from './messages/message-router.ts';
+import { MessageRouter } from './message-handlers.ts';
 import { currentPlatform } from './platform/current-platform.ts';
-import { hostIds } from './platform/host-ids.ts';
-import type { Platform } from './platform/platform.ts';
 import { AllowList } from './policy/allow-list.ts';
 import { OwnFiles } from './policy/own-files.ts';
 import { StoragePolicy } from './policy/storage-policy.ts';
-import { ResponseTimeout } from './transfer/response-timeout.ts';
 import { PartParallelism } from './transfer/part-parallelism.ts';
 import { PutQueue } from './transfer/put-queue.ts';
+import { ResponseTimeout } from './transfer/put-timeouts.ts';
 import { RateLimit } from './transfer/rate-limit.ts';
 import { StorageClient } from './transfer/storage-client.ts';
-import { defaultTimings, type TransferTimings } from './transfer/timings.ts';
+import { defaultTimings, type TransferTimings } from './transfer/transfer-deps.ts';
 import { Transfers } from './transfer/transfers.ts';
 import { AGENT_VERSION } from './version.ts';
 
@@ -52,141 +42,19 @@ export interface AppOptions {
   readonly fileTimeoutMs?: number;
 }
 
-/** Assembles the agent; the only module that names all implementations. */
+/** Runs the agent from `start` to `close`. */
 export class AgentApp {
-  readonly #stop = new AbortController();
-  readonly #link: ServerLink;
-  readonly #transfers: Transfers;
-  readonly #storage: StorageClient;
-  readonly #hashers: Hashers;
-  readonly #platform: Platform;
-  readonly #allowList: AllowList;
-  readonly #gate: FileGate;
+  readonly #config: AgentConfig;
   readonly #log: Log;
-  readonly #maxFileSize: number | null;
-  readonly #proxies: ProxyVariables;
+  readonly #stop = new AbortController();
+  readonly #agent: ReturnType<typeof assemble>;
   #running: Promise<void> | null = null;
   #closing: Promise<void> | null = null;
 
   constructor(config: AgentConfig, options: AppOptions) {
-    const { log, fileTimeoutMs: timeoutMs = FILE_TIMEOUT_MS } = options;
-    const now = () => performance.now();
-    const random = Math.random;
-    const platform = currentPlatform();
-    const gate = new FileGate({ platform, log, poolThreads: config.poolThreads, timeoutMs });
-    const ownFiles = new OwnFiles({ ...secretPaths(config), platform, gate });
-    const allowList = new AllowList({
-      ...{ directories: config.allow, files: config.files, hardLinks: config.allowHardLinks },
-      ...{ platform, gate, ownFiles },
-    });
-    const open = { allowList, platform, gate };
-    const serverIsLocal = isLoopbackHost(config.serverUrl.hostname);
-    const storagePolicy = new StoragePolicy({ origins: config.storageOrigins, serverIsLocal });
-    const storage = new StorageClient(storagePolicy, config.proxies);
-    const buffers = new BufferPool(MAX_SLICES);
-    const hashers = new Hashers({ buffers, log, timeoutMs });
-    const startedAt = now();
-    const { maxRate } = config;
-    const rateLimit = maxRate === null ? null : new RateLimit(() => maxRate(new Date()), { now });
-    const parallelism = new PartParallelism({ ceiling: config.parallelParts, now });
-    const timings = { ...defaultTimings, ...options.transferTimings };
-
-    const token = tokenSource(config.token, {
-      clientId: config.clientId,
-      wallSeconds: () => Date.now() / 1000,
-    });
-    const gatedToken = async (path: string): Promise<string> => {
-      try {
-        return await gate.run(path, token);
-      } catch (error) {
-        if (!(error instanceof FileCallTimeout)) throw error;
-        throw new Error(`--token-file ${path} cannot be read: ${error.message}`, { cause: error });
-      }
-    };
-    const given: TokenSource =
-      config.token.kind === 'file' ? gatedToken.bind(null, config.token.path) : token;
-    const { stateDirectory: directory } = config;
-    const tokens = directory === null ? null : new RenewableToken({ given, directory, gate, log });
-    const link: ServerLink = new ServerLink({
-      clientId: config.clientId,
-      serverUrl: config.serverUrl,
-      token: async () => {
-        const read = await (tokens === null ? given() : tokens.next());
-        await ownFiles.record();
-        return read;
-      },
-      tokenRefused: (refused) => tokens?.refused(refused) ?? false,
-      proxy: proxyFor(config.serverUrl, config.proxies),
-      clientCertificate:
-        config.clientCertificate === null ? null : new ClientCertificateSource(config.clientCertificate, log),
-      hello: () => hello(config, transfers, { keepsTokens: tokens?.canKeep ?? false }),
-      onMessage: (message) => void router.route(message),
-      onInvalidMessage: (subject, problem) => router.reject(subject, problem),
-      connectionTimings: { ...defaultConnectionTimings, ...options.connectionTimings },
-      reconnectTimings: { ...defaultReconnectTimings, ...options.reconnectTimings },
-      now,
-      random,
-      log,
-    });
-    const transfers = new Transfers({
-      maxActive: config.maxUploads,
-      deps: {
-        link,
-        openFile: (path, options) => openFile(path, open, options),
-        storage,
-        rateLimit,
-        hashers,
-        buffers,
-        parallelism,
-        sendQueues: () => platform.sendQueues(),
-        puts: new PutQueue(parallelism),
-        responseTimeout: new ResponseTimeout({ firstMs: timings.responseMs, maxMs: timings.maxResponseMs }),
-        timings,
-        now,
-        random,
-        log,
-        settings: config,
-      },
-    });
-    const router = new MessageRouter({
-      link,
-      transfers,
-      open,
-      tokens:
-        tokens === null
-          ? null
-          : {
-              welcomed: () => tokens.welcomed(),
-              store: async (renewed) => {
-                await tokens.store(renewed);
-                await ownFiles.record();
-              },
-            },
-      health: () => ({
-        agent_version: AGENT_VERSION,
-        uptime_ms: Math.round(now() - startedAt),
-        rss_bytes: process.memoryUsage.rss(),
-        active_uploads: transfers.activeCount,
-        max_uploads: config.maxUploads,
-        allowed: allowList.describe(),
-        max_rate_bytes_per_second: rateLimit?.bytesPerSecond ?? null,
-        hanging_file_calls: gate.hangingCalls,
-        hanging_mounts: gate.hangingMounts().slice(0, 100),
-      }),
-      log,
-      signal: this.#stop.signal,
-    });
-
-    this.#log = log;
-    this.#maxFileSize = config.maxFileSize;
-    this.#proxies = config.proxies;
-    this.#platform = platform;
-    this.#allowList = allowList;
-    this.#gate = gate;
-    this.#storage = storage;
-    this.#hashers = hashers;
-    this.#link = link;
-    this.#transfers = transfers;
+    this.#config = config;
+    this.#log = options.log;
+    this.#agent = assemble(config, options, this.#stop.signal);
   }
 
   /**
@@ -195,31 +63,31 @@ export class AgentApp {
    * @throws UsageError if this system cannot show where an opened file is.
    */
   async start(): Promise<void> {
-    const problem = await this.#platform.startProblem();
+    const problem = await this.#agent.platform.startProblem();
     if (problem !== null) throw new UsageError(problem);
-    for (const detail of await this.#allowList.problems()) {
+    for (const detail of await this.#agent.allowList.problems()) {
       this.#log.warn({ detail }, 'problem with --allow or --file');
     }
-    if (this.#maxFileSize === null) {
+    if (this.#config.maxFileSize === null) {
       this.#log.warn('no --max-file-size: the server may request allowed files of any size');
     }
-    for (const variable of unreadableProxies(this.#proxies)) {
+    for (const variable of unreadableProxies(this.#config.proxies)) {
       this.#log.warn(
         { variable },
         'unused proxy variable ignored: its value is not the address of an HTTP proxy',
       );
     }
-    this.#log.info({ version: AGENT_VERSION, allowed: this.#allowList.describe() }, 'agent started');
-    this.#running = this.#link.run({ signal: this.#stop.signal });
+    this.#log.info({ version: AGENT_VERSION, allowed: this.#agent.allowList.describe() }, 'agent started');
+    this.#running = this.#agent.link.run({ signal: this.#stop.signal });
   }
 
   get activeUploads(): number {
-    return this.#transfers.activeCount;
+    return this.#agent.transfers.activeCount;
   }
 
   /** Running file calls; the process cannot exit before they return. */
   get fileCalls(): number {
-    return this.#gate.calls + this.#hashers.filesInThreads;
+    return this.#agent.gate.calls + this.#agent.hashers.filesInThreads;
   }
 
   /** Aborts PUTs, closes files and closes the connection. Idempotent. */
@@ -234,10 +102,99 @@ export class AgentApp {
 
   async #close(): Promise<void> {
     this.#stop.abort();
-    await Promise.all([this.#transfers.close(), this.#running]);
-    this.#storage.close();
-    await this.#hashers.close();
+    await Promise.all([this.#agent.transfers.close(), this.#running]);
+    this.#agent.storage.close();
+    await this.#agent.hashers.close();
   }
+}
+
+/** The only place that names all implementations. @param signal Aborted when the agent stops. */
+function assemble(config: AgentConfig, options: AppOptions, signal: AbortSignal) {
+  const { log, fileTimeoutMs: timeoutMs = FILE_TIMEOUT_MS } = options;
+  const now = () => performance.now();
+  const random = Math.random;
+  const startedAt = now();
+  const { maxRate } = config;
+  const timings = { ...defaultTimings, ...options.transferTimings };
+  const { platform, gate, ownFiles, allowList } = fileAccess(config, { log, timeoutMs });
+  const open = { allowList, platform, gate };
+  const storagePolicy = new StoragePolicy({
+    origins: config.storageOrigins,
+    serverIsLocal: isLoopbackHost(config.serverUrl.hostname),
+  });
+  const storage = new StorageClient(storagePolicy, config.proxies);
+  const buffers = new BufferPool(MAX_SLICES);
+  const hashers = new Hashers({ buffers, log, timeoutMs });
+  const rateLimit = maxRate === null ? null : new RateLimit(() => maxRate(new Date()), { now });
+  const parallelism = new PartParallelism({ ceiling: config.parallelParts, now });
+  const tokens = connectionTokens(config, { gate, ownFiles, log });
+
+  const link: ServerLink = new ServerLink({
+    clientId: config.clientId,
+    serverUrl: config.serverUrl,
+    token: tokens.next,
+    tokenRefused: tokens.refused,
+    proxy: proxyFor(config.serverUrl, config.proxies),
+    clientCertificate:
+      config.clientCertificate === null ? null : new ClientCertificateSource(config.clientCertificate, log),
+    hello: () => hello(config, { running: transfers.running(), keepsTokens: tokens.canKeep() }),
+    onMessage: (message) => void router.route(message),
+    onInvalidMessage: (subject, problem) => router.reject(subject, problem),
+    connectionTimings: { ...defaultConnectionTimings, ...options.connectionTimings },
+    reconnectTimings: { ...defaultReconnectTimings, ...options.reconnectTimings },
+    now,
+    random,
+    log,
+  });
+  const transfers = new Transfers({
+    maxActive: config.maxUploads,
+    deps: {
+      link,
+      openFile: (path, options) => openFile(path, open, options),
+      storage,
+      rateLimit,
+      hashers,
+      buffers,
+      parallelism,
+      sendQueues: () => platform.sendQueues(),
+      puts: new PutQueue(parallelism),
+      responseTimeout: new ResponseTimeout({ firstMs: timings.responseMs, maxMs: timings.maxResponseMs }),
+      timings,
+      now,
+      random,
+      log,
+      settings: config,
+    },
+  });
+  const health = (): HealthReport => ({
+    agent_version: AGENT_VERSION,
+    uptime_ms: Math.round(now() - startedAt),
+    rss_bytes: process.memoryUsage.rss(),
+    active_uploads: transfers.activeCount,
+    max_uploads: config.maxUploads,
+    allowed: allowList.describe(),
+    max_rate_bytes_per_second: rateLimit?.bytesPerSecond ?? null,
+    hanging_file_calls: gate.hangingCalls,
+    hanging_mounts: gate.hangingMounts().slice(0, 100),
+  });
+  const router = new MessageRouter({ link, transfers, open, tokens: tokens.renewal, health, log, signal });
+  return { platform, allowList, gate, storage, hashers, link, transfers };
+}
+
+/** What decides which files may be read, and makes all calls about them. */
+function fileAccess(config: AgentConfig, { log, timeoutMs }: { log: Log; timeoutMs: number }) {
+  const platform = currentPlatform();
+  const gate = new FileGate({ platform, log, poolThreads: config.poolThreads, timeoutMs });
+  const ownFiles = new OwnFiles({ ...secretPaths(config), platform, gate });
+  const allowList = new AllowList({
+    directories: config.allow,
+    files: config.files,
+    hardLinks: config.allowHardLinks,
+    platform,
+    gate,
+    ownFiles,
+  });
+  return { platform, gate, ownFiles, allowList };
 }
 
 /** Paths of this agent's secrets, which `OwnFiles` protects from being read. */
@@ -255,28 +212,39 @@ function secretPaths({ token, stateDirectory, clientCertificate, credentialsDire
   };
 }
 
-function hello(
+/** The token of each connection, and its renewal if there is a state directory. Each file with a token is protected. */
+function connectionTokens(
   config: AgentConfig,
-  transfers: Transfers,
-  { keepsTokens }: { keepsTokens: boolean },
-): AgentMessageInput {
-  const host = hostIds();
+  { gate, ownFiles, log }: { gate: FileGate; ownFiles: OwnFiles; log: Log },
+) {
+  const token = tokenSource(config.token, {
+    clientId: config.clientId,
+    wallSeconds: () => Date.now() / 1000,
+  });
+  const gatedToken = async (path: string): Promise<string> => {
+    try {
+      return await gate.run(path, token);
+    } catch (error) {
+      if (!(error instanceof FileCallTimeout)) throw error;
+      throw new Error(`--token-file ${path} cannot be read: ${error.message}`, { cause: error });
+    }
+  };
+  const given: TokenSource = config.token.kind === 'file' ? gatedToken.bind(null, config.token.path) : token;
+  const { stateDirectory: directory } = config;
+  const renewable = directory === null ? null : new RenewableToken({ given, directory, gate, log });
+  const next = async (): Promise<string> => {
+    const read = await (renewable === null ? given() : renewable.next());
+    await ownFiles.record();
+    return read;
+  };
+  const store = async (renewed: string): Promise<void> => {
+    await renewable?.store(renewed);
+    await ownFiles.record();
+  };
   return {
-    status: 'hello',
-    agent_version: AGENT_VERSION,
-    platform: { os: process.platform, arch: arch(), hostname: hostname().slice(0, 255) },
-    ...(host !== undefined && { host }),
-    capabilities: [
-      ...commandNames,
-      RESUME_CAPABILITY,
-      EMPTY_OBJECT_CAPABILITY,
-      UPLOAD_LIMITS_CAPABILITY,
-      LIST_PAGES_CAPABILITY,
-      ...(keepsTokens ? [TOKEN_RENEWAL_CAPABILITY] : []),
-    ],
-    limits: { max_uploads: config.maxUploads, parallel_parts: config.parallelParts },
-    labels: { ...config.labels },
-    default_file_path: config.files[0] ?? null,
-    running: transfers.running(),
+    next,
+    refused: (refused: string) => renewable?.refused(refused) ?? false,
+    canKeep: () => renewable?.canKeep ?? false,
+    renewal: renewable === null ? null : { welcomed: () => renewable.welcomed(), store },
   };
 }

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'node:test';
 import { noProxies } from '@backhaul/program';
-import { type AgentConfig, readConfig, UsageError } from './config.ts';
+import { type AgentConfig, readConfig } from './config.ts';
+import { UsageError } from './flags.ts';
 
 const withoutUrl = ['--client-id', 'restaurant-1', '--token', 'abc.def.ghi'];
 const needed = [...withoutUrl, '--server-url', 'ws://localhost:8080'];

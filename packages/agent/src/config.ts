@@ -1,6 +1,5 @@
 import { resolve } from 'node:path';
 import {
-  FlagError,
   isJournal,
   type LogFormat,
   logFormats,
@@ -8,18 +7,26 @@ import {
   type ProxyInUse,
   ProxyVariableError,
   type ProxyVariables,
-  readFlags,
   readProxyVariables,
 } from '@backhaul/program';
-import { clientIdSchema, filePathSchema, isLoopbackHost, labelsSchema } from '@backhaul/protocol';
+import { clientIdSchema, filePathSchema, isLoopbackHost } from '@backhaul/protocol';
 import { DEV_FILE } from '@backhaul/protocol/dev-file';
-import type { ClientCertificateFiles } from './connection/client-certificate.ts';
+import type { ClientCertificateFiles } from './credentials/client-certificate.ts';
 import { DevServerNotRunning, readOwnDevFile } from './credentials/dev-token.ts';
 import { isToken, type TokenSetting } from './credentials/token-source.ts';
+import {
+  parseFlags,
+  readChoice,
+  readInteger,
+  readLabels,
+  readOrigin,
+  readPath,
+  readRate,
+  UsageError,
+} from './flags.ts';
 import { HELP } from './help.ts';
 import { type LogLevel, logLevels } from './log.ts';
 import { currentPlatform } from './platform/current-platform.ts';
-import { RateTimetable } from './transfer/rate-timetable.ts';
 import { AGENT_VERSION } from './version.ts';
 
 export interface AgentConfig {
@@ -59,11 +66,6 @@ export interface AgentConfig {
   readonly poolThreads: number;
 }
 
-/** A usage error; the message names the flag and the fix. */
-export class UsageError extends Error {
-  override readonly name = 'UsageError';
-}
-
 export type Invocation =
   | { readonly kind: 'run'; readonly config: AgentConfig }
   | { readonly kind: 'print'; readonly text: string };
@@ -77,34 +79,6 @@ export interface Env {
   readonly journal?: boolean;
   readonly os: NodeJS.Platform;
 }
-
-/** Flags in the format of `parseArgs`. */
-export const flagOptions = {
-  'client-id': { type: 'string' },
-  'server-url': { type: 'string' },
-  token: { type: 'string' },
-  'token-file': { type: 'string' },
-  'state-directory': { type: 'string' },
-  'ca-file': { type: 'string', multiple: true },
-  'client-cert': { type: 'string' },
-  'client-key': { type: 'string' },
-  insecure: { type: 'boolean' },
-  label: { type: 'string', multiple: true },
-  file: { type: 'string', multiple: true },
-  allow: { type: 'string', multiple: true },
-  'roots-are-private': { type: 'boolean' },
-  'allow-hard-links': { type: 'boolean' },
-  'max-file-size': { type: 'string' },
-  'allow-storage': { type: 'string', multiple: true },
-  'max-rate': { type: 'string' },
-  'max-uploads': { type: 'string' },
-  'parallel-parts': { type: 'string' },
-  'no-sha256': { type: 'boolean' },
-  'log-level': { type: 'string' },
-  'log-format': { type: 'string' },
-  version: { type: 'boolean' },
-  help: { type: 'boolean', short: 'h' },
-} as const;
 
 /** `health_check` reports at most 1,000 allowed paths. */
 const MAX_ALLOWED = 1000;
@@ -182,14 +156,6 @@ export function readConfig(
 
 /** With fewer, a dead mount could block all threads, also for other files and name resolution. libuv allows at most 1024. */
 const threadLimits = { min: 8, max: 1024 };
-
-function parseFlags(argv: readonly string[]) {
-  try {
-    return readFlags(argv, { program: 'backhaul-agent', options: flagOptions });
-  } catch (error) {
-    throw error instanceof FlagError ? new UsageError(error.message) : error;
-  }
-}
 
 function readClientId(text: string | undefined): string {
   if (text === undefined) throw new UsageError('--client-id is required: choose a name for this machine.');
@@ -277,11 +243,6 @@ function requireEncryption(url: URL, insecure: boolean): void {
   );
 }
 
-function readPath(flag: string, path: string, cwd: string): string {
-  if (path === '' || path.includes('\0')) throw new UsageError(`${flag} requires a path.`);
-  return resolve(cwd, path);
-}
-
 /** systemd lists all directories of a unit's `StateDirectory=`, separated by colons. */
 function readStateDirectory(flag: string | undefined, variable = '', cwd: string): string | null {
   if (flag !== undefined) return readPath('--state-directory', flag, cwd);
@@ -332,64 +293,6 @@ function readHardLinks(given: boolean, os: NodeJS.Platform): boolean {
     );
   }
   return given;
-}
-
-function readOrigin(text: string): string {
-  const url = URL.canParse(text) ? new URL(text) : null;
-  const bare =
-    url !== null && url.pathname === '/' && url.search === '' && url.hash === '' && url.username === '';
-  if (url === null || !bare || (url.protocol !== 'https:' && url.protocol !== 'http:')) {
-    throw new UsageError(
-      '--allow-storage must be an origin such as https://my-bucket.s3.eu-central-1.amazonaws.com, without a path.',
-    );
-  }
-  return url.origin;
-}
-
-function readInteger(
-  flag: string,
-  text: string | undefined,
-  { min, max = Number.MAX_SAFE_INTEGER }: { min: number; max?: number },
-): number | null {
-  if (text === undefined) return null;
-  const value = /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN;
-  if (value >= min && value <= max) return value;
-  const range = max === Number.MAX_SAFE_INTEGER ? `${min} or more` : `${min} to ${max}`;
-  throw new UsageError(`${flag} must be a whole number, ${range}, without a unit.`);
-}
-
-function readRate(text: string | undefined): AgentConfig['maxRate'] {
-  if (text === undefined) return null;
-  const timetable = RateTimetable.parse(text);
-  if ('problem' in timetable) throw new UsageError(`--max-rate: ${timetable.problem}.`);
-  return (at) => timetable.at(at);
-}
-
-function readLabels(pairs: readonly string[]): Record<string, string> {
-  const labels: Record<string, string> = {};
-  for (const pair of pairs) {
-    const at = pair.indexOf('=');
-    if (at < 1) throw new UsageError('--label must be KEY=VALUE, e.g. --label site=berlin.');
-    const key = pair.slice(0, at);
-    if (Object.hasOwn(labels, key)) throw new UsageError(`--label ${key} is given twice: remove one.`);
-    labels[key] = pair.slice(at + 1);
-  }
-  const parsed = labelsSchema.safeParse(labels);
-  if (parsed.success) return parsed.data;
-  throw new UsageError(
-    '--label: at most 32 labels; a key is 1 to 64 letters, digits and . _ / -, a value at most 256 characters.',
-  );
-}
-
-function readChoice<const Choice extends string>(
-  flag: string,
-  text: string | undefined,
-  choices: readonly Choice[],
-): Choice | null {
-  if (text === undefined) return null;
-  const choice = choices.find((candidate) => candidate === text);
-  if (choice === undefined) throw new UsageError(`${flag} must be one of ${choices.join(', ')}.`);
-  return choice;
 }
 
 function readProxies(serverUrl: URL, env: Env['env']): ProxyVariables {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { assertManualPage, exampleCalls } from '../../../test/harness/manual-page.ts';
-import { flagOptions, readConfig } from './config.ts';
+import { readConfig } from './config.ts';
+import { flagOptions } from './flags.ts';
 import { HELP } from './help.ts';
 
 const env = { env: {}, cwd: '/', terminal: false, os: 'linux' } as const;

@@ -6,9 +6,9 @@ import {
   trustAuthorities,
 } from '@backhaul/program';
 import { AgentApp } from './app.ts';
-import { type AgentConfig, readOwnConfig, UsageError, writesToJournal } from './config.ts';
-import { createLog, type Log } from './log.ts';
-import { limitedWrite } from './log-limit.ts';
+import { type AgentConfig, readOwnConfig, writesToJournal } from './config.ts';
+import { UsageError } from './flags.ts';
+import { createLog, limitedWrite, type Log } from './log.ts';
 
 /** Maximum time to stop. Closing usually takes a second or two. */
 const MAX_STOP_MS = 15_000;

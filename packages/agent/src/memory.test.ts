@@ -9,8 +9,8 @@ import { fileURLToPath } from 'node:url';
 import { crc32 } from 'node:zlib';
 import { MiB, prepareMessage, runUpload } from './fakes/agent-fixture.ts';
 import { FakeServer } from './fakes/fake-server.ts';
-import { sendError, FakeStore } from './fakes/fake-store.ts';
-import { crc32Base64 } from './file/crc32-base64.ts';
+import { FakeStore, sendError } from './fakes/fake-store.ts';
+import { crc32Base64 } from './file/checksums.ts';
 
 const program = fileURLToPath(new URL('../bin/backhaul-agent.js', import.meta.url));
 /** Documented maximum, for any file and part size. */

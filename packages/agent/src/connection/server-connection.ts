@@ -14,9 +14,10 @@ import {
   SUBPROTOCOL,
 } from '@backhaul/protocol';
 import { WebSocket } from 'ws';
-import type { ClientCertificate } from './client-certificate.ts';
-import { Heartbeat } from './heartbeat.ts';
+import type { ClientCertificate } from '../credentials/client-certificate.ts';
+import { codeOf } from '../errno.ts';
 import { type ConnectionEnd, readProblem } from './connection-end.ts';
+import { Heartbeat } from './heartbeat.ts';
 
 /** With more unsent bytes, progress reports are held back. */
 const CONGESTED_BYTES = 256 * 1024;
@@ -262,7 +263,7 @@ export class ServerConnection {
 }
 
 function nameOf(error: Error): string {
-  return 'code' in error ? String(error.code) : error.message;
+  return codeOf(error) ?? error.message;
 }
 
 function connectUrl(serverUrl: URL): URL {

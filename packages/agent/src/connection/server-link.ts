@@ -7,13 +7,29 @@ import {
   type PeerLimits,
   type ServerMessage,
 } from '@backhaul/protocol';
+import type { ClientCertificate, ClientCertificateSource } from '../credentials/client-certificate.ts';
 import { DevServerNotRunning } from '../credentials/dev-token.ts';
 import { subjectOf, type TokenSource } from '../credentials/token-source.ts';
 import type { Log } from '../log.ts';
-import type { ClientCertificate, ClientCertificateSource } from './client-certificate.ts';
-import type { Link } from './link.ts';
-import { ServerConnection, type ConnectionTimings } from './server-connection.ts';
 import { type ConnectionEnd, planReconnect, type ReconnectTimings } from './connection-end.ts';
+import { type ConnectionTimings, ServerConnection } from './server-connection.ts';
+
+/**
+ * The interface to the server connection for the rest of the agent. `send` never queues: messages are created from
+ * state, so any message lost with a connection can be sent again.
+ */
+export interface Link {
+  /** Whether a session is open, that is, whether `welcome` has arrived on the current connection. */
+  readonly connected: boolean;
+  /** Whether unsent data has accumulated; progress reports are held back meanwhile. */
+  readonly congested: boolean;
+  /** Time of the last data from the server on the current connection, in monotonic milliseconds; null without one. */
+  readonly heardAt: number | null;
+  /** Pings the server, so that `heardAt` soon distinguishes a dead connection from an idle one. */
+  probe(): void;
+  /** @returns Whether the message was handed to an open socket; not whether it arrived. */
+  send(message: AgentMessageInput): boolean;
+}
 
 export interface ServerLinkDeps {
   readonly clientId: string;

@@ -3,9 +3,10 @@ import { constants } from 'node:fs';
 import { access, mkdir, open, readFile, rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BackhaulError } from '@backhaul/protocol';
+import { codeOf } from '../errno.ts';
 import type { FileGate } from '../file/file-gate.ts';
 import type { Log } from '../log.ts';
-import { claimsOf, isToken, AccessibleToOthers, requirePrivate, type TokenSource } from './token-source.ts';
+import { AccessibleToOthers, claimsOf, isToken, requirePrivate, type TokenSource } from './token-source.ts';
 
 export const STATE_FILE = 'token.json';
 
@@ -31,10 +32,7 @@ interface RenewableTokenDeps {
  * that a crash or power failure at any moment leaves a working token.
  */
 export class RenewableToken {
-  readonly #given: TokenSource;
-  readonly #directory: string;
-  readonly #gate: FileGate;
-  readonly #log: Log;
+  readonly #deps: RenewableTokenDeps;
   /** Token of the current connection; all usable tokens including it; rejected ones among them. */
   #current: string | null = null;
   #usable: readonly string[] = [];
@@ -46,10 +44,7 @@ export class RenewableToken {
   #lastWrite: Promise<void> = Promise.resolve();
 
   constructor(deps: RenewableTokenDeps) {
-    this.#given = deps.given;
-    this.#directory = deps.directory;
-    this.#gate = deps.gate;
-    this.#log = deps.log;
+    this.#deps = deps;
   }
 
   /** Whether the directory is writable, as checked before the first connection. */
@@ -85,7 +80,7 @@ export class RenewableToken {
     this.#replacedId = state.given_id;
     // Only needed for a fallback after a restart.
     await this.#write({ ...state, given_replaced: true }).catch((error: unknown) => {
-      this.#log.warn({ problem: nameOf(error) }, 'failed to record the use of the renewed token');
+      this.#deps.log.warn({ problem: nameOf(error) }, 'failed to record the use of the renewed token');
     });
   }
 
@@ -114,12 +109,12 @@ export class RenewableToken {
 
   /** Returns the token to use first, then the fallback. */
   async #inOrder(state: State | null): Promise<string[]> {
-    if (state === null) return [await this.#given()];
+    if (state === null) return [await this.#deps.given()];
     let given: string;
     try {
-      given = await this.#given();
+      given = await this.#deps.given();
     } catch (error) {
-      this.#log.warn(
+      this.#deps.log.warn(
         { problem: error instanceof Error ? error.message : String(error) },
         'using the renewed token',
       );
@@ -136,10 +131,10 @@ export class RenewableToken {
 
   /** Reads the state file; null without a usable one, because the owner's token can then be used. */
   async #read(): Promise<State | null> {
-    const path = join(this.#directory, STATE_FILE);
+    const path = join(this.#deps.directory, STATE_FILE);
     let text: string;
     try {
-      text = await this.#gate.run(path, async () => {
+      text = await this.#deps.gate.run(path, async () => {
         await requirePrivate(path, { name: `the state file ${path}` });
         return await readFile(path, 'utf8');
       });
@@ -148,7 +143,7 @@ export class RenewableToken {
       // Use the state from memory if the disk fails.
       if (this.#state !== null && !(error instanceof AccessibleToOthers)) return this.#state;
       if (codeOf(error) === undefined) throw error;
-      this.#log.error(
+      this.#deps.log.error(
         { path, problem: nameOf(error) },
         'failed to read the renewed token; using the configured one',
       );
@@ -156,21 +151,21 @@ export class RenewableToken {
     }
     const state = parseState(text);
     if (state === null) {
-      this.#log.error({ path }, 'the state file contains no renewed token; using the configured one');
+      this.#deps.log.error({ path }, 'the state file contains no renewed token; using the configured one');
     }
     return state ?? this.#state;
   }
 
   async #prepareDirectory(): Promise<boolean> {
-    const directory = this.#directory;
+    const directory = this.#deps.directory;
     try {
-      await this.#gate.run(directory, async () => {
+      await this.#deps.gate.run(directory, async () => {
         await mkdir(directory, { recursive: true, mode: 0o700 });
         await access(directory, constants.R_OK | constants.W_OK | constants.X_OK);
       });
       return true;
     } catch (error) {
-      this.#log.error(
+      this.#deps.log.error(
         { directory, problem: nameOf(error) },
         'the state directory is not usable; the token is not renewed',
       );
@@ -180,13 +175,13 @@ export class RenewableToken {
 
   async #write(state: State): Promise<void> {
     const before = this.#lastWrite;
-    const path = join(this.#directory, STATE_FILE);
+    const path = join(this.#deps.directory, STATE_FILE);
     // Wait for an earlier write that timed out but may still be running.
     const write = async () => {
       await before;
       await writeDurably(path, `${JSON.stringify(state)}\n`);
     };
-    await this.#gate.run(path, () => {
+    await this.#deps.gate.run(path, () => {
       const written = write();
       this.#lastWrite = written.catch(() => {});
       return written;
@@ -237,10 +232,6 @@ function idOf(token: string): string {
   return createHash('sha256')
     .update(token.slice(0, token.lastIndexOf('.')))
     .digest('base64url');
-}
-
-function codeOf(error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error ? String(error.code) : undefined;
 }
 
 function nameOf(error: unknown): string {

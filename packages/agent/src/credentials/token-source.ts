@@ -1,6 +1,7 @@
 import { readFile, realpath, stat, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { type AgentClaims, agentClaimsSchema } from '@backhaul/protocol';
+import { codeOf } from '../errno.ts';
 import { devToken } from './dev-token.ts';
 
 /** Returns the token for the next connection. Called for each connection, because the file may have been replaced. */
@@ -34,7 +35,7 @@ export function tokenSource(setting: TokenSetting, options: TokenSourceOptions):
 async function tokenFromFile(path: string): Promise<string> {
   await requirePrivate(path, { name: `--token-file ${path}` });
   const text = await readFile(path, 'utf8').catch((error: unknown) => {
-    const errno = error instanceof Error && 'code' in error ? String(error.code) : 'unreadable';
+    const errno = codeOf(error) ?? 'unreadable';
     throw new Error(`--token-file ${path} cannot be read (${errno})`, { cause: error });
   });
   const token = text.trim();

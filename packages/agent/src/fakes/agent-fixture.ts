@@ -14,7 +14,7 @@ import type {
 import { AgentApp } from '../app.ts';
 import type { AgentConfig } from '../config.ts';
 import { createLog } from '../log.ts';
-import type { TransferTimings } from '../transfer/timings.ts';
+import type { TransferTimings } from '../transfer/transfer-deps.ts';
 import { FakeServer, type FakeSession, type MessageOf } from './fake-server.ts';
 import { FakeStore } from './fake-store.ts';
 import { uuidv7 } from './uuid.ts';

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import http, { type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { crc32 } from 'node:zlib';
-import { crc32Base64 } from '../file/crc32-base64.ts';
+import { crc32Base64 } from '../file/checksums.ts';
 
 export interface ReceivedPut {
   readonly partNumber: number;

@@ -2,7 +2,7 @@ import type { Log } from '../log.ts';
 import type { MountFinder } from '../platform/platform.ts';
 import { Semaphore } from '../semaphore.ts';
 import { CallPool } from './call-pool.ts';
-import { FileCallTimeout } from './file-call-timeout.ts';
+import { FileCallTimeout } from './file-error.ts';
 
 /** Equal to the default size of libuv's pool, so that reading one file is not slowed down. */
 const MAX_CALLS_PER_PATH = 4;

@@ -1,3 +1,5 @@
+import { WaitQueue } from '../semaphore.ts';
+
 /** A file system that uses the pool. */
 export interface PoolUser {
   /** Calls that timed out and have not returned. */
@@ -13,7 +15,7 @@ export interface PoolUser {
 export class CallPool {
   readonly #size: number;
   readonly #running = new Map<PoolUser, number>();
-  readonly #waiting: Array<{ readonly user: PoolUser; readonly start: () => void }> = [];
+  readonly #queue = new WaitQueue<PoolUser, true>();
 
   constructor(size: number) {
     this.#size = size;
@@ -36,27 +38,16 @@ export class CallPool {
   async #enter(user: PoolUser, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     // Fast path, taken almost always: about a thousand times per gigabyte.
-    if (this.#waiting.length === 0 && this.#mayStart(user)) return this.#start(user);
-    const turn = Promise.withResolvers<void>();
-    const waiting = { user, start: turn.resolve };
-    this.#waiting.push(waiting);
+    if (this.#queue.isEmpty && this.#tryStart(user) !== null) return;
+    const turn = this.#queue.wait(user, { signal });
     this.#startWaiting();
-    const leave = () => {
-      const at = this.#waiting.indexOf(waiting);
-      if (at < 0) return; // Already started.
-      this.#waiting.splice(at, 1);
-      turn.reject(signal.reason);
-    };
-    signal.addEventListener('abort', leave, { once: true });
-    try {
-      await turn.promise;
-    } finally {
-      signal.removeEventListener('abort', leave);
-    }
+    await turn;
   }
 
-  #start(user: PoolUser): void {
+  #tryStart(user: PoolUser): true | null {
+    if (!this.#mayStart(user)) return null;
     this.#running.set(user, (this.#running.get(user) ?? 0) + 1);
+    return true;
   }
 
   #leave(user: PoolUser): void {
@@ -66,18 +57,9 @@ export class CallPool {
     this.#startWaiting();
   }
 
-  /** In FIFO order, but a caller that has to wait does not block those after it. */
+  /** A file system that has to wait does not block those behind it. */
   #startWaiting(): void {
-    for (let at = 0; at < this.#waiting.length;) {
-      const next = this.#waiting[at];
-      if (next === undefined || !this.#mayStart(next.user)) {
-        at += 1;
-        continue;
-      }
-      this.#waiting.splice(at, 1);
-      this.#start(next.user);
-      next.start();
-    }
+    this.#queue.offer((user) => this.#tryStart(user), { overtake: true });
   }
 
   #mayStart(user: PoolUser): boolean {

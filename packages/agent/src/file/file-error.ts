@@ -1,6 +1,24 @@
 import { BackhaulError, type ErrorCode } from '@backhaul/protocol';
-import { FileCallTimeout, seconds } from './file-call-timeout.ts';
+import { codeOf } from '../errno.ts';
 import type { Platform } from '../platform/platform.ts';
+import { seconds } from '../waits.ts';
+
+/** A file system call has not returned in time, for example on a dead mount or a hanging disk. */
+export class FileCallTimeout extends Error {
+  override readonly name = 'FileCallTimeout';
+  readonly silentMs: number;
+
+  constructor(silentMs: number) {
+    super(`the file system has not responded for ${seconds(silentMs)}`);
+    this.silentMs = silentMs;
+  }
+}
+
+/** For a call whose failure means that there is nothing, unless the file system hangs. */
+export function nullUnlessTimeout(error: unknown): null {
+  if (error instanceof FileCallTimeout) throw error;
+  return null;
+}
 
 const posixCodes: Readonly<Record<string, ErrorCode>> = {
   ENOENT: 'file_not_found',
@@ -25,7 +43,7 @@ export function fileError(error: unknown, path: string, platform: Platform): Bac
     const message = `The file system of ${JSON.stringify(path)} has not responded for ${seconds(error.silentMs)}.`;
     return new BackhaulError('read_failed', message, { cause: error });
   }
-  const errno = error instanceof Error && 'code' in error ? String(error.code) : '';
+  const errno = codeOf(error) ?? '';
   const code = platform.errorCode(errno) ?? posixCodes[errno] ?? 'read_failed';
   return new BackhaulError(code, sentence(code, errno, path), { cause: error });
 }

@@ -5,8 +5,8 @@ import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises'
 import { createLog } from '../log.ts';
 import { linux } from '../platform/linux.ts';
 import { mountFinder } from '../platform/mount-table.ts';
+import { FileCallTimeout } from './file-error.ts';
 import { FileGate } from './file-gate.ts';
-import { FileCallTimeout } from './file-call-timeout.ts';
 
 const table = `1 0 8:1 / / rw - ext4 /dev/sda1 rw
 2 1 0:50 / /dead rw - nfs4 server:/ rw

@@ -1,12 +1,11 @@
-import type { FileHandle } from 'node:fs/promises';
-import { readlink, realpath } from 'node:fs/promises';
+import { type FileHandle, readlink, realpath } from 'node:fs/promises';
+import { posix } from 'node:path';
+import { pauseBeforeRetry } from '../errno.ts';
 import type { Log } from '../log.ts';
 import type { Platform } from '../platform/platform.ts';
-import { settledWithin } from '../settled-within.ts';
+import { settledWithin } from '../waits.ts';
 import { type CallLane, CallLanes } from './call-lanes.ts';
-import { followLinks } from './follow-links.ts';
-import { FileCallTimeout } from './file-call-timeout.ts';
-import { pauseBeforeRetry } from './transient-errors.ts';
+import { FileCallTimeout } from './file-error.ts';
 
 /** Default timeout of a call. */
 const TIMEOUT_MS = 30_000;
@@ -196,4 +195,41 @@ export class FileGate {
       await pauseBeforeRetry(outcome.reason, failures, { signal });
     }
   }
+}
+
+/** Same as the kernel's limit. */
+const MAX_LINKS = 40;
+
+/**
+ * Resolves the links of a path one by one, so that each is read by a path without links. Missing or unreadable components
+ * stay unchanged: the following call reports the error.
+ *
+ * @param readlink Receives an absolute path.
+ * @throws Errors of `readlink` other than those of the operating system.
+ */
+async function followLinks(path: string, readlink: (path: string) => Promise<string>): Promise<string> {
+  let done = '/';
+  let todo = path.split('/');
+  for (let links = 0; todo.length > 0;) {
+    const [name = '', ...rest] = todo;
+    todo = rest;
+    if (name === '' || name === '.') continue;
+    const next = posix.join(done, name);
+    const target = name === '..' ? null : await readlink(next).catch(nullIfErrno);
+    if (target === null) {
+      done = next;
+      continue;
+    }
+    links += 1;
+    if (links > MAX_LINKS) return posix.join(next, ...todo);
+    if (target.startsWith('/')) done = '/';
+    todo = [...target.split('/'), ...todo];
+  }
+  return done;
+}
+
+/** For example EINVAL: not a link. */
+function nullIfErrno(error: unknown): null {
+  if (error instanceof Error && 'errno' in error) return null;
+  throw error;
 }

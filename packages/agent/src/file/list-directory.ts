@@ -2,10 +2,9 @@ import type { Dir, Dirent } from 'node:fs';
 import { lstat, open, opendir, readdir } from 'node:fs/promises';
 import { BackhaulError, type DirectoryListing, MAX_FRAME_BYTES } from '@backhaul/protocol';
 import type { Platform } from '../platform/platform.ts';
-import { fileError } from './file-error.ts';
+import { FileCallTimeout, fileError } from './file-error.ts';
 import type { FileGate } from './file-gate.ts';
 import { GatedFile } from './gated-file.ts';
-import { FileCallTimeout } from './file-call-timeout.ts';
 import type { OpenDeps } from './open-file.ts';
 
 const MAX_ENTRIES = 5000;

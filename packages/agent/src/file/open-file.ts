@@ -10,9 +10,8 @@ import type { Platform } from '../platform/platform.ts';
 import type { AllowList } from '../policy/allow-list.ts';
 import { fileError } from './file-error.ts';
 import type { FileGate } from './file-gate.ts';
-import { fingerprintOf, modifiedAt } from './fingerprint.ts';
+import { type FileState, fingerprintOf, modifiedAt, statFile } from './fingerprint.ts';
 import { GatedFile } from './gated-file.ts';
-import { statFile, type FileState } from './file-state.ts';
 import { statOpened, type TimestampTrust } from './timestamp-trust.ts';
 
 export interface OpenDeps {

@@ -1,5 +1,6 @@
 import type { BigIntStats } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
+import { codeOf } from '../errno.ts';
 import type { FileSystem, Platform } from '../platform/platform.ts';
 import type { GatedFile } from './gated-file.ts';
 
@@ -102,7 +103,7 @@ async function writesHaveEnded(
     return true;
   } catch (error) {
     // This file system refuses direct reads of one byte, but only after it has acquired the lock.
-    return direct !== null && error instanceof Error && 'code' in error && error.code === 'EINVAL';
+    return direct !== null && codeOf(error) === 'EINVAL';
   } finally {
     await direct?.close();
   }

@@ -1,6 +1,7 @@
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { posix } from 'node:path';
+import { codeOf } from '../errno.ts';
 import { mountByName } from './mount-table.ts';
 import type { Platform } from './platform.ts';
 
@@ -55,6 +56,6 @@ async function tryOpen(path: string, flags: number): Promise<string> {
     await (await open(path, flags)).close();
     return 'opened';
   } catch (error) {
-    return error instanceof Error && 'code' in error ? String(error.code) : String(error);
+    return codeOf(error) ?? String(error);
   }
 }

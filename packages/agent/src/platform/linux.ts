@@ -3,8 +3,8 @@ import { open, readlink, stat, statfs } from 'node:fs/promises';
 import { posix } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { BackhaulError } from '@backhaul/protocol';
-import { kernelFileSystems } from './kernel-file-systems.ts';
-import { linuxFileSystem } from './linux-file-systems.ts';
+import { codeOf } from '../errno.ts';
+import { kernelFileSystems, linuxFileSystem } from './linux-file-systems.ts';
 import { mountByName, mountFinder } from './mount-table.ts';
 import { type Platform, queueKey, type SendQueues } from './platform.ts';
 
@@ -155,6 +155,6 @@ async function descriptorProblem(path: string): Promise<string | null> {
       ? null
       : `it points to ${link} instead of ${path}`;
   } catch (error) {
-    return error instanceof Error && 'code' in error ? String(error.code) : String(error);
+    return codeOf(error) ?? String(error);
   }
 }

@@ -1,9 +1,9 @@
 import type { Stats } from 'node:fs';
 import { lstat } from 'node:fs/promises';
 import { BackhaulError } from '@backhaul/protocol';
+import { FileCallTimeout, nullUnlessTimeout } from '../file/file-error.ts';
 import type { FileGate } from '../file/file-gate.ts';
 import type { GatedFile } from '../file/gated-file.ts';
-import { FileCallTimeout } from '../file/file-call-timeout.ts';
 import type { Platform } from '../platform/platform.ts';
 import { requireOwnLink } from './hard-links.ts';
 import { OwnFiles } from './own-files.ts';
@@ -40,27 +40,19 @@ export interface CheckedPath {
  * real path of the opened descriptor (`checkRealPath`).
  */
 export class AllowList {
-  readonly #directories: readonly string[];
-  readonly #files: readonly string[];
-  readonly #platform: Platform;
-  readonly #gate: FileGate;
-  readonly #ownFiles: OwnFiles;
-  readonly #hardLinks: boolean;
+  readonly #deps: Required<AllowListDeps>;
   /** Real path of each directory of the list at startup. */
   readonly #pinned = new Map<string, string>();
 
-  constructor({ directories, files, platform, gate, ownFiles, hardLinks = false }: AllowListDeps) {
-    this.#directories = directories;
-    this.#files = files;
-    this.#platform = platform;
-    this.#gate = gate;
-    this.#ownFiles = ownFiles ?? new OwnFiles({ files: [], directories: [], platform, gate });
-    this.#hardLinks = hardLinks;
+  constructor(deps: AllowListDeps) {
+    const { platform, gate } = deps;
+    const ownFiles = new OwnFiles({ files: [], directories: [], platform, gate });
+    this.#deps = { ownFiles, hardLinks: false, ...deps };
   }
 
   /** The allowed paths, for the log and for `health_check`. */
   describe(): string[] {
-    return [...this.#directories, ...this.#files];
+    return [...this.#deps.directories, ...this.#deps.files];
   }
 
   /**
@@ -70,10 +62,10 @@ export class AllowList {
    * @throws BackhaulError `invalid_path`, `path_not_allowed`; FileCallTimeout
    */
   async checkPath(requested: string): Promise<CheckedPath> {
-    const { path: paths, pathKey } = this.#platform;
+    const { path: paths, pathKey } = this.#deps.platform;
     const path = this.#normalize(requested);
     const entry = this.#entryOf(pathKey(path));
-    if (entry === undefined || this.#platform.isOffLimits(path)) throw notAllowed(requested);
+    if (entry === undefined || this.#deps.platform.isOffLimits(path)) throw notAllowed(requested);
     const { flag, directory } = entry;
     const root = await this.#pin(directory);
     if (root === null) throw replaced(entry);
@@ -97,12 +89,12 @@ export class AllowList {
     file: GatedFile,
     { opened, requested }: { opened: string; requested: string },
   ): Promise<string> {
-    const platform = this.#platform;
+    const platform = this.#deps.platform;
     const realPath = await file.call((handle) => platform.realPathOf(handle, opened));
     if (platform.isOffLimits(realPath) || !(await this.#covers(realPath))) throw notAllowed(requested);
     if (await file.call((handle) => platform.isKernelInterface(handle))) throw notAllowed(requested);
-    if (await this.#ownFiles.includes(file, realPath)) throw ownFile(requested);
-    if (!this.#hardLinks) {
+    if (await this.#deps.ownFiles.includes(file, realPath)) throw ownFile(requested);
+    if (!this.#deps.hardLinks) {
       await file.call((handle) => requireOwnLink(handle, { requested, realPath, platform }));
     }
     return realPath;
@@ -112,19 +104,19 @@ export class AllowList {
     const problem =
       path.includes('\0') || !path.isWellFormed() || path.includes('\u{FFFD}')
         ? 'it is not valid UTF-8; a file whose name is not UTF-8 must be renamed before it can be uploaded'
-        : !this.#platform.path.isAbsolute(path)
+        : !this.#deps.platform.path.isAbsolute(path)
           ? 'it must be absolute'
-          : this.#platform.pathProblem(path);
+          : this.#deps.platform.pathProblem(path);
     if (problem !== null) throw new BackhaulError('invalid_path', `The path is invalid: ${problem}.`);
-    return this.#platform.path.resolve(path);
+    return this.#deps.platform.path.resolve(path);
   }
 
   /** Returns the entry of the list that covers a path, given its key. */
   #entryOf(key: string): Entry | undefined {
-    const { path: paths, pathKey } = this.#platform;
-    const file = this.#files.find((each) => pathKey(each) === key);
+    const { path: paths, pathKey } = this.#deps.platform;
+    const file = this.#deps.files.find((each) => pathKey(each) === key);
     if (file !== undefined) return { flag: '--file', directory: paths.dirname(file) };
-    const directory = this.#directories.find((each) => this.#isWithin(key, pathKey(each)));
+    const directory = this.#deps.directories.find((each) => this.#isWithin(key, pathKey(each)));
     return directory === undefined ? undefined : { flag: '--allow', directory };
   }
 
@@ -138,10 +130,10 @@ export class AllowList {
     path: string,
     { from, top, ...options }: { from: string; top: string; timeoutMs?: number },
   ): Promise<string | null> {
-    const { path: paths, pathKey } = this.#platform;
+    const { path: paths, pathKey } = this.#deps.platform;
     const topKey = pathKey(top);
     for (let at = from; this.#isWithin(pathKey(at), topKey); at = paths.dirname(at)) {
-      const real = await this.#gate.realpath(at, options).catch(nullUnlessTimeout);
+      const real = await this.#deps.gate.realpath(at, options).catch(nullUnlessTimeout);
       // A missing or unreadable file is reported by the open, after the check that its directory is allowed.
       if (real !== null) return paths.join(real, paths.relative(at, path));
       if (at === paths.dirname(at)) break;
@@ -155,9 +147,9 @@ export class AllowList {
   }
 
   async #isFile(realPath: string): Promise<boolean> {
-    const { path: paths } = this.#platform;
-    const key = (path: string) => this.#platform.pathKey(path);
-    for (const file of this.#files) {
+    const { path: paths } = this.#deps.platform;
+    const key = (path: string) => this.#deps.platform.pathKey(path);
+    for (const file of this.#deps.files) {
       const name = paths.basename(file);
       // Files with other names must not wait for the directory of --file.
       if (key(paths.basename(realPath)) !== key(name)) continue;
@@ -172,7 +164,9 @@ export class AllowList {
     const isLikely = (directory: string) =>
       this.#isWithin(realPath, this.#pinned.get(directory) ?? directory);
     let timeout: FileCallTimeout | null = null;
-    for (const directory of this.#directories.toSorted((a, b) => Number(isLikely(b)) - Number(isLikely(a)))) {
+    for (const directory of this.#deps.directories.toSorted(
+      (a, b) => Number(isLikely(b)) - Number(isLikely(a)),
+    )) {
       try {
         const root = await this.#pin(directory);
         if (root !== null && this.#isWithin(realPath, root)) return true;
@@ -191,32 +185,32 @@ export class AllowList {
    * to its own path: it may be created or mounted later.
    */
   async #pin(directory: string, options: { timeoutMs?: number } = {}): Promise<string | null> {
-    const { path: paths, pathKey } = this.#platform;
+    const { path: paths, pathKey } = this.#deps.platform;
     if (!this.#pinned.has(directory)) {
       const range = { from: directory, top: paths.parse(directory).root, ...options };
       const first = (await this.#resolveLinks(directory, range)) ?? directory;
       if (!this.#pinned.has(directory)) this.#pinned.set(directory, first);
     }
     const pinned = this.#pinned.get(directory) ?? directory;
-    const real = await this.#gate.realpath(directory, options).catch(nullUnlessTimeout);
+    const real = await this.#deps.gate.realpath(directory, options).catch(nullUnlessTimeout);
     return real === null || pathKey(real) === pathKey(pinned) ? pinned : null;
   }
 
   #isWithin(path: string, root: string): boolean {
     if (path === root) return true;
-    const { sep } = this.#platform.path;
+    const { sep } = this.#deps.platform.path;
     return path.startsWith(root.endsWith(sep) ? root : root + sep);
   }
 
   /** Returns problems of the list at startup, each with its flag. Also pins all directories to their current real paths. */
   async problems(): Promise<string[]> {
-    await this.#ownFiles.record();
-    if (this.#directories.length === 0 && this.#files.length === 0) {
+    await this.#deps.ownFiles.record();
+    if (this.#deps.directories.length === 0 && this.#deps.files.length === 0) {
       return ['no file may be read: use --file or --allow'];
     }
-    const files = this.#files.map((file) => this.#fileProblems(file));
+    const files = this.#deps.files.map((file) => this.#fileProblems(file));
     const found = await Promise.all([
-      ...this.#directories.map((directory) => this.#directoryProblems(directory)),
+      ...this.#deps.directories.map((directory) => this.#directoryProblems(directory)),
       ...files,
     ]);
     return found.flat();
@@ -234,14 +228,14 @@ export class AllowList {
     } else if (!found.isDirectory()) {
       problems.push(`${about}: not a directory; use --file for a single file`);
     }
-    if (this.#platform.isOffLimits(directory) || this.#ownFiles.isDevPath(directory)) {
+    if (this.#deps.platform.isOffLimits(directory) || this.#deps.ownFiles.isDevPath(directory)) {
       problems.push(`${about}: files here are never read`);
     }
     return problems;
   }
 
   async #fileProblems(file: string): Promise<string[]> {
-    const { path: paths } = this.#platform;
+    const { path: paths } = this.#deps.platform;
     const found = await this.#stat(paths.dirname(file), (real) => paths.join(real, paths.basename(file)));
     if (found instanceof FileCallTimeout) return [`--file ${file}: ${found.message}`];
     if (found === null) return [`--file ${file}: the file does not exist yet`];
@@ -256,17 +250,12 @@ export class AllowList {
     const options = { timeoutMs: START_TIMEOUT_MS };
     try {
       const real = entry((await this.#pin(directory, options)) ?? directory);
-      return await this.#gate.run(real, () => lstat(real), options).catch(nullUnlessTimeout);
+      return await this.#deps.gate.run(real, () => lstat(real), options).catch(nullUnlessTimeout);
     } catch (error) {
       if (error instanceof FileCallTimeout) return error;
       throw error;
     }
   }
-}
-
-function nullUnlessTimeout(error: unknown): null {
-  if (error instanceof FileCallTimeout) throw error;
-  return null;
 }
 
 interface Entry {

@@ -2,11 +2,11 @@ import type { BigIntStats, Dirent } from 'node:fs';
 import { lstat, readdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { DEV_FILE } from '@backhaul/protocol/dev-file';
+import { nullUnlessTimeout } from '../file/file-error.ts';
 import type { FileGate } from '../file/file-gate.ts';
 import type { GatedFile } from '../file/gated-file.ts';
-import { FileCallTimeout } from '../file/file-call-timeout.ts';
 import type { Platform } from '../platform/platform.ts';
-import { settledWithin } from '../settled-within.ts';
+import { settledWithin } from '../waits.ts';
 
 interface OwnFilesDeps {
   /** E.g. the token file. Absolute paths; they need not exist. */
@@ -31,23 +31,17 @@ const devDirectoryName = dirname(DEV_FILE);
  * file and is not detected.
  */
 export class OwnFiles {
-  readonly #files: readonly string[];
-  readonly #directories: readonly string[];
-  readonly #platform: Platform;
-  readonly #gate: FileGate;
+  readonly #deps: OwnFilesDeps;
   /** All files that the paths ever pointed to: a replaced token file that still exists under another name is still a secret. */
   readonly #recorded = new Set<string>();
 
-  constructor({ files, directories, platform, gate }: OwnFilesDeps) {
-    this.#files = files;
-    this.#directories = directories;
-    this.#platform = platform;
-    this.#gate = gate;
+  constructor(deps: OwnFilesDeps) {
+    this.#deps = deps;
   }
 
   /** Whether the path contains the directory name of a dev server. */
   isDevPath(path: string): boolean {
-    const { pathKey, path: paths } = this.#platform;
+    const { pathKey, path: paths } = this.#deps.platform;
     return pathKey(path).split(paths.sep).includes(pathKey(devDirectoryName));
   }
 
@@ -66,14 +60,15 @@ export class OwnFiles {
     const current = await this.#currentKeys();
     const isOwn = (stats: BigIntStats) => current.has(inodeKey(stats)) || this.#recorded.has(identity(stats));
     if (isOwn(opened)) return true;
-    const paths = this.#platform.path;
+    const paths = this.#deps.platform.path;
     for (let at = realPath; at !== paths.dirname(at);) {
       at = paths.dirname(at);
       const parent = await this.#lstat(at).catch(nullUnlessTimeout);
       if (parent !== null && isOwn(parent)) return true;
     }
     if (!opened.isFile() || opened.nlink <= 1n) return false;
-    for (const directory of this.#directories) if (await this.#containsLink(directory, opened)) return true;
+    for (const directory of this.#deps.directories)
+      if (await this.#containsLink(directory, opened)) return true;
     return false;
   }
 
@@ -87,11 +82,11 @@ export class OwnFiles {
       current.add(inodeKey(stats));
       this.#recorded.add(identity(stats));
     };
-    for (const path of [...this.#files, ...this.#directories]) await add(path);
+    for (const path of [...this.#deps.files, ...this.#deps.directories]) await add(path);
     // Only direct entries, which contain the secrets: subdirectories, such as a dev server's objects, may be large.
-    for (const directory of this.#directories) {
+    for (const directory of this.#deps.directories) {
       for (const entry of await this.#entriesOf(directory)) {
-        if (!entry.isDirectory()) await add(this.#platform.path.join(directory, entry.name));
+        if (!entry.isDirectory()) await add(this.#deps.platform.path.join(directory, entry.name));
       }
     }
     return current;
@@ -100,7 +95,7 @@ export class OwnFiles {
   /** Whether the directory contains another name of the open file. */
   async #containsLink(directory: string, opened: BigIntStats): Promise<boolean> {
     for (const entry of await this.#entriesOf(directory)) {
-      const path = this.#platform.path.join(directory, entry.name);
+      const path = this.#deps.platform.path.join(directory, entry.name);
       if (entry.isDirectory() && (await this.#containsLink(path, opened))) return true;
       if (!entry.isFile()) continue;
       const stats = await this.#lstat(path).catch(() => null);
@@ -110,22 +105,19 @@ export class OwnFiles {
   }
 
   async #stat(path: string): Promise<BigIntStats> {
-    return await this.#lstat(await this.#gate.realpath(path));
+    return await this.#lstat(await this.#deps.gate.realpath(path));
   }
 
   async #lstat(path: string): Promise<BigIntStats> {
-    return await this.#gate.run(path, () => lstat(path, { bigint: true }));
+    return await this.#deps.gate.run(path, () => lstat(path, { bigint: true }));
   }
 
   /** Empty if the directory does not exist. */
   async #entriesOf(directory: string): Promise<Dirent[]> {
-    return await this.#gate.run(directory, () => readdir(directory, { withFileTypes: true })).catch(() => []);
+    return await this.#deps.gate
+      .run(directory, () => readdir(directory, { withFileTypes: true }))
+      .catch(() => []);
   }
-}
-
-function nullUnlessTimeout(error: unknown): null {
-  if (error instanceof FileCallTimeout) throw error;
-  return null;
 }
 
 /** Unique among existing files. */

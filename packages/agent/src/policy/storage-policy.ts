@@ -1,8 +1,14 @@
-import { type LookupAddress, lookup as systemLookup } from 'node:dns';
-import { type LookupFunction, isIP } from 'node:net';
+import { lookup as systemLookup, type LookupAddress } from 'node:dns';
+import { isIP, type LookupFunction } from 'node:net';
 import { BackhaulError, isLoopbackHost } from '@backhaul/protocol';
-import { isMetadataName, kindOfAddress } from './address-kinds.ts';
-import { bareHost, interfaceAddresses, isOwnAddress, isOwnHost } from './addresses.ts';
+import {
+  bareHost,
+  interfaceAddresses,
+  isMetadataName,
+  isOwnAddress,
+  isOwnHost,
+  kindOfAddress,
+} from './addresses.ts';
 
 interface StoragePolicyDeps {
   /** `--allow-storage`: origins in the format of `URL.origin`. Empty means any public https origin. */

@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict';
-import test from 'node:test';
 import { appendFile } from 'node:fs/promises';
-import { planParts } from '@backhaul/protocol';
+import test from 'node:test';
+import { type PartChecksums, planParts } from '@backhaul/protocol';
 import { TemporaryFile } from '../fakes/temporary-file.ts';
-import { BufferPool } from '../file/buffer-pool.ts';
-import { HashAhead } from '../hashing/hash-ahead.ts';
-import { LocalHasher } from '../hashing/local-hasher.ts';
-import { announceAhead, announceNext, windowParts } from './announce-ahead.ts';
+import { LocalHasher } from '../file/hashers.ts';
+import { BufferPool, type Range } from '../file/slices.ts';
+import { announceAhead, announceNext, HashAhead, windowParts } from './announce-ahead.ts';
 import { PartLedger } from './part-ledger.ts';
 
 const MiB = 1024 * 1024;
@@ -69,4 +68,44 @@ test('URLs are requested for sixteen parts at a time', async () => {
 test('on a slow disk, parts are announced one by one', async () => {
   assert.deepEqual(await batches({ parts: 7, partMs: 30 }), [2, 2, 2, 1]);
   assert.deepEqual(await batches({ parts: 3, partMs: 1000 }), [1, 1, 1]);
+});
+
+const parts = [0, 1, 2, 3].map((offset) => ({ offset, length: 1 }));
+const { signal } = new AbortController();
+
+test('two parts are requested at a time and consumed in order', async () => {
+  const requested: Array<PromiseWithResolvers<PartChecksums>> = [];
+  const hashes = new HashAhead(parts, () => {
+    const request = Promise.withResolvers<PartChecksums>();
+    requested.push(request);
+    return request.promise;
+  });
+  const first = hashes.next({ signal });
+  assert.equal(requested.length, 2);
+  requested[1]?.resolve({ crc32: 'second' });
+  requested[0]?.resolve({ crc32: 'first' });
+  assert.deepEqual(await first, { crc32: 'first' });
+  assert.equal(requested.length, 3, 'one more is requested for each that is consumed');
+  assert.deepEqual(await hashes.next({ signal }), { crc32: 'second' });
+  assert.equal(requested.length, 4);
+});
+
+test('throws RangeError after the last part', async () => {
+  const hashes = new HashAhead(parts.slice(0, 1), async () => ({ crc32: 'only' }));
+  assert.deepEqual(await hashes.next({ signal }), { crc32: 'only' });
+  await assert.rejects(hashes.next({ signal }), RangeError);
+});
+
+test('a failure is thrown when its part is consumed, and an abort ends the wait', async () => {
+  const stop = new AbortController();
+  const hashes = new HashAhead(parts, async ({ offset }: Range) => {
+    if (offset === 1) throw new Error('failed');
+    if (offset > 1) await new Promise<never>(() => {});
+    return { crc32: 'first' };
+  });
+  assert.deepEqual(await hashes.next({ signal }), { crc32: 'first' });
+  await assert.rejects(hashes.next({ signal: stop.signal }), { message: 'failed' });
+  await assert.rejects(hashes.next({ signal: stop.signal }), { message: 'failed' }, 'it is not skipped');
+  stop.abort(new Error('stopped'));
+  await assert.rejects(hashes.next({ signal: stop.signal }), { message: 'stopped' });
 });

@@ -1,19 +1,19 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import http from 'node:http';
-import { type AddressInfo, type Server, type Socket, createServer } from 'node:net';
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { after, describe, test } from 'node:test';
 import tls from 'node:tls';
 import { noProxies } from '@backhaul/program';
-import { localhostCertificate } from '../fakes/localhost-certificate.ts';
 import { defaultConnectionTimings } from '../connection/server-connection.ts';
+import { localhostCertificate } from '../fakes/localhost-certificate.ts';
 import { StoragePolicy } from '../policy/storage-policy.ts';
-import { ResponseTimeout } from './response-timeout.ts';
 import { PartParallelism } from './part-parallelism.ts';
-import { PartsInFlight } from './parts-in-flight.ts';
-import { type PutResult, putPart } from './put-part.ts';
+import { PartsInFlight } from './progress.ts';
+import { putPart, type PutResult } from './put-part.ts';
+import { ResponseTimeout } from './put-timeouts.ts';
 import { StorageClient } from './storage-client.ts';
-import { defaultTimings } from './timings.ts';
+import { defaultTimings } from './transfer-deps.ts';
 
 const MiB = 1024 * 1024;
 const STALL_MS = 300;

@@ -5,7 +5,7 @@ import {
   partRange,
   type UploadedPart,
 } from '@backhaul/protocol';
-import { Wakeup } from '../wakeup.ts';
+import { Wakeup } from '../waits.ts';
 
 /** A URL and its expiry on the agent's monotonic clock; the server's dates are not used. */
 export interface PartUrl {

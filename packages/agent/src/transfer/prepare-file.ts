@@ -8,13 +8,12 @@ import {
   type PrepareUpload,
   type ResumeState,
 } from '@backhaul/protocol';
+import type { FileHasher } from '../file/hashers.ts';
 import type { OpenedFile } from '../file/open-file.ts';
-import type { FileHasher } from '../hashing/file-hasher.ts';
-import type { Range } from '../file/read-slices.ts';
-import { HashAhead } from '../hashing/hash-ahead.ts';
-import { type Announcing, announceNext, firstBatch, windowParts } from './announce-ahead.ts';
+import type { Range } from '../file/slices.ts';
+import { announceNext, type Announcing, firstBatch, HashAhead, windowParts } from './announce-ahead.ts';
 import { PartLedger } from './part-ledger.ts';
-import { ReadPace } from './read-pace.ts';
+import { ReadPace } from './rate-limit.ts';
 import type { TransferDeps } from './transfer-deps.ts';
 
 /** An open file with its part plan. */

@@ -2,7 +2,7 @@ import type { ClientRequest, IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import type { RateLimit } from './rate-limit.ts';
-import type { TransferTimings } from './timings.ts';
+import type { TransferTimings } from './transfer-deps.ts';
 
 /** Maximum size of a write on TLS. Kept small, because bytes that OpenSSL has encrypted but not written are not counted. */
 const MAX_TLS_PIECE_BYTES = 128 * 1024;

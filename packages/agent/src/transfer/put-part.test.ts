@@ -6,16 +6,16 @@ import { Duplex } from 'node:stream';
 import test from 'node:test';
 import { TLSSocket } from 'node:tls';
 import { noProxies } from '@backhaul/program';
-import { BufferPool } from '../file/buffer-pool.ts';
 import { type OpenedFile } from '../file/open-file.ts';
-import { partBody } from '../file/part-body.ts';
+import { BufferPool } from '../file/slices.ts';
 import { StoragePolicy } from '../policy/storage-policy.ts';
-import { ResponseTimeout } from './response-timeout.ts';
 import { PartParallelism } from './part-parallelism.ts';
-import { PartsInFlight } from './parts-in-flight.ts';
+import { PartsInFlight } from './progress.ts';
 import { PutExchange } from './put-exchange.ts';
 import { putPart } from './put-part.ts';
+import { ResponseTimeout } from './put-timeouts.ts';
 import { RateLimit } from './rate-limit.ts';
+import { partBody } from './send-part.ts';
 import { StorageClient } from './storage-client.ts';
 
 test('no request starts before its body has a buffer, and the wait can be aborted', async () => {

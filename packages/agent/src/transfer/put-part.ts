@@ -1,24 +1,24 @@
 import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { BackhaulError } from '@backhaul/protocol';
-import { MAX_SLICES } from '../file/buffer-pool.ts';
-import type { ResponseTimeout } from './response-timeout.ts';
-import type { PutSlot, PartParallelism } from './part-parallelism.ts';
-import type { PartsInFlight } from './parts-in-flight.ts';
+import { codeOf } from '../errno.ts';
+import { MAX_SLICES } from '../file/slices.ts';
+import { MAX_TIMEOUT_MS } from '../waits.ts';
+import type { PutSlot } from './part-parallelism.ts';
+import type { PartsInFlight } from './progress.ts';
 import { PutExchange, Stalled } from './put-exchange.ts';
+import { type ResponseTimeout, SilenceWatch } from './put-timeouts.ts';
 import type { RateLimit } from './rate-limit.ts';
-import { SilenceWatch, type SilenceWatchDeps } from './silence-watch.ts';
-import type { StorageClient } from './storage-client.ts';
 import {
+  classifyError,
+  classifyResponse,
+  classifyUnusableSuccess,
   hostAndPort,
   isEtag,
-  classifyResponse,
-  classifyError,
-  classifyUnusableSuccess,
-  readErrorDocument,
   type PutFailure,
+  readErrorDocument,
 } from './storage-errors.ts';
-import type { TransferTimings } from './timings.ts';
+import type { TransferDeps, TransferTimings } from './transfer-deps.ts';
 
 /** Maximum size of a response body. S3's error documents are a few hundred bytes. */
 const MAX_RESPONSE_BYTES = 16 * 1024;
@@ -40,15 +40,11 @@ export interface PutRequest {
   readonly tries?: number;
 }
 
-export interface PutDeps {
-  readonly storage: StorageClient;
-  readonly rateLimit: RateLimit | null;
+export interface PutDeps extends Pick<
+  TransferDeps,
+  'storage' | 'rateLimit' | 'responseTimeout' | 'parallelism' | 'sendQueues' | 'now'
+> {
   readonly timings: Pick<TransferTimings, 'connectMs' | 'stallMs'>;
-  readonly responseTimeout: ResponseTimeout;
-  readonly parallelism: PartParallelism;
-  readonly sendQueues: SilenceWatchDeps['sendQueues'];
-  /** Monotonic, milliseconds. */
-  readonly now: () => number;
   readonly inFlight: PartsInFlight;
 }
 
@@ -138,7 +134,7 @@ async function exchangeWith(
 /** Whether a PUT failed because of the network. */
 function isNetworkError(error: unknown): boolean {
   if (error instanceof Stalled) return !error.alone;
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  const code = codeOf(error);
   return code === 'ECONNRESET' || code === 'EPIPE' || code === 'ETIMEDOUT';
 }
 
@@ -196,6 +192,5 @@ async function readBody(response: IncomingMessage, { signal }: { signal: AbortSi
 
 function deadlineMs(length: number, limit: RateLimit | null): number {
   const limited = limit === null ? 0 : limit.worstCaseMs(length, MAX_SLICES);
-  // Maximum of setTimeout.
-  return Math.min(2 ** 31 - 1, DEADLINE_BASE_MS + (length / MIN_BYTES_PER_SECOND) * 1000 + limited);
+  return Math.min(MAX_TIMEOUT_MS, DEADLINE_BASE_MS + (length / MIN_BYTES_PER_SECOND) * 1000 + limited);
 }

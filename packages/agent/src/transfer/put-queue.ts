@@ -1,17 +1,13 @@
-import type { PutSlot, PartParallelism } from './part-parallelism.ts';
+import { WaitQueue } from '../semaphore.ts';
+import type { PartParallelism, PutSlot } from './part-parallelism.ts';
 
 /** Slots can also become free without an event: a part becomes overdue, or its upload holds it back. */
 const CHECK_MS = 1000;
 
-interface Waiting {
-  readonly bytes: number;
-  readonly admitted: (slot: PutSlot) => void;
-}
-
 /** FIFO queue for the PUTs of all transfers, limited by `PartParallelism`. */
 export class PutQueue {
   readonly #parallelism: Pick<PartParallelism, 'admit' | 'ended'>;
-  readonly #waiting: Waiting[] = [];
+  readonly #queue = new WaitQueue<number, PutSlot>();
   #timer: NodeJS.Timeout | undefined;
 
   constructor(parallelism: Pick<PartParallelism, 'admit' | 'ended'>) {
@@ -34,39 +30,24 @@ export class PutQueue {
   }
 
   async #acquire(bytes: number, signal: AbortSignal): Promise<PutSlot> {
-    signal.throwIfAborted();
-    const turn = Promise.withResolvers<PutSlot>();
-    const waiting = { bytes, admitted: turn.resolve };
-    const leave = () => {
-      const at = this.#waiting.indexOf(waiting);
-      if (at < 0) return; // Already admitted.
-      this.#waiting.splice(at, 1);
-      turn.reject(signal.reason);
-      // A smaller one behind it may fit.
-      this.#admit();
-    };
-    this.#waiting.push(waiting);
-    signal.addEventListener('abort', leave, { once: true });
+    const turn = this.#queue.wait(bytes, { signal });
     this.#admit();
     try {
-      return await turn.promise;
-    } finally {
-      signal.removeEventListener('abort', leave);
+      return await turn;
+    } catch (error) {
+      // A smaller one behind it may fit.
+      this.#admit();
+      throw error;
     }
   }
 
   #admit(): void {
-    for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
-      const slot = this.#parallelism.admit(next.bytes);
-      if (slot === null) break;
-      this.#waiting.shift();
-      next.admitted(slot);
-    }
-    if (this.#waiting.length > 0) {
-      this.#timer ??= setInterval(() => this.#admit(), CHECK_MS);
-    } else {
+    this.#queue.offer((bytes) => this.#parallelism.admit(bytes), { overtake: false });
+    if (this.#queue.isEmpty) {
       clearInterval(this.#timer);
       this.#timer = undefined;
+    } else {
+      this.#timer ??= setInterval(() => this.#admit(), CHECK_MS);
     }
   }
 }

@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
-import test from 'node:test';
-import { RateLimit } from './rate-limit.ts';
+import { open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { AgentFixture, MiB, prepareMessage } from '../fakes/agent-fixture.ts';
+import { within } from '../fakes/fake-server.ts';
+import { RateLimit, ReadPace } from './rate-limit.ts';
 
 const signal = AbortSignal.timeout(10_000);
 
@@ -54,4 +58,54 @@ test('a limit that is currently off delays no caller', async () => {
   assert.equal(limit.bytesPerSecond, null);
   assert.equal(limit.worstCaseMs(1e9, 32), 0);
   await limit.take(1e12, { signal });
+});
+
+async function isTaken(pace: ReadPace, bytes: number): Promise<boolean> {
+  const stop = new AbortController();
+  const taken = pace.take(bytes, { signal: stop.signal }).then(
+    () => true,
+    () => false,
+  );
+  // Calls without a delay have resolved by then.
+  await Promise.resolve().then(() => stop.abort());
+  return taken;
+}
+
+test('a window is read immediately, then reading is limited to the send rate', async () => {
+  let now = 0;
+  const pace = new ReadPace(() => 1024, { firstParts: 0, now: () => now });
+  for (let part = 0; part < 12; part += 1) assert.ok(await isTaken(pace, 5 * MiB), `part ${part}`);
+  assert.ok(await isTaken(pace, 5 * MiB), 'the one that goes beyond the window');
+  assert.ok(!(await isTaken(pace, 5 * MiB)));
+  now += (MiB / 1024) * 1000 + 1;
+  assert.ok(await isTaken(pace, 5 * MiB), 'once the debt of a MiB is paid');
+  assert.ok(!(await isTaken(pace, 5 * MiB)));
+});
+
+test('the first parts are read immediately, and later ones wait longer', async () => {
+  let now = 0;
+  const pace = new ReadPace(() => MiB, { firstParts: 2, now: () => now });
+  for (let part = 0; part < 2; part += 1) assert.ok(await isTaken(pace, 1024 * MiB), `part ${part}`);
+  assert.ok(!(await isTaken(pace, MiB)));
+  now += (2 * 1024 - 64) * 1000;
+  assert.ok(await isTaken(pace, MiB));
+});
+
+test('a huge file with a low --max-rate does not delay other uploads', { timeout: 120_000 }, async () => {
+  await using fixture = await AgentFixture.start({ config: { maxRate: () => 1024 } });
+  const huge = join(fixture.directory, 'huge');
+  await using handle = await open(huge, 'w');
+  await handle.truncate(1024 * MiB);
+  const { path: small } = await fixture.file('small', 1000);
+  const session = await fixture.server.acceptAndWelcome();
+  const request = prepareMessage(huge, { minChunkSize: 40 * MiB });
+  session.send(request);
+  const prepared = await within(60_000, 'prepared of the huge file', session.next('prepared'));
+  assert.equal(prepared.parts.length, 4, 'more than the 64 MiB that are read ahead');
+  session.send(prepareMessage(small));
+  assert.equal((await within(20_000, 'prepared of the small file', session.next('prepared'))).size, 1000);
+  const { upload_id } = request;
+  session.send({ action: 'cancel_upload', upload_id, attempt: 1, reason: 'enough' });
+  session.send(prepareMessage(huge, { minChunkSize: 40 * MiB }));
+  await within(60_000, 'prepared after a cancel', session.next('prepared'));
 });

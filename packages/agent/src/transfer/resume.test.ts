@@ -6,8 +6,8 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { crc32 } from 'node:zlib';
 import type { ResumeState } from '@backhaul/protocol';
 import { AgentFixture, downloadMessage, MiB, prepareMessage, signOnRequest } from '../fakes/agent-fixture.ts';
+import { crc32Base64 } from '../file/checksums.ts';
 import { fingerprintOf } from '../file/fingerprint.ts';
-import { crc32Base64 } from '../file/crc32-base64.ts';
 
 const PART_BYTES = 5 * MiB;
 /** Whole seconds, so that it can be restored exactly. */

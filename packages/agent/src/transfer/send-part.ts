@@ -1,28 +1,21 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { crc32 } from 'node:zlib';
 import { BackhaulError } from '@backhaul/protocol';
 import { fullJitter } from '../backoff.ts';
-import type { BufferPool } from '../file/buffer-pool.ts';
+import type { Link } from '../connection/server-link.ts';
+import { crc32Base64 } from '../file/checksums.ts';
 import type { OpenedFile } from '../file/open-file.ts';
-import { partBody } from '../file/part-body.ts';
-import type { Link } from '../connection/link.ts';
-import type { Log } from '../log.ts';
+import { type BufferPool, type Range, readSlices } from '../file/slices.ts';
 import type { Part } from './part-ledger.ts';
 import type { PutSlot } from './part-parallelism.ts';
-import type { PutQueue } from './put-queue.ts';
-import { type PutResult, type PutDeps, putPart } from './put-part.ts';
+import { type PutDeps, putPart, type PutResult } from './put-part.ts';
 import type { PutFailure } from './storage-errors.ts';
-import type { TransferTimings } from './timings.ts';
+import type { TransferDeps, TransferTimings } from './transfer-deps.ts';
 
-export interface SendDeps {
-  readonly put: Omit<PutDeps, 'timings' | 'now'>;
-  readonly buffers: BufferPool;
+export interface SendDeps extends PutDeps, Pick<TransferDeps, 'buffers' | 'puts' | 'random' | 'log'> {
+  readonly timings: TransferTimings;
   /** Whether the store rejects a body whose checksum differs from the one that the URL is bound to. */
   readonly storeChecks: boolean;
-  readonly puts: PutQueue;
-  readonly timings: TransferTimings;
-  readonly now: () => number;
-  readonly random: () => number;
-  readonly log: Log;
   /**
    * Failures count only while the server is reachable; otherwise the outage probably has the same cause, and retries
    * continue. A connection can be dead long before its socket closes, so the time of the last received data counts.
@@ -116,7 +109,7 @@ async function putOnce(
   },
 ): Promise<{ readonly startedAt: number; readonly result: PutResult } | 'url_expired'> {
   const { url, checksums } = part;
-  const { timings, buffers, storeChecks } = deps;
+  const { buffers, storeChecks } = deps;
   const startedAt = deps.now();
   if (url === null || checksums === null || url.staleAt <= startedAt) return 'url_expired';
   // Replacement of the file at its path is detected by the hashing and at the end.
@@ -126,7 +119,7 @@ async function putOnce(
   const body = partBody(file, part, { expectedCrc32, buffers, signal });
   const result = await putPart(
     { url: url.url, headers: url.headers, length: part.length, body, slot, fresh: tries > 0, tries },
-    { ...deps.put, timings, now: deps.now },
+    deps,
     { signal },
   );
   return { startedAt, result };
@@ -173,4 +166,36 @@ function countFailure(part: Part, failure: CountedFailure, { timings, withoutPro
     `Part ${part.number} failed ${part.failures} times, most recently: ${failure.summary}.`,
     { cause: new Error(failure.detail) },
   );
+}
+
+interface PartBodyOptions {
+  /** Announced CRC-32 in base64; null if the store is known to refuse bytes other than those that the URL is bound to. */
+  readonly expectedCrc32: string | null;
+  readonly buffers: BufferPool;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Reads one part slice by slice for sending. If a CRC-32 is expected, the last slice is held back until the whole part
+ * matches it: a store that ignores checksums then receives a body that is too short, never a wrong one.
+ *
+ * A slice is valid until the next one is requested; by then its bytes must have been handed to the kernel.
+ *
+ * @throws BackhaulError `file_changed`
+ */
+export async function* partBody(
+  file: OpenedFile,
+  range: Range,
+  { expectedCrc32, buffers, signal }: PartBodyOptions,
+): AsyncGenerator<Buffer, void, void> {
+  let crc = 0;
+  let done = 0;
+  for await (const slice of readSlices(file, range, { buffers, signal })) {
+    done += slice.length;
+    if (expectedCrc32 !== null) {
+      crc = crc32(slice, crc);
+      if (done === range.length && crc32Base64(crc) !== expectedCrc32) throw file.contentChanged();
+    }
+    yield slice;
+  }
 }

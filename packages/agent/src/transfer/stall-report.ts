@@ -1,6 +1,7 @@
 import type { AgentMessageInput } from '@backhaul/protocol';
-import type { Link } from '../connection/link.ts';
+import type { Link } from '../connection/server-link.ts';
 import type { Log } from '../log.ts';
+import { seconds } from '../waits.ts';
 import type { PartParallelism } from './part-parallelism.ts';
 import type { Setback } from './send-part.ts';
 
@@ -77,8 +78,4 @@ function networkAdvice(
   const slowedDown = maxRate !== null && maxRate < bytesPerSecond * 1.25;
   const raise = slowedDown ? `raise the limit of ${maxRate} bytes per second, or ` : '';
   return `${losses}, but ${takes}, and object stores accept no smaller parts: ${raise}${cause}.`;
-}
-
-function seconds(ms: number): string {
-  return `${Math.max(1, Math.round(ms / 1000))} s`;
 }

@@ -1,5 +1,6 @@
 import type { ProxyInUse } from '@backhaul/program';
 import { type ErrorCode, explainConnectionFault } from '@backhaul/protocol';
+import { codeOf } from '../errno.ts';
 
 /** Why a PUT failed, in two versions. */
 export interface FailureText {
@@ -200,7 +201,7 @@ export function classifyError(
     proxy,
   }: { reused: boolean; trusted: boolean; host: string; proxy: ProxyInUse | null },
 ): PutFailure {
-  const errno = error instanceof Error && 'code' in error ? String(error.code) : 'unknown';
+  const errno = codeOf(error) ?? 'unknown';
   const fault = explainConnectionFault(error, {
     host,
     addressSetting: "the server's S3_PUBLIC_ENDPOINT or S3_ENDPOINT",

@@ -1,32 +1,33 @@
 import {
+  type AgentMessageInput,
   BackhaulError,
   type DownloadFile,
   type PartUrls,
   type PrepareUpload,
   type UploadLimits,
 } from '@backhaul/protocol';
-import { abortable } from '../abortable.ts';
+import type { FileHasher } from '../file/hashers.ts';
 import type { OpenedFile } from '../file/open-file.ts';
-import type { FileHasher } from '../hashing/file-hasher.ts';
 import type { Log } from '../log.ts';
 import type { SendQueues } from '../platform/platform.ts';
-import { confirmVersion } from './confirm-version.ts';
-import { prepareFile, type PreparedFile } from './prepare-file.ts';
-import { PartsInFlight, type TakenBytes } from './parts-in-flight.ts';
-import { Progress } from './progress.ts';
+import { abortable, MAX_TIMEOUT_MS } from '../waits.ts';
+import { confirmVersion } from './one-version.ts';
+import { type PreparedFile, prepareFile } from './prepare-file.ts';
+import { PartsInFlight, Progress, type TakenBytes } from './progress.ts';
 import { RateLimit } from './rate-limit.ts';
 import { StallReport } from './stall-report.ts';
-import type { FinalInput, PreparedInput, ResumedInput } from './transfer-messages.ts';
 import type { TransferDeps } from './transfer-deps.ts';
 import { uploadParts } from './upload-parts.ts';
+
+type PreparedInput = Extract<AgentMessageInput, { status: 'prepared' }>;
+type ResumedInput = Extract<AgentMessageInput, { status: 'resumed' }>;
+/** The final message of an attempt. */
+type FinalInput = Extract<AgentMessageInput, { status: 'completed' | 'failed' }>;
 
 type UrlWindow = Pick<PartUrls, 'presigned_urls' | 'expires_in_ms'>;
 
 /** Maximum number of consecutive skipped reports, if progress is less than a thousandth of the file. */
 const MAX_SKIPPED_REPORTS = 5;
-
-/** Maximum delay of setTimeout. */
-const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 
 /** Ends a transfer without a final message. */
 class Cancelled extends Error {

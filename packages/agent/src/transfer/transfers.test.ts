@@ -5,9 +5,8 @@ import { BackhaulError } from '@backhaul/protocol';
 import { AgentFixture, MiB, prepareMessage, runUpload } from '../fakes/agent-fixture.ts';
 import { uuidv7 } from '../fakes/uuid.ts';
 import { createLog } from '../log.ts';
-import { defaultTimings } from './timings.ts';
+import { defaultTimings, type TransferDeps } from './transfer-deps.ts';
 import { Transfers } from './transfers.ts';
-import type { TransferDeps } from './transfer-deps.ts';
 
 /** Transfers that only open their file; the test makes the open fail. */
 function openTransfers() {

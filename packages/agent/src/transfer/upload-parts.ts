@@ -1,14 +1,12 @@
-import { BackhaulError } from '@backhaul/protocol';
-import { runConcurrently } from '../run-concurrently.ts';
+import { BackhaulError, MAX_FRAME_BYTES } from '@backhaul/protocol';
 import { announceAhead } from './announce-ahead.ts';
+import { requireSameParts, rereadParts } from './one-version.ts';
 import { PART_MS } from './part-parallelism.ts';
-import type { PartsInFlight } from './parts-in-flight.ts';
 import type { PreparedFile } from './prepare-file.ts';
-import { requireSameParts, rereadParts } from './reread-parts.ts';
-import { requireShortEtag } from './require-short-etag.ts';
-import { type Setback, sendPart } from './send-part.ts';
+import type { PartsInFlight } from './progress.ts';
+import { sendPart, type Setback } from './send-part.ts';
 import type { StallReport } from './stall-report.ts';
-import type { TransferSettings, TransferDeps } from './transfer-deps.ts';
+import type { TransferDeps, TransferSettings } from './transfer-deps.ts';
 
 interface UploadOptions {
   readonly deps: TransferDeps;
@@ -28,28 +26,15 @@ export async function uploadParts(
   { deps, onRetry, stall, inFlight, signal }: UploadOptions,
 ): Promise<void> {
   const { ledger, file, plan, window, mode } = prepared;
-  const { timings, now, link, settings } = deps;
+  const { timings, now, settings } = deps;
   const idle = new AbortController();
   let progressAt = now();
 
   const sendDeps = {
-    put: {
-      storage: deps.storage,
-      rateLimit: deps.rateLimit,
-      responseTimeout: deps.responseTimeout,
-      parallelism: deps.parallelism,
-      sendQueues: deps.sendQueues,
-      inFlight,
-    },
-    buffers: deps.buffers,
+    ...deps,
+    inFlight,
     // In the other modes the server has verified that the store rejects a wrong checksum.
     storeChecks: mode !== 'none',
-    puts: deps.puts,
-    timings,
-    now,
-    random: deps.random,
-    log: deps.log,
-    link,
     withoutProgressMs: () => now() - progressAt,
     onRetry,
     onSetback: (setback: Setback) => stall.setback(setback),
@@ -96,4 +81,41 @@ export async function uploadParts(
 function senderCount({ parallelParts, ownRate = Infinity }: TransferSettings, partBytes: number): number {
   const carried = Math.floor((ownRate * PART_MS) / 1000 / partBytes);
   return Math.max(1, Math.min(parallelParts, carried));
+}
+
+/** Bytes per part in `completed` besides the ETag: `{"part_number":10000,"etag":},`, with a margin. */
+const BYTES_PER_PART = 40;
+
+/**
+ * Checks at the first part that all ETags will fit into one `completed` frame.
+ *
+ * @throws BackhaulError `storage_refused` if `partCount` ETags of this length do not fit.
+ */
+export function requireShortEtag(etag: string, partCount: number): void {
+  if (partCount * (Buffer.byteLength(JSON.stringify(etag)) + BYTES_PER_PART) <= MAX_FRAME_BYTES) return;
+  throw new BackhaulError(
+    'storage_refused',
+    `The store's ETags have ${etag.length} characters; ${partCount} of them do not fit into one message. Use larger parts.`,
+  );
+}
+
+type Task = (signal: AbortSignal) => Promise<void>;
+
+/**
+ * Runs tasks concurrently. The first failure stops the others and is thrown once all have ended, so that the caller can
+ * then close what they share.
+ */
+async function runConcurrently(tasks: readonly Task[], { signal }: { signal: AbortSignal }): Promise<void> {
+  const stop = new AbortController();
+  const either = AbortSignal.any([signal, stop.signal]);
+  await Promise.allSettled(
+    tasks.map(async (task) => {
+      try {
+        await task(either);
+      } catch (error) {
+        stop.abort(error);
+      }
+    }),
+  );
+  either.throwIfAborted();
 }

@@ -1,4 +1,0 @@
-import { parentPort } from 'node:worker_threads';
-import { serveHashRequests } from './serve-hash-requests.ts';
-
-parentPort?.on('message', serveHashRequests);

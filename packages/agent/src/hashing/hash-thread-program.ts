@@ -1,5 +1,0 @@
-/**
- * Program of the hash threads. When the agent is bundled into one file, this module is replaced by one that contains the
- * program (`scripts/bundle-program.ts`).
- */
-export const hashThreadProgram = new URL('hash-thread-main.ts', import.meta.url);
