@@ -1,32 +1,32 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import { AuditRetention, type AuditRetentionSettings, Retention } from './retention.ts';
-import { RefusedRequests } from './refused-requests.ts';
+import { setTimeout as delay } from 'node:timers/promises';
 import { ClientService } from './agents/client-service.ts';
 import { CommandRunner } from './agents/command-runner.ts';
-import type { Bucket } from './ports/bucket.ts';
+import type { TransferContext } from './agents/handlers/context.ts';
+import { SessionRegistry } from './agents/session.ts';
+import { SharedTokens } from './agents/shared-tokens.ts';
+import { type RenewalOutcome, type SignToken, TokenRenewal } from './agents/token-renewal.ts';
+import { ClockWatch } from './clock-watch.ts';
 import { stoppableBucket } from './ports/bucket-wrappers.ts';
+import type { Bucket } from './ports/bucket.ts';
 import type { Bus } from './ports/bus.ts';
 import type { Clock } from './ports/clock.ts';
 import type { Log } from './ports/log.ts';
 import type { Store } from './ports/store.ts';
-import { SessionRegistry } from './agents/session.ts';
-import { SharedTokens } from './agents/shared-tokens.ts';
-import { type RenewalOutcome, type SignToken, TokenRenewal } from './agents/token-renewal.ts';
-import type { TransferContext } from './agents/handlers/context.ts';
+import { RefusedRequests } from './refused-requests.ts';
+import { AuditRetention, type AuditRetentionSettings, Retention } from './retention.ts';
 import type { UploadSettings } from './upload-settings.ts';
-import { AttemptRecovery } from './uploads/requeue.ts';
-import { ClockWatch } from './clock-watch.ts';
 import { BucketProbe, StorePatience } from './uploads/bucket-outage.ts';
 import { Completion } from './uploads/complete.ts';
 import { Dispatcher } from './uploads/dispatch.ts';
-import { LiveProgress } from './uploads/live-progress.ts';
-import { ObjectVerifier } from './uploads/verify.ts';
+import { UploadEnding } from './uploads/end.ts';
 import { Expiry } from './uploads/expire.ts';
+import { UploadLedger, type UploadObserver } from './uploads/ledger.ts';
+import { LiveProgress } from './uploads/live-progress.ts';
+import { AttemptRecovery } from './uploads/requeue.ts';
+import { UploadService } from './uploads/service.ts';
 import { Sweeper } from './uploads/sweep.ts';
 import { type UnfinishedLimits, UnfinishedQuota } from './uploads/unfinished-quota.ts';
-import { UploadEnding } from './uploads/end.ts';
-import { UploadLedger, type UploadObserver } from './uploads/ledger.ts';
-import { UploadService } from './uploads/service.ts';
+import { ObjectVerifier } from './uploads/verify.ts';
 
 export interface DomainDeps {
   readonly store: Store;
@@ -79,30 +79,23 @@ const unlimited: UnfinishedLimits = { perToken: 0, perClient: 0, onRefused: () =
 
 /** Wires up the domain; the caller chooses the implementations of store, bus and bucket. */
 export function createDomain(deps: DomainDeps): Domain {
-  const { store, bus, clock, log, settings } = deps;
+  const { store, bus, clock, log, settings, orphanAgeMs } = deps;
+  const { onSharedToken = () => {}, onRenewal = () => {}, signToken = null } = deps;
+  const { sleep = realSleep, random = Math.random, pollMs = 2000, unfinishedLimits = unlimited } = deps;
   const stopping = new AbortController();
   const { signal } = stopping;
-  const random = deps.random ?? Math.random;
   const bucket = stoppableBucket(deps.bucket, signal);
   const sessions = new SessionRegistry();
   const base = { store, bus, bucket, clock, log, settings, sessions, signal, random };
 
-  const sharedTokens = new SharedTokens({ ...base, count: deps.onSharedToken ?? (() => {}) });
-  const renewal = new TokenRenewal({
-    ...base,
-    sign: deps.signToken ?? null,
-    observe: deps.onRenewal ?? (() => {}),
-  });
+  const sharedTokens = new SharedTokens({ ...base, count: onSharedToken });
+  const renewal = new TokenRenewal({ ...base, sign: signToken, observe: onRenewal });
   const commands = new CommandRunner(sessions, { timeoutMs: deps.commandTimeoutMs });
   const progress = new LiveProgress();
 
   const ledger = new UploadLedger({ ...base, observe: deps.observe });
   const patience = new StorePatience(bucket, clock);
-  const ending = new UploadEnding({
-    ...base,
-    ledger,
-    onEnded: (clientId) => dispatcher.schedule(clientId),
-  });
+  const ending = new UploadEnding({ ...base, ledger, onEnded: (clientId) => dispatcher.schedule(clientId) });
   const recovery = new AttemptRecovery({
     ...base,
     ledger,
@@ -122,10 +115,10 @@ export function createDomain(deps: DomainDeps): Domain {
   const completion = new Completion({
     ...base,
     ...{ ledger, ending, recovery, patience, clockWatch },
-    sleep: deps.sleep ?? realSleep,
+    sleep,
   });
   const expiry = new Expiry({ ...base, ledger, ending, clockWatch });
-  const quota = new UnfinishedQuota({ ...base, limits: deps.unfinishedLimits ?? unlimited });
+  const quota = new UnfinishedQuota({ ...base, limits: unfinishedLimits });
 
   const refusals = new RefusedRequests(base);
   const retention = new Retention({
@@ -134,7 +127,6 @@ export function createDomain(deps: DomainDeps): Domain {
     audit: new AuditRetention({ ...base, settings: deps.auditRetention }),
     trustClock: deps.retentionTrustsClock ?? false,
   });
-  const { orphanAgeMs } = deps;
   const sweeper = new Sweeper({
     ...base,
     ...{ dispatcher, completion, ending, expiry, clockWatch, retention, renewal, refusals, orphanAgeMs },
@@ -149,8 +141,7 @@ export function createDomain(deps: DomainDeps): Domain {
     },
     uploads: new UploadService({
       ...forOperators,
-      ...{ ledger, ending, completion, dispatcher, expiry, quota },
-      pollMs: deps.pollMs ?? 2000,
+      ...{ ledger, ending, completion, dispatcher, expiry, quota, pollMs },
     }),
     verifier: new ObjectVerifier({ ...forOperators, ledger }),
     clients: new ClientService({ ...base, sharedTokens }),
@@ -167,5 +158,5 @@ export function createDomain(deps: DomainDeps): Domain {
 }
 
 async function realSleep(ms: number, signal: AbortSignal): Promise<void> {
-  await sleep(ms, undefined, { signal });
+  await delay(ms, undefined, { signal });
 }

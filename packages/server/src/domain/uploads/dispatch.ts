@@ -3,7 +3,7 @@ import type { ErrorCode, PrepareUpload, ResumeState, UploadLimits } from '@backh
 import { AGENT_DISCONNECTED, type AgentSession, type SessionRegistry } from '../agents/session.ts';
 import { type SharedTokens, STARTED_ELSEWHERE } from '../agents/shared-tokens.ts';
 import { type Bucket, BucketError } from '../ports/bucket.ts';
-import type { Clock } from '../ports/clock.ts';
+import { type Clock, delayUntil } from '../ports/clock.ts';
 import type { Log } from '../ports/log.ts';
 import type { Store } from '../ports/store.ts';
 import { planRule, type UploadSettings, WINDOW_PARTS } from '../upload-settings.ts';
@@ -13,9 +13,6 @@ import type { UploadLedger } from './ledger.ts';
 import { type AttemptRecovery, MAX_WAIT_MS } from './requeue.ts';
 import { findStoredParts, RESUME_DISABLED } from './stored-parts.ts';
 import { type StoredPart, totalsOf, type Upload, type UploadPart } from './upload.ts';
-
-/** Maximum delay of setTimeout. */
-const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 
 interface DispatcherDeps {
   readonly store: Store;
@@ -62,13 +59,15 @@ export class Dispatcher {
   /** Calls {@link schedule} later. After a restart the sweeper takes over. @param at By the clock, ms. */
   scheduleAt(clientId: string, at: number): void {
     if (this.#deps.signal.aborted) return;
-    const delayMs = Math.min(MAX_TIMEOUT_MS, Math.max(0, at - this.#deps.clock.now()));
-    const timer = setTimeout(() => {
-      this.#timers.delete(timer);
-      // A timer counts from when its loop last read the time, so it may fire some milliseconds early.
-      if (this.#deps.clock.now() < at) this.scheduleAt(clientId, at);
-      else this.schedule(clientId);
-    }, delayMs).unref();
+    const timer = setTimeout(
+      () => {
+        this.#timers.delete(timer);
+        // A timer counts from when its loop last read the time, so it may fire some milliseconds early.
+        if (this.#deps.clock.now() < at) this.scheduleAt(clientId, at);
+        else this.schedule(clientId);
+      },
+      delayUntil(at, this.#deps.clock),
+    ).unref();
     this.#timers.add(timer);
   }
 

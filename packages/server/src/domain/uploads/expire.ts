@@ -1,5 +1,5 @@
 import type { SessionRegistry } from '../agents/session.ts';
-import type { Clock } from '../ports/clock.ts';
+import { type Clock, delayUntil } from '../ports/clock.ts';
 import type { Log } from '../ports/log.ts';
 import type { Store } from '../ports/store.ts';
 import type { ClockWatch } from '../clock-watch.ts';
@@ -8,8 +8,6 @@ import type { UploadLedger } from './ledger.ts';
 import type { Upload } from './upload.ts';
 
 const BATCH = 500;
-/** Maximum delay of setTimeout. A timer that fires early finds nothing and waits for the next deadline. */
-const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 
 interface ExpiryDeps {
   readonly store: Store;
@@ -41,8 +39,9 @@ export class Expiry {
   watch(at: number): void {
     if (this.#deps.signal.aborted || (this.#timer !== undefined && this.#timer.at <= at)) return;
     clearTimeout(this.#timer?.handle);
-    const delayMs = Math.min(MAX_TIMEOUT_MS, Math.max(0, at - this.#deps.clock.now()));
-    this.#timer = { at, handle: setTimeout(() => void this.#onDeadline(), delayMs).unref() };
+    // A timer that fires early finds nothing and waits for the next deadline.
+    const handle = setTimeout(() => void this.#onDeadline(), delayUntil(at, this.#deps.clock)).unref();
+    this.#timer = { at, handle };
   }
 
   /** Ends overdue uploads and waits for the next deadline; joins a run in progress. */

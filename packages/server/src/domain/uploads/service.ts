@@ -133,26 +133,27 @@ export class UploadService {
   async retry(uploadId: string, by: string, origin: RequestOrigin = {}): Promise<Upload> {
     const queued = await this.#deps.ledger.exclusively(uploadId, async () => {
       const upload = await this.get(uploadId);
-      const apply = async (): Promise<Upload | undefined> =>
+      const apply = (newest: Upload): Promise<Upload | undefined> =>
         this.#deps.ledger.apply(
-          await this.get(uploadId),
+          newest,
           { type: 'retry', expiresAt: this.#deps.clock.now() + this.#deps.settings.lifetimeMs },
           { clearParts: true, audit: this.#audit('upload.retry', upload, { by, ...origin }) },
         );
-      if (!isTerminal(upload.status) || upload.status === 'completed') return apply();
+      if (!isTerminal(upload.status) || upload.status === 'completed') return apply(upload);
       assertNotBlocked(upload.clientId, (await this.#deps.store.getBlock(upload.clientId)) ?? null);
       // First, because deleting may take long, and the quota reservation should be short.
-      await withStoreDeadline(async (signal) => {
-        await this.#closeMultipart(upload, signal);
+      const closed = await withStoreDeadline(async (signal) => {
+        const newest = await this.#closeMultipart(upload, signal);
         // An object that completed but was never verified: with it at the key no later attempt could complete.
         await this.#deleteObject(upload, signal);
+        return newest;
       });
       // It counts for the original requester, independent of who retries it.
       const reservation = await this.#deps.quota.reserve(upload);
       let retried: Upload | undefined;
       try {
         reservation.assertGranted();
-        retried = await apply();
+        retried = await apply(closed);
         return retried;
       } finally {
         reservation.finish(retried !== undefined);
@@ -280,17 +281,20 @@ export class UploadService {
   /**
    * Aborts the multipart upload before the row forgets it.
    *
+   * @returns the upload, with the next version if that has changed its row.
    * @throws BackhaulError `storage_unavailable`
    */
-  async #closeMultipart(upload: Upload, signal: AbortSignal): Promise<void> {
+  async #closeMultipart(upload: Upload, signal: AbortSignal): Promise<Upload> {
+    if (!upload.multipartOpen) return upload;
     await this.#deps.ending.closeMultipart(upload, { signal });
-    const { multipartOpen } = await this.get(upload.uploadId);
-    if (multipartOpen) {
+    const closed = await this.get(upload.uploadId);
+    if (closed.multipartOpen) {
       throw new BackhaulError(
         'storage_unavailable',
         `The parts of upload ${upload.uploadId} cannot be removed right now; try again later.`,
       );
     }
+    return closed;
   }
 
   /**
