@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import type { Finding } from '@backhaul/protocol';
+import type { Finding, Opened } from '@backhaul/protocol';
 import { logged } from '../harness/program.ts';
 import { Stage } from '../harness/stage.ts';
 import { TokenSigner } from '../harness/tokens.ts';
@@ -127,7 +127,7 @@ describe('an agent’s token', () => {
   });
 });
 
-async function previousSecretOf(stage: Stage): Promise<Finding> {
+async function previousSecretOf(stage: Stage): Promise<Opened<Finding>> {
   const { findings } = await stage.client.diagnosis();
   return findings.find(({ name }) => name === 'previous_secret') ?? assert.fail('doctor does not say');
 }

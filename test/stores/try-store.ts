@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { Finding } from '@backhaul/protocol';
+import type { Finding, Opened } from '@backhaul/protocol';
 import { Stage } from '../harness/stage.ts';
 import { temporaryDirectory } from '../harness/temporary-directory.ts';
 import { tryKill, trySizes } from './pull-trial.ts';
@@ -39,7 +39,7 @@ export async function tryStore(
 }
 
 /** After the setup, no finding may be an error or a warning that advises it; an `info` says if it cannot help. */
-function judge(findings: readonly Finding[]): TrialResult {
+function judge(findings: readonly Opened<Finding>[]): TrialResult {
   const wrong = findings.filter(
     ({ level, fix }) =>
       level === 'error' || (level === 'warning' && fix?.includes('--setup-bucket') === true),

@@ -1,4 +1,4 @@
-import { type ErrorCode, errorTable, type UploadRecord } from '@backhaul/protocol';
+import { errorTable, isErrorCode, type UploadRecord } from '@backhaul/protocol';
 import { readableDuration } from './readable.ts';
 
 /** A mistake in the command line or the settings; `fix` says what to change. */
@@ -25,20 +25,22 @@ export class TimeLimitError extends Error {
 export class UploadFailedError extends Error {
   override readonly name = 'UploadFailedError';
   readonly record: UploadRecord;
-  readonly code: ErrorCode;
+  /** Of the error table, unless the server is of a later version. */
+  readonly code: string;
 
   constructor(record: UploadRecord) {
     const code = record.error ?? codeOfStatus(record);
-    super(record.message ?? errorTable[code].sentence);
+    const sentence = isErrorCode(code) ? errorTable[code].sentence : `The upload ended: ${code}.`;
+    super(record.message ?? sentence);
     this.record = record;
     this.code = code;
   }
 }
 
-function codeOfStatus({ status }: UploadRecord): ErrorCode {
+function codeOfStatus({ status }: UploadRecord): string {
   if (status === 'cancelled') return 'cancelled';
   if (status === 'expired') return 'upload_expired';
-  return 'agent_fault';
+  return status === 'failed' ? 'agent_fault' : status;
 }
 
 /** The upload succeeded, but its file could not be downloaded or written; see `cause`. */

@@ -5,6 +5,7 @@ import {
   type ErrorCode,
   type ErrorKind,
   errorTable,
+  isErrorCode,
   printable,
   printableJson,
   type UploadRecord,
@@ -154,7 +155,9 @@ function describeOutputError({ errno, message }: OutputError): Failure {
   return failure('output', 'fault', { sentence: message });
 }
 
-function fromTable(code: ErrorCode, message: string): Failure {
+/** @param code May be one of a later version; then only the message explains it. */
+function fromTable(code: string, message: string): Failure {
+  if (!isErrorCode(code)) return failure(code, 'pull_failed', { sentence: message });
   const { sentence, kind } = errorTable[code];
   const detail = message === sentence ? null : message;
   return failure(code, kind, { sentence, detail, fix: fixes[code] ?? null });

@@ -32,7 +32,7 @@ function fieldsOf(record: UploadRecord, now: number): [string, string | null][] 
     ['object', record.status === 'completed' ? `s3://${record.bucket}/${record.key}` : null],
     ['verification', record.verification],
     ['sha256', sha256],
-    ['crc32', checksum === null ? null : checksum.value],
+    [checksum?.algorithm ?? 'crc32', checksum === null ? null : checksum.value],
     ['encryption', record.server_side_encryption],
     ['storage class', record.storage_class],
     ['on change', record.on_change],

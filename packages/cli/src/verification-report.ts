@@ -96,14 +96,22 @@ function verificationLevel({ verification, content }: VerificationReport): {
     case 'size_only':
     case null:
       return { description: 'verified by size only', isWeak: true };
+    default:
+      // Added by a later version of the server.
+      return { description: `verified by ${verification}`, isWeak: true };
   }
 }
+
+const keyStates: ReadonlyMap<string, string> = new Map([
+  ['other', 'the key now holds another object'],
+  ['nothing', 'the key was deleted'],
+]);
 
 /** A note for when the recorded version still exists, but is no longer the current object at its key. */
 function keySentence({ version_id: version }: UploadRecord, report: VerificationReport): string | undefined {
   const isThere = report.checks.some(({ name, ok }) => name === 'token' && ok === true);
   if (!isThere || report.key_state === undefined || report.key_state === 'recorded') return undefined;
-  const key = report.key_state === 'other' ? 'the key now holds another object' : 'the key was deleted';
+  const key = keyStates.get(report.key_state) ?? `the key is ${report.key_state}`;
   return `${key}; the recorded version${version === null ? '' : ` ${version}`} still exists`;
 }
 

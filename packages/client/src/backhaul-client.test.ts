@@ -436,3 +436,69 @@ describe('following everything', () => {
     assert.deepEqual(seen, [7]);
   });
 });
+
+describe('a server of a later version', () => {
+  const later = {
+    ...uploadRecord(),
+    status: 'paused',
+    error: 'quota_exceeded',
+    on_change: 'snapshot',
+    checksum: { algorithm: 'crc64nvme', type: 'composite', value: 'AAAAAAAAAAA=' },
+    checksum_mode: 'crc64nvme',
+    verification: 'signature',
+    completed_at: null,
+  };
+
+  test('may send unknown values in a list of records', async () => {
+    const uploads = [{ ...later, kind: 'archive' }, uploadRecord()];
+    await using fake = await start((_request, response) =>
+      sendJson(response, 200, { uploads, next_cursor: null }),
+    );
+    const page = await fake.client.listUploads();
+    assert.deepEqual(page, { uploads: [later, uploadRecord()], next_cursor: null });
+  });
+
+  test('may end an upload with an unknown status', async () => {
+    const records = [
+      { ...later, version: 8 },
+      { ...later, version: 9, status: 'superseded', completed_at: '2025-11-01T10:31:00.000Z' },
+    ];
+    await using fake = await start((_request, response) => {
+      startEvents(response);
+      for (const record of records) sendEvent(response, record.version, record);
+    });
+    assert.deepEqual(await collect(fake.client.followUpload(UPLOAD_ID)), records);
+  });
+
+  test('may respond to a wait with an unknown status', async () => {
+    let count = 0;
+    await using fake = await start((_request, response) => {
+      count += 1;
+      response.setHeader('preference-applied', 'wait=5');
+      const completed_at = count === 1 ? null : '2025-11-01T10:31:00.000Z';
+      sendJson(response, 202, { ...later, completed_at });
+    });
+    const record = await fake.client.triggerDownload('restaurant-1', {}, { waitSeconds: 20 });
+    assert.equal(record.status, 'paused');
+    assert.equal(count, 2, 'the first record had not ended');
+  });
+
+  test('may send an unknown code with a record of unknown values', async () => {
+    await using fake = await start((_request, response) =>
+      sendJson(response, 409, {
+        type: 'urn:backhaul:error:quota_exceeded',
+        title: 'Quota exceeded.',
+        status: 409,
+        code: 'quota_exceeded',
+        detail: 'The quota is used up.',
+        upload: later,
+      }),
+    );
+    await assert.rejects(fake.client.getUpload(UPLOAD_ID), (error) => {
+      assert.ok(error instanceof ApiError);
+      assert.match(error.detail, /^The quota is used up\. \(quota_exceeded\)$/);
+      assert.deepEqual(error.upload, later);
+      return true;
+    });
+  });
+});

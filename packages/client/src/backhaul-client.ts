@@ -17,10 +17,11 @@ import {
   commands,
   type Diagnosis,
   diagnosisSchema,
-  isTerminal,
+  hasEnded,
   MAX_WAIT_SECONDS,
   type ObjectVerification,
   objectVerificationSchema,
+  type Opened,
   type Readiness,
   readinessSchema,
   type TriggerRequest,
@@ -103,7 +104,7 @@ export class BackhaulClient {
       { ...call, headers },
       {
         waitSeconds: Math.min(waitSeconds, MAX_WAIT_SECONDS),
-        isDone: ({ status }) => isTerminal(status),
+        isDone: hasEnded,
       },
     );
   }
@@ -265,14 +266,14 @@ export class BackhaulClient {
     name: Name,
     parameters: CommandParameters<Name>,
     { signal }: CallOptions = {},
-  ): Promise<CommandResult<Name>> {
+  ): Promise<Opened<CommandResult<Name>>> {
     const response = await this.#transport.json(
       path`/clients/${clientId}/commands/${name}`,
       commandAnswerSchema.extend({ result: commands[name].result }),
       { method: 'POST', body: parameters, timeoutMs: SLOW_REQUEST_TIMEOUT_MS, signal },
     );
     // TypeScript does not relate the schema picked by `name` to the type picked by `Name`.
-    return response.result as CommandResult<Name>;
+    return response.result as Opened<CommandResult<Name>>;
   }
 
   /**
@@ -286,7 +287,7 @@ export class BackhaulClient {
     clientId: string,
     parameters: CommandParameters<'list_directory'>,
     options: CallOptions = {},
-  ): AsyncGenerator<CommandResult<'list_directory'>, void, undefined> {
+  ): AsyncGenerator<Opened<CommandResult<'list_directory'>>, void, undefined> {
     let left = parameters.limit ?? Infinity;
     let cursor = parameters.cursor;
     for (let pages = 1; ; pages += 1) {
@@ -369,7 +370,7 @@ export class BackhaulClient {
   }
 
   /** Returns the server's findings about its settings and bucket. Requires the scope `admin`; takes at most 2 minutes. */
-  async diagnosis({ signal }: CallOptions = {}): Promise<Diagnosis> {
+  async diagnosis({ signal }: CallOptions = {}): Promise<Opened<Diagnosis>> {
     return await this.#transport.json('/doctor', diagnosisSchema, {
       timeoutMs: SLOW_REQUEST_TIMEOUT_MS,
       signal,

@@ -3,6 +3,7 @@ import {
   errorCodes,
   errorTable,
   isErrorCode,
+  parseResponse,
   problemSchema,
   type UploadRecord,
   uploadRecordSchema,
@@ -125,7 +126,7 @@ export async function readProblem(
   const problem = anyProblemSchema.safeParse(body);
   if (!problem.success) return withoutProblem(response.status, request, origin);
   const code = String(fieldOf(body, 'code'));
-  const upload = uploadRecordSchema.safeParse(fieldOf(body, 'upload'));
+  const upload = parseResponse(uploadRecordSchema, fieldOf(body, 'upload'));
   return new ApiError({
     code: isErrorCode(code) ? code : nearestCode(response.status),
     status: response.status,

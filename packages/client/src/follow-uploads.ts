@@ -1,8 +1,11 @@
 import {
   describeIssues,
-  isTerminal,
+  hasEnded,
+  type Opened,
+  parseResponse,
   PROGRESS_EVENT,
   progressEventSchema,
+  type ResponseSchema,
   UPLOAD_EVENT,
   type UploadRecord,
   uploadRecordSchema,
@@ -39,7 +42,7 @@ export async function* followUpload(
     if (record === undefined || record.version <= (last?.version ?? 0)) continue;
     last = record;
     yield record;
-    if (isTerminal(record.status)) return;
+    if (hasEnded(record)) return;
   }
 }
 
@@ -82,19 +85,15 @@ function readRecord(message: EventSourceMessage): UploadRecord | undefined {
   return message.event === UPLOAD_EVENT ? readEvent(message, uploadRecordSchema) : undefined;
 }
 
-function readEvent<Schema extends typeof uploadRecordSchema | typeof progressEventSchema>(
-  { event, data }: EventSourceMessage,
-  schema: Schema,
-): ReturnType<Schema['parse']> {
+function readEvent<T>({ event, data }: EventSourceMessage, schema: ResponseSchema<T>): Opened<T> {
   let json: unknown;
   try {
     json = JSON.parse(data);
   } catch (cause) {
     throw new UnexpectedAnswerError('an event is not JSON', 200, { cause });
   }
-  const parsed = schema.safeParse(json);
-  // TypeScript does not relate the generic schema to its parsed type.
-  if (parsed.success) return parsed.data as ReturnType<Schema['parse']>;
+  const parsed = parseResponse(schema, json);
+  if (parsed.success) return parsed.data;
   throw new UnexpectedAnswerError(
     `an event "${event}" does not have the expected shape (${describeIssues(parsed.error)})`,
     200,

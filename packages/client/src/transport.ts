@@ -1,4 +1,10 @@
-import { describeIssues, isLoopbackHost } from '@backhaul/protocol';
+import {
+  describeIssues,
+  isLoopbackHost,
+  type Opened,
+  parseResponse,
+  type ResponseSchema,
+} from '@backhaul/protocol';
 import { platformFetch } from '#platform-fetch';
 import { Deadline } from './deadline.ts';
 import { ConnectionError, networkReason, readProblem, UnexpectedAnswerError } from './errors.ts';
@@ -73,13 +79,6 @@ export interface Request {
   readonly expect?: readonly number[];
 }
 
-/** The used subset of a zod schema. */
-interface Schema<T> {
-  safeParse(
-    value: unknown,
-  ): { success: true; data: T } | { success: false; error: Parameters<typeof describeIssues>[0] };
-}
-
 const DEFAULT_TIMEOUT_MS = 30_000;
 
 /** Added to the time for which the server is asked to wait. */
@@ -122,8 +121,8 @@ export class Transport {
     return this.#base.origin;
   }
 
-  /** Sends the request, checks the status and parses the body. Fields that the schema does not know are dropped. */
-  async json<T>(path: string, schema: Schema<T>, request: Request = {}): Promise<T> {
+  /** Sends the request, checks the status and parses the body, which may be that of a later version. */
+  async json<T>(path: string, schema: ResponseSchema<T>, request: Request = {}): Promise<Opened<T>> {
     return await this.send(path, request, (response) => parseBody(response, path, schema));
   }
 
@@ -133,10 +132,10 @@ export class Transport {
    */
   async jsonWhenDone<T>(
     path: string,
-    schema: Schema<T>,
+    schema: ResponseSchema<T>,
     request: Request,
-    { waitSeconds, isDone }: { readonly waitSeconds: number; readonly isDone: (value: T) => boolean },
-  ): Promise<T> {
+    { waitSeconds, isDone }: { readonly waitSeconds: number; readonly isDone: (value: Opened<T>) => boolean },
+  ): Promise<Opened<T>> {
     for (let left = waitSeconds; ;) {
       const waiting = {
         ...request,
@@ -220,8 +219,8 @@ async function readJson(response: Response, path: string): Promise<unknown> {
   }
 }
 
-async function parseBody<T>(response: Response, path: string, schema: Schema<T>): Promise<T> {
-  const parsed = schema.safeParse(await readJson(response, path));
+async function parseBody<T>(response: Response, path: string, schema: ResponseSchema<T>): Promise<Opened<T>> {
+  const parsed = parseResponse(schema, await readJson(response, path));
   if (parsed.success) return parsed.data;
   throw new UnexpectedAnswerError(
     `the response of ${path} does not have the expected shape (${describeIssues(parsed.error)}); check that the versions of client and server are compatible`,

@@ -19,4 +19,5 @@ export * from './upload-limits.ts';
 export * from './rest/audit.ts';
 export * from './rest/clients.ts';
 export * from './rest/health.ts';
+export * from './rest/open-response.ts';
 export * from './rest/uploads.ts';

@@ -1,4 +1,4 @@
-import { BackhaulError, isTerminal } from '@backhaul/protocol';
+import { BackhaulError, hasEnded } from '@backhaul/protocol';
 import { Option } from 'commander';
 import { overwriteOption } from '../arguments.ts';
 import { connect, defineCommand } from '../command.ts';
@@ -43,7 +43,7 @@ export const content = defineCommand<readonly [uploadId: string], Options>({
     const client = connect(context);
     const uploadId = await findUploadId(client, idOrPrefix, signal);
     const record = await client.getUpload(uploadId, { signal });
-    if (!isTerminal(record.status)) throw new BackhaulError('upload_not_completed');
+    if (!hasEnded(record)) throw new BackhaulError('upload_not_completed');
     if (record.status === 'completed') await target.resolve(record.file_path);
     const view = openView(context, target.isStdout);
     try {

@@ -1,4 +1,4 @@
-import { BackhaulError, type Finding, printable } from '@backhaul/protocol';
+import { BackhaulError, type Finding, type Opened, printable } from '@backhaul/protocol';
 import { connect, type Context, defineCommand } from '../command.ts';
 import { checkSettings, checkToken, failed } from '../doctor/client-checks.ts';
 import { checkReach, checkReadiness, fetchDiagnosis } from '../doctor/server-checks.ts';
@@ -7,7 +7,7 @@ import { DONE, exitCodes } from '../failure.ts';
 import type { Output } from '../output.ts';
 
 interface Examination {
-  readonly findings: readonly (Finding & { readonly from: 'client' | 'server' })[];
+  readonly findings: readonly (Opened<Finding> & { readonly from: 'client' | 'server' })[];
   readonly server_version: string | null;
 }
 
@@ -55,16 +55,24 @@ async function examine(context: Context): Promise<Examination> {
   }
 }
 
-function exitCodeOf(findings: readonly Finding[]): number {
+function exitCodeOf(findings: readonly Opened<Finding>[]): number {
   const errors = findings.filter(({ level }) => level === 'error');
   if (errors.length === 0) return DONE;
   const away = errors.every(({ name }) => name === 'reach' || name.startsWith('ready'));
   return away ? exitCodes.temporary : exitCodes.fault;
 }
 
-const styles = { ok: 'green', info: 'cyan', warning: 'yellow', error: 'red' } as const;
+const styles: ReadonlyMap<string, 'green' | 'cyan' | 'yellow' | 'red'> = new Map([
+  ['ok', 'green'],
+  ['info', 'cyan'],
+  ['warning', 'yellow'],
+  ['error', 'red'],
+]);
 
-function print(output: Output, { name, level, detail, fix }: Finding): void {
-  output.line(`${output.paint(styles[level], level.padEnd(7))}  ${printable(name)}: ${printable(detail)}`);
+function print(output: Output, { name, level, detail, fix }: Opened<Finding>): void {
+  const word = printable(level).padEnd(7);
+  const style = styles.get(level);
+  const mark = style === undefined ? word : output.paint(style, word);
+  output.line(`${mark}  ${printable(name)}: ${printable(detail)}`);
   if (fix !== null) output.line(`         → ${printable(fix)}`);
 }

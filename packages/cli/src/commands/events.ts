@@ -1,4 +1,4 @@
-import { isTerminal, printable, type UploadRecord } from '@backhaul/protocol';
+import { hasEnded, printable, type UploadRecord } from '@backhaul/protocol';
 import { Option } from 'commander';
 import { connect, type Context, defineCommand } from '../command.ts';
 import { parseLimit } from '../paging.ts';
@@ -105,11 +105,12 @@ class LineThrottle {
     this.#now = now;
   }
 
-  allows({ upload_id, status }: UploadRecord): boolean {
+  allows(record: UploadRecord): boolean {
+    const { upload_id, status } = record;
     const at = this.#now();
     const last = this.#last.get(upload_id);
     if (last?.status === status && at - last.at < LINE_INTERVAL_MS) return false;
-    if (isTerminal(status)) this.#last.delete(upload_id);
+    if (hasEnded(record)) this.#last.delete(upload_id);
     else this.#last.set(upload_id, { at, status });
     return true;
   }

@@ -1,5 +1,5 @@
 import { ApiError, type BackhaulClient } from '@backhaul/client';
-import { type DirectoryListing, printable } from '@backhaul/protocol';
+import { type DirectoryListing, type Opened, printable } from '@backhaul/protocol';
 import { Argument, InvalidArgumentError, Option } from 'commander';
 import { parseFilePath } from '../arguments.ts';
 import { connect, type Context, defineCommand } from '../command.ts';
@@ -83,7 +83,7 @@ async function allowedOn(
   return (await client.runCommand(clientId, 'health_check', {}, { signal })).allowed;
 }
 
-function tableOf({ entries }: DirectoryListing, { now }: Context): string[] {
+function tableOf({ entries }: Opened<DirectoryListing>, { now }: Context): string[] {
   return renderTable(entries, [
     { title: 'TYPE', value: (entry) => entry.type },
     { title: 'SIZE', align: 'right', value: ({ size }) => (size === null ? '–' : readableBytes(size)) },

@@ -1,10 +1,11 @@
 import type { BackhaulClient } from '@backhaul/client';
 import { crc32Digest, readContent, sha256Digest } from '@backhaul/client/content';
-import { BackhaulError, isTerminal, type UploadRecord } from '@backhaul/protocol';
+import { BackhaulError, hasEnded, printable, type UploadRecord } from '@backhaul/protocol';
 import { Option } from 'commander';
 import { connect, type Context, defineCommand } from '../command.ts';
 import { UploadFailedError } from '../errors.ts';
 import { findUploadId, uploadIdArgument } from '../identifiers.ts';
+import { exitCodes } from '../failure.ts';
 import { openView } from '../progress/views.ts';
 import {
   type Check,
@@ -38,7 +39,7 @@ export const verify = defineCommand<readonly [uploadId: string], Options>({
     const client = connect(context);
     const uploadId = await findUploadId(client, idOrPrefix, signal);
     const record = await client.getUpload(uploadId, { signal });
-    if (!isTerminal(record.status)) throw new BackhaulError('upload_not_completed');
+    if (!hasEnded(record)) throw new BackhaulError('upload_not_completed');
     if (record.status !== 'completed') throw new UploadFailedError(record);
 
     const found = await client.verifyUpload(uploadId, { signal });
@@ -69,6 +70,11 @@ export const verify = defineCommand<readonly [uploadId: string], Options>({
             ? `The object of upload ${uploadId} is no longer at its key.`
             : `The object of upload ${uploadId} is no longer in the bucket: neither its key nor its recorded version ${record.version_id} exists.`,
         );
+      default:
+        output.remark(
+          `This version does not know the verdict ${printable(report.verdict)}: update backhaul.`,
+        );
+        return exitCodes.fault;
     }
   },
 });
@@ -84,6 +90,8 @@ async function compareContent(
   record: UploadRecord,
   client: BackhaulClient,
 ): Promise<Check[]> {
+  const { checksum } = record;
+  const recordedCrc32 = checksum?.algorithm === 'crc32' ? checksum.value : null;
   const crc32 = crc32Digest();
   // Agents can be configured to skip SHA-256; then there is nothing to compare with.
   const sha256 = record.sha256 === null ? undefined : sha256Digest();
@@ -104,7 +112,7 @@ async function compareContent(
   }
   return [
     compare('size', String(record.size ?? 0), String(received)),
-    compare('crc32', record.checksum?.value ?? null, crc32.value()),
+    compare('crc32', recordedCrc32, crc32.value()),
     compare('sha256', record.sha256, sha256?.value() ?? null),
   ];
 }

@@ -9,7 +9,7 @@ import {
   toBaseUrl,
   UnexpectedAnswerError,
 } from '@backhaul/client';
-import type { Diagnosis, Finding } from '@backhaul/protocol';
+import type { Diagnosis, Finding, Opened } from '@backhaul/protocol';
 import { UsageError } from '../errors.ts';
 import { readableDuration } from '../readable.ts';
 import { failed, ok } from './client-checks.ts';
@@ -83,7 +83,7 @@ export async function checkReadiness(client: BackhaulClient, signal: AbortSignal
 export async function fetchDiagnosis(
   client: BackhaulClient,
   signal: AbortSignal,
-): Promise<{ readonly diagnosis: Diagnosis | null; readonly findings: Finding[] }> {
+): Promise<{ readonly diagnosis: Opened<Diagnosis> | null; readonly findings: Finding[] }> {
   try {
     return { diagnosis: await client.diagnosis({ signal }), findings: [] };
   } catch (error) {

@@ -1,11 +1,11 @@
-import { isTerminal, type UploadRecord, printable } from '@backhaul/protocol';
+import { hasEnded, printable, type UploadRecord } from '@backhaul/protocol';
 import { readableBytes, readableDuration, readableRate, readableUntil } from '../readable.ts';
 import type { RateMeter } from './rate-meter.ts';
 
 /** Describes the current phase or the reason for waiting; undefined while bytes are transferred. */
 export function describePhase(record: UploadRecord, now: number): string | undefined {
   const again = record.attempt > 1 ? ` (attempt ${record.attempt})` : '';
-  if (record.stalled_reason !== null && !isTerminal(record.status)) {
+  if (record.stalled_reason !== null && !hasEnded(record)) {
     return describeWait(record, record.stalled_reason, now);
   }
   switch (record.status) {
@@ -25,7 +25,8 @@ export function describePhase(record: UploadRecord, now: number): string | undef
     case 'expired':
       return record.status;
     default:
-      return record.status satisfies never;
+      // Added by a later version of the server.
+      return printable(record.status);
   }
 }
 

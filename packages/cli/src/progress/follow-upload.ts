@@ -1,5 +1,5 @@
 import { type BackhaulClient, Deadline } from '@backhaul/client';
-import { isTerminal, type UploadRecord } from '@backhaul/protocol';
+import { hasEnded, type UploadRecord } from '@backhaul/protocol';
 import type { Context } from '../command.ts';
 import { TimeLimitError } from '../errors.ts';
 import { readableDuration } from '../readable.ts';
@@ -29,7 +29,7 @@ export async function followUpload(
   { client, view, timeoutMs }: FollowUploadOptions,
 ): Promise<UploadRecord> {
   view.show(record);
-  if (isTerminal(record.status)) return record;
+  if (hasEnded(record)) return record;
   using deadline = new Deadline(Math.min(timeoutMs ?? MAX_TIMEOUT_MS, MAX_TIMEOUT_MS), context.signal);
   let last = record;
   let reportedProblem: string | undefined;

@@ -65,7 +65,9 @@ interface ExpectedDigest extends Digest {
 
 function strongestDigest({ sha256, checksum }: UploadRecord): ExpectedDigest {
   if (sha256 !== null) return { by: 'sha256', expected: sha256, ...sha256Digest() };
-  if (checksum !== null) return { by: 'crc32', expected: checksum.value, ...crc32Digest() };
+  if (checksum?.algorithm === 'crc32' && checksum.type === 'full_object') {
+    return { by: 'crc32', expected: checksum.value, ...crc32Digest() };
+  }
   return { by: 'size', expected: '', update: () => undefined, value: () => '' };
 }
 

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { clientIdSchema, filePathSchema, pageFields, timestampSchema } from '../fields.ts';
 import { uploadLimitsSchema } from '../upload-limits.ts';
+import type { Opened } from './open-response.ts';
 import { uploadRecordSchema } from './uploads.ts';
 
 export const clientBlockSchema = z
@@ -68,7 +69,7 @@ export const clientStatusSchema = z
     }),
   })
   .meta({ id: 'ClientStatus' });
-export type ClientStatus = z.infer<typeof clientStatusSchema>;
+export type ClientStatus = Opened<z.infer<typeof clientStatusSchema>>;
 
 /** Query of `GET /clients`, sorted by `client_id`. */
 export const clientListQuerySchema = z.strictObject({

@@ -13,6 +13,7 @@ import {
 } from '../fields.ts';
 import { savedFileName } from '../file-path.ts';
 import { changePolicySchema } from '../file-version.ts';
+import type { Opened } from './open-response.ts';
 import { uploadLimitsRequestSchema, uploadLimitsSchema } from '../upload-limits.ts';
 
 /** Statuses in the order of an upload's life cycle. */
@@ -37,8 +38,16 @@ const terminalStatuses = ['completed', 'failed', 'cancelled', 'expired'] as cons
 type TerminalStatus = (typeof terminalStatuses)[number];
 
 /** A terminal status is final, except that a failed, cancelled or expired upload can be retried as a new attempt. */
-export function isTerminal(status: UploadStatus): status is TerminalStatus {
-  return (terminalStatuses as readonly UploadStatus[]).includes(status);
+export function isTerminal(status: string): status is TerminalStatus {
+  return (terminalStatuses as readonly string[]).includes(status);
+}
+
+/** Whether the upload has ended, also if a later version of the server has added the status. */
+export function hasEnded({
+  status,
+  completed_at: at,
+}: Pick<UploadRecord, 'status' | 'completed_at'>): boolean {
+  return (uploadStatuses as readonly string[]).includes(status) ? isTerminal(status) : at !== null;
 }
 
 /** Default of `expires_in`: 24 h. */
@@ -174,7 +183,7 @@ export const uploadRecordSchema = z
     upload_duration_ms: z.int().nullable(),
   })
   .meta({ id: 'UploadRecord' });
-export type UploadRecord = z.infer<typeof uploadRecordSchema>;
+export type UploadRecord = Opened<z.infer<typeof uploadRecordSchema>>;
 
 /** Query of `GET /uploads`, newest first. */
 export const uploadListQuerySchema = z.strictObject({
@@ -186,7 +195,7 @@ export const uploadListQuerySchema = z.strictObject({
 export const uploadListSchema = z
   .object({ uploads: z.array(uploadRecordSchema), next_cursor: z.string().nullable() })
   .meta({ id: 'UploadList' });
-export type UploadList = z.infer<typeof uploadListSchema>;
+export type UploadList = Opened<z.infer<typeof uploadListSchema>>;
 
 /**
  * Server-sent events of `GET /uploads/{upload_id}/events` and `GET /events`: `event: upload`, `data:` the upload
@@ -260,4 +269,4 @@ export const objectVerificationSchema = z
     checked_at: timestampSchema,
   })
   .meta({ id: 'ObjectVerification' });
-export type ObjectVerification = z.infer<typeof objectVerificationSchema>;
+export type ObjectVerification = Opened<z.infer<typeof objectVerificationSchema>>;

@@ -1,4 +1,5 @@
-import type { ClientBlock, ClientStatus, ClientSummary } from '@backhaul/protocol';
+import type { ClientBlock, clientStatusSchema, ClientSummary } from '@backhaul/protocol';
+import type { z } from 'zod';
 import type { Client, ClientBlock as Block } from '../domain/agents/client.ts';
 import type { Services } from './services.ts';
 import { describeUpload, describeUploads, isoTime } from './upload-record.ts';
@@ -28,7 +29,7 @@ export function toClientSummary(client: Client): ClientSummary {
 export async function describeClient(
   services: Pick<Services, 'clients' | 'progress'>,
   clientId: string,
-): Promise<ClientStatus> {
+): Promise<z.infer<typeof clientStatusSchema>> {
   const { client, activeUploads, activeCount, lastUpload, duplicateConnections } =
     await services.clients.status(clientId);
   return {

@@ -1,10 +1,14 @@
-import { savedFileName, type UploadRecord } from '@backhaul/protocol';
+import { savedFileName, type uploadRecordSchema } from '@backhaul/protocol';
+import type { z } from 'zod';
 import type { LiveProgress } from '../domain/uploads/live-progress.ts';
 import type { Services } from './services.ts';
 import type { Upload } from '../domain/uploads/upload.ts';
 
+/** Only values of this version, unlike in the `UploadRecord` of a reader. */
+type WrittenRecord = z.infer<typeof uploadRecordSchema>;
+
 /** The only code that converts an upload for the API: snake_case names, ISO times, without S3's own ids. */
-export function toUploadRecord(upload: Upload, progress: Pick<LiveProgress, 'bytesInFlight'>): UploadRecord {
+export function toUploadRecord(upload: Upload, progress: Pick<LiveProgress, 'bytesInFlight'>): WrittenRecord {
   const bytesInFlight = progress.bytesInFlight(upload);
   return {
     upload_id: upload.uploadId,
@@ -57,9 +61,9 @@ export function toUploadRecord(upload: Upload, progress: Pick<LiveProgress, 'byt
 export async function describeUploads(
   { clients, progress }: Pick<Services, 'clients' | 'progress'>,
   uploads: readonly Upload[],
-): Promise<UploadRecord[]> {
+): Promise<WrittenRecord[]> {
   const disconnectedSince = new Map<string, number | undefined>();
-  const records: UploadRecord[] = [];
+  const records: WrittenRecord[] = [];
   for (const upload of uploads) {
     const { clientId, status, stalledReason, expiresAt } = upload;
     const record = toUploadRecord(upload, progress);
@@ -78,7 +82,7 @@ export async function describeUploads(
 export async function describeUpload(
   services: Pick<Services, 'clients' | 'progress'>,
   upload: Upload,
-): Promise<UploadRecord> {
+): Promise<WrittenRecord> {
   const [record] = await describeUploads(services, [upload]);
   if (record === undefined) throw new Error('no record of an upload');
   return record;
