@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { BackhaulError } from '@backhaul/protocol';
-import { gate } from '../../packages/agent/src/fakes/open-gate.ts';
+import { gate } from '../doubles/open-gate.ts';
 import { listDirectory } from '../../packages/agent/src/file/list-directory.ts';
 import { openFile } from '../../packages/agent/src/file/open-file.ts';
 import { linux } from '../../packages/agent/src/platform/linux.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import test from 'node:test';
-import { AgentFixture, MiB, runUpload } from './fakes/agent-fixture.ts';
+import { AgentFixture, MiB, runUpload } from '../../../test/harness/agent/agent-fixture.ts';
 
 test('a file is prepared, sent in parts and reported completed', async () => {
   await using fixture = await AgentFixture.start();

@@ -7,9 +7,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import test from 'node:test';
 import { promisify } from 'node:util';
-import { downloadMessage, MiB, prepareMessage } from './fakes/agent-fixture.ts';
-import { FakeServer, type FakeSession, within } from './fakes/fake-server.ts';
-import { FakeStore } from './fakes/fake-store.ts';
+import { downloadMessage, MiB, prepareMessage } from '../../../test/harness/agent/agent-fixture.ts';
+import { FakeServer, type FakeSession, within } from '../../../test/doubles/fake-server.ts';
+import { FakeStore } from '../../../test/doubles/fake-store.ts';
 import { AGENT_VERSION } from './version.ts';
 
 const program = fileURLToPath(new URL('../bin/backhaul-agent.js', import.meta.url));

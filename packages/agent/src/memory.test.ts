@@ -7,9 +7,9 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { crc32 } from 'node:zlib';
-import { MiB, prepareMessage, runUpload } from './fakes/agent-fixture.ts';
-import { FakeServer } from './fakes/fake-server.ts';
-import { FakeStore, sendError } from './fakes/fake-store.ts';
+import { MiB, prepareMessage, runUpload } from '../../../test/harness/agent/agent-fixture.ts';
+import { FakeServer } from '../../../test/doubles/fake-server.ts';
+import { FakeStore, sendError } from '../../../test/doubles/fake-store.ts';
 import { crc32Base64 } from './file/checksums.ts';
 
 const program = fileURLToPath(new URL('../bin/backhaul-agent.js', import.meta.url));

@@ -4,8 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'node:test';
 import { commands } from '@backhaul/protocol';
-import { AgentFixture, downloadMessage, prepareMessage, urlWindow } from './fakes/agent-fixture.ts';
-import { uuidv7 } from './fakes/uuid.ts';
+import {
+  AgentFixture,
+  downloadMessage,
+  prepareMessage,
+  urlWindow,
+} from '../../../test/harness/agent/agent-fixture.ts';
+import { uuidv7 } from '../../../test/harness/agent/uuid.ts';
 
 test('health_check reports what the owner allows and the load of the agent', async () => {
   await using fixture = await AgentFixture.start({

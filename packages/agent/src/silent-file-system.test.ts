@@ -7,9 +7,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { after, before } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { AgentFixture, MiB, prepareMessage, runUpload } from './fakes/agent-fixture.ts';
-import { FakeServer, type FakeSession, within } from './fakes/fake-server.ts';
-import { cannotMount, FaultyMount } from './fakes/faulty-mount.ts';
+import { AgentFixture, MiB, prepareMessage, runUpload } from '../../../test/harness/agent/agent-fixture.ts';
+import { FakeServer, type FakeSession, within } from '../../../test/doubles/fake-server.ts';
+import { cannotMount, FaultyMount } from '../../../test/doubles/faulty-mount.ts';
 
 // Must be set before the first use of the thread pool.
 process.env['UV_THREADPOOL_SIZE'] = '64';

@@ -5,7 +5,7 @@ import { describe, test } from 'node:test';
 import { DEV_FILE } from '@backhaul/protocol/dev-file';
 import { mintToken } from './commands/token.ts';
 import { Config, type Environment, type GlobalFlags } from './config.ts';
-import { scratchDirectory } from './testing/scratch-directory.ts';
+import { temporaryDirectory } from '../../../test/harness/temporary-directory.ts';
 
 const dev = {
   server_url: 'http://localhost:8080',
@@ -20,7 +20,7 @@ async function tokenOf(secret: string): Promise<string> {
 }
 
 async function withDevFile(text = JSON.stringify(dev)) {
-  const directory = await scratchDirectory();
+  const directory = await temporaryDirectory();
   await mkdir(path.join(directory.path, path.dirname(DEV_FILE)));
   await writeFile(path.join(directory.path, DEV_FILE), text, { mode: 0o600 });
   return directory;
@@ -126,7 +126,7 @@ describe('settings', () => {
   });
 
   test('that are invalid are reported with their flag or variable', async () => {
-    await using directory = await scratchDirectory();
+    await using directory = await temporaryDirectory();
     const config = (flags: GlobalFlags, env: Environment) => new Config(flags, env, directory.path);
     assert.throws(() => config({ url: 'x' }, {}).url, /^UsageError: --url: /);
     assert.throws(() => config({}, { BACKHAUL_URL: 'ftp://x' }).url, /^UsageError: BACKHAUL_URL: /);

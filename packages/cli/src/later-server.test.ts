@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { describe, test } from 'node:test';
-import { FakeBackhaul, sendEvents, sendJson } from './testing/fake-backhaul.ts';
-import { finishCli, runCli, startCli } from './testing/run-cli.ts';
-import { UPLOAD_ID, uploadRecord } from './testing/upload-record.ts';
+import { FakeBackhaul, sendEvents, sendJson } from '../../../test/doubles/fake-backhaul.ts';
+import { finishCli, runCli, startCli } from '../../../test/harness/cli/run-cli.ts';
+import { UPLOAD_ID, uploadRecord } from '../../../test/harness/upload-record.ts';
 
 const running = {
   ...uploadRecord(),

@@ -15,10 +15,10 @@ import {
   sendJson,
   sendProblem,
   TOKEN,
-} from './testing/fake-backhaul.ts';
-import { finishCli, runCli, startCli } from './testing/run-cli.ts';
-import { scratchDirectory } from './testing/scratch-directory.ts';
-import { UPLOAD_ID, uploadRecord } from './testing/upload-record.ts';
+} from '../../../test/doubles/fake-backhaul.ts';
+import { finishCli, runCli, startCli } from '../../../test/harness/cli/run-cli.ts';
+import { temporaryDirectory } from '../../../test/harness/temporary-directory.ts';
+import { UPLOAD_ID, uploadRecord } from '../../../test/harness/upload-record.ts';
 
 const SECRET = 'a secret that is long enough for HS256';
 const parallel = { concurrency: 4 };
@@ -135,7 +135,7 @@ describe('the exit code of a refused request', parallel, () => {
 
 describe('settings', parallel, () => {
   test('default to .backhaul/dev.json', async () => {
-    await using directory = await scratchDirectory();
+    await using directory = await temporaryDirectory();
     await using server = await FakeBackhaul.start({
       'GET /clients': (response) => sendJson(response, { clients: [client], next_cursor: null }),
     });
@@ -161,7 +161,7 @@ describe('settings', parallel, () => {
   });
 
   test('that are missing are named in the error', async () => {
-    await using directory = await scratchDirectory();
+    await using directory = await temporaryDirectory();
     const { code, stderr } = await runCli(['uploads'], { cwd: directory.path });
     assert.equal(code, 2);
     assert.match(stderr, /BACKHAUL_URL/);

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { FakeBackhaul, sendJson } from './testing/fake-backhaul.ts';
-import { runCli } from './testing/run-cli.ts';
-import { UPLOAD_ID, uploadRecord } from './testing/upload-record.ts';
+import { FakeBackhaul, sendJson } from '../../../test/doubles/fake-backhaul.ts';
+import { runCli } from '../../../test/harness/cli/run-cli.ts';
+import { UPLOAD_ID, uploadRecord } from '../../../test/harness/upload-record.ts';
 
 test('a waiting upload is shown with start, reason, deadline and next try', async () => {
   const soon = new Date(Date.now() + 3_600_000).toISOString();

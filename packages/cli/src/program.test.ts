@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { CommanderError } from 'commander';
 import { parseCommandLine } from './program.ts';
-import { UPLOAD_ID } from './testing/upload-record.ts';
+import { UPLOAD_ID } from '../../../test/harness/upload-record.ts';
 
 const silent = { writeOut: () => undefined, writeErr: () => undefined };
 const parse = (line: string) => parseCommandLine(line.split(' '), silent);

@@ -10,8 +10,8 @@ import {
   ScriptedServer,
   sendEvent,
   startEvents,
-} from './testing/scripted-server.ts';
-import { UPLOAD_ID, uploadRecord } from './testing/upload-record.ts';
+} from '../../../test/doubles/scripted-server.ts';
+import { UPLOAD_ID, uploadRecord } from '../../../test/harness/upload-record.ts';
 
 const TOKEN = 'secret-token';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { ApiError, ConnectionError, parseRetryAfter, readProblem, UnexpectedAnswerError } from './errors.ts';
-import { uploadRecord } from './testing/upload-record.ts';
+import { uploadRecord } from '../../../test/harness/upload-record.ts';
 
 const context = { request: 'GET /x', origin: 'http://server' };
 const problem = (fields: Record<string, unknown>) => ({

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ApiError, ConnectionError } from './errors.ts';
 import { type FollowedEvent, openEventStream, reconnectingStream } from './event-stream.ts';
-import { ScriptedServer, sendEvent, startEvents } from './testing/scripted-server.ts';
-import { uploadRecord } from './testing/upload-record.ts';
+import { ScriptedServer, sendEvent, startEvents } from '../../../test/doubles/scripted-server.ts';
+import { uploadRecord } from '../../../test/harness/upload-record.ts';
 import { Transport } from './transport.ts';
 
 test('a stream without data or heartbeats counts as lost', async () => {

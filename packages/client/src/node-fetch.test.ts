@@ -13,7 +13,7 @@ import { promisify } from 'node:util';
 import { networkReason } from './errors.ts';
 import type { FetchInit } from './fetch.ts';
 import { platformFetch } from './node-fetch.ts';
-import { sendJson, ScriptedServer, type Handler } from './testing/scripted-server.ts';
+import { sendJson, ScriptedServer, type Handler } from '../../../test/doubles/scripted-server.ts';
 
 const MiB = 1024 * 1024;
 

@@ -8,8 +8,9 @@ import type { Readable, Writable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { filesBelow, md5Hex, patternBytes, temporaryDirectory } from './testing/store-fixture.ts';
-import { ACCESS_KEY, SECRET_KEY, TestClient } from './testing/test-client.ts';
+import { filesBelow, md5Hex, patternBytes } from '../../../test/harness/object-store/store-fixture.ts';
+import { temporaryDirectory } from '../../../test/harness/temporary-directory.ts';
+import { ACCESS_KEY, SECRET_KEY, TestClient } from '../../../test/harness/object-store/test-client.ts';
 
 const PROGRAM = fileURLToPath(new URL('../bin/backhaul-object-store.js', import.meta.url));
 

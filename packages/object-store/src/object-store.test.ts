@@ -4,8 +4,9 @@ import { request, type IncomingMessage } from 'node:http';
 import { pipeline } from 'node:stream/promises';
 import { test } from 'node:test';
 import { DataDirectoryInUse, OPERATIONS, S3Error, startObjectStore } from './index.ts';
-import { patternBytes, startStore, temporaryDirectory } from './testing/store-fixture.ts';
-import { ACCESS_KEY, SECRET_KEY } from './testing/test-client.ts';
+import { patternBytes, startStore } from '../../../test/harness/object-store/store-fixture.ts';
+import { temporaryDirectory } from '../../../test/harness/temporary-directory.ts';
+import { ACCESS_KEY, SECRET_KEY } from '../../../test/harness/object-store/test-client.ts';
 
 test('a process can open a data directory only once, and again after closing it', async () => {
   await using directory = await temporaryDirectory();

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { FakeBus } from './domain/fakes/fake-bus.ts';
+import { FakeBus } from '../../../test/doubles/fake-bus.ts';
 import type { Store } from './domain/ports/store.ts';
 import { createReadiness } from './readiness.ts';
-import { FakeS3, quickTiming } from './s3/fake-s3.ts';
+import { FakeS3, quickTiming } from '../../../test/doubles/fake-s3.ts';
 import { S3Bucket } from './s3/s3-bucket.ts';
 
 const store = { ping: async () => undefined } as unknown as Store;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Registry } from 'prom-client';
-import { sampleToken } from './domain/fakes/fake-agent.ts';
+import { sampleToken } from '../../../test/doubles/fake-agent.ts';
 import type { AgentSession } from './domain/agents/session.ts';
 import { registerStateGauges, type GaugeDeps } from './state-gauges.ts';
 

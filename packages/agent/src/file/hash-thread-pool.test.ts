@@ -5,7 +5,7 @@ import { writeFile } from 'node:fs/promises';
 import test from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { TemporaryFile } from '../fakes/temporary-file.ts';
+import { TemporaryFile } from '../../../../test/harness/agent/temporary-file.ts';
 import { createLog } from '../log.ts';
 import { HashThreadPool } from './hash-thread-pool.ts';
 import type { HashedFile } from './hashers.ts';

@@ -3,7 +3,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { appendFile, mkdir, open, rename, rmdir, truncate, writeFile } from 'node:fs/promises';
 import { after, describe, test } from 'node:test';
 import { crc32 } from 'node:zlib';
-import { TemporaryFile } from '../fakes/temporary-file.ts';
+import { TemporaryFile } from '../../../../test/harness/agent/temporary-file.ts';
 import { createLog } from '../log.ts';
 import { crc32Base64 } from './checksums.ts';
 import { HashThreadPool } from './hash-thread-pool.ts';

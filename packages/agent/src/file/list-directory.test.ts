@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'node:test';
 import { BackhaulError, commands, MAX_FRAME_BYTES } from '@backhaul/protocol';
-import { gate } from '../fakes/open-gate.ts';
+import { gate } from '../../../../test/doubles/open-gate.ts';
 import { linux } from '../platform/linux.ts';
 import { AllowList } from '../policy/allow-list.ts';
 import { listDirectory } from './list-directory.ts';
@@ -126,7 +126,7 @@ test('a directory of 200,000 names is listed in little memory, also on tmpfs', a
         import { listDirectory } from ${here('list-directory.ts')};
         import { linux as platform } from ${here('../platform/linux.ts')};
         import { AllowList } from ${here('../policy/allow-list.ts')};
-        import { gate } from ${here('../fakes/open-gate.ts')};
+        import { gate } from ${here('../../../../test/doubles/open-gate.ts')};
         const [root] = process.argv.slice(1);
         const allowList = new AllowList({ directories: [root], files: [], platform, gate });
         const { signal } = new AbortController();

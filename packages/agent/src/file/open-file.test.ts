@@ -24,7 +24,7 @@ import { setImmediate } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { BackhaulError, type ErrorCode } from '@backhaul/protocol';
 import { darwin } from '../platform/darwin.ts';
-import { gate } from '../fakes/open-gate.ts';
+import { gate } from '../../../../test/doubles/open-gate.ts';
 import { linux } from '../platform/linux.ts';
 import type { Platform } from '../platform/platform.ts';
 import { AllowList } from '../policy/allow-list.ts';
@@ -567,7 +567,7 @@ test('a file that the agent’s user cannot read is permission_denied', () =>
     const script = `
       const { openFile } = await import(${JSON.stringify(import.meta.resolve('./open-file.ts'))});
       const { AllowList } = await import(${JSON.stringify(import.meta.resolve('../policy/allow-list.ts'))});
-      const { gate } = await import(${JSON.stringify(import.meta.resolve('../fakes/open-gate.ts'))});
+      const { gate } = await import(${JSON.stringify(import.meta.resolve('../../../../test/doubles/open-gate.ts'))});
       const { linux } = await import(${JSON.stringify(import.meta.resolve('../platform/linux.ts'))});
       if (process.getuid() === 0) { process.setgroups([]); process.setgid(65534); process.setuid(65534); }
       const allowList = new AllowList({ directories: [${JSON.stringify(root)}], files: [], platform: linux, gate });

@@ -5,8 +5,8 @@ import { type FileHandle, mkdir, mkdtemp, open, realpath, rm, truncate, writeFil
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
-import { cannotMount, FaultyMount } from '../fakes/faulty-mount.ts';
-import { gate } from '../fakes/open-gate.ts';
+import { cannotMount, FaultyMount } from '../../../../test/doubles/faulty-mount.ts';
+import { gate } from '../../../../test/doubles/open-gate.ts';
 import type { FileSystem } from '../platform/platform.ts';
 import { linux } from '../platform/linux.ts';
 import { GatedFile } from './gated-file.ts';

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'node:test';
 import { BackhaulError } from '@backhaul/protocol';
-import { gate } from '../fakes/open-gate.ts';
+import { gate } from '../../../../test/doubles/open-gate.ts';
 import { openFile } from '../file/open-file.ts';
 import { linux } from '../platform/linux.ts';
 import { AllowList } from './allow-list.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { appendFile } from 'node:fs/promises';
 import test from 'node:test';
 import { type PartChecksums, planParts } from '@backhaul/protocol';
-import { TemporaryFile } from '../fakes/temporary-file.ts';
+import { TemporaryFile } from '../../../../test/harness/agent/temporary-file.ts';
 import { LocalHasher } from '../file/hashers.ts';
 import { BufferPool, type Range } from '../file/slices.ts';
 import { announceAhead, announceNext, HashAhead, windowParts } from './announce-ahead.ts';

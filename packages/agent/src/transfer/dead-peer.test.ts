@@ -6,7 +6,7 @@ import { after, describe, test } from 'node:test';
 import tls from 'node:tls';
 import { noProxies } from '@backhaul/program';
 import { defaultConnectionTimings } from '../connection/server-connection.ts';
-import { localhostCertificate } from '../fakes/localhost-certificate.ts';
+import { localhostCertificate } from '../../../../test/harness/agent/localhost-certificate.ts';
 import { StoragePolicy } from '../policy/storage-policy.ts';
 import { PartParallelism } from './part-parallelism.ts';
 import { PartsInFlight } from './progress.ts';

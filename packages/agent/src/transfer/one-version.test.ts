@@ -13,8 +13,8 @@ import {
   runUpload,
   signOnRequest,
   type UploadOptions,
-} from '../fakes/agent-fixture.ts';
-import { MappedWriter, whyNoMappedWriter } from '../fakes/mapped-writer.ts';
+} from '../../../../test/harness/agent/agent-fixture.ts';
+import { MappedWriter, whyNoMappedWriter } from '../../../../test/harness/agent/mapped-writer.ts';
 import { crc32Base64 } from '../file/checksums.ts';
 import { fingerprintOf } from '../file/fingerprint.ts';
 import type { FileHasher, PartHashing } from '../file/hashers.ts';

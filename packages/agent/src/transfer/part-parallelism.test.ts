@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { sendOver } from '../fakes/simulated-network.ts';
+import { sendOver } from '../../../../test/doubles/simulated-network.ts';
 import { type PutSlot, PartParallelism } from './part-parallelism.ts';
 
 const PART = 5 * 1024 * 1024;

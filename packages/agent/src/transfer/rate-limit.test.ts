@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { AgentFixture, MiB, prepareMessage } from '../fakes/agent-fixture.ts';
-import { within } from '../fakes/fake-server.ts';
+import { AgentFixture, MiB, prepareMessage } from '../../../../test/harness/agent/agent-fixture.ts';
+import { within } from '../../../../test/doubles/fake-server.ts';
 import { RateLimit, ReadPace } from './rate-limit.ts';
 
 const signal = AbortSignal.timeout(10_000);

@@ -5,7 +5,13 @@ import test, { describe } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { crc32 } from 'node:zlib';
 import type { ResumeState } from '@backhaul/protocol';
-import { AgentFixture, downloadMessage, MiB, prepareMessage, signOnRequest } from '../fakes/agent-fixture.ts';
+import {
+  AgentFixture,
+  downloadMessage,
+  MiB,
+  prepareMessage,
+  signOnRequest,
+} from '../../../../test/harness/agent/agent-fixture.ts';
 import { crc32Base64 } from '../file/checksums.ts';
 import { fingerprintOf } from '../file/fingerprint.ts';
 

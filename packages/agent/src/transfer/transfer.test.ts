@@ -12,10 +12,10 @@ import {
   runUpload,
   signOnRequest,
   urlWindow,
-} from '../fakes/agent-fixture.ts';
-import { within } from '../fakes/fake-server.ts';
-import { sendError, readAll, refuse } from '../fakes/fake-store.ts';
-import { uuidv7 } from '../fakes/uuid.ts';
+} from '../../../../test/harness/agent/agent-fixture.ts';
+import { within } from '../../../../test/doubles/fake-server.ts';
+import { sendError, readAll, refuse } from '../../../../test/doubles/fake-store.ts';
+import { uuidv7 } from '../../../../test/harness/agent/uuid.ts';
 
 test('an empty file is uploaded as one empty part', async () => {
   await using fixture = await AgentFixture.start();

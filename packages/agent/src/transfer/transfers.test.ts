@@ -2,8 +2,13 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { BackhaulError } from '@backhaul/protocol';
-import { AgentFixture, MiB, prepareMessage, runUpload } from '../fakes/agent-fixture.ts';
-import { uuidv7 } from '../fakes/uuid.ts';
+import {
+  AgentFixture,
+  MiB,
+  prepareMessage,
+  runUpload,
+} from '../../../../test/harness/agent/agent-fixture.ts';
+import { uuidv7 } from '../../../../test/harness/agent/uuid.ts';
 import { createLog } from '../log.ts';
 import { defaultTimings, type TransferDeps } from './transfer-deps.ts';
 import { Transfers } from './transfers.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { FakeBackhaul, sendJson, sendProblem, type Route } from '../testing/fake-backhaul.ts';
-import { runCli } from '../testing/run-cli.ts';
+import { FakeBackhaul, sendJson, sendProblem, type Route } from '../../../../test/doubles/fake-backhaul.ts';
+import { runCli } from '../../../../test/harness/cli/run-cli.ts';
 
 const UPLOAD = '019ab3c2-5f00-7000-8000-000000000001';
 const accepted = {

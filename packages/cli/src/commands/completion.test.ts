@@ -4,10 +4,10 @@ import path from 'node:path';
 import { describe, test } from 'node:test';
 import type { ClientSummary } from '@backhaul/protocol';
 import { type AnyCommand, type CommandGroup, optionsOf } from '../command.ts';
-import { isInstalled, offers, shellNames } from '../testing/completing-shell.ts';
-import { FakeBackhaul, sendJson } from '../testing/fake-backhaul.ts';
-import { scratchDirectory } from '../testing/scratch-directory.ts';
-import { UPLOAD_ID, uploadRecord } from '../testing/upload-record.ts';
+import { isInstalled, offers, shellNames } from '../../../../test/harness/cli/completing-shell.ts';
+import { FakeBackhaul, sendJson } from '../../../../test/doubles/fake-backhaul.ts';
+import { temporaryDirectory } from '../../../../test/harness/temporary-directory.ts';
+import { UPLOAD_ID, uploadRecord } from '../../../../test/harness/upload-record.ts';
 import { commands } from './index.ts';
 
 /** A line whose last word is completed, and the completions expected from the command table. */
@@ -72,7 +72,7 @@ describe('completion', () => {
     });
 
     test(`in ${shell} offers machines, uploads and files, and nothing for free text`, { skip }, async () => {
-      await using directory = await scratchDirectory();
+      await using directory = await temporaryDirectory();
       await writeFile(path.join(directory.path, 'copy.bin'), '');
       await using server = await FakeBackhaul.start({
         'GET /clients': (response) =>

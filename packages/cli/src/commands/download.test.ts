@@ -7,11 +7,16 @@ import { chmod, lstat, mkdir, readdir, readFile, rmdir, stat, symlink, writeFile
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import type { ErrorCode } from '@backhaul/protocol';
-import { FakeBackhaul, sendEvents, sendJson, sendProblem } from '../testing/fake-backhaul.ts';
-import { finishCli, runCli, startCli } from '../testing/run-cli.ts';
-import { scratchDirectory } from '../testing/scratch-directory.ts';
-import { failedRecord, uploadRoutes, startUpload, recordVersions } from '../testing/upload-fixture.ts';
-import { UPLOAD_ID, uploadRecord } from '../testing/upload-record.ts';
+import { FakeBackhaul, sendEvents, sendJson, sendProblem } from '../../../../test/doubles/fake-backhaul.ts';
+import { finishCli, runCli, startCli } from '../../../../test/harness/cli/run-cli.ts';
+import { temporaryDirectory } from '../../../../test/harness/temporary-directory.ts';
+import {
+  failedRecord,
+  uploadRoutes,
+  startUpload,
+  recordVersions,
+} from '../../../../test/harness/cli/upload-fixture.ts';
+import { UPLOAD_ID, uploadRecord } from '../../../../test/harness/upload-record.ts';
 
 const DOWNLOAD = ['download', '--client-id', 'restaurant-1'];
 const content = randomBytes(20 * 1024 * 1024 + 12_345);
@@ -178,7 +183,7 @@ describe('download', { concurrency: 4 }, () => {
 
 describe('download --output', { concurrency: 4 }, () => {
   test('saves the file in parallel ranges and leaves no other file', async () => {
-    await using directory = await scratchDirectory();
+    await using directory = await temporaryDirectory();
     await using upload = await startUpload(content);
     const target = path.join(directory.path, 'saved.bin');
     const { code, stdout, stderr } = await runCli([...DOWNLOAD, '--output', target], {
@@ -212,7 +217,7 @@ describe('download --output', { concurrency: 4 }, () => {
   });
 
   test('into a directory uses the requested file name, not one from the agent', async () => {
-    await using directory = await scratchDirectory();
+    await using directory = await temporaryDirectory();
     // A server of release 0.1.0 passes on the agent's file name unchanged.
     await using upload = await startUpload(small, { last: { file_name: '../../deploy.sh' } });
     const { code } = await runCli(
@@ -227,7 +232,7 @@ describe('download --output', { concurrency: 4 }, () => {
   });
 
   test('resumes after a cut connection', async () => {
-    await using directory = await scratchDirectory();
+    await using directory = await temporaryDirectory();
     await using upload = await startUpload(content, { faults: { cuts: 5, cutAfterBytes: 1_000_000 } });
     const target = path.join(directory.path, 'saved.bin');
     const { code } = await runCli([...DOWNLOAD, '--output', target], { env: upload.server.env });
@@ -242,7 +247,7 @@ describe('download --output', { concurrency: 4 }, () => {
   });
 
   test('requests a new URL when the presigned one has expired', async () => {
-    await using directory = await scratchDirectory();
+    await using directory = await temporaryDirectory();
     await using upload = await startUpload(content, { faults: { oldestValidUrl: 2 } });
     const target = path.join(directory.path, 'saved.bin');
     const { code } = await runCli([...DOWNLOAD, '--output', target], { env: upload.server.env });
@@ -253,7 +258,7 @@ describe('download --output', { concurrency: 4 }, () => {
   });
 
   test('exits with 7 and keeps the old file if the bytes differ from the record', async () => {
-    await using directory = await scratchDirectory();
+    await using directory = await temporaryDirectory();
     await using upload = await startUpload(content);
     upload.store.content = Buffer.from(content);
     upload.store.content.writeUInt8((content.at(-1) ?? 0) ^ 1, content.length - 1);
@@ -269,7 +274,7 @@ describe('download --output', { concurrency: 4 }, () => {
   });
 
   test('verifies by CRC32 if there is no SHA-256', async () => {
-    await using directory = await scratchDirectory();
+    await using directory = await temporaryDirectory();
     const target = path.join(directory.path, 'saved.txt');
     await using upload = await startUpload(small, { last: { sha256: null } });
     const good = await runCli([...DOWNLOAD, '--output', target], { env: upload.server.env });
@@ -282,7 +287,7 @@ describe('download --output', { concurrency: 4 }, () => {
   });
 
   test('exits with 7 if the object has another size', async () => {
-    await using directory = await scratchDirectory();
+    await using directory = await temporaryDirectory();
     await using upload = await startUpload(small);
     upload.store.content = Buffer.concat([small, small]);
     const { code } = await runCli([...DOWNLOAD, '--output', directory.path], { env: upload.server.env });
@@ -291,7 +296,7 @@ describe('download --output', { concurrency: 4 }, () => {
   });
 
   test('saves an empty file', async () => {
-    await using directory = await scratchDirectory();
+    await using directory = await temporaryDirectory();
     await using upload = await startUpload(Buffer.alloc(0));
     const { code } = await runCli([...DOWNLOAD, '--output', directory.path], { env: upload.server.env });
     assert.equal(code, 0);
@@ -311,7 +316,7 @@ describe('download --output', { concurrency: 4 }, () => {
   });
 
   test('exits with 4 if the object is missing, with 5 if the store is unavailable', async () => {
-    await using directory = await scratchDirectory();
+    await using directory = await temporaryDirectory();
     await using missing = await startUpload(small, { faults: { status: 404 } });
     const { code } = await runCli([...DOWNLOAD, '--output', directory.path], { env: missing.server.env });
     assert.equal(code, 4);
@@ -324,7 +329,7 @@ describe('download --output', { concurrency: 4 }, () => {
   });
 
   test('on Ctrl-C keeps the downloaded bytes, and says how to resume', async () => {
-    await using directory = await scratchDirectory();
+    await using directory = await temporaryDirectory();
     await using upload = await startUpload(content, { faults: { hangAfterBytes: 1000 } });
     const child = startCli([...DOWNLOAD, '--output', directory.path], { env: upload.server.env });
     child.stdout.on('data', (chunk: Buffer) => {
@@ -345,7 +350,7 @@ describe('download --output', { concurrency: 4 }, () => {
   });
 
   test('--overwrite keeps a symbolic link named by the user, and the mode of the file', async () => {
-    await using directory = await scratchDirectory();
+    await using directory = await temporaryDirectory();
     await using upload = await startUpload(small);
     const target = path.join(directory.path, 'real.txt');
     const link = path.join(directory.path, 'link.txt');
@@ -367,7 +372,7 @@ describe('download --output', { concurrency: 4 }, () => {
   });
 
   test('to a path that cannot be written is refused before the trigger', async () => {
-    await using directory = await scratchDirectory();
+    await using directory = await temporaryDirectory();
     await using upload = await startUpload(small);
     const target = path.join(directory.path, 'none', 'saved.bin');
     const { code, stderr } = await runCli([...DOWNLOAD, '--output', target], { env: upload.server.env });
@@ -398,7 +403,7 @@ describe('download --output to an existing path', { concurrency: 4 }, () => {
   };
   for (const [what, put] of Object.entries(inTheWay)) {
     test(`does not replace ${what}, and starts no upload`, async () => {
-      await using directory = await scratchDirectory();
+      await using directory = await temporaryDirectory();
       await using upload = await startUpload(small);
       const target = path.join(directory.path, 'report.bin');
       await put(target);
@@ -418,7 +423,7 @@ describe('download --output to an existing path', { concurrency: 4 }, () => {
     });
 
     test(`replaces ${what} with --overwrite, without keeping an executable mode`, async () => {
-      await using directory = await scratchDirectory();
+      await using directory = await temporaryDirectory();
       await using upload = await startUpload(small);
       const target = path.join(directory.path, 'report.bin');
       await put(target);
@@ -435,7 +440,7 @@ describe('download --output to an existing path', { concurrency: 4 }, () => {
   }
 
   test('never replaces or follows a dangling link named by the user', async () => {
-    await using directory = await scratchDirectory();
+    await using directory = await temporaryDirectory();
     await using upload = await startUpload(small);
     const target = path.join(directory.path, 'report.bin');
     await symlink(`${target}.nowhere`, target);
@@ -450,7 +455,7 @@ describe('download --output to an existing path', { concurrency: 4 }, () => {
   });
 
   test('never replaces a subdirectory or a pipe in a directory', async () => {
-    await using directory = await scratchDirectory();
+    await using directory = await temporaryDirectory();
     await using upload = await startUpload(small);
     const target = path.join(directory.path, 'report.bin');
     const args = [...DOWNLOAD, '--file', '/data/report.bin', '--overwrite', '--output', directory.path];
@@ -467,7 +472,7 @@ describe('download --output to an existing path', { concurrency: 4 }, () => {
   });
 
   test('without --file, --overwrite replaces nothing in a directory, because the agent names the file', async () => {
-    await using directory = await scratchDirectory();
+    await using directory = await temporaryDirectory();
     await using upload = await startUpload(small);
     await writeFile(path.join(directory.path, 'report.bin'), 'old');
     const args = [...DOWNLOAD, '--output', directory.path];
@@ -485,7 +490,7 @@ describe('download --output to an existing path', { concurrency: 4 }, () => {
   });
 
   test('a file that appears during the upload is not replaced', async () => {
-    await using directory = await scratchDirectory();
+    await using directory = await temporaryDirectory();
     const target = path.join(directory.path, 'saved.bin');
     await using upload = await startUpload(small, {
       routes: {
@@ -524,7 +529,7 @@ describe('content', { concurrency: 4 }, () => {
   });
 
   test('does not replace an existing file', async () => {
-    await using directory = await scratchDirectory();
+    await using directory = await temporaryDirectory();
     await using upload = await startUpload(small);
     const target = path.join(directory.path, 'report.bin');
     await writeFile(target, 'old');
@@ -541,7 +546,7 @@ describe('content', { concurrency: 4 }, () => {
   });
 
   test('downloads the file of an earlier upload', async () => {
-    await using directory = await scratchDirectory();
+    await using directory = await temporaryDirectory();
     await using upload = await startUpload(small);
     const args = ['content', UPLOAD_ID, '--output', '.'];
     const { code } = await runCli(args, { env: upload.server.env, cwd: directory.path });

@@ -5,10 +5,16 @@ import { once } from 'node:events';
 import { mkdir, readdir, symlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, test } from 'node:test';
-import { type CliResult, finishCli, program, runCli, startCli } from '../testing/run-cli.ts';
-import { scratchDirectory } from '../testing/scratch-directory.ts';
-import { startUpload } from '../testing/upload-fixture.ts';
-import { UPLOAD_ID } from '../testing/upload-record.ts';
+import {
+  type CliResult,
+  finishCli,
+  program,
+  runCli,
+  startCli,
+} from '../../../../test/harness/cli/run-cli.ts';
+import { temporaryDirectory } from '../../../../test/harness/temporary-directory.ts';
+import { startUpload } from '../../../../test/harness/cli/upload-fixture.ts';
+import { UPLOAD_ID } from '../../../../test/harness/upload-record.ts';
 
 const DOWNLOAD = ['download', '--client-id', 'restaurant-1'];
 const content = randomBytes(12 * 1024 * 1024);
@@ -38,7 +44,7 @@ function assertProblemAndFix(stderr: string, problem: RegExp): void {
 
 describe('an output that cannot be written', { concurrency: 4 }, () => {
   test('is refused before the trigger if its directory may not be written', onLinux, async () => {
-    await using directory = await scratchDirectory();
+    await using directory = await temporaryDirectory();
     await using upload = await startUpload(content);
     // Not even root can create a file there.
     const link = path.join(directory.path, 'link');
@@ -60,7 +66,7 @@ describe('an output that cannot be written', { concurrency: 4 }, () => {
     'is refused before the trigger if the file is writable, but its directory is not',
     asRoot,
     async () => {
-      await using directory = await scratchDirectory();
+      await using directory = await temporaryDirectory();
       await using upload = await startUpload(content);
       const mounted = path.join(directory.path, 'mounted');
       await mkdir(mounted);
@@ -75,7 +81,7 @@ describe('an output that cannot be written', { concurrency: 4 }, () => {
   );
 
   test('is refused before the trigger on a disk without room for a block', asRoot, async () => {
-    await using directory = await scratchDirectory();
+    await using directory = await temporaryDirectory();
     await using upload = await startUpload(content);
     const script = `unshare -m bash -c 'mount -t tmpfs -o size=64k none "${directory.path}" && head -c 65536 /dev/zero > "${directory.path}/full" && exec "$@"' bash "$@"`;
     const args = [...DOWNLOAD, '--output', path.join(directory.path, 'report.bin')];
@@ -86,7 +92,7 @@ describe('an output that cannot be written', { concurrency: 4 }, () => {
   });
 
   test('that fills up is reported with the command to continue, and no file remains', asRoot, async () => {
-    await using directory = await scratchDirectory();
+    await using directory = await temporaryDirectory();
     await using upload = await startUpload(content);
     const script = `unshare -m bash -c 'mount -t tmpfs -o size=4m none "${directory.path}"; "$@"; code=$?; ls -A "${directory.path}"; exit $code' bash "$@"`;
     const args = [...DOWNLOAD, '--output', path.join(directory.path, 'report.bin')];
@@ -144,7 +150,7 @@ describe('an output that cannot be written', { concurrency: 4 }, () => {
   });
 
   test('is checked without leaving a file behind', async () => {
-    await using directory = await scratchDirectory();
+    await using directory = await temporaryDirectory();
     await using upload = await startUpload(content);
     const output = path.join(directory.path, 'report.bin');
     const { code } = await runCli([...DOWNLOAD, '--output', output], { env: upload.server.env });

@@ -3,10 +3,10 @@ import { randomBytes } from 'node:crypto';
 import { open, readdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, test } from 'node:test';
-import { finishCli, runCli, startCli } from '../testing/run-cli.ts';
-import { scratchDirectory } from '../testing/scratch-directory.ts';
-import { uploadRoutes, startUpload, recordVersions } from '../testing/upload-fixture.ts';
-import { UPLOAD_ID } from '../testing/upload-record.ts';
+import { finishCli, runCli, startCli } from '../../../../test/harness/cli/run-cli.ts';
+import { temporaryDirectory } from '../../../../test/harness/temporary-directory.ts';
+import { uploadRoutes, startUpload, recordVersions } from '../../../../test/harness/cli/upload-fixture.ts';
+import { UPLOAD_ID } from '../../../../test/harness/upload-record.ts';
 
 const MIB = 1024 * 1024;
 const content = randomBytes(20 * MIB + 12_345);
@@ -69,7 +69,7 @@ describe('a killed download', () => {
     ['content', UPLOAD_ID, '--output'],
   ]) {
     test(`by ${args[0]} is resumed by content`, async () => {
-      await using directory = await scratchDirectory();
+      await using directory = await temporaryDirectory();
       await using upload = await startUpload(content, { last: { etag: '"one"' } });
       const target = path.join(directory.path, 'saved.bin');
       const part = await killHalfWay(upload, directory.path, [...args, target]);
@@ -85,7 +85,7 @@ describe('a killed download', () => {
   }
 
   test('is not resumed by another download, which starts a new upload', async () => {
-    await using directory = await scratchDirectory();
+    await using directory = await temporaryDirectory();
     const otherId = UPLOAD_ID.replace(/.$/, 'f');
     const others = uploadRoutes(
       recordVersions(content, { etag: '"one"' }).map((one) => ({ ...one, upload_id: otherId })),
@@ -113,7 +113,7 @@ describe('a killed download', () => {
   });
 
   test('starts over and delivers the file if the part file holds other bytes', async () => {
-    await using directory = await scratchDirectory();
+    await using directory = await temporaryDirectory();
     await using upload = await startUpload(content);
     const target = path.join(directory.path, 'saved.bin');
     const args = ['content', UPLOAD_ID, '--output', target];
@@ -130,7 +130,7 @@ describe('a killed download', () => {
   });
 
   test('starts over if the record has no checksum to detect a wrong part', async () => {
-    await using directory = await scratchDirectory();
+    await using directory = await temporaryDirectory();
     await using upload = await startUpload(content, { last: { sha256: null, checksum: null } });
     const target = path.join(directory.path, 'saved.bin');
     const args = ['content', UPLOAD_ID, '--output', target];

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { FakeBackhaul, sendJson, sendProblem } from '../testing/fake-backhaul.ts';
-import { runCli } from '../testing/run-cli.ts';
-import { uploadRecord } from '../testing/upload-record.ts';
+import { FakeBackhaul, sendJson, sendProblem } from '../../../../test/doubles/fake-backhaul.ts';
+import { runCli } from '../../../../test/harness/cli/run-cli.ts';
+import { uploadRecord } from '../../../../test/harness/upload-record.ts';
 
 const ids = [
   '019ab3c2-5f00-7000-8000-00000000000a',

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { agentClaimsSchema, operatorClaimsSchema, TOKEN_ISSUER, tokenKinds } from '@backhaul/protocol';
 import { jwtVerify } from 'jose';
-import { runCli } from '../testing/run-cli.ts';
+import { runCli } from '../../../../test/harness/cli/run-cli.ts';
 import { mintToken } from './token.ts';
 
 const SECRET = 'a secret that is long enough for HS256';

@@ -3,12 +3,12 @@ import { randomBytes } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { describe, test } from 'node:test';
 import type { ObjectVerification, UploadRecord } from '@backhaul/protocol';
-import { FakeBackhaul, sendJson, sendProblem } from '../testing/fake-backhaul.ts';
-import type { ObjectFaults } from '../testing/fake-object-store.ts';
-import { finishCli, runCli, startCli } from '../testing/run-cli.ts';
-import { scratchDirectory } from '../testing/scratch-directory.ts';
-import { failedRecord, recordVersions, startUpload } from '../testing/upload-fixture.ts';
-import { UPLOAD_ID, uploadRecord } from '../testing/upload-record.ts';
+import { FakeBackhaul, sendJson, sendProblem } from '../../../../test/doubles/fake-backhaul.ts';
+import type { ObjectFaults } from '../../../../test/doubles/fake-object-store.ts';
+import { finishCli, runCli, startCli } from '../../../../test/harness/cli/run-cli.ts';
+import { temporaryDirectory } from '../../../../test/harness/temporary-directory.ts';
+import { failedRecord, recordVersions, startUpload } from '../../../../test/harness/cli/upload-fixture.ts';
+import { UPLOAD_ID, uploadRecord } from '../../../../test/harness/upload-record.ts';
 
 const content = randomBytes(9 * 1024 * 1024 + 1);
 
@@ -145,7 +145,7 @@ describe('verify', { concurrency: 4 }, () => {
 
 describe('verify --content', { concurrency: 4 }, () => {
   test('reads every byte, shows progress and stores nothing', async () => {
-    await using directory = await scratchDirectory();
+    await using directory = await temporaryDirectory();
     await using upload = await start();
     const { code, stdout, stderr } = await runCli([...VERIFY, '--content'], {
       env: upload.server.env,

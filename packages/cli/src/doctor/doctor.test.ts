@@ -6,9 +6,15 @@ import type { Finding } from '@backhaul/protocol';
 import { DEV_FILE } from '@backhaul/protocol/dev-file';
 import { SignJWT } from 'jose';
 import { mintToken } from '../commands/token.ts';
-import { FakeBackhaul, type Route, sendJson, sendProblem, TOKEN } from '../testing/fake-backhaul.ts';
-import { runCli } from '../testing/run-cli.ts';
-import { scratchDirectory } from '../testing/scratch-directory.ts';
+import {
+  FakeBackhaul,
+  type Route,
+  sendJson,
+  sendProblem,
+  TOKEN,
+} from '../../../../test/doubles/fake-backhaul.ts';
+import { runCli } from '../../../../test/harness/cli/run-cli.ts';
+import { temporaryDirectory } from '../../../../test/harness/temporary-directory.ts';
 import { checkToken } from './client-checks.ts';
 import { checkClock } from './server-checks.ts';
 
@@ -64,7 +70,7 @@ describe('doctor', { concurrency: 4 }, () => {
   });
 
   test('exits with 0 without errors, and uses the dev file', async () => {
-    await using directory = await scratchDirectory();
+    await using directory = await temporaryDirectory();
     const token = await mintToken(operator, secret, Date.now());
     await using server = await FakeBackhaul.start(
       { ...healthy, 'GET /doctor': (response) => sendProblem(response, 'forbidden') },
@@ -105,7 +111,7 @@ describe('doctor', { concurrency: 4 }, () => {
   });
 
   test('names a missing setting', async () => {
-    await using directory = await scratchDirectory();
+    await using directory = await temporaryDirectory();
     const { code, stdout } = await runCli(['doctor'], { cwd: directory.path });
     assert.equal(code, 1);
     assert.match(stdout, /^error +settings: No server URL\.\n +→ Set BACKHAUL_URL/m);

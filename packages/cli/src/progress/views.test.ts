@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { UploadRecord } from '@backhaul/protocol';
-import { uploadRecord } from '../testing/upload-record.ts';
+import { uploadRecord } from '../../../../test/harness/upload-record.ts';
 import { BarView, LinesView } from './views.ts';
 
 const MB = 1_000_000;

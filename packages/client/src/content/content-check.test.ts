@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { UploadRecord } from '@backhaul/protocol';
-import { uploadRecord } from '../testing/upload-record.ts';
+import { uploadRecord } from '../../../../test/harness/upload-record.ts';
 import { contentCheck } from './content-check.ts';
 
 const text = '123456789';

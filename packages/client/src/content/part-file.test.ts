@@ -14,7 +14,7 @@ import {
 import { hostname, tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
-import { uploadRecord } from '../testing/upload-record.ts';
+import { uploadRecord } from '../../../../test/harness/upload-record.ts';
 import type { NamingCalls } from './output-file.ts';
 import { PartFile } from './part-file.ts';
 

@@ -7,7 +7,8 @@ import { test } from 'node:test';
 import { S3Error } from '../errors.ts';
 import type { Operation } from '../operations/operation.ts';
 import { OPERATIONS } from '../operations.ts';
-import { startStore, temporaryDirectory } from '../testing/store-fixture.ts';
+import { startStore } from '../../../../test/harness/object-store/store-fixture.ts';
+import { temporaryDirectory } from '../../../../test/harness/temporary-directory.ts';
 
 /** Returns the logged status of a response whose client has disconnected. */
 async function statusLoggedFor(operation: Operation): Promise<unknown> {

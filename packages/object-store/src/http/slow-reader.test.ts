@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { OPERATIONS } from '../operations.ts';
-import { startStore, temporaryDirectory, type StoreFixture } from '../testing/store-fixture.ts';
+import { startStore, type StoreFixture } from '../../../../test/harness/object-store/store-fixture.ts';
+import { temporaryDirectory } from '../../../../test/harness/temporary-directory.ts';
 
 /** More than the socket buffers on both sides of a connection hold. */
 const TEXT_BYTES = 32 * 1024 * 1024;

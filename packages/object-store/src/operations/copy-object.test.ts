@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { md5Hex, patternBytes, startStore, type StoreFixture } from '../testing/store-fixture.ts';
-import { elementText } from '../testing/test-client.ts';
+import {
+  md5Hex,
+  patternBytes,
+  startStore,
+  type StoreFixture,
+} from '../../../../test/harness/object-store/store-fixture.ts';
+import { elementText } from '../../../../test/harness/object-store/test-client.ts';
 
 const BODY = patternBytes(100_000, 'copy');
 const PROPERTIES = { 'content-type': 'text/x', 'x-amz-meta-a': '1' };

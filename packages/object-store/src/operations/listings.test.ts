@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { md5Base64, startStore, type StoreFixture } from '../testing/store-fixture.ts';
-import { elementText, elementTexts } from '../testing/test-client.ts';
+import {
+  md5Base64,
+  startStore,
+  type StoreFixture,
+} from '../../../../test/harness/object-store/store-fixture.ts';
+import { elementText, elementTexts } from '../../../../test/harness/object-store/test-client.ts';
 
 let fixture: StoreFixture;
 before(async () => {

@@ -2,8 +2,14 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { CHECKSUM_TRAITS, type ChecksumAlgorithm } from '../checksum/algorithm.ts';
-import { filesBelow, md5Hex, patternBytes, startStore, type StoreFixture } from '../testing/store-fixture.ts';
-import { elementText, elementTexts } from '../testing/test-client.ts';
+import {
+  filesBelow,
+  md5Hex,
+  patternBytes,
+  startStore,
+  type StoreFixture,
+} from '../../../../test/harness/object-store/store-fixture.ts';
+import { elementText, elementTexts } from '../../../../test/harness/object-store/test-client.ts';
 
 const PART = 5 * 1024 * 1024;
 const A = patternBytes(PART, 'a');

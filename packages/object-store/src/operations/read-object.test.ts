@@ -3,7 +3,11 @@ import { once } from 'node:events';
 import { type IncomingMessage, request } from 'node:http';
 import { buffer } from 'node:stream/consumers';
 import { after, before, test } from 'node:test';
-import { patternBytes, startStore, type StoreFixture } from '../testing/store-fixture.ts';
+import {
+  patternBytes,
+  startStore,
+  type StoreFixture,
+} from '../../../../test/harness/object-store/store-fixture.ts';
 
 const PART = 5 * 1024 * 1024;
 const FIRST = patternBytes(PART, 'first');

@@ -12,8 +12,8 @@ import {
   patternBytes,
   startStore,
   type StoreFixture,
-} from '../testing/store-fixture.ts';
-import { sha256Hex } from '../testing/test-client.ts';
+} from '../../../../test/harness/object-store/store-fixture.ts';
+import { sha256Hex } from '../../../../test/harness/object-store/test-client.ts';
 
 let fixture: StoreFixture;
 before(async () => void (fixture = await startStore({ stallTimeoutMs: 400 })));

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { startStore, type StoreFixture } from '../testing/store-fixture.ts';
-import { sha256Hex, type SignedCall } from '../testing/test-client.ts';
+import { startStore, type StoreFixture } from '../../../../test/harness/object-store/store-fixture.ts';
+import { sha256Hex, type SignedCall } from '../../../../test/harness/object-store/test-client.ts';
 
 let fixture: StoreFixture;
 before(async () => void (fixture = await startStore()));

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { filesBelow, temporaryDirectory } from '../testing/store-fixture.ts';
+import { filesBelow } from '../../../../test/harness/object-store/store-fixture.ts';
+import { temporaryDirectory } from '../../../../test/harness/temporary-directory.ts';
 import { ForeignDataDirectory } from './data-directory.ts';
 import { Storage } from './storage.ts';
 

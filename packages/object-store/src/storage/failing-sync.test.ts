@@ -3,7 +3,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { test } from 'node:test';
 import { DigestedContent } from '../body/digested-content.ts';
-import { temporaryDirectory } from '../testing/store-fixture.ts';
+import { temporaryDirectory } from '../../../../test/harness/temporary-directory.ts';
 import type { Bucket } from './bucket.ts';
 import { syncDirectory } from './durable-file.ts';
 import { manifestFileName } from './stored-object.ts';

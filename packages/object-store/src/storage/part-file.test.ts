@@ -3,7 +3,8 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { DigestedContent } from '../body/digested-content.ts';
-import { patternBytes, temporaryDirectory } from '../testing/store-fixture.ts';
+import { patternBytes } from '../../../../test/harness/object-store/store-fixture.ts';
+import { temporaryDirectory } from '../../../../test/harness/temporary-directory.ts';
 import { stagePart } from './part-file.ts';
 
 test('a stalled upload has nearly all received bytes on disk', async () => {

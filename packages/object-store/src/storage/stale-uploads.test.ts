@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { join } from 'node:path';
-import { filesBelow, startStore, temporaryDirectory } from '../testing/store-fixture.ts';
+import { filesBelow, startStore } from '../../../../test/harness/object-store/store-fixture.ts';
+import { temporaryDirectory } from '../../../../test/harness/temporary-directory.ts';
 import { abortStaleUploads } from './stale-uploads.ts';
 import { Storage } from './storage.ts';
 

@@ -4,7 +4,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { Provider } from 'oidc-provider';
-import { FakeLog } from '../domain/fakes/fake-log.ts';
+import { FakeLog } from '../../../../test/doubles/fake-log.ts';
 import { KeySet } from './key-set.ts';
 import { keySetKeys } from './token-keys.ts';
 import { type TokenRules, TokenVerifier } from './token-verifier.ts';

@@ -5,7 +5,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { SignJWT } from 'jose';
-import { FakeLog } from '../domain/fakes/fake-log.ts';
+import { FakeLog } from '../../../../test/doubles/fake-log.ts';
 import { KeySet } from './key-set.ts';
 import { keySetKeys } from './token-keys.ts';
 import { TokenVerifier } from './token-verifier.ts';

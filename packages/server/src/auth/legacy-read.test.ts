@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type OperatorClaims, SCOPE_VERSION, type Scope, scopes } from '@backhaul/protocol';
-import { FakeClock } from '../domain/fakes/fake-clock.ts';
-import { FakeLog } from '../domain/fakes/fake-log.ts';
+import { FakeClock } from '../../../../test/doubles/fake-clock.ts';
+import { FakeLog } from '../../../../test/doubles/fake-log.ts';
 import { LEGACY_READ_MS, LegacyRead, legacyReadEnd } from './legacy-read.ts';
 
 const HOUR_MS = 3_600_000;

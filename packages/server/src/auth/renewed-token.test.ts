@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { tokenKinds } from '@backhaul/protocol';
 import { decodeJwt, SignJWT } from 'jose';
-import { FakeClock } from '../domain/fakes/fake-clock.ts';
+import { FakeClock } from '../../../../test/doubles/fake-clock.ts';
 import { renewedTokenId } from '../domain/agents/token-chain.ts';
 import { readSessionToken, renewedTokenSigner } from './renewed-token.ts';
 import { secretKeys } from './token-keys.ts';

@@ -11,7 +11,7 @@ import { BackhaulError, TOKEN_ISSUER, tokenKinds } from '@backhaul/protocol';
 import { exportJWK, SignJWT } from 'jose';
 import { ConfigError } from '../config/config-error.ts';
 import { keySetKeys, loadTokenKeys, publicKeys } from './token-keys.ts';
-import { FakeLog } from '../domain/fakes/fake-log.ts';
+import { FakeLog } from '../../../../test/doubles/fake-log.ts';
 import { KeySet } from './key-set.ts';
 import { TokenVerifier } from './token-verifier.ts';
 

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { type TestContext, test } from 'node:test';
 import { ConfigError } from '../config/config-error.ts';
-import { sampleAudit, sampleUpload } from '../domain/fakes/sample-upload.ts';
+import { sampleAudit, sampleUpload } from '../../../../test/harness/server/sample-upload.ts';
 import { openSqliteStore } from '../store/open-sqlite-store.ts';
 import { BackupError } from './backup-error.ts';
 import { takeBackup } from './take-backup.ts';

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openSqliteStore } from '../store/open-sqlite-store.ts';
-import { DomainFixture, type FixtureOptions } from './fakes/domain-fixture.ts';
-import { intercepted } from './fakes/intercepted.ts';
+import { DomainFixture, type FixtureOptions } from '../../../../test/harness/server/domain-fixture.ts';
+import { intercepted } from '../../../../test/doubles/intercepted.ts';
 import { type Store, StoreError } from './ports/store.ts';
 import { endSession } from './agents/handlers/hello.ts';
 

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { openSqliteStore } from '../store/open-sqlite-store.ts';
-import { FakeClock } from './fakes/fake-clock.ts';
-import { FakeLog } from './fakes/fake-log.ts';
-import { intercepted } from './fakes/intercepted.ts';
+import { FakeClock } from '../../../../test/doubles/fake-clock.ts';
+import { FakeLog } from '../../../../test/doubles/fake-log.ts';
+import { intercepted } from '../../../../test/doubles/intercepted.ts';
 import { type RecordedAudit, type Store, StoreError } from './ports/store.ts';
 import { type RefusedRequest, RefusedRequests } from './refused-requests.ts';
 

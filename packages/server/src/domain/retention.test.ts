@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openSqliteStore } from '../store/open-sqlite-store.ts';
-import { FakeClock } from './fakes/fake-clock.ts';
-import { FakeLog } from './fakes/fake-log.ts';
-import { intercepted } from './fakes/intercepted.ts';
-import { sampleAudit, sampleUploadIn } from './fakes/sample-upload.ts';
+import { FakeClock } from '../../../../test/doubles/fake-clock.ts';
+import { FakeLog } from '../../../../test/doubles/fake-log.ts';
+import { intercepted } from '../../../../test/doubles/intercepted.ts';
+import { sampleAudit, sampleUploadIn } from '../../../../test/harness/server/sample-upload.ts';
 import type { Store } from './ports/store.ts';
 import { AuditRetention, Retention } from './retention.ts';
 

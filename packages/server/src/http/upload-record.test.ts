@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { uploadRecordSchema, uploadStatuses } from '@backhaul/protocol';
-import { sampleUploadIn } from '../domain/fakes/sample-upload.ts';
-import { DomainFixture } from '../domain/fakes/domain-fixture.ts';
+import { sampleUploadIn } from '../../../../test/harness/server/sample-upload.ts';
+import { DomainFixture } from '../../../../test/harness/server/domain-fixture.ts';
 import { endSession } from '../domain/agents/handlers/hello.ts';
 import { openSqliteStore } from '../store/open-sqlite-store.ts';
 import { describeUpload, toUploadRecord } from './upload-record.ts';

@@ -11,7 +11,7 @@ import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { PresignedPart } from '@backhaul/protocol';
 import { combineCrc32 } from '../domain/uploads/expected-object.ts';
-import { crc32Base64, quickTiming } from './fake-s3.ts';
+import { crc32Base64, quickTiming } from '../../../../test/doubles/fake-s3.ts';
 import { S3Bucket } from './s3-bucket.ts';
 import type { S3Settings } from './s3-settings.ts';
 

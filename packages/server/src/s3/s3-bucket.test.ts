@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import type { PendingUpload } from '../domain/ports/bucket.ts';
 import { combineCrc32 } from '../domain/uploads/expected-object.ts';
-import { crc32Base64, errorXml, FakeS3, quickTiming } from './fake-s3.ts';
+import { crc32Base64, errorXml, FakeS3, quickTiming } from '../../../../test/doubles/fake-s3.ts';
 import { S3Bucket } from './s3-bucket.ts';
 
 const md5Base64 = (bytes: Uint8Array) => createHash('md5').update(bytes).digest('base64');

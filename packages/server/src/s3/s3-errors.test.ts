@@ -3,7 +3,7 @@ import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { test } from 'node:test';
 import { BucketError, type BucketErrorKind } from '../domain/ports/bucket.ts';
-import { errorXml, FakeS3, quickTiming } from './fake-s3.ts';
+import { errorXml, FakeS3, quickTiming } from '../../../../test/doubles/fake-s3.ts';
 import { S3Bucket } from './s3-bucket.ts';
 import { toBucketError } from './s3-errors.ts';
 

@@ -6,7 +6,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { CamelCasePlugin, Kysely, SqliteDialect } from 'kysely';
 import { Migrator } from 'kysely/migration';
-import { sampleAudit, sampleUpload } from '../domain/fakes/sample-upload.ts';
+import { sampleAudit, sampleUpload } from '../../../../test/harness/server/sample-upload.ts';
 import { migrations } from './migrations.ts';
 import { openSqliteStore } from './open-sqlite-store.ts';
 import type { Schema, UploadsTable } from './schema.ts';

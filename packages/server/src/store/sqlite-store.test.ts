@@ -16,11 +16,11 @@ import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
-import { sampleAudit, sampleUpload } from '../domain/fakes/sample-upload.ts';
+import { sampleAudit, sampleUpload } from '../../../../test/harness/server/sample-upload.ts';
 import { StoreError } from '../domain/ports/store.ts';
-import { testInsertConformance } from './insert-conformance.ts';
+import { testInsertConformance } from '../../../../test/conformance/insert-conformance.ts';
 import { openSqliteStore } from './open-sqlite-store.ts';
-import { testStoreConformance } from './store-conformance.ts';
+import { testStoreConformance } from '../../../../test/conformance/store-conformance.ts';
 
 const temporaryDirectory = () => mkdtempDisposable(path.join(tmpdir(), 'backhaul-store-'));
 
@@ -41,7 +41,7 @@ testStoreConformance('SQLite in a file', async () => {
 const source = (name: string): string => JSON.stringify(new URL(name, import.meta.url).href);
 const PROLOGUE = `
   import { openSqliteStore } from ${source('./open-sqlite-store.ts')};
-  import { sampleAudit, sampleUpload } from ${source('../domain/fakes/sample-upload.ts')};
+  import { sampleAudit, sampleUpload } from ${source('../../../../test/harness/server/sample-upload.ts')};
   const store = await openSqliteStore(process.argv[1]);
 `;
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
-import { sampleAudit, sampleUpload } from '../domain/fakes/sample-upload.ts';
+import { sampleAudit, sampleUpload } from '../../../../test/harness/server/sample-upload.ts';
 import { openSqliteStore } from './open-sqlite-store.ts';
 
 test('a joining request is audited with the joined upload; one that repeats its key is not', async () => {

@@ -4,14 +4,14 @@ import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { type AgentMessageInput, PeerBudget, type ServerMessageInput } from '@backhaul/protocol';
 import { WebSocket, WebSocketServer } from 'ws';
-import { DomainFixture } from '../domain/fakes/domain-fixture.ts';
+import { DomainFixture } from '../../../../test/harness/server/domain-fixture.ts';
 import {
   completedMessage,
   partUploadedMessage,
   preparedMessage,
   sampleToken,
-} from '../domain/fakes/fake-agent.ts';
-import { intercepted } from '../domain/fakes/intercepted.ts';
+} from '../../../../test/doubles/fake-agent.ts';
+import { intercepted } from '../../../../test/doubles/intercepted.ts';
 import { type Store, StoreError } from '../domain/ports/store.ts';
 import { openSqliteStore } from '../store/open-sqlite-store.ts';
 import { AgentConnection, type ConnectionOptions } from './agent-connection.ts';

@@ -9,7 +9,7 @@ import { runInNewContext } from 'node:vm';
 import { CONNECT_PATH, SUBPROTOCOL } from '@backhaul/protocol';
 import { UnsecuredJWT } from 'jose';
 import { WebSocket } from 'ws';
-import { DomainFixture } from '../domain/fakes/domain-fixture.ts';
+import { DomainFixture } from '../../../../test/harness/server/domain-fixture.ts';
 import { ClientAddresses } from '../http/client-addresses.ts';
 import { UnauthenticatedConnections } from '../http/unauthenticated-connections.ts';
 import { openSqliteStore } from '../store/open-sqlite-store.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { FakeLog } from '../domain/fakes/fake-log.ts';
+import { FakeLog } from '../../../../test/doubles/fake-log.ts';
 import { StoreError } from '../domain/ports/store.ts';
 import { retryOnStoreError } from './retry-on-store-error.ts';
 

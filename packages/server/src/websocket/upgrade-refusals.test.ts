@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { test } from 'node:test';
 import { BackhaulError, type RefusalReason } from '@backhaul/protocol';
 import { ClientBlocked } from '../domain/agents/client.ts';
-import { FakeLog } from '../domain/fakes/fake-log.ts';
+import { FakeLog } from '../../../../test/doubles/fake-log.ts';
 import { UpgradeRefusals } from './upgrade-refusals.ts';
 
 function refusals() {

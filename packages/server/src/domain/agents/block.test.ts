@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { closeCodes } from '@backhaul/protocol';
 import { openSqliteStore } from '../../store/open-sqlite-store.ts';
-import { DomainFixture } from '../fakes/domain-fixture.ts';
-import { sayHello } from '../fakes/fake-agent.ts';
-import { intercepted } from '../fakes/intercepted.ts';
+import { DomainFixture } from '../../../../../test/harness/server/domain-fixture.ts';
+import { sayHello } from '../../../../../test/doubles/fake-agent.ts';
+import { intercepted } from '../../../../../test/doubles/intercepted.ts';
 import type { Store } from '../ports/store.ts';
 import { endSession } from './handlers/hello.ts';
 

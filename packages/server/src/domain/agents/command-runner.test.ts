@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Result } from '@backhaul/protocol';
-import { FakeConnection, sampleToken } from '../fakes/fake-agent.ts';
+import { FakeConnection, sampleToken } from '../../../../../test/doubles/fake-agent.ts';
 import { CommandRunner } from './command-runner.ts';
 import { type AgentSession, SessionRegistry } from './session.ts';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { closeCodes } from '@backhaul/protocol';
-import { FakeConnection, sampleToken } from '../fakes/fake-agent.ts';
+import { FakeConnection, sampleToken } from '../../../../../test/doubles/fake-agent.ts';
 import { type AgentSession, SessionRegistry } from './session.ts';
 
 function session(

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openSqliteStore } from '../../store/open-sqlite-store.ts';
-import { DomainFixture } from '../fakes/domain-fixture.ts';
-import { FakeClock } from '../fakes/fake-clock.ts';
-import { FakeLog } from '../fakes/fake-log.ts';
+import { DomainFixture } from '../../../../../test/harness/server/domain-fixture.ts';
+import { FakeClock } from '../../../../../test/doubles/fake-clock.ts';
+import { FakeLog } from '../../../../../test/doubles/fake-log.ts';
 import { hostIdOf, SharedTokens } from './shared-tokens.ts';
 
 const a = { machine: 'a'.repeat(32), boot: '1'.repeat(32) };

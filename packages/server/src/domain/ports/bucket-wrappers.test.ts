@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { errorXml, FakeS3, quickTiming } from '../../s3/fake-s3.ts';
+import { errorXml, FakeS3, quickTiming } from '../../../../../test/doubles/fake-s3.ts';
 import { S3Bucket } from '../../s3/s3-bucket.ts';
 import { systemClock } from '../../system-clock.ts';
 import { type BucketOperation, meteredBucket, stoppableBucket } from './bucket-wrappers.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { FakeBucket } from '../fakes/fake-bucket.ts';
-import { FakeClock } from '../fakes/fake-clock.ts';
+import { FakeBucket } from '../../../../../test/doubles/fake-bucket.ts';
+import { FakeClock } from '../../../../../test/doubles/fake-clock.ts';
 import { BucketProbe } from './bucket-outage.ts';
 
 function openProbe() {

@@ -5,7 +5,7 @@ import { completed } from '../agents/handlers/endings.ts';
 import { partsReady, partUploaded } from '../agents/handlers/parts.ts';
 import { prepared, resumed } from '../agents/handlers/prepared.ts';
 import { createDomain } from '../create-domain.ts';
-import { DomainFixture, type FixtureOptions } from '../fakes/domain-fixture.ts';
+import { DomainFixture, type FixtureOptions } from '../../../../../test/harness/server/domain-fixture.ts';
 import {
   announce,
   completedMessage,
@@ -16,10 +16,10 @@ import {
   preparedMessage,
   resumedMessage,
   uploadedParts,
-} from '../fakes/fake-agent.ts';
-import { etagOf } from '../fakes/fake-bucket.ts';
-import { intercepted } from '../fakes/intercepted.ts';
-import { sampleAudit, sampleUploadIn } from '../fakes/sample-upload.ts';
+} from '../../../../../test/doubles/fake-agent.ts';
+import { etagOf } from '../../../../../test/doubles/fake-bucket.ts';
+import { intercepted } from '../../../../../test/doubles/intercepted.ts';
+import { sampleAudit, sampleUploadIn } from '../../../../../test/harness/server/sample-upload.ts';
 import type { Store } from '../ports/store.ts';
 import { MAX_GIVEN_UP, MAX_RESTARTS } from './requeue.ts';
 import { combineCrc32 } from './expected-object.ts';

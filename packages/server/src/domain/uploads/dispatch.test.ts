@@ -5,7 +5,7 @@ import { openSqliteStore } from '../../store/open-sqlite-store.ts';
 import { completed, failed } from '../agents/handlers/endings.ts';
 import { partUploaded } from '../agents/handlers/parts.ts';
 import { prepared } from '../agents/handlers/prepared.ts';
-import { DomainFixture, type FixtureOptions } from '../fakes/domain-fixture.ts';
+import { DomainFixture, type FixtureOptions } from '../../../../../test/harness/server/domain-fixture.ts';
 import {
   completedMessage,
   failedMessage,
@@ -14,9 +14,9 @@ import {
   partUploadedMessage,
   preparedMessage,
   sayHello,
-} from '../fakes/fake-agent.ts';
-import { intercepted } from '../fakes/intercepted.ts';
-import { sampleUploadIn } from '../fakes/sample-upload.ts';
+} from '../../../../../test/doubles/fake-agent.ts';
+import { intercepted } from '../../../../../test/doubles/intercepted.ts';
+import { sampleUploadIn } from '../../../../../test/harness/server/sample-upload.ts';
 import type { Store } from '../ports/store.ts';
 import { endSession } from '../agents/handlers/hello.ts';
 import type { UploadSettings } from '../upload-settings.ts';

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openSqliteStore } from '../../store/open-sqlite-store.ts';
-import { DomainFixture } from '../fakes/domain-fixture.ts';
-import { intercepted } from '../fakes/intercepted.ts';
-import { sampleAudit, sampleUpload } from '../fakes/sample-upload.ts';
+import { DomainFixture } from '../../../../../test/harness/server/domain-fixture.ts';
+import { intercepted } from '../../../../../test/doubles/intercepted.ts';
+import { sampleAudit, sampleUpload } from '../../../../../test/harness/server/sample-upload.ts';
 import { type Store, StoreError } from '../ports/store.ts';
 import { endSession } from '../agents/handlers/hello.ts';
 import { ClockWatch } from '../clock-watch.ts';

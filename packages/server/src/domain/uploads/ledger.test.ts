@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openSqliteStore } from '../../store/open-sqlite-store.ts';
-import { DomainFixture } from '../fakes/domain-fixture.ts';
-import { intercepted } from '../fakes/intercepted.ts';
+import { DomainFixture } from '../../../../../test/harness/server/domain-fixture.ts';
+import { intercepted } from '../../../../../test/doubles/intercepted.ts';
 import type { Store } from '../ports/store.ts';
 
 const request = { clientId: 'client-1', filePath: '/data/report.bin', requestedBy: 'operator-1' };

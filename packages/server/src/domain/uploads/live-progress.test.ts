@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openSqliteStore } from '../../store/open-sqlite-store.ts';
-import { DomainFixture } from '../fakes/domain-fixture.ts';
-import { FILE_BYTES, partUploadedMessage, progressMessage } from '../fakes/fake-agent.ts';
+import { DomainFixture } from '../../../../../test/harness/server/domain-fixture.ts';
+import { FILE_BYTES, partUploadedMessage, progressMessage } from '../../../../../test/doubles/fake-agent.ts';
 import { partUploaded } from '../agents/handlers/parts.ts';
 import { endSession } from '../agents/handlers/hello.ts';
 

@@ -4,9 +4,13 @@ import { openSqliteStore } from '../../store/open-sqlite-store.ts';
 import { failed } from '../agents/handlers/endings.ts';
 import { prepared } from '../agents/handlers/prepared.ts';
 import { createDomain } from '../create-domain.ts';
-import { DomainFixture, type FixtureOptions, RETENTION_MS } from '../fakes/domain-fixture.ts';
-import { failedMessage, preparedMessage, uploadedParts } from '../fakes/fake-agent.ts';
-import { intercepted } from '../fakes/intercepted.ts';
+import {
+  DomainFixture,
+  type FixtureOptions,
+  RETENTION_MS,
+} from '../../../../../test/harness/server/domain-fixture.ts';
+import { failedMessage, preparedMessage, uploadedParts } from '../../../../../test/doubles/fake-agent.ts';
+import { intercepted } from '../../../../../test/doubles/intercepted.ts';
 import { BucketError } from '../ports/bucket.ts';
 import { type AuditEvent, type Store, StoreError } from '../ports/store.ts';
 import { endSession } from '../agents/handlers/hello.ts';

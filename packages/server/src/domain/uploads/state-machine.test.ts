@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { isTerminal, type UploadStatus, uploadStatuses } from '@backhaul/protocol';
 import fc from 'fast-check';
-import { sampleUpload, sampleUploadIn } from '../fakes/sample-upload.ts';
+import { sampleUpload, sampleUploadIn } from '../../../../../test/harness/server/sample-upload.ts';
 import { applyTransition, type Transition } from './state-machine.ts';
 import type { Upload } from './upload.ts';
 

@@ -3,11 +3,11 @@ import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import type { ChecksumMode } from '@backhaul/protocol';
 import { openSqliteStore } from '../../store/open-sqlite-store.ts';
-import { fakeCrc32 } from '../fakes/fake-agent.ts';
-import { FakeBucket, etagOf } from '../fakes/fake-bucket.ts';
-import { FakeClock } from '../fakes/fake-clock.ts';
-import { FakeLog } from '../fakes/fake-log.ts';
-import { sampleAudit, sampleUploadIn } from '../fakes/sample-upload.ts';
+import { fakeCrc32 } from '../../../../../test/doubles/fake-agent.ts';
+import { FakeBucket, etagOf } from '../../../../../test/doubles/fake-bucket.ts';
+import { FakeClock } from '../../../../../test/doubles/fake-clock.ts';
+import { FakeLog } from '../../../../../test/doubles/fake-log.ts';
+import { sampleAudit, sampleUploadIn } from '../../../../../test/harness/server/sample-upload.ts';
 import { BucketError, type ListedPart } from '../ports/bucket.ts';
 import { RESUME_DISABLED, findStoredParts } from './stored-parts.ts';
 

@@ -3,10 +3,18 @@ import { test } from 'node:test';
 import { openSqliteStore } from '../../store/open-sqlite-store.ts';
 import { failed } from '../agents/handlers/endings.ts';
 import { prepared } from '../agents/handlers/prepared.ts';
-import { DomainFixture, type FixtureOptions, RETENTION_MS } from '../fakes/domain-fixture.ts';
-import { failedMessage, preparedMessage } from '../fakes/fake-agent.ts';
-import { intercepted } from '../fakes/intercepted.ts';
-import { sampleAudit, sampleUpload, sampleUploadIn } from '../fakes/sample-upload.ts';
+import {
+  DomainFixture,
+  type FixtureOptions,
+  RETENTION_MS,
+} from '../../../../../test/harness/server/domain-fixture.ts';
+import { failedMessage, preparedMessage } from '../../../../../test/doubles/fake-agent.ts';
+import { intercepted } from '../../../../../test/doubles/intercepted.ts';
+import {
+  sampleAudit,
+  sampleUpload,
+  sampleUploadIn,
+} from '../../../../../test/harness/server/sample-upload.ts';
 import { type Store, StoreError } from '../ports/store.ts';
 import { endSession } from '../agents/handlers/hello.ts';
 

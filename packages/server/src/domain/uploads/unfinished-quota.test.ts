@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openSqliteStore } from '../../store/open-sqlite-store.ts';
-import { DomainFixture } from '../fakes/domain-fixture.ts';
+import { DomainFixture } from '../../../../../test/harness/server/domain-fixture.ts';
 
 async function openFixture({
   perToken = 3,

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openSqliteStore } from '../../store/open-sqlite-store.ts';
-import { DomainFixture } from '../fakes/domain-fixture.ts';
-import { intercepted } from '../fakes/intercepted.ts';
-import { sampleUpload, sampleUploadIn } from '../fakes/sample-upload.ts';
+import { DomainFixture } from '../../../../../test/harness/server/domain-fixture.ts';
+import { intercepted } from '../../../../../test/doubles/intercepted.ts';
+import { sampleUpload, sampleUploadIn } from '../../../../../test/harness/server/sample-upload.ts';
 import type { ObjectFacts } from '../ports/bucket.ts';
 import type { AuditEvent, Store } from '../ports/store.ts';
 import type { Upload } from './upload.ts';

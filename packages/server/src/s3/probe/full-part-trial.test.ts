@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
 import type { Finding } from '@backhaul/protocol';
-import { errorXml, type FakeHabits, FakeS3, quickTiming } from '../fake-s3.ts';
+import { errorXml, type FakeHabits, FakeS3, quickTiming } from '../../../../../test/doubles/fake-s3.ts';
 import { S3Bucket } from '../s3-bucket.ts';
 
 const PART_BYTES = 5 * 1024 * 1024;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { BucketError } from '../../domain/ports/bucket.ts';
-import { errorXml, FakeS3, quickTiming } from '../fake-s3.ts';
+import { errorXml, FakeS3, quickTiming } from '../../../../../test/doubles/fake-s3.ts';
 import { S3Bucket } from '../s3-bucket.ts';
 import { setUpBucket } from './bucket-setup.ts';
 

@@ -5,7 +5,7 @@ import { openSqliteStore } from '../../../store/open-sqlite-store.ts';
 import { completed, failed } from './endings.ts';
 import { partsReady, partUploaded, stalled } from './parts.ts';
 import { prepared, resumed } from './prepared.ts';
-import { DomainFixture } from '../../fakes/domain-fixture.ts';
+import { DomainFixture } from '../../../../../../test/harness/server/domain-fixture.ts';
 import {
   announce,
   completedMessage,
@@ -17,7 +17,7 @@ import {
   resumedMessage,
   sayHello,
   stalledMessage,
-} from '../../fakes/fake-agent.ts';
+} from '../../../../../../test/doubles/fake-agent.ts';
 import type { AgentSession } from '../session.ts';
 import { type TransferContext, withoutSignatures } from './context.ts';
 

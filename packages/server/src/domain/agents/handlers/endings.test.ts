@@ -2,8 +2,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ChangePolicy } from '@backhaul/protocol';
 import { openSqliteStore } from '../../../store/open-sqlite-store.ts';
-import { DomainFixture, type FixtureOptions } from '../../fakes/domain-fixture.ts';
-import { failedMessage, partUploadedMessage, preparedMessage } from '../../fakes/fake-agent.ts';
+import { DomainFixture, type FixtureOptions } from '../../../../../../test/harness/server/domain-fixture.ts';
+import {
+  failedMessage,
+  partUploadedMessage,
+  preparedMessage,
+} from '../../../../../../test/doubles/fake-agent.ts';
 import { MAX_RESTARTS, MAX_UNREADABLE } from '../../uploads/requeue.ts';
 import { failed } from './endings.ts';
 import { partUploaded } from './parts.ts';

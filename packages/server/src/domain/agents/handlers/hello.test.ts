@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { closeCodes } from '@backhaul/protocol';
 import { openSqliteStore } from '../../../store/open-sqlite-store.ts';
-import { DomainFixture } from '../../fakes/domain-fixture.ts';
+import { DomainFixture } from '../../../../../../test/harness/server/domain-fixture.ts';
 import {
   announce,
   completedMessage,
@@ -14,8 +14,8 @@ import {
   resumedMessage,
   sayHello,
   uploadedParts,
-} from '../../fakes/fake-agent.ts';
-import { intercepted } from '../../fakes/intercepted.ts';
+} from '../../../../../../test/doubles/fake-agent.ts';
+import { intercepted } from '../../../../../../test/doubles/intercepted.ts';
 import { type Store, StoreError } from '../../ports/store.ts';
 import type { Upload } from '../../uploads/upload.ts';
 import { completed } from './endings.ts';

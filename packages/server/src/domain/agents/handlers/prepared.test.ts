@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ChangePolicy, Fingerprint } from '@backhaul/protocol';
 import { openSqliteStore } from '../../../store/open-sqlite-store.ts';
-import { DomainFixture, type FixtureOptions } from '../../fakes/domain-fixture.ts';
+import { DomainFixture, type FixtureOptions } from '../../../../../../test/harness/server/domain-fixture.ts';
 import {
   announce,
   completedMessage,
@@ -12,9 +12,9 @@ import {
   partsReadyMessage,
   preparedMessage,
   resumedMessage,
-} from '../../fakes/fake-agent.ts';
-import { URL_LIFETIME_MS } from '../../fakes/fake-bucket.ts';
-import { intercepted } from '../../fakes/intercepted.ts';
+} from '../../../../../../test/doubles/fake-agent.ts';
+import { URL_LIFETIME_MS } from '../../../../../../test/doubles/fake-bucket.ts';
+import { intercepted } from '../../../../../../test/doubles/intercepted.ts';
 import { type Store, StoreError } from '../../ports/store.ts';
 import type { Upload } from '../../uploads/upload.ts';
 import { completed } from './endings.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openSqliteStore } from '../../../store/open-sqlite-store.ts';
-import { DomainFixture } from '../../fakes/domain-fixture.ts';
+import { DomainFixture } from '../../../../../../test/harness/server/domain-fixture.ts';
 import {
   announce,
   completedMessage,
@@ -11,8 +11,8 @@ import {
   partsReadyMessage,
   partUploadedMessage,
   preparedMessage,
-} from '../../fakes/fake-agent.ts';
-import { intercepted } from '../../fakes/intercepted.ts';
+} from '../../../../../../test/doubles/fake-agent.ts';
+import { intercepted } from '../../../../../../test/doubles/intercepted.ts';
 import type { Store } from '../../ports/store.ts';
 import { completed, failed } from './endings.ts';
 import { partsReady, partUploaded } from './parts.ts';
