@@ -34,7 +34,7 @@ export const violations: readonly Violation[] = [
   forbiddenImport('packages/client/src', 'zod'),
   forbiddenImport('packages/program/src', '@backhaul/protocol'),
   forbiddenImport('packages/agent/src', 'backhaul-server'),
-  forbiddenImport('packages/agent/src', '../../server/src/config.ts'),
+  forbiddenImport('packages/agent/src', '../../server/src/config/config.ts'),
   forbiddenImport('packages/cli/src', '../../client/src/index.ts'),
   forbiddenImport('packages/client/src', '../../protocol/src/index.ts'),
   forbiddenImport('packages/protocol/src/rest', '../../../client/src/index.ts'),

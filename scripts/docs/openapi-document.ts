@@ -1,4 +1,4 @@
-import { buildOpenApi } from '../../packages/server/src/http/openapi.ts';
+import { buildOpenApi } from '../../packages/server/src/http/http-server.ts';
 import type { GeneratedDocument } from './generated-document.ts';
 
 /** The description of the REST API, generated from the server's routes. */

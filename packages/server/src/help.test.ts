@@ -3,7 +3,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { describe, test } from 'node:test';
 import { assertManualPage, exampleCalls } from '../../../test/harness/manual-page.ts';
 import { temporaryDirectory } from '../../../test/harness/temporary-directory.ts';
-import { loadConfig } from './config.ts';
+import { loadConfig } from './config/load-config.ts';
 import { loadBackupConfig } from './config/backup-config.ts';
 import { informationFor } from './help.ts';
 

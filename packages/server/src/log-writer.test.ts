@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { openSync, closeSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { text } from 'node:stream/consumers';
-import { type TestContext, test } from 'node:test';
+import { test, type TestContext } from 'node:test';
 
 const MAX_WAITING = 4 * 1024 * 1024;
 const LINE_BYTES = 1024;
@@ -14,7 +14,7 @@ const MORE_THAN_THE_QUEUE = (2 * MAX_WAITING) / LINE_BYTES;
 
 /** Writes the given number of numbered lines, a hundred per turn, reports that on standard error, then runs `end`. */
 const program = (lines: number, end: string): string => `
-  import { LogWriter } from ${JSON.stringify(new URL('log-writer.ts', import.meta.url))};
+  import { LogWriter } from ${JSON.stringify(new URL('log.ts', import.meta.url))};
   const log = new LogWriter(1, {
     maxWaiting: ${MAX_WAITING},
     describeDropped: (lines) => JSON.stringify({ lines }) + '\\n',

@@ -1,16 +1,17 @@
 import { journalPrefix, surviveUnwritableOutput, trustSystem } from '@backhaul/program';
 import type { Logger } from 'pino';
 import { startApp } from './app.ts';
-import { runBackup } from './backup/backup-command.ts';
-import { BackupError } from './backup/backup-error.ts';
-import { type Config, ConfigError, loadConfig, logStyle } from './config.ts';
+import { BackupError, runBackup } from './operations/backup.ts';
+import { ConfigError } from './config/config-error.ts';
+import type { Config } from './config/config.ts';
+import { loadConfig, logStyle } from './config/load-config.ts';
 import { loadBackupConfig } from './config/backup-config.ts';
 import { type DevMode, startDevMode } from './dev/dev-mode.ts';
 import { BucketError } from './domain/ports/bucket.ts';
 import { StoreError } from './domain/ports/store.ts';
 import { informationFor } from './help.ts';
 import { TlsFilesError } from './http/tls-certificates.ts';
-import { createLogger } from './logger.ts';
+import { createLogger } from './log.ts';
 import { setUpBucket } from './s3/setup/bucket-setup.ts';
 import { systemClock } from './system-clock.ts';
 

@@ -7,28 +7,24 @@ const MAX_NAMES = 10;
 /** Maximum number of operators' subjects to remember. */
 const MAX_SUBJECTS = 1000;
 
-type TokenOf = (session: AgentSession) => { readonly isOfPreviousSecret: boolean };
+/** The token that the agent of a session connects with next. */
+export type TokenOf = (session: AgentSession) => { readonly isOfPreviousSecret: boolean };
+
+interface PreviousSecretDeps {
+  readonly sessions: Pick<SessionRegistry, 'all'>;
+  readonly log: Pick<Log, 'info'>;
+  /** Whether there is such a secret. */
+  readonly isSet: boolean;
+  readonly tokenOf: TokenOf;
+}
 
 /** Tracks who still uses tokens of `JWT_SECRET_PREVIOUS`: once there is no one, it can be unset. */
 export class PreviousSecret {
-  readonly #sessions: Pick<SessionRegistry, 'all'>;
-  readonly #log: Pick<Log, 'info'>;
-  readonly #isSet: boolean;
-  readonly #tokenOf: TokenOf;
+  readonly #deps: PreviousSecretDeps;
   readonly #operators = new Set<string>();
 
-  constructor(deps: {
-    readonly sessions: Pick<SessionRegistry, 'all'>;
-    readonly log: Pick<Log, 'info'>;
-    /** Whether there is such a secret. */
-    readonly isSet: boolean;
-    /** The token that the agent of a session connects with next. */
-    readonly tokenOf: TokenOf;
-  }) {
-    this.#sessions = deps.sessions;
-    this.#log = deps.log;
-    this.#isSet = deps.isSet;
-    this.#tokenOf = deps.tokenOf;
+  constructor(deps: PreviousSecretDeps) {
+    this.#deps = deps;
   }
 
   /** An operator's token of that secret was accepted. */
@@ -38,18 +34,18 @@ export class PreviousSecret {
 
   /** Connected agents that use one. */
   get agents(): string[] {
-    if (!this.#isSet) return [];
+    if (!this.#deps.isSet) return [];
     const found: string[] = [];
-    for (const session of this.#sessions.all())
-      if (this.#tokenOf(session).isOfPreviousSecret) found.push(session.clientId);
+    for (const session of this.#deps.sessions.all())
+      if (this.#deps.tokenOf(session).isOfPreviousSecret) found.push(session.clientId);
     return found;
   }
 
   /** Called periodically for the log. */
   report(): void {
-    if (!this.#isSet) return;
+    if (!this.#deps.isSet) return;
     const { agents } = this;
-    this.#log.info(
+    this.#deps.log.info(
       {
         agents: agents.length,
         someAgents: agents.slice(0, MAX_NAMES),
@@ -61,7 +57,7 @@ export class PreviousSecret {
 
   /** For `backhaul doctor`. */
   findings(): Finding[] {
-    if (!this.#isSet) return [];
+    if (!this.#deps.isSet) return [];
     const { agents } = this;
     const isUnused = agents.length === 0 && this.#operators.size === 0;
     const ofAgents = `${agents.length} connected agents use tokens of JWT_SECRET_PREVIOUS${named(agents)}.`;

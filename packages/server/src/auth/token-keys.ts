@@ -3,9 +3,19 @@ import { readFile } from 'node:fs/promises';
 import { noProxies, type ProxyVariables } from '@backhaul/program';
 import type { JWTVerifyGetKey } from 'jose';
 import { ConfigError } from '../config/config-error.ts';
-import type { JwtSource } from '../config/config-types.ts';
 import type { Log } from '../domain/ports/log.ts';
 import { KeySet } from './key-set.ts';
+
+/** Source of the keys for verifying tokens. */
+export type JwtSource =
+  | {
+      readonly kind: 'secret';
+      readonly secret: string;
+      /** Previous secret, also accepted while tokens are replaced. */
+      readonly previous?: string;
+    }
+  | { readonly kind: 'public-key-file'; readonly path: string }
+  | { readonly kind: 'jwks'; readonly url: string; readonly maxAgeMs: number };
 
 /**
  * Keys for verifying signatures. The algorithms belong to the key, never to the token: if a public key were accepted

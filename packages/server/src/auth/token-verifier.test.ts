@@ -3,8 +3,8 @@ import { createPublicKey, createSecretKey, generateKeyPairSync, type KeyObject }
 import { test } from 'node:test';
 import { BackhaulError, TOKEN_ISSUER, type TokenKind, tokenKinds } from '@backhaul/protocol';
 import { SignJWT, UnsecuredJWT } from 'jose';
-import { signDevToken } from './sign-dev-token.ts';
 import { publicKeys, secretKeys } from './token-keys.ts';
+import { signDevToken } from './token-signing.ts';
 import { TokenVerifier } from './token-verifier.ts';
 
 const secret = 'a-secret-of-more-than-thirty-two-bytes';

@@ -1,3 +1,4 @@
+import type { IncomingHttpHeaders } from 'node:http';
 import {
   type AgentClaims,
   agentClaimsSchema,
@@ -11,7 +12,7 @@ import {
   type TokenKind,
   tokenKinds,
 } from '@backhaul/protocol';
-import { errors, type JWTPayload, type JWTVerifyOptions, jwtVerify } from 'jose';
+import { errors, type JWTPayload, jwtVerify, type JWTVerifyOptions } from 'jose';
 import type { z } from 'zod';
 import type { Clock } from '../domain/ports/clock.ts';
 import { KeySetUnavailable } from './key-set.ts';
@@ -28,7 +29,7 @@ const claimsSchemas: { readonly [Kind in TokenKind]: z.ZodType<ClaimsOf[Kind]> }
 };
 
 /** Longer tokens are not parsed: the sender is not authenticated yet. */
-const MAX_TOKEN_LENGTH = 8 * 1024;
+export const MAX_TOKEN_LENGTH = 8 * 1024;
 
 /** Machines' clocks differ by seconds. */
 const CLOCK_TOLERANCE_SECONDS = 30;
@@ -49,6 +50,22 @@ export const ownTokenRules: TokenRules = {
   type: { agent: tokenKinds.agent.type, operator: tokenKinds.operator.type },
   scopeClaim: 'scope',
 };
+
+/**
+ * The token of `Authorization: Bearer` (RFC 6750, section 2.1); never one from the query, which ends up in logs.
+ *
+ * @param what Subject of the error's sentence, e.g. `The request`.
+ * @throws BackhaulError `unauthorized`
+ */
+export function bearerToken(headers: IncomingHttpHeaders, what: string): string {
+  const match = /^Bearer +([^\s]+)$/i.exec(headers.authorization ?? '');
+  if (match?.[1] === undefined) {
+    throw new BackhaulError('unauthorized', `${what} needs the header Authorization: Bearer TOKEN.`, {
+      reason: 'token_missing',
+    });
+  }
+  return match[1];
+}
 
 /** The claims of a verified token, and whether it was signed with `JWT_SECRET_PREVIOUS`. */
 export type Verified<Claims> = Claims & { readonly isOfPreviousSecret: boolean };

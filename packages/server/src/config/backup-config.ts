@@ -1,9 +1,8 @@
 import { resolve } from 'node:path';
 import { ConfigError, type SettingProblem } from './config-error.ts';
-import { readConfigFile } from './config-file.ts';
-import { databasePath } from './database-path.ts';
-import { readArguments } from './read-arguments.ts';
-import { type SettingSource, readSettings } from './read-settings.ts';
+import { readConfigFile, readSettings, type SettingSource } from './read-settings.ts';
+import { databasePath } from './load-config.ts';
+import { readArguments } from './command-line.ts';
 
 export interface BackupConfig {
   readonly dev: boolean;

@@ -1,14 +1,8 @@
-import { type SettingName, settingNames, settingOf } from './settings.ts';
-
-/** The settings by heading, in the order of the table. */
-function settingGroups(): { readonly heading: string; readonly names: readonly SettingName[] }[] {
-  const groups = Map.groupBy(settingNames, (name) => settingOf(name).group);
-  return [...groups].map(([heading, names]) => ({ heading, names }));
-}
+import { settingGroups, type SettingName, settingOf } from './settings.ts';
 
 /** The file `docs/configuration.md`. */
 export function configurationPage(): string {
-  const sections = settingGroups().flatMap(({ heading, names }) => [
+  const sections = settingGroups.flatMap(({ heading, names }) => [
     `## ${heading}`,
     '',
     ...names.flatMap((name) => [...pageEntry(name), '']),
@@ -35,7 +29,7 @@ function pageEntry(name: SettingName): string[] {
 const pageHead = [
   '# Configuration of the server',
   '',
-  'This page is generated from `packages/server/src/config/settings.ts`; change it there and run `npm run docs`.',
+  'This page is generated from the tables of settings in `packages/server/src/config/`; change them and run `npm run docs`.',
   '',
   'A setting comes from a flag, else from the environment, else from the file given to `--config`, else from the',
   'default. An empty text counts as not set. Paths are relative to the working directory. The file is one JSON',
@@ -80,7 +74,7 @@ const pageHead = [
 
 /** The file `.env.example`. Required settings are active, the others commented out. */
 export function envExample(): string {
-  const sections = settingGroups().flatMap(({ heading, names }) => [
+  const sections = settingGroups.flatMap(({ heading, names }) => [
     `# ${heading}`,
     '',
     ...names.flatMap((name) => [...envLines(name), '']),
@@ -90,7 +84,7 @@ export function envExample(): string {
 
 const envHead = [
   '# Settings of backhaul-server. Copy to .env and fill in; an empty value counts as not set.',
-  '# Generated from packages/server/src/config/settings.ts by `npm run docs`.',
+  '# Generated from the tables of settings in packages/server/src/config/ by `npm run docs`.',
   '',
 ];
 
@@ -104,7 +98,7 @@ function envLines(name: SettingName): string[] {
 
 /** The section ENVIRONMENT of `--help`, for 80 columns. */
 export function settingSections(): string {
-  const groups = settingGroups().map(({ heading, names }) => {
+  const groups = settingGroups.map(({ heading, names }) => {
     const entries = names.flatMap((name) => [
       `    ${name}`,
       ...wrapWords(explanation(name), 72).map((line) => `        ${line}`),

@@ -11,7 +11,8 @@ import { HeadBucketCommand, S3Client } from '@aws-sdk/client-s3';
 import { DEV_FILE, type DevFile, devFileSchema } from '@backhaul/protocol/dev-file';
 import { secretKeys } from '../auth/token-keys.ts';
 import { TokenVerifier } from '../auth/token-verifier.ts';
-import { ConfigError, loadConfig } from '../config.ts';
+import { ConfigError } from '../config/config-error.ts';
+import { loadConfig } from '../config/load-config.ts';
 import { type DevMode, startDevMode } from './dev-mode.ts';
 
 const clock = { now: () => Date.now() };
@@ -144,7 +145,7 @@ test('closing stops the restart of a crashed store', async (t) => {
 test('a killed server leaves no store running, and the next one gets its address', async (t) => {
   const cwd = await workingDirectory(t);
   const script = `
-    import { loadConfig } from ${JSON.stringify(import.meta.resolve('../config.ts'))};
+    import { loadConfig } from ${JSON.stringify(import.meta.resolve('../config/load-config.ts'))};
     import { startDevMode } from ${JSON.stringify(import.meta.resolve('./dev-mode.ts'))};
     const cwd = ${JSON.stringify(cwd)};
     const log = { debug() {}, info() {}, warn() {}, error() {} };

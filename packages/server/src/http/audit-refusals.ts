@@ -6,8 +6,8 @@ import {
   uploadIdSchema,
 } from '@backhaul/protocol';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import type { Services } from './services.ts';
-import { networkOf } from './unauthenticated-connections.ts';
+import { networkOf } from './client-addresses.ts';
+import type { Services } from './route.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {

@@ -1,8 +1,8 @@
 import { BackhaulError, type OperatorClaims, type Scope } from '@backhaul/protocol';
 import type { FastifyInstance } from 'fastify';
 import type { LegacyRead } from '../auth/legacy-read.ts';
-import { bearerToken } from '../auth/bearer-token.ts';
-import type { UnauthenticatedConnections } from './unauthenticated-connections.ts';
+import { bearerToken } from '../auth/token-verifier.ts';
+import type { UnauthenticatedConnections } from './connection-limits.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -21,7 +21,7 @@ declare module 'fastify' {
   }
 }
 
-export interface AuthenticationTools {
+export interface AuthenticationDeps {
   /** @throws BackhaulError `unauthorized` */
   readonly verifyOperator: (token: string) => Promise<OperatorClaims>;
   readonly connections: UnauthenticatedConnections;
@@ -31,7 +31,7 @@ export interface AuthenticationTools {
 /** Checks every request's token against its route's scope, before the body is read. */
 export function registerAuthentication(
   app: FastifyInstance,
-  { verifyOperator, connections, legacyRead }: AuthenticationTools,
+  { verifyOperator, connections, legacyRead }: AuthenticationDeps,
 ): void {
   app.decorateRequest('operator', '');
   app.decorateRequest('tokenExpiresAt', 0);

@@ -50,6 +50,19 @@ export class ClientAddresses {
   }
 }
 
+/** The network that counts as one peer: one IPv6 host commonly has a whole /64 (RFC 4291, section 2.5.4). */
+export function networkOf(address: string): string {
+  const plain = withoutMapping(address);
+  if (!plain.includes(':')) return plain;
+  const [left = '', right = ''] = plain.split('::');
+  const groups = left.split(':').filter((group) => group !== '');
+  if (!plain.includes('::')) return groups.slice(0, 4).join(':');
+  const tail = right.split(':').filter((group) => group !== '');
+  const zeros = Array.from({ length: 8 - groups.length - tail.length }, () => '0');
+  return [...groups, ...zeros, ...tail].slice(0, 4).join(':');
+}
+
+/** `::ffff:192.0.2.1` is the IPv4 address 192.0.2.1. */
 function withoutMapping(address: string): string {
   return /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1] ?? address;
 }

@@ -12,7 +12,7 @@ const HIGH_WATER_BYTES = 64 * 1024;
 /** Maximum time for a closed stream to flush its data. */
 const FLUSH_TIMEOUT_MS = 10_000;
 /** Maximum delay of setTimeout; a stream does not live for 24 days. */
-const MAX_TIMER_MS = 2 ** 31 - 1;
+const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 
 /**
  * Server-sent events on one response (WHATWG HTML, section 9.2). Buffers at most {@link HIGH_WATER_BYTES} and one
@@ -42,7 +42,7 @@ export class EventStream {
     reply.raw.write('retry: 1000\n\n');
     this.#heartbeat = setInterval(() => this.#beat(), EVENT_HEARTBEAT_MS);
     const tokenLifeMs = Math.max(0, request.tokenExpiresAt - Date.now());
-    this.#tokenEnd = setTimeout(() => this.close(), Math.min(tokenLifeMs, MAX_TIMER_MS));
+    this.#tokenEnd = setTimeout(() => this.close(), Math.min(tokenLifeMs, MAX_TIMEOUT_MS));
     // The reader may have disconnected while the token was checked; no event reports that again.
     if (request.raw.socket.destroyed) this.close();
   }

@@ -1,9 +1,8 @@
 import fastifySwagger from '@fastify/swagger';
 import fastifySwaggerUi from '@fastify/swagger-ui';
-import Fastify, { type FastifyInstance } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod';
 import { SERVER_VERSION } from '../version.ts';
-import { type RouteTools, registerRoutes } from './routes.ts';
 
 /** Everything the page loads comes from this server; its images are in its style sheet. */
 const docsPolicy = {
@@ -147,16 +146,4 @@ function withPlainNames<Generated extends object>(generated: Generated, names: r
     text = text.replace(`"${name}":{`, `"${plain}":{`);
   }
   return JSON.parse(text) as Generated;
-}
-
-/** The API description without a running server, for the documentation. */
-export async function buildOpenApi(): Promise<object> {
-  const app = Fastify();
-  await registerOpenApi(app);
-  // Nothing is called: the routes are only registered.
-  registerRoutes(app, {} as RouteTools);
-  await app.ready();
-  const description = app.swagger();
-  await app.close();
-  return description;
 }

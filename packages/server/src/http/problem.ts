@@ -1,12 +1,16 @@
+import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { TLSSocket } from 'node:tls';
 import { BackhaulError, type ErrorCode, problemOf } from '@backhaul/protocol';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { hasZodFastifySchemaValidationErrors, isResponseSerializationError } from 'fastify-type-provider-zod';
 import { BucketError } from '../domain/ports/bucket.ts';
 import { StoreError } from '../domain/ports/store.ts';
-import { trackMethods } from './allowed-methods.ts';
-import { refuseConnection } from './refuse-connection.ts';
+
+const RETRY_AFTER_SECONDS = 5;
+/** Time that a refused client has to read the reason and close its side. */
+const LINGER_MS = 2000;
 
 /**
  * The only code that turns errors of routes into `application/problem+json`.
@@ -38,16 +42,29 @@ export function registerProblems(
 }
 
 /**
- * Bodies are JSON only. An empty body counts as none, whatever its type: many HTTP libraries set one with every POST
- * and DELETE.
+ * Remembers the methods of each path as routes are registered, because Fastify treats a known path with a wrong
+ * method like an unknown path.
+ *
+ * @returns the methods of a path; empty for one that does not exist.
  */
-export function takeJson(app: FastifyInstance): void {
-  const parse = app.getDefaultJsonParser('error', 'error');
-  app.removeAllContentTypeParsers();
-  app.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, body, done) => {
-    if (body === '') done(null, undefined);
-    else void parse(request, body, done);
+function trackMethods(app: FastifyInstance): (path: string) => string[] {
+  const methods = new Map<string, { pattern: RegExp; methods: Set<string> }>();
+  app.addHook('onRoute', ({ url, method }) => {
+    const route = methods.get(url) ?? { pattern: patternOf(url), methods: new Set() };
+    methods.set(url, route);
+    for (const one of [method].flat()) route.methods.add(one);
   });
+  return (path) =>
+    [...methods.values()].flatMap((route) => (route.pattern.test(path) ? [...route.methods] : []));
+}
+
+/** `/uploads/:upload_id` matches `/uploads/x`, not `/uploads/x/y`. */
+function patternOf(url: string): RegExp {
+  const segments = url.split('/').map((segment) => {
+    if (segment.startsWith(':')) return '[^/]+';
+    return segment === '*' ? '.*' : RegExp.escape(segment);
+  });
+  return new RegExp(`^${segments.join('/')}$`);
 }
 
 /** Errors of Fastify before routing: a path that is not percent-encoded text, or too long. */
@@ -75,11 +92,47 @@ export function sendBrokenRequestError(error: Error & { code?: string }, socket:
   );
 }
 
+/**
+ * Responds without the HTTP server, which has released this connection, and closes it. `end()` alone closes one half:
+ * a client that keeps the other would hold the descriptor indefinitely. Destroying it immediately could reset it
+ * before the client has read the response (RFC 9112, section 9.6), so what it still sends is read and discarded for a
+ * moment.
+ */
+export function refuseConnection(socket: Duplex, error: BackhaulError): void {
+  if (socket.destroyed || socket.writableEnded) return;
+  const problem = problemOf(error);
+  const body = JSON.stringify(problem);
+  const headers = {
+    'Content-Type': 'application/problem+json',
+    'Content-Length': String(Buffer.byteLength(body)),
+    Connection: 'close',
+    ...adviceHeaders(problem.status),
+  };
+  const timer = setTimeout(() => socket.destroy(), LINGER_MS);
+  socket.once('close', () => clearTimeout(timer));
+  socket.resume();
+  const head = [
+    `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status] ?? ''}`,
+    ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`),
+  ];
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
+}
+
 function sendProblem(reply: FastifyReply, error: BackhaulError): FastifyReply {
   const problem = problemOf(error);
-  if (problem.status === 401) void reply.header('www-authenticate', 'Bearer');
-  if (problem.status === 429 || problem.status === 503) void reply.header('retry-after', '5');
-  return reply.code(problem.status).type('application/problem+json').serializer(JSON.stringify).send(problem);
+  return reply
+    .code(problem.status)
+    .headers(adviceHeaders(problem.status))
+    .type('application/problem+json')
+    .serializer(JSON.stringify)
+    .send(problem);
+}
+
+/** Headers that tell the client what to do about a status. */
+function adviceHeaders(status: number): Readonly<Record<string, string>> {
+  if (status === 401) return { 'WWW-Authenticate': 'Bearer' };
+  if (status === 429 || status === 503) return { 'Retry-After': String(RETRY_AFTER_SECONDS) };
+  return {};
 }
 
 function pathOf(request: FastifyRequest): string {

@@ -3,7 +3,7 @@ import { chmod, copyFile, mkdtempDisposable, rename, rm, stat, symlink, writeFil
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { takeBackup } from '../backup/take-backup.ts';
+import { takeBackup } from '../operations/backup.ts';
 import { sampleAudit, sampleUpload } from '../../../../test/harness/server/sample-upload.ts';
 import { type Store, StoreError } from '../domain/ports/store.ts';
 import { openSqliteStore } from './open-sqlite-store.ts';

@@ -15,10 +15,9 @@ import { KeyedLock } from '../domain/concurrency.ts';
 import type { Log } from '../domain/ports/log.ts';
 import type { AgentSession, SessionToken } from '../domain/agents/session.ts';
 import type { TransferContext } from '../domain/agents/handlers/context.ts';
-import { handleAgentMessage } from './agent-message-handlers.ts';
+import { handleAgentMessage, retryOnStoreError } from './agent-message-handlers.ts';
 import type { ClientAccount } from './client-budgets.ts';
 import { PacedLog } from './paced-log.ts';
-import { retryOnStoreError } from './retry-on-store-error.ts';
 
 /** An agent that sends nothing this long after connecting is disconnected. */
 const HELLO_TIMEOUT_MS = 10_000;

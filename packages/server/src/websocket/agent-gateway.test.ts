@@ -11,7 +11,7 @@ import { UnsecuredJWT } from 'jose';
 import { WebSocket } from 'ws';
 import { DomainFixture } from '../../../../test/harness/server/domain-fixture.ts';
 import { ClientAddresses } from '../http/client-addresses.ts';
-import { UnauthenticatedConnections } from '../http/unauthenticated-connections.ts';
+import { UnauthenticatedConnections } from '../http/connection-limits.ts';
 import { openSqliteStore } from '../store/open-sqlite-store.ts';
 import { AgentGateway } from './agent-gateway.ts';
 

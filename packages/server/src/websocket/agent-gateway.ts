@@ -3,7 +3,6 @@ import type { Duplex } from 'node:stream';
 import {
   type AgentClaims,
   BackhaulError,
-  CONNECT_PATH,
   MAX_FRAME_BYTES,
   type PeerLimits,
   type RefusalReason,
@@ -11,19 +10,19 @@ import {
 } from '@backhaul/protocol';
 import { v7 as uuidv7 } from 'uuid';
 import { WebSocketServer } from 'ws';
-import { bearerToken } from '../auth/bearer-token.ts';
-import { readSessionToken } from '../auth/renewed-token.ts';
-import type { Verified } from '../auth/token-verifier.ts';
+import { bearerToken, type Verified } from '../auth/token-verifier.ts';
+import { readSessionToken } from '../auth/token-signing.ts';
 import type { Log } from '../domain/ports/log.ts';
 import type { TransferContext } from '../domain/agents/handlers/context.ts';
 import type { ClientAddresses } from '../http/client-addresses.ts';
-import { refuseConnection } from '../http/refuse-connection.ts';
-import type { UnauthenticatedConnections } from '../http/unauthenticated-connections.ts';
+import { refuseConnection } from '../http/problem.ts';
+import type { UnauthenticatedConnections } from '../http/connection-limits.ts';
 import {
   type ClientCertificateMatch,
+  requireAgentProtocol,
   requireCertificateOf,
   requireClientCertificate,
-} from './client-certificate.ts';
+} from './upgrade-checks.ts';
 import { AgentConnection, type FrameObserver } from './agent-connection.ts';
 import { ClientBudgets } from './client-budgets.ts';
 import { UpgradeRefusals } from './upgrade-refusals.ts';
@@ -108,7 +107,7 @@ export class AgentGateway {
     if (this.#pending >= MAX_PENDING_UPGRADES) throw new BackhaulError('too_many_requests');
     this.#pending += 1;
     try {
-      checkRequest(request);
+      requireAgentProtocol(request);
       const { clientCertificate } = this.#options;
       if (clientCertificate !== null) requireClientCertificate(request);
       const bearer = bearerToken(request.headers, 'The upgrade');
@@ -166,15 +165,4 @@ export class AgentGateway {
  */
 function destroySocket(this: Duplex): void {
   this.destroy();
-}
-
-function checkRequest(request: IncomingMessage): void {
-  const path = request.url?.split('?', 1)[0];
-  if (path !== CONNECT_PATH) {
-    throw new BackhaulError('not_found', `Agents connect to ${CONNECT_PATH}.`);
-  }
-  const offered = request.headers['sec-websocket-protocol']?.split(',').map((name) => name.trim()) ?? [];
-  if (!offered.includes(SUBPROTOCOL)) {
-    throw new BackhaulError('invalid_request', `The WebSocket subprotocol must be ${SUBPROTOCOL}.`);
-  }
 }

@@ -16,7 +16,7 @@ const CLOCKS = {
 };
 
 /** One client's budget. There are as many as agents, so rarely needed fields are created lazily. */
-class Account {
+export class ClientAccount {
   readonly clientId: string;
   readonly budget: PeerBudget;
   connections = 0;
@@ -40,12 +40,10 @@ class Account {
   }
 }
 
-export type ClientAccount = Account;
-
 /** The accounts of all clients. They outlive connections, so that reconnecting pays no debt off. */
 export class ClientBudgets {
   readonly #limits: PeerLimits;
-  readonly #accounts = new Map<string, Account>();
+  readonly #accounts = new Map<string, ClientAccount>();
 
   constructor(limits: PeerLimits) {
     this.#limits = limits;
@@ -58,7 +56,7 @@ export class ClientBudgets {
 
   /** For one connection, from its start to its end. */
   open(clientId: string): ClientAccount {
-    const account = this.#accounts.get(clientId) ?? new Account(clientId, this.#limits);
+    const account = this.#accounts.get(clientId) ?? new ClientAccount(clientId, this.#limits);
     this.#accounts.set(clientId, account);
     account.connections += 1;
     clearTimeout(account.forgetting);

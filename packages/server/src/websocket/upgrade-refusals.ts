@@ -7,17 +7,14 @@ import {
   type RefusalReason,
 } from '@backhaul/protocol';
 import { decodeJwt } from 'jose';
-import { bearerToken } from '../auth/bearer-token.ts';
+import { bearerToken, MAX_TOKEN_LENGTH } from '../auth/token-verifier.ts';
 import { ClientBlocked } from '../domain/agents/client.ts';
 import type { Log } from '../domain/ports/log.ts';
-import { networkOf } from '../http/unauthenticated-connections.ts';
+import { networkOf } from '../http/client-addresses.ts';
 import { PacedLog } from './paced-log.ts';
 
 /** Peers with a log rate of their own; further ones share one. */
 const MAX_PEERS = 64;
-/** Longer tokens are not parsed: the peer is not authenticated. */
-const MAX_TOKEN_LENGTH = 8 * 1024;
-
 const reasonOfCode: Partial<Record<ErrorCode, RefusalReason>> = {
   not_found: 'protocol',
   invalid_request: 'protocol',

@@ -1,14 +1,13 @@
 import { auditListSchema, auditQuerySchema, type AuditRecord } from '@backhaul/protocol';
 import { z } from 'zod';
 import type { RecordedAudit } from '../../domain/ports/store.ts';
-import { decodeCursor, encodeCursor } from '../cursor.ts';
-import { problems, withToken } from '../schemas.ts';
-import type { Routes } from '../services.ts';
+import { decodeCursor, pageOf } from '../pagination.ts';
+import { problems, type RouteApp, type Services, withToken } from '../route.ts';
 
 const cursorSchema = z.tuple([z.int(), z.int()]);
 
 /** `GET /audit` */
-export const audit: Routes = (services) => (app, _options, done) => {
+export function listAudit(app: RouteApp, services: Services): void {
   app.get(
     '/audit',
     {
@@ -39,16 +38,11 @@ export const audit: Routes = (services) => (app, _options, done) => {
         after: at === undefined || id === undefined ? undefined : { at, id },
         limit: limit + 1,
       });
-      const page = found.slice(0, limit);
-      const last = found.length > limit ? page.at(-1) : undefined;
-      return {
-        events: page.map(toAuditRecord),
-        next_cursor: last === undefined ? null : encodeCursor([last.at, last.id]),
-      };
+      const { page, nextCursor } = pageOf(found, limit, (last) => [last.at, last.id]);
+      return { events: page.map(toAuditRecord), next_cursor: nextCursor };
     },
   );
-  done();
-};
+}
 
 function toAuditRecord(event: RecordedAudit): AuditRecord {
   const { id, actor, action, address, refusal, count } = event;

@@ -4,6 +4,7 @@ import {
   clientBlockSchema,
   clientListQuerySchema,
   clientListSchema,
+  clientStatusSchema,
   clientSummarySchema,
   commandAnswerSchema,
   commandNames,
@@ -13,15 +14,43 @@ import {
 } from '@backhaul/protocol';
 import { z } from 'zod';
 import { ANY_COMMAND } from '../audit-refusals.ts';
-import { toClientBlock, toClientSummary } from '../client-record.ts';
-import { decodeCursor, encodeCursor } from '../cursor.ts';
-import { clientParams, problems, withToken } from '../schemas.ts';
-import type { Routes } from '../services.ts';
+import { decodeCursor, pageOf } from '../pagination.ts';
+import { describeClient, toClientBlock, toClientSummary } from '../records.ts';
+import { clientParams, problems, type Route, type RouteApp, type Services, withToken } from '../route.ts';
 
 const cursorSchema = z.tuple([z.string()]);
 
-/** `GET /clients`, `PUT /clients/{client_id}/limits`, `DELETE /clients/{client_id}`, `POST /clients/{client_id}/commands/{name}` */
-export const clients: Routes = (services) => (app, _options, done) => {
+export const clientRoutes: readonly Route[] = [
+  getClientStatus,
+  listClients,
+  setClientLimits,
+  deleteClient,
+  blockClient,
+  unblockClient,
+  runCommand,
+];
+
+/** `GET /status/{client_id}` */
+function getClientStatus(app: RouteApp, services: Services): void {
+  app.get(
+    '/status/:client_id',
+    {
+      config: { scope: 'read' },
+      schema: {
+        operationId: 'getClientStatus',
+        summary: 'Connection, active uploads and last upload of a client',
+        tags: ['clients'],
+        security: withToken,
+        params: clientParams,
+        response: { 200: clientStatusSchema, ...problems },
+      },
+    },
+    async (request) => describeClient(services, request.params.client_id),
+  );
+}
+
+/** `GET /clients` */
+function listClients(app: RouteApp, services: Services): void {
   app.get(
     '/clients',
     {
@@ -44,15 +73,14 @@ export const clients: Routes = (services) => (app, _options, done) => {
         after,
         limit: limit + 1,
       });
-      const page = found.slice(0, limit);
-      const last = found.length > limit ? page.at(-1) : undefined;
-      return {
-        clients: page.map(toClientSummary),
-        next_cursor: last === undefined ? null : encodeCursor([last.clientId]),
-      };
+      const { page, nextCursor } = pageOf(found, limit, (last) => [last.clientId]);
+      return { clients: page.map(toClientSummary), next_cursor: nextCursor };
     },
   );
+}
 
+/** `PUT /clients/{client_id}/limits` */
+function setClientLimits(app: RouteApp, services: Services): void {
   app.put(
     '/clients/:client_id/limits',
     {
@@ -79,7 +107,10 @@ export const clients: Routes = (services) => (app, _options, done) => {
       return toClientSummary(client);
     },
   );
+}
 
+/** `DELETE /clients/{client_id}` */
+function deleteClient(app: RouteApp, services: Services): void {
   app.delete(
     '/clients/:client_id',
     {
@@ -101,7 +132,10 @@ export const clients: Routes = (services) => (app, _options, done) => {
       return reply.code(204).send(null);
     },
   );
+}
 
+/** `PUT /clients/{client_id}/block` */
+function blockClient(app: RouteApp, services: Services): void {
   app.put(
     '/clients/:client_id/block',
     {
@@ -129,7 +163,10 @@ export const clients: Routes = (services) => (app, _options, done) => {
       return toClientBlock(block);
     },
   );
+}
 
+/** `DELETE /clients/{client_id}/block` */
+function unblockClient(app: RouteApp, services: Services): void {
   app.delete(
     '/clients/:client_id/block',
     {
@@ -151,7 +188,10 @@ export const clients: Routes = (services) => (app, _options, done) => {
       return reply.code(204).send(null);
     },
   );
+}
 
+/** `POST /clients/{client_id}/commands/{name}` */
+function runCommand(app: RouteApp, services: Services): void {
   app.post(
     '/clients/:client_id/commands/:name',
     {
@@ -198,8 +238,7 @@ export const clients: Routes = (services) => (app, _options, done) => {
       return { command_id: commandId, duration_ms: Math.round(performance.now() - startedAt), result };
     },
   );
-  done();
-};
+}
 
 function splitLabel(label: string): { name: string; value: string } {
   const at = label.indexOf('=');

@@ -4,30 +4,30 @@ import { z } from 'zod';
 import type { ChangePosition } from '../../domain/ports/store.ts';
 import type { Upload } from '../../domain/uploads/upload.ts';
 import { EventStream } from '../event-stream.ts';
-import { problems, uploadParams, withToken } from '../schemas.ts';
-import type { Routes, Services } from '../services.ts';
-import { describeUpload } from '../upload-record.ts';
+import { problems, type Route, type RouteApp, type Services, uploadParams, withToken } from '../route.ts';
+import { describeUpload } from '../records.ts';
 
 /** Hints can be lost; a stream polls the store at least this often. */
 const POLL_MS = 5000;
 /** A few records: a page stays in memory until its reader has read it. */
 const PAGE = 32;
 
-const headers = z.object({
-  'last-event-id': z.string().max(200).optional().meta({ description: 'Last id of a broken stream.' }),
-});
+const schema = {
+  tags: ['events'],
+  security: withToken,
+  headers: z.object({
+    'last-event-id': z.string().max(200).optional().meta({ description: 'Last id of a broken stream.' }),
+  }),
+  response: {
+    200: z.string().meta({ description: '`event: upload`, `data:` an UploadRecord' }),
+    ...problems,
+  },
+};
 
-/** `GET /uploads/{upload_id}/events` and `GET /events` */
-export const events: Routes = (services) => (app, _options, done) => {
-  const schema = {
-    tags: ['events'],
-    security: withToken,
-    headers,
-    response: {
-      200: z.string().meta({ description: '`event: upload`, `data:` an UploadRecord' }),
-      ...problems,
-    },
-  };
+export const eventRoutes: readonly Route[] = [followUpload, followEvents];
+
+/** `GET /uploads/{upload_id}/events` */
+function followUpload(app: RouteApp, services: Services): void {
   app.get(
     '/uploads/:upload_id/events',
     {
@@ -54,6 +54,10 @@ export const events: Routes = (services) => (app, _options, done) => {
       await followOne(services, new EventStream(request, reply), { watched: upload, seenVersion });
     },
   );
+}
+
+/** `GET /events` */
+function followEvents(app: RouteApp, services: Services): void {
   app.get(
     '/events',
     {
@@ -74,8 +78,7 @@ export const events: Routes = (services) => (app, _options, done) => {
       await followAll(services, new EventStream(request, reply), start);
     },
   );
-  done();
-};
+}
 
 type Watched = Pick<Upload, 'uploadId' | 'clientId'>;
 

@@ -6,13 +6,18 @@ import {
   readinessSchema,
 } from '@backhaul/protocol';
 import { z } from 'zod';
-import { openToAll, problems, withToken } from '../schemas.ts';
-import type { Routes } from '../services.ts';
+import { openToAll, problems, type Route, type RouteApp, type Services, withToken } from '../route.ts';
 
-/**
- * For operators of the server: `GET /healthz`, `/readyz`, `/metrics`, `/doctor`; and plain requests to agents' path.
- */
-export const operations: Routes = (services) => (app, _options, done) => {
+export const operationRoutes: readonly Route[] = [
+  getLiveness,
+  getReadiness,
+  getMetrics,
+  getDiagnosis,
+  refusePlainConnect,
+];
+
+/** `GET /healthz` */
+function getLiveness(app: RouteApp): void {
   app.get(
     '/healthz',
     {
@@ -27,6 +32,10 @@ export const operations: Routes = (services) => (app, _options, done) => {
     },
     async () => ({ status: 'ok' as const }),
   );
+}
+
+/** `GET /readyz` */
+function getReadiness(app: RouteApp, services: Services): void {
   app.get(
     '/readyz',
     {
@@ -50,6 +59,10 @@ export const operations: Routes = (services) => (app, _options, done) => {
       return reply.code(ready ? 200 : 503).send({ ready, checks: shown });
     },
   );
+}
+
+/** `GET /metrics` */
+function getMetrics(app: RouteApp, services: Services): void {
   app.get(
     '/metrics',
     {
@@ -68,6 +81,10 @@ export const operations: Routes = (services) => (app, _options, done) => {
       return reply.type(contentType).serializer(String).send(text);
     },
   );
+}
+
+/** `GET /doctor` */
+function getDiagnosis(app: RouteApp, services: Services): void {
   app.get(
     '/doctor',
     {
@@ -86,6 +103,10 @@ export const operations: Routes = (services) => (app, _options, done) => {
       return await services.diagnosis();
     },
   );
+}
+
+/** A plain request to the agents' path. */
+function refusePlainConnect(app: RouteApp): void {
   // A proxy that does not pass on the upgrade makes a plain request of it.
   app.get(CONNECT_PATH, { schema: { hide: true } }, async (_request, reply) => {
     void reply.header('upgrade', 'websocket');
@@ -94,5 +115,4 @@ export const operations: Routes = (services) => (app, _options, done) => {
       `${CONNECT_PATH} accepts only WebSocket connections of agents, and this request does not ask for an upgrade. If an agent sent it, configure the proxy in front of the server to pass on the headers Upgrade and Connection (nginx: proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade").`,
     );
   });
-  done();
-};
+}

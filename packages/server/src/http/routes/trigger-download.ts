@@ -6,13 +6,11 @@ import {
   uploadRecordSchema,
 } from '@backhaul/protocol';
 import { z } from 'zod';
-import { clientParams, problems, withToken } from '../schemas.ts';
-import type { Routes } from '../services.ts';
-import { describeUpload } from '../upload-record.ts';
-import { whenClosed } from '../when-closed.ts';
+import { clientParams, problems, type RouteApp, type Services, whenClosed, withToken } from '../route.ts';
+import { describeUpload } from '../records.ts';
 
 /** `POST /trigger-download/{client_id}` */
-export const triggerDownload: Routes = (services) => (app, _options, done) => {
+export function triggerDownload(app: RouteApp, services: Services): void {
   app.post(
     '/trigger-download/:client_id',
     {
@@ -85,8 +83,7 @@ export const triggerDownload: Routes = (services) => (app, _options, done) => {
         .send(await describeUpload(services, upload));
     },
   );
-  done();
-};
+}
 
 /** @throws BackhaulError `invalid_request` */
 function preferredWait(prefer: string | undefined): number {

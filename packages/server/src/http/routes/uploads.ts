@@ -1,23 +1,40 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import { uploadListQuerySchema, uploadListSchema, uploadRecordSchema } from '@backhaul/protocol';
+import {
+  objectVerificationSchema,
+  uploadListQuerySchema,
+  uploadListSchema,
+  uploadRecordSchema,
+} from '@backhaul/protocol';
 import { z } from 'zod';
-import { decodeCursor, encodeCursor } from '../cursor.ts';
-import { problems, uploadParams, withToken } from '../schemas.ts';
-import type { Routes } from '../services.ts';
-import { describeUpload, describeUploads } from '../upload-record.ts';
-import { whenClosed } from '../when-closed.ts';
+import { decodeCursor, pageOf } from '../pagination.ts';
+import { describeUpload, describeUploads } from '../records.ts';
+import {
+  problems,
+  type Route,
+  type RouteApp,
+  type Services,
+  uploadParams,
+  whenClosed,
+  withToken,
+} from '../route.ts';
 
 /** Sent by the client of release 0.1.0, which treats any response to a cancel except 200 as a failure. */
 const OLD_CLIENT_ACCEPT = 'application/json, application/problem+json';
 
-function knowsAccepted({ accept, prefer }: IncomingHttpHeaders): boolean {
-  return accept !== OLD_CLIENT_ACCEPT || prefer === 'respond-async';
-}
-
 const cursorSchema = z.tuple([z.int(), z.string()]);
 
-/** `GET /uploads`, `GET` and `DELETE /uploads/{upload_id}`, and actions on one upload. */
-export const uploads: Routes = (services) => (app, _options, done) => {
+export const uploadRoutes: readonly Route[] = [
+  listUploads,
+  getUpload,
+  deleteUpload,
+  cancelUpload,
+  retryUpload,
+  getUploadContent,
+  verifyUpload,
+];
+
+/** `GET /uploads` */
+function listUploads(app: RouteApp, services: Services): void {
   app.get(
     '/uploads',
     {
@@ -38,18 +55,19 @@ export const uploads: Routes = (services) => (app, _options, done) => {
         clientId: client_id,
         status,
         after: position && { createdAt: position[0], uploadId: position[1] },
-        // One more than requested shows whether there is a next page.
         limit: limit + 1,
       });
-      const page = found.slice(0, limit);
-      const last = found.length > limit ? page.at(-1) : undefined;
+      const { page, nextCursor } = pageOf(found, limit, (last) => [last.createdAt, last.uploadId]);
       return {
         uploads: await describeUploads(services, page),
-        next_cursor: last === undefined ? null : encodeCursor([last.createdAt, last.uploadId]),
+        next_cursor: nextCursor,
       };
     },
   );
+}
 
+/** `GET /uploads/{upload_id}` */
+function getUpload(app: RouteApp, services: Services): void {
   app.get(
     '/uploads/:upload_id',
     {
@@ -65,7 +83,10 @@ export const uploads: Routes = (services) => (app, _options, done) => {
     },
     async (request) => describeUpload(services, await services.uploads.get(request.params.upload_id)),
   );
+}
 
+/** `DELETE /uploads/{upload_id}` */
+function deleteUpload(app: RouteApp, services: Services): void {
   app.delete(
     '/uploads/:upload_id',
     {
@@ -95,7 +116,10 @@ export const uploads: Routes = (services) => (app, _options, done) => {
       return reply.code(204).send(null);
     },
   );
+}
 
+/** `POST /uploads/{upload_id}/cancel` */
+function cancelUpload(app: RouteApp, services: Services): void {
   app.post(
     '/uploads/:upload_id/cancel',
     {
@@ -127,7 +151,14 @@ export const uploads: Routes = (services) => (app, _options, done) => {
         .send(await describeUpload(services, upload));
     },
   );
+}
 
+function knowsAccepted({ accept, prefer }: IncomingHttpHeaders): boolean {
+  return accept !== OLD_CLIENT_ACCEPT || prefer === 'respond-async';
+}
+
+/** `POST /uploads/{upload_id}/retry` */
+function retryUpload(app: RouteApp, services: Services): void {
   app.post(
     '/uploads/:upload_id/retry',
     {
@@ -147,5 +178,69 @@ export const uploads: Routes = (services) => (app, _options, done) => {
       return describeUpload(services, upload);
     },
   );
-  done();
-};
+}
+
+/** `GET /uploads/{upload_id}/content` */
+function getUploadContent(app: RouteApp, services: Services): void {
+  app.get(
+    '/uploads/:upload_id/content',
+    {
+      config: { scope: 'content', audit: 'upload.content' },
+      schema: {
+        operationId: 'getUploadContent',
+        summary: 'Redirect to the finished object',
+        description:
+          'A presigned GET, straight from the object store. Send no token there. In a versioned bucket it returns ' +
+          'the recorded version, even if the key no longer shows it.',
+        tags: ['uploads'],
+        security: withToken,
+        params: uploadParams,
+        response: { 302: z.null(), ...problems },
+      },
+    },
+    async (request, reply) => {
+      const url = await services.uploads.contentUrl(request.params.upload_id, request.operator, {
+        from: services.addresses.of(request.raw),
+      });
+      // The URL is a secret as long as it is valid.
+      return reply.header('cache-control', 'no-store').redirect(url, 302);
+    },
+  );
+}
+
+/** `GET /uploads/{upload_id}/verification` */
+function verifyUpload(app: RouteApp, services: Services): void {
+  app.get(
+    '/uploads/:upload_id/verification',
+    {
+      config: { scope: 'read', audit: 'upload.verify' },
+      schema: {
+        operationId: 'verifyUpload',
+        summary: 'Compare the stored object with the record',
+        description:
+          'Queries the object store for the object (HEAD) and compares it with the record; in a versioned bucket the ' +
+          'recorded version, even if the key no longer shows it. No bytes are read: the comparison trusts the ' +
+          'attributes that the store returns.',
+        tags: ['uploads'],
+        security: withToken,
+        params: uploadParams,
+        response: { 200: objectVerificationSchema, ...problems },
+      },
+    },
+    async (request, reply) => {
+      const report = await services.verifier.verify(request.params.upload_id, request.operator, {
+        from: services.addresses.of(request.raw),
+      });
+      // Valid only at this moment.
+      void reply.header('cache-control', 'no-store');
+      return {
+        upload_id: report.uploadId,
+        verdict: report.verdict,
+        verification: report.verification,
+        checks: report.checks,
+        key_state: report.keyState,
+        checked_at: new Date(report.checkedAt).toISOString(),
+      };
+    },
+  );
+}

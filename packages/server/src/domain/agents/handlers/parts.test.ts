@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { toUploadRecord } from '../../../http/upload-record.ts';
+import { toUploadRecord } from '../../../http/records.ts';
 import { openSqliteStore } from '../../../store/open-sqlite-store.ts';
 import { DomainFixture } from '../../../../../../test/harness/server/domain-fixture.ts';
 import { partUploadedMessage, stalledMessage } from '../../../../../../test/doubles/fake-agent.ts';
