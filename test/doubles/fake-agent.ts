@@ -98,7 +98,7 @@ function helloMessage({ maxUploads = 4, ...fields }: Partial<Hello> & { maxUploa
     status: 'hello',
     agent_version: '1.2.3',
     platform: { os: 'linux', arch: 'x64' },
-    capabilities: ['list_directory', 'resume'],
+    capabilities: ['health_check', 'list_directory', 'resume'],
     limits: { max_uploads: maxUploads, parallel_parts: 4 },
     labels: { site: 'berlin' },
     default_file_path: null,

@@ -112,6 +112,16 @@ export function commandChecks(target: () => SuiteTarget): void {
       assert.equal((await asked).status, 200);
     });
 
+    test('that the agent has not announced is answered 409 at once, and is not sent', async () => {
+      await using client = await target().lend();
+      const { socket } = await client.session({ capabilities: ['list_directory'] });
+      const asked = client.operator.request('POST', `/clients/${client.clientId}/commands/health_check`);
+      const problem = await assertProblem(await asked, 409, 'not_supported');
+      assert.match(problem.detail, /protocol-suite/);
+      await socket.settle();
+      assert.deepEqual(socket.unread, []);
+    });
+
     test('whose agent goes away is answered that it is offline', async () => {
       await using client = await target().lend();
       const { socket } = await client.session();

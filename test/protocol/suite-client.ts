@@ -9,6 +9,7 @@ export const plainHello = {
   status: 'hello',
   agent_version: 'protocol-suite',
   platform: { os: 'linux', arch: 'x64' },
+  capabilities: ['health_check', 'list_directory'],
   limits: { max_uploads: 4, parallel_parts: 4 },
 } as const;
 

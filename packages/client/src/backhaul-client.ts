@@ -45,7 +45,7 @@ import type { Fetch } from './fetch.ts';
 import { path, Transport, type TransportOptions } from './transport.ts';
 import { UnexpectedAnswerError } from './errors.ts';
 
-/** Commands wait for the agent; cancel and verify on a server of release 0.1.0 wait for the object store. */
+/** Added to a command's time limit. Cancel and verify on a server of 0.1.0 wait for the object store. */
 const SLOW_REQUEST_TIMEOUT_MS = 120_000;
 
 /** Maximum entries in a page of `listDirectory`. */
@@ -258,8 +258,8 @@ export class BackhaulClient {
    * Runs a command on a connected agent and returns its result. Requires the scope `trigger`.
    *
    * @param name `health_check`, or `list_directory` with `{ path }`; determines the type of the result.
-   * @throws ApiError `client_not_found`, `client_offline`, `command_timeout`, or the agent's own code, such as
-   *   `path_not_allowed`.
+   * @throws ApiError `client_not_found`, `client_offline`, `not_supported` by this agent, `command_timeout`, or the agent's
+   *   own code, such as `path_not_allowed`.
    */
   async runCommand<Name extends CommandName>(
     clientId: string,
@@ -267,10 +267,11 @@ export class BackhaulClient {
     parameters: CommandParameters<Name>,
     { signal }: CallOptions = {},
   ): Promise<Opened<CommandResult<Name>>> {
+    const timeoutMs = SLOW_REQUEST_TIMEOUT_MS + commands[name].timeoutMs;
     const response = await this.#transport.json(
       path`/clients/${clientId}/commands/${name}`,
       commandAnswerSchema.extend({ result: commands[name].result }),
-      { method: 'POST', body: parameters, timeoutMs: SLOW_REQUEST_TIMEOUT_MS, signal },
+      { method: 'POST', body: parameters, timeoutMs, signal },
     );
     // TypeScript does not relate the schema picked by `name` to the type picked by `Name`.
     return response.result as Opened<CommandResult<Name>>;

@@ -10,6 +10,10 @@ test('unknown parameters of a command are refused', () => {
   assert.ok(!commands.list_directory.parameters.safeParse({}).success);
 });
 
+test('every command has a time limit', () => {
+  for (const name of commandNames) assert.ok(commands[name].timeoutMs >= 1000, name);
+});
+
 test('every command has a message with its name', () => {
   for (const name of commandNames) {
     const parameters = { path: '/data' };

@@ -67,27 +67,34 @@ const listingRange = {
 
 /**
  * A command: its parameters, as fields of its wire message and as the body of `POST /clients/{client_id}/commands/{name}`
- * (which refuses unknown parameters), and its result.
+ * (which refuses unknown parameters), its result, and the time within which an agent must respond. Its name is also the
+ * capability by which an agent announces it.
  */
 function command<const Name extends string, Fields extends z.ZodRawShape, Result extends z.ZodType>(
   name: Name,
-  { parameters, result }: { readonly parameters: Fields; readonly result: Result },
+  {
+    parameters,
+    result,
+    timeoutMs,
+  }: { readonly parameters: Fields; readonly result: Result; readonly timeoutMs: number },
 ) {
   return {
     message: z.object({ action: z.literal(name), command_id: commandIdSchema, ...parameters }),
     parameters: z.strictObject(parameters),
     result,
+    timeoutMs,
   };
 }
 
 /** Commands that operators can run on an agent, by their names in both APIs. The agent responds with a `result`. */
 export const commands = {
   /** Reports the state of the agent. */
-  health_check: command('health_check', { parameters: {}, result: healthReportSchema }),
+  health_check: command('health_check', { parameters: {}, result: healthReportSchema, timeoutMs: 30_000 }),
   /** Lists a directory inside the agent's allow-list. */
   list_directory: command('list_directory', {
     parameters: { path: filePathSchema, ...listingRange },
     result: directoryListingSchema,
+    timeoutMs: 30_000,
   }),
 } as const;
 export type CommandName = keyof typeof commands;

@@ -33,7 +33,6 @@ const HOUR_MS = 3_600_000;
 const SWEEP_INTERVAL_MS = 10_000;
 /** An unreachable object store does not delay the start longer than this. */
 const BUCKET_REPORT_TIMEOUT_MS = 15_000;
-const COMMAND_TIMEOUT_MS = 30_000;
 /** The single node of this database. With several nodes each needs an id of its own. */
 const NODE_ID = 'single';
 
@@ -153,7 +152,6 @@ function domainSettings(config: Config, metrics: Metrics) {
     },
     retentionTrustsClock: config.retentionTrustsClock,
     orphanAgeMs: config.orphanAgeSeconds * 1000,
-    commandTimeoutMs: COMMAND_TIMEOUT_MS,
     observe: metrics.observeUpload,
     onSharedToken: metrics.tokenShared,
     signToken:

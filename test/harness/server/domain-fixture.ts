@@ -28,7 +28,6 @@ export interface FixtureOptions {
   readonly settings?: Partial<UploadSettings>;
   readonly unfinishedLimits?: UnfinishedLimits;
   readonly pollMs?: number;
-  readonly commandTimeoutMs?: number;
   readonly orphanAgeMs?: number;
   readonly retentionTrustsClock?: boolean;
   readonly signToken?: SignToken;
@@ -74,7 +73,6 @@ export class DomainFixture implements AsyncDisposable {
       auditRetention: { retentionMs: RETENTION_MS, maxRows: 0 },
       retentionTrustsClock: options.retentionTrustsClock ?? false,
       orphanAgeMs: options.orphanAgeMs ?? HOUR_MS,
-      commandTimeoutMs: options.commandTimeoutMs ?? 30_000,
       observe: (change) => this.changes.push(change),
       signToken: options.signToken ?? null,
       onRenewal: (outcome) => this.renewals.push(outcome),

@@ -79,7 +79,6 @@ export class SimulatedServer {
       retentionMs: RETENTION_MS,
       auditRetention: { retentionMs: RETENTION_MS, maxRows: 0 },
       orphanAgeMs: HOUR_MS,
-      commandTimeoutMs: 30_000,
       observe: env.observe,
       sleep: time.sleep,
       pollMs: PREPARE_TIMEOUT_MS,

@@ -41,7 +41,6 @@ export interface DomainDeps {
   readonly retentionTrustsClock?: boolean;
   /** Age at which a multipart upload without a row is aborted; also the interval of the search for them. */
   readonly orphanAgeMs: number;
-  readonly commandTimeoutMs: number;
   readonly observe: UploadObserver;
   /** Called when two machines are found to alternate with one token. Default: none. */
   readonly onSharedToken?: () => void;
@@ -90,7 +89,7 @@ export function createDomain(deps: DomainDeps): Domain {
 
   const sharedTokens = new SharedTokens({ ...base, count: onSharedToken });
   const renewal = new TokenRenewal({ ...base, sign: signToken, observe: onRenewal });
-  const commands = new CommandRunner(sessions, { timeoutMs: deps.commandTimeoutMs });
+  const commands = new CommandRunner(sessions);
   const progress = new LiveProgress();
 
   const ledger = new UploadLedger({ ...base, observe: deps.observe });

@@ -56,6 +56,7 @@ async function connect(
     status: 'hello',
     agent_version: '1.2.3',
     platform: { os: 'linux', arch: 'x64' },
+    capabilities: ['health_check'],
     limits: { max_uploads: 4, parallel_parts: 4 },
   });
   await fixture.until(() => fixture.context.sessions.get('client-1') !== undefined, 'a session');

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Result } from '@backhaul/protocol';
+import { commandNames, commands, type Result } from '@backhaul/protocol';
 import { FakeConnection, sampleToken } from '../../../../../test/doubles/fake-agent.ts';
 import { CommandRunner } from './command-runner.ts';
 import { type AgentSession, SessionRegistry } from './session.ts';
@@ -15,11 +15,11 @@ const HEALTH = {
   max_rate_bytes_per_second: null,
 };
 
-function openRunner(timeoutMs = 30_000) {
+function openRunner() {
   const sessions = new SessionRegistry();
   const connect = (
     clientId: string,
-    { listsPages = true } = {},
+    { listsPages = true, capabilities = ['health_check', 'list_directory'] } = {},
   ): { connection: FakeConnection; session: AgentSession } => {
     const connection = new FakeConnection(clientId);
     const session: AgentSession = {
@@ -29,6 +29,8 @@ function openRunner(timeoutMs = 30_000) {
       token: sampleToken,
       hostId: null,
       maxUploads: 1,
+      agentVersion: '0.1.0',
+      capabilities: new Set(capabilities),
       canResume: true,
       leavesEmpty: true,
       takesLimits: true,
@@ -41,7 +43,7 @@ function openRunner(timeoutMs = 30_000) {
     sessions.welcomed(session);
     return { connection, session };
   };
-  return { runner: new CommandRunner(sessions, { timeoutMs }), connect };
+  return { runner: new CommandRunner(sessions), connect };
 }
 
 function asked(connection: FakeConnection): string {
@@ -124,11 +126,48 @@ test('a result from another agent or for an unknown command is ignored', async (
   assert.equal((await result).result.agent_version, '1.2.3');
 });
 
-test('an agent that does not respond in time gives command_timeout, and a late result is ignored', async () => {
-  const { runner, connect } = openRunner(20);
+test('an agent that does not respond in time gives command_timeout, and a late result is ignored', async ({
+  mock,
+}) => {
+  mock.timers.enable({ apis: ['setTimeout'] });
+  const { runner, connect } = openRunner();
   const { connection, session } = connect('client-1');
-  await assert.rejects(runner.run('client-1', 'health_check', {}), { code: 'command_timeout' });
+  const result = assert.rejects(runner.run('client-1', 'health_check', {}), { code: 'command_timeout' });
+  mock.timers.tick(commands.health_check.timeoutMs);
+  await result;
   runner.complete(session, succeeded(asked(connection), HEALTH));
+});
+
+test('each command has the time limit of the table', async ({ mock }) => {
+  mock.timers.enable({ apis: ['setTimeout'] });
+  for (const name of commandNames) {
+    const { runner, connect } = openRunner();
+    connect('client-1');
+    let failure: unknown;
+    const ended = runner
+      .run('client-1', name, { path: '/data' })
+      .catch((error: unknown) => (failure = error));
+    mock.timers.tick(commands[name].timeoutMs - 1);
+    await Promise.resolve();
+    assert.equal(failure, undefined, name);
+    mock.timers.tick(1);
+    await ended;
+    assert.match(
+      String(failure),
+      new RegExp(`did not respond in ${commands[name].timeoutMs / 1000} s`),
+      name,
+    );
+  }
+});
+
+test('a command that the agent did not announce is not sent, and the error names its version', async () => {
+  const { runner, connect } = openRunner();
+  const { connection } = connect('client-1', { capabilities: ['health_check', 'list_pages'] });
+  await assert.rejects(runner.run('client-1', 'list_directory', { path: '/data' }), {
+    code: 'not_supported',
+    message: 'Agent client-1 has version 0.1.0, which does not support list_directory. Update it.',
+  });
+  assert.deepEqual(connection.frames, []);
 });
 
 test('the end of a session fails only its own commands', async () => {

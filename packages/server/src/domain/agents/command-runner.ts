@@ -20,13 +20,10 @@ interface Pending {
 /** Runs commands that are not uploads on a connected agent and waits for their `result`. */
 export class CommandRunner {
   readonly #sessions: SessionRegistry;
-  readonly #timeoutMs: number;
   readonly #pending = new Map<string, Pending>();
 
-  /** @param options.timeoutMs Time limit for an agent to respond to a command. */
-  constructor(sessions: SessionRegistry, options: { timeoutMs: number }) {
+  constructor(sessions: SessionRegistry) {
     this.#sessions = sessions;
-    this.#timeoutMs = options.timeoutMs;
   }
 
   /**
@@ -42,6 +39,12 @@ export class CommandRunner {
     if (session === undefined) {
       throw new BackhaulError('client_offline', `Agent ${clientId} is not connected.`);
     }
+    if (!session.capabilities.has(name)) {
+      throw new BackhaulError(
+        'not_supported',
+        `Agent ${clientId} has version ${session.agentVersion}, which does not support ${name}. Update it.`,
+      );
+    }
     if (name === 'list_directory' && !session.listsPages && Object.keys(parameters).length > 1) {
       throw new BackhaulError(
         'not_supported',
@@ -49,9 +52,10 @@ export class CommandRunner {
       );
     }
     const commandId = uuidv7();
-    const result = await this.#ask(session, commandId, () =>
-      session.send(toMessage(name, commandId, parameters)),
-    );
+    const result = await this.#ask(session, commandId, {
+      timeoutMs: commands[name].timeoutMs,
+      send: () => session.send(toMessage(name, commandId, parameters)),
+    });
     if (!result.ok) {
       const known = isErrorCode(result.error) ? result.error : 'agent_fault';
       throw new BackhaulError(known, result.message);
@@ -84,14 +88,18 @@ export class CommandRunner {
     }
   }
 
-  async #ask(session: AgentSession, commandId: string, send: () => void): Promise<Result> {
+  async #ask(
+    session: AgentSession,
+    commandId: string,
+    { timeoutMs, send }: { readonly timeoutMs: number; readonly send: () => void },
+  ): Promise<Result> {
     const { promise, resolve, reject } = Promise.withResolvers<Result>();
     const timer = setTimeout(() => {
-      const seconds = this.#timeoutMs / 1000;
+      const seconds = timeoutMs / 1000;
       reject(
         new BackhaulError('command_timeout', `Agent ${session.clientId} did not respond in ${seconds} s.`),
       );
-    }, this.#timeoutMs);
+    }, timeoutMs);
     this.#pending.set(commandId, { session, resolve, reject });
     try {
       send();

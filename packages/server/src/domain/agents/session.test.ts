@@ -19,6 +19,8 @@ function session(
     maxUploads: 1,
     canResume: true,
     leavesEmpty: true,
+    agentVersion: '1.2.3',
+    capabilities: new Set(),
     takesLimits: true,
     listsPages: true,
     keepsTokens: true,

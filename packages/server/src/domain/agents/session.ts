@@ -25,6 +25,9 @@ export interface AgentSession {
   /** Machine and boot; null if the agent does not report them. */
   readonly hostId: string | null;
   readonly maxUploads: number;
+  readonly agentVersion: string;
+  /** The capabilities of its `hello`, including the names of the commands that it supports. */
+  readonly capabilities: ReadonlySet<string>;
   /** Whether it can resume an attempt of an earlier process. */
   readonly canResume: boolean;
   /** Whether it leaves the object of an empty file to the server instead of sending an empty part. */

@@ -772,7 +772,6 @@ function nextRun({ store, bucket, bus, clock, log }: DomainFixture): ReturnType<
     retentionMs: 1_000_000_000,
     auditRetention: { retentionMs: 1_000_000_000, maxRows: 0 },
     orphanAgeMs: 3_600_000,
-    commandTimeoutMs: 1000,
     observe: () => {},
     sleep: clock.sleep,
   });

@@ -197,7 +197,6 @@ test('a cancel while the store is unavailable returns within seconds, and the ne
     retentionMs: RETENTION_MS,
     auditRetention: { retentionMs: RETENTION_MS, maxRows: 0 },
     orphanAgeMs: HOUR_MS,
-    commandTimeoutMs: 30_000,
     observe: () => {},
     sleep: clock.sleep,
   });

@@ -222,7 +222,7 @@ function runCommand(app: RouteApp, services: Services): void {
       }
       request.auditDetail = parameters.data;
       await services.clients.mustBeKnown(client_id);
-      // An agent may take half a minute to respond.
+      // The agent may use the command's whole time limit.
       using _held = services.held.hold(request.operator);
       await services.store.appendAudit({
         at: Date.now(),

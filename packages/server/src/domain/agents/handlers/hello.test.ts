@@ -43,7 +43,7 @@ test('hello records the client with its own description', async () => {
     lastSeenAt: fixture.clock.now(),
     agentVersion: '1.2.3',
     platform: { os: 'linux', arch: 'arm64', hostname: 'till-3' },
-    capabilities: ['list_directory', 'resume'],
+    capabilities: ['health_check', 'list_directory', 'resume'],
     labels: { site: 'berlin' },
     defaultFilePath: '/data/report.bin',
     epoch: 1,
@@ -322,6 +322,19 @@ for (const stillRuns of [true, false]) {
     assert.equal(fixture.bucket.count('abortMultipartUpload'), 0);
   });
 }
+
+test('an agent gets only the commands that its hello announces', async () => {
+  await using fixture = await openFixture();
+  const { connection } = await fixture.connect('client-1', {
+    agent_version: '0.0.9',
+    capabilities: ['resume'],
+  });
+  await assert.rejects(fixture.context.commands.run('client-1', 'health_check', {}), {
+    code: 'not_supported',
+    message: /version 0\.0\.9/,
+  });
+  assert.deepEqual(connection.sent('health_check'), []);
+});
 
 test('an upload triggered during hello is dispatched after welcome', async () => {
   const { fixture: opened, hold } = await holding('listRunningIds');

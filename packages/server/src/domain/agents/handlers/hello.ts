@@ -61,6 +61,8 @@ export async function hello(
     token,
     hostId: hostIdOf(message.host),
     maxUploads: message.limits.max_uploads,
+    agentVersion: message.agent_version,
+    capabilities: new Set(message.capabilities),
     canResume: message.capabilities.includes(RESUME_CAPABILITY),
     takesLimits: message.capabilities.includes(UPLOAD_LIMITS_CAPABILITY),
     listsPages: message.capabilities.includes(LIST_PAGES_CAPABILITY),
