@@ -53,7 +53,7 @@ export async function describeCommit(folder: string, signal: AbortSignal): Promi
   const options = { cwd: folder, signal };
   const revision = await outputOf('git', ['describe', '--always', '--abbrev=12'], options);
   // Only these are measured; saving results changes other files.
-  const paths = [':/packages', ':/bench', ':/test', ':/package-lock.json', ':/scripts/build.ts'];
+  const paths = [':/packages', ':/bench', ':/test', ':/package-lock.json', ':/tools/build.ts'];
   const changes = await outputOf('git', ['status', '--porcelain', '--', ...paths], options);
   return { revision: revision?.trim() ?? 'unknown', dirty: changes !== undefined && changes !== '' };
 }

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 
-const BUILD = fileURLToPath(new URL('../../scripts/build.ts', import.meta.url));
+const BUILD = fileURLToPath(new URL('../../tools/build.ts', import.meta.url));
 
 /** Compiles the programs as published, for `{ compiled: true }`. */
 export async function buildPrograms({ signal }: { signal: AbortSignal }): Promise<void> {

@@ -21,7 +21,7 @@ const UPLOAD = { upload_id: '019ab3c2-5f00-7000-8000-000000000001', attempt: 1 }
 const COMMANDS = Number(process.env['HOSTILE_COMMANDS'] ?? 100_000);
 /** Documented limit of the published agent. */
 const MAX_RSS_BYTES = 160 * MiB;
-const buildScript = fileURLToPath(new URL('../../scripts/build.ts', import.meta.url));
+const buildScript = fileURLToPath(new URL('../../tools/build.ts', import.meta.url));
 /** No message of the flood is about the running upload. */
 const FIRST_ID = 0x1000;
 const COMPLETION_DEADLINE_MS = 120_000;

@@ -6,11 +6,11 @@
 # It pulls a file, renews the certificate, and checks the journal. Needs root, an x86-64 or arm64 Linux on which
 # systemd-nspawn can boot (not within most containers), debootstrap, and the Debian and npm registries:
 #
-#   sudo scripts/operations/walk.sh [DIRECTORY]    # DIRECTORY keeps the Debian for the next run
+#   sudo test/deployment/debian/walk.sh [DIRECTORY]    # DIRECTORY keeps the Debian for the next run
 #
 # Exit codes: 0 all steps succeeded, 1 a step failed, 2 it cannot run here; the last line has the result.
 set -euo pipefail
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../../.."
 root=${1:-$(mktemp -d)}/debian
 here=$PWD
 node=$here/node_modules/node-linux-$(uname -m | sed 's/x86_64/x64/; s/aarch64/arm64/')
@@ -78,7 +78,7 @@ ExecStart=/bin/bash -c '/walk/inside.sh >/walk/output 2>&1; echo $? >/walk/resul
 WantedBy=multi-user.target
 EOF
 ln -sf ../walk.service "$root/etc/systemd/system/multi-user.target.wants/walk.service"
-cp scripts/operations/inside.sh "$root/walk/inside.sh"
+cp test/deployment/debian/inside.sh "$root/walk/inside.sh"
 chmod 755 "$root/walk/inside.sh"
 rm -f "$root/walk/result" "$root/walk/output"
 

@@ -10,7 +10,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { CheckoutCopy } from '../checkout-copy.ts';
+import { CheckoutCopy } from '../../tools/checkout-copy.ts';
 import { type Block, blocksOf } from './read-page.ts';
 import { AGENT_CONNECTED, Terminal } from './terminal.ts';
 

@@ -37,7 +37,7 @@ export const checkSteps = [
   {
     name: 'documents',
     advice: 'npm run docs fixes this',
-    command: ['scripts/generate-docs.ts', '--check'],
+    command: ['tools/generate-docs.ts', '--check'],
   },
   {
     name: 'api',

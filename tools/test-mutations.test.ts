@@ -72,7 +72,7 @@ describe('npm run test:mutations', () => {
       await mkdir(dirname(join(checkout, name)), { recursive: true });
       await writeFile(join(checkout, name), text);
     }
-    await cp(import.meta.dirname, join(checkout, 'scripts'), { recursive: true });
+    await cp(import.meta.dirname, join(checkout, 'tools'), { recursive: true });
     await mkdir(join(checkout, 'node_modules', '@planted'), { recursive: true });
     await symlink(join('..', '..', 'packages', 'sum'), join(checkout, 'node_modules', '@planted', 'sum'));
     execFileSync('git', ['init', '--quiet'], { cwd: checkout });
@@ -81,7 +81,7 @@ describe('npm run test:mutations', () => {
   after(() => rm(checkout, { recursive: true }));
 
   function testMutations(...args: string[]): { status: number | null; output: string } {
-    const script = join(checkout, 'scripts', 'test-mutations.ts');
+    const script = join(checkout, 'tools', 'test-mutations.ts');
     const { status, stdout, stderr } = spawnSync(process.execPath, [script, ...args], { encoding: 'utf8' });
     return { status, output: stdout + stderr };
   }

@@ -22,7 +22,7 @@ import { readRanTests } from './read-ran-tests.ts';
  * packages need a registry, so these are separate suites.
  */
 const suites = new Map([
-  ['everyday', ['packages/*/src/**/*.test.ts', '{test,bench,demo,scripts,examples}/**/*.test.ts']],
+  ['everyday', ['packages/*/src/**/*.test.ts', '{test,bench,demo,tools,examples}/**/*.test.ts']],
   ['faults', ['test/faults/**/*.fault.ts']],
   ['hostile', ['test/hostile/**/*.hostile.ts']],
   ['packages', ['test/packages/**/*.package.ts']],

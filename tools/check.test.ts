@@ -41,7 +41,7 @@ describe('npm run check', () => {
       const planted = new Set(violations.map(({ path }) => path));
       const named =
         resultOf(name).output.match(
-          /(?<!\.\.\/)(?:packages|test|bench|demo|scripts|docs|examples)\/[\w./-]+\.\w+|\.env\.example/g,
+          /(?<!\.\.\/)(?:packages|test|bench|demo|tools|docs|examples)\/[\w./-]+\.\w+|\.env\.example/g,
         ) ?? [];
       assert.deepEqual(
         [...new Set(named)].filter((path) => !planted.has(path)),
