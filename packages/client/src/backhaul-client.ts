@@ -50,7 +50,6 @@ const SLOW_REQUEST_TIMEOUT_MS = 120_000;
 
 /** Maximum entries in a page of `listDirectory`. */
 const MAX_LISTED = 5000;
-
 /** Ten million entries, or fewer if names are so long that a frame does not hold a full page. */
 const MAX_LIST_PAGES = 2000;
 
