@@ -1,18 +1,22 @@
-import type { Dir, Dirent } from 'node:fs';
-import { lstat, open, opendir, readdir } from 'node:fs/promises';
-import { BackhaulError, type DirectoryListing, MAX_FRAME_BYTES } from '@backhaul/protocol';
+import { lstat } from 'node:fs/promises';
+import { type DirectoryListing, MAX_FRAME_BYTES } from '@backhaul/protocol';
 import type { Platform } from '../platform/platform.ts';
+import {
+  type Directory,
+  type NamedEntry,
+  openDirectory,
+  readEntries,
+  timestampOf,
+  typeOf,
+} from './directory.ts';
 import { FileCallTimeout, fileError } from './file-error.ts';
 import type { FileGate } from './file-gate.ts';
-import { GatedFile } from './gated-file.ts';
 import type { OpenDeps } from './open-file.ts';
 
 const MAX_ENTRIES = 5000;
 /** Size of the frame without entries: the path of at most 4,096 characters, and the other fields. */
 const FRAME_OVERHEAD_BYTES = 32 * 1024;
 
-/** Number of names per read. */
-const BATCH = 256;
 /** Number of concurrent stat calls. */
 const AT_ONCE = 16;
 /** Total time to wait for entries on hanging file systems, such as dead mounts; after that they are listed by name only. */
@@ -35,25 +39,15 @@ interface ListingRange {
  */
 export async function listDirectory(
   requested: string,
-  { allowList, platform, gate }: OpenDeps,
+  deps: OpenDeps,
   { signal, ...range }: ListingRange & { readonly signal: AbortSignal },
 ): Promise<DirectoryListing> {
-  let file: GatedFile | null = null;
+  const { platform, gate } = deps;
+  let directory: Directory | null = null;
   try {
-    const { realPath: checkedPath } = await allowList.checkPath(requested);
-    const stats = await gate.run(checkedPath, () => lstat(checkedPath), { signal });
-    if (stats.isSymbolicLink()) {
-      throw new BackhaulError(
-        'path_not_allowed',
-        `${JSON.stringify(requested)} is a symbolic link, which the agent does not follow.`,
-      );
-    }
-    if (!stats.isDirectory()) throw new BackhaulError('not_a_directory');
-    const opening = () => open(checkedPath, platform.directoryFlags);
-    file = await GatedFile.open(checkedPath, opening, { gate, signal });
-    const realPath = await allowList.checkRealPath(file, { opened: checkedPath, requested });
-    const opened = await file.call((handle) => platform.directoryPath(handle, realPath));
-    const { names, truncated } = await firstNames(file, opened, { platform, ...range });
+    directory = await openDirectory(requested, { ...deps, signal });
+    const { realPath, openPath: opened } = directory;
+    const { names, truncated } = await firstNames(directory, { platform, ...range });
     const describe = describer({ gate, platform, realPath, opened, signal });
     const entries: Entry[] = [];
     let bytes = FRAME_OVERHEAD_BYTES;
@@ -71,7 +65,7 @@ export async function listDirectory(
     signal.throwIfAborted();
     throw fileError(error, requested, platform);
   } finally {
-    await file?.close();
+    await directory?.file.close();
   }
 }
 
@@ -80,16 +74,9 @@ function nextPage(entries: readonly Entry[]): { next_cursor?: string } {
   return last === undefined ? {} : { next_cursor: last.name };
 }
 
-type NamedEntry = Pick<Entry, 'name' | 'type'>;
-
-/**
- * Returns the first names in sort order, in bounded memory. On FUSE and network mounts all names are read at once,
- * because `Dir.read` calls `lstatSync` for each entry whose type the file system does not report, which would block the
- * whole process if that entry hangs.
- */
+/** Returns the first names in sort order, in bounded memory. */
 async function firstNames(
-  file: GatedFile,
-  path: string,
+  directory: Directory,
   { platform, prefix = '', cursor = '', limit = MAX_ENTRIES }: ListingRange & { readonly platform: Platform },
 ): Promise<{ names: NamedEntry[]; truncated: boolean }> {
   const max = Math.min(limit, MAX_ENTRIES);
@@ -101,38 +88,12 @@ async function firstNames(
     truncated ||= names.length > max;
     names = names.slice(0, max);
   };
-  if ((await file.call((handle) => platform.fileSystemOf(handle))) === 'shared') {
-    const all = await file.call(() => readdir(path));
-    names = all.map((name): NamedEntry => ({ name, type: 'other' })).filter(isWanted);
-    cut();
-    return { names, truncated };
-  }
-  const close = (directory: Dir) => void directory.close().catch(() => {});
-  const directory = await file.call(() => opendir(path, { bufferSize: BATCH }), { onLate: close });
-  try {
-    for (let more = true; more;) {
-      // Must not be retried after a transient error: names that were read before it would be lost.
-      const batch = await file.call(() => nextNames(directory).catch((error: unknown) => ({ error })));
-      if ('error' in batch) throw batch.error;
-      names.push(...batch.filter(isWanted));
-      more = batch.length === BATCH;
-      if (names.length >= 2 * MAX_ENTRIES) cut();
-    }
-  } finally {
-    // Not awaited, because it may wait for a hanging read.
-    close(directory);
+  for await (const batch of readEntries(directory, { platform })) {
+    for (const entry of batch) if (isWanted(entry)) names.push(entry);
+    if (names.length >= 2 * MAX_ENTRIES) cut();
   }
   cut();
   return { names, truncated };
-}
-
-async function nextNames(directory: Dir): Promise<NamedEntry[]> {
-  const names: NamedEntry[] = [];
-  for (let entry = await directory.read(); entry !== null; entry = await directory.read()) {
-    names.push({ name: entry.name, type: typeOf(entry) });
-    if (names.length === BATCH) break;
-  }
-  return names;
 }
 
 interface DescribeDeps {
@@ -167,7 +128,7 @@ function describer({
       const type = typeOf(stats);
       // One file with an unusual size must not make the whole listing invalid.
       const size = type === 'file' && Number.isSafeInteger(stats.size) ? stats.size : null;
-      return { name, type, size, modified_at: timestamp(stats.mtimeMs) };
+      return { name, type, size, modified_at: timestampOf(stats.mtimeMs) };
     } catch (error) {
       if (error instanceof FileCallTimeout)
         silentMs = Math.min(MAX_SILENT_MS - 1, silentMs + performance.now() - since);
@@ -175,15 +136,4 @@ function describer({
       return { name, type: entry.type, size: null, modified_at: null };
     }
   };
-}
-
-function typeOf(entry: Pick<Dirent, 'isFile' | 'isDirectory' | 'isSymbolicLink'>): Entry['type'] {
-  if (entry.isFile()) return 'file';
-  if (entry.isDirectory()) return 'directory';
-  return entry.isSymbolicLink() ? 'symlink' : 'other';
-}
-
-function timestamp(mtimeMs: number): string | null {
-  const year = new Date(mtimeMs).getUTCFullYear();
-  return year >= 1 && year <= 9999 ? new Date(mtimeMs).toISOString() : null;
 }
