@@ -14,6 +14,7 @@ export const messageExamples: Record<string, readonly string[]> = {
   progress: ['progress'],
   completed: ['completed-second-attempt', 'completed-resumed-no-parts'],
   failed: ['failed'],
+  command_progress: ['command-progress'],
   result: ['result', 'result-refused'],
   token_stored: ['token-stored'],
   'agent error': ['error-from-agent'],
@@ -24,6 +25,7 @@ export const messageExamples: Record<string, readonly string[]> = {
   cancel_upload: ['cancel-upload'],
   health_check: ['health-check'],
   list_directory: ['list-directory'],
+  cancel_command: ['cancel-command'],
   renew_token: ['renew-token'],
   'server error': ['error-from-server'],
 };

@@ -21,8 +21,10 @@ interface HandlerDeps {
   readonly tokens: Pick<RenewableToken, 'store' | 'welcomed'> | null;
   readonly health: () => HealthReport;
   readonly log: Log;
-  /** Aborted when the agent stops. */
+  /** Aborted when the agent stops; of a command also when the server cancels it. */
   readonly signal: AbortSignal;
+  /** Running commands by command_id. */
+  readonly commands: ReadonlyMap<string, AbortController>;
 }
 
 /** Handles one kind of message. Must be idempotent. */
@@ -74,6 +76,14 @@ const handlers: { readonly [Action in ServerMessage['action']]: Handler<Action> 
     }
   },
 
+  /** Stops a command and sends no further messages about it. */
+  cancel_command({ command_id }, { commands, log }) {
+    const command = commands.get(command_id);
+    if (command === undefined) return;
+    log.info({ command_id }, 'command cancelled by the server');
+    command.abort();
+  },
+
   /** Confirms only once the token would survive a power failure, because the server then relies on it. */
   async renew_token({ renewal_id, token }, { link, tokens, log }) {
     // The server sends it only to agents that announced token renewal.
@@ -102,10 +112,10 @@ const MAX_COMMANDS = 8;
 /** Passes each message to its handler and contains the handler's errors. */
 export class MessageRouter {
   readonly #deps: HandlerDeps;
-  #commands = 0;
+  readonly #commands = new Map<string, AbortController>();
 
-  constructor(deps: HandlerDeps) {
-    this.#deps = deps;
+  constructor(deps: Omit<HandlerDeps, 'commands'>) {
+    this.#deps = { ...deps, commands: this.#commands };
   }
 
   /** Handles an invalid message: reports to the server, which waits for a result, that there will be none. */
@@ -118,24 +128,37 @@ export class MessageRouter {
   }
 
   async route(message: ServerMessage): Promise<void> {
-    const { link, log, signal } = this.#deps;
-    const commandId = message.action !== 'error' && 'command_id' in message ? message.command_id : null;
+    if (message.action === 'error' || message.action === 'cancel_command' || !('command_id' in message)) {
+      return await this.#handle(message, this.#deps);
+    }
+    const { command_id: commandId, action } = message;
     // health_check must work while other commands hang.
-    const counts = commandId !== null && message.action !== 'health_check';
-    if (counts && this.#commands >= MAX_COMMANDS) {
+    if (action === 'health_check') return await this.#handle(message, this.#deps, commandId);
+    // Sent twice: its result is still to come.
+    if (this.#commands.has(commandId)) return;
+    if (this.#commands.size >= MAX_COMMANDS) {
       return sendFailure(this.#deps, commandId, new BackhaulError('too_many_requests'));
     }
-    this.#commands += counts ? 1 : 0;
+    const cancelled = new AbortController();
+    this.#commands.set(commandId, cancelled);
+    const signal = AbortSignal.any([this.#deps.signal, cancelled.signal]);
     try {
-      await handle(message, this.#deps);
+      await this.#handle(message, { ...this.#deps, signal }, commandId);
+    } finally {
+      this.#commands.delete(commandId);
+    }
+  }
+
+  async #handle(message: ServerMessage, deps: HandlerDeps, commandId: string | null = null): Promise<void> {
+    const { link, log, signal } = deps;
+    try {
+      await handle(message, deps);
     } catch (error) {
       if (signal.aborted) return;
       log.error({ action: message.action, error }, 'failed to handle a message');
       const known = error instanceof BackhaulError ? error : new BackhaulError('agent_fault');
       if (commandId !== null) sendFailure(this.#deps, commandId, known);
       else link.send({ status: 'error', code: known.code, message: known.message.slice(0, 2000) });
-    } finally {
-      this.#commands -= counts ? 1 : 0;
     }
   }
 }

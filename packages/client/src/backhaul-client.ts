@@ -11,6 +11,7 @@ import {
   type ClientSummary,
   clientSummarySchema,
   type CommandName,
+  type CommandProgress,
   type CommandParameters,
   type CommandResult,
   commandAnswerSchema,
@@ -22,6 +23,7 @@ import {
   type ObjectVerification,
   objectVerificationSchema,
   type Opened,
+  progressSchemaOf,
   type Readiness,
   readinessSchema,
   type TriggerRequest,
@@ -31,12 +33,14 @@ import {
   type UploadRecord,
   uploadRecordSchema,
 } from '@backhaul/protocol';
+import { runWithProgress } from './command-progress.ts';
 import type { FollowOptions } from './event-stream.ts';
 import { followAllUploads, followUpload } from './follow-uploads.ts';
 import type {
   AuditFilter,
   CallOptions,
   ClientFilter,
+  CommandOptions,
   PageOptions,
   TriggerOptions,
   UploadFilter,
@@ -256,7 +260,8 @@ export class BackhaulClient {
   /**
    * Runs a command on a connected agent and returns its result. Requires the scope `trigger`.
    *
-   * @param name `health_check`, or `list_directory` with `{ path }`; determines the type of the result.
+   * @param name `health_check` or `list_directory`; determines the types of parameters and result.
+   * @param options.signal Also cancels a command that reports progress on the agent.
    * @throws ApiError `client_not_found`, `client_offline`, `not_supported` by this agent, `command_timeout`, or the agent's
    *   own code, such as `path_not_allowed`.
    */
@@ -264,14 +269,26 @@ export class BackhaulClient {
     clientId: string,
     name: Name,
     parameters: CommandParameters<Name>,
-    { signal }: CallOptions = {},
+    { signal, onProgress }: CommandOptions<Name> = {},
   ): Promise<Opened<CommandResult<Name>>> {
+    const to = path`/clients/${clientId}/commands/${name}`;
+    const { result } = commands[name];
     const timeoutMs = SLOW_REQUEST_TIMEOUT_MS + commands[name].timeoutMs;
-    const response = await this.#transport.json(
-      path`/clients/${clientId}/commands/${name}`,
-      commandAnswerSchema.extend({ result: commands[name].result }),
-      { method: 'POST', body: parameters, timeoutMs, signal },
-    );
+    const progressSchema = progressSchemaOf(name);
+    const schema = commandAnswerSchema.extend({ result });
+    const call = { method: 'POST', body: parameters, signal } as const;
+    const response =
+      progressSchema === null
+        ? await this.#transport.json(to, schema, { ...call, timeoutMs })
+        : await runWithProgress(this.#transport, to, {
+            ...call,
+            timeoutMs,
+            schema,
+            onProgress: (data) => {
+              const parsed = progressSchema.safeParse(data);
+              if (parsed.success) onProgress?.(parsed.data as CommandProgress<Name>);
+            },
+          });
     // TypeScript does not relate the schema picked by `name` to the type picked by `Name`.
     return response.result as Opened<CommandResult<Name>>;
   }

@@ -1,4 +1,4 @@
-import type { AuditOutcome, UploadStatus } from '@backhaul/protocol';
+import type { AuditOutcome, CommandName, CommandProgress, UploadStatus } from '@backhaul/protocol';
 
 export interface CallOptions {
   /** Aborts the request; the method throws its reason. Work that the server has started continues. */
@@ -13,6 +13,11 @@ export interface TriggerOptions extends CallOptions {
   readonly idempotencyKey?: string | undefined;
   /** Asks the server to respond only when the upload has ended, or after this many seconds, 1 to 300. */
   readonly waitSeconds?: number | undefined;
+}
+
+export interface CommandOptions<Name extends CommandName> extends CallOptions {
+  /** Called about once a second while a command that reports progress runs. */
+  readonly onProgress?: ((progress: CommandProgress<Name>) => void) | undefined;
 }
 
 export interface UploadFilter {

@@ -44,13 +44,14 @@ export async function openEventStream(
   }
 }
 
-interface Connection {
+export interface Connection {
   readonly transport: Transport;
   readonly deadline: Deadline;
   readonly signal: AbortSignal | undefined;
 }
 
-async function* readEvents(
+/** Yields the events of a response until it ends, and disposes of the deadline. */
+export async function* readEvents(
   body: ReadableStream<Uint8Array>,
   { transport, deadline, signal }: Connection,
 ): AsyncGenerator<EventSourceMessage, void, undefined> {

@@ -219,7 +219,12 @@ async function readJson(response: Response, path: string): Promise<unknown> {
   }
 }
 
-async function parseBody<T>(response: Response, path: string, schema: ResponseSchema<T>): Promise<Opened<T>> {
+/** @throws UnexpectedAnswerError if the body is not JSON of the expected shape. */
+export async function parseBody<T>(
+  response: Response,
+  path: string,
+  schema: ResponseSchema<T>,
+): Promise<Opened<T>> {
   const parsed = parseResponse(schema, await readJson(response, path));
   if (parsed.success) return parsed.data;
   throw new UnexpectedAnswerError(

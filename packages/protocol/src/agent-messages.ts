@@ -282,6 +282,16 @@ const refused = z.object({
 const resultSchema = z.discriminatedUnion('ok', [succeeded, refused]);
 export type Result = z.infer<typeof resultSchema>;
 
+/** Progress of a command, at most once per second; only of commands that report it, and before their `result`. */
+const commandProgressSchema = z.object({
+  status: z.literal('command_progress'),
+  command_id: commandIdSchema,
+  data: z
+    .record(z.string(), z.unknown())
+    .meta({ description: 'Progress of the command; its shape depends on the command.' }),
+});
+export type CommandProgressReport = z.infer<typeof commandProgressSchema>;
+
 /** Response to `renew_token`: the agent has stored the token on disk and uses it from its next connection. */
 const tokenStoredSchema = z.object({
   status: z.literal('token_stored'),
@@ -306,6 +316,7 @@ export const agentMessageSchema = z.discriminatedUnion('status', [
   progressSchema,
   completedSchema,
   failedSchema,
+  commandProgressSchema,
   resultSchema,
   tokenStoredSchema,
   agentErrorSchema,

@@ -67,21 +67,34 @@ const listingRange = {
 
 /**
  * A command: its parameters, as fields of its wire message and as the body of `POST /clients/{client_id}/commands/{name}`
- * (which refuses unknown parameters), its result, and the time within which an agent must respond. Its name is also the
- * capability by which an agent announces it.
+ * (which refuses unknown parameters), its result, its progress if it reports any, and the time within which an agent must
+ * respond or report progress. Its name is also the capability by which an agent announces it.
  */
-function command<const Name extends string, Fields extends z.ZodRawShape, Result extends z.ZodType>(
+function command<
+  const Name extends string,
+  Fields extends z.ZodRawShape,
+  Result extends z.ZodType,
+  Progress extends z.ZodType | null = null,
+>(
   name: Name,
   {
     parameters,
     result,
+    progress = null as Progress,
     timeoutMs,
-  }: { readonly parameters: Fields; readonly result: Result; readonly timeoutMs: number },
+  }: {
+    readonly parameters: Fields;
+    readonly result: Result;
+    /** A command that reports progress can also be cancelled. */
+    readonly progress?: Progress;
+    readonly timeoutMs: number;
+  },
 ) {
   return {
     message: z.object({ action: z.literal(name), command_id: commandIdSchema, ...parameters }),
     parameters: z.strictObject(parameters),
     result,
+    progress,
     timeoutMs,
   };
 }
@@ -102,6 +115,15 @@ export const commandNames = Object.keys(commands) as CommandName[];
 
 export type CommandParameters<Name extends CommandName> = z.infer<(typeof commands)[Name]['parameters']>;
 export type CommandResult<Name extends CommandName> = z.infer<(typeof commands)[Name]['result']>;
+/** `never` for a command that reports none. */
+export type CommandProgress<Name extends CommandName> = z.infer<
+  Extract<(typeof commands)[Name]['progress'], z.ZodType>
+>;
+
+/** Null for a command that reports no progress, which cannot be cancelled either. */
+export function progressSchemaOf(name: CommandName): z.ZodType | null {
+  return commands[name].progress;
+}
 
 /** Response of `POST /clients/{client_id}/commands/{name}`. */
 export const commandAnswerSchema = z
@@ -112,3 +134,8 @@ export const commandAnswerSchema = z
   })
   .meta({ id: 'CommandAnswer' });
 export type CommandAnswer = z.infer<typeof commandAnswerSchema>;
+
+/** Server-sent events of a command that reports progress: each report, then the `CommandAnswer` or the `Problem`. */
+export const COMMAND_PROGRESS_EVENT = 'command_progress';
+export const COMMAND_RESULT_EVENT = 'result';
+export const COMMAND_PROBLEM_EVENT = 'problem';

@@ -4,6 +4,7 @@ import {
   attemptOrFirstSchema,
   attemptSchema,
   checksumModeSchema,
+  commandIdSchema,
   errorFields,
   filePathSchema,
   partChecksumsSchema,
@@ -228,6 +229,12 @@ const cancelUploadSchema = z.object({
 });
 export type CancelUpload = z.infer<typeof cancelUploadSchema>;
 
+/** Cancels a command that reports progress. The agent responds with the `result` of the command, as after a failure. */
+const cancelCommandSchema = z.object({
+  action: z.literal('cancel_command'),
+  command_id: commandIdSchema,
+});
+
 /** Capability of agents that can store a renewed token; `renew_token` is sent only to them. */
 export const TOKEN_RENEWAL_CAPABILITY = 'token_renewal';
 
@@ -263,6 +270,7 @@ export const serverMessageSchema = z.discriminatedUnion('action', [
   partUrlsSchema,
   cancelUploadSchema,
   ...Object.values(commands).map(({ message }) => message),
+  cancelCommandSchema,
   renewTokenSchema,
   serverErrorSchema,
 ]);

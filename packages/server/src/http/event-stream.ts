@@ -59,7 +59,12 @@ export class EventStream {
 
   /** Like `send`, without an id, so that `Last-Event-ID` stays that of the last record. */
   async sendProgress(progress: ProgressEvent): Promise<void> {
-    await this.#write(`event: ${PROGRESS_EVENT}\ndata: ${JSON.stringify(progress)}\n\n`);
+    await this.sendEvent(PROGRESS_EVENT, progress);
+  }
+
+  /** An event without an id. */
+  async sendEvent(event: string, data: unknown): Promise<void> {
+    await this.#write(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
   }
 
   async #write(event: string): Promise<void> {

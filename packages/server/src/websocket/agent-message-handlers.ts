@@ -34,6 +34,8 @@ export async function handleAgentMessage(
       return completed(context, session, message);
     case 'failed':
       return failed(context, session, message);
+    case 'command_progress':
+      return context.commands.progress(session, message);
     case 'result':
       return context.commands.complete(session, message);
     case 'token_stored':

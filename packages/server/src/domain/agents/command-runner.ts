@@ -3,9 +3,12 @@ import {
   boundedParse,
   type CommandName,
   type CommandParameters,
+  type CommandProgress,
+  type CommandProgressReport,
   type CommandResult,
   commands,
   isErrorCode,
+  progressSchemaOf,
   type Result,
 } from '@backhaul/protocol';
 import { v7 as uuidv7 } from 'uuid';
@@ -14,7 +17,14 @@ import type { AgentSession, SessionRegistry } from './session.ts';
 interface Pending {
   readonly session: AgentSession;
   readonly resolve: (result: Result) => void;
-  readonly reject: (error: Error) => void;
+  readonly reject: (error: unknown) => void;
+  readonly onProgress: (data: Record<string, unknown>) => void;
+}
+
+interface RunOptions<Name extends CommandName> {
+  /** Ends the wait, and cancels the command at the agent if it can be cancelled. */
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: CommandProgress<Name>) => void;
 }
 
 /** Runs commands that are not uploads on a connected agent and waits for their `result`. */
@@ -28,13 +38,15 @@ export class CommandRunner {
 
   /**
    * @throws BackhaulError `client_offline`, `not_supported`, `command_timeout`, `protocol_error` for a malformed
-   *   result, or the agent's own code.
+   *   result, or the agent's own code; the signal's reason.
    */
   async run<Name extends CommandName>(
     clientId: string,
     name: Name,
     parameters: CommandParameters<Name>,
+    { signal, onProgress }: RunOptions<Name> = {},
   ): Promise<{ commandId: string; result: CommandResult<Name> }> {
+    signal?.throwIfAborted();
     const session = this.#sessions.get(clientId);
     if (session === undefined) {
       throw new BackhaulError('client_offline', `Agent ${clientId} is not connected.`);
@@ -52,8 +64,12 @@ export class CommandRunner {
       );
     }
     const commandId = uuidv7();
-    const result = await this.#ask(session, commandId, {
-      timeoutMs: commands[name].timeoutMs,
+    const result = await this.#wait(commandId, {
+      name,
+      session,
+      signal,
+      // The type system does not relate the schema picked by `name` to the type picked by `Name`.
+      onProgress: (progress) => onProgress?.(progress as CommandProgress<Name>),
       send: () => session.send(toMessage(name, commandId, parameters)),
     });
     if (!result.ok) {
@@ -65,6 +81,16 @@ export class CommandRunner {
       throw new BackhaulError('protocol_error', `Agent ${clientId} sent a malformed result of ${name}.`);
     }
     return { commandId, result: parsed.data as CommandResult<Name> };
+  }
+
+  /**
+   * Handles a `command_progress` from an agent. Progress of an unknown command is answered with `cancel_command`: nobody
+   * waits for that command any more, for example because its agent was disconnected for a moment.
+   */
+  progress(session: AgentSession, { command_id, data }: CommandProgressReport): void {
+    const pending = this.#pending.get(command_id);
+    if (pending?.session === session) pending.onProgress(data);
+    else session.send({ action: 'cancel_command', command_id });
   }
 
   /** Handles a `result` from an agent; ignores results of unknown commands or of another agent's. */
@@ -88,24 +114,45 @@ export class CommandRunner {
     }
   }
 
-  async #ask(
-    session: AgentSession,
+  async #wait(
     commandId: string,
-    { timeoutMs, send }: { readonly timeoutMs: number; readonly send: () => void },
+    command: {
+      readonly name: CommandName;
+      readonly session: AgentSession;
+      readonly signal: AbortSignal | undefined;
+      readonly onProgress: (progress: unknown) => void;
+      readonly send: () => void;
+    },
   ): Promise<Result> {
+    const { name, session, signal, send } = command;
     const { promise, resolve, reject } = Promise.withResolvers<Result>();
-    const timer = setTimeout(() => {
-      const seconds = timeoutMs / 1000;
-      reject(
-        new BackhaulError('command_timeout', `Agent ${session.clientId} did not respond in ${seconds} s.`),
-      );
-    }, timeoutMs);
-    this.#pending.set(commandId, { session, resolve, reject });
+    const progressSchema = progressSchemaOf(name);
+    const giveUp = (reason: unknown) => {
+      if (progressSchema !== null) session.send({ action: 'cancel_command', command_id: commandId });
+      reject(reason);
+    };
+    const { timeoutMs } = commands[name];
+    const onTimeout = () => {
+      const message = `Agent ${session.clientId} did not respond in ${timeoutMs / 1000} s.`;
+      giveUp(new BackhaulError('command_timeout', message));
+    };
+    let timer = setTimeout(onTimeout, timeoutMs);
+    const onProgress = (data: Record<string, unknown>) => {
+      const progress = progressSchema === null ? undefined : boundedParse<unknown>(progressSchema, data);
+      if (progress?.success !== true) return;
+      clearTimeout(timer);
+      timer = setTimeout(onTimeout, timeoutMs);
+      command.onProgress(progress.data);
+    };
+    const onAbort = () => giveUp(signal?.reason);
+    signal?.addEventListener('abort', onAbort, { once: true });
+    this.#pending.set(commandId, { session, resolve, reject, onProgress });
     try {
       send();
       return await promise;
     } finally {
       clearTimeout(timer);
+      signal?.removeEventListener('abort', onAbort);
       this.#pending.delete(commandId);
     }
   }

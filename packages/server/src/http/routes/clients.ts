@@ -6,6 +6,9 @@ import {
   clientListSchema,
   clientStatusSchema,
   clientSummarySchema,
+  COMMAND_PROBLEM_EVENT,
+  COMMAND_PROGRESS_EVENT,
+  COMMAND_RESULT_EVENT,
   commandAnswerSchema,
   commandNames,
   commands,
@@ -14,9 +17,18 @@ import {
 } from '@backhaul/protocol';
 import { z } from 'zod';
 import { ANY_COMMAND } from '../audit-refusals.ts';
+import { CommandProgressStream } from '../command-progress-stream.ts';
 import { decodeCursor, pageOf } from '../pagination.ts';
 import { describeClient, toClientBlock, toClientSummary } from '../records.ts';
-import { clientParams, problems, type Route, type RouteApp, type Services, withToken } from '../route.ts';
+import {
+  clientParams,
+  problems,
+  type Route,
+  type RouteApp,
+  type Services,
+  whenClosed,
+  withToken,
+} from '../route.ts';
 
 const cursorSchema = z.tuple([z.string()]);
 
@@ -199,7 +211,7 @@ function runCommand(app: RouteApp, services: Services): void {
       schema: {
         operationId: 'runCommand',
         summary: 'Run a command on a connected agent',
-        description: `Commands: ${commandNames.join(', ')}.`,
+        description: `Commands: ${commandNames.join(', ')}. With \`accept: text/event-stream\` a command that reports progress responds with server-sent events once it has reported any: \`${COMMAND_PROGRESS_EVENT}\`, then one \`${COMMAND_RESULT_EVENT}\` with the usual response, or one \`${COMMAND_PROBLEM_EVENT}\`. Closing the request cancels such a command.`,
         tags: ['clients'],
         security: withToken,
         params: clientParams.extend({ name: z.string().max(64) }),
@@ -207,7 +219,8 @@ function runCommand(app: RouteApp, services: Services): void {
         response: { 200: commandAnswerSchema, ...problems },
       },
     },
-    async (request) => {
+    async (request, reply) => {
+      const closed = whenClosed(reply.raw);
       const { client_id, name: asked } = request.params;
       const name = commandNames.find((known) => known === asked);
       if (name === undefined) {
@@ -234,8 +247,19 @@ function runCommand(app: RouteApp, services: Services): void {
         detail: parameters.data,
       });
       const startedAt = performance.now();
-      const { commandId, result } = await services.commands.run(client_id, name, parameters.data);
-      return { command_id: commandId, duration_ms: Math.round(performance.now() - startedAt), result };
+      const progress = new CommandProgressStream(request, reply);
+      try {
+        const { commandId, result } = await services.commands.run(client_id, name, parameters.data, {
+          signal: closed,
+          onProgress: (data) => progress.show(data),
+        });
+        const durationMs = Math.round(performance.now() - startedAt);
+        return await progress.end({ command_id: commandId, duration_ms: durationMs, result });
+      } catch (error) {
+        // The requester has disconnected, which cancelled the command.
+        if (closed.aborted) return reply.hijack();
+        return progress.fail(error);
+      }
     },
   );
 }
