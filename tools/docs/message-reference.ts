@@ -25,6 +25,7 @@ export const messageExamples: Record<string, readonly string[]> = {
   cancel_upload: ['cancel-upload'],
   health_check: ['health-check'],
   list_directory: ['list-directory'],
+  disk_usage: ['disk-usage'],
   cancel_command: ['cancel-command'],
   renew_token: ['renew-token'],
   'server error': ['error-from-server'],

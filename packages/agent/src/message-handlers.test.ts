@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
+import { mkdirSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { commands } from '@backhaul/protocol';
 import {
   AgentFixture,
@@ -194,4 +196,47 @@ test('health_check works while listings fail with too_many_requests', async () =
   }
   assert.equal(codes.get(health), 'ok');
   assert.ok([...codes.values()].includes('too_many_requests'));
+});
+
+test('disk_usage returns the totals, or an error code', async () => {
+  await using fixture = await AgentFixture.start();
+  await fixture.file('a', 3);
+  const session = await fixture.server.acceptAndWelcome();
+  session.send({ action: 'disk_usage', command_id: uuidv7(), path: fixture.directory });
+  const walked = await session.next('result');
+  assert.ok(walked.ok);
+  const usage = commands.disk_usage.result.parse(walked.data);
+  assert.deepEqual([usage.bytes, usage.files, usage.largest.length], [3, 1, 1]);
+  session.send({ action: 'disk_usage', command_id: uuidv7(), path: '/etc' });
+  const refused = await session.next('result');
+  assert.ok(!refused.ok);
+  assert.equal(refused.error, 'path_not_allowed');
+});
+
+test('a long disk_usage reports progress at most once a second, and cancel_command ends it without a result', async () => {
+  await using fixture = await AgentFixture.start();
+  for (let index = 0; index < 4000; index += 1) mkdirSync(join(fixture.directory, `d${index}`));
+  const session = await fixture.server.acceptAndWelcome();
+  const command_id = uuidv7();
+  // Sent twice, it runs once.
+  session.send({ action: 'disk_usage', command_id, path: fixture.directory });
+  session.send({ action: 'disk_usage', command_id, path: fixture.directory });
+  const since = performance.now();
+  const progress = await session.next('command_progress');
+  assert.ok(performance.now() - since > 900);
+  assert.equal(progress.command_id, command_id);
+  commands.disk_usage.progress.parse(progress.data);
+  session.send({ action: 'cancel_command', command_id: uuidv7() });
+  session.send({ action: 'cancel_command', command_id });
+  const health = uuidv7();
+  session.send({ action: 'health_check', command_id: health });
+  assert.equal((await session.next('result')).command_id, health);
+  // Without the cancellation there would be another report within this time.
+  await delay(2000);
+  const about = session.received.filter((one) => 'command_id' in one && one.command_id === command_id);
+  assert.deepEqual(
+    about.map(({ status }) => status),
+    ['command_progress'],
+  );
+  assert.equal(fixture.log.filter((line) => line.includes('command cancelled by the server')).length, 1);
 });

@@ -1,5 +1,6 @@
 import {
   BackhaulError,
+  type DiskUsage,
   type HealthReport,
   type MessageSubject,
   type ServerMessage,
@@ -7,6 +8,7 @@ import {
 } from '@backhaul/protocol';
 import type { Link } from './connection/server-link.ts';
 import type { RenewableToken } from './credentials/renewable-token.ts';
+import { diskUsage } from './file/disk-usage.ts';
 import { listDirectory } from './file/list-directory.ts';
 import type { OpenDeps } from './file/open-file.ts';
 import type { Log } from './log.ts';
@@ -26,6 +28,11 @@ interface HandlerDeps {
   /** Running commands by command_id. */
   readonly commands: ReadonlyMap<string, AbortController>;
 }
+
+/** Minimum time between two progress messages of a command. */
+const PROGRESS_INTERVAL_MS = 1000;
+/** `largest` of `disk_usage` if the server does not set it. */
+const DEFAULT_LARGEST = 20;
 
 /** Handles one kind of message. Must be idempotent. */
 type Handler<Action extends ServerMessage['action']> = (
@@ -72,6 +79,26 @@ const handlers: { readonly [Action in ServerMessage['action']]: Handler<Action> 
     } catch (error) {
       if (!(error instanceof BackhaulError)) throw error;
       log.warn({ command_id, path, error: error.code }, 'failed to list the directory');
+      sendFailure(deps, command_id, error);
+    }
+  },
+
+  async disk_usage({ command_id, path, largest = DEFAULT_LARGEST }, deps) {
+    const { link, open, log, signal } = deps;
+    let progressAt = performance.now() + PROGRESS_INTERVAL_MS;
+    const onProgress = ({ bytes, allocated_bytes, files, directories, unreadable }: DiskUsage) => {
+      if (link.congested || performance.now() < progressAt) return;
+      progressAt = performance.now() + PROGRESS_INTERVAL_MS;
+      const data = { bytes, allocated_bytes, files, directories, unreadable };
+      link.send({ status: 'command_progress', command_id, data });
+    };
+    try {
+      const data = await diskUsage(path, open, { largest, signal, onProgress });
+      log.info({ command_id, path, files: data.files, bytes: data.bytes }, 'disk usage determined');
+      link.send({ status: 'result', command_id, ok: true, data });
+    } catch (error) {
+      if (!(error instanceof BackhaulError)) throw error;
+      log.warn({ command_id, path, error: error.code }, 'failed to determine the disk usage');
       sendFailure(deps, command_id, error);
     }
   },

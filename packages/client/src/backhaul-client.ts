@@ -260,7 +260,7 @@ export class BackhaulClient {
   /**
    * Runs a command on a connected agent and returns its result. Requires the scope `trigger`.
    *
-   * @param name `health_check` or `list_directory`; determines the types of parameters and result.
+   * @param name `health_check`, `list_directory` or `disk_usage`; determines the types of parameters and result.
    * @param options.signal Also cancels a command that reports progress on the agent.
    * @throws ApiError `client_not_found`, `client_offline`, `not_supported` by this agent, `command_timeout`, or the agent's
    *   own code, such as `path_not_allowed`.

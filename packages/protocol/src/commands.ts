@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import { commandIdSchema, filePathSchema, sizeBytesSchema, timestampSchema } from './fields.ts';
 
+const countSchema = z.int().min(0);
+
 /** Result of `health_check`. */
 const healthReportSchema = z
   .object({
@@ -65,6 +67,57 @@ const listingRange = {
   }),
 };
 
+/** Maximum number of files in the result of `disk_usage`. */
+const MAX_LARGEST = 100;
+
+const diskUsageTotals = {
+  bytes: sizeBytesSchema.meta({
+    description: 'Sum of the sizes of the regular files. A file with several hard links counts once.',
+  }),
+  allocated_bytes: sizeBytesSchema.meta({
+    description:
+      'Sum of the space allocated for them, which is less for sparse files; 0 if the file system does not report it.',
+  }),
+  files: countSchema.meta({ description: 'Number of regular files.' }),
+  directories: countSchema.meta({ description: 'Number of directories below `path`.' }),
+  unreadable: countSchema.meta({
+    description:
+      'Files and directories that were skipped: no permission, no response of the file system, or changed during the walk.',
+  }),
+};
+
+/** Progress of `disk_usage`: the totals so far. */
+const diskUsageProgressSchema = z.object(diskUsageTotals).meta({ id: 'DiskUsageProgress' });
+export type DiskUsageProgress = z.infer<typeof diskUsageProgressSchema>;
+
+/** Result of `disk_usage`. */
+const diskUsageSchema = z
+  .object({
+    path: filePathSchema,
+    ...diskUsageTotals,
+    others: countSchema.meta({
+      description: 'Symbolic links, which are not followed, devices, sockets, pipes.',
+    }),
+    repeated_links: countSchema.meta({
+      description: 'Further hard links of files that are already included.',
+    }),
+    other_file_systems: countSchema.meta({
+      description: 'Directories that were not entered because another file system is mounted there.',
+    }),
+    largest: z
+      .array(
+        z.object({
+          path: z.string().max(4096),
+          size: sizeBytesSchema,
+          modified_at: timestampSchema.nullable(),
+        }),
+      )
+      .max(MAX_LARGEST)
+      .meta({ description: 'The largest files, largest first.' }),
+  })
+  .meta({ id: 'DiskUsage' });
+export type DiskUsage = z.infer<typeof diskUsageSchema>;
+
 /**
  * A command: its parameters, as fields of its wire message and as the body of `POST /clients/{client_id}/commands/{name}`
  * (which refuses unknown parameters), its result, its progress if it reports any, and the time within which an agent must
@@ -108,6 +161,19 @@ export const commands = {
     parameters: { path: filePathSchema, ...listingRange },
     result: directoryListingSchema,
     timeoutMs: 30_000,
+  }),
+  /** Adds up the files below a directory inside the agent's allow-list. */
+  disk_usage: command('disk_usage', {
+    parameters: {
+      path: filePathSchema,
+      largest: z.int().min(1).max(MAX_LARGEST).optional().meta({
+        description: 'Number of files in `largest`; default 20.',
+      }),
+    },
+    result: diskUsageSchema,
+    progress: diskUsageProgressSchema,
+    // Four calls that hang, one after another; each ends after 30 s.
+    timeoutMs: 120_000,
   }),
 } as const;
 export type CommandName = keyof typeof commands;

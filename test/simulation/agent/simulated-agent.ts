@@ -112,6 +112,7 @@ export class SimulatedAgent {
       }
       case 'health_check':
       case 'list_directory':
+      case 'disk_usage':
       case 'cancel_command':
       case 'renew_token':
         return;

@@ -5,6 +5,7 @@ import { completion } from './completion.ts';
 import { content } from './content.ts';
 import { doctor } from './doctor.ts';
 import { download } from './download.ts';
+import { du } from './du.ts';
 import { events } from './events.ts';
 import { health } from './health.ts';
 import { ls } from './ls.ts';
@@ -31,6 +32,7 @@ export const commands: readonly (AnyCommand | CommandGroup)[] = [
   events,
   health,
   ls,
+  du,
   audit,
   doctor,
   token,

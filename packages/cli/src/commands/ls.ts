@@ -60,14 +60,22 @@ export const ls = defineCommand<readonly [directory: string | undefined], Option
         }
       }
     } catch (error) {
-      if (error instanceof ApiError && error.code === 'path_not_allowed') {
-        const allowed = await allowedOn(client, clientId, signal).catch(() => []);
-        if (allowed.length > 0) output.remark(`The agent may read: ${allowed.map(printable).join(', ')}`);
-      }
+      await remarkAllowedPaths(error, { client, clientId, context });
       throw error;
     }
   },
 });
+
+/** Adds to the error of a path that is not allowed which paths are. */
+export async function remarkAllowedPaths(
+  failure: unknown,
+  request: { readonly client: BackhaulClient; readonly clientId: string; readonly context: Context },
+): Promise<void> {
+  if (!(failure instanceof ApiError) || failure.code !== 'path_not_allowed') return;
+  const { client, clientId, context } = request;
+  const allowed = await allowedOn(client, clientId, context.signal).catch(() => []);
+  if (allowed.length > 0) context.output.remark(`The agent may read: ${allowed.map(printable).join(', ')}`);
+}
 
 function parseCount(text: string): number {
   const count = /^\d{1,9}$/.test(text) ? Number(text) : 0;

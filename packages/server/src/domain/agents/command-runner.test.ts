@@ -19,7 +19,7 @@ function openRunner() {
   const sessions = new SessionRegistry();
   const connect = (
     clientId: string,
-    { listsPages = true, capabilities = ['health_check', 'list_directory'] } = {},
+    { listsPages = true, capabilities = [...commandNames, 'resume'] } = {},
   ): { connection: FakeConnection; session: AgentSession } => {
     const connection = new FakeConnection(clientId);
     const session: AgentSession = {
@@ -195,4 +195,104 @@ test('an agent without paged listing is not asked for pages', async () => {
   const { command_id } = connection.sent('list_directory')[0] ?? assert.fail();
   runner.complete(session, { status: 'result', command_id, ok: true, data: listing });
   assert.deepEqual((await whole).result, listing);
+});
+
+const TOTALS = { bytes: 5, allocated_bytes: 4096, files: 1, directories: 0, unreadable: 0 };
+const USAGE = {
+  path: '/data',
+  ...TOTALS,
+  others: 0,
+  repeated_links: 0,
+  other_file_systems: 0,
+  largest: [],
+};
+const progressOf = (command_id: string, data: Record<string, unknown> = TOTALS) =>
+  ({ status: 'command_progress', command_id, data }) as const;
+
+const TIMEOUT_MS = commands.disk_usage.timeoutMs;
+
+test('progress is passed on, and the time limit counts from the last report', async ({ mock }) => {
+  mock.timers.enable({ apis: ['setTimeout'] });
+  const { runner, connect } = openRunner();
+  const { connection, session } = connect('client-1');
+  const seen: unknown[] = [];
+  const onProgress = (progress: unknown) => seen.push(progress);
+  const result = runner.run('client-1', 'disk_usage', { path: '/data' }, { onProgress });
+  for (let count = 0; count < 3; count += 1) {
+    mock.timers.tick(TIMEOUT_MS - 1);
+    runner.progress(session, progressOf(asked(connection), { ...TOTALS, extra: 1 }));
+  }
+  mock.timers.tick(TIMEOUT_MS - 1);
+  assert.deepEqual(connection.sent('cancel_command'), []);
+  runner.complete(session, succeeded(asked(connection), USAGE));
+  assert.deepEqual((await result).result, USAGE);
+  assert.deepEqual(seen, [TOTALS, TOTALS, TOTALS]);
+});
+
+test('a command that reports no more progress is cancelled at the agent after its time limit', async ({
+  mock,
+}) => {
+  mock.timers.enable({ apis: ['setTimeout'] });
+  const { runner, connect } = openRunner();
+  const { connection, session } = connect('client-1');
+  const failed = assert.rejects(runner.run('client-1', 'disk_usage', { path: '/data' }), {
+    code: 'command_timeout',
+  });
+  mock.timers.tick(TIMEOUT_MS);
+  await failed;
+  const { command_id } = connection.sent('disk_usage')[0] ?? assert.fail();
+  assert.deepEqual(connection.sent('cancel_command'), [{ action: 'cancel_command', command_id }]);
+  // The agent has not received it; a connection may have been lost meanwhile.
+  runner.progress(session, progressOf(command_id));
+  assert.equal(connection.sent('cancel_command').length, 2);
+  runner.complete(session, succeeded(command_id, USAGE));
+});
+
+test('malformed progress, and progress of a command that reports none, do not extend the time limit', async ({
+  mock,
+}) => {
+  mock.timers.enable({ apis: ['setTimeout'] });
+  const { runner, connect } = openRunner();
+  const { connection, session } = connect('client-1');
+  for (const [name, data] of [
+    ['disk_usage', { ...TOTALS, files: 'many' }],
+    ['list_directory', TOTALS],
+  ] as const) {
+    let seen = 0;
+    const onProgress = () => (seen += 1);
+    const result = runner.run('client-1', name, { path: '/data' }, { onProgress });
+    const failed = assert.rejects(result, { code: 'command_timeout' });
+    mock.timers.tick(commands[name].timeoutMs - 1);
+    runner.progress(session, progressOf(asked(connection), data));
+    mock.timers.tick(1);
+    await failed;
+    assert.equal(seen, 0);
+  }
+});
+
+test('an aborted command is cancelled at the agent; an agent that knows no cancel_command is not sent any', async () => {
+  const { runner, connect } = openRunner();
+  const { connection } = connect('client-1');
+  for (const name of ['disk_usage', 'list_directory'] as const) {
+    const stop = new AbortController();
+    const result = runner.run('client-1', name, { path: '/data' }, { signal: stop.signal });
+    stop.abort(new Error('disconnected'));
+    await assert.rejects(result, { message: 'disconnected' });
+  }
+  const { command_id } = connection.sent('disk_usage')[0] ?? assert.fail();
+  assert.deepEqual(connection.sent('cancel_command'), [{ action: 'cancel_command', command_id }]);
+});
+
+test('progress from another agent cancels nothing of this one', async () => {
+  const { runner, connect } = openRunner();
+  const { connection, session } = connect('client-1');
+  const other = connect('client-2');
+  let seen = 0;
+  const onProgress = () => (seen += 1);
+  const result = runner.run('client-1', 'disk_usage', { path: '/data' }, { onProgress });
+  runner.progress(other.session, progressOf(asked(connection)));
+  assert.equal(other.connection.sent('cancel_command').length, 1);
+  assert.deepEqual([seen, connection.sent('cancel_command').length], [0, 0]);
+  runner.complete(session, succeeded(asked(connection), USAGE));
+  await result;
 });
