@@ -1,5 +1,4 @@
 import {
-  BackhaulError,
   type AuditList,
   auditListSchema,
   type ClientBlock,
@@ -11,11 +10,8 @@ import {
   type ClientSummary,
   clientSummarySchema,
   type CommandName,
-  type CommandProgress,
   type CommandParameters,
   type CommandResult,
-  commandAnswerSchema,
-  commands,
   type Diagnosis,
   diagnosisSchema,
   hasEnded,
@@ -23,7 +19,6 @@ import {
   type ObjectVerification,
   objectVerificationSchema,
   type Opened,
-  progressSchemaOf,
   type Readiness,
   readinessSchema,
   type TriggerRequest,
@@ -33,7 +28,7 @@ import {
   type UploadRecord,
   uploadRecordSchema,
 } from '@backhaul/protocol';
-import { runWithProgress } from './command-progress.ts';
+import { listDirectory, runCommand } from './commands.ts';
 import type { FollowOptions } from './event-stream.ts';
 import { followAllUploads, followUpload } from './follow-uploads.ts';
 import type {
@@ -49,13 +44,8 @@ import type { Fetch } from './fetch.ts';
 import { path, Transport, type TransportOptions } from './transport.ts';
 import { UnexpectedAnswerError } from './errors.ts';
 
-/** Added to a command's time limit. Cancel and verify on a server of 0.1.0 wait for the object store. */
+/** Cancel and verify on a server of 0.1.0 wait for the object store. */
 const SLOW_REQUEST_TIMEOUT_MS = 120_000;
-
-/** Maximum entries in a page of `listDirectory`. */
-const MAX_LISTED = 5000;
-/** Ten million entries, or fewer if names are so long that a frame does not hold a full page. */
-const MAX_LIST_PAGES = 2000;
 
 /**
  * Backhaul's REST API and event streams. Every method throws `ApiError` if the server returns an error,
@@ -269,28 +259,9 @@ export class BackhaulClient {
     clientId: string,
     name: Name,
     parameters: CommandParameters<Name>,
-    { signal, onProgress }: CommandOptions<Name> = {},
+    options: CommandOptions<Name> = {},
   ): Promise<Opened<CommandResult<Name>>> {
-    const to = path`/clients/${clientId}/commands/${name}`;
-    const { result } = commands[name];
-    const timeoutMs = SLOW_REQUEST_TIMEOUT_MS + commands[name].timeoutMs;
-    const progressSchema = progressSchemaOf(name);
-    const schema = commandAnswerSchema.extend({ result });
-    const call = { method: 'POST', body: parameters, signal } as const;
-    const response =
-      progressSchema === null
-        ? await this.#transport.json(to, schema, { ...call, timeoutMs })
-        : await runWithProgress(this.#transport, to, {
-            ...call,
-            timeoutMs,
-            schema,
-            onProgress: (data) => {
-              const parsed = progressSchema.safeParse(data);
-              if (parsed.success) onProgress?.(parsed.data as CommandProgress<Name>);
-            },
-          });
-    // TypeScript does not relate the schema picked by `name` to the type picked by `Name`.
-    return response.result as Opened<CommandResult<Name>>;
+    return await runCommand(this.#transport, { clientId, name, parameters }, options);
   }
 
   /**
@@ -305,24 +276,7 @@ export class BackhaulClient {
     parameters: CommandParameters<'list_directory'>,
     options: CallOptions = {},
   ): AsyncGenerator<Opened<CommandResult<'list_directory'>>, void, undefined> {
-    let left = parameters.limit ?? Infinity;
-    let cursor = parameters.cursor;
-    for (let pages = 1; ; pages += 1) {
-      const range = {
-        ...(cursor !== undefined && { cursor }),
-        ...(left < Infinity && { limit: Math.min(left, MAX_LISTED) }),
-      };
-      const page = await this.runCommand(clientId, 'list_directory', { ...parameters, ...range }, options);
-      yield page;
-      left -= page.entries.length;
-      const next = page.next_cursor;
-      if (next === undefined || left <= 0) return;
-      // The agent is not trusted: guard against endless pagination.
-      if (page.entries.length === 0 || next === cursor || pages === MAX_LIST_PAGES) {
-        throw new BackhaulError('protocol_error', 'The agent sent an endless directory listing.');
-      }
-      cursor = next;
-    }
+    yield* listDirectory(this.#transport, { clientId, parameters }, options);
   }
 
   /**
