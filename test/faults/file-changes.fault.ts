@@ -13,7 +13,7 @@ import { changes, type FileChange, harmless, OLD_TIME } from './change-file.ts';
 const MiB = 1024 * 1024;
 const FILE_BYTES = 42 * MiB + 11;
 /** Slow enough to change the file during the pull. */
-const RATE = 20 * MiB;
+const RATE = 10 * MiB;
 
 type Moment = 'during the pull' | 'while the agent is down';
 const moments: readonly Moment[] = ['during the pull', 'while the agent is down'];
