@@ -3,7 +3,7 @@ import type { Experiment } from './experiment.ts';
 
 export const help = `Usage: npm run bench [-- OPTIONS]
 
-Measures the compiled programs, each as a process of its own, beside other tools where there are any, and says which
+Measures the compiled programs, each as a process of its own, next to other tools where there are any, and says which
 requirements are met. Takes some minutes; nothing else should run on the machine meanwhile.
 
   --only NAME…  these experiments only

@@ -11,7 +11,7 @@ await benchProcess({
   experiments: [
     {
       name: 'endless',
-      title: 'Goes on for ever',
+      title: 'Runs indefinitely',
       about: 'Nothing.',
       async run({ directory, say, signal }) {
         await writeFile(directory.join('a-file'), 'x');

@@ -22,7 +22,7 @@ function result(name: string, revision: string): Result {
   return { name, title: 'A title', about: 'About.', machine, findings };
 }
 
-test('an experiment that is run anew replaces its own result and no other', async () => {
+test('an experiment that is run again replaces its own result and no other', async () => {
   await using directory = await temporaryDirectory();
   const file = directory.join('benchmarks', 'results.json');
   assert.deepEqual(await readResults(file), []);

@@ -18,7 +18,7 @@ async function sideProcess(directory: { join: (name: string) => string }): Promi
   return new SideProcess(pathToFileURL(path));
 }
 
-describe('a process beside an experiment', () => {
+describe('a separate process of an experiment', () => {
   test('answers its orders in turn', async () => {
     await using directory = await temporaryDirectory();
     await using side = await sideProcess(directory);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
 import { uploadStatuses, isTerminal } from '@backhaul/protocol';
+import { storeTests } from './store-conformance.ts';
 import { sampleAudit, sampleUpload, sampleUploadIn } from '../harness/server/sample-upload.ts';
 import type { Store } from '../../packages/server/src/domain/ports/store.ts';
 import type { Upload } from '../../packages/server/src/domain/uploads/upload.ts';
@@ -14,16 +14,7 @@ const join = sampleAudit({ action: 'upload.join' });
  * @param open Opens an empty store; the suite closes it.
  */
 export function testInsertConformance(name: string, open: () => Promise<Store>): void {
-  const storeTest = (promise: string, run: (store: Store) => Promise<void>): void => {
-    test(`${name}: ${promise}`, async () => {
-      const store = await open();
-      try {
-        await run(store);
-      } finally {
-        await store.close();
-      }
-    });
-  };
+  const storeTest = storeTests(name, open);
   const insert = async (store: Store, ...uploads: Upload[]): Promise<void> => {
     for (const upload of uploads) assert.equal(await store.insertUpload(upload, sampleAudit()), undefined);
   };

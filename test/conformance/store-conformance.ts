@@ -61,13 +61,9 @@ const series = (count: number, fields: Partial<Upload> = {}): Upload[] =>
     sampleUpload({ createdAt: AT + index, updatedAt: AT + index, ...fields }),
   );
 
-/**
- * Tests of the contract of {@link Store}.
- *
- * @param open Opens an empty store; the suite closes it.
- */
-export function testStoreConformance(name: string, open: () => Promise<Store>): void {
-  const storeTest = (promise: string, run: (store: Store) => Promise<void>): void => {
+/** Returns a function that declares a test which gets an empty store. */
+export function storeTests(name: string, open: () => Promise<Store>) {
+  return (promise: string, run: (store: Store) => Promise<void>): void => {
     test(`${name}: ${promise}`, async () => {
       const store = await open();
       try {
@@ -77,6 +73,15 @@ export function testStoreConformance(name: string, open: () => Promise<Store>): 
       }
     });
   };
+}
+
+/**
+ * Tests of the contract of {@link Store}.
+ *
+ * @param open Opens an empty store; the suite closes it.
+ */
+export function testStoreConformance(name: string, open: () => Promise<Store>): void {
+  const storeTest = storeTests(name, open);
 
   storeTest('an upload is read back with every field, in every status', async (store) => {
     for (const status of uploadStatuses) {

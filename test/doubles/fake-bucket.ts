@@ -51,6 +51,19 @@ interface FakeUpload extends PendingUpload {
 /** Lifetime of its URLs, in milliseconds. */
 export const URL_LIFETIME_MS = 900_000;
 
+/** Of a store that supports every feature, in a bucket without default encryption. */
+export const allCapabilities: BucketCapabilities = {
+  checksumMode: 'crc32',
+  fullObjectChecksum: true,
+  conditionalComplete: true,
+  objectSizeCheck: true,
+  partProof: 'checksum',
+  conditionalPut: true,
+  emptyObjectCrc32: true,
+  serverSideEncryption: null,
+  storageClass: null,
+};
+
 /** An in-memory bucket with the faults that stores have. It contains the parts that a test puts there. */
 export class FakeBucket implements Bucket {
   readonly name = 'fake-bucket';
@@ -63,17 +76,7 @@ export class FakeBucket implements Bucket {
   /** Faults that took effect. */
   faultsFired = 0;
   readonly aborted: string[] = [];
-  supports: BucketCapabilities = {
-    checksumMode: 'crc32',
-    fullObjectChecksum: true,
-    conditionalComplete: true,
-    objectSizeCheck: true,
-    partProof: 'checksum',
-    conditionalPut: true,
-    emptyObjectCrc32: true,
-    serverSideEncryption: 'AES256',
-    storageClass: null,
-  };
+  supports: BucketCapabilities = { ...allCapabilities, serverSideEncryption: 'AES256' };
   /** Changes the object that the store completes; a correct store leaves it unchanged. */
   distort: (facts: ObjectFacts) => ObjectFacts = (facts) => facts;
   readonly #clock: Clock;

@@ -125,7 +125,7 @@ describe('Complete answered by', { concurrency: 2 }, () => {
     });
   }
 
-  test('nothing but 503 for ever ends at the deadline, by its name', async () => {
+  test('503 to every request ends at the deadline, by its name', async () => {
     await using stage = await Stage.start({ faults: true });
     const file = stage.directory.join('report.bin');
     await randomFile(file, 6 * MiB);

@@ -60,7 +60,7 @@ test(
     );
     t.diagnostic(`agent: at most ${peaks.map(megabytes).join(', then ')}`);
     t.diagnostic(
-      `server: ${megabytes(idle)} idle, ${megabytes(middle)} amid, ${megabytes(end)} at the end, ${megabytes(serverPeak)} at most`,
+      `server: ${megabytes(idle)} idle, ${megabytes(middle)} halfway, ${megabytes(end)} at the end, ${megabytes(serverPeak)} at most`,
     );
 
     assert.equal(record.status, 'completed', record.message ?? '');

@@ -54,7 +54,7 @@ export function commandChecks(target: () => SuiteTarget): void {
 
     for (const [what, error, status, code] of [
       ['refuses', 'path_not_allowed', 403, 'path_not_allowed'],
-      ['refuses for a reason nobody knows', 'reason_of_the_future', 502, 'agent_fault'],
+      ['refuses for an unknown reason', 'reason_of_the_future', 502, 'agent_fault'],
       ['refuses for __proto__', '__proto__', 502, 'agent_fault'],
     ] as const) {
       test(`that the agent ${what} is answered ${status}`, async () => {

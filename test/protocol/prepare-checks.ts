@@ -79,7 +79,7 @@ export function prepareChecks(target: () => SuiteTarget): void {
       assert.equal(record.message, 'There is no such file');
     });
 
-    test('that the agent answers with a code nobody knows ends as agent_fault', async () => {
+    test('that the agent answers with an unknown code ends as agent_fault', async () => {
       await using client = await target().lend();
       const { socket } = await client.session();
       const pull = await client.pullPrepared(socket);

@@ -51,7 +51,7 @@ export function presignedUrlChecks(target: () => SuiteTarget): void {
       assert.ok(status >= 400 && status < 500, `${status} ${text}`);
     });
 
-    test('is asked for anew by parts_ready, and the fresh one works', async () => {
+    test('is requested again by parts_ready, and the fresh one works', async () => {
       await using client = await target().lend();
       const { socket, pull, signed, other, complete } = await secondPart(client);
       const before = await pull.record();

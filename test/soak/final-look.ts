@@ -27,7 +27,7 @@ export async function lookAtAll(stage: Stage, results: Results, signal: AbortSig
     }
   }
   for (const { upload_id: uploadId } of records) {
-    if (!results.pulls.has(uploadId)) results.wrongOutcome(`${uploadId} was started by nobody`);
+    if (!results.pulls.has(uploadId)) results.wrongOutcome(`${uploadId} was not started by any operator`);
   }
   await lookAtObjects(stage, results, { records, signal });
   await lookAtMultiparts(stage, results, signal);
@@ -65,7 +65,7 @@ async function lookAtMultiparts({ s3 }: Stage, results: Results, signal: AbortSi
     const left = Uploads.filter(({ Key }) => !isTrial({ key: Key }));
     if (left.length === 0) return;
     if (performance.now() > deadline) {
-      for (const { Key } of left) results.wrongOutcome(`a multipart upload that nobody aborts: ${Key}`);
+      for (const { Key } of left) results.wrongOutcome(`a multipart upload that is never aborted: ${Key}`);
       return;
     }
     await sleep(PAUSE_MS, undefined, { signal });

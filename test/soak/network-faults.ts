@@ -66,7 +66,7 @@ const names = {
   halfOpen: 'say nothing, half-open',
   stopReading: 'stop reading',
   refuse: 'refuse connections',
-  limitBytes: 'cut amid a message',
+  limitBytes: 'cut in the middle of a message',
   delay: 'delay',
   limitBandwidth: 'crawl',
 } as const satisfies Partial<Record<keyof TcpFaultProxy['fired'], string>>;

@@ -35,7 +35,7 @@ describe('rights on AWS', () => {
     assert.deepEqual(await rightsIn('setup-policy.json'), [...additional]);
   });
 
-  test('the table of rights has no call that nobody makes', () => {
+  test('the table of rights has no unused call', () => {
     const { server, setup } = callsOfServer();
     assert.deepEqual(Object.keys(iamActions).sort(), [...server.union(setup)].sort());
   });

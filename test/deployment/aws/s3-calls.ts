@@ -36,7 +36,7 @@ function callsIn(file: string, source: string): string[] {
   const foreign = [...source.matchAll(/from '(@aws-sdk\/[^']+)'/g)].filter(
     ([, name]) => name !== '@aws-sdk/client-s3',
   );
-  if (foreign.length > 0) throw new Error(`${file} imports ${foreign[0]?.[1]}, whose rights nobody looks at`);
+  if (foreign.length > 0) throw new Error(`${file} imports ${foreign[0]?.[1]}, whose rights are not checked`);
   if (/import \* as \w+ from '@aws-sdk\//.test(source))
     throw new Error(`${file} does not name what it imports`);
   if (!source.includes("'@aws-sdk/client-s3'")) return presignedIn(file, source);

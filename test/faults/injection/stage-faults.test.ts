@@ -71,7 +71,7 @@ describe('a stage with faults', { concurrency: true }, () => {
     assert.equal((await stage.pull('till', {})).status, 'completed');
   });
 
-  test('has a network between server and store that nobody else uses', async () => {
+  test('has a network between server and store that no other program uses', async () => {
     await using stage = await Stage.start({ serverStoreNetworkFaults: true });
     const file = stage.directory.join('large.bin');
     await randomFile(file, 12 * MiB);

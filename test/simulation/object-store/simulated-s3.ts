@@ -12,6 +12,7 @@ import {
   type SignedWindow,
 } from '../../../packages/server/src/domain/ports/bucket.ts';
 import type { Clock } from '../../../packages/server/src/domain/ports/clock.ts';
+import { allCapabilities } from '../../doubles/fake-bucket.ts';
 import { PartUrls } from './part-urls.ts';
 import { S3Requests } from './s3-requests.ts';
 import { type S3State, combinedCrc32 } from './s3-state.ts';
@@ -32,17 +33,7 @@ export class SimulatedS3 implements Bucket {
   readonly state: S3State;
   readonly requests: S3Requests;
   readonly urls: PartUrls;
-  supports: BucketCapabilities = {
-    checksumMode: 'crc32',
-    fullObjectChecksum: true,
-    conditionalComplete: true,
-    objectSizeCheck: true,
-    partProof: 'checksum',
-    conditionalPut: true,
-    emptyObjectCrc32: true,
-    serverSideEncryption: null,
-    storageClass: null,
-  };
+  supports: BucketCapabilities = allCapabilities;
   readonly #clock: Clock;
   readonly #coverage: Coverage;
   readonly #checker: InvariantChecker;

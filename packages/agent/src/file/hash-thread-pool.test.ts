@@ -5,6 +5,7 @@ import { writeFile } from 'node:fs/promises';
 import test from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { replaceInFile } from '../../../../test/harness/agent/hashed-file.ts';
 import { TemporaryFile } from '../../../../test/harness/agent/temporary-file.ts';
 import { createLog } from '../log.ts';
 import { HashThreadPool } from './hash-thread-pool.ts';
@@ -140,19 +141,7 @@ const hanging = new URL(
 );
 
 function hangingFile(file: HashedFile, onHang: (done: Promise<unknown>) => void): HashedFile {
-  return {
-    fd: file.fd,
-    normalizedPath: 'hangs',
-    sizeBytes: file.sizeBytes,
-    readFully: (buffer, offset) => file.readFully(buffer, offset),
-    assertUnchanged: () => file.assertUnchanged(),
-    requireUnchanged: () => {},
-    readFailed: (error) => file.readFailed(error),
-    endedEarly: () => file.endedEarly(),
-    contentChanged: () => file.contentChanged(),
-    keepOpen: () => {},
-    reportHanging: onHang,
-  };
+  return replaceInFile(file, { normalizedPath: 'hangs', keepOpen: () => {}, reportHanging: onHang });
 }
 
 test('a hanging read affects only its own file: others on the same thread continue, including their digests', async () => {

@@ -3,6 +3,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { appendFile, mkdir, open, rename, rmdir, truncate, writeFile } from 'node:fs/promises';
 import { after, describe, test } from 'node:test';
 import { crc32 } from 'node:zlib';
+import { replaceInFile } from '../../../../test/harness/agent/hashed-file.ts';
 import { TemporaryFile } from '../../../../test/harness/agent/temporary-file.ts';
 import { createLog } from '../log.ts';
 import { crc32Base64 } from './checksums.ts';
@@ -69,7 +70,7 @@ for (const { where, hasherOf } of kinds) {
 
     test('fails if the file is too short, even if size and times are unchanged', async () => {
       await using file = await TemporaryFile.create('content');
-      await using hasher = hasherOf(withHandle(file.opened, file.opened.fd));
+      await using hasher = hasherOf(replaceInFile(file.opened, { fd: file.opened.fd }));
       await assert.rejects(hasher.hashPart({ offset: 0, length: 8 }, plain), { code: 'file_changed' });
     });
 
@@ -100,7 +101,8 @@ test('errors of the operating system keep their code', async () => {
   const directory = `${file.path}.d`;
   await mkdir(directory);
   const handle = await open(directory);
-  const hasher = threads.open(withHandle(file.opened, handle.fd)) ?? assert.fail('no thread is available');
+  const hasher =
+    threads.open(replaceInFile(file.opened, { fd: handle.fd })) ?? assert.fail('no thread is available');
   const hashed = hasher.hashPart({ offset: 0, length: 7 }, plain);
   await assert.rejects(hashed, (error: Error & { code?: string }) => {
     const cause = error.cause as NodeJS.ErrnoException;
@@ -135,20 +137,3 @@ test('without a thread a large file is hashed on the main thread', async () => {
   assert.equal(lines.length, 1);
   assert.match(lines[0] ?? '', /no such thread.*worker thread unavailable/);
 });
-
-/** The same file with another descriptor and without the check for changes. */
-function withHandle(file: HashedFile, fd: number): HashedFile {
-  return {
-    fd,
-    normalizedPath: file.normalizedPath,
-    sizeBytes: file.sizeBytes,
-    readFully: (buffer, offset) => file.readFully(buffer, offset),
-    assertUnchanged: () => file.assertUnchanged(),
-    requireUnchanged: () => {},
-    readFailed: (error) => file.readFailed(error),
-    endedEarly: () => file.endedEarly(),
-    contentChanged: () => file.contentChanged(),
-    keepOpen: (done) => file.keepOpen(done),
-    reportHanging: (done) => file.reportHanging(done),
-  };
-}

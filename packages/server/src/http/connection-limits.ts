@@ -132,7 +132,7 @@ export class UnauthenticatedConnections {
     return this.#find(socket) !== undefined;
   }
 
-  /** Called for every request, although usually there is no such connection. */
+  /** Called for every request; usually the connection is already authenticated. */
   #find(socket: Socket): Unauthenticated | undefined {
     if (this.#all.size === 0) return undefined;
     const key = keyOf(socket);

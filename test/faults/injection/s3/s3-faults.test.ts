@@ -130,7 +130,7 @@ describe('a broken answer', { concurrency: true }, () => {
     assert.ok(await objectExists(stand, upload));
   });
 
-  test('is cut amid the body', async () => {
+  test('is cut in the middle of the body', async () => {
     await using stand = await FaultStand.start();
     const upload = await uploadWithPart(stand);
     const rule = stand.faults.next({ operation: 'CompleteMultipartUpload', fault: cutBody() });
@@ -139,7 +139,7 @@ describe('a broken answer', { concurrency: true }, () => {
     assert.ok(await objectExists(stand, upload));
   });
 
-  test('is cut amid the headers, where it has no body', async () => {
+  test('is cut in the middle of the headers, where it has no body', async () => {
     await using stand = await FaultStand.start();
     const upload = await stand.createUpload();
     const rule = stand.faults.next({ operation: 'UploadPart', fault: cutBody() });

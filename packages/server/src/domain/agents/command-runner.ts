@@ -84,8 +84,8 @@ export class CommandRunner {
   }
 
   /**
-   * Handles a `command_progress` from an agent. Progress of an unknown command is answered with `cancel_command`: nobody
-   * waits for that command any more, for example because its agent was disconnected for a moment.
+   * Handles a `command_progress` from an agent. Responds with `cancel_command` to progress of an unknown command:
+   * no request waits for it any more, for example because its agent was disconnected for a moment.
    */
   progress(session: AgentSession, { command_id, data }: CommandProgressReport): void {
     const pending = this.#pending.get(command_id);

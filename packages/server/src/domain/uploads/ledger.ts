@@ -31,7 +31,7 @@ interface UploadLedgerDeps {
  */
 export class UploadLedger {
   readonly #deps: UploadLedgerDeps;
-  /** Orders the tasks of one upload, whoever started them; the version's guard alone decides who wins. */
+  /** Orders the tasks of one upload from all sources. Which of two writes succeeds depends only on the row's version. */
   readonly #lock = new KeyedLock();
 
   constructor(deps: UploadLedgerDeps) {

@@ -148,7 +148,7 @@ export class UploadService {
         await this.#deleteObject(upload, signal);
         return newest;
       });
-      // It counts for the original requester, independent of who retries it.
+      // It counts towards the quota of the original requester, also when another operator retries it.
       const reservation = await this.#deps.quota.reserve(upload);
       let retried: Upload | undefined;
       try {

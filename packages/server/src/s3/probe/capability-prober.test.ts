@@ -1,22 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { allCapabilities } from '../../../../../test/doubles/fake-bucket.ts';
 import type { ProbeReport } from './capability-probe.ts';
 import { CapabilityProber } from './capability-prober.ts';
 
-const report: ProbeReport = {
-  capabilities: {
-    checksumMode: 'crc32',
-    fullObjectChecksum: true,
-    conditionalComplete: true,
-    objectSizeCheck: true,
-    partProof: 'checksum',
-    conditionalPut: true,
-    emptyObjectCrc32: true,
-    serverSideEncryption: null,
-    storageClass: null,
-  },
-  findings: [],
-};
+const report: ProbeReport = { capabilities: allCapabilities, findings: [] };
 
 test('concurrent callers share one probe', async () => {
   let probes = 0;
