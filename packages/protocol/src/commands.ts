@@ -118,6 +118,12 @@ const diskUsageSchema = z
   .meta({ id: 'DiskUsage' });
 export type DiskUsage = z.infer<typeof diskUsageSchema>;
 
+/** Parameters that a command got after its first release, and the capability of agents that support them. */
+interface AddedParameters {
+  readonly capability: string;
+  readonly names: readonly string[];
+}
+
 /**
  * A command: its parameters, as fields of its wire message and as the body of `POST /clients/{client_id}/commands/{name}`
  * (which refuses unknown parameters), its result, its progress if it reports any, and the time within which an agent must
@@ -135,12 +141,14 @@ function command<
     result,
     progress = null as Progress,
     timeoutMs,
+    added = null,
   }: {
     readonly parameters: Fields;
     readonly result: Result;
     /** A command that reports progress can also be cancelled. */
     readonly progress?: Progress;
     readonly timeoutMs: number;
+    readonly added?: AddedParameters | null;
   },
 ) {
   return {
@@ -149,6 +157,7 @@ function command<
     result,
     progress,
     timeoutMs,
+    added,
   };
 }
 
@@ -161,6 +170,7 @@ export const commands = {
     parameters: { path: filePathSchema, ...listingRange },
     result: directoryListingSchema,
     timeoutMs: 30_000,
+    added: { capability: LIST_PAGES_CAPABILITY, names: Object.keys(listingRange) },
   }),
   /** Adds up the files below a directory inside the agent's allow-list. */
   disk_usage: command('disk_usage', {
@@ -185,6 +195,22 @@ export type CommandResult<Name extends CommandName> = z.infer<(typeof commands)[
 export type CommandProgress<Name extends CommandName> = z.infer<
   Extract<(typeof commands)[Name]['progress'], z.ZodType>
 >;
+
+/**
+ * Returns what an agent with these capabilities does not support: the command, or it with parameters that were added
+ * later. Undefined if it supports all.
+ */
+export function unsupportedPart(
+  capabilities: ReadonlySet<string>,
+  name: CommandName,
+  parameters: object,
+): string | undefined {
+  if (!capabilities.has(name)) return name;
+  const { added } = commands[name];
+  if (added === null || capabilities.has(added.capability)) return undefined;
+  const used = added.names.filter((parameter) => parameter in parameters);
+  return used.length === 0 ? undefined : `${name} with ${used.join(' and ')}`;
+}
 
 /** Null for a command that reports no progress, which cannot be cancelled either. */
 export function progressSchemaOf(name: CommandName): z.ZodType | null {

@@ -19,7 +19,7 @@ function openRunner() {
   const sessions = new SessionRegistry();
   const connect = (
     clientId: string,
-    { listsPages = true, capabilities = [...commandNames, 'resume'] } = {},
+    { capabilities = [...commandNames, 'list_pages'] } = {},
   ): { connection: FakeConnection; session: AgentSession } => {
     const connection = new FakeConnection(clientId);
     const session: AgentSession = {
@@ -31,11 +31,6 @@ function openRunner() {
       maxUploads: 1,
       agentVersion: '0.1.0',
       capabilities: new Set(capabilities),
-      canResume: true,
-      leavesEmpty: true,
-      takesLimits: true,
-      listsPages,
-      keepsTokens: true,
       send: (message) => connection.send(message),
       close: (code, reason) => connection.close(code, reason),
     };
@@ -184,10 +179,11 @@ test('the end of a session fails only its own commands', async () => {
 
 test('an agent without paged listing is not asked for pages', async () => {
   const { runner, connect } = openRunner();
-  const { connection, session } = connect('client-1', { listsPages: false });
+  const { connection, session } = connect('client-1', { capabilities: ['list_directory'] });
   await assert.rejects(runner.run('client-1', 'list_directory', { path: '/data', prefix: 'app-' }), {
     code: 'not_supported',
-    message: /Update it/,
+    message:
+      'Agent client-1 has version 0.1.0, which does not support list_directory with prefix. Update it.',
   });
   assert.deepEqual(connection.frames, []);
   const listing = { path: '/data', entries: [], truncated: false };

@@ -10,6 +10,7 @@ import {
   isErrorCode,
   progressSchemaOf,
   type Result,
+  unsupportedPart,
 } from '@backhaul/protocol';
 import { v7 as uuidv7 } from 'uuid';
 import type { AgentSession, SessionRegistry } from './session.ts';
@@ -51,16 +52,11 @@ export class CommandRunner {
     if (session === undefined) {
       throw new BackhaulError('client_offline', `Agent ${clientId} is not connected.`);
     }
-    if (!session.capabilities.has(name)) {
+    const unsupported = unsupportedPart(session.capabilities, name, parameters);
+    if (unsupported !== undefined) {
       throw new BackhaulError(
         'not_supported',
-        `Agent ${clientId} has version ${session.agentVersion}, which does not support ${name}. Update it.`,
-      );
-    }
-    if (name === 'list_directory' && !session.listsPages && Object.keys(parameters).length > 1) {
-      throw new BackhaulError(
-        'not_supported',
-        `Agent ${clientId} is too old to list by page or prefix: it lists only the first 5,000 entries. Update it.`,
+        `Agent ${clientId} has version ${session.agentVersion}, which does not support ${unsupported}. Update it.`,
       );
     }
     const commandId = uuidv7();

@@ -17,13 +17,8 @@ function session(
     token: sampleToken,
     hostId: null,
     maxUploads: 1,
-    canResume: true,
-    leavesEmpty: true,
     agentVersion: '1.2.3',
     capabilities: new Set(),
-    takesLimits: true,
-    listsPages: true,
-    keepsTokens: true,
     send: (message) => connection.send(message),
     close: (code, reason) => connection.close(code, reason),
   };

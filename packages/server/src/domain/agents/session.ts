@@ -28,16 +28,6 @@ export interface AgentSession {
   readonly agentVersion: string;
   /** The capabilities of its `hello`, including the names of the commands that it supports. */
   readonly capabilities: ReadonlySet<string>;
-  /** Whether it can resume an attempt of an earlier process. */
-  readonly canResume: boolean;
-  /** Whether it leaves the object of an empty file to the server instead of sending an empty part. */
-  readonly leavesEmpty: boolean;
-  /** Whether it supports limits per upload. */
-  readonly takesLimits: boolean;
-  /** Whether it lists directories by page and prefix. */
-  readonly listsPages: boolean;
-  /** Whether it can store a renewed token. */
-  readonly keepsTokens: boolean;
   /** Best effort: a lost frame is made up for when the agent reconnects. */
   send(message: ServerMessageInput): void;
   /** @param code One of the protocol's close codes. */

@@ -1,4 +1,4 @@
-import { BackhaulError, type TokenStored } from '@backhaul/protocol';
+import { BackhaulError, TOKEN_RENEWAL_CAPABILITY, type TokenStored } from '@backhaul/protocol';
 import { v7 as uuidv7 } from 'uuid';
 import type { Clock } from '../ports/clock.ts';
 import type { Log } from '../ports/log.ts';
@@ -123,7 +123,11 @@ export class TokenRenewal {
   }
 
   #isDue(session: AgentSession): boolean {
-    if (!session.keepsTokens || this.#deps.sessions.get(session.clientId) !== session) return false;
+    if (
+      !session.capabilities.has(TOKEN_RENEWAL_CAPABILITY) ||
+      this.#deps.sessions.get(session.clientId) !== session
+    )
+      return false;
     const offer = this.#offers.get(session);
     if (offer === null) return false;
     if (offer !== undefined) return !offer.isStored && this.#deps.clock.elapsed() >= offer.repeatAt;

@@ -1,5 +1,12 @@
 import { randomUUID } from 'node:crypto';
-import type { ErrorCode, PrepareUpload, ResumeState, UploadLimits } from '@backhaul/protocol';
+import {
+  type ErrorCode,
+  type PrepareUpload,
+  RESUME_CAPABILITY,
+  type ResumeState,
+  UPLOAD_LIMITS_CAPABILITY,
+  type UploadLimits,
+} from '@backhaul/protocol';
 import { AGENT_DISCONNECTED, type AgentSession, type SessionRegistry } from '../agents/session.ts';
 import { type SharedTokens, STARTED_ELSEWHERE } from '../agents/shared-tokens.ts';
 import { type Bucket, BucketError } from '../ports/bucket.ts';
@@ -128,7 +135,7 @@ export class Dispatcher {
     if (seen?.status !== 'queued') return;
     // Nothing is known of a file that no agent has opened yet. The parts of a queued upload change only with its row.
     const known = seen.partCount === null ? [] : await store.listParts(uploadId);
-    const found = session.canResume ? await this.#findStored(seen, known) : [];
+    const found = session.capabilities.has(RESUME_CAPABILITY) ? await this.#findStored(seen, known) : [];
     // Not under the lock until now: a call to the object store must not hold up a cancel.
     await ledger.exclusively(uploadId, async () => {
       // Without a multipart upload the store was not called; the ledger's guard detects later changes of the row.
@@ -143,7 +150,9 @@ export class Dispatcher {
       } else if ('error' in found) {
         await recovery.handleFailure(queued, found, 'queue');
       } else {
-        const limits = session.takesLimits ? await this.#limitsOf(queued) : null;
+        const limits = session.capabilities.has(UPLOAD_LIMITS_CAPABILITY)
+          ? await this.#limitsOf(queued)
+          : null;
         const losesParts = partProof === 'none' && known.some(({ etag }) => etag !== null);
         const upload = await ledger.apply(
           queued,
@@ -172,7 +181,8 @@ export class Dispatcher {
   /** @returns why this agent must not continue the multipart upload; undefined if it may, or there is none. */
   #obstacleToResume(session: AgentSession, { s3UploadId, hostId }: Upload): string | undefined {
     if (s3UploadId === null) return undefined;
-    if (!session.canResume) return 'The agent cannot resume uploads; the file is sent again.';
+    if (!session.capabilities.has(RESUME_CAPABILITY))
+      return 'The agent cannot resume uploads; the file is sent again.';
     const isElsewhere = this.#deps.sharedTokens.isElsewhere(session.clientId, hostId, session.hostId);
     return isElsewhere ? STARTED_ELSEWHERE : undefined;
   }

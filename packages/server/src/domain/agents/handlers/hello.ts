@@ -1,14 +1,10 @@
 import {
   closeCodes,
   DEAD_AFTER_MS,
-  EMPTY_OBJECT_CAPABILITY,
   HEARTBEAT_INTERVAL_MS,
   type Hello,
-  LIST_PAGES_CAPABILITY,
   PROGRESS_INTERVAL_MS,
   RESUME_CAPABILITY,
-  TOKEN_RENEWAL_CAPABILITY,
-  UPLOAD_LIMITS_CAPABILITY,
   type Welcome,
 } from '@backhaul/protocol';
 import { isRunning, type Upload } from '../../uploads/upload.ts';
@@ -63,11 +59,6 @@ export async function hello(
     maxUploads: message.limits.max_uploads,
     agentVersion: message.agent_version,
     capabilities: new Set(message.capabilities),
-    canResume: message.capabilities.includes(RESUME_CAPABILITY),
-    takesLimits: message.capabilities.includes(UPLOAD_LIMITS_CAPABILITY),
-    listsPages: message.capabilities.includes(LIST_PAGES_CAPABILITY),
-    keepsTokens: message.capabilities.includes(TOKEN_RENEWAL_CAPABILITY),
-    leavesEmpty: message.capabilities.includes(EMPTY_OBJECT_CAPABILITY),
     send: connection.send,
     close: connection.close,
   };
@@ -158,7 +149,10 @@ async function requeue(context: TransferContext, session: AgentSession, upload: 
   const { recovery, sharedTokens } = context;
   if (sharedTokens.isElsewhere(session.clientId, upload.hostId, session.hostId)) {
     await recovery.startOver(upload, { reason: STARTED_ELSEWHERE });
-  } else if (session.canResume) await recovery.interrupt(upload, { reason: 'The agent was restarted.' });
+    return;
+  }
+  const canResume = session.capabilities.has(RESUME_CAPABILITY);
+  if (canResume) await recovery.interrupt(upload, { reason: 'The agent was restarted.' });
   else await recovery.startOver(upload, { reason: 'The agent was restarted; the file is sent again.' });
 }
 

@@ -1,5 +1,6 @@
 import {
   BackhaulError,
+  EMPTY_OBJECT_CAPABILITY,
   type ErrorCode,
   isNameOf,
   planParts,
@@ -32,7 +33,10 @@ export function prepared(context: TransferContext, session: AgentSession, messag
   return withOwnedUpload(context, session, message, async (upload) => {
     let current = upload;
     try {
-      const started = await start(context, upload, { message, leavesEmpty: session.leavesEmpty });
+      const started = await start(context, upload, {
+        message,
+        leavesEmpty: session.capabilities.has(EMPTY_OBJECT_CAPABILITY),
+      });
       if (started === undefined) return;
       current = started;
       await sendWindow(context, session, started, message);
